@@ -1,0 +1,225 @@
+//! Everything that a server asks of its host: the one way out.
+
+use alloc::vec::Vec;
+
+use crate::message::Envelope;
+use crate::status::RoleName;
+use crate::types::{
+    Entry, HardState, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
+};
+
+/// A duty of the host, or news for it. Carry them out in the order in which they were handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make this durable, then say [`Persisted`](crate::Input::Persisted). The host may go on meanwhile: whatever
+    /// depends on it stays inside the core until then.
+    Persist(Persist),
+    /// Send this. Losing, delaying, repeating and reordering it is harmless.
+    Send(Envelope),
+    /// Apply these entries, which are committed and durable here, and say [`Applied`](crate::Input::Applied). The next
+    /// ones come after that.
+    Apply {
+        /// In order, without a gap, right after the last applied one.
+        entries: Vec<Entry>,
+    },
+    /// The proposal is committed, and this server has been told to apply it.
+    Done {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Where it stands in the log.
+        at: LogId,
+    },
+    /// The proposal never entered the log, and the command is handed back.
+    Rejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: Rejection,
+        /// The command.
+        payload: Payload,
+    },
+    /// Another leader's entry took the proposal's place: it will never be committed.
+    Superseded {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// What became of the proposal cannot be known here: a snapshot covers its place in the log.
+    Unknown {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// The read may be answered from the state machine, which has applied at least up to `index`.
+    ReadReady {
+        /// The host's name for it.
+        id: ReadId,
+        /// What was committed when the read arrived, at least.
+        index: Index,
+    },
+    /// The read cannot be answered here.
+    ReadRejected {
+        /// The host's name for it.
+        id: ReadId,
+        /// Why.
+        reason: Rejection,
+    },
+    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded).
+    LoadEntries {
+        /// Names the request.
+        ticket: Ticket,
+        /// The first entry wanted.
+        first: Index,
+        /// The last entry wanted.
+        last: Index,
+        /// Stop when this many bytes are reached; the first entry always counts.
+        max_bytes: usize,
+    },
+    /// Send the latest snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
+    /// first one now.
+    SendSnapshot {
+        /// Names the transfer.
+        ticket: Ticket,
+        /// The peer.
+        to: NodeId,
+        /// Which snapshot: the one last persisted.
+        meta: SnapshotMeta,
+    },
+    /// The peer has this much of the snapshot; hand over the next piece.
+    SnapshotAdvanced {
+        /// The transfer.
+        ticket: Ticket,
+        /// Where the next piece begins.
+        received_bytes: u64,
+    },
+    /// The transfer is over, one way or the other: forget it.
+    SnapshotEnded {
+        /// The transfer.
+        ticket: Ticket,
+    },
+    /// A piece of a snapshot arrived from the leader. Collect it and answer by
+    /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there, [`SnapshotReady`](crate::Input::SnapshotReady).
+    SnapshotArrived {
+        /// Who sends it.
+        from: NodeId,
+        /// What the whole stands for.
+        meta: SnapshotMeta,
+        /// Length of the whole, in bytes.
+        total_bytes: u64,
+        /// CRC-32 of the whole.
+        checksum: u32,
+        /// Where this piece begins.
+        offset: u64,
+        /// The piece.
+        data: Payload,
+    },
+    /// The snapshot that arrived is durable: the state machine now becomes what it says.
+    InstallSnapshot {
+        /// Which snapshot.
+        meta: SnapshotMeta,
+    },
+    /// This server plays another role now, or the same one in another term.
+    RoleChanged {
+        /// The role.
+        role: RoleName,
+        /// The term.
+        term: Term,
+    },
+    /// Another leader is known now, or none.
+    LeaderChanged {
+        /// The leader.
+        leader: Option<NodeId>,
+        /// Its term.
+        term: Term,
+    },
+    /// Another configuration is in force here; see [`Raft::membership`](crate::Raft::membership).
+    MembershipChanged {
+        /// The entry that set it; `None` when a truncation took the log back to the first one.
+        at: Option<LogId>,
+    },
+}
+
+/// What to make durable.
+///
+/// A store carries out the parts in the order of the fields. After a crash it must hold what a prefix of
+/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Input::Persisted); of
+/// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persist {
+    /// Say this number when it is done.
+    pub ticket: Ticket,
+    /// The term and the vote.
+    pub hard_state: Option<HardState>,
+    /// The bytes of this snapshot, which the host holds, and what it stands for; replaces any earlier one.
+    pub snapshot: Option<SnapshotMeta>,
+    /// Remove the entries at this position and beyond.
+    pub truncate_from: Option<Index>,
+    /// Append these.
+    pub entries: Vec<Entry>,
+    /// What is known to be committed: a hint for the next start.
+    pub commit: Option<Index>,
+    /// Remove the entries up to and including this position; a snapshot covers them.
+    pub compact_to: Option<Index>,
+    /// Whether somebody waits for it: sync now. Without it, any later sync will do.
+    pub sync: bool,
+}
+
+/// Why a request was turned down. Nothing of it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Another server leads, or none that is known.
+    #[error("this server is not the leader{}", Hint(*.leader))]
+    NotLeader {
+        /// Whom to ask instead.
+        leader: Option<NodeId>,
+    },
+    /// The command is larger than a message may be.
+    #[error("the command has {size} bytes and the limit is {limit}")]
+    TooLarge {
+        /// Its size, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Too much is waiting already: try again later.
+    #[error("too many {what} are waiting ({limit}); try again in a moment")]
+    Busy {
+        /// What is waiting.
+        what: Waiting,
+        /// The limit that was reached.
+        limit: usize,
+    },
+    /// This server's disk failed: it takes no further part until it is restarted.
+    #[error("this server's disk failed, and it has stopped until it is restarted")]
+    Failed,
+}
+
+/// What a limit was reached of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Bytes of entries that are appended and not committed.
+    UncommittedBytes,
+    /// Proposals without an outcome.
+    Proposals,
+    /// Reads without an outcome.
+    Reads,
+}
+
+impl core::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::UncommittedBytes => "uncommitted bytes",
+            Self::Proposals => "proposals",
+            Self::Reads => "reads",
+        })
+    }
+}
+
+struct Hint(Option<NodeId>);
+
+impl core::fmt::Display for Hint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(leader) => write!(f, "; server {leader} is"),
+            None => f.write_str(", and no leader is known"),
+        }
+    }
+}

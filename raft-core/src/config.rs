@@ -1,0 +1,207 @@
+//! What an embedder chooses.
+
+use crate::membership::Membership;
+use crate::types::HardState;
+use crate::types::{Entry, Identity, Index, SnapshotMeta};
+use alloc::vec::Vec;
+
+/// The settings of a server. All servers of a cluster should share [`Timing`]; the rest may differ.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Config {
+    /// Seeds the jitter of the election timeout, together with node and boot. The same seed gives the same actions.
+    pub seed: u64,
+    /// How long things take, in ticks.
+    pub timing: Timing,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// When [`Replica`](crate::Replica) takes snapshots; a host of the bare [`Raft`](crate::Raft) decides for itself.
+    pub snapshots: Snapshots,
+}
+
+/// How long things take, in ticks. How long a tick takes is the host's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// The shortest time without a leader after which a server campaigns (paper §5.2). Also how long a leader may
+    /// go without hearing from a quorum, and how long a follower that hears a leader refuses its vote (dissertation §4.2.3, §6.2).
+    pub election_timeout_min_ticks: u64,
+    /// The longest such time; each wait is drawn evenly between the two, both included.
+    pub election_timeout_max_ticks: u64,
+    /// How often a leader makes itself heard.
+    pub heartbeat_ticks: u64,
+    /// How long a snapshot may go without progress at a peer before it is given up and begun anew.
+    pub snapshot_timeout_ticks: u64,
+}
+
+/// How much of everything there may be. Reaching a limit is a visible rejection or a pause, never growth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries of one message, in bytes, unless a single entry is larger. Also the largest command.
+    pub message_bytes: usize,
+    /// Appends sent to one peer and not answered.
+    pub inflight_messages: usize,
+    /// Their entries, in bytes.
+    pub inflight_bytes: usize,
+    /// Entries handed out in one [`Apply`](crate::Action::Apply), in bytes, unless a single entry is larger.
+    pub apply_bytes: usize,
+    /// Entries appended by this leader and not committed, in bytes.
+    pub uncommitted_bytes: usize,
+    /// Entries kept in memory for slow peers after they were applied here, in bytes.
+    pub tail_bytes: usize,
+    /// Proposals without an outcome.
+    pub proposals: usize,
+    /// Reads without an outcome.
+    pub reads: usize,
+}
+
+/// When a [`Replica`](crate::Replica) takes snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshots {
+    /// After so many applied entries.
+    pub every_entries: u64,
+    /// How many entries to keep behind a snapshot, so that a slow peer need not be sent it.
+    pub keep_entries: u64,
+    /// The size of the pieces in which a snapshot is sent.
+    pub chunk_bytes: usize,
+    /// The largest snapshot that is accepted from a leader.
+    pub max_bytes: u64,
+}
+
+impl Default for Timing {
+    /// For ticks of 100 ms, the timeouts that people know from textbooks stretched for the open internet: elections after 1 to 2 s.
+    fn default() -> Self {
+        Self {
+            election_timeout_min_ticks: 10,
+            election_timeout_max_ticks: 20,
+            heartbeat_ticks: 2,
+            snapshot_timeout_ticks: 40,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 1 << 20,
+            inflight_messages: 64,
+            inflight_bytes: 8 << 20,
+            apply_bytes: 4 << 20,
+            uncommitted_bytes: 64 << 20,
+            tail_bytes: 16 << 20,
+            proposals: 65_536,
+            reads: 65_536,
+        }
+    }
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            every_entries: 10_000,
+            keep_entries: 1_000,
+            chunk_bytes: 256 << 10,
+            max_bytes: 1 << 30,
+        }
+    }
+}
+
+/// Everything that a server starts from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its settings.
+    pub config: Config,
+    /// The configuration that the cluster begins with, the same on every server of the first start. It counts until
+    /// the log or a snapshot holds a later one. Empty for a server that is to be added to a cluster.
+    pub bootstrap: Membership,
+    /// What its disk holds.
+    pub durable: Durable,
+}
+
+/// What a disk holds, read at a start; everything default for a new data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Durable {
+    /// The term and the vote.
+    pub hard_state: HardState,
+    /// The latest snapshot.
+    pub snapshot: Option<SnapshotMeta>,
+    /// The log that is left, in order.
+    pub entries: Vec<Entry>,
+    /// The commit hint.
+    pub commit: Option<Index>,
+}
+
+impl Durable {
+    /// Whether this disk has never held anything.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why settings cannot be used. The caller is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The election timeout's range is empty or begins at zero.
+    #[error(
+        "election_timeout_min_ticks ({min}) must be at least 2 and no more than election_timeout_max_ticks ({max})"
+    )]
+    ElectionTimeout {
+        /// The lower end.
+        min: u64,
+        /// The upper end.
+        max: u64,
+    },
+    /// Followers would campaign between two heartbeats.
+    #[error(
+        "heartbeat_ticks ({heartbeat}) must be at least 1 and less than election_timeout_min_ticks ({min})"
+    )]
+    Heartbeat {
+        /// The heartbeat.
+        heartbeat: u64,
+        /// The lower end of the election timeout.
+        min: u64,
+    },
+    /// A limit of zero would stop everything.
+    #[error("{name} must not be 0")]
+    Zero {
+        /// Which setting.
+        name: &'static str,
+    },
+}
+
+impl Config {
+    /// Checks the settings against each other.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Timing {
+            election_timeout_min_ticks: min,
+            election_timeout_max_ticks: max,
+            ..
+        } = self.timing;
+        if min < 2 || min > max {
+            return Err(ConfigError::ElectionTimeout { min, max });
+        }
+        let heartbeat = self.timing.heartbeat_ticks;
+        if heartbeat == 0 || heartbeat >= min {
+            return Err(ConfigError::Heartbeat { heartbeat, min });
+        }
+        let limits = &self.limits;
+        let positive = [
+            ("snapshot_timeout_ticks", self.timing.snapshot_timeout_ticks),
+            ("message_bytes", limits.message_bytes as u64),
+            ("inflight_messages", limits.inflight_messages as u64),
+            ("inflight_bytes", limits.inflight_bytes as u64),
+            ("apply_bytes", limits.apply_bytes as u64),
+            ("uncommitted_bytes", limits.uncommitted_bytes as u64),
+            ("tail_bytes", limits.tail_bytes as u64),
+            ("proposals", limits.proposals as u64),
+            ("reads", limits.reads as u64),
+            ("every_entries", self.snapshots.every_entries),
+            ("chunk_bytes", self.snapshots.chunk_bytes as u64),
+            ("max_bytes", self.snapshots.max_bytes),
+        ];
+        match positive.into_iter().find(|&(_, value)| value == 0) {
+            Some((name, _)) => Err(ConfigError::Zero { name }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Everything that can happen to a server: the one way in.
+
+use alloc::vec::Vec;
+
+use crate::message::Envelope;
+use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
+
+/// One thing that happened. Feed it to [`Raft::step`](crate::Raft::step).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// So many ticks have passed since the last time. Advance time before any other input.
+    Tick(u64),
+    /// A message arrived.
+    Receive(Envelope),
+    /// A client wants a command in the log. It ends in exactly one of [`Done`](crate::Action::Done),
+    /// [`Rejected`](crate::Action::Rejected), [`Superseded`](crate::Action::Superseded) and
+    /// [`Unknown`](crate::Action::Unknown). Proposals that are fed before actions are drained travel together.
+    Propose {
+        /// The host's name for it, not in use for another unfinished proposal.
+        id: ProposalId,
+        /// The command.
+        payload: Payload,
+    },
+    /// A client wants to read what is committed now, linearizably (dissertation §6.4). It ends in exactly one of
+    /// [`ReadReady`](crate::Action::ReadReady) and [`ReadRejected`](crate::Action::ReadRejected).
+    Read {
+        /// The host's name for it, not in use for another unfinished read.
+        id: ReadId,
+    },
+    /// Try to become leader now, without waiting for the election timeout.
+    Campaign,
+    /// Everything up to and including this ticket is durable.
+    Persisted(Ticket),
+    /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads the truth.
+    PersistFailed,
+    /// The state machine has applied everything up to and including this entry.
+    Applied(Index),
+    /// The answer to [`LoadEntries`](crate::Action::LoadEntries): a run of the entries asked for, from the first on;
+    /// empty when they could not be read.
+    EntriesLoaded {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
+    /// become durable with the [`Persist`](crate::Persist) that this input leads to.
+    SnapshotTaken {
+        /// The last entry that the snapshot covers.
+        last: LogId,
+    },
+    /// One piece of the snapshot that [`SendSnapshot`](crate::Action::SendSnapshot) asked for.
+    SnapshotPiece {
+        /// The ticket of the `SendSnapshot`.
+        ticket: Ticket,
+        /// Length of the whole snapshot, in bytes.
+        total_bytes: u64,
+        /// CRC-32 of the whole snapshot.
+        checksum: u32,
+        /// Where this piece begins.
+        offset: u64,
+        /// The piece.
+        data: Payload,
+    },
+    /// The host gives up on sending a snapshot.
+    SnapshotAborted {
+        /// The ticket of the `SendSnapshot`.
+        ticket: Ticket,
+    },
+    /// The answer to [`SnapshotArrived`](crate::Action::SnapshotArrived): so much of it is there, without a gap.
+    SnapshotStored {
+        /// Who sends it.
+        from: NodeId,
+        /// Which snapshot.
+        last: LogId,
+        /// How many bytes are there, from the start.
+        received_bytes: u64,
+    },
+    /// A whole snapshot has arrived, was checked, and can be restored. Its bytes become durable with the
+    /// [`Persist`](crate::Persist) that this input leads to.
+    SnapshotReady {
+        /// Who sent it.
+        from: NodeId,
+        /// What it stands for, as it was announced.
+        meta: SnapshotMeta,
+    },
+    /// The transport knows that this peer cannot be reached; what was in flight to it is presumed lost.
+    Unreachable(NodeId),
+}

@@ -1,0 +1,246 @@
+//! What servers say to each other. A message holds only the fields that its kind needs; everything that all of them
+//! share stands in the [`Envelope`].
+
+use alloc::vec::Vec;
+
+use crate::types::{
+    Entry, GroupId, Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Term,
+};
+
+/// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Envelope {
+    /// The consensus group of both.
+    pub group: GroupId,
+    /// The sender.
+    pub from: NodeId,
+    /// The sender's data folder.
+    pub from_incarnation: Incarnation,
+    /// The recipient.
+    pub to: NodeId,
+    /// The recipient's data folder, where the sender knows it.
+    pub to_incarnation: Option<Incarnation>,
+    /// The sender's real current term, for every kind of message.
+    pub term: Term,
+    /// What it says.
+    pub message: Message,
+}
+
+/// What a server says to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Message {
+    /// From a server whose disk is empty, before it takes part: is this the cluster's first start?
+    Hello,
+    /// The answer to [`Message::Hello`].
+    HelloReply {
+        /// What the answering server knows of itself, or of the one that asked.
+        standing: Standing,
+    },
+    /// Would you vote for me in `ask`? Changes nothing at the recipient (dissertation §9.6).
+    PreVote {
+        /// The term that the sender would campaign in.
+        ask: Term,
+        /// The sender's last entry.
+        last: Option<LogId>,
+    },
+    /// The answer to [`Message::PreVote`].
+    PreVoteReply {
+        /// The term that was asked about.
+        ask: Term,
+        /// Whether the voter would grant its vote.
+        granted: bool,
+    },
+    /// RequestVote (paper, Figure 2), for the envelope's term.
+    Vote {
+        /// The candidate's last entry.
+        last: Option<LogId>,
+    },
+    /// The answer to [`Message::Vote`].
+    VoteReply {
+        /// Whether the vote is granted, durably.
+        granted: bool,
+    },
+    /// AppendEntries (paper, Figure 2).
+    Append {
+        /// The leader's session with the recipient.
+        session: Session,
+        /// The leader's latest round of confirmation.
+        round: Round,
+        /// The entry right before `entries`.
+        prev: Option<LogId>,
+        /// The leader's commit index.
+        commit: Option<Index>,
+        /// The entries, in order and without a gap; none in a probe.
+        entries: Vec<Entry>,
+    },
+    /// The answer to [`Message::Append`].
+    AppendReply {
+        /// The session of the append.
+        session: Session,
+        /// The round of the append.
+        round: Round,
+        /// What became of it.
+        outcome: AppendOutcome,
+    },
+    /// Keeps a leadership alive without entries.
+    Heartbeat {
+        /// The leader's session with the recipient.
+        session: Session,
+        /// The leader's latest round of confirmation.
+        round: Round,
+        /// The lesser of the leader's commit and the recipient's match: an entry that the recipient holds, unless
+        /// the leader is mistaken, which is why the recipient checks.
+        commit: Option<LogId>,
+    },
+    /// The answer to [`Message::Heartbeat`].
+    HeartbeatReply {
+        /// The session of the heartbeat.
+        session: Session,
+        /// The round of the heartbeat.
+        round: Round,
+    },
+    /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
+    SnapshotChunk {
+        /// The leader's session with the recipient.
+        session: Session,
+        /// What the whole snapshot stands for.
+        meta: SnapshotMeta,
+        /// Length of the whole snapshot, in bytes.
+        total_bytes: u64,
+        /// CRC-32 of the whole snapshot.
+        checksum: u32,
+        /// Where this piece begins.
+        offset: u64,
+        /// The piece.
+        data: Payload,
+    },
+    /// The answer to [`Message::SnapshotChunk`] while the snapshot is incomplete. A complete one is answered like an append.
+    SnapshotReply {
+        /// The session of the chunk.
+        session: Session,
+        /// Which snapshot.
+        last: LogId,
+        /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.
+        received_bytes: u64,
+    },
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum AppendOutcome {
+    /// The recipient's log holds, durably, everything up to this entry of the leader's.
+    Accepted {
+        /// The last entry that the append verified.
+        last: Option<LogId>,
+    },
+    /// The recipient does not hold `prev`.
+    Rejected {
+        /// The entry that the append wanted to follow.
+        prev: Option<LogId>,
+        /// The recipient's last entry that might match: none at or below it has a later term than `prev`'s (paper §5.3,
+        /// the accelerated back-up).
+        hint: Option<LogId>,
+    },
+}
+
+/// How a server stands towards the first start of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Standing {
+    /// My log is empty.
+    Blank,
+    /// My log is not empty: the cluster exists, and only its leader can admit you.
+    Established,
+    /// A committed configuration binds you to the incarnation that you have: take part.
+    Admitted,
+    /// A committed configuration binds you to another incarnation: your disk was lost or replaced.
+    Fenced {
+        /// The incarnation that the cluster knows.
+        bound: Incarnation,
+    },
+}
+
+impl Message {
+    /// The kind's name, stable, for traces and counters.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello => "Hello",
+            Self::HelloReply { .. } => "HelloReply",
+            Self::PreVote { .. } => "PreVote",
+            Self::PreVoteReply { .. } => "PreVoteReply",
+            Self::Vote { .. } => "Vote",
+            Self::VoteReply { .. } => "VoteReply",
+            Self::Append { .. } => "Append",
+            Self::AppendReply { .. } => "AppendReply",
+            Self::Heartbeat { .. } => "Heartbeat",
+            Self::HeartbeatReply { .. } => "HeartbeatReply",
+            Self::SnapshotChunk { .. } => "SnapshotChunk",
+            Self::SnapshotReply { .. } => "SnapshotReply",
+        }
+    }
+}
+
+impl Message {
+    /// Whether an honest server of `term` could have sent this. What cannot be judged without the log is judged there.
+    pub(crate) fn is_well_formed(&self, term: Term) -> bool {
+        let fits = |id: &LogId| !id.index.is_malformed() && id.term <= term && id.term > Term::ZERO;
+        let fits_if_any = |id: &Option<LogId>| id.as_ref().is_none_or(fits);
+        match self {
+            Self::PreVote { ask, last } => !ask.is_malformed() && *ask == term.next() && fits_if_any(last),
+            Self::PreVoteReply { ask, .. } => !ask.is_malformed(),
+            Self::Vote { last } => term > Term::ZERO && fits_if_any(last),
+            Self::Append {
+                prev,
+                commit,
+                entries,
+                ..
+            } => {
+                let mut previous = *prev;
+                term > Term::ZERO
+                    && fits_if_any(prev)
+                    && commit.is_none_or(|commit| !commit.is_malformed())
+                    && entries.iter().all(|entry| {
+                        let follows = entry.id.index == Index::after(previous.map(|id| id.index))
+                            && Some(entry.id.term) >= previous.map(|id| id.term);
+                        previous = Some(entry.id);
+                        follows && fits(&entry.id)
+                    })
+            }
+            Self::AppendReply {
+                outcome: AppendOutcome::Accepted { last },
+                ..
+            } => fits_if_any(last),
+            // The recipient's own last entries may be of a later term than the leader's, but not of its own.
+            Self::AppendReply {
+                outcome: AppendOutcome::Rejected { prev, hint },
+                ..
+            } => fits_if_any(prev) && fits_if_any(hint),
+            Self::Heartbeat { commit, .. } => term > Term::ZERO && fits_if_any(commit),
+            Self::SnapshotChunk {
+                meta,
+                total_bytes,
+                offset,
+                data,
+                ..
+            } => {
+                let end = u64::try_from(data.len())
+                    .ok()
+                    .and_then(|length| offset.checked_add(length));
+                term > Term::ZERO
+                    && fits(&meta.last)
+                    && fits_if_any(&meta.membership_id)
+                    && meta.membership_id <= Some(meta.last)
+                    && !meta.membership.is_empty()
+                    && end.is_some_and(|end| end <= *total_bytes)
+            }
+            Self::Hello
+            | Self::HelloReply { .. }
+            | Self::VoteReply { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::SnapshotReply { .. } => true,
+        }
+    }
+}

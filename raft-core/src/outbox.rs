@@ -1,0 +1,297 @@
+//! The way out, and the order of duties: what is not durable yet is written, and what says so waits until it is.
+//!
+//! A vote, an acknowledgement or any message of a new term promises that this server will remember something. The
+//! outbox knows which write makes it remember, and holds the message until the host reports that write as durable. A host
+//! cannot send too early, because it has nothing to send.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::action::{Action, Persist};
+use crate::log::Log;
+use crate::message::{Envelope, Message};
+use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Ticket};
+
+/// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
+const NOTHING: u64 = 0;
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    identity: Identity,
+    hard_state: HardState,
+    actions: Vec<Action>,
+    held: Vec<Held>,
+    /// The ticket of the write that is being gathered.
+    next_ticket: u64,
+    /// Everything up to this ticket is durable.
+    durable_ticket: u64,
+    /// The write that makes the current term durable, and the one that makes the vote durable.
+    term_ticket: u64,
+    vote_ticket: u64,
+    /// Writes handed out and not yet durable, with the end of the log as each leaves it.
+    writes: VecDeque<Write>,
+    gathering: Gathering,
+    /// How far the log of this server is durable.
+    durable_index: Option<Index>,
+}
+
+#[derive(Debug)]
+struct Held {
+    ticket: u64,
+    envelope: Envelope,
+}
+
+#[derive(Debug)]
+struct Write {
+    ticket: u64,
+    last: Option<Index>,
+}
+
+/// What the next [`Persist`] will say.
+#[derive(Debug, Default)]
+struct Gathering {
+    hard_state: bool,
+    snapshot: Option<SnapshotMeta>,
+    truncate_from: Option<Index>,
+    entries_from: Option<Index>,
+    commit: Option<Index>,
+    compact_to: Option<Index>,
+}
+
+/// What must be durable before a message may leave. The term in its envelope always must.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Promise {
+    /// Nothing beyond the term.
+    Term,
+    /// The vote.
+    Vote,
+    /// The log up to here.
+    Log(Option<Index>),
+}
+
+impl Outbox {
+    pub(crate) fn new(identity: Identity, hard_state: HardState, durable_index: Option<Index>) -> Self {
+        Self {
+            identity,
+            hard_state,
+            actions: Vec::new(),
+            held: Vec::new(),
+            next_ticket: NOTHING + 1,
+            durable_ticket: NOTHING,
+            term_ticket: NOTHING,
+            vote_ticket: NOTHING,
+            writes: VecDeque::new(),
+            gathering: Gathering::default(),
+            durable_index,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn hard_state(&self) -> HardState {
+        self.hard_state
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    /// How far the log of this server is durable.
+    pub(crate) fn durable_index(&self) -> Option<Index> {
+        self.durable_index
+    }
+
+    /// Whether the vote of the current term, if there is one, is durable.
+    pub(crate) fn vote_is_durable(&self) -> bool {
+        self.vote_ticket <= self.durable_ticket
+    }
+
+    /// Whether this write is durable.
+    pub(crate) fn is_durable(&self, ticket: Ticket) -> bool {
+        ticket.value() <= self.durable_ticket
+    }
+
+    /// The ticket that the next write will have.
+    pub(crate) fn next_ticket(&self) -> Ticket {
+        Ticket::new(self.next_ticket)
+    }
+
+    pub(crate) fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    pub(crate) fn set_term(&mut self, term: Term) {
+        debug_assert!(term > self.hard_state.term, "terms only grow");
+        self.hard_state = HardState { term, vote: None };
+        self.gathering.hard_state = true;
+        self.term_ticket = self.next_ticket;
+        self.vote_ticket = self.next_ticket;
+    }
+
+    pub(crate) fn set_vote(&mut self, candidate: NodeId) {
+        debug_assert!(
+            self.hard_state.vote.is_none_or(|vote| vote == candidate),
+            "a vote is given once in a term"
+        );
+        if self.hard_state.vote.is_none() {
+            self.hard_state.vote = Some(candidate);
+            self.gathering.hard_state = true;
+            self.vote_ticket = self.next_ticket;
+        }
+    }
+
+    /// Notes that the log has a new entry to write at this position.
+    pub(crate) fn entry_appended(&mut self, at: Index) {
+        self.gathering.entries_from.get_or_insert(at);
+    }
+
+    /// Notes that the log was cut here. Whatever was durable or being written beyond is worth nothing any more.
+    pub(crate) fn log_truncated(&mut self, from: Index) {
+        let keep = from.previous();
+        self.durable_index = self.durable_index.min(keep);
+        for write in &mut self.writes {
+            write.last = write.last.min(keep);
+        }
+        let gathering = &mut self.gathering;
+        if gathering.entries_from.is_some_and(|first| first >= from) {
+            gathering.entries_from = None;
+        }
+        gathering.truncate_from = Some(gathering.truncate_from.map_or(from, |earlier| earlier.min(from)));
+    }
+
+    pub(crate) fn snapshot_to_persist(&mut self, meta: SnapshotMeta) {
+        self.gathering.snapshot = Some(meta);
+    }
+
+    pub(crate) fn commit_advanced(&mut self, commit: Option<Index>) {
+        self.gathering.commit = commit;
+    }
+
+    pub(crate) fn log_compacted(&mut self, to: Index) {
+        self.gathering.compact_to = Some(to);
+    }
+
+    /// Sends a message as soon as what it promises is durable. Whoever promises a part of the log says so after appending it.
+    pub(crate) fn send(
+        &mut self,
+        to: NodeId,
+        to_incarnation: Option<Incarnation>,
+        promise: Promise,
+        message: Message,
+    ) {
+        let envelope = Envelope {
+            group: self.identity.group,
+            from: self.identity.node,
+            from_incarnation: self.identity.incarnation,
+            to,
+            to_incarnation,
+            term: self.hard_state.term,
+            message,
+        };
+        let ticket = self.term_ticket.max(match promise {
+            Promise::Term => NOTHING,
+            Promise::Vote => self.vote_ticket,
+            Promise::Log(last) => self.ticket_of_log(last),
+        });
+        if ticket <= self.durable_ticket {
+            self.actions.push(Action::Send(envelope));
+        } else {
+            self.held.push(Held { ticket, envelope });
+        }
+    }
+
+    /// The write that makes the log durable up to `last`.
+    fn ticket_of_log(&self, last: Option<Index>) -> u64 {
+        if last <= self.durable_index {
+            return NOTHING;
+        }
+        let write = self.writes.iter().find(|write| write.last >= last);
+        write.map_or(self.next_ticket, |write| write.ticket)
+    }
+
+    /// Takes note that everything up to `ticket` is durable, and lets go what waited for it. Returns false for a
+    /// ticket that was never handed out or is no news.
+    pub(crate) fn persisted(&mut self, ticket: Ticket) -> bool {
+        let ticket = ticket.value();
+        if ticket <= self.durable_ticket || ticket >= self.next_ticket {
+            return false;
+        }
+        self.durable_ticket = ticket;
+        while let Some(write) = self.writes.pop_front_if(|write| write.ticket <= ticket) {
+            self.durable_index = self.durable_index.max(write.last);
+        }
+        let term = self.hard_state.term;
+        // What was promised in an earlier term is of no use to anybody now. Within a term, a vote and an
+        // acknowledgement stay true: only an entry of a later term's leader can take the place of one of this term.
+        let released = self.held.extract_if(.., |held| held.ticket <= ticket);
+        let current = released
+            .map(|held| held.envelope)
+            .filter(|envelope| envelope.term == term);
+        self.actions.extend(current.map(Action::Send));
+        true
+    }
+
+    /// Drops requests for votes that still wait: the campaign is over.
+    pub(crate) fn withdraw_requests(&mut self) {
+        self.held.retain(|held| {
+            !matches!(
+                held.envelope.message,
+                Message::Vote { .. } | Message::PreVote { .. }
+            )
+        });
+    }
+
+    /// Forgets all messages and writes: a disk failed, and nothing may be said any more.
+    pub(crate) fn fall_silent(&mut self) {
+        self.held.clear();
+        self.writes.clear();
+        self.gathering = Gathering::default();
+        self.actions
+            .retain(|action| !matches!(action, Action::Send(_) | Action::Persist(_)));
+    }
+
+    /// Turns what has been gathered into one write.
+    pub(crate) fn flush(&mut self, log: &Log) {
+        let gathering = &self.gathering;
+        let sync = gathering.hard_state
+            || gathering.snapshot.is_some()
+            || gathering.truncate_from.is_some()
+            || gathering.entries_from.is_some();
+        if !sync && gathering.compact_to.is_none() {
+            // A commit index alone is a hint that the next write takes along.
+            return;
+        }
+        let gathering = core::mem::take(&mut self.gathering);
+        let entries = match (gathering.entries_from, log.last_index()) {
+            (Some(first), Some(last)) => log.slice(first, last, usize::MAX),
+            _ => Vec::new(),
+        };
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.writes.push_back(Write {
+            ticket,
+            last: log.last_index(),
+        });
+        self.actions.push(Action::Persist(Persist {
+            ticket: Ticket::new(ticket),
+            hard_state: gathering.hard_state.then_some(self.hard_state),
+            snapshot: gathering.snapshot,
+            truncate_from: gathering.truncate_from,
+            entries,
+            commit: gathering.commit,
+            compact_to: gathering.compact_to,
+            sync,
+        }));
+    }
+
+    /// Hands all actions over, and keeps the emptied buffer for the next ones.
+    pub(crate) fn take(&mut self, into: &mut Vec<Action>) {
+        if into.is_empty() {
+            core::mem::swap(&mut self.actions, into);
+        } else {
+            into.append(&mut self.actions);
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! The state machine of one server: what it knows, the way in, the rule about terms, and the way out. What each role
+//! does with an input stands in a module of its own.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::action::{Action, Rejection};
+use crate::config::{Config, Setup};
+use crate::input::Input;
+use crate::log::Log;
+use crate::membership::Membership;
+use crate::message::{Envelope, Message};
+use crate::outbox::{Outbox, Promise};
+use crate::restore::{RestoreError, restore_log};
+use crate::status::{Ignored, PeerStatus, RoleName, Status, Vitals};
+use crate::types::{
+    Entry, HardState, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta,
+    Term, Tick, Ticket,
+};
+
+mod apply;
+mod election;
+mod follower;
+mod invariants;
+mod joining;
+mod leader;
+mod progress;
+mod reads;
+mod replication;
+mod snapshot;
+
+use election::Candidate;
+use follower::Follower;
+use joining::Joining;
+use leader::Leader;
+
+/// One server of one consensus group.
+///
+/// # How to drive it
+///
+/// Build it from what the disk holds ([`Raft::new`]), then for ever: advance time ([`Input::Tick`]), feed what
+/// happened ([`Raft::step`]), as much as is at hand, and carry out what is asked for ([`Raft::drain`]), in its order.
+/// Sleep until something happens or [`Raft::next_deadline`] is due.
+///
+/// ```text
+///            messages, ticks, proposals, completions
+///                            │ step
+///                            ▼
+///                 ┌─────────────────────┐   Send       ┌───────────┐
+///                 │        Raft         ├─────────────▶│ transport │
+///                 │  roles · log · held │   Persist    ├───────────┤
+///                 │  messages           ├─────────────▶│   store   ├─┐
+///                 │                     │   Apply      ├───────────┤ │ Persisted, EntriesLoaded,
+///                 │                     ├─────────────▶│ machine   ├─┤ Applied
+///                 └─────────────────────┘              └───────────┘ │
+///                            ▲                                       │
+///                            └───────────────────────────────────────┘
+/// ```
+///
+/// # What it promises
+///
+/// * The same setup and the same inputs give the same actions, on every machine.
+/// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`]).
+/// * Nothing that depends on a write leaves before the write was reported durable.
+/// * Every proposal and every read ends in exactly one outcome, provided that time goes on, except that of a deposed
+///   leader's proposals, which are decided by what the next leaders do with them.
+#[derive(Debug)]
+pub struct Raft {
+    config: Config,
+    jitter: ChaCha8Rng,
+    now: Tick,
+    role: Role,
+    log: Log,
+    out: Outbox,
+    commit: Option<Index>,
+    applied: Option<Index>,
+    /// The last entry of the [`Action::Apply`] that the host is working on.
+    applying: Option<Index>,
+    /// A snapshot that arrived and is being made durable.
+    installing: Option<(Ticket, SnapshotMeta)>,
+    /// Proposals of ours that are in the log, in its order.
+    proposals: VecDeque<Proposal>,
+    /// Reads that are confirmed and wait for the state machine, in the order of their indexes.
+    confirmed_reads: VecDeque<(ReadId, Index)>,
+    /// Numbers requests for entries and snapshot transfers.
+    next_request: u64,
+    ignored: Ignored,
+    failed: bool,
+}
+
+#[derive(Debug)]
+enum Role {
+    Joining(Joining),
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// A proposal of ours in the log.
+#[derive(Debug)]
+struct Proposal {
+    id: ProposalId,
+    at: LogId,
+}
+
+impl Raft {
+    /// A server as its disk describes it.
+    ///
+    /// # Errors
+    ///
+    /// Settings that contradict each other, and a disk that contradicts itself.
+    pub fn new(setup: Setup) -> Result<Self, RestoreError> {
+        setup.config.validate()?;
+        let log = restore_log(&setup)?;
+        let Setup {
+            identity,
+            config,
+            durable,
+            ..
+        } = setup;
+        let disk_is_empty = durable.is_empty();
+        let covered = log.snapshot().map(|meta| meta.last.index);
+        let mut raft = Self {
+            jitter: jitter(config.seed, &identity),
+            config,
+            now: Tick::new(0),
+            role: Role::Follower(Follower::default()),
+            out: Outbox::new(identity, durable.hard_state, log.last_index()),
+            // What a snapshot covers was applied somewhere, so it is committed, hint or no hint.
+            commit: durable.commit.max(covered),
+            applied: covered,
+            applying: None,
+            installing: None,
+            proposals: VecDeque::new(),
+            confirmed_reads: VecDeque::new(),
+            next_request: 1,
+            ignored: Ignored::default(),
+            failed: false,
+            log,
+        };
+        if disk_is_empty {
+            raft.begin_joining();
+        } else {
+            raft.become_follower(None);
+        }
+        raft.maybe_apply();
+        Ok(raft)
+    }
+
+    /// Takes in one thing that happened.
+    pub fn step(&mut self, input: Input) {
+        if self.failed {
+            self.refuse(input);
+            return;
+        }
+        match input {
+            Input::Tick(ticks) => self.on_tick(ticks),
+            Input::Receive(envelope) => self.on_receive(envelope),
+            Input::Propose { id, payload } => self.on_propose(id, payload),
+            Input::Read { id } => self.on_read(id),
+            Input::Campaign => self.on_campaign(),
+            Input::Persisted(ticket) => self.on_persisted(ticket),
+            Input::PersistFailed => self.on_persist_failed(),
+            Input::Applied(index) => self.on_applied(index),
+            Input::EntriesLoaded { ticket, entries } => self.on_entries_loaded(ticket, entries),
+            Input::SnapshotTaken { last } => self.on_snapshot_taken(last),
+            Input::SnapshotPiece {
+                ticket,
+                total_bytes,
+                checksum,
+                offset,
+                data,
+            } => {
+                self.on_snapshot_piece(ticket, total_bytes, checksum, offset, data);
+            }
+            Input::SnapshotAborted { ticket } => self.on_snapshot_aborted(ticket),
+            Input::SnapshotStored {
+                from,
+                last,
+                received_bytes,
+            } => {
+                self.on_snapshot_stored(from, last, received_bytes);
+            }
+            Input::SnapshotReady { from, meta } => self.on_snapshot_ready(from, meta),
+            Input::Unreachable(peer) => self.on_unreachable(peer),
+        }
+        debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
+    }
+
+    /// Hands out everything that is to be done, in order. Appends to peers and the write of what is new are made
+    /// here, so that many inputs share one of each.
+    pub fn drain(&mut self, into: &mut Vec<Action>) {
+        if !self.failed {
+            self.replicate();
+            self.out.flush(&self.log);
+            // Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
+            self.log.evict(
+                self.applied.min(self.out.durable_index()),
+                self.config.limits.tail_bytes,
+            );
+        }
+        self.out.take(into);
+    }
+
+    /// How many ticks have passed since this boot.
+    pub fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// When time next matters: until then, ticks change nothing. `None` when it does not matter at all.
+    pub fn next_deadline(&self) -> Option<Tick> {
+        if self.failed {
+            return None;
+        }
+        match &self.role {
+            Role::Joining(joining) => Some(joining.hello_at()),
+            Role::Follower(follower) => self.is_voter().then(|| follower.campaign_at()),
+            Role::Candidate(candidate) => Some(candidate.retry_at()),
+            Role::Leader(leader) => Some(leader.heartbeat_at()),
+        }
+    }
+
+    /// Who this server is.
+    pub fn identity(&self) -> &Identity {
+        self.out.identity()
+    }
+
+    /// The server at a glance, cheaply.
+    pub fn vitals(&self) -> Vitals {
+        Vitals {
+            role: self.role_name(),
+            term: self.out.term(),
+            leader: self.leader(),
+            last: self.log.last(),
+            durable: self.out.durable_index(),
+            commit: self.commit,
+            applied: self.applied,
+        }
+    }
+
+    /// The server at a glance, with everything that takes a little longer.
+    pub fn status(&self) -> Status {
+        let peers = match &self.role {
+            Role::Leader(leader) => leader.peers().map(|(node, peer)| peer.status(node)).collect(),
+            _ => Vec::new(),
+        };
+        Status {
+            node: self.me(),
+            role: self.role_name(),
+            hard_state: self.hard_state(),
+            leader: self.leader(),
+            last: self.log.last(),
+            durable: self.out.durable_index(),
+            commit: self.commit,
+            applied: self.applied,
+            snapshot: self.log.snapshot().map(|meta| meta.last),
+            peers,
+            fenced: matches!(&self.role, Role::Joining(joining) if joining.is_fenced()),
+            failed: self.failed,
+            ignored: self.ignored,
+        }
+    }
+
+    /// Where a peer is, on a leader.
+    pub fn progress(&self, peer: NodeId) -> Option<PeerStatus> {
+        match &self.role {
+            Role::Leader(leader) => leader.peer(peer).map(|progress| progress.status(peer)),
+            _ => None,
+        }
+    }
+
+    /// The configuration in force: the last one in the log, whether it is committed or not (paper §6).
+    pub fn membership(&self) -> &Membership {
+        self.log.membership()
+    }
+
+    /// The entry that set the configuration in force; `None` for the one that the cluster began with.
+    pub fn membership_id(&self) -> Option<LogId> {
+        self.log.membership_id()
+    }
+
+    /// Term and vote, as they will be once everything handed out is durable.
+    pub fn hard_state(&self) -> HardState {
+        self.out.hard_state()
+    }
+
+    /// The first entry that a snapshot has not replaced.
+    pub fn first_index(&self) -> Index {
+        self.log.first_index()
+    }
+
+    /// The name of the entry at this position, for retained entries and the one right before them.
+    pub fn log_id(&self, at: Index) -> Option<LogId> {
+        self.log.log_id(at)
+    }
+
+    /// The entry at this position, where it is in memory.
+    pub fn entry(&self, at: Index) -> Option<&Entry> {
+        self.log.entry(at)
+    }
+
+    /// What the latest snapshot stands for.
+    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
+        self.log.snapshot()
+    }
+
+    fn me(&self) -> NodeId {
+        self.out.identity().node
+    }
+
+    fn is_voter(&self) -> bool {
+        self.log.membership().is_voter(self.me())
+    }
+
+    fn role_name(&self) -> RoleName {
+        match &self.role {
+            Role::Joining(_) => RoleName::Joining,
+            Role::Follower(_) => RoleName::Follower,
+            Role::Candidate(candidate) => candidate.role_name(),
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader(),
+            Role::Leader(_) => Some(self.me()),
+            Role::Joining(_) | Role::Candidate(_) => None,
+        }
+    }
+
+    /// A fresh wait before campaigning. §5.2: randomised, so that split votes are rare and resolved quickly.
+    fn draw_election_timeout(&mut self) -> Tick {
+        let timing = &self.config.timing;
+        let span = timing.election_timeout_max_ticks - timing.election_timeout_min_ticks + 1;
+        let drawn = ((u128::from(self.jitter.next_u64()) * u128::from(span)) >> 64) as u64;
+        self.after(timing.election_timeout_min_ticks.saturating_add(drawn))
+    }
+
+    fn after(&self, ticks: u64) -> Tick {
+        Tick::new(self.now.value().saturating_add(ticks))
+    }
+
+    fn next_request_ticket(&mut self) -> Ticket {
+        let ticket = Ticket::new(self.next_request);
+        self.next_request += 1;
+        ticket
+    }
+
+    /// The data folder of a peer, as far as it is known.
+    fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
+        let bound = self.log.membership().incarnation(node);
+        bound.or_else(|| match &self.role {
+            Role::Leader(leader) => leader.peer(node).and_then(|peer| peer.incarnation),
+            _ => None,
+        })
+    }
+
+    fn send(&mut self, to: NodeId, promise: Promise, message: Message) {
+        let incarnation = self.incarnation_of(to);
+        self.out.send(to, incarnation, promise, message);
+    }
+
+    fn on_tick(&mut self, ticks: u64) {
+        self.now = self.after(ticks);
+        match &self.role {
+            Role::Joining(_) => self.joining_tick(),
+            Role::Follower(_) => self.follower_tick(),
+            Role::Candidate(_) => self.candidate_tick(),
+            Role::Leader(_) => self.leader_tick(),
+        }
+    }
+
+    fn on_receive(&mut self, envelope: Envelope) {
+        if !self.is_addressed_here(&envelope) {
+            self.ignored.misaddressed += 1;
+            return;
+        }
+        if !self.incarnations_match(&envelope) {
+            self.ignored.fenced += 1;
+            return;
+        }
+        if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
+            self.ignored.malformed += 1;
+            return;
+        }
+        let Envelope {
+            from,
+            from_incarnation,
+            term,
+            message,
+            ..
+        } = envelope;
+        match (&self.role, message) {
+            (_, Message::Hello) => self.on_hello(from, from_incarnation),
+            (_, Message::HelloReply { standing }) => self.on_hello_reply(from, standing),
+            // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
+            (Role::Joining(_), _) => self.ignored.stale += 1,
+            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
+            (_, Message::PreVoteReply { ask, granted: true }) => self.on_pre_vote_granted(from, term, ask),
+            (_, message) => self.on_termed(from, from_incarnation, term, message),
+        }
+    }
+
+    fn is_addressed_here(&self, envelope: &Envelope) -> bool {
+        let me = self.out.identity();
+        envelope.group == me.group && envelope.to == me.node && envelope.from != me.node
+    }
+
+    /// Fails closed: where the log knows a data folder, no other one speaks for its server.
+    fn incarnations_match(&self, envelope: &Envelope) -> bool {
+        let mine = self.out.identity().incarnation;
+        if envelope.to_incarnation.is_some_and(|meant| meant != mine) {
+            return false;
+        }
+        let asks_to_join = matches!(envelope.message, Message::Hello);
+        let known = self.incarnation_of(envelope.from);
+        asks_to_join || known.is_none_or(|known| known == envelope.from_incarnation)
+    }
+
+    /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
+    fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
+        if term < self.out.term() {
+            self.answer_earlier_term(from, message);
+            return;
+        }
+        if term > self.out.term() {
+            // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on.
+            if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
+                self.ignored.sticky += 1;
+                return;
+            }
+            self.out.set_term(term);
+            self.become_follower(None);
+        }
+        match message {
+            Message::Vote { last } => self.on_vote(from, last),
+            Message::VoteReply { granted } => self.on_vote_reply(from, granted),
+            Message::Append {
+                session,
+                round,
+                prev,
+                commit,
+                entries,
+            } => {
+                if self.follow(from) {
+                    self.on_append(from, session, round, prev, commit, entries);
+                }
+            }
+            Message::AppendReply {
+                session,
+                round,
+                outcome,
+            } => {
+                self.on_append_reply(from, incarnation, session, round, outcome);
+            }
+            Message::Heartbeat {
+                session,
+                round,
+                commit,
+            } => {
+                if self.follow(from) {
+                    self.on_heartbeat(from, session, round, commit);
+                }
+            }
+            Message::HeartbeatReply { session, round } => {
+                self.on_heartbeat_reply(from, incarnation, session, round);
+            }
+            Message::SnapshotChunk {
+                session,
+                meta,
+                total_bytes,
+                checksum,
+                offset,
+                data,
+            } => {
+                if self.follow(from) {
+                    self.on_snapshot_chunk(from, session, meta, total_bytes, checksum, offset, data);
+                }
+            }
+            Message::SnapshotReply {
+                session,
+                last,
+                received_bytes,
+            } => {
+                self.on_snapshot_reply(from, incarnation, session, last, received_bytes);
+            }
+            // A refusal's only news is the term in its envelope, which has been taken in above.
+            Message::PreVoteReply { .. } => {}
+            Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {
+                debug_assert!(
+                    false,
+                    "messages without the rule about terms are dispatched before it"
+                );
+            }
+        }
+    }
+
+    /// Tells a server that lags behind which term it is. Without an answer a partitioned server with a higher term
+    /// would never be let in again by a leader that does not know of it.
+    fn answer_earlier_term(&mut self, from: NodeId, message: Message) {
+        self.ignored.stale += 1;
+        match message {
+            Message::Vote { .. } => {
+                self.send(from, Promise::Term, Message::VoteReply { granted: false });
+            }
+            Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. } => {
+                self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
+            }
+            Message::SnapshotChunk { session, meta, .. } => {
+                let reply = Message::SnapshotReply {
+                    session,
+                    last: meta.last,
+                    received_bytes: 0,
+                };
+                self.send(from, Promise::Term, reply);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_persisted(&mut self, ticket: Ticket) {
+        if !self.out.persisted(ticket) {
+            return;
+        }
+        if matches!(self.role, Role::Candidate(_)) {
+            self.count_votes();
+        }
+        self.maybe_commit();
+        self.maybe_apply();
+    }
+
+    fn on_persist_failed(&mut self) {
+        self.failed = true;
+        self.out.fall_silent();
+        self.fail_reads(Rejection::Failed);
+        for (id, _) in self.confirmed_reads.drain(..) {
+            self.out.push(Action::ReadRejected {
+                id,
+                reason: Rejection::Failed,
+            });
+        }
+        for proposal in self.proposals.drain(..) {
+            self.out.push(Action::Unknown { id: proposal.id });
+        }
+    }
+
+    /// A server whose disk failed answers its own clients and nobody else.
+    fn refuse(&mut self, input: Input) {
+        match input {
+            Input::Propose { id, payload } => self.reject(id, Rejection::Failed, payload),
+            Input::Read { id } => self.out.push(Action::ReadRejected {
+                id,
+                reason: Rejection::Failed,
+            }),
+            Input::Tick(ticks) => self.now = self.after(ticks),
+            _ => {}
+        }
+    }
+
+    fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
+        self.out.push(Action::Rejected { id, reason, payload });
+    }
+
+    fn role_changed(&mut self) {
+        let role = self.role_name();
+        self.out.push(Action::RoleChanged {
+            role,
+            term: self.out.term(),
+        });
+    }
+
+    /// Appends to the log and has it written. A configuration is in force from here on (paper §6).
+    fn append(&mut self, entry: Entry) {
+        let before = self.log.membership_id();
+        self.out.entry_appended(entry.id.index);
+        self.log.append(entry);
+        if self.log.membership_id() != before {
+            self.membership_changed();
+        }
+    }
+
+    fn membership_changed(&mut self) {
+        let membership = Arc::clone(self.log.membership());
+        let next = self.log.next_index();
+        let me = self.me();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.follow_membership(&membership, me, next);
+        }
+        self.out.push(Action::MembershipChanged {
+            at: self.log.membership_id(),
+        });
+    }
+}
+
+/// The stream that election timeouts are drawn from: the same for the same seed, another one on every server and boot.
+fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    let words = [seed, identity.node.value(), identity.boot, identity.group.value()];
+    for (part, word) in key.chunks_exact_mut(8).zip(words) {
+        part.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}

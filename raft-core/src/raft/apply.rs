@@ -1,0 +1,105 @@
+//! When an entry counts as committed (paper §5.3, §5.4.2), and when it is handed to the state machine.
+
+use crate::action::Action;
+use crate::types::Index;
+
+use super::{Raft, Role};
+
+impl Raft {
+    /// A leader's commit rule (paper, Figure 2, Leaders, last rule): an entry of its own term that a quorum holds
+    /// durably is committed, and everything before it.
+    pub(super) fn maybe_commit(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let me = self.me();
+        let reached = |node| {
+            if node == me {
+                // The leader is a voter like the others: what is not durable here does not count here.
+                self.out.durable_index()
+            } else {
+                leader.peer(node).and_then(|peer| peer.matched())
+            }
+        };
+        let candidate = self.log.membership().quorum_index(reached);
+        // §5.4.2: only entries of our own term commit by counting; those before come along (Figure 8 says why).
+        if candidate >= Some(leader.first_own) {
+            self.advance_commit(candidate);
+        }
+    }
+
+    /// Moves the commit index, never back (paper, Figure 2: it increases monotonically).
+    pub(super) fn advance_commit(&mut self, to: Option<Index>) {
+        if to <= self.commit {
+            return;
+        }
+        debug_assert!(
+            to <= self.log.last_index(),
+            "nothing beyond the log's end is committed here"
+        );
+        let before = core::mem::replace(&mut self.commit, to);
+        self.out.commit_advanced(to);
+        if let Role::Leader(leader) = &mut self.role {
+            let first = leader.first_own.max(Index::after(before)).value();
+            for at in first..=Index::count(to) {
+                let entry = Index::new(at).and_then(|at| self.log.entry(at));
+                let cost = entry.map_or(0, |entry| match entry.body {
+                    crate::EntryBody::Command(_) => entry.cost_bytes(),
+                    _ => 0,
+                });
+                leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
+            }
+            self.release_waiting_reads();
+        }
+        self.maybe_apply();
+    }
+
+    /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
+    pub(super) fn maybe_apply(&mut self) {
+        if self.applying.is_some() || self.failed {
+            return;
+        }
+        if let Some((ticket, meta)) = &self.installing {
+            if !self.out.is_durable(*ticket) {
+                return;
+            }
+            let meta = meta.clone();
+            self.installing = None;
+            self.applying = Some(meta.last.index);
+            self.out.push(Action::InstallSnapshot { meta });
+            return;
+        }
+        let first = Index::after(self.applied);
+        let Some(last) = self
+            .commit
+            .min(self.out.durable_index())
+            .filter(|&last| last >= first)
+        else {
+            return;
+        };
+        let entries = self.log.slice(first, last, self.config.limits.apply_bytes);
+        let Some(last) = entries.last().map(|entry| entry.id.index) else {
+            debug_assert!(false, "what is not applied yet stays in memory");
+            return;
+        };
+        self.applying = Some(last);
+        self.out.push(Action::Apply { entries });
+        while let Some(proposal) = self.proposals.pop_front_if(|proposal| proposal.at.index <= last) {
+            self.out.push(Action::Done {
+                id: proposal.id,
+                at: proposal.at,
+            });
+        }
+    }
+
+    pub(super) fn on_applied(&mut self, index: Index) {
+        // The host may report any part of what it was given; anything else is no news.
+        if Some(index) > self.applying || Some(index) <= self.applied {
+            return;
+        }
+        self.applied = Some(index);
+        if self.applying == Some(index) {
+            self.applying = None;
+        }
+        self.answer_reads();
+        self.maybe_apply();
+    }
+}

@@ -1,0 +1,192 @@
+//! Who may win an election (paper §5.2, §5.4.1; dissertation §9.6 for the pre-vote).
+//!
+//! Pre-vote and vote are one campaign in two stages. The first changes nothing anywhere: a server that could not win
+//! does not disturb those that are content with their leader.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::message::Message;
+use crate::outbox::Promise;
+use crate::status::RoleName;
+use crate::types::{LogId, NodeId, Term, Tick};
+
+use super::{Raft, Role};
+
+#[derive(Debug)]
+pub(super) struct Candidate {
+    stage: Stage,
+    granted: BTreeSet<NodeId>,
+    retry_at: Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    PreVote,
+    Vote,
+}
+
+impl Candidate {
+    pub(super) fn role_name(&self) -> RoleName {
+        match self.stage {
+            Stage::PreVote => RoleName::PreCandidate,
+            Stage::Vote => RoleName::Candidate,
+        }
+    }
+
+    pub(super) fn retry_at(&self) -> Tick {
+        self.retry_at
+    }
+}
+
+impl Raft {
+    pub(super) fn on_campaign(&mut self) {
+        if matches!(self.role, Role::Follower(_)) && self.is_voter() {
+            self.become_pre_candidate();
+        }
+    }
+
+    pub(super) fn candidate_tick(&mut self) {
+        let Role::Candidate(candidate) = &self.role else {
+            return;
+        };
+        if self.now >= candidate.retry_at {
+            // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
+            // in the meantime counts its term up without end.
+            if self.is_voter() {
+                self.become_pre_candidate();
+            } else {
+                self.become_follower(None);
+            }
+        }
+    }
+
+    pub(super) fn become_pre_candidate(&mut self) {
+        // Nothing is promised: a pre-vote leaves term and vote as they are.
+        self.begin_stage(Stage::PreVote);
+        let ask = self.out.term().next();
+        self.ask_all(
+            Promise::Term,
+            &Message::PreVote {
+                ask,
+                last: self.log.last(),
+            },
+        );
+        self.count_votes();
+    }
+
+    fn become_candidate(&mut self) {
+        // Figure 2, Candidates: increment the term, vote for self, reset the timer, send RequestVote to all.
+        let term = self.out.term().next();
+        self.out.set_term(term);
+        let me = self.me();
+        self.out.set_vote(me);
+        self.begin_stage(Stage::Vote);
+        self.ask_all(
+            Promise::Vote,
+            &Message::Vote {
+                last: self.log.last(),
+            },
+        );
+        self.count_votes();
+    }
+
+    fn begin_stage(&mut self, stage: Stage) {
+        let led = self.leader();
+        self.out.withdraw_requests();
+        let retry_at = self.draw_election_timeout();
+        let granted = BTreeSet::from([self.me()]);
+        self.role = Role::Candidate(Candidate {
+            stage,
+            granted,
+            retry_at,
+        });
+        self.role_changed();
+        if led.is_some() {
+            let term = self.out.term();
+            self.out.push(crate::Action::LeaderChanged { leader: None, term });
+        }
+    }
+
+    fn ask_all(&mut self, promise: Promise, request: &Message) {
+        let me = self.me();
+        let membership = self.log.membership();
+        let voters: Vec<NodeId> = membership
+            .members()
+            .filter(|&n| n != me && membership.is_voter(n))
+            .collect();
+        for voter in voters {
+            self.send(voter, promise, request.clone());
+        }
+    }
+
+    /// Wins the stage once a quorum agrees; both halves of a joint configuration must (paper §6).
+    pub(super) fn count_votes(&mut self) {
+        let Role::Candidate(candidate) = &self.role else {
+            return;
+        };
+        let me = self.me();
+        // A candidate's own vote is a vote: it counts when it is durable, like everybody's.
+        let own_counts = candidate.stage == Stage::PreVote || self.out.vote_is_durable();
+        let agrees = |node: NodeId| candidate.granted.contains(&node) && (node != me || own_counts);
+        if !self.log.membership().has_quorum(agrees) {
+            return;
+        }
+        match candidate.stage {
+            Stage::PreVote => self.become_candidate(),
+            Stage::Vote => self.become_leader(),
+        }
+    }
+
+    /// §5.4.1: a voter denies its vote to a log that is less up-to-date than its own.
+    fn is_up_to_date(&self, last: Option<LogId>) -> bool {
+        last >= self.log.last()
+    }
+
+    pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, ask: Term, last: Option<LogId>) {
+        // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
+        // an election timeout. A refusal tells a candidate of an earlier term which term it is.
+        let granted = term >= self.out.term() && self.is_up_to_date(last) && !self.hears_a_leader();
+        self.send(from, Promise::Term, Message::PreVoteReply { ask, granted });
+    }
+
+    /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
+    pub(super) fn on_pre_vote_granted(&mut self, from: NodeId, term: Term, ask: Term) {
+        let current = self.out.term();
+        match &mut self.role {
+            Role::Candidate(candidate)
+                if candidate.stage == Stage::PreVote && ask == current.next() && term <= current =>
+            {
+                candidate.granted.insert(from);
+                self.count_votes();
+            }
+            _ => self.ignored.stale += 1,
+        }
+    }
+
+    /// RequestVote, receiver's side (paper, Figure 2), for the current term.
+    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>) {
+        let vote = self.out.hard_state().vote;
+        let free = vote.is_none_or(|vote| vote == from);
+        let follows = matches!(self.role, Role::Follower(_));
+        let granted = follows && free && self.is_up_to_date(last);
+        if granted {
+            self.out.set_vote(from);
+            self.put_off_campaign(false);
+        }
+        let promise = if granted { Promise::Vote } else { Promise::Term };
+        self.send(from, promise, Message::VoteReply { granted });
+    }
+
+    pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {
+        match &mut self.role {
+            Role::Candidate(candidate) if candidate.stage == Stage::Vote => {
+                if granted {
+                    candidate.granted.insert(from);
+                    self.count_votes();
+                }
+            }
+            _ => self.ignored.stale += 1,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The first start, and how a lost disk is told from it.
+//!
+//! A server whose disk is wholly empty may be new, or it may have voted and acknowledged before its disk was lost. In
+//! the second case, taking part again would break promises that others rely on. So it asks:
+//!
+//! * Goes ahead when a majority of the first configuration, itself included, was seen with an empty log: a first start.
+//! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it meets to its data
+//!   folder by an entry in the log; a member that is unbound has never taken part, so the leader binds it, and when
+//!   that is committed the member is admitted. A member that is bound to another folder is fenced for good.
+//!
+//! What remains possible: a majority that lost its disks together, or lost them while the only others that could be
+//! reached had never received an entry, looks like a first start.
+
+use alloc::collections::BTreeSet;
+
+use crate::message::{Message, Standing};
+use crate::outbox::Promise;
+use crate::types::{Incarnation, NodeId, Tick};
+
+use super::{Raft, Role};
+
+#[derive(Debug)]
+pub(super) struct Joining {
+    /// Who was seen with an empty log since this boot. Seeing it filled later proves nothing against us:
+    /// whatever filled it happened after our disk was found empty.
+    blank: BTreeSet<NodeId>,
+    /// Whether somebody's log was not empty at first sight.
+    established: bool,
+    fenced: bool,
+    hello_at: Tick,
+}
+
+impl Joining {
+    pub(super) fn hello_at(&self) -> Tick {
+        self.hello_at
+    }
+
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced
+    }
+}
+
+impl Raft {
+    pub(super) fn begin_joining(&mut self) {
+        self.role = Role::Joining(Joining {
+            blank: BTreeSet::from([self.me()]),
+            established: false,
+            fenced: false,
+            hello_at: self.now,
+        });
+        self.role_changed();
+        self.joining_tick();
+    }
+
+    pub(super) fn joining_tick(&mut self) {
+        let again = self.after(self.config.timing.heartbeat_ticks);
+        let now = self.now;
+        let Role::Joining(joining) = &mut self.role else {
+            return;
+        };
+        if now < joining.hello_at {
+            return;
+        }
+        joining.hello_at = again;
+        let me = self.me();
+        let others: alloc::vec::Vec<NodeId> = self.log.membership().members().filter(|&n| n != me).collect();
+        for other in others {
+            self.send(other, Promise::Term, Message::Hello);
+        }
+        self.maybe_first_start();
+    }
+
+    pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {
+        if let Role::Joining(joining) = &mut self.role {
+            joining.blank.insert(from);
+        }
+        let standing = self.standing_of(from, incarnation);
+        // The one that asks may be another folder than the one we know, so the reply names the folder that asked.
+        let reply = Message::HelloReply { standing };
+        self.out.send(from, Some(incarnation), Promise::Term, reply);
+        if standing == Standing::Established {
+            self.meet(from, incarnation);
+        }
+        self.maybe_first_start();
+    }
+
+    /// Where the asking server stands, by what is committed here: an uncommitted binding may yet be taken back.
+    fn standing_of(&self, node: NodeId, incarnation: Incarnation) -> Standing {
+        let (_, committed) = self.log.membership_at(self.commit);
+        match committed.incarnation(node) {
+            Some(bound) if bound == incarnation => Standing::Admitted,
+            Some(bound) => Standing::Fenced { bound },
+            None if self.log.is_empty() => Standing::Blank,
+            None => Standing::Established,
+        }
+    }
+
+    pub(super) fn on_hello_reply(&mut self, from: NodeId, standing: Standing) {
+        let Role::Joining(joining) = &mut self.role else {
+            self.ignored.stale += 1;
+            return;
+        };
+        match standing {
+            Standing::Blank => {
+                joining.blank.insert(from);
+            }
+            Standing::Established => joining.established |= !joining.blank.contains(&from),
+            Standing::Fenced { .. } => {
+                joining.established = true;
+                joining.fenced = true;
+            }
+            Standing::Admitted => {
+                self.become_follower(None);
+                return;
+            }
+        }
+        self.maybe_first_start();
+    }
+
+    fn maybe_first_start(&mut self) {
+        let Role::Joining(joining) = &self.role else {
+            return;
+        };
+        let blank = |node| joining.blank.contains(&node);
+        if !joining.established && self.is_voter() && self.log.membership().has_quorum(blank) {
+            self.become_follower(None);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a leader does (paper §5.3, §8): it takes proposals, makes itself heard, and steps down when it does not hear
+//! a quorum (dissertation §6.2).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::action::{Action, Rejection, Waiting};
+use crate::membership::Membership;
+use crate::message::Message;
+use crate::outbox::Promise;
+use crate::types::{
+    Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, ProposalId, Round, Session, Tick,
+};
+
+use super::progress::Progress;
+use super::reads::Reads;
+use super::{Proposal, Raft, Role};
+
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) peers: BTreeMap<NodeId, Progress>,
+    /// The next session to give to a peer.
+    next_session: u64,
+    /// This leader's first entry. Nothing is known to be committed before it is (§8), and no reads are answered.
+    pub(super) first_own: Index,
+    pub(super) uncommitted_bytes: usize,
+    pub(super) round: Round,
+    pub(super) reads: Reads,
+    elected_at: Tick,
+    heartbeat_at: Tick,
+}
+
+impl Leader {
+    pub(super) fn heartbeat_at(&self) -> Tick {
+        self.heartbeat_at
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
+        self.peers.iter().map(|(&node, progress)| (node, progress))
+    }
+
+    pub(super) fn peer(&self, node: NodeId) -> Option<&Progress> {
+        self.peers.get(&node)
+    }
+
+    /// Feeds whoever is a member now, and nobody else. Whoever comes back starts a new session, so that no answer to an
+    /// old one counts.
+    pub(super) fn follow_membership(&mut self, membership: &Membership, me: NodeId, next: Index) {
+        self.peers.retain(|&node, _| membership.contains(node));
+        for node in membership.members().filter(|&node| node != me) {
+            if !self.peers.contains_key(&node) {
+                let session = Session::new(self.next_session);
+                self.next_session += 1;
+                self.peers
+                    .insert(node, Progress::new(session, membership.incarnation(node), next));
+            }
+        }
+    }
+}
+
+impl Raft {
+    pub(super) fn become_leader(&mut self) {
+        let me = self.me();
+        let first_own = self.log.next_index();
+        let membership = Arc::clone(self.log.membership());
+        let mut leader = Leader {
+            peers: BTreeMap::new(),
+            next_session: 1,
+            first_own,
+            uncommitted_bytes: 0,
+            round: Round::new(0),
+            reads: Reads::default(),
+            elected_at: self.now,
+            heartbeat_at: self.now,
+        };
+        leader.follow_membership(&membership, me, first_own);
+        self.role = Role::Leader(leader);
+        let term = self.out.term();
+        self.role_changed();
+        self.out.push(Action::LeaderChanged {
+            leader: Some(me),
+            term,
+        });
+        // §8: a no-op of its own term tells a new leader what is committed.
+        self.append(Entry {
+            id: LogId::new(term, first_own),
+            body: EntryBody::Noop,
+        });
+        // §5.2: heartbeats establish its authority at once.
+        self.leader_tick();
+    }
+
+    /// Gives up what only a leader has. Its proposals stay: the log decides what becomes of them.
+    pub(super) fn leave_leadership(&mut self) {
+        let leader = self.leader();
+        self.fail_reads(Rejection::NotLeader {
+            leader: leader.filter(|&node| node != self.me()),
+        });
+        self.end_transfers();
+    }
+
+    pub(super) fn leader_tick(&mut self) {
+        let next = self.after(self.config.timing.heartbeat_ticks);
+        let now = self.now;
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if now < leader.heartbeat_at {
+            return;
+        }
+        leader.heartbeat_at = next;
+        if !self.hears_a_quorum() {
+            // Dissertation §6.2: a leader that was cut off must not keep its clients waiting.
+            self.become_follower(None);
+            return;
+        }
+        self.broadcast_heartbeat();
+        self.probe_what_stalls();
+        self.drive_transfers();
+    }
+
+    /// Whether a quorum answered within the shortest election timeout. Only voters count.
+    fn hears_a_quorum(&self) -> bool {
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        let patience = self.config.timing.election_timeout_min_ticks;
+        let me = self.me();
+        self.log.membership().has_quorum(|node| {
+            let heard_at = leader
+                .peer(node)
+                .and_then(|peer| peer.heard_at)
+                .unwrap_or(leader.elected_at);
+            node == me || self.now.value() - heard_at.value() <= patience
+        })
+    }
+
+    pub(super) fn broadcast_heartbeat(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let heartbeats: Vec<(NodeId, Session, Option<Index>)> = leader
+            .peers()
+            .map(|(node, peer)| (node, peer.session, peer.matched().min(self.commit)))
+            .collect();
+        let round = leader.round;
+        for (node, session, commit) in heartbeats {
+            let commit = commit.and_then(|commit| self.log.log_id(commit));
+            self.send(
+                node,
+                Promise::Term,
+                Message::Heartbeat {
+                    session,
+                    round,
+                    commit,
+                },
+            );
+        }
+    }
+
+    pub(super) fn on_propose(&mut self, id: ProposalId, payload: Payload) {
+        let limits = &self.config.limits;
+        let leader = self.leader();
+        let Role::Leader(leading) = &mut self.role else {
+            self.reject(id, Rejection::NotLeader { leader }, payload);
+            return;
+        };
+        let at = LogId::new(self.out.term(), self.log.next_index());
+        let size = payload.len();
+        let entry = Entry {
+            id: at,
+            body: EntryBody::Command(payload),
+        };
+        let cost = entry.cost_bytes();
+        let refusal = if size > limits.message_bytes {
+            Some(Rejection::TooLarge {
+                size,
+                limit: limits.message_bytes,
+            })
+        } else if self.proposals.len() >= limits.proposals {
+            Some(Rejection::Busy {
+                what: Waiting::Proposals,
+                limit: limits.proposals,
+            })
+        } else if leading.uncommitted_bytes > 0
+            && leading.uncommitted_bytes.saturating_add(cost) > limits.uncommitted_bytes
+        {
+            Some(Rejection::Busy {
+                what: Waiting::UncommittedBytes,
+                limit: limits.uncommitted_bytes,
+            })
+        } else {
+            None
+        };
+        match (refusal, entry.body) {
+            (Some(reason), EntryBody::Command(payload)) => self.reject(id, reason, payload),
+            (_, body) => {
+                leading.uncommitted_bytes = leading.uncommitted_bytes.saturating_add(cost);
+                self.proposals.push_back(Proposal { id, at });
+                self.append(Entry { id: at, body });
+            }
+        }
+    }
+
+    /// Remembers which data folder a member answers from, when nothing binds it yet. False if it is another one
+    /// than before: then nothing that it says counts.
+    pub(super) fn meet(&mut self, from: NodeId, incarnation: Incarnation) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(peer) = leader.peers.get_mut(&from)
+        {
+            peer.incarnation.get_or_insert(incarnation);
+        }
+    }
+
+    /// Writes the data folders of members that were met for the first time into the log: see `joining`. Like every
+    /// configuration it waits for an entry of the leader's own term to be committed, and for the one before it
+    /// (dissertation §4.1 and its correction of 2015).
+    pub(super) fn maybe_bind(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let own_term_committed = self.commit >= Some(leader.first_own);
+        let settled = self.log.membership_id().map(|id| id.index) <= self.commit;
+        if !own_term_committed || !settled {
+            return;
+        }
+        let membership = self.log.membership();
+        let me = (self.me(), self.out.identity().incarnation);
+        let met = leader
+            .peers()
+            .filter_map(|(node, peer)| Some((node, peer.incarnation?)));
+        let unbound = |(node, _): &(NodeId, Incarnation)| {
+            membership.contains(*node) && membership.incarnation(*node).is_none()
+        };
+        let known: Vec<(NodeId, Incarnation)> = met.chain([me]).filter(unbound).collect();
+        if known.is_empty() {
+            return;
+        }
+        let bound = membership.bind(known);
+        let at = LogId::new(self.out.term(), self.log.next_index());
+        self.append(Entry {
+            id: at,
+            body: EntryBody::Membership(Arc::new(bound)),
+        });
+    }
+}

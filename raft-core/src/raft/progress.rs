@@ -1,0 +1,228 @@
+//! What a leader knows of one peer, and how fast it may be fed (paper §5.3; dissertation §10.2.1 for pipelining).
+
+use alloc::collections::VecDeque;
+
+use crate::config::Limits;
+use crate::status::{Feeding, PeerStatus};
+use crate::types::{Incarnation, Index, LogId, NodeId, Round, Session, Tick, Ticket};
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) session: Session,
+    /// The data folder that answers, once it has; the log may not have bound it yet.
+    pub(super) incarnation: Option<Incarnation>,
+    /// The last entry that the peer holds for certain.
+    matched: Option<Index>,
+    /// The entry to send next; always beyond `matched`.
+    next: Index,
+    feed: Feed,
+    /// When the peer last answered in this term, if it did.
+    pub(super) heard_at: Option<Tick>,
+    /// The latest round that the peer has confirmed.
+    pub(super) round: Round,
+}
+
+/// How the peer is fed.
+#[derive(Debug)]
+enum Feed {
+    /// Where the logs part is unknown: one message at a time.
+    Probe { waiting: bool },
+    /// The windows set the pace.
+    Replicate { window: Window, loading: Option<Ticket> },
+    /// The log does not reach back to where the peer is.
+    Snapshot { transfer: Transfer },
+}
+
+/// A snapshot on its way to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub(super) ticket: Ticket,
+    pub(super) last: LogId,
+    pub(super) received_bytes: u64,
+    /// When the last piece was acknowledged.
+    pub(super) advanced_at: Tick,
+}
+
+/// Appends on their way to a peer, oldest first.
+#[derive(Debug, Default)]
+struct Window {
+    inflight: VecDeque<(Index, usize)>,
+    bytes: usize,
+    /// Whether nothing was acknowledged since the last heartbeat.
+    stalled: bool,
+}
+
+impl Progress {
+    pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index) -> Self {
+        Self {
+            session,
+            incarnation,
+            matched: None,
+            next,
+            feed: Feed::Probe { waiting: false },
+            heard_at: None,
+            round: Round::new(0),
+        }
+    }
+
+    pub(super) fn status(&self, node: NodeId) -> PeerStatus {
+        let feeding = match self.feed {
+            Feed::Probe { .. } => Feeding::Probe,
+            Feed::Replicate { .. } => Feeding::Replicate,
+            Feed::Snapshot { .. } => Feeding::Snapshot,
+        };
+        PeerStatus {
+            node,
+            matched: self.matched,
+            next: self.next,
+            feeding,
+        }
+    }
+
+    pub(super) fn matched(&self) -> Option<Index> {
+        self.matched
+    }
+
+    pub(super) fn next(&self) -> Index {
+        self.next
+    }
+
+    /// Whether another append may leave now.
+    pub(super) fn may_send(&self, limits: &Limits) -> bool {
+        match &self.feed {
+            Feed::Probe { waiting } => !waiting,
+            Feed::Replicate { window, loading } => {
+                loading.is_none()
+                    && window.inflight.len() < limits.inflight_messages
+                    && window.bytes < limits.inflight_bytes
+            }
+            Feed::Snapshot { .. } => false,
+        }
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        matches!(self.feed, Feed::Probe { .. })
+    }
+
+    /// Takes note that entries up to `last` have been sent; none in a probe without entries.
+    pub(super) fn sent(&mut self, last: Option<Index>, bytes: usize) {
+        match &mut self.feed {
+            Feed::Probe { waiting } => *waiting = true,
+            Feed::Replicate { window, .. } => {
+                if let Some(last) = last {
+                    window.inflight.push_back((last, bytes));
+                    window.bytes = window.bytes.saturating_add(bytes);
+                    self.next = last.next();
+                }
+            }
+            Feed::Snapshot { .. } => {}
+        }
+    }
+
+    /// The peer holds everything up to `last`. Returns whether that is news.
+    pub(super) fn accepted(&mut self, last: Option<Index>) -> bool {
+        let news = last > self.matched;
+        // Figure 2: matchIndex increases monotonically within a leadership.
+        self.matched = self.matched.max(last);
+        self.next = self.next.max(Index::after(self.matched));
+        match &mut self.feed {
+            Feed::Probe { .. } => {
+                self.next = Index::after(self.matched);
+                self.feed = Feed::Replicate {
+                    window: Window::default(),
+                    loading: None,
+                };
+            }
+            Feed::Replicate { window, .. } => {
+                let matched = self.matched;
+                while let Some((_, bytes)) = window.inflight.pop_front_if(|(end, _)| Some(*end) <= matched) {
+                    window.bytes = window.bytes.saturating_sub(bytes);
+                    window.stalled = false;
+                }
+            }
+            Feed::Snapshot { .. } => {}
+        }
+        news
+    }
+
+    /// The peer does not hold the entry before an append. Returns whether the append was one that we still care about:
+    /// a stale rejection rewinds nothing.
+    pub(super) fn concerns(&self, rejected_prev: Option<Index>) -> bool {
+        match self.feed {
+            Feed::Probe { .. } => rejected_prev == self.next.previous(),
+            Feed::Replicate { .. } => rejected_prev > self.matched,
+            Feed::Snapshot { .. } => false,
+        }
+    }
+
+    /// Probes from `next` on, or right behind what is known to match.
+    pub(super) fn probe_from(&mut self, next: Index) {
+        self.next = next.max(Index::after(self.matched));
+        self.feed = Feed::Probe { waiting: false };
+    }
+
+    /// What was in flight may be lost.
+    pub(super) fn unreachable(&mut self) {
+        if matches!(self.feed, Feed::Replicate { .. }) {
+            self.probe_from(Index::after(self.matched));
+        }
+    }
+
+    /// A heartbeat passes. A probe is due again, and returns true a window in which nothing moved since the last
+    /// one: its appends, or their answers, may be lost, so somebody should ask. Every wait ends.
+    pub(super) fn heartbeat(&mut self) -> bool {
+        match &mut self.feed {
+            Feed::Probe { waiting } => {
+                *waiting = false;
+                false
+            }
+            Feed::Replicate { window, loading } => {
+                let stalled = window.stalled && !window.inflight.is_empty() && loading.is_none();
+                window.stalled = true;
+                stalled
+            }
+            Feed::Snapshot { .. } => false,
+        }
+    }
+
+    pub(super) fn loading(&self) -> Option<Ticket> {
+        match self.feed {
+            Feed::Replicate { loading, .. } => loading,
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_loading(&mut self, ticket: Option<Ticket>) {
+        if let Feed::Replicate { loading, .. } = &mut self.feed {
+            *loading = ticket;
+        }
+    }
+
+    pub(super) fn begin_snapshot(&mut self, ticket: Ticket, last: LogId, now: Tick) {
+        let transfer = Transfer {
+            ticket,
+            last,
+            received_bytes: 0,
+            advanced_at: now,
+        };
+        self.feed = Feed::Snapshot { transfer };
+    }
+
+    pub(super) fn transfer(&mut self) -> Option<&mut Transfer> {
+        match &mut self.feed {
+            Feed::Snapshot { transfer } => Some(transfer),
+            _ => None,
+        }
+    }
+
+    /// What must always hold of a peer, given the leader's last entry.
+    pub(super) fn check(&self, last: Option<Index>) -> Result<(), &'static str> {
+        if Some(self.next) <= self.matched {
+            return Err("a peer's next entry is one that it already holds");
+        }
+        if self.matched > last {
+            return Err("a peer holds more than its leader");
+        }
+        Ok(())
+    }
+}

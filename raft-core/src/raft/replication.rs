@@ -1,0 +1,245 @@
+//! How followers come to have the leader's log (paper §5.3): one append per peer and drain, pipelined within windows
+//! of messages and bytes.
+
+use alloc::vec::Vec;
+
+use crate::action::Action;
+use crate::message::{AppendOutcome, Message};
+use crate::outbox::Promise;
+use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Ticket};
+
+use super::progress::Progress;
+use super::{Raft, Role};
+
+impl Raft {
+    /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels together.
+    pub(super) fn replicate(&mut self) {
+        self.maybe_bind();
+        self.begin_round();
+        let Role::Leader(leader) = &self.role else { return };
+        let next = self.log.next_index();
+        let limits = &self.config.limits;
+        let due = |peer: &Progress| peer.may_send(limits) && (peer.next() < next || peer.is_probing());
+        let behind: Vec<NodeId> = leader
+            .peers()
+            .filter(|(_, peer)| due(peer))
+            .map(|(node, _)| node)
+            .collect();
+        for peer in behind {
+            while self.feed(peer) {}
+        }
+    }
+
+    /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
+    fn feed(&mut self, to: NodeId) -> bool {
+        let last = self.log.last_index();
+        let first = self.log.first_index();
+        let Role::Leader(leader) = &mut self.role else {
+            return false;
+        };
+        let Some(peer) = leader.peers.get_mut(&to) else {
+            return false;
+        };
+        let next = peer.next();
+        if !peer.may_send(&self.config.limits) || (Some(next) > last && !peer.is_probing()) {
+            return false;
+        }
+        if next < first {
+            self.begin_transfer(to);
+            return false;
+        }
+        if Some(next) <= last && !self.log.in_tail(next) && !peer.is_probing() {
+            let ticket = self.next_request_ticket();
+            if let Role::Leader(leader) = &mut self.role
+                && let Some(peer) = leader.peers.get_mut(&to)
+            {
+                peer.set_loading(Some(ticket));
+            }
+            let last = last.unwrap_or(next);
+            let max_bytes = self.config.limits.message_bytes;
+            self.out.push(Action::LoadEntries {
+                ticket,
+                first: next,
+                last,
+                max_bytes,
+            });
+            return false;
+        }
+        let entries = match last {
+            Some(last) if self.log.in_tail(next) => {
+                self.log.slice(next, last, self.config.limits.message_bytes)
+            }
+            _ => Vec::new(),
+        };
+        self.send_append(to, next, entries);
+        true
+    }
+
+    fn send_append(&mut self, to: NodeId, next: Index, entries: Vec<Entry>) {
+        let commit = self.commit;
+        let prev = next.previous().and_then(|prev| self.log.log_id(prev));
+        debug_assert_eq!(
+            prev.map(|prev| prev.index),
+            next.previous(),
+            "an append begins where the leader still knows the entry before"
+        );
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&to) else {
+            return;
+        };
+        let bytes = entries
+            .iter()
+            .map(Entry::cost_bytes)
+            .fold(0, usize::saturating_add);
+        peer.sent(entries.last().map(|entry| entry.id.index), bytes);
+        let append = Message::Append {
+            session: peer.session,
+            round: leader.round,
+            prev,
+            commit,
+            entries,
+        };
+        // §10.2.1 of the dissertation: the leader's own write may take place while the followers make theirs, so an
+        // append promises nothing but the term.
+        self.send(to, Promise::Term, append);
+    }
+
+    pub(super) fn on_entries_loaded(&mut self, ticket: Ticket, entries: Vec<Entry>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let waiting = leader
+            .peers
+            .iter_mut()
+            .find(|(_, peer)| peer.loading() == Some(ticket));
+        let Some((&to, peer)) = waiting else { return };
+        peer.set_loading(None);
+        let next = peer.next();
+        let in_order = entries.iter().zip(next.value()..).all(|(entry, at)| {
+            entry.id.index.value() == at && self.log.log_id(entry.id.index) == Some(entry.id)
+        });
+        // What could not be read, or is not wanted any more, is asked for again when the peer's turn comes.
+        if in_order && !entries.is_empty() && next >= self.log.first_index() {
+            self.send_append(to, next, entries);
+        }
+    }
+
+    /// An answer from a peer counts if it comes from the session and the data folder that were asked. Returns what is known of it.
+    fn heard(&mut self, from: NodeId, incarnation: Incarnation, session: Session) -> Option<&mut Progress> {
+        let now = self.now;
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(peer) = leader.peers.get_mut(&from)
+            && peer.session == session
+        {
+            peer.incarnation.get_or_insert(incarnation);
+            peer.heard_at = Some(now);
+            return Some(peer);
+        }
+        self.ignored.stale += 1;
+        None
+    }
+
+    pub(super) fn on_append_reply(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        session: Session,
+        round: Round,
+        outcome: AppendOutcome,
+    ) {
+        if self.heard(from, incarnation, session).is_none() {
+            return;
+        }
+        match outcome {
+            AppendOutcome::Accepted { last } => self.on_accepted(from, last),
+            AppendOutcome::Rejected { prev, hint } => self.on_rejected(from, prev, hint),
+        }
+        self.confirm_round(from, round);
+    }
+
+    fn on_accepted(&mut self, from: NodeId, last: Option<LogId>) {
+        // An acknowledgement names the entry. One that this log does not hold was never sent by this leader.
+        let beyond_base = last.map(|id| id.index) >= self.log.base().map(|base| base.index);
+        if beyond_base && !self.log.holds(last) {
+            self.ignored.malformed += 1;
+            return;
+        }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&from) else {
+            return;
+        };
+        let news = peer.accepted(last.map(|id| id.index));
+        self.maybe_end_transfer(from);
+        if news {
+            self.maybe_commit();
+        }
+    }
+
+    fn on_rejected(&mut self, from: NodeId, prev: Option<LogId>, hint: Option<LogId>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&from) else {
+            return;
+        };
+        if !peer.concerns(prev.map(|id| id.index)) {
+            self.ignored.stale += 1;
+            return;
+        }
+        // The other side of the back-up by terms: nothing of a later term than the hint's can match at or below it.
+        let shared = hint.and_then(|hint| self.log.last_not_after(hint.index, hint.term));
+        let below_base = hint.map(|hint| hint.index) < self.log.base().map(|base| base.index);
+        let resume = match shared {
+            Some(shared) => shared.index.next(),
+            // Where the logs part lies behind the base, only a snapshot helps: aim below the log.
+            None if below_base => Index::after(hint.map(|hint| hint.index)),
+            None => self.log.first_index(),
+        };
+        let before = prev.map_or(Index::FIRST, |prev| prev.index);
+        peer.probe_from(resume.min(before));
+    }
+
+    pub(super) fn on_heartbeat_reply(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        session: Session,
+        round: Round,
+    ) {
+        if self.heard(from, incarnation, session).is_some() {
+            self.confirm_round(from, round);
+        }
+    }
+
+    /// Asks those peers that acknowledged nothing since the last heartbeat whether they have what was sent: an append
+    /// without entries, behind the last one sent. The answer releases the window, or says where to begin again.
+    pub(super) fn probe_what_stalls(&mut self) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let stalled: Vec<(NodeId, Index)> = leader
+            .peers
+            .iter_mut()
+            .filter_map(|(&node, peer)| peer.heartbeat().then(|| (node, peer.next())))
+            .collect();
+        for (node, next) in stalled {
+            if next.previous() >= self.log.base().map(|base| base.index) {
+                self.send_append(node, next, Vec::new());
+            } else {
+                self.on_unreachable(node);
+            }
+        }
+    }
+
+    pub(super) fn on_unreachable(&mut self, node: NodeId) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(peer) = leader.peers.get_mut(&node)
+        {
+            peer.unreachable();
+        }
+    }
+}

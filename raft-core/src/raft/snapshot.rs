@@ -1,0 +1,306 @@
+//! Snapshots (paper §7): compaction of our own log, sending one to a peer that is too far behind, and installing one
+//! that arrives. The bytes are the host's; this module knows what they stand for and how far they got.
+
+use crate::action::Action;
+use crate::message::{AppendOutcome, Message};
+use crate::outbox::Promise;
+use crate::types::{Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Ticket};
+
+use super::progress::Progress;
+use super::{Raft, Role};
+
+impl Raft {
+    pub(super) fn on_snapshot_taken(&mut self, last: LogId) {
+        let covered = self.log.snapshot().map(|meta| meta.last.index);
+        // A snapshot of something that was not applied, or an older one than we have, is a mistake of the host's
+        // that costs nothing to overlook.
+        if Some(last.index) > self.applied || Some(last.index) <= covered || !self.log.holds(Some(last)) {
+            return;
+        }
+        let meta = self.log.snapshot_meta(last);
+        self.out.snapshot_to_persist(meta.clone());
+        self.log.set_snapshot(meta);
+        let keep = self.config.snapshots.keep_entries;
+        if let Some(to) = last.index.value().checked_sub(keep).and_then(Index::new)
+            && to >= self.log.first_index()
+        {
+            self.log.compact(to);
+            self.out.log_compacted(to);
+        }
+        // What was being sent is gone from the host; the peers concerned get the new one.
+        self.end_transfers();
+    }
+
+    /// Begins to send the latest snapshot to a peer whose next entry the log has no longer, if the peer is there to take it.
+    pub(super) fn begin_transfer(&mut self, to: NodeId) {
+        let (now, ticket) = (self.now, self.next_request_ticket());
+        let patience = self.config.timing.election_timeout_min_ticks;
+        let Some(meta) = self.log.snapshot().cloned() else {
+            return;
+        };
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&to) else {
+            return;
+        };
+        if peer
+            .heard_at
+            .is_none_or(|heard_at| now.value() - heard_at.value() > patience)
+        {
+            return;
+        }
+        peer.begin_snapshot(ticket, meta.last, now);
+        self.out.push(Action::SendSnapshot { ticket, to, meta });
+    }
+
+    fn transferring(&mut self, ticket: Ticket) -> Option<(NodeId, &mut Progress)> {
+        let Role::Leader(leader) = &mut self.role else {
+            return None;
+        };
+        let mut peers = leader.peers.iter_mut();
+        peers.find_map(|(&node, peer)| (peer.transfer()?.ticket == ticket).then_some((node, peer)))
+    }
+
+    pub(super) fn on_snapshot_piece(
+        &mut self,
+        ticket: Ticket,
+        total_bytes: u64,
+        checksum: u32,
+        offset: u64,
+        data: Payload,
+    ) {
+        let Some(meta) = self.log.snapshot().cloned() else {
+            return;
+        };
+        let Some((to, peer)) = self.transferring(ticket) else {
+            return;
+        };
+        if peer.transfer().is_none_or(|transfer| transfer.last != meta.last) {
+            return;
+        }
+        let session = peer.session;
+        let chunk = Message::SnapshotChunk {
+            session,
+            meta,
+            total_bytes,
+            checksum,
+            offset,
+            data,
+        };
+        self.send(to, Promise::Term, chunk);
+    }
+
+    pub(super) fn on_snapshot_aborted(&mut self, ticket: Ticket) {
+        if let Some((_, peer)) = self.transferring(ticket) {
+            let next = Index::after(peer.matched());
+            peer.probe_from(next);
+            self.out.push(Action::SnapshotEnded { ticket });
+        }
+    }
+
+    pub(super) fn on_snapshot_reply(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        session: Session,
+        last: LogId,
+        received_bytes: u64,
+    ) {
+        let now = self.now;
+        self.ignored.stale += 1;
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&from).filter(|peer| peer.session == session) else {
+            return;
+        };
+        peer.incarnation.get_or_insert(incarnation);
+        peer.heard_at = Some(now);
+        let Some(transfer) = peer.transfer().filter(|transfer| transfer.last == last) else {
+            return;
+        };
+        self.ignored.stale -= 1;
+        if received_bytes > transfer.received_bytes {
+            transfer.received_bytes = received_bytes;
+            transfer.advanced_at = now;
+            let ticket = transfer.ticket;
+            self.out.push(Action::SnapshotAdvanced {
+                ticket,
+                received_bytes,
+            });
+        }
+    }
+
+    /// With every heartbeat: asks again for the piece that was not acknowledged, and gives up a transfer that did not
+    /// move for too long, so that every transfer ends.
+    pub(super) fn drive_transfers(&mut self) {
+        let now = self.now;
+        let patience = self.config.timing.snapshot_timeout_ticks;
+        let heartbeat = self.config.timing.heartbeat_ticks;
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for peer in leader.peers.values_mut() {
+            let Some(&mut transfer) = peer.transfer() else {
+                continue;
+            };
+            let idle = now.value() - transfer.advanced_at.value();
+            if idle > patience {
+                let next = Index::after(peer.matched());
+                peer.probe_from(next);
+                self.out.push(Action::SnapshotEnded {
+                    ticket: transfer.ticket,
+                });
+            } else if idle >= heartbeat {
+                let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
+                self.out.push(Action::SnapshotAdvanced {
+                    ticket,
+                    received_bytes,
+                });
+            }
+        }
+    }
+
+    /// Ends the transfer to a peer that has caught up with it.
+    pub(super) fn maybe_end_transfer(&mut self, from: NodeId) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peers.get_mut(&from) else {
+            return;
+        };
+        let matched = peer.matched();
+        let Some(transfer) = peer.transfer() else { return };
+        if matched >= Some(transfer.last.index) {
+            let ticket = transfer.ticket;
+            peer.probe_from(Index::after(matched));
+            self.out.push(Action::SnapshotEnded { ticket });
+        }
+    }
+
+    /// Ends all transfers: leadership, or the snapshot that was being sent, is gone.
+    pub(super) fn end_transfers(&mut self) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for peer in leader.peers.values_mut() {
+            if let Some(&mut transfer) = peer.transfer() {
+                let next = Index::after(peer.matched());
+                peer.probe_from(next);
+                self.out.push(Action::SnapshotEnded {
+                    ticket: transfer.ticket,
+                });
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one kind of message")]
+    pub(super) fn on_snapshot_chunk(
+        &mut self,
+        from: NodeId,
+        session: Session,
+        meta: SnapshotMeta,
+        total_bytes: u64,
+        checksum: u32,
+        offset: u64,
+        data: Payload,
+    ) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.snapshot_session = session;
+        }
+        if Some(meta.last.index) <= self.commit {
+            // What it brings is here already: say how far we are instead.
+            let last = self.commit.and_then(|commit| self.log.log_id(commit));
+            let outcome = AppendOutcome::Accepted { last };
+            let promise = Promise::Log(last.map(|last| last.index));
+            let round = Round::new(0);
+            self.send(
+                from,
+                promise,
+                Message::AppendReply {
+                    session,
+                    round,
+                    outcome,
+                },
+            );
+        } else if total_bytes <= self.config.snapshots.max_bytes {
+            self.out.push(Action::SnapshotArrived {
+                from,
+                meta,
+                total_bytes,
+                checksum,
+                offset,
+                data,
+            });
+        } else {
+            self.ignored.malformed += 1;
+        }
+    }
+
+    pub(super) fn on_snapshot_stored(&mut self, from: NodeId, last: LogId, received_bytes: u64) {
+        if let Some(session) = self.snapshot_session(from) {
+            let reply = Message::SnapshotReply {
+                session,
+                last,
+                received_bytes,
+            };
+            self.send(from, Promise::Term, reply);
+        }
+    }
+
+    /// The session of the snapshot that this leader is sending, if it still leads.
+    fn snapshot_session(&self, from: NodeId) -> Option<Session> {
+        match &self.role {
+            Role::Follower(follower) if follower.leader() == Some(from) => Some(follower.snapshot_session),
+            _ => None,
+        }
+    }
+
+    /// InstallSnapshot, receiver's side (paper, Figure 13, steps 5 to 8).
+    pub(super) fn on_snapshot_ready(&mut self, from: NodeId, meta: SnapshotMeta) {
+        let Some(session) = self.snapshot_session(from) else {
+            return;
+        };
+        let last = meta.last;
+        // A snapshot older than the commit index changes nothing.
+        if Some(last.index) <= self.commit || last.term > self.out.term() {
+            return;
+        }
+        let membership_before = self.log.membership_id();
+        if self.log.holds(Some(last)) {
+            // Step 6: the log holds its last entry, so what follows it stays.
+            self.log.set_snapshot(meta.clone());
+        } else {
+            // Step 7: discard the entire log. What we proposed beyond the snapshot lost to another leader's entries.
+            while let Some(lost) = self
+                .proposals
+                .pop_back_if(|proposal| proposal.at.index > last.index)
+            {
+                self.out.push(Action::Superseded { id: lost.id });
+            }
+            self.out.log_truncated(Index::FIRST);
+            self.log.reset(meta.clone());
+        }
+        while let Some(hidden) = self
+            .proposals
+            .pop_front_if(|proposal| proposal.at.index <= last.index)
+        {
+            self.out.push(Action::Unknown { id: hidden.id });
+        }
+        self.installing = Some((self.out.next_ticket(), meta.clone()));
+        self.out.snapshot_to_persist(meta);
+        self.commit = Some(last.index);
+        self.out.commit_advanced(self.commit);
+        if self.log.membership_id() != membership_before {
+            self.membership_changed();
+        }
+        let outcome = AppendOutcome::Accepted { last: Some(last) };
+        let reply = Message::AppendReply {
+            session,
+            round: Round::new(0),
+            outcome,
+        };
+        self.send(from, Promise::Log(Some(last.index)), reply);
+    }
+}

@@ -1,0 +1,109 @@
+//! What an operator or a test wants to see; nothing in here changes anything.
+
+use alloc::vec::Vec;
+
+use crate::types::{HardState, Index, LogId, NodeId, Term};
+
+/// The role a server plays (paper §5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoleName {
+    /// Its disk was empty at this start, and it does not know yet whether the cluster's was as well.
+    Joining,
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it could win an election (dissertation §9.6).
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// A server at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This server.
+    pub node: NodeId,
+    /// Its role.
+    pub role: RoleName,
+    /// Term and vote, as they will be once everything handed out is durable.
+    pub hard_state: HardState,
+    /// The leader of the term, where it is known.
+    pub leader: Option<NodeId>,
+    /// The last entry.
+    pub last: Option<LogId>,
+    /// The last entry that is known to be durable here.
+    pub durable: Option<Index>,
+    /// The last entry that is known to be committed.
+    pub commit: Option<Index>,
+    /// The last entry that is applied.
+    pub applied: Option<Index>,
+    /// The last entry that the latest snapshot covers.
+    pub snapshot: Option<LogId>,
+    /// Where every peer is, on a leader; empty elsewhere.
+    pub peers: Vec<PeerStatus>,
+    /// Whether a committed configuration knows this server by another incarnation: its disk was lost.
+    pub fenced: bool,
+    /// Whether the disk failed, and the server has fallen silent.
+    pub failed: bool,
+    /// What was dropped, by reason.
+    pub ignored: Ignored,
+}
+
+/// Where a peer is, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The peer.
+    pub node: NodeId,
+    /// The last entry that it holds for certain.
+    pub matched: Option<Index>,
+    /// The entry to send it next.
+    pub next: Index,
+    /// How it is being fed.
+    pub feeding: Feeding,
+}
+
+/// How a leader feeds a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feeding {
+    /// One message at a time, until it is known where the two logs part.
+    Probe,
+    /// As fast as the windows allow.
+    Replicate,
+    /// With a snapshot.
+    Snapshot,
+}
+
+/// Messages that were dropped, by reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Ignored {
+    /// For another group or another server.
+    pub misaddressed: u64,
+    /// From or for a data folder that is not the one the log knows.
+    pub fenced: u64,
+    /// Breaking a rule of the format or the protocol that no honest peer breaks.
+    pub malformed: u64,
+    /// From an earlier term, session or round of the conversation.
+    pub stale: u64,
+    /// A campaign, while a leader makes itself heard.
+    pub sticky: u64,
+}
+
+/// What changed since a status was taken, cheap enough to ask after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vitals {
+    /// The role.
+    pub role: RoleName,
+    /// The term.
+    pub term: Term,
+    /// The leader of the term, where it is known.
+    pub leader: Option<NodeId>,
+    /// The last entry.
+    pub last: Option<LogId>,
+    /// The last entry known to be durable here.
+    pub durable: Option<Index>,
+    /// The last entry known to be committed.
+    pub commit: Option<Index>,
+    /// The last entry applied.
+    pub applied: Option<Index>,
+}

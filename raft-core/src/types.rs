@@ -1,0 +1,320 @@
+//! The words of the protocol, one type each, so that a term is never taken for an index.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroU64;
+use core::ops::Deref;
+
+use crate::membership::Membership;
+
+/// Terms and indexes beyond this are malformed: no honest cluster gets there, and everything below it can be
+/// counted up for as long as anybody will ever run one without overflow.
+const LARGEST: u64 = u64::MAX >> 16;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Wraps the number.
+            pub const fn new(value: u64) -> Self {
+                Self(value)
+            }
+
+            /// The number itself.
+            pub const fn value(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Identifies a server for as long as its data folder lives.
+    NodeId
+}
+number! {
+    /// Identifies one consensus group among those that share a process or a wire.
+    GroupId
+}
+number! {
+    /// Drawn once at random when a data folder is made. Two folders that claim the same [`NodeId`] differ in
+    /// it, which is how a wiped disk is told from a restarted server.
+    Incarnation
+}
+number! {
+    /// Numbers a duty handed to the host, in the order in which the duties were handed out.
+    Ticket
+}
+number! {
+    /// The host's own name for a proposal; meaningful on this server only.
+    ProposalId
+}
+number! {
+    /// The host's own name for a read; meaningful on this server only.
+    ReadId
+}
+number! {
+    /// Counts a leader's dealings with one peer: a peer that leaves and comes back starts a new session.
+    Session
+}
+number! {
+    /// Counts a leader's rounds of confirmation (dissertation §6.4), minted by the core.
+    Round
+}
+number! {
+    /// A point in logical time: how many ticks the host has advanced since this boot.
+    Tick
+}
+
+/// A term of leadership (paper §5.1). [`Term::ZERO`] is the time before the first election.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Term(u64);
+
+impl Term {
+    /// The term of a server that never heard of an election.
+    pub const ZERO: Self = Self(0);
+
+    /// Wraps the number.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The number itself.
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+
+    /// The term after this one. Saturates, which no honest server ever sees: see [`Term::is_malformed`].
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Whether the number is so close to the end of its range that only a broken or hostile peer can have sent it.
+    pub const fn is_malformed(self) -> bool {
+        self.0 > LARGEST
+    }
+}
+
+/// A position in the log; the first entry is at 1, and "none" is `Option::None`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Index(NonZeroU64);
+
+impl Index {
+    /// The position of the first entry.
+    pub const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// Wraps the number; `None` for zero.
+    pub const fn new(value: u64) -> Option<Self> {
+        match NonZeroU64::new(value) {
+            Some(value) => Some(Self(value)),
+            None => None,
+        }
+    }
+
+    /// The number itself, 1 or more.
+    pub const fn value(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The position after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The position before this one; `None` before the first.
+    pub const fn previous(self) -> Option<Self> {
+        Self::new(self.0.get() - 1)
+    }
+
+    /// The position after `index`, or the first when there is none.
+    #[must_use]
+    pub const fn after(index: Option<Self>) -> Self {
+        match index {
+            Some(index) => index.next(),
+            None => Self::FIRST,
+        }
+    }
+
+    /// The number, with 0 for none: for counting distances, never for storing.
+    pub(crate) const fn count(index: Option<Self>) -> u64 {
+        match index {
+            Some(index) => index.0.get(),
+            None => 0,
+        }
+    }
+
+    /// Whether the number is so close to the end of its range that only a broken or hostile peer can have sent it.
+    pub const fn is_malformed(self) -> bool {
+        self.0.get() > LARGEST
+    }
+}
+
+/// Names one entry of one log for good: no two different entries share both (paper §5.3, Log Matching).
+///
+/// The order is that of Raft's "more up-to-date" (paper §5.4.1): by term first, then by index. `None`, the
+/// empty log, is older than any.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct LogId {
+    /// The term in which a leader created the entry.
+    pub term: Term,
+    /// The entry's position.
+    pub index: Index,
+}
+
+impl LogId {
+    /// Names the entry of `term` at `index`.
+    pub const fn new(term: Term, index: Index) -> Self {
+        Self { term, index }
+    }
+}
+
+macro_rules! plain_format {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+plain_format!(Term, Index);
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}@{}", self.term, self.index)
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}@{}", self.term, self.index)
+    }
+}
+
+/// A command's or a snapshot's bytes, shared and never copied between peers.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Payload(Arc<[u8]>);
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for Payload {
+    /// Only the length: payloads may hold secrets, and logs are read by many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Entry {
+    /// Where it stands and which term created it.
+    pub id: LogId,
+    /// What it says.
+    pub body: EntryBody,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum EntryBody {
+    /// Written by every new leader, so that it can learn what is committed (paper §8).
+    Noop,
+    /// A command for the state machine.
+    Command(Payload),
+    /// A configuration, in force from the moment it is appended (paper §6).
+    Membership(Arc<Membership>),
+}
+
+impl Entry {
+    /// What the entry counts against every limit that is stated in bytes: its payload and a flat sum for the rest.
+    pub fn cost_bytes(&self) -> usize {
+        const OVERHEAD: usize = 32;
+        match &self.body {
+            EntryBody::Noop => OVERHEAD,
+            EntryBody::Command(payload) => OVERHEAD.saturating_add(payload.len()),
+            EntryBody::Membership(membership) => OVERHEAD.saturating_mul(2 + membership.len()),
+        }
+    }
+}
+
+/// What must never be forgotten about elections (paper, Figure 2), always written together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HardState {
+    /// The latest term this server has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+}
+
+/// What a snapshot stands for (paper §7): everything up to and including `last`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SnapshotMeta {
+    /// The last entry that the snapshot covers.
+    pub last: LogId,
+    /// The configuration in force at `last`.
+    pub membership: Membership,
+    /// The entry that set it; `None` for the configuration the cluster began with.
+    pub membership_id: Option<LogId>,
+}
+
+/// Who this server is, as kept in its data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The consensus group.
+    pub group: GroupId,
+    /// This server.
+    pub node: NodeId,
+    /// Drawn when the data folder was made.
+    pub incarnation: Incarnation,
+    /// Counts the starts of this server on this data folder.
+    pub boot: u64,
+}
