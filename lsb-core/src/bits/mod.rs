@@ -1,0 +1,155 @@
+//! Samples and the payload bits that ride in them.
+//!
+//! The payload is read as one row of bits, most significant bit of each byte first, and cut into
+//! groups of [`BitsPerSample`]; each group replaces the low bits of one sample, in order. The last
+//! group is filled up with zeros. Replacing the low bits moves a sample by up to `2^bits - 1`; one
+//! step of the bits above can bring it closer to where it was, and is taken whenever it does
+//! ([`Sample::replace`]), so no sample moves by more than `2^(bits - 1)` except at the ends of its
+//! range.
+
+mod words;
+
+use core::fmt;
+
+/// How many low bits of each sample carry payload: one to four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BitsPerSample {
+    /// The least visible, and the only one that the preamble uses.
+    One = 1,
+    /// Two bits: a sample moves by at most two.
+    Two = 2,
+    /// Three bits: a sample moves by at most four. What `sealed` uses.
+    Three = 3,
+    /// Four bits: visible as grain in flat areas.
+    Four = 4,
+}
+
+impl BitsPerSample {
+    /// Every setting, the least visible first.
+    pub const ALL: [Self; 4] = [Self::One, Self::Two, Self::Three, Self::Four];
+
+    /// The setting for a number of bits, if there is one.
+    #[must_use]
+    pub const fn from_count(count: u8) -> Option<Self> {
+        match count {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            3 => Some(Self::Three),
+            4 => Some(Self::Four),
+            _ => None,
+        }
+    }
+
+    /// The number of bits.
+    #[must_use]
+    pub const fn count(self) -> u8 {
+        self as u8
+    }
+
+    /// How many samples `bytes` of payload take, the last one perhaps in part.
+    #[must_use]
+    pub const fn samples_for(self, bytes: u64) -> u64 {
+        bytes.saturating_mul(8).div_ceil(self as u64)
+    }
+
+    /// How many whole bytes of payload fit into `samples`.
+    #[must_use]
+    pub const fn bytes_in(self, samples: u64) -> u64 {
+        // Divided first where it loses nothing, so that no count of samples overflows.
+        let (eights, rest) = (samples / 8, samples % 8);
+        eights * self as u64 + rest * self as u64 / 8
+    }
+}
+
+impl fmt::Display for BitsPerSample {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.count().fmt(formatter)
+    }
+}
+
+/// One colour value of a pixel, of 8 or 16 bits.
+pub trait Sample: Copy + Eq + private::Lanes {
+    /// The value of a fully opaque alpha sample.
+    const OPAQUE: Self;
+
+    /// The low `bits` of the sample.
+    #[must_use]
+    fn low(self, bits: BitsPerSample) -> u8;
+
+    /// The value closest to this sample whose low `bits` are `value` (of which only those count).
+    #[must_use]
+    fn replace(self, value: u8, bits: BitsPerSample) -> Self;
+}
+
+pub(crate) mod private {
+    /// Eight samples at a time, as a word with one field per byte, the first sample on top.
+    pub trait Lanes: Sized {
+        fn read_lanes<const BITS: u32>(samples: &[Self; 8]) -> u64;
+        fn replace_lanes<const BITS: u32>(samples: &mut [Self; 8], fields: u64);
+    }
+}
+
+macro_rules! implement_sample {
+    ($type:ty) => {
+        impl Sample for $type {
+            const OPAQUE: Self = <$type>::MAX;
+
+            fn low(self, bits: BitsPerSample) -> u8 {
+                self.to_le_bytes()[0] & ((1 << bits.count()) - 1)
+            }
+
+            fn replace(self, value: u8, bits: BitsPerSample) -> Self {
+                let step: $type = 1 << bits.count();
+                let plain = self & !(step - 1) | <$type>::from(value) & (step - 1);
+                // A tie between both neighbours keeps the bits above as they are.
+                if plain > self && plain - self > step / 2 && plain >= step {
+                    plain - step
+                } else if self > plain && self - plain > step / 2 && plain <= <$type>::MAX - step {
+                    plain + step
+                } else {
+                    plain
+                }
+            }
+        }
+    };
+}
+implement_sample!(u8);
+implement_sample!(u16);
+
+/// Writes `payload` into the low bits of the first samples.
+///
+/// The caller makes sure that there is room: see [`BitsPerSample::samples_for`].
+///
+/// # Panics
+///
+/// If `samples` is too short for `payload`, which is a mistake of the caller.
+pub fn embed<S: Sample>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {
+    assert!(
+        bits.samples_for(payload.len() as u64) <= samples.len() as u64,
+        "the capacity is checked before anything is embedded"
+    );
+    match bits {
+        BitsPerSample::One => words::embed::<S, 1>(samples, bits, payload),
+        BitsPerSample::Two => words::embed::<S, 2>(samples, bits, payload),
+        BitsPerSample::Three => words::embed::<S, 3>(samples, bits, payload),
+        BitsPerSample::Four => words::embed::<S, 4>(samples, bits, payload),
+    }
+}
+
+/// Fills `payload` from the low bits of the first samples.
+///
+/// # Panics
+///
+/// If `samples` is too short for `payload`, which is a mistake of the caller.
+pub fn extract<S: Sample>(samples: &[S], bits: BitsPerSample, payload: &mut [u8]) {
+    assert!(
+        bits.samples_for(payload.len() as u64) <= samples.len() as u64,
+        "the length is checked against the capacity before anything is extracted"
+    );
+    match bits {
+        BitsPerSample::One => words::extract::<S, 1>(samples, payload),
+        BitsPerSample::Two => words::extract::<S, 2>(samples, payload),
+        BitsPerSample::Three => words::extract::<S, 3>(samples, payload),
+        BitsPerSample::Four => words::extract::<S, 4>(samples, payload),
+    }
+}

@@ -1,0 +1,101 @@
+//! Mode `label`: the photograph itself is seen, and says who may see it. **No secrecy.**
+//!
+//! Policy and denied picture ride in the photograph's own low bits; programs that take part heed
+//! them, and everything else shows the photograph. There is no original to open: the photograph is
+//! what there is. Its type and depth, and the chunks that say how its pixels are meant, are kept.
+//!
+//! The owner's signature covers policy and denied picture, and not the photograph: someone can move
+//! a label to another picture, just as they can remove it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::bits::BitsPerSample;
+use crate::carrier;
+use crate::envelope::{Header, Mode, Policy, SectionKind, Suite};
+use crate::error::Error;
+use crate::identifiers::{ClusterId, ObjectId, PolicyVersion, UnixSeconds};
+use crate::limits::Limits;
+use crate::picture::{DecodedPng, decode_png, encode_png};
+use crate::seal::{SealError, SigningKey, sign};
+use crate::upload;
+
+/// How many bits of each sample a label uses: the least visible.
+pub const LABEL_BITS: BitsPerSample = BitsPerSample::One;
+
+/// What is to be labelled, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelRequest<'a> {
+    /// The photograph: a whole PNG.
+    pub photograph: &'a [u8],
+    /// The bytes of the picture that programs show to those who may not look: a whole PNG. If it
+    /// does not fit, that is an error; it is never made smaller.
+    pub denied_picture: &'a [u8],
+    /// Who may view. It must name the public key of `owner`.
+    pub policy: &'a Policy,
+    /// Whose ledger will count.
+    pub cluster: ClusterId,
+    /// Now, by the owner's clock.
+    pub created: UnixSeconds,
+    /// The key that signs.
+    pub owner: &'a SigningKey,
+    /// What is too large.
+    pub limits: &'a Limits,
+}
+
+/// A labelled photograph.
+#[derive(Clone, Debug)]
+pub struct LabelledPicture {
+    /// The PNG file.
+    pub file: Vec<u8>,
+    /// The envelope that it carries.
+    pub envelope: crate::envelope::Envelope,
+}
+
+/// Labels a photograph under a new object id.
+///
+/// # Errors
+///
+/// [`Error`]: the photograph or the denied picture is no whole PNG or too large, the label does not
+/// fit, the policy names another owner, or the operating system has no random bytes.
+pub fn protect(request: &LabelRequest<'_>) -> Result<LabelledPicture, Error> {
+    let mut object = [0; ObjectId::LENGTH];
+    getrandom::fill(&mut object).map_err(SealError::Randomness)?;
+    protect_with(request, ObjectId::from_bytes(object))
+}
+
+/// As [`protect`], with an object id from the caller.
+///
+/// # Errors
+///
+/// As [`protect`].
+pub fn protect_with(request: &LabelRequest<'_>, object: ObjectId) -> Result<LabelledPicture, Error> {
+    let LabelRequest {
+        photograph,
+        denied_picture,
+        policy,
+        cluster,
+        created,
+        owner,
+        limits,
+    } = *request;
+    upload::inspect_png(denied_picture, limits)?;
+    let DecodedPng {
+        mut raster,
+        ancillary,
+    } = decode_png(photograph, limits.upload_bytes, limits)?;
+    let header = Header {
+        mode: Mode::Label,
+        suite: Suite::One,
+        object,
+        cluster,
+        created,
+        policy_version: PolicyVersion::FIRST,
+        policy_hash: policy.hash(),
+    };
+    let sections = vec![(SectionKind::DeniedPicture, Vec::from(denied_picture))];
+    let envelope = sign(header, policy, sections, owner)?;
+    carrier::write(&mut raster, LABEL_BITS, envelope.as_bytes())?;
+    let file = encode_png(raster, &ancillary)?;
+    Ok(LabelledPicture { file, envelope })
+}

@@ -1,0 +1,34 @@
+//! What is too large, said before any memory is spent on it.
+
+/// The limits on files and pictures.
+///
+/// They are checked against headers, before anything is decoded. The peak memory of one operation
+/// follows from them: the file, the decoded samples, and the envelope once or twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes an original or a denied picture may have. Default: 64 MiB.
+    pub upload_bytes: u64,
+    /// The most bytes a picture that carries may have. It is larger than the upload it holds: eight
+    /// bits carry three, and hidden bits hardly compress. Default: 256 MiB.
+    pub carrier_bytes: u64,
+    /// The most pixels any picture may have, or be enlarged to. Default: 100 million.
+    pub pixels: u64,
+    /// The most bytes a picture may take when decoded. Default: 512 MiB.
+    pub decoded_bytes: u64,
+}
+
+impl Limits {
+    /// The limits that hold unless someone says otherwise.
+    pub const DEFAULT: Self = Self {
+        upload_bytes: 64 << 20,
+        carrier_bytes: 256 << 20,
+        pixels: 100_000_000,
+        decoded_bytes: 512 << 20,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,149 @@
+//! A JPEG file, marker by marker (ITU-T T.81, annex B).
+
+use super::{MediaType, UploadError};
+use crate::capacity::Size;
+
+const START_OF_SCAN: u8 = 0xda;
+const END_OF_IMAGE: u8 = 0xd9;
+
+/// Walks a whole file that starts with `FF D8 FF`; `check_size` judges the size as soon as it is
+/// known, before the rest is walked.
+pub(super) fn inspect(
+    file: &[u8],
+    check_size: impl Fn(Size) -> Result<(), UploadError>,
+) -> Result<Size, UploadError> {
+    let mut walk = Walk { file, offset: 2 };
+    let mut size = None;
+    let mut scanned = false;
+    loop {
+        let start = walk.offset;
+        match walk.marker()? {
+            END_OF_IMAGE => {
+                let size = size.ok_or(damaged(start, "it ends before its header"))?;
+                // A truncated file decodes without an error in most programs: the missing rows are
+                // grey. So a file must have its scans and its end marker.
+                return if scanned {
+                    Ok(size)
+                } else {
+                    Err(damaged(start, "it has no scan"))
+                };
+            }
+            marker if is_frame_header(marker) => {
+                let frame = frame_size(walk.segment()?, start)?;
+                check_size(frame)?;
+                if size.replace(frame).is_some() {
+                    return Err(damaged(start, "a second header"));
+                }
+            }
+            START_OF_SCAN => {
+                if size.is_none() {
+                    return Err(damaged(start, "a scan before the header"));
+                }
+                walk.segment()?;
+                walk.skip_entropy_coded_data()?;
+                scanned = true;
+            }
+            // Restart and temporary markers stand alone; a second start is no part of a picture.
+            0xd0..=0xd7 | 0x01 => (),
+            0xd8 => return Err(damaged(start, "a second start marker")),
+            0x00 => return Err(damaged(start, "coded data outside a scan")),
+            _ => {
+                walk.segment()?;
+            }
+        }
+    }
+}
+
+/// SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share their range.
+const fn is_frame_header(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
+}
+
+/// §B.2.2: precision u8, lines u16, samples per line u16, components u8, three bytes for each.
+fn frame_size(segment: &[u8], offset: usize) -> Result<Size, UploadError> {
+    let short = damaged(offset, "a header of the wrong length");
+    let (&[_precision, h1, h0, w1, w0, components], rest) = segment.split_first_chunk::<6>().ok_or(short)?;
+    if components == 0 || rest.len() != usize::from(components) * 3 {
+        return Err(short);
+    }
+    let size = Size {
+        width: u32::from(u16::from_be_bytes([w1, w0])),
+        height: u32::from(u16::from_be_bytes([h1, h0])),
+    };
+    // A height of zero means that it follows after the scan (DNL), which no decoder in use reads.
+    if size.width == 0 || size.height == 0 {
+        return Err(damaged(offset, "a width or height of zero"));
+    }
+    Ok(size)
+}
+
+const fn damaged(offset: usize, problem: &'static str) -> UploadError {
+    UploadError::Damaged {
+        format: MediaType::Jpeg,
+        offset,
+        problem,
+    }
+}
+
+struct Walk<'a> {
+    file: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Walk<'a> {
+    const fn cut_off(&self) -> UploadError {
+        UploadError::CutOff {
+            format: MediaType::Jpeg,
+            bytes: self.file.len(),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, UploadError> {
+        let byte = *self.file.get(self.offset).ok_or(self.cut_off())?;
+        self.offset += 1;
+        Ok(byte)
+    }
+
+    /// A marker's second byte; any number of `FF` may stand before it (§B.1.1.2).
+    fn marker(&mut self) -> Result<u8, UploadError> {
+        let start = self.offset;
+        if self.byte()? != 0xff {
+            return Err(damaged(start, "no marker where one must stand"));
+        }
+        loop {
+            match self.byte()? {
+                0xff => (),
+                marker => return Ok(marker),
+            }
+        }
+    }
+
+    /// The content of a segment, behind its length, which counts itself.
+    fn segment(&mut self) -> Result<&'a [u8], UploadError> {
+        let start = self.offset;
+        let length = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
+        let content = length
+            .checked_sub(2)
+            .ok_or(damaged(start, "a segment of an impossible length"))?;
+        let end = self.offset + content;
+        let segment = self.file.get(self.offset..end).ok_or(self.cut_off())?;
+        self.offset = end;
+        Ok(segment)
+    }
+
+    /// Moves to the marker after a scan: `FF 00` is data, and restart markers belong to the scan.
+    fn skip_entropy_coded_data(&mut self) -> Result<(), UploadError> {
+        loop {
+            let rest = self.file.get(self.offset..).unwrap_or_default();
+            let next = rest.iter().position(|byte| *byte == 0xff).ok_or(self.cut_off())?;
+            match rest.get(next + 1).ok_or(self.cut_off())? {
+                0x00 | 0xd0..=0xd7 => self.offset += next + 2,
+                0xff => self.offset += next + 1,
+                _ => {
+                    self.offset += next;
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! A PNG file, chunk by chunk (PNG specification, third edition, §5).
+
+use super::{MediaType, UploadError, check_pixels};
+use crate::capacity::{LARGEST_SIDE, Size};
+use crate::limits::Limits;
+use crate::raster::Colors;
+
+pub(crate) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+
+/// Deflate copies up to 258 bytes for two bits at best (RFC 1951, §3.2.5), so its output is at most
+/// 1032 times its input. A header that claims more is false, and is refused before memory is spent.
+const MOST_EXPANSION: u64 = 1032;
+
+/// A chunk: its type, its content, and all of its bytes with length and checksum.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) kind: [u8; 4],
+    pub(crate) content: &'a [u8],
+    pub(crate) whole: &'a [u8],
+    offset: usize,
+}
+
+impl Chunk<'_> {
+    fn damaged(&self, problem: &'static str) -> UploadError {
+        UploadError::Damaged {
+            format: MediaType::Png,
+            offset: self.offset,
+            problem,
+        }
+    }
+}
+
+/// The chunks of a file that starts with the signature, up to and including `IEND`.
+pub(crate) struct Chunks<'a> {
+    file: &'a [u8],
+    offset: usize,
+    ended: bool,
+}
+
+impl<'a> Chunks<'a> {
+    pub(crate) fn new(file: &'a [u8]) -> Self {
+        Self {
+            file,
+            offset: SIGNATURE.len(),
+            ended: false,
+        }
+    }
+
+    fn read(&self) -> Option<Chunk<'a>> {
+        let whole = self.file.get(self.offset..)?;
+        let (length, rest) = whole.split_first_chunk::<4>()?;
+        let (kind, rest) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (content, rest) = rest.split_at_checked(length)?;
+        rest.first_chunk::<4>()?;
+        let whole = whole.get(..length.checked_add(12)?)?;
+        Some(Chunk {
+            kind: *kind,
+            content,
+            whole,
+            offset: self.offset,
+        })
+    }
+
+    /// The next chunk, its checksum verified.
+    fn checked(&mut self) -> Result<Chunk<'a>, UploadError> {
+        let cut_off = UploadError::CutOff {
+            format: MediaType::Png,
+            bytes: self.file.len(),
+        };
+        let chunk = self.read().ok_or(cut_off)?;
+        let (checked, checksum) = chunk.whole.split_last_chunk::<4>().ok_or(cut_off)?;
+        let checked = checked.get(4..).unwrap_or_default();
+        if crc32fast::hash(checked) != u32::from_be_bytes(*checksum) {
+            return Err(chunk.damaged("a chunk's checksum is wrong"));
+        }
+        self.offset += chunk.whole.len();
+        Ok(chunk)
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Result<Chunk<'a>, UploadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let chunk = self.checked();
+        self.ended = match &chunk {
+            Ok(chunk) => chunk.kind == *b"IEND",
+            Err(_) => true,
+        };
+        Some(chunk)
+    }
+}
+
+/// What `IHDR` says, and what decoding will make of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PngHeader {
+    pub(crate) size: Size,
+    bit_depth: u8,
+    color_type: u8,
+    interlaced: bool,
+    transparency: bool,
+}
+
+impl PngHeader {
+    fn parse(chunk: &Chunk<'_>) -> Result<Self, UploadError> {
+        if chunk.kind != *b"IHDR" {
+            return Err(chunk.damaged("the first chunk is not the header"));
+        }
+        let (width, rest) = chunk
+            .content
+            .split_first_chunk::<4>()
+            .ok_or(chunk.damaged("a short header"))?;
+        let (height, rest) = rest
+            .split_first_chunk::<4>()
+            .ok_or(chunk.damaged("a short header"))?;
+        let [bit_depth, color_type, compression, filter, interlace] = *rest else {
+            return Err(chunk.damaged("a header of the wrong length"));
+        };
+        let size = Size {
+            width: u32::from_be_bytes(*width),
+            height: u32::from_be_bytes(*height),
+        };
+        let sides = 1..=LARGEST_SIDE;
+        if !sides.contains(&size.width) || !sides.contains(&size.height) {
+            return Err(chunk.damaged("a width or height of zero, or above 2147483647"));
+        }
+        // §11.2.1, table of allowed combinations.
+        let valid = match color_type {
+            0 => matches!(bit_depth, 1 | 2 | 4 | 8 | 16),
+            3 => matches!(bit_depth, 1 | 2 | 4 | 8),
+            2 | 4 | 6 => matches!(bit_depth, 8 | 16),
+            _ => false,
+        };
+        if !valid {
+            return Err(chunk.damaged("a combination of colour type and depth that does not exist"));
+        }
+        if compression != 0 || filter != 0 || interlace > 1 {
+            return Err(chunk.damaged("a compression, filter or interlace method that does not exist"));
+        }
+        Ok(Self {
+            size,
+            bit_depth,
+            color_type,
+            interlaced: interlace == 1,
+            transparency: false,
+        })
+    }
+
+    /// What a pixel consists of after palettes and transparency keys are expanded.
+    pub(crate) const fn decoded_colors(&self) -> Colors {
+        match (self.color_type, self.transparency) {
+            (0, false) => Colors::Grey,
+            (0, true) | (4, _) => Colors::GreyAlpha,
+            (2 | 3, false) => Colors::Rgb,
+            _ => Colors::Rgba,
+        }
+    }
+
+    /// How many bytes the decoded samples take.
+    pub(crate) const fn decoded_bytes(&self) -> u64 {
+        let depth = if self.bit_depth == 16 { 2 } else { 1 };
+        self.size
+            .pixels()
+            .saturating_mul(self.decoded_colors().samples() as u64 * depth)
+    }
+
+    /// How many bytes the compressed data must give at least: packed pixels, and a filter byte for
+    /// every row (interlaced files have more rows, which this lower bound ignores).
+    fn filtered_bytes(&self) -> u64 {
+        let samples = match self.color_type {
+            0 | 3 => 1,
+            4 => 2,
+            2 => 3,
+            _ => 4,
+        };
+        let row_bits = u64::from(self.size.width) * samples * u64::from(self.bit_depth);
+        let filters = if self.interlaced {
+            0
+        } else {
+            u64::from(self.size.height)
+        };
+        let rows = if self.interlaced {
+            // Rows of several passes share bytes only within a pass; the bits are what is certain.
+            (row_bits.saturating_mul(u64::from(self.size.height))) / 8
+        } else {
+            row_bits.div_ceil(8).saturating_mul(u64::from(self.size.height))
+        };
+        rows.saturating_add(filters)
+    }
+}
+
+/// Walks a whole file.
+pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadError> {
+    let mut chunks = Chunks::new(file);
+    let cut_off = UploadError::CutOff {
+        format: MediaType::Png,
+        bytes: file.len(),
+    };
+    let mut header = PngHeader::parse(&chunks.next().ok_or(cut_off)??)?;
+    // The size is judged before the rest is walked: a bomb is refused for what it claims.
+    check_pixels(header.size, limits)?;
+    let (mut palette, mut compressed, mut data_ended) = (false, 0u64, false);
+    for chunk in chunks {
+        let chunk = chunk?;
+        match &chunk.kind {
+            b"acTL" => return Err(UploadError::Animated),
+            b"IHDR" => return Err(chunk.damaged("a second header")),
+            b"PLTE" => {
+                if chunk.content.is_empty() || chunk.content.len() % 3 != 0 || chunk.content.len() > 768 {
+                    return Err(chunk.damaged("a palette of an impossible length"));
+                }
+                palette = true;
+            }
+            b"tRNS" => header.transparency = true,
+            b"IDAT" if data_ended => return Err(chunk.damaged("pixel data in two places")),
+            b"IDAT" => compressed += chunk.content.len() as u64,
+            _ => (),
+        }
+        if compressed > 0 && chunk.kind != *b"IDAT" {
+            data_ended = true;
+        }
+        if chunk.kind == *b"IEND" {
+            if compressed == 0 {
+                return Err(chunk.damaged("no pixel data"));
+            }
+            if header.color_type == 3 && !palette {
+                return Err(chunk.damaged("no palette, which its colour type needs"));
+            }
+            return check_claims(header, compressed, limits);
+        }
+    }
+    Err(cut_off)
+}
+
+fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<PngHeader, UploadError> {
+    let (bytes, limit) = (header.decoded_bytes(), limits.decoded_bytes);
+    if bytes > limit {
+        return Err(UploadError::TooManyDecodedBytes { bytes, limit });
+    }
+    let (claimed, possible) = (header.filtered_bytes(), compressed.saturating_mul(MOST_EXPANSION));
+    if claimed > possible {
+        return Err(UploadError::FalseHeader {
+            claimed,
+            compressed,
+            possible,
+        });
+    }
+    Ok(header)
+}
