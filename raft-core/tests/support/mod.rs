@@ -1,0 +1,374 @@
+//! A cluster in one thread: every message and every write is in the test's hands.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses another part of it"
+)]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+use raft_core::{
+    Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Index, LogId, Membership, NodeId,
+    Payload, Persist, ProposalId, ReadId, RoleName, Setup, Snapshots,
+};
+
+/// Remembers every command in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Journal(pub Vec<Vec<u8>>);
+
+impl StateMachine for Journal {
+    type Response = usize;
+    type Query = ();
+    type Answer = usize;
+
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> usize {
+        self.0.push(command.to_vec());
+        self.0.len()
+    }
+
+    fn query(&self, (): ()) -> usize {
+        self.0.len()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0
+            .iter()
+            .flat_map(|c| {
+                (c.len() as u32)
+                    .to_be_bytes()
+                    .into_iter()
+                    .chain(c.iter().copied())
+            })
+            .collect()
+    }
+
+    fn restore(&self, mut snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        let mut commands = Vec::new();
+        while let Some((length, rest)) = snapshot.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            let (command, rest) = rest
+                .split_at_checked(length)
+                .ok_or_else(|| SnapshotError("it ends too early".into()))?;
+            commands.push(command.to_vec());
+            snapshot = rest;
+        }
+        Ok(Self(commands))
+    }
+}
+
+/// What a disk holds; writes reach it when the test says so.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    pub durable: Durable,
+    pub snapshot: Option<Payload>,
+}
+
+impl Disk {
+    pub fn write(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
+        let durable = &mut self.durable;
+        if let Some(hard_state) = persist.hard_state {
+            durable.hard_state = hard_state;
+        }
+        if let Some(meta) = &persist.snapshot {
+            durable.snapshot = Some(meta.clone());
+            self.snapshot = snapshot.cloned();
+        }
+        if let Some(from) = persist.truncate_from {
+            durable.entries.retain(|entry| entry.id.index < from);
+        }
+        durable.entries.extend(persist.entries.iter().cloned());
+        durable.commit = persist.commit.or(durable.commit);
+        if let Some(to) = persist.compact_to {
+            durable.entries.retain(|entry| entry.id.index > to);
+        }
+    }
+
+    pub fn load(&self, first: Index, last: Index, max_bytes: usize) -> Vec<Entry> {
+        let mut bytes = 0;
+        let wanted = self
+            .durable
+            .entries
+            .iter()
+            .filter(|e| e.id.index >= first && e.id.index <= last);
+        let fits = |entry: &&Entry| {
+            let is_first = bytes == 0;
+            bytes += entry.cost_bytes();
+            is_first || bytes <= max_bytes
+        };
+        wanted.take_while(fits).cloned().collect()
+    }
+}
+
+pub struct Server {
+    pub replica: Replica<Journal>,
+    pub disk: Disk,
+    /// Writes that were asked for and not made.
+    pub writes: VecDeque<(Persist, Option<Payload>)>,
+    /// Whether writes wait for the test.
+    pub slow_disk: bool,
+    pub boot: u64,
+    pub done: BTreeMap<u64, (LogId, usize)>,
+    pub rejected: BTreeMap<u64, raft_core::Rejection>,
+    pub superseded: BTreeSet<u64>,
+    pub unknown: BTreeSet<u64>,
+    pub answered: BTreeMap<u64, usize>,
+    pub reads_rejected: BTreeMap<u64, raft_core::Rejection>,
+    pub installed: usize,
+}
+
+pub struct Cluster {
+    pub servers: BTreeMap<u64, Server>,
+    pub crashed: BTreeMap<u64, (Disk, u64)>,
+    pub wire: VecDeque<Envelope>,
+    /// Directed links that drop everything.
+    pub cut: BTreeSet<(u64, u64)>,
+    pub config: Config,
+    pub size: u64,
+    next_id: u64,
+}
+
+impl Cluster {
+    pub fn new(size: u64) -> Self {
+        Self::with(size, Config::default())
+    }
+
+    pub fn with_snapshots(size: u64, every_entries: u64, keep_entries: u64) -> Self {
+        let snapshots = Snapshots {
+            every_entries,
+            keep_entries,
+            chunk_bytes: 16,
+            ..Snapshots::default()
+        };
+        Self::with(
+            size,
+            Config {
+                snapshots,
+                ..Config::default()
+            },
+        )
+    }
+
+    pub fn with(size: u64, config: Config) -> Self {
+        let mut cluster = Self {
+            servers: BTreeMap::new(),
+            crashed: BTreeMap::new(),
+            wire: VecDeque::new(),
+            cut: BTreeSet::new(),
+            config,
+            size,
+            next_id: 0,
+        };
+        for id in 1..=size {
+            cluster.start(id, Disk::default(), 1, id);
+        }
+        cluster
+    }
+
+    pub fn start(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64) {
+        let identity = Identity {
+            group: GroupId::new(1),
+            node: NodeId::new(id),
+            incarnation: Incarnation::new(incarnation),
+            boot,
+        };
+        let setup = Setup {
+            identity,
+            config: self.config.clone(),
+            bootstrap: Membership::of_voters((1..=self.size).map(NodeId::new)),
+            durable: disk.durable.clone(),
+        };
+        let replica =
+            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is sound");
+        let server = Server {
+            replica,
+            disk,
+            writes: VecDeque::new(),
+            slow_disk: false,
+            boot,
+            done: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            superseded: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+            answered: BTreeMap::new(),
+            reads_rejected: BTreeMap::new(),
+            installed: 0,
+        };
+        self.servers.insert(id, server);
+        self.drain(id);
+    }
+
+    /// Takes the server down; what was not written is lost.
+    pub fn crash(&mut self, id: u64) {
+        let server = self.servers.remove(&id).expect("the server runs");
+        self.crashed.insert(id, (server.disk, server.boot));
+    }
+
+    pub fn restart(&mut self, id: u64) {
+        let (disk, boot) = self.crashed.remove(&id).expect("the server is down");
+        self.start(id, disk, boot + 1, id);
+    }
+
+    pub fn server(&mut self, id: u64) -> &mut Server {
+        self.servers.get_mut(&id).expect("the server runs")
+    }
+
+    pub fn step(&mut self, id: u64, input: Input<Journal>) {
+        self.server(id).replica.step(input);
+        self.drain(id);
+    }
+
+    /// Carries out what the server asks for, until it asks for nothing.
+    pub fn drain(&mut self, id: u64) {
+        loop {
+            let mut outputs = Vec::new();
+            self.server(id).replica.drain(&mut outputs);
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.carry_out(id, output);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: u64, output: Output<Journal>) {
+        let server = self.servers.get_mut(&id).expect("the server runs");
+        match output {
+            Output::Persist { persist, snapshot } if server.slow_disk => {
+                server.writes.push_back((persist, snapshot));
+            }
+            Output::Persist { persist, snapshot } => {
+                server.disk.write(&persist, snapshot.as_ref());
+                server.replica.step(Input::Persisted(persist.ticket));
+            }
+            Output::Send(envelope) => self.wire.push_back(envelope),
+            Output::LoadEntries {
+                ticket,
+                first,
+                last,
+                max_bytes,
+            } => {
+                let entries = server.disk.load(first, last, max_bytes);
+                server.replica.step(Input::EntriesLoaded { ticket, entries });
+            }
+            Output::Done { id, at, response } => {
+                server.done.insert(id.value(), (at, response));
+            }
+            Output::Rejected { id, reason, .. } => {
+                server.rejected.insert(id.value(), reason);
+            }
+            Output::Superseded { id } => {
+                server.superseded.insert(id.value());
+            }
+            Output::Unknown { id } => {
+                server.unknown.insert(id.value());
+            }
+            Output::Answered { id, answer, .. } => {
+                server.answered.insert(id.value(), answer);
+            }
+            Output::ReadRejected { id, reason } => {
+                server.reads_rejected.insert(id.value(), reason);
+            }
+            Output::SnapshotInstalled { .. } => server.installed += 1,
+            Output::SnapshotRefused { error, .. } => panic!("{error}"),
+            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {}
+        }
+    }
+
+    /// Makes the oldest waiting write durable.
+    pub fn write_one(&mut self, id: u64) {
+        let server = self.server(id);
+        let (persist, snapshot) = server.writes.pop_front().expect("a write waits");
+        server.disk.write(&persist, snapshot.as_ref());
+        self.step(id, Input::Persisted(persist.ticket));
+    }
+
+    /// Delivers what is on the wire, and what that leads to, until it is empty.
+    pub fn deliver(&mut self) {
+        while let Some(envelope) = self.wire.pop_front() {
+            let (from, to) = (envelope.from.value(), envelope.to.value());
+            if !self.cut.contains(&(from, to)) && self.servers.contains_key(&to) {
+                self.step(to, Input::Receive(envelope));
+            }
+        }
+    }
+
+    pub fn tick(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            for id in self.servers.keys().copied().collect::<Vec<_>>() {
+                self.step(id, Input::Tick(1));
+            }
+            self.deliver();
+        }
+    }
+
+    /// Cuts a server off from everybody.
+    pub fn isolate(&mut self, id: u64) {
+        for other in (1..=self.size).filter(|&other| other != id) {
+            self.cut.insert((id, other));
+            self.cut.insert((other, id));
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub fn role(&mut self, id: u64) -> RoleName {
+        self.server(id).replica.raft().vitals().role
+    }
+
+    /// The leader with the highest term.
+    pub fn leader(&self) -> Option<u64> {
+        let vitals = self
+            .servers
+            .iter()
+            .map(|(&id, server)| (id, server.replica.raft().vitals()));
+        let leaders = vitals.filter(|(_, vitals)| vitals.role == RoleName::Leader);
+        leaders.max_by_key(|(_, vitals)| vitals.term).map(|(id, _)| id)
+    }
+
+    /// Lets time pass until there is a leader.
+    pub fn elect(&mut self) -> u64 {
+        for _ in 0..200 {
+            self.tick(1);
+            if let Some(leader) = self.leader() {
+                self.tick(5);
+                return self.leader().unwrap_or(leader);
+            }
+        }
+        panic!("nobody was elected in 200 ticks");
+    }
+
+    pub fn propose(&mut self, id: u64, command: &[u8]) -> u64 {
+        self.next_id += 1;
+        let proposal = self.next_id;
+        self.step(
+            id,
+            Input::Propose {
+                id: ProposalId::new(proposal),
+                command: command.into(),
+            },
+        );
+        proposal
+    }
+
+    pub fn read(&mut self, id: u64) -> u64 {
+        self.next_id += 1;
+        let read = self.next_id;
+        self.step(
+            id,
+            Input::Read {
+                id: ReadId::new(read),
+                query: (),
+            },
+        );
+        read
+    }
+
+    /// The commands that a server has applied.
+    pub fn journal(&mut self, id: u64) -> Vec<Vec<u8>> {
+        self.server(id).replica.machine().0.clone()
+    }
+}
