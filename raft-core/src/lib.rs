@@ -1,4 +1,116 @@
 //! A pure Raft state machine: ticks, messages and completions go in; an ordered list of duties comes out.
+//!
+//! There is no clock, no thread, no socket, no file and no hidden randomness in this crate, and `#![no_std]` says so to
+//! the compiler. The same inputs and the same seed give the same duties on every machine, so a cluster can be run
+//! in one thread, cut, crashed and replayed. That is how it is tested: see the `sim` crate beside it.
+//!
+//! # Two ways to embed it
+//!
+//! * [`Replica`] is a server with your [`StateMachine`](replica::StateMachine): it applies, answers, and takes, sends
+//!   and installs snapshots. You persist, send, and load entries.
+//! * [`Raft`] is the protocol alone, for hosts that want those for themselves.
+//!
+//! # A cluster in forty lines
+//!
+//! ```
+//! use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+//! use raft_core::*;
+//!
+//! /// The state machine: a sum.
+//! struct Sum(u64);
+//!
+//! impl StateMachine for Sum {
+//!     type Response = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+//!         self.0 += u64::from(command.first().copied().unwrap_or(0));
+//!         self.0
+//!     }
+//!     fn query(&self, (): ()) -> u64 {
+//!         self.0
+//!     }
+//!     fn snapshot(&self) -> Vec<u8> {
+//!         self.0.to_be_bytes().to_vec()
+//!     }
+//!     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+//!         let bytes = snapshot.try_into().map_err(|_| SnapshotError("a sum has eight bytes".into()))?;
+//!         Ok(Sum(u64::from_be_bytes(bytes)))
+//!     }
+//! }
+//!
+//! let members: Vec<NodeId> = (1..=3).map(NodeId::new).collect();
+//! let mut servers: Vec<Replica<Sum>> = (1..=3)
+//!     .map(|number| {
+//!         let identity = Identity {
+//!             group: GroupId::new(1),
+//!             node: NodeId::new(number),
+//!             incarnation: Incarnation::new(number),
+//!             boot: 1,
+//!         };
+//!         let bootstrap = Membership::of_voters(members.clone());
+//!         let setup = Setup { identity, config: Config::default(), bootstrap, durable: Durable::default() };
+//!         Replica::new(setup, Sum(0), None)
+//!     })
+//!     .collect::<Result<_, _>>()?;
+//!
+//! let (mut wire, mut told, mut asked) = (Vec::new(), None, false);
+//! while told.is_none() {
+//!     for server in &mut servers {
+//!         server.step(Input::Tick(1));
+//!         if !asked && server.raft().vitals().role == RoleName::Leader {
+//!             server.step(Input::Propose { id: ProposalId::new(7), command: vec![42].into() });
+//!             asked = true;
+//!         }
+//!         let mut outputs = Vec::new();
+//!         server.drain(&mut outputs);
+//!         for output in outputs {
+//!             match output {
+//!                 // A real host writes `persist` to its disk first, and syncs it.
+//!                 Output::Persist { persist, .. } => server.step(Input::Persisted(persist.ticket)),
+//!                 Output::Send(envelope) => wire.push(envelope),
+//!                 Output::Done { id, response, .. } => told = Some((id, response)),
+//!                 _ => {}
+//!             }
+//!         }
+//!     }
+//!     for envelope in wire.drain(..) {
+//!         servers[envelope.to.value() as usize - 1].step(Input::Receive(envelope));
+//!     }
+//! }
+//! assert_eq!(told, Some((ProposalId::new(7), 42)));
+//! # Ok::<(), RestoreError>(())
+//! ```
+//!
+//! # The order of duties
+//!
+//! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
+//! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A host
+//! may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync.
+//!
+//! # Where to look
+//!
+//! | what | file |
+//! |---|---|
+//! | the way in, the rule about terms, the way out | `raft.rs` |
+//! | who may win an election | `raft/election.rs` |
+//! | what a follower accepts | `raft/follower.rs` |
+//! | proposals, heartbeats, stepping down | `raft/leader.rs` |
+//! | how a lagging follower catches up | `raft/replication.rs`, `raft/progress.rs`, `raft/snapshot.rs` |
+//! | when an entry counts as committed, and is applied | `raft/apply.rs` |
+//! | linearizable reads | `raft/reads.rs` |
+//! | the first start, and lost disks | `raft/joining.rs` |
+//! | what waits for the disk | `outbox.rs` |
+//! | what a disk must look like at a start | `restore.rs` |
+//!
+//! # What it does not promise
+//!
+//! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
+//!   a transport that knows who speaks.
+//! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
+//! * Not here yet: membership changes by request, leadership transfer, lease reads, learners and witnesses, reads and
+//!   proposals through followers, client sessions. What is in place for them: configurations in the log, in force
+//!   at append and rolled back at truncation, and joint quorums.
 #![no_std]
 #![forbid(unsafe_code)]
 
