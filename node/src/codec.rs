@@ -1,0 +1,141 @@
+//! Bytes for everything that leaves a server's memory: messages between servers, commands in the log, records in the store.
+//!
+//! All of it goes through this one module, so that the encoding underneath can be replaced without touching anything
+//! else; golden files in `tests/golden` pin the bytes. The encoding is bincode's with big-endian integers of fixed size, which makes one encoding per value
+//! (maps are the exception: their order is not checked, and does no harm).
+//!
+//! A frame between servers:
+//!
+//! ```text
+//! | version: 1 byte | CRC-32 of version and body: 4 bytes, big-endian | body |
+//! ```
+//!
+//! Its length stands in front of it and belongs to the transport. Whatever the bytes are, decoding ends in a value or a [`CodecError`],
+//! and claims no more memory than a small multiple of [`FRAME_LIMIT_BYTES`]: lengths inside the body are believed only as far as bytes follow.
+
+use bincode::config::{BigEndian, Configuration, Fixint, Limit};
+use raft_core::Envelope;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The largest frame that is sent or accepted, without its length. Four times what an append or a piece of a snapshot
+/// holds by default, so that those limits can be raised without a new version.
+pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
+
+/// The version that [`encode_envelope`] writes; no other is understood.
+pub const FRAME_VERSION: u8 = 1;
+
+const FRAME_HEADER_BYTES: usize = 5;
+
+/// Bounds what a single length inside a value may claim; the bytes at hand bound it further.
+const VALUE_LIMIT_BYTES: usize = 1 << 30;
+
+const CONFIGURATION: Configuration<BigEndian, Fixint, Limit<VALUE_LIMIT_BYTES>> =
+    bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
+
+/// Why bytes are not what they should be. Whoever wrote them is wrong, or they were damaged on the way.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// There are more bytes than a frame may have.
+    #[error("the frame has {size} bytes and the limit is {limit}")]
+    TooLarge {
+        /// How many there are.
+        size: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// There are too few bytes for even an empty frame.
+    #[error("the frame has {size} bytes, too few for its header of {FRAME_HEADER_BYTES}")]
+    TooShort {
+        /// How many there are.
+        size: usize,
+    },
+    /// The frame was written by another version of this program.
+    #[error("the bytes are of version {found}, and this program understands version {known}: run the same version on every server")]
+    Version {
+        /// The version found.
+        found: u8,
+        /// The version understood.
+        known: u8,
+    },
+    /// The frame was damaged on its way.
+    #[error("the checksum does not match: the frame was damaged on its way")]
+    Checksum,
+    /// The body is not the encoding of a value.
+    #[error("the bytes do not encode a value")]
+    Malformed(#[source] MalformedBytes),
+    /// More bytes follow than belong to the value.
+    #[error("{surplus} bytes follow after the end of the value")]
+    Trailing {
+        /// How many.
+        surplus: usize,
+    },
+}
+
+/// What exactly is wrong with bytes that do not encode a value.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct MalformedBytes(bincode::error::DecodeError);
+
+/// The frame that carries this envelope to another server.
+pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
+    let mut frame = vec![FRAME_VERSION, 0, 0, 0, 0];
+    encode_into(&mut frame, envelope);
+    let checksum = frame_checksum(FRAME_VERSION, frame.get(FRAME_HEADER_BYTES..).unwrap_or_default());
+    if let Some(field) = frame.get_mut(1..FRAME_HEADER_BYTES) {
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
+    frame
+}
+
+/// The envelope that a frame from another server carries.
+///
+/// # Errors
+///
+/// Anything but exactly the bytes of [`encode_envelope`] for some envelope.
+pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
+    if frame.len() > FRAME_LIMIT_BYTES {
+        return Err(CodecError::TooLarge { size: frame.len(), limit: FRAME_LIMIT_BYTES });
+    }
+    let Some((&[version, c0, c1, c2, c3], body)) = frame.split_first_chunk::<FRAME_HEADER_BYTES>() else {
+        return Err(CodecError::TooShort { size: frame.len() });
+    };
+    // The version comes first: another one may place or compute its checksum differently.
+    if version != FRAME_VERSION {
+        return Err(CodecError::Version { found: version, known: FRAME_VERSION });
+    }
+    if frame_checksum(version, body) != u32::from_be_bytes([c0, c1, c2, c3]) {
+        return Err(CodecError::Checksum);
+    }
+    decode(body)
+}
+
+fn frame_checksum(version: u8, body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[version]);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// The bytes of a value, without version or checksum.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(&mut bytes, value);
+    bytes
+}
+
+/// Appends the bytes of a value.
+pub(crate) fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    bincode::serde::encode_into_std_write(value, bytes, CONFIGURATION)
+        .expect("our own types have a known shape, and memory takes every byte");
+}
+
+/// The value that exactly these bytes encode.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| CodecError::Malformed(MalformedBytes(error)))?;
+    match bytes.len().saturating_sub(used) {
+        0 => Ok(value),
+        surplus => Err(CodecError::Trailing { surplus }),
+    }
+}

@@ -1,0 +1,28 @@
+//! What is wrong with a file whose bytes are not the ones that were written.
+
+use std::io;
+
+/// Bytes of a file are not the ones that were written: the disk, or a person, has changed them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file} is damaged at byte {offset}: {what}")]
+pub struct Damage {
+    /// The file's name within the data folder.
+    pub file: String,
+    /// Where the damaged part begins.
+    pub offset: u64,
+    /// What was found.
+    pub what: &'static str,
+}
+
+impl Damage {
+    pub(super) fn new(file: &str, offset: u64, what: &'static str) -> Self {
+        Self { file: file.to_owned(), offset, what }
+    }
+}
+
+/// How damage travels through interfaces that know only I/O errors, redb's among them.
+impl From<Damage> for io::Error {
+    fn from(damage: Damage) -> Self {
+        Self::new(io::ErrorKind::InvalidData, damage)
+    }
+}

@@ -1,0 +1,208 @@
+//! What the store asks of a disk: a handful of files in one folder.
+//!
+//! Everything else in [`store`](super) is written against these two traits, so that a simulator can put a faulty disk under the code
+//! that ships. [`DataFolder`] is the real thing.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// A folder of files.
+///
+/// What the store relies on, and no more: a write that was followed by a sync of its file survives a crash; of the others
+/// any subset survives, in units of 512 bytes that are either old or new (sectors are written whole). A rename takes effect wholly or not at all, and for
+/// certain once the folder is synced.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// One of its files.
+    type File: DiskFile;
+
+    /// Where it is, for messages.
+    fn place(&self) -> String;
+    /// Opens the file of this name, if there is one.
+    fn open(&self, name: &str) -> io::Result<Option<Self::File>>;
+    /// Makes an empty file of this name, in place of any that was there.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Renames a file, in place of any that has the new name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// The names of all files.
+    fn names(&self) -> io::Result<Vec<String>>;
+    /// Makes what was created, renamed and removed durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file that is read and written at offsets.
+pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
+    /// How long it is.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Fills `target` from this offset on; too few bytes are an error of kind `UnexpectedEof`.
+    fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()>;
+    /// Writes all of `bytes` at this offset, beyond the end if need be.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts the file off, or extends it by zeros.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+    /// Makes the contents durable, and the length with it.
+    fn sync(&self) -> io::Result<()>;
+}
+
+const LOCK_FILE: &str = "lock";
+
+/// A folder of the operating system, held by one server at a time.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    /// Released by the operating system when the process ends, however it ends.
+    _lock: fs::File,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is missing, and takes hold of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] while another server holds it.
+    pub fn hold(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Io { place: path.display().to_string(), source };
+        make_private_folder(path).map_err(failed)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        make_private(&mut options);
+        let lock = options.open(path.join(LOCK_FILE)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.display().to_string() }),
+            Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn make_private(options: &mut fs::OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &mut fs::OpenOptions) {}
+
+#[cfg(unix)]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn make_private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+impl Disk for DataFolder {
+    type File = fs::File;
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Option<fs::File>> {
+        match fs::OpenOptions::new().read(true).write(true).open(self.path.join(name)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&self, name: &str) -> io::Result<fs::File> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        make_private(&mut options);
+        options.open(self.path.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // A name that is not text is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    #[cfg(unix)]
+    fn sync(&self) -> io::Result<()> {
+        // Names live in the folder, which has to be synced like a file (fsync(2)).
+        fs::File::open(&self.path)?.sync_all()
+    }
+
+    #[cfg(not(unix))]
+    fn sync(&self) -> io::Result<()> {
+        // Elsewhere a folder cannot be opened, and renames are journaled by the file system.
+        Ok(())
+    }
+}
+
+impl DiskFile for fs::File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, target, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, mut offset: u64, mut target: &mut [u8]) -> io::Result<()> {
+        use std::os::windows::fs::FileExt;
+        while !target.is_empty() {
+            let read = self.seek_read(target, offset)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            target = target.get_mut(read..).unwrap_or_default();
+            offset += read as u64;
+        }
+        Ok(())
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        use std::os::windows::fs::FileExt;
+        while !bytes.is_empty() {
+            let written = self.seek_write(bytes, offset)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        fs::File::set_len(self, bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,352 @@
+//! The file `journal`: every sync of the database as one record, so that after a crash it has happened wholly or not at all.
+//!
+//! ```text
+//! sector (512 bytes): | content: 496 | sequence: 8 | ordinal: 4 | CRC-32: 4 |     big-endian
+//! record: as many sectors as its content needs, all with the record's sequence, counted by their ordinals
+//! content: | store: 8 | database length: 8 | sectors: 4 | blocks: 4 | blocks times (number: 8, bytes: 4096) | zeros |
+//! ```
+//!
+//! The CRC also covers the sector's position in the file. Records follow each other, their sequences counting up by one. When the file has reached its
+//! capacity, the blocks are made durable where they belong (a *checkpoint*), and the next record goes to the start of the file again.
+//!
+//! # Torn, or damaged?
+//!
+//! The last record may be one that a crash interrupted. It was never acknowledged and is dropped. But a record that *was* acknowledged and has rotted since
+//! must not be taken for one. The two are told apart sector by sector. Disks write sectors whole ([`Disk`](super::Disk)), so every sector of an
+//! interrupted record is either as it was written or as it was before: blank, beyond the end of the file, or part of an older record. A sector that is neither has been damaged, and that is an error, wherever it stands.
+//!
+//! Two interrupted records must not mix. So a recovery ends with a checkpoint beyond every sequence that it has seen, and no sequence is ever used again.
+
+use std::io;
+
+use super::blocks::{BLOCK_BYTES, Block};
+use super::damage::Damage;
+use super::disk::DiskFile;
+
+pub(super) const SECTOR_BYTES: u64 = 512;
+const CONTENT_BYTES: usize = 496;
+const CHECKED_BYTES: usize = 508;
+const HEAD_BYTES: usize = 24;
+const BLOCK_ENTRY_BYTES: usize = 8 + BLOCK_BYTES;
+
+/// How much of the file is read at once during recovery.
+const READ_AHEAD_SECTORS: u64 = 1024;
+
+/// What one sync of the database consists of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) database_bytes: u64,
+    pub(super) blocks: Vec<(u64, Box<Block>)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Journal<F> {
+    file: F,
+    store: u64,
+    capacity_sectors: u64,
+    /// Where the next record goes.
+    position: u64,
+    /// The sequence of the next record.
+    sequence: u64,
+    /// Whether the file has outgrown its capacity, which a single large record may make it do.
+    overgrown: bool,
+    /// The database's length as the last record has it.
+    database_bytes: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl<F: DiskFile> Journal<F> {
+    /// Writes a blank journal. Its blocks are allocated now: a sync that need not record their allocation takes half the time.
+    pub(super) fn format(file: &F, capacity_bytes: u64) -> io::Result<()> {
+        let zeros = vec![0; 1 << 16];
+        let mut written = 0;
+        while written < capacity_bytes {
+            let piece = zeros.len().min(usize::try_from(capacity_bytes - written).unwrap_or(usize::MAX));
+            file.write_at(written, zeros.get(..piece).unwrap_or(&zeros))?;
+            written += piece as u64;
+        }
+        file.sync()
+    }
+
+    /// A journal that goes on at the start of the file, after a checkpoint.
+    pub(super) fn resume(file: F, store: u64, capacity_bytes: u64, checkpoint: u64) -> io::Result<Self> {
+        let capacity_sectors = capacity_bytes / SECTOR_BYTES;
+        let overgrown = file.len()? > capacity_bytes;
+        Ok(Self {
+            file,
+            store,
+            capacity_sectors,
+            position: 0,
+            sequence: checkpoint.saturating_add(1),
+            overgrown,
+            database_bytes: None,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The sequence of the last record.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.sequence - 1
+    }
+
+    /// Whether a record of so many blocks can be appended without a checkpoint.
+    pub(super) fn has_room(&self, blocks: usize) -> bool {
+        // A record larger than the whole journal is written all the same, from the start on.
+        self.position == 0 || self.position.saturating_add(sectors_for(blocks)) <= self.capacity_sectors
+    }
+
+    /// Appends a record and makes it durable.
+    pub(super) fn append<'a>(
+        &mut self,
+        database_bytes: u64,
+        blocks: impl ExactSizeIterator<Item = (u64, &'a Block)>,
+    ) -> io::Result<()> {
+        let count = blocks.len();
+        let sectors = sectors_for(count);
+        let mut content = SectorWriter::new(&mut self.buffer, self.position, self.sequence);
+        content.push(&self.store.to_be_bytes());
+        content.push(&database_bytes.to_be_bytes());
+        content.push(&u32::try_from(sectors).map_err(|_| too_large())?.to_be_bytes());
+        content.push(&u32::try_from(count).map_err(|_| too_large())?.to_be_bytes());
+        for (number, block) in blocks {
+            content.push(&number.to_be_bytes());
+            content.push(block);
+        }
+        content.finish();
+        assert_eq!(self.buffer.len() as u64, sectors * SECTOR_BYTES, "a record fills the sectors it was counted to fill");
+
+        self.file.write_at(self.position * SECTOR_BYTES, &self.buffer)?;
+        self.file.sync()?;
+        self.position += sectors;
+        self.overgrown |= self.position > self.capacity_sectors;
+        self.sequence += 1;
+        self.database_bytes = Some(database_bytes);
+        Ok(())
+    }
+
+    /// The database's length as the last record of this run has it.
+    pub(super) fn last_database_bytes(&self) -> Option<u64> {
+        self.database_bytes
+    }
+
+    /// Everything appended so far is durable in its place: the next record goes to the start.
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        if self.overgrown {
+            // Cut-off sectors read as missing, like blank ones, so this needs no sync of its own.
+            self.file.set_len(self.capacity_sectors * SECTOR_BYTES)?;
+            self.overgrown = false;
+        }
+        self.position = 0;
+        Ok(())
+    }
+
+    /// Hands every record after `checkpoint` to `replay`, in order, and returns the highest sequence seen.
+    pub(super) fn recover(
+        file: &F,
+        name: &'static str,
+        store: u64,
+        checkpoint: u64,
+        mut replay: impl FnMut(Record) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut reader = SectorReader::new(file)?;
+        let mut expected = checkpoint.saturating_add(1);
+        let mut position = 0;
+        while let Some(sectors) = reader.record_at(name, position, expected)? {
+            match reader.record(name, position, expected, sectors, store)? {
+                Some(record) => replay(record)?,
+                None => break,
+            }
+            position += sectors;
+            expected += 1;
+        }
+
+        let mut highest = expected - 1;
+        for rest in position..reader.sectors {
+            // A record is written only once the one before it is durable, so nothing can follow an interrupted one.
+            if let Sector::Whole { sequence, .. } = reader.sector(rest)? {
+                if sequence > expected {
+                    return Err(Damage::new(name, rest * SECTOR_BYTES, "a record stands here whose predecessor is missing").into());
+                }
+                highest = highest.max(sequence);
+            }
+        }
+        Ok(highest)
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a single transaction of this size cannot be journaled")
+}
+
+fn sectors_for(blocks: usize) -> u64 {
+    let content = HEAD_BYTES as u64 + (blocks as u64).saturating_mul(BLOCK_ENTRY_BYTES as u64);
+    content.div_ceil(CONTENT_BYTES as u64)
+}
+
+fn sector_checksum(position: u64, sector: &[u8; SECTOR_BYTES as usize]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&position.to_be_bytes());
+    hasher.update(&sector[..CHECKED_BYTES]);
+    hasher.finalize()
+}
+
+/// Cuts a stream of bytes into sealed sectors.
+struct SectorWriter<'a> {
+    buffer: &'a mut Vec<u8>,
+    position: u64,
+    sequence: u64,
+    ordinal: u32,
+    sector: [u8; SECTOR_BYTES as usize],
+    filled: usize,
+}
+
+impl<'a> SectorWriter<'a> {
+    fn new(buffer: &'a mut Vec<u8>, position: u64, sequence: u64) -> Self {
+        buffer.clear();
+        Self { buffer, position, sequence, ordinal: 0, sector: [0; SECTOR_BYTES as usize], filled: 0 }
+    }
+
+    fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (piece, rest) = bytes.split_at(bytes.len().min(CONTENT_BYTES - self.filled));
+            self.sector[self.filled..self.filled + piece.len()].copy_from_slice(piece);
+            self.filled += piece.len();
+            bytes = rest;
+            if self.filled == CONTENT_BYTES {
+                self.seal();
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        self.sector[self.filled..CONTENT_BYTES].fill(0);
+        self.sector[496..504].copy_from_slice(&self.sequence.to_be_bytes());
+        self.sector[504..508].copy_from_slice(&self.ordinal.to_be_bytes());
+        let checksum = sector_checksum(self.position + u64::from(self.ordinal), &self.sector);
+        self.sector[508..].copy_from_slice(&checksum.to_be_bytes());
+        self.buffer.extend_from_slice(&self.sector);
+        self.ordinal += 1;
+        self.filled = 0;
+    }
+
+    fn finish(mut self) {
+        if self.filled > 0 {
+            self.seal();
+        }
+    }
+}
+
+/// What a sector turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sector {
+    /// Blank, or beyond the end of the file.
+    Missing,
+    /// As it was written.
+    Whole { sequence: u64, ordinal: u32 },
+    /// Anything else.
+    Damaged,
+}
+
+/// Reads sectors, many at a time.
+struct SectorReader<'a, F> {
+    file: &'a F,
+    sectors: u64,
+    window_start: u64,
+    window: Vec<u8>,
+}
+
+impl<'a, F: DiskFile> SectorReader<'a, F> {
+    fn new(file: &'a F) -> io::Result<Self> {
+        Ok(Self { file, sectors: file.len()? / SECTOR_BYTES, window_start: 0, window: Vec::new() })
+    }
+
+    fn bytes(&mut self, position: u64) -> io::Result<Option<&[u8; SECTOR_BYTES as usize]>> {
+        if position >= self.sectors {
+            return Ok(None);
+        }
+        let held = self.window.len() as u64 / SECTOR_BYTES;
+        if position < self.window_start || position >= self.window_start + held {
+            let count = READ_AHEAD_SECTORS.min(self.sectors - position);
+            self.window.resize(usize::try_from(count * SECTOR_BYTES).map_err(|_| too_large())?, 0);
+            self.window_start = position;
+            self.file.read_at(position * SECTOR_BYTES, &mut self.window)?;
+        }
+        let offset = usize::try_from((position - self.window_start) * SECTOR_BYTES).map_err(|_| too_large())?;
+        Ok(self.window.get(offset..).and_then(|rest| rest.first_chunk()))
+    }
+
+    fn sector(&mut self, position: u64) -> io::Result<Sector> {
+        let Some(sector) = self.bytes(position)? else { return Ok(Sector::Missing) };
+        let [s0, s1, s2, s3, s4, s5, s6, s7, o0, o1, o2, o3, c0, c1, c2, c3] = *tail(sector);
+        if sector_checksum(position, sector) == u32::from_be_bytes([c0, c1, c2, c3]) {
+            let sequence = u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+            return Ok(Sector::Whole { sequence, ordinal: u32::from_be_bytes([o0, o1, o2, o3]) });
+        }
+        Ok(if sector.iter().all(|&byte| byte == 0) { Sector::Missing } else { Sector::Damaged })
+    }
+
+    /// How many sectors the record that begins here has; `None` when none with this sequence begins here.
+    fn record_at(&mut self, name: &str, position: u64, expected: u64) -> io::Result<Option<u64>> {
+        let damaged = |what| Err(Damage::new(name, position * SECTOR_BYTES, what).into());
+        match self.sector(position)? {
+            Sector::Damaged => damaged("the checksum does not match"),
+            Sector::Whole { sequence, .. } if sequence > expected => damaged("the records before this one are missing"),
+            Sector::Whole { sequence, ordinal } if sequence == expected => {
+                let count = self.bytes(position)?.and_then(|sector| sector.get(16..20)).and_then(|field| field.first_chunk());
+                match (ordinal, count) {
+                    (0, Some(&count)) => Ok(Some(u64::from(u32::from_be_bytes(count)).max(1))),
+                    _ => damaged("a record begins in its middle"),
+                }
+            }
+            Sector::Missing | Sector::Whole { .. } => Ok(None),
+        }
+    }
+
+    /// The record itself; `None` if it was interrupted.
+    fn record(&mut self, name: &str, position: u64, expected: u64, sectors: u64, store: u64) -> io::Result<Option<Record>> {
+        let mut content = Vec::new();
+        let mut interrupted = position + sectors > self.sectors;
+        for ordinal in 0..sectors.min(self.sectors - position) {
+            let place = position + ordinal;
+            match self.sector(place)? {
+                Sector::Damaged => return Err(Damage::new(name, place * SECTOR_BYTES, "the checksum does not match").into()),
+                Sector::Whole { sequence, ordinal: found } if sequence == expected && u64::from(found) == ordinal => {
+                    let sector = self.bytes(place)?.and_then(|sector| sector.get(..CONTENT_BYTES));
+                    content.extend_from_slice(sector.unwrap_or_default());
+                }
+                Sector::Missing | Sector::Whole { .. } => interrupted = true,
+            }
+        }
+        if interrupted {
+            return Ok(None);
+        }
+        parse(&content, sectors, store).map(Some).map_err(|what| Damage::new(name, position * SECTOR_BYTES, what).into())
+    }
+}
+
+fn tail(sector: &[u8; SECTOR_BYTES as usize]) -> &[u8; 16] {
+    sector.last_chunk().expect("a sector is longer than its tail")
+}
+
+fn parse(content: &[u8], sectors: u64, store: u64) -> Result<Record, &'static str> {
+    const SHORT: &str = "a record is shorter than it says";
+    let (&found, rest) = content.split_first_chunk::<8>().ok_or(SHORT)?;
+    if u64::from_be_bytes(found) != store {
+        return Err("the record belongs to another store");
+    }
+    let (&database_bytes, rest) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+    let (_, rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let (&count, mut rest) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+    let count = usize::try_from(u32::from_be_bytes(count)).map_err(|_| SHORT)?;
+    if sectors_for(count) != sectors {
+        return Err("a record's length and its number of blocks disagree");
+    }
+    let mut blocks = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (&number, after) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+        let (bytes, after) = after.split_first_chunk::<BLOCK_BYTES>().ok_or(SHORT)?;
+        blocks.push((u64::from_be_bytes(number), Box::new(*bytes)));
+        rest = after;
+    }
+    Ok(Record { database_bytes: u64::from_be_bytes(database_bytes), blocks })
+}

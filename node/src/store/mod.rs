@@ -1,0 +1,410 @@
+//! The data folder of one server: log, hard state, snapshots and identity.
+//!
+//! ```text
+//! <folder>/lock          held while a server runs
+//! <folder>/data          the database (redb), every block with its checksum
+//! <folder>/journal       what was last written to the database, for the case of a crash
+//! <folder>/snapshot-...  the latest snapshot of the ledger
+//! ```
+//!
+//! A [`Store`] is synchronous and owned by one thread. [`Store::persist`] carries out any number of [`Persist`]s as one transaction with one sync (group commit), in the order
+//! that their documentation gives. After any failure the store is poisoned and refuses everything: what the disk holds is
+//! unknown until a restart reads it.
+//!
+//! Whatever byte of a folder is changed, opening or reading ends in the right data or in [`StoreError::Damaged`], which names file and offset:
+//! see `checked_backend.rs`. Nothing is ever served unverified.
+//!
+//! A store protects against disks, crashes and accidents. It does not protect against somebody who can write to the folder and recompute the checksums.
+
+mod blocks;
+mod checked_backend;
+mod damage;
+mod disk;
+mod journal;
+mod records;
+mod snapshots;
+
+use std::io;
+use std::path::Path;
+
+use raft_core::{Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist};
+use redb::{Database, Durability, ReadableDatabase};
+
+pub use self::damage::Damage;
+pub use self::disk::{DataFolder, Disk, DiskFile};
+pub use self::records::LogError;
+
+use self::blocks::BlockFile;
+use self::checked_backend::{CheckedBackend, FINISHED, FileNames, UNFINISHED};
+use self::journal::Journal;
+use self::records::{IDENTITY, IdentityRecord, LOG, STANDING, STATE, StandingRecord};
+use crate::codec::{self, CodecError};
+
+/// Memory that the database may use for pages, in bytes.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// What a folder becomes when it is made; ignored, but for the group, when it exists already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFolder {
+    /// The consensus group. An existing folder of another group is refused.
+    pub group: GroupId,
+    /// The server.
+    pub node: NodeId,
+    /// Drawn at random for this folder; see [`NewFolder::draw_incarnation`].
+    pub incarnation: Incarnation,
+    /// The configuration that the cluster begins with; empty for a server that is to be added to a cluster.
+    pub bootstrap: Membership,
+}
+
+impl NewFolder {
+    /// A number that no other folder has.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no randomness to give.
+    pub fn draw_incarnation() -> Result<Incarnation, getrandom::Error> {
+        getrandom::u64().map(Incarnation::new)
+    }
+}
+
+/// How a store is made; an existing one stays as it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The size of the journal. When it is full, a checkpoint holds up one transaction until the database's blocks are synced; a larger
+    /// one makes that rarer and longer.
+    pub journal_bytes: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { journal_bytes: 32 << 20 }
+    }
+}
+
+/// What a folder held when it was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Who the server is. `boot` counts this start already, durably.
+    pub identity: Identity,
+    /// The configuration that the cluster began with.
+    pub bootstrap: Membership,
+    /// Everything that the core starts from.
+    pub durable: Durable,
+    /// The bytes of the latest snapshot.
+    pub snapshot: Option<Payload>,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Two servers must not share a folder.
+    #[error("the data folder {folder} is in use by another server: stop that one, or give this one a folder of its own")]
+    InUse {
+        /// The folder.
+        folder: String,
+    },
+    /// The operating system refused.
+    #[error("cannot read or write the data folder {place}")]
+    Io {
+        /// The folder.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder's bytes are not the ones that were written.
+    #[error(
+        "the data folder {folder} is damaged: {damage}. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again"
+    )]
+    Damaged {
+        /// The folder.
+        folder: String,
+        /// Where, and what.
+        #[source]
+        damage: Damage,
+    },
+    /// The folder's records are not what any version wrote.
+    #[error("the data folder {folder} holds no valid log")]
+    Log {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it.
+        source: LogError,
+    },
+    /// A record of the folder does not decode.
+    #[error("the record '{record}' in the data folder {folder} cannot be read")]
+    Record {
+        /// The folder.
+        folder: String,
+        /// Which record.
+        record: &'static str,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// A record of the folder is missing.
+    #[error("the record '{record}' is missing from the data folder {folder}")]
+    Missing {
+        /// The folder.
+        folder: String,
+        /// Which record.
+        record: &'static str,
+    },
+    /// The folder belongs to another cluster.
+    #[error("the data folder {folder} belongs to another cluster: the cluster key is not the one it was made with")]
+    OtherCluster {
+        /// The folder.
+        folder: String,
+    },
+    /// The database stopped for a reason of its own.
+    #[error("the database in the data folder {folder} failed")]
+    Database {
+        /// The folder.
+        folder: String,
+        /// Why.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// The caller handed in a snapshot's description without its bytes.
+    #[error("a snapshot is to be stored, but its bytes were not handed in")]
+    SnapshotBytesMissing,
+    /// An earlier operation failed.
+    #[error("the data folder {folder} failed earlier: nothing more is written until the server is restarted")]
+    Poisoned {
+        /// The folder.
+        folder: String,
+    },
+}
+
+/// A data folder, open.
+#[derive(Debug)]
+pub struct Store<D: Disk = DataFolder> {
+    database: Database,
+    backend: CheckedBackend<D::File>,
+    disk: D,
+    standing: StandingRecord,
+    next_snapshot: u64,
+    poisoned: bool,
+    buffer: Vec<u8>,
+}
+
+impl Store<DataFolder> {
+    /// Opens the folder, or makes it. A crash while it is being made leaves something that the next call completes.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn create_or_open(folder: &Path, new: &NewFolder) -> Result<(Self, Opened), StoreError> {
+        Self::create_or_open_on(DataFolder::hold(folder)?, new, StoreOptions::default())
+    }
+}
+
+impl<D: Disk> Store<D> {
+    /// Like [`Store::create_or_open`], on any disk.
+    ///
+    /// # Errors
+    ///
+    /// See [`StoreError`].
+    pub fn create_or_open_on(disk: D, new: &NewFolder, options: StoreOptions) -> Result<(Self, Opened), StoreError> {
+        // The block file is renamed last: without it there is no store, only the remains of an attempt to make one.
+        if disk.open(FINISHED.data).map_err(|error| from_io(&disk.place(), error))?.is_none() {
+            create(&disk, new, options)?;
+        }
+        let (database, backend) = open_database(&disk, FINISHED)?;
+        let mut store = Self {
+            database,
+            backend,
+            disk,
+            standing: StandingRecord::default(),
+            next_snapshot: 0,
+            poisoned: false,
+            buffer: Vec::new(),
+        };
+        let opened = store.begin(new)?;
+        Ok((store, opened))
+    }
+
+    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything up to the last one
+    /// with [`Persist::sync`] is durable; the others will be with the next that is.
+    ///
+    /// # Errors
+    ///
+    /// After any error the store is poisoned.
+    pub fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned { folder: self.disk.place() });
+        }
+        self.poisoned = true;
+        self.persist_group(group)?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// Reads entries from `first` to `last`, until `max_bytes` are reached; the first always counts. Empty when `first` is not there.
+    ///
+    /// # Errors
+    ///
+    /// Damage, or a disk that fails.
+    pub fn load_entries(&self, first: Index, last: Index, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.read_entries(first.value(), last.value(), max_bytes)?;
+        let wanted = entries.first().is_some_and(|entry| entry.id.index == first);
+        Ok(if wanted { entries } else { Vec::new() })
+    }
+
+    fn persist_group(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+        let mut standing = self.standing.clone();
+        let mut sync = false;
+        for (persist, bytes) in group {
+            standing.hard_state = persist.hard_state.unwrap_or(standing.hard_state);
+            standing.commit = persist.commit.or(standing.commit);
+            sync |= persist.sync;
+            if let Some(meta) = &persist.snapshot {
+                let bytes = bytes.as_ref().ok_or(StoreError::SnapshotBytesMissing)?;
+                let record = snapshots::write(&self.disk, self.next_snapshot, meta, bytes).map_err(|error| self.io(error))?;
+                self.next_snapshot += 1;
+                standing.snapshot = Some(record);
+                sync = true;
+            }
+        }
+        self.commit(group, &standing, sync).map_err(|error| explain(&self.disk, &self.backend, error))?;
+        if standing.snapshot != self.standing.snapshot {
+            snapshots::clean(&self.disk, standing.snapshot.as_ref()).map_err(|error| self.io(error))?;
+        }
+        self.standing = standing;
+        Ok(())
+    }
+
+    fn commit(&mut self, group: &[(Persist, Option<Payload>)], standing: &StandingRecord, sync: bool) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(if sync { Durability::Immediate } else { Durability::None })?;
+        {
+            let mut log = transaction.open_table(LOG)?;
+            for (persist, _) in group {
+                records::change_log(&mut log, persist, &mut self.buffer)?;
+            }
+            if *standing != self.standing {
+                self.buffer.clear();
+                codec::encode_into(&mut self.buffer, standing);
+                transaction.open_table(STATE)?.insert(STANDING, self.buffer.as_slice())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Reads what the folder holds and counts the start.
+    fn begin(&mut self, new: &NewFolder) -> Result<Opened, StoreError> {
+        let explained = |error: redb::Error| explain(&self.disk, &self.backend, error);
+        let mut identity: IdentityRecord = self.parse(IDENTITY, &read_record(&self.database, IDENTITY).map_err(explained)?)?;
+        self.standing = self.parse(STANDING, &read_record(&self.database, STANDING).map_err(explained)?)?;
+        if identity.group != new.group {
+            return Err(StoreError::OtherCluster { folder: self.disk.place() });
+        }
+        identity.boot += 1;
+        write_records(&self.database, &identity, &self.standing).map_err(|error| explain(&self.disk, &self.backend, error))?;
+
+        let record = self.standing.snapshot.as_ref();
+        snapshots::clean(&self.disk, record).map_err(|error| self.io(error))?;
+        self.next_snapshot = record.map_or(0, |record| record.number + 1);
+        let snapshot = record.map(|record| snapshots::read(&self.disk, record)).transpose().map_err(|error| self.io(error))?;
+        let durable = Durable {
+            hard_state: self.standing.hard_state,
+            snapshot: record.map(|record| record.meta.clone()),
+            entries: self.read_entries(0, u64::MAX, usize::MAX)?,
+            commit: self.standing.commit,
+        };
+        Ok(Opened { identity: identity.identity(), bootstrap: identity.bootstrap, durable, snapshot })
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, record: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+        if bytes.is_empty() {
+            return Err(StoreError::Missing { folder: self.disk.place(), record });
+        }
+        codec::decode(bytes).map_err(|source| StoreError::Record { folder: self.disk.place(), record, source })
+    }
+
+    fn read_entries(&self, first: u64, last: u64, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
+        let read = || {
+            let transaction = self.database.begin_read()?;
+            let log = transaction.open_table(LOG)?;
+            Ok(records::read_log(&log, first, last, max_bytes)?)
+        };
+        read()
+            .map_err(|error: redb::Error| explain(&self.disk, &self.backend, error))?
+            .map_err(|source| StoreError::Log { folder: self.disk.place(), source })
+    }
+
+    fn io(&self, error: io::Error) -> StoreError {
+        from_io(&self.disk.place(), error)
+    }
+}
+
+/// Makes a store under other names, complete with its first records, and then gives it its own.
+fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(), StoreError> {
+    let io = |error| from_io(&disk.place(), error);
+    let format = || {
+        Journal::format(&disk.create(UNFINISHED.journal)?, options.journal_bytes)?;
+        BlockFile::format(&disk.create(UNFINISHED.data)?, new.incarnation.value(), options.journal_bytes)
+    };
+    format().map_err(io)?;
+
+    let identity = IdentityRecord {
+        group: new.group,
+        node: new.node,
+        incarnation: new.incarnation,
+        boot: 0,
+        bootstrap: new.bootstrap.clone(),
+    };
+    let (database, backend) = open_database(disk, UNFINISHED)?;
+    write_records(&database, &identity, &StandingRecord::default()).map_err(|error| explain(disk, &backend, error))?;
+    drop(database);
+    backend.check().map_err(io)?;
+
+    let rename = || {
+        disk.rename(UNFINISHED.journal, FINISHED.journal)?;
+        disk.sync()?;
+        disk.rename(UNFINISHED.data, FINISHED.data)?;
+        disk.sync()
+    };
+    rename().map_err(io)
+}
+
+fn open_database<D: Disk>(disk: &D, names: FileNames) -> Result<(Database, CheckedBackend<D::File>), StoreError> {
+    let backend = CheckedBackend::open(disk, names).map_err(|error| from_io(&disk.place(), error))?;
+    let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend.clone());
+    let database = opened.map_err(|error| explain(disk, &backend, error))?;
+    Ok((database, backend))
+}
+
+/// The bytes of a record; none if it is missing.
+fn read_record(database: &Database, record: &str) -> Result<Vec<u8>, redb::Error> {
+    let table = database.begin_read()?.open_table(STATE)?;
+    Ok(table.get(record)?.map_or_else(Vec::new, |value| value.value().to_vec()))
+}
+
+fn write_records(database: &Database, identity: &IdentityRecord, standing: &StandingRecord) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        // Both tables exist from the first transaction on.
+        transaction.open_table(LOG)?;
+        let mut state = transaction.open_table(STATE)?;
+        state.insert(IDENTITY, codec::encode(identity).as_slice())?;
+        state.insert(STANDING, codec::encode(standing).as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn from_io(place: &str, source: io::Error) -> StoreError {
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
+        Some(damage) => StoreError::Damaged { folder: place.to_owned(), damage: damage.clone() },
+        None => StoreError::Io { place: place.to_owned(), source },
+    }
+}
+
+/// redb hands on the first I/O error and then only says that there was one; the backend knows which.
+fn explain<D: Disk>(disk: &D, backend: &CheckedBackend<D::File>, error: impl Into<redb::Error>) -> StoreError {
+    match (backend.damage(), error.into()) {
+        (Some(damage), _) => StoreError::Damaged { folder: disk.place(), damage },
+        (None, redb::Error::Io(source)) => from_io(&disk.place(), source),
+        (None, source) => StoreError::Database { folder: disk.place(), source: Box::new(source) },
+    }
+}

@@ -1,0 +1,137 @@
+//! What stands in the database, and how.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `log` | index | term and body of the entry |
+//! | `state` | `identity` | who the server is ([`IdentityRecord`]) |
+//! | `state` | `standing` | everything else that changes with a [`Persist`] ([`StandingRecord`]) |
+//!
+//! Values are in the encoding of [`codec`](crate::codec). Their version is the data folder's.
+
+use raft_core::{
+    Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, Membership, NodeId, Persist, SnapshotMeta, Term,
+};
+use redb::{ReadableTable, Table, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError};
+
+pub(super) const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+pub(super) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+
+pub(super) const IDENTITY: &str = "identity";
+pub(super) const STANDING: &str = "standing";
+
+/// Who the server is; all but `boot` never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IdentityRecord {
+    pub(super) group: GroupId,
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) boot: u64,
+    pub(super) bootstrap: Membership,
+}
+
+impl IdentityRecord {
+    pub(super) fn identity(&self) -> Identity {
+        Identity { group: self.group, node: self.node, incarnation: self.incarnation, boot: self.boot }
+    }
+}
+
+/// Where the server stands, apart from the log.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct StandingRecord {
+    pub(super) hard_state: HardState,
+    pub(super) commit: Option<Index>,
+    pub(super) snapshot: Option<SnapshotRecord>,
+}
+
+/// The snapshot that counts, and the file that holds its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SnapshotRecord {
+    pub(super) meta: SnapshotMeta,
+    /// Numbers the file; never used twice in a folder's life.
+    pub(super) number: u64,
+    pub(super) bytes: u64,
+    /// CRC-32 of the file.
+    pub(super) checksum: u32,
+}
+
+/// Carries out what a [`Persist`] says about the log, in the order of its fields.
+pub(super) fn change_log(log: &mut Table<'_, u64, &'static [u8]>, persist: &Persist, buffer: &mut Vec<u8>) -> Result<(), redb::StorageError> {
+    if let Some(from) = persist.truncate_from {
+        log.retain_in(from.value().., |_, _| false)?;
+    }
+    for entry in &persist.entries {
+        buffer.clear();
+        codec::encode_into(buffer, &(entry.id.term, &entry.body));
+        log.insert(entry.id.index.value(), buffer.as_slice())?;
+    }
+    if let Some(to) = persist.compact_to {
+        log.retain_in(..=to.value(), |_, _| false)?;
+    }
+    Ok(())
+}
+
+/// Why the log's records are not a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// A record does not decode.
+    #[error("the record at {index} cannot be read")]
+    Record {
+        /// Its key.
+        index: u64,
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// A key is no position of a log.
+    #[error("a record stands at {index}, where no entry can be")]
+    Position {
+        /// The key.
+        index: u64,
+    },
+    /// An entry is missing between others.
+    #[error("entry {index} is missing, though there are later ones")]
+    Gap {
+        /// The first one missing.
+        index: u64,
+    },
+}
+
+/// Reads entries in order from `first` on, as long as they count no more than `max_bytes`; the first always counts.
+pub(super) fn read_log(
+    log: &impl ReadableTable<u64, &'static [u8]>,
+    first: u64,
+    last: u64,
+    max_bytes: usize,
+) -> Result<Result<Vec<Entry>, LogError>, redb::StorageError> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut bytes = 0_usize;
+    if first > last {
+        return Ok(Ok(entries));
+    }
+    for record in log.range(first..=last)? {
+        let (key, value) = record?;
+        let entry = match parse_entry(key.value(), value.value(), entries.last()) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Err(error)),
+        };
+        bytes = bytes.saturating_add(entry.cost_bytes());
+        if bytes > max_bytes && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry);
+    }
+    Ok(Ok(entries))
+}
+
+fn parse_entry(key: u64, value: &[u8], previous: Option<&Entry>) -> Result<Entry, LogError> {
+    let index = Index::new(key).filter(|index| !index.is_malformed()).ok_or(LogError::Position { index: key })?;
+    if let Some(expected) = previous.map(|entry| entry.id.index.next())
+        && expected != index
+    {
+        return Err(LogError::Gap { index: expected.value() });
+    }
+    let (term, body): (Term, EntryBody) = codec::decode(value).map_err(|source| LogError::Record { index: key, source })?;
+    Ok(Entry { id: LogId::new(term, index), body })
+}

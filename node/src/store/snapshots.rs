@@ -1,0 +1,61 @@
+//! Snapshots, each in a file of its own: written beside, synced, renamed, and only then named by the database.
+//!
+//! They stay out of the database because they are large and written once: a database would write each twice (once to the journal) and hold up the log
+//! meanwhile, and would not give the space back. The switch from one snapshot to the next is atomic all the same, because which file counts, how long it is
+//! and what its checksum is stand in the transaction that makes the snapshot count.
+
+use std::io;
+
+use raft_core::{Payload, SnapshotMeta};
+
+use super::damage::Damage;
+use super::disk::{Disk, DiskFile};
+use super::records::SnapshotRecord;
+
+const PREFIX: &str = "snapshot-";
+
+/// What a file is called until it is complete.
+const UNFINISHED: &str = ".new";
+
+fn file_name(number: u64) -> String {
+    format!("{PREFIX}{number:016x}")
+}
+
+/// Writes the bytes to a new file and makes it durable.
+pub(super) fn write<D: Disk>(disk: &D, number: u64, meta: &SnapshotMeta, bytes: &Payload) -> io::Result<SnapshotRecord> {
+    let name = file_name(number);
+    let unfinished = format!("{name}{UNFINISHED}");
+    let file = disk.create(&unfinished)?;
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    disk.rename(&unfinished, &name)?;
+    disk.sync()?;
+    Ok(SnapshotRecord { meta: meta.clone(), number, bytes: bytes.len() as u64, checksum: crc32fast::hash(bytes) })
+}
+
+/// Reads the file that the record names.
+pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotRecord) -> io::Result<Payload> {
+    let name = file_name(record.number);
+    let damaged = |what| io::Error::from(Damage::new(&name, 0, what));
+    let file = disk.open(&name)?.ok_or_else(|| damaged("the file is missing"))?;
+    if file.len()? != record.bytes {
+        return Err(damaged("the file has another length than it was written with"));
+    }
+    let mut bytes = vec![0; usize::try_from(record.bytes).map_err(io::Error::other)?];
+    file.read_at(0, &mut bytes)?;
+    if crc32fast::hash(&bytes) != record.checksum {
+        return Err(damaged("the checksum does not match"));
+    }
+    Ok(Payload::from(bytes))
+}
+
+/// Removes every snapshot but the one that counts, and whatever was never finished.
+pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotRecord>) -> io::Result<()> {
+    let current = current.map(|record| file_name(record.number));
+    for name in disk.names()? {
+        if (name.starts_with(PREFIX) && Some(&name) != current.as_ref()) || name.ends_with(UNFINISHED) {
+            disk.remove(&name)?;
+        }
+    }
+    Ok(())
+}
