@@ -1,0 +1,33 @@
+//! Samples of a picture, as a decoder hands them over: whatever the low bits say, reading them never panics and never
+//! gives more than there is room for; and what is hidden comes back.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lsb_core::bits::BitsPerSample;
+use lsb_core::carrier;
+use lsb_core::raster::{Colors, Raster, Samples};
+
+fuzz_target!(|data: &[u8]| {
+    let [shape, width, rest @ ..] = data else { return };
+    let colors = [Colors::Grey, Colors::GreyAlpha, Colors::Rgb, Colors::Rgba][usize::from(shape % 4)];
+    let width = u32::from(*width).max(1);
+    let deep = shape & 0x10 != 0;
+    let row = width as usize * colors.samples() * if deep { 2 } else { 1 };
+    let rows = rest.len() / row;
+    let used = &rest[..rows * row];
+    let samples = if deep {
+        Samples::Sixteen(used.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+    } else {
+        Samples::Eight(used.to_vec())
+    };
+    let Ok(mut raster) = Raster::new(width, rows as u32, colors, samples) else { return };
+    let _ = carrier::read_preamble(&raster);
+    if let Ok(body) = carrier::read(&raster) {
+        assert!(body.len() as u64 <= raster.carrier_samples(), "at most a whole byte per two samples");
+    }
+    let body = &rest[..rest.len().min(64)];
+    let bits = [BitsPerSample::One, BitsPerSample::Two, BitsPerSample::Three, BitsPerSample::Four];
+    if carrier::write(&mut raster, bits[usize::from(shape >> 6)], body).is_ok() {
+        assert_eq!(carrier::read(&raster).as_deref(), Ok(body), "what is hidden comes back");
+    }
+});

@@ -1,0 +1,18 @@
+//! A file that somebody calls a picture: looking into it never panics and stays within the limits.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lsb_core::{Limits, picture, upload};
+
+fuzz_target!(|data: &[u8]| {
+    let most_bytes = 1 << 20;
+    let limits = Limits { pixels: 1 << 16, decoded_bytes: most_bytes, ..Limits::DEFAULT };
+    let _ = upload::inspect(data, &limits);
+    if let Ok(envelope) = picture::extract(data, &limits) {
+        let _ = envelope.verify_signature();
+    }
+    if let Ok(decoded) = picture::decode_png(data, most_bytes, &limits) {
+        let file = picture::encode_png(decoded.raster, &decoded.ancillary);
+        assert!(file.is_ok(), "what was decoded can be encoded");
+    }
+});

@@ -1,0 +1,79 @@
+//! Bytes from a peer: decoding never panics, what decodes encodes to something that decodes to the same, and
+//! whatever it says cannot break an invariant of a server that takes it in.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use node::codec::{decode_envelope, encode_envelope};
+use raft_core::{
+    Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId, Raft,
+    ReadId, Setup,
+};
+
+const LENGTH_BYTES: usize = 2;
+
+fuzz_target!(|data: &[u8]| {
+    let mut server = server();
+    let mut rest = data;
+    // Several frames, each behind its length, so that one message can build on another.
+    while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
+        let (frame, behind) = behind.split_at(length);
+        rest = behind;
+        let Ok(mut envelope) = decode_envelope(frame) else { continue };
+        assert_eq!(decode_envelope(&encode_envelope(&envelope)).ok().as_ref(), Some(&envelope));
+        // Addressed rightly, or nothing behind the first check would ever be reached.
+        envelope.group = GroupId::new(1);
+        envelope.to = NodeId::new(1);
+        envelope.to_incarnation = None;
+        server.step(Input::Receive(envelope));
+        carry_out(&mut server);
+    }
+});
+
+/// A server in the middle of its life: it voted, and holds a few entries.
+fn server() -> Raft {
+    let identity = Identity {
+        group: GroupId::new(1),
+        node: NodeId::new(1),
+        incarnation: Incarnation::new(1),
+        boot: 1,
+    };
+    let setup = Setup {
+        identity,
+        config: Config::default(),
+        bootstrap: Membership::of_voters([NodeId::new(1)]),
+        durable: Durable::default(),
+    };
+    let mut server = Raft::new(setup).expect("a new server is sound");
+    server.step(Input::Tick(100));
+    carry_out(&mut server);
+    server.step(Input::Propose { id: ProposalId::new(1), payload: Payload::from(&b"command"[..]) });
+    server.step(Input::Read { id: ReadId::new(1) });
+    carry_out(&mut server);
+    server
+}
+
+/// A host whose disk is fast and whose state machine is ready at once.
+fn carry_out(server: &mut Raft) {
+    let mut actions = Vec::new();
+    loop {
+        server.drain(&mut actions);
+        if actions.is_empty() {
+            break;
+        }
+        for action in actions.drain(..) {
+            match action {
+                Action::Persist(persist) => server.step(Input::Persisted(persist.ticket)),
+                Action::Apply { entries } => {
+                    if let Some(last) = entries.last() {
+                        server.step(Input::Applied(last.id.index));
+                    }
+                }
+                Action::InstallSnapshot { meta } => server.step(Input::Applied(meta.last.index)),
+                Action::SnapshotArrived { from, meta, .. } => server.step(Input::SnapshotReady { from, meta }),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(server.check_invariants(), Ok(()));
+}
