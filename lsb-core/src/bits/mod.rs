@@ -84,8 +84,8 @@ pub trait Sample: Copy + Eq + private::Lanes {
 pub(crate) mod private {
     /// Eight samples at a time, as a word with one field per byte, the first sample on top.
     pub trait Lanes: Sized {
-        fn read_lanes<const BITS: u32>(samples: &[Self; 8]) -> u64;
-        fn replace_lanes<const BITS: u32>(samples: &mut [Self; 8], fields: u64);
+        fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64;
+        fn replace_lanes<const BITS: usize>(samples: &mut [Self; 8], fields: u64);
     }
 }
 

@@ -11,6 +11,8 @@
 //!  ·· aaabbb ·· cccddd ·· eeefff ·· ggghhh        four lanes of 16 bits
 //!  aaa · bbb · ccc · ddd · eee · fff · ggg · hhh  eight lanes of 8 bits, one per sample
 //! ```
+//!
+//! One bit per sample has a shorter way, by multiplication (*Hacker's Delight* §7-3).
 
 use super::private::Lanes;
 use super::{BitsPerSample, Sample};
@@ -21,7 +23,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
 /// The low `width` bits of every lane of `lane` bits.
-const fn lane_mask(lane: u32, width: u32) -> u64 {
+const fn lane_mask(lane: usize, width: usize) -> u64 {
     let mut mask = 0;
     let mut at = 0;
     while at < 64 {
@@ -31,42 +33,80 @@ const fn lane_mask(lane: u32, width: u32) -> u64 {
     mask
 }
 
-/// Doubles the number of lanes: the upper `width` bits of each move up into a lane of their own.
-const fn split(word: u64, lane: u32, width: u32) -> u64 {
-    let low = lane_mask(lane, width);
-    (word & (low << width)) << (lane / 2 - width) | word & low
+/// The masks of the three halvings, worked out by the compiler.
+struct Masks<const BITS: usize>;
+
+impl<const BITS: usize> Masks<BITS> {
+    const IN_64: u64 = lane_mask(64, 4 * BITS);
+    const IN_32: u64 = lane_mask(32, 2 * BITS);
+    const IN_16: u64 = lane_mask(16, BITS);
+    const IN_8: u64 = lane_mask(8, BITS);
+}
+
+#[inline]
+const fn spread<const BITS: usize>(payload: u64) -> u64 {
+    if BITS == 1 {
+        // Bit i of the byte stays in byte i of the word, at place i; then any bit becomes 1.
+        let alone = payload.wrapping_mul(ONES) & 0x8040_2010_0804_0201;
+        return alone.wrapping_add(!TOPS) >> 7 & ONES;
+    }
+    let halves = split(payload, Masks::<BITS>::IN_64, 4 * BITS, 32);
+    let quarters = split(halves, Masks::<BITS>::IN_32, 2 * BITS, 16);
+    split(quarters, Masks::<BITS>::IN_16, BITS, 8)
+}
+
+#[inline]
+const fn gather<const BITS: usize>(fields: u64) -> u64 {
+    if BITS == 1 {
+        // The multiplier moves bit 8i to bit 56 + i, and no two of its products meet.
+        return fields.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    }
+    let quarters = join(fields, Masks::<BITS>::IN_16, BITS, 8);
+    let halves = join(quarters, Masks::<BITS>::IN_32, 2 * BITS, 16);
+    join(halves, Masks::<BITS>::IN_64, 4 * BITS, 32)
+}
+
+/// The upper of two neighbouring fields of `width` bits moves up into a lane of its own.
+#[inline]
+const fn split(word: u64, low: u64, width: usize, lane: usize) -> u64 {
+    (word & (low << width)) << (lane - width) | word & low
 }
 
 /// Undoes [`split`].
-const fn join(word: u64, lane: u32, width: u32) -> u64 {
-    let low = lane_mask(lane, width);
-    word >> (lane / 2 - width) & (low << width) | word & low
+#[inline]
+const fn join(word: u64, low: u64, width: usize, lane: usize) -> u64 {
+    word >> (lane - width) & (low << width) | word & low
 }
 
-const fn spread<const BITS: u32>(payload: u64) -> u64 {
-    split(split(split(payload, 64, 4 * BITS), 32, 2 * BITS), 16, BITS)
-}
-
-const fn gather<const BITS: u32>(fields: u64) -> u64 {
-    join(join(join(fields, 16, BITS), 32, 2 * BITS), 64, 4 * BITS)
-}
-
-/// The first `BITS` bytes, at most eight, as the low bytes of a word.
-fn load<const BITS: u32>(bytes: &[u8]) -> u64 {
+/// `BITS` bytes as the low bytes of a word, the first on top.
+#[inline]
+fn load<const BITS: usize>(bytes: &[u8; BITS]) -> u64 {
     bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Undoes [`load`].
+#[inline]
+fn store<const BITS: usize>(mut word: u64) -> [u8; BITS] {
+    let mut bytes = [0; BITS];
+    for byte in bytes.iter_mut().rev() {
+        [*byte, ..] = word.to_le_bytes();
+        word >>= 8;
+    }
+    bytes
 }
 
 impl Lanes for u8 {
     #[inline]
-    fn read_lanes<const BITS: u32>(samples: &[Self; 8]) -> u64 {
-        u64::from_be_bytes(*samples) & lane_mask(8, BITS)
+    fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64 {
+        u64::from_be_bytes(*samples) & Masks::<BITS>::IN_8
     }
 
     /// [`Sample::replace`] in every byte of a word at once. No addition or subtraction below
-    /// carries from one byte into the next: each is bounded where it stands.
+    /// carries from one byte into the next, or out of the last: each is bounded where it stands (and
+    /// `wrapping`, because a check for overflow would keep the loop from being vectorised).
     #[inline]
-    fn replace_lanes<const BITS: u32>(samples: &mut [Self; 8], fields: u64) {
-        let low_mask = lane_mask(8, BITS);
+    fn replace_lanes<const BITS: usize>(samples: &mut [Self; 8], fields: u64) {
+        let low_mask = Masks::<BITS>::IN_8;
         let old = u64::from_be_bytes(*samples);
         let high = old & !low_mask;
         let plain = high | fields;
@@ -77,29 +117,29 @@ impl Lanes for u8 {
         }
         let half = 1u64 << (BITS - 1);
         // Per byte: 16 + (new low bits) - (old low bits), which lies in 1..=31.
-        let shift = fields + ONES * 16 - (old & low_mask);
+        let shift = fields.wrapping_add(ONES * 16).wrapping_sub(old & low_mask);
         // The top bit of each byte that rose by more than half a step, or fell by more than half.
-        let rose = (shift + ONES * (0x80 - 17 - half)) & TOPS;
-        let fell = !(shift + ONES * (0x80 - 16 + half)) & TOPS;
+        let rose = shift.wrapping_add(ONES * (0x80 - 17 - half)) & TOPS;
+        let fell = !shift.wrapping_add(ONES * (0x80 - 16 + half)) & TOPS;
         // A byte cannot step below zero or above its largest value.
-        let can_step_down = (((high & !TOPS) + !TOPS) | high) & TOPS;
+        let can_step_down = ((high & !TOPS).wrapping_add(!TOPS) | high) & TOPS;
         let room = high ^ !low_mask;
-        let can_step_up = (((room & !TOPS) + !TOPS) | room) & TOPS;
+        let can_step_up = ((room & !TOPS).wrapping_add(!TOPS) | room) & TOPS;
         let down = (rose & can_step_down) >> 7 << BITS;
         let up = (fell & can_step_up) >> 7 << BITS;
-        *samples = (plain - down + up).to_be_bytes();
+        *samples = plain.wrapping_sub(down).wrapping_add(up).to_be_bytes();
     }
 }
 
 impl Lanes for u16 {
     #[inline]
-    fn read_lanes<const BITS: u32>(samples: &[Self; 8]) -> u64 {
-        u64::from_be_bytes(samples.map(|sample| sample.to_le_bytes()[0])) & lane_mask(8, BITS)
+    fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64 {
+        u64::from_be_bytes(samples.map(|sample| sample.to_le_bytes()[0])) & Masks::<BITS>::IN_8
     }
 
     #[inline]
-    fn replace_lanes<const BITS: u32>(samples: &mut [Self; 8], fields: u64) {
-        let Some(bits) = BitsPerSample::from_count(BITS as u8) else {
+    fn replace_lanes<const BITS: usize>(samples: &mut [Self; 8], fields: u64) {
+        let Some(bits) = BitsPerSample::ALL.get(BITS - 1).copied() else {
             return;
         };
         for (sample, field) in samples.iter_mut().zip(fields.to_be_bytes()) {
@@ -108,52 +148,45 @@ impl Lanes for u16 {
     }
 }
 
-pub(super) fn embed<S: Sample, const BITS: u32>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {
+pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {
     let (eights, last_samples) = samples.as_chunks_mut::<8>();
-    let groups = payload.chunks_exact(BITS as usize);
-    let tail = groups.remainder();
-    let whole_groups = groups.len();
+    let (groups, tail) = payload.as_chunks::<BITS>();
     for (eight, group) in eights.iter_mut().zip(groups) {
-        S::replace_lanes::<BITS>(eight, spread::<BITS>(load::<BITS>(group)));
-    }
-    if tail.is_empty() {
-        return;
+        S::replace_lanes::<BITS>(eight, spread::<BITS>(load(group)));
     }
     // The last few bytes fill only some of the next samples, which may be fewer than eight.
-    let missing = BITS as usize - tail.len();
-    let fields = spread::<BITS>(load::<BITS>(tail) << (8 * missing)).to_be_bytes();
-    let used = (tail.len() * 8).div_ceil(BITS as usize);
+    let mut group = [0; BITS];
+    for (target, byte) in group.iter_mut().zip(tail) {
+        *target = *byte;
+    }
+    let used = (tail.len() * 8).div_ceil(BITS);
     let next = eights
-        .get_mut(whole_groups)
+        .get_mut(groups.len())
         .map_or(last_samples, |eight| eight.as_mut_slice());
+    let fields = spread::<BITS>(load(&group)).to_be_bytes();
     for (sample, field) in next.iter_mut().zip(fields).take(used) {
         *sample = sample.replace(field, bits);
     }
 }
 
-pub(super) fn extract<S: Sample, const BITS: u32>(samples: &[S], payload: &mut [u8]) {
+pub(super) fn extract<S: Sample, const BITS: usize>(samples: &[S], payload: &mut [u8]) {
     let (eights, last_samples) = samples.as_chunks::<8>();
-    let mut groups = payload.chunks_exact_mut(BITS as usize);
-    let whole_groups = groups.len();
-    for (eight, group) in eights.iter().zip(&mut groups) {
-        let bytes = gather::<BITS>(S::read_lanes::<BITS>(eight)).to_be_bytes();
-        for (target, byte) in group.iter_mut().zip(bytes.iter().skip(8 - BITS as usize)) {
-            *target = *byte;
-        }
+    let (groups, tail) = payload.as_chunks_mut::<BITS>();
+    for (eight, group) in eights.iter().zip(&mut *groups) {
+        *group = store(gather::<BITS>(S::read_lanes::<BITS>(eight)));
     }
-    let tail = groups.into_remainder();
-    let Some(filler) = samples.first().copied().filter(|_| !tail.is_empty()) else {
+    if tail.is_empty() {
         return;
-    };
-    let mut eight = [filler; 8];
+    }
     let next = eights
-        .get(whole_groups)
+        .get(groups.len())
         .map_or(last_samples, |eight| eight.as_slice());
+    let mut eight = [S::OPAQUE; 8];
     for (target, sample) in eight.iter_mut().zip(next) {
         *target = *sample;
     }
-    let bytes = gather::<BITS>(S::read_lanes::<BITS>(&eight)).to_be_bytes();
-    for (target, byte) in tail.iter_mut().zip(bytes.iter().skip(8 - BITS as usize)) {
-        *target = *byte;
+    let group: [u8; BITS] = store(gather::<BITS>(S::read_lanes::<BITS>(&eight)));
+    for (target, byte) in tail.iter_mut().zip(group) {
+        *target = byte;
     }
 }

@@ -1,0 +1,114 @@
+//! User names: one spelling each, and an error that says what is wrong.
+
+use lsb_core::envelope::{NameError, UserName};
+use proptest::prelude::*;
+
+fn error(text: &str) -> NameError {
+    UserName::parse(text).unwrap_err()
+}
+
+#[test]
+fn capitals_are_folded() {
+    assert_eq!(UserName::parse("Alice.B-c_9").unwrap().as_str(), "alice.b-c_9");
+    assert_eq!(UserName::parse_stored("Alice").unwrap_err(), NameError::NotFolded);
+    assert_eq!(UserName::parse("42").unwrap().as_str(), "42");
+}
+
+#[test]
+fn each_mistake_is_told_apart() {
+    assert_eq!(error(""), NameError::TooShort { characters: 0 });
+    assert_eq!(error("a"), NameError::TooShort { characters: 1 });
+    assert!(UserName::parse(&"a".repeat(32)).is_ok());
+    assert_eq!(error(&"a".repeat(33)), NameError::TooLong { characters: 33 });
+    assert_eq!(
+        error("alice/bob"),
+        NameError::Slash {
+            character: '/',
+            place: 6
+        }
+    );
+    assert_eq!(error("..\\x"), NameError::Start { character: '.' });
+    assert_eq!(
+        error("al\\x"),
+        NameError::Slash {
+            character: '\\',
+            place: 3
+        }
+    );
+    assert_eq!(
+        error("alice\n"),
+        NameError::Control {
+            character: '\n',
+            place: 6
+        }
+    );
+    assert_eq!(
+        error("al\u{1b}[31m"),
+        NameError::Control {
+            character: '\u{1b}',
+            place: 3
+        }
+    );
+    assert_eq!(
+        error("al\u{2028}x"),
+        NameError::Control {
+            character: '\u{2028}',
+            place: 3
+        }
+    );
+    assert_eq!(
+        error("аlice"),
+        NameError::LookAlike {
+            character: 'а',
+            place: 1
+        }
+    );
+    assert_eq!(
+        error("aliſe"),
+        NameError::LookAlike {
+            character: 'ſ',
+            place: 4
+        }
+    );
+    assert_eq!(error("-alice"), NameError::Start { character: '-' });
+    assert_eq!(
+        error("al ice"),
+        NameError::Character {
+            character: ' ',
+            place: 3
+        }
+    );
+    assert_eq!(
+        error("alice:"),
+        NameError::Character {
+            character: ':',
+            place: 6
+        }
+    );
+}
+
+#[test]
+fn the_message_shows_what_cannot_be_seen() {
+    assert!(error("аlice").to_string().contains("U+0430"));
+    assert!(error("alice\n").to_string().contains(r"'\n'"));
+    assert!(!error("alice\nroot").to_string().contains('\n'));
+}
+
+proptest! {
+    #[test]
+    fn what_is_accepted_matches_the_rule(text in "\\PC{0,40}") {
+        if let Ok(name) = UserName::parse(&text) {
+            let bytes = name.as_str().as_bytes();
+            prop_assert!((2..=32).contains(&bytes.len()));
+            prop_assert!(bytes[0].is_ascii_lowercase() || bytes[0].is_ascii_digit());
+            prop_assert!(bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(byte)));
+            prop_assert_eq!(UserName::parse_stored(name.as_str()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn whatever_matches_the_rule_is_accepted(text in "[A-Za-z0-9][A-Za-z0-9._-]{1,31}") {
+        let name = UserName::parse(&text).unwrap();
+        prop_assert_eq!(name.as_str(), text.to_ascii_lowercase());
+    }
+}
