@@ -1,0 +1,87 @@
+//! Proposals per second of raft-core and of the crate `raft`, on the same work.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::report::Row;
+
+mod ours;
+mod peer;
+
+const PAYLOAD_BYTES: usize = 256;
+
+/// What we promise at every batch size.
+const DUE: f64 = 3.0;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How long each side works on each row, in milliseconds and in each of the rounds.
+    #[arg(long, default_value_t = 400)]
+    milliseconds: u64,
+    /// How many rounds; the sides take turns, and each side's best round counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+}
+
+/// A cluster that works through batches of proposals, applied on every node.
+trait Cluster {
+    /// Proposes `batch` commands and runs until the leader has applied all of them.
+    fn work(&mut self, batch: usize);
+    /// Runs until every node has applied what was proposed; says how many commands each has applied.
+    fn settle(&mut self) -> Vec<u64>;
+}
+
+pub(crate) fn run(options: &Options) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for nodes in [3, 5] {
+        for batch in [1, 16, 256] {
+            rows.push(measure(options, nodes, batch));
+        }
+    }
+    rows
+}
+
+fn measure(options: &Options, nodes: u64, batch: usize) -> Row {
+    let duration = Duration::from_millis(options.milliseconds);
+    let (mut ours, mut peer) = (0.0_f64, 0.0_f64);
+    for _ in 0..options.rounds {
+        ours = ours.max(rate(&mut ours::Cluster::new(nodes), batch, duration));
+        // Whichever setting of the peer is faster.
+        for batch_append in [true, false] {
+            peer = peer.max(rate(
+                &mut peer::Cluster::new(nodes, batch_append),
+                batch,
+                duration,
+            ));
+        }
+    }
+    Row {
+        work: format!("{nodes} nodes, batches of {batch}"),
+        ours,
+        peer,
+        unit: "proposals/s",
+        ratio: ours / peer,
+        due: DUE,
+    }
+}
+
+fn rate(cluster: &mut impl Cluster, batch: usize, duration: Duration) -> f64 {
+    for _ in 0..64 {
+        cluster.work(batch);
+    }
+    let (begin, mut proposals) = (Instant::now(), 0_u64);
+    while begin.elapsed() < duration {
+        for _ in 0..16 {
+            cluster.work(batch);
+            proposals += batch as u64;
+        }
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let proposed = proposals + 64 * batch as u64;
+    assert!(
+        cluster.settle().iter().all(|&applied| applied == proposed),
+        "every node applies every command exactly once"
+    );
+    proposals as f64 / seconds
+}

@@ -1,0 +1,151 @@
+//! Our side: `Raft` with logs in memory.
+
+use std::collections::VecDeque;
+
+use raft_core::{
+    Action, Config, Durable, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Input, Membership,
+    NodeId, Payload, ProposalId, Raft, RoleName, Setup,
+};
+
+use super::PAYLOAD_BYTES;
+
+pub(super) struct Cluster {
+    nodes: Vec<Node>,
+    wire: VecDeque<Envelope>,
+    leader: usize,
+    next_proposal: u64,
+    actions: Vec<Action>,
+}
+
+struct Node {
+    raft: Raft,
+    log: Vec<Entry>,
+    applied: u64,
+    done: u64,
+}
+
+impl Cluster {
+    pub(super) fn new(size: u64) -> Self {
+        let members: Vec<NodeId> = (1..=size).map(NodeId::new).collect();
+        let node = |number| {
+            let identity = Identity {
+                group: GroupId::new(1),
+                node: NodeId::new(number),
+                incarnation: Incarnation::new(number),
+                boot: 1,
+            };
+            let bootstrap = Membership::of_voters(members.clone());
+            let setup = Setup {
+                identity,
+                config: Config::default(),
+                bootstrap,
+                durable: Durable::default(),
+            };
+            let raft = Raft::new(setup).expect("the settings are sound");
+            Node {
+                raft,
+                log: Vec::new(),
+                applied: 0,
+                done: 0,
+            }
+        };
+        let nodes = (1..=size).map(node).collect();
+        let mut cluster = Self {
+            nodes,
+            wire: VecDeque::new(),
+            leader: 0,
+            next_proposal: 0,
+            actions: Vec::new(),
+        };
+        loop {
+            cluster.tick();
+            let leads = |node: &Node| node.raft.vitals().role == RoleName::Leader;
+            if let Some(leader) = cluster.nodes.iter().position(leads) {
+                cluster.leader = leader;
+                break;
+            }
+        }
+        for _ in 0..10 {
+            cluster.tick();
+        }
+        cluster
+    }
+
+    fn tick(&mut self) {
+        for at in 0..self.nodes.len() {
+            self.nodes[at].raft.step(Input::Tick(1));
+            self.carry_out(at);
+        }
+        self.deliver();
+    }
+
+    fn carry_out(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        loop {
+            node.raft.drain(&mut self.actions);
+            if self.actions.is_empty() {
+                return;
+            }
+            for action in self.actions.drain(..) {
+                match action {
+                    Action::Persist(persist) => {
+                        node.log.extend(persist.entries);
+                        node.raft.step(Input::Persisted(persist.ticket));
+                    }
+                    Action::Send(envelope) => self.wire.push_back(envelope),
+                    Action::Apply { entries } => {
+                        for entry in &entries {
+                            if let EntryBody::Command(command) = &entry.body {
+                                node.applied += u64::from(command.len() == PAYLOAD_BYTES);
+                            }
+                        }
+                        if let Some(last) = entries.last() {
+                            node.raft.step(Input::Applied(last.id.index));
+                        }
+                    }
+                    Action::Done { .. } => node.done += 1,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(envelope) = self.wire.pop_front() {
+            let to = envelope.to.value() as usize - 1;
+            self.nodes[to].raft.step(Input::Receive(envelope));
+            self.carry_out(to);
+        }
+    }
+}
+
+impl super::Cluster for Cluster {
+    fn work(&mut self, batch: usize) {
+        let leader = self.leader;
+        for _ in 0..batch {
+            self.next_proposal += 1;
+            let id = ProposalId::new(self.next_proposal);
+            let payload = Payload::from(&[7_u8; PAYLOAD_BYTES][..]);
+            self.nodes[leader].raft.step(Input::Propose { id, payload });
+        }
+        self.carry_out(leader);
+        self.deliver();
+        assert_eq!(
+            self.nodes[leader].done, self.next_proposal,
+            "the leader has applied the batch"
+        );
+        // As a host that takes snapshots would, so that neither side's log grows without end.
+        if self.nodes[leader].log.len() > 100_000 {
+            for node in &mut self.nodes {
+                node.log.clear();
+            }
+        }
+    }
+
+    fn settle(&mut self) -> Vec<u64> {
+        for _ in 0..10 {
+            self.tick();
+        }
+        self.nodes.iter().map(|node| node.applied).collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! What every benchmark prints.
+
+use serde::Serialize;
+
+/// One piece of work, done by both.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    /// What was done.
+    pub(crate) work: String,
+    /// Our figure.
+    pub(crate) ours: f64,
+    /// The peer's figure.
+    pub(crate) peer: f64,
+    /// What the figures count.
+    pub(crate) unit: &'static str,
+    /// How many times better we are.
+    pub(crate) ratio: f64,
+    /// The ratio that we promise.
+    pub(crate) due: f64,
+}
+
+pub(crate) fn print(rows: &[Row], json: bool) {
+    if json {
+        match serde_json::to_string_pretty(rows) {
+            Ok(text) => println!("{text}"),
+            Err(error) => eprintln!("the rows cannot be written as JSON: {error}"),
+        }
+        return;
+    }
+    println!(
+        "{:<34} {:>14} {:>14} {:<14} {:>6} {:>5}",
+        "work", "ours", "peer", "unit", "ratio", "due"
+    );
+    for Row {
+        work,
+        ours,
+        peer,
+        unit,
+        ratio,
+        due,
+    } in rows
+    {
+        println!("{work:<34} {ours:>14.0} {peer:>14.0} {unit:<14} {ratio:>6.2} {due:>5.1}");
+    }
+}
