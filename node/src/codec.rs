@@ -30,8 +30,10 @@ const FRAME_HEADER_BYTES: usize = 5;
 /// Bounds what a single length inside a value may claim; the bytes at hand bound it further.
 const VALUE_LIMIT_BYTES: usize = 1 << 30;
 
-const CONFIGURATION: Configuration<BigEndian, Fixint, Limit<VALUE_LIMIT_BYTES>> =
-    bincode::config::standard().with_big_endian().with_fixed_int_encoding().with_limit();
+const CONFIGURATION: Configuration<BigEndian, Fixint, Limit<VALUE_LIMIT_BYTES>> = bincode::config::standard()
+    .with_big_endian()
+    .with_fixed_int_encoding()
+    .with_limit();
 
 /// Why bytes are not what they should be. Whoever wrote them is wrong, or they were damaged on the way.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +53,9 @@ pub enum CodecError {
         size: usize,
     },
     /// The frame was written by another version of this program.
-    #[error("the bytes are of version {found}, and this program understands version {known}: run the same version on every server")]
+    #[error(
+        "the bytes are of version {found}, and this program understands version {known}: run the same version on every server"
+    )]
     Version {
         /// The version found.
         found: u8,
@@ -95,14 +99,20 @@ pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
 /// Anything but exactly the bytes of [`encode_envelope`] for some envelope.
 pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
     if frame.len() > FRAME_LIMIT_BYTES {
-        return Err(CodecError::TooLarge { size: frame.len(), limit: FRAME_LIMIT_BYTES });
+        return Err(CodecError::TooLarge {
+            size: frame.len(),
+            limit: FRAME_LIMIT_BYTES,
+        });
     }
     let Some((&[version, c0, c1, c2, c3], body)) = frame.split_first_chunk::<FRAME_HEADER_BYTES>() else {
         return Err(CodecError::TooShort { size: frame.len() });
     };
     // The version comes first: another one may place or compute its checksum differently.
     if version != FRAME_VERSION {
-        return Err(CodecError::Version { found: version, known: FRAME_VERSION });
+        return Err(CodecError::Version {
+            found: version,
+            known: FRAME_VERSION,
+        });
     }
     if frame_checksum(version, body) != u32::from_be_bytes([c0, c1, c2, c3]) {
         return Err(CodecError::Checksum);
@@ -132,8 +142,8 @@ pub(crate) fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 
 /// The value that exactly these bytes encode.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| CodecError::Malformed(MalformedBytes(error)))?;
+    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIGURATION)
+        .map_err(|error| CodecError::Malformed(MalformedBytes(error)))?;
     match bytes.len().saturating_sub(used) {
         0 => Ok(value),
         surplus => Err(CodecError::Trailing { surplus }),

@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 
 use node::store::{NewFolder, Opened, Store, StoreError, StoreOptions};
 use raft_core::{
-    Entry, EntryBody, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist, SnapshotMeta, Term, Ticket,
+    Entry, EntryBody, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist,
+    SnapshotMeta, Term, Ticket,
 };
 use support::MemoryDisk;
 
-const SMALL: StoreOptions = StoreOptions { journal_bytes: 256 << 10 };
+const SMALL: StoreOptions = StoreOptions {
+    journal_bytes: 256 << 10,
+};
 
 fn new_folder() -> NewFolder {
     NewFolder {
@@ -27,7 +30,10 @@ fn index(value: u64) -> Index {
 
 fn entry(term: u64, at: u64, bytes: usize) -> Entry {
     let payload = vec![u8::try_from(at % 251).unwrap(); bytes];
-    Entry { id: LogId::new(Term::new(term), index(at)), body: EntryBody::Command(Payload::from(payload)) }
+    Entry {
+        id: LogId::new(Term::new(term), index(at)),
+        body: EntryBody::Command(Payload::from(payload)),
+    }
 }
 
 fn nothing() -> Persist {
@@ -44,7 +50,10 @@ fn nothing() -> Persist {
 }
 
 fn append(term: u64, positions: std::ops::RangeInclusive<u64>) -> Persist {
-    Persist { entries: positions.map(|at| entry(term, at, 100)).collect(), ..nothing() }
+    Persist {
+        entries: positions.map(|at| entry(term, at, 100)).collect(),
+        ..nothing()
+    }
 }
 
 fn snapshot_at(at: u64) -> SnapshotMeta {
@@ -75,7 +84,11 @@ fn a_new_folder_is_empty_and_starts_are_counted() {
 fn a_folder_keeps_the_identity_it_was_made_with() {
     let disk = MemoryDisk::default();
     drop(open(&disk).unwrap());
-    let other = NewFolder { node: NodeId::new(9), incarnation: Incarnation::new(99), ..new_folder() };
+    let other = NewFolder {
+        node: NodeId::new(9),
+        incarnation: Incarnation::new(99),
+        ..new_folder()
+    };
     let (_store, opened) = Store::create_or_open_on(disk, &other, SMALL).unwrap();
     assert_eq!(opened.identity.node, NodeId::new(1));
     assert_eq!(opened.identity.incarnation, Incarnation::new(11));
@@ -85,14 +98,23 @@ fn a_folder_keeps_the_identity_it_was_made_with() {
 fn a_folder_of_another_cluster_is_refused() {
     let disk = MemoryDisk::default();
     drop(open(&disk).unwrap());
-    let other = NewFolder { group: GroupId::new(8), ..new_folder() };
-    assert!(matches!(Store::create_or_open_on(disk, &other, SMALL), Err(StoreError::OtherCluster { .. })));
+    let other = NewFolder {
+        group: GroupId::new(8),
+        ..new_folder()
+    };
+    assert!(matches!(
+        Store::create_or_open_on(disk, &other, SMALL),
+        Err(StoreError::OtherCluster { .. })
+    ));
 }
 
 #[test]
 fn parts_of_a_persist_are_carried_out_in_order() {
     let disk = MemoryDisk::default();
-    let hard_state = HardState { term: Term::new(3), vote: Some(NodeId::new(2)) };
+    let hard_state = HardState {
+        term: Term::new(3),
+        vote: Some(NodeId::new(2)),
+    };
     {
         let (mut store, _) = open(&disk).unwrap();
         store.persist(&[(append(1, 1..=20), None)]).unwrap();
@@ -103,8 +125,14 @@ fn parts_of_a_persist_are_carried_out_in_order() {
             commit: Some(index(9)),
             ..nothing()
         };
-        let snapshot = Persist { snapshot: Some(snapshot_at(8)), compact_to: Some(index(5)), ..nothing() };
-        store.persist(&[(replace, None), (snapshot, Some(Payload::from(vec![5; 10_000])))]).unwrap();
+        let snapshot = Persist {
+            snapshot: Some(snapshot_at(8)),
+            compact_to: Some(index(5)),
+            ..nothing()
+        };
+        store
+            .persist(&[(replace, None), (snapshot, Some(Payload::from(vec![5; 10_000])))])
+            .unwrap();
         let loaded = store.load_entries(index(6), index(12), usize::MAX).unwrap();
         assert_eq!(loaded.len(), 7);
     }
@@ -113,12 +141,26 @@ fn parts_of_a_persist_are_carried_out_in_order() {
     assert_eq!(opened.durable.commit, Some(index(9)));
     assert_eq!(opened.durable.snapshot, Some(snapshot_at(8)));
     assert_eq!(opened.snapshot, Some(Payload::from(vec![5; 10_000])));
-    let expected: Vec<Entry> = (6..=10).map(|at| entry(1, at, 100)).chain([entry(3, 11, 10), entry(3, 12, 10)]).collect();
+    let expected: Vec<Entry> = (6..=10)
+        .map(|at| entry(1, at, 100))
+        .chain([entry(3, 11, 10), entry(3, 12, 10)])
+        .collect();
     assert_eq!(opened.durable.entries, expected);
 
-    assert_eq!(store.load_entries(index(6), index(12), 300).unwrap().len(), 2, "132 bytes each, and no more than 300");
-    assert_eq!(store.load_entries(index(6), index(12), 0).unwrap().len(), 1, "the first one always counts");
-    assert!(store.load_entries(index(3), index(12), 300).unwrap().is_empty(), "3 is compacted away");
+    assert_eq!(
+        store.load_entries(index(6), index(12), 300).unwrap().len(),
+        2,
+        "132 bytes each, and no more than 300"
+    );
+    assert_eq!(
+        store.load_entries(index(6), index(12), 0).unwrap().len(),
+        1,
+        "the first one always counts"
+    );
+    assert!(
+        store.load_entries(index(3), index(12), 300).unwrap().is_empty(),
+        "3 is compacted away"
+    );
 }
 
 #[test]
@@ -127,12 +169,25 @@ fn a_later_snapshot_replaces_the_earlier_file() {
     let (mut store, _) = open(&disk).unwrap();
     store.persist(&[(append(1, 1..=9), None)]).unwrap();
     for at in 1..=5_u8 {
-        let persist = Persist { snapshot: Some(snapshot_at(at.into())), sync: false, ..nothing() };
-        store.persist(&[(persist, Some(Payload::from(vec![at; 100])))]).unwrap();
+        let persist = Persist {
+            snapshot: Some(snapshot_at(at.into())),
+            sync: false,
+            ..nothing()
+        };
+        store
+            .persist(&[(persist, Some(Payload::from(vec![at; 100])))])
+            .unwrap();
     }
     drop(store);
     use node::store::Disk;
-    assert_eq!(disk.names().unwrap().iter().filter(|name| name.starts_with("snapshot")).count(), 1);
+    assert_eq!(
+        disk.names()
+            .unwrap()
+            .iter()
+            .filter(|name| name.starts_with("snapshot"))
+            .count(),
+        1
+    );
     assert_eq!(open(&disk).unwrap().1.snapshot, Some(Payload::from(vec![5; 100])));
 }
 
@@ -140,9 +195,15 @@ fn a_later_snapshot_replaces_the_earlier_file() {
 fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    let lazy = Persist { sync: false, ..append(1, 1..=3) };
+    let lazy = Persist {
+        sync: false,
+        ..append(1, 1..=3)
+    };
     store.persist(&[(lazy, None)]).unwrap();
-    assert_eq!(store.load_entries(index(1), index(3), usize::MAX).unwrap().len(), 3);
+    assert_eq!(
+        store.load_entries(index(1), index(3), usize::MAX).unwrap().len(),
+        3
+    );
     let crashed = disk.after_crash(|| true);
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 0);
     store.persist(&[(append(1, 4..=4), None)]).unwrap();
@@ -152,7 +213,9 @@ fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
 
 /// A small generator, so that the tests need no crate for it and repeat exactly.
 fn coin(state: &mut u64) -> bool {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     *state >> 60 & 1 == 1
 }
 
@@ -171,7 +234,10 @@ fn run_history(disk: &MemoryDisk) -> u64 {
             bytes = Some(Payload::from(vec![6; 20_000]));
         }
         if store.persist(&[(persist, bytes)]).is_err() {
-            assert!(matches!(store.persist(&[(nothing(), None)]), Err(StoreError::Poisoned { .. })));
+            assert!(matches!(
+                store.persist(&[(nothing(), None)]),
+                Err(StoreError::Poisoned { .. })
+            ));
             break;
         }
         acknowledged = first + 9;
@@ -197,9 +263,17 @@ fn a_crash_at_any_operation_loses_nothing_acknowledged() {
                 1 => true,
                 _ => coin(&mut random),
             });
-            let (_store, opened) = open(&crashed).unwrap_or_else(|error| panic!("crash after {after}: {error:?}"));
-            let last = opened.durable.entries.last().map_or(0, |entry| entry.id.index.value());
-            assert!(last >= acknowledged, "crash after {after}: {acknowledged} were acknowledged and {last} are left");
+            let (_store, opened) =
+                open(&crashed).unwrap_or_else(|error| panic!("crash after {after}: {error:?}"));
+            let last = opened
+                .durable
+                .entries
+                .last()
+                .map_or(0, |entry| entry.id.index.value());
+            assert!(
+                last >= acknowledged,
+                "crash after {after}: {acknowledged} were acknowledged and {last} are left"
+            );
             assert_eq!(last % 10, 0, "a transaction happens wholly or not at all");
             for found in &opened.durable.entries {
                 assert_eq!(*found, entry(1, found.id.index.value(), 100));
@@ -223,7 +297,11 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
         disk.fail_after(Some(round % 150));
         let mut acknowledged = expected;
         if let Ok((mut store, opened)) = open(&disk) {
-            let mut last = opened.durable.entries.last().map_or(0, |entry| entry.id.index.value());
+            let mut last = opened
+                .durable
+                .entries
+                .last()
+                .map_or(0, |entry| entry.id.index.value());
             while store.persist(&[(append(1, last + 1..=last + 3), None)]).is_ok() {
                 last += 3;
                 acknowledged = last;
@@ -232,8 +310,17 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
         disk.fail_after(None);
         disk = disk.after_crash(|| coin(&mut random));
         expected = expected.max(acknowledged);
-        let last = open(&disk.copy()).unwrap().1.durable.entries.last().map_or(0, |entry| entry.id.index.value());
-        assert!(last >= expected, "round {round}: {expected} were acknowledged and {last} are left");
+        let last = open(&disk.copy())
+            .unwrap()
+            .1
+            .durable
+            .entries
+            .last()
+            .map_or(0, |entry| entry.id.index.value());
+        assert!(
+            last >= expected,
+            "round {round}: {expected} were acknowledged and {last} are left"
+        );
         expected = last;
     }
     assert!(expected > 100);
@@ -245,13 +332,18 @@ fn written(clean: bool) -> MemoryDisk {
     let (mut store, _) = open(&disk).unwrap();
     store.persist(&[(append(1, 1..=12), None)]).unwrap();
     let persist = Persist {
-        hard_state: Some(HardState { term: Term::new(2), vote: Some(NodeId::new(3)) }),
+        hard_state: Some(HardState {
+            term: Term::new(2),
+            vote: Some(NodeId::new(3)),
+        }),
         snapshot: Some(snapshot_at(6)),
         commit: Some(index(9)),
         compact_to: Some(index(4)),
         ..nothing()
     };
-    store.persist(&[(persist, Some(Payload::from(vec![6; 3000])))]).unwrap();
+    store
+        .persist(&[(persist, Some(Payload::from(vec![6; 3000])))])
+        .unwrap();
     store.persist(&[(append(2, 13..=14), None)]).unwrap();
     if clean {
         drop(store);
@@ -261,9 +353,30 @@ fn written(clean: bool) -> MemoryDisk {
     }
 }
 
-fn comparable(opened: Opened) -> (HardState, Vec<Entry>, Option<Index>, Option<SnapshotMeta>, Option<Payload>, Membership) {
-    let Opened { durable, snapshot, bootstrap, .. } = opened;
-    (durable.hard_state, durable.entries, durable.commit, durable.snapshot, snapshot, bootstrap)
+fn comparable(
+    opened: Opened,
+) -> (
+    HardState,
+    Vec<Entry>,
+    Option<Index>,
+    Option<SnapshotMeta>,
+    Option<Payload>,
+    Membership,
+) {
+    let Opened {
+        durable,
+        snapshot,
+        bootstrap,
+        ..
+    } = opened;
+    (
+        durable.hard_state,
+        durable.entries,
+        durable.commit,
+        durable.snapshot,
+        snapshot,
+        bootstrap,
+    )
 }
 
 fn every_flip_is_harmless_or_reported(clean: bool, step: usize) {
@@ -296,7 +409,11 @@ fn every_flip_is_harmless_or_reported(clean: bool, step: usize) {
     }
     println!("clean stop: {clean}; right data and errors by file: {outcomes:?}");
     assert!(outcomes["data"].1 > 0);
-    assert!(outcomes.iter().any(|(name, outcome)| name.starts_with("snapshot") && outcome.0 == 0));
+    assert!(
+        outcomes
+            .iter()
+            .any(|(name, outcome)| name.starts_with("snapshot") && outcome.0 == 0)
+    );
     assert!(clean || outcomes["journal"].1 > 0);
 }
 
@@ -320,7 +437,10 @@ fn a_missing_or_shortened_file_is_reported() {
             let disk = original.copy();
             disk.remove(&name).unwrap();
             // Without `data` the folder is a new one, which is for the other servers to notice: its incarnation is another.
-            assert!(name == "data" || matches!(open(&disk), Err(StoreError::Damaged { .. })), "{name} removed");
+            assert!(
+                name == "data" || matches!(open(&disk), Err(StoreError::Damaged { .. })),
+                "{name} removed"
+            );
 
             for part in 0..20 {
                 let disk = original.copy();

@@ -55,11 +55,23 @@ pub(super) struct BlockFile<F> {
 impl<F: DiskFile> BlockFile<F> {
     /// Makes an empty file the block file of a new store.
     pub(super) fn format(file: &F, store: u64, journal_bytes: u64) -> io::Result<()> {
-        let header = Header { store, generation: 0, checkpoint: 0, database_bytes: 0, journal_bytes };
+        let header = Header {
+            store,
+            generation: 0,
+            checkpoint: 0,
+            database_bytes: 0,
+            journal_bytes,
+        };
         file.set_len(BLOCKS_START)?;
         // Both places, so that a header that does not read is always damage and never youth.
         write_header(file, &header)?;
-        write_header(file, &Header { generation: 1, ..header })?;
+        write_header(
+            file,
+            &Header {
+                generation: 1,
+                ..header
+            },
+        )?;
         file.sync()
     }
 
@@ -69,7 +81,13 @@ impl<F: DiskFile> BlockFile<F> {
         if blocks < block_count(header.database_bytes) {
             return Err(Damage::new(name, file.len()?, "the file ends before its last block").into());
         }
-        Ok(Self { file, name, header, blocks, scratch: Vec::new() })
+        Ok(Self {
+            file,
+            name,
+            header,
+            blocks,
+            scratch: Vec::new(),
+        })
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -91,16 +109,28 @@ impl<F: DiskFile> BlockFile<F> {
     }
 
     /// Reads consecutive blocks, handing each to `take` with its number.
-    pub(super) fn read(&mut self, first: u64, count: u64, mut take: impl FnMut(u64, &Block)) -> io::Result<()> {
+    pub(super) fn read(
+        &mut self,
+        first: u64,
+        count: u64,
+        mut take: impl FnMut(u64, &Block),
+    ) -> io::Result<()> {
         let bytes = usize::try_from(count.saturating_mul(STRIDE_BYTES)).map_err(io::Error::other)?;
         self.scratch.resize(bytes, 0);
         self.file.read_at(block_place(first), &mut self.scratch)?;
         let (strides, _) = self.scratch.as_chunks::<{ STRIDE_BYTES as usize }>();
         for (number, stride) in (first..).zip(strides) {
-            let (block, checksum) = stride.split_first_chunk::<BLOCK_BYTES>().expect("a stride begins with a block");
+            let (block, checksum) = stride
+                .split_first_chunk::<BLOCK_BYTES>()
+                .expect("a stride begins with a block");
             let written = checksum == block_checksum(number, block).to_be_bytes();
             if !written && stride.iter().any(|&byte| byte != 0) {
-                return Err(Damage::new(self.name, block_place(number), "a block's checksum does not match").into());
+                return Err(Damage::new(
+                    self.name,
+                    block_place(number),
+                    "a block's checksum does not match",
+                )
+                .into());
             }
             take(number, block);
         }
@@ -111,14 +141,20 @@ impl<F: DiskFile> BlockFile<F> {
     pub(super) fn write(&mut self, number: u64, block: &Block) -> io::Result<()> {
         self.scratch.clear();
         self.scratch.extend_from_slice(block);
-        self.scratch.extend_from_slice(&block_checksum(number, block).to_be_bytes());
+        self.scratch
+            .extend_from_slice(&block_checksum(number, block).to_be_bytes());
         self.file.write_at(block_place(number), &self.scratch)
     }
 
     /// Makes all blocks durable, and then the fact that they are.
     pub(super) fn checkpoint(&mut self, checkpoint: u64, database_bytes: u64) -> io::Result<()> {
         self.file.sync()?;
-        let header = Header { generation: self.header.generation + 1, checkpoint, database_bytes, ..self.header };
+        let header = Header {
+            generation: self.header.generation + 1,
+            checkpoint,
+            database_bytes,
+            ..self.header
+        };
         write_header(&self.file, &header)?;
         self.file.sync()?;
         self.header = header;
@@ -151,7 +187,13 @@ fn write_header<F: DiskFile>(file: &F, header: &Header) -> io::Result<()> {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT.to_be_bytes());
-    let numbers = [header.store, header.generation, header.checkpoint, header.database_bytes, header.journal_bytes];
+    let numbers = [
+        header.store,
+        header.generation,
+        header.checkpoint,
+        header.database_bytes,
+        header.journal_bytes,
+    ];
     for (field, number) in bytes[16..56].as_chunks_mut::<8>().0.iter_mut().zip(numbers) {
         *field = number.to_be_bytes();
     }
@@ -192,7 +234,17 @@ fn parse_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, &'static str> {
     if bytes[8..12] != FORMAT.to_be_bytes() {
         return Err("the store was made by another version of this program");
     }
-    let mut numbers = bytes[16..56].as_chunks::<8>().0.iter().map(|field| u64::from_be_bytes(*field));
+    let mut numbers = bytes[16..56]
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|field| u64::from_be_bytes(*field));
     let mut next = || numbers.next().ok_or("the header is too short");
-    Ok(Header { store: next()?, generation: next()?, checkpoint: next()?, database_bytes: next()?, journal_bytes: next()? })
+    Ok(Header {
+        store: next()?,
+        generation: next()?,
+        checkpoint: next()?,
+        database_bytes: next()?,
+        journal_bytes: next()?,
+    })
 }

@@ -35,9 +35,15 @@ pub(super) struct FileNames {
 }
 
 /// The files of a store.
-pub(super) const FINISHED: FileNames = FileNames { data: "data", journal: "journal" };
+pub(super) const FINISHED: FileNames = FileNames {
+    data: "data",
+    journal: "journal",
+};
 /// The same while the store is being made.
-pub(super) const UNFINISHED: FileNames = FileNames { data: "data.new", journal: "journal.new" };
+pub(super) const UNFINISHED: FileNames = FileNames {
+    data: "data.new",
+    journal: "journal.new",
+};
 
 /// The backend; clones share the same files.
 #[derive(Debug)]
@@ -69,7 +75,10 @@ impl<F: DiskFile> CheckedBackend<F> {
     /// Opens the two files and brings `data` to what it was after the last completed sync.
     pub(super) fn open<D: Disk<File = F>>(disk: &D, names: FileNames) -> io::Result<Self> {
         let missing = |name: &str| io::Error::from(Damage::new(name, 0, "the file is missing"));
-        let mut data = BlockFile::open(disk.open(names.data)?.ok_or_else(|| missing(names.data))?, names.data)?;
+        let mut data = BlockFile::open(
+            disk.open(names.data)?.ok_or_else(|| missing(names.data))?,
+            names.data,
+        )?;
         let journal = disk.open(names.journal)?.ok_or_else(|| missing(names.journal))?;
 
         let header = *data.header();
@@ -77,14 +86,20 @@ impl<F: DiskFile> CheckedBackend<F> {
             return Err(Damage::new(names.journal, journal.len()?, "the file has been cut off").into());
         }
         let mut database_bytes = header.database_bytes;
-        let highest = Journal::recover(&journal, names.journal, header.store, header.checkpoint, |record| {
-            data.extend(record.database_bytes)?;
-            for (number, block) in &record.blocks {
-                data.write(*number, block)?;
-            }
-            database_bytes = record.database_bytes;
-            Ok(())
-        })?;
+        let highest = Journal::recover(
+            &journal,
+            names.journal,
+            header.store,
+            header.checkpoint,
+            |record| {
+                data.extend(record.database_bytes)?;
+                for (number, block) in &record.blocks {
+                    data.write(*number, block)?;
+                }
+                database_bytes = record.database_bytes;
+                Ok(())
+            },
+        )?;
         if highest > header.checkpoint || data.blocks() > block_count(database_bytes) {
             data.checkpoint(highest, database_bytes)?;
         }
@@ -126,7 +141,10 @@ impl<F: DiskFile> CheckedBackend<F> {
         let result = operation(&mut files);
         if let Err(error) = &result {
             files.failed = true;
-            let damage = error.get_ref().and_then(|source| source.downcast_ref::<Damage>()).cloned();
+            let damage = error
+                .get_ref()
+                .and_then(|source| source.downcast_ref::<Damage>())
+                .cloned();
             files.damage = damage.or(files.damage.take());
         }
         result
@@ -144,12 +162,19 @@ impl<F: DiskFile> Files<F> {
             let run = self.run_without_pending(number, block_count((within + target.len()) as u64));
             let (piece, rest) = if run == 0 {
                 let (piece, rest) = target.split_at_mut(target.len().min(BLOCK_BYTES - within));
-                if let Some(source) = self.pending.get(&number).and_then(|block| block.get(within..within + piece.len())) {
+                if let Some(source) = self
+                    .pending
+                    .get(&number)
+                    .and_then(|block| block.get(within..within + piece.len()))
+                {
                     piece.copy_from_slice(source);
                 }
                 (piece.len(), rest)
             } else {
-                let bytes = usize::try_from(run).map_err(io::Error::other)?.saturating_mul(BLOCK_BYTES) - within;
+                let bytes = usize::try_from(run)
+                    .map_err(io::Error::other)?
+                    .saturating_mul(BLOCK_BYTES)
+                    - within;
                 let (piece, rest) = target.split_at_mut(target.len().min(bytes));
                 let (length, mut filled, mut skip) = (piece.len(), 0, within);
                 self.data.read(number, run, |_, block| {
@@ -191,7 +216,11 @@ impl<F: DiskFile> Files<F> {
                     self.data.read(number, 1, |_, old| *block = *old)?;
                     self.pending.insert(number, block);
                 }
-                if let Some(target) = self.pending.get_mut(&number).and_then(|block| block.get_mut(within..within + piece.len())) {
+                if let Some(target) = self
+                    .pending
+                    .get_mut(&number)
+                    .and_then(|block| block.get_mut(within..within + piece.len()))
+                {
                     target.copy_from_slice(piece);
                 }
             }
@@ -203,7 +232,10 @@ impl<F: DiskFile> Files<F> {
 
     fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         if !bytes.is_multiple_of(BLOCK_BYTES as u64) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the database's length is not a multiple of its page"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the database's length is not a multiple of its page",
+            ));
         }
         let (old, new) = (block_count(self.database_bytes), block_count(bytes));
         self.pending.split_off(&new);
@@ -224,7 +256,10 @@ impl<F: DiskFile> Files<F> {
         if !self.journal.has_room(self.pending.len()) {
             self.checkpoint()?;
         }
-        self.journal.append(self.database_bytes, self.pending.iter().map(|(&number, block)| (number, &**block)))?;
+        self.journal.append(
+            self.database_bytes,
+            self.pending.iter().map(|(&number, block)| (number, &**block)),
+        )?;
         for (&number, block) in &self.pending {
             self.data.write(number, block)?;
         }
@@ -236,7 +271,10 @@ impl<F: DiskFile> Files<F> {
     /// Makes every record of the journal durable in its place. What is pending stays so.
     fn checkpoint(&mut self) -> io::Result<()> {
         // The length of the last *synced* state: a change of it that is pending is part of the next record.
-        let synced = self.journal.last_database_bytes().unwrap_or(self.data.header().database_bytes);
+        let synced = self
+            .journal
+            .last_database_bytes()
+            .unwrap_or(self.data.header().database_bytes);
         if self.journal.last_sequence() > self.data.header().checkpoint {
             self.data.checkpoint(self.journal.last_sequence(), synced)?;
             self.data.extend(self.database_bytes)?;
@@ -245,8 +283,14 @@ impl<F: DiskFile> Files<F> {
     }
 
     fn check_range(&self, offset: u64, length: usize) -> io::Result<()> {
-        if offset.checked_add(length as u64).is_none_or(|end| end > self.database_bytes) {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the end of the database"));
+        if offset
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.database_bytes)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "beyond the end of the database",
+            ));
         }
         Ok(())
     }
@@ -275,6 +319,10 @@ impl<F: DiskFile> redb::StorageBackend for CheckedBackend<F> {
 
     fn close(&self) -> io::Result<()> {
         // After a failure the files stay as they are, for the next start to recover. What is pending was never synced, and goes.
-        if self.files().failed { Ok(()) } else { self.guarded(Files::checkpoint) }
+        if self.files().failed {
+            Ok(())
+        } else {
+            self.guarded(Files::checkpoint)
+        }
     }
 }

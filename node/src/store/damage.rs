@@ -16,7 +16,11 @@ pub struct Damage {
 
 impl Damage {
     pub(super) fn new(file: &str, offset: u64, what: &'static str) -> Self {
-        Self { file: file.to_owned(), offset, what }
+        Self {
+            file: file.to_owned(),
+            offset,
+            what,
+        }
     }
 }
 

@@ -70,15 +70,23 @@ impl DataFolder {
     ///
     /// [`StoreError::InUse`] while another server holds it.
     pub fn hold(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Io { place: path.display().to_string(), source };
+        let failed = |source| StoreError::Io {
+            place: path.display().to_string(),
+            source,
+        };
         make_private_folder(path).map_err(failed)?;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         make_private(&mut options);
         let lock = options.open(path.join(LOCK_FILE)).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse { folder: path.display().to_string() }),
+            Ok(()) => Ok(Self {
+                path: path.to_path_buf(),
+                _lock: lock,
+            }),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse {
+                folder: path.display().to_string(),
+            }),
             Err(fs::TryLockError::Error(source)) => Err(failed(source)),
         }
     }
@@ -112,7 +120,11 @@ impl Disk for DataFolder {
     }
 
     fn open(&self, name: &str) -> io::Result<Option<fs::File>> {
-        match fs::OpenOptions::new().read(true).write(true).open(self.path.join(name)) {
+        match fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.path.join(name))
+        {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -61,7 +61,9 @@ impl<F: DiskFile> Journal<F> {
         let zeros = vec![0; 1 << 16];
         let mut written = 0;
         while written < capacity_bytes {
-            let piece = zeros.len().min(usize::try_from(capacity_bytes - written).unwrap_or(usize::MAX));
+            let piece = zeros
+                .len()
+                .min(usize::try_from(capacity_bytes - written).unwrap_or(usize::MAX));
             file.write_at(written, zeros.get(..piece).unwrap_or(&zeros))?;
             written += piece as u64;
         }
@@ -113,7 +115,11 @@ impl<F: DiskFile> Journal<F> {
             content.push(block);
         }
         content.finish();
-        assert_eq!(self.buffer.len() as u64, sectors * SECTOR_BYTES, "a record fills the sectors it was counted to fill");
+        assert_eq!(
+            self.buffer.len() as u64,
+            sectors * SECTOR_BYTES,
+            "a record fills the sectors it was counted to fill"
+        );
 
         self.file.write_at(self.position * SECTOR_BYTES, &self.buffer)?;
         self.file.sync()?;
@@ -165,7 +171,12 @@ impl<F: DiskFile> Journal<F> {
             // A record is written only once the one before it is durable, so nothing can follow an interrupted one.
             if let Sector::Whole { sequence, .. } = reader.sector(rest)? {
                 if sequence > expected {
-                    return Err(Damage::new(name, rest * SECTOR_BYTES, "a record stands here whose predecessor is missing").into());
+                    return Err(Damage::new(
+                        name,
+                        rest * SECTOR_BYTES,
+                        "a record stands here whose predecessor is missing",
+                    )
+                    .into());
                 }
                 highest = highest.max(sequence);
             }
@@ -175,7 +186,10 @@ impl<F: DiskFile> Journal<F> {
 }
 
 fn too_large() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a single transaction of this size cannot be journaled")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a single transaction of this size cannot be journaled",
+    )
 }
 
 fn sectors_for(blocks: usize) -> u64 {
@@ -203,7 +217,14 @@ struct SectorWriter<'a> {
 impl<'a> SectorWriter<'a> {
     fn new(buffer: &'a mut Vec<u8>, position: u64, sequence: u64) -> Self {
         buffer.clear();
-        Self { buffer, position, sequence, ordinal: 0, sector: [0; SECTOR_BYTES as usize], filled: 0 }
+        Self {
+            buffer,
+            position,
+            sequence,
+            ordinal: 0,
+            sector: [0; SECTOR_BYTES as usize],
+            filled: 0,
+        }
     }
 
     fn push(&mut self, mut bytes: &[u8]) {
@@ -257,7 +278,12 @@ struct SectorReader<'a, F> {
 
 impl<'a, F: DiskFile> SectorReader<'a, F> {
     fn new(file: &'a F) -> io::Result<Self> {
-        Ok(Self { file, sectors: file.len()? / SECTOR_BYTES, window_start: 0, window: Vec::new() })
+        Ok(Self {
+            file,
+            sectors: file.len()? / SECTOR_BYTES,
+            window_start: 0,
+            window: Vec::new(),
+        })
     }
 
     fn bytes(&mut self, position: u64) -> io::Result<Option<&[u8; SECTOR_BYTES as usize]>> {
@@ -267,22 +293,33 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
         let held = self.window.len() as u64 / SECTOR_BYTES;
         if position < self.window_start || position >= self.window_start + held {
             let count = READ_AHEAD_SECTORS.min(self.sectors - position);
-            self.window.resize(usize::try_from(count * SECTOR_BYTES).map_err(|_| too_large())?, 0);
+            self.window
+                .resize(usize::try_from(count * SECTOR_BYTES).map_err(|_| too_large())?, 0);
             self.window_start = position;
             self.file.read_at(position * SECTOR_BYTES, &mut self.window)?;
         }
-        let offset = usize::try_from((position - self.window_start) * SECTOR_BYTES).map_err(|_| too_large())?;
+        let offset =
+            usize::try_from((position - self.window_start) * SECTOR_BYTES).map_err(|_| too_large())?;
         Ok(self.window.get(offset..).and_then(|rest| rest.first_chunk()))
     }
 
     fn sector(&mut self, position: u64) -> io::Result<Sector> {
-        let Some(sector) = self.bytes(position)? else { return Ok(Sector::Missing) };
+        let Some(sector) = self.bytes(position)? else {
+            return Ok(Sector::Missing);
+        };
         let [s0, s1, s2, s3, s4, s5, s6, s7, o0, o1, o2, o3, c0, c1, c2, c3] = *tail(sector);
         if sector_checksum(position, sector) == u32::from_be_bytes([c0, c1, c2, c3]) {
             let sequence = u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
-            return Ok(Sector::Whole { sequence, ordinal: u32::from_be_bytes([o0, o1, o2, o3]) });
+            return Ok(Sector::Whole {
+                sequence,
+                ordinal: u32::from_be_bytes([o0, o1, o2, o3]),
+            });
         }
-        Ok(if sector.iter().all(|&byte| byte == 0) { Sector::Missing } else { Sector::Damaged })
+        Ok(if sector.iter().all(|&byte| byte == 0) {
+            Sector::Missing
+        } else {
+            Sector::Damaged
+        })
     }
 
     /// How many sectors the record that begins here has; `None` when none with this sequence begins here.
@@ -290,9 +327,14 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
         let damaged = |what| Err(Damage::new(name, position * SECTOR_BYTES, what).into());
         match self.sector(position)? {
             Sector::Damaged => damaged("the checksum does not match"),
-            Sector::Whole { sequence, .. } if sequence > expected => damaged("the records before this one are missing"),
+            Sector::Whole { sequence, .. } if sequence > expected => {
+                damaged("the records before this one are missing")
+            }
             Sector::Whole { sequence, ordinal } if sequence == expected => {
-                let count = self.bytes(position)?.and_then(|sector| sector.get(16..20)).and_then(|field| field.first_chunk());
+                let count = self
+                    .bytes(position)?
+                    .and_then(|sector| sector.get(16..20))
+                    .and_then(|field| field.first_chunk());
                 match (ordinal, count) {
                     (0, Some(&count)) => Ok(Some(u64::from(u32::from_be_bytes(count)).max(1))),
                     _ => damaged("a record begins in its middle"),
@@ -303,14 +345,28 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
     }
 
     /// The record itself; `None` if it was interrupted.
-    fn record(&mut self, name: &str, position: u64, expected: u64, sectors: u64, store: u64) -> io::Result<Option<Record>> {
+    fn record(
+        &mut self,
+        name: &str,
+        position: u64,
+        expected: u64,
+        sectors: u64,
+        store: u64,
+    ) -> io::Result<Option<Record>> {
         let mut content = Vec::new();
         let mut interrupted = position + sectors > self.sectors;
         for ordinal in 0..sectors.min(self.sectors - position) {
             let place = position + ordinal;
             match self.sector(place)? {
-                Sector::Damaged => return Err(Damage::new(name, place * SECTOR_BYTES, "the checksum does not match").into()),
-                Sector::Whole { sequence, ordinal: found } if sequence == expected && u64::from(found) == ordinal => {
+                Sector::Damaged => {
+                    return Err(
+                        Damage::new(name, place * SECTOR_BYTES, "the checksum does not match").into(),
+                    );
+                }
+                Sector::Whole {
+                    sequence,
+                    ordinal: found,
+                } if sequence == expected && u64::from(found) == ordinal => {
                     let sector = self.bytes(place)?.and_then(|sector| sector.get(..CONTENT_BYTES));
                     content.extend_from_slice(sector.unwrap_or_default());
                 }
@@ -320,7 +376,9 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
         if interrupted {
             return Ok(None);
         }
-        parse(&content, sectors, store).map(Some).map_err(|what| Damage::new(name, position * SECTOR_BYTES, what).into())
+        parse(&content, sectors, store)
+            .map(Some)
+            .map_err(|what| Damage::new(name, position * SECTOR_BYTES, what).into())
     }
 }
 
@@ -348,5 +406,8 @@ fn parse(content: &[u8], sectors: u64, store: u64) -> Result<Record, &'static st
         blocks.push((u64::from_be_bytes(number), Box::new(*bytes)));
         rest = after;
     }
-    Ok(Record { database_bytes: u64::from_be_bytes(database_bytes), blocks })
+    Ok(Record {
+        database_bytes: u64::from_be_bytes(database_bytes),
+        blocks,
+    })
 }

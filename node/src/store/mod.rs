@@ -27,7 +27,9 @@ mod snapshots;
 use std::io;
 use std::path::Path;
 
-use raft_core::{Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist};
+use raft_core::{
+    Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
+};
 use redb::{Database, Durability, ReadableDatabase};
 
 pub use self::damage::Damage;
@@ -77,7 +79,9 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { journal_bytes: 32 << 20 }
+        Self {
+            journal_bytes: 32 << 20,
+        }
     }
 }
 
@@ -98,7 +102,9 @@ pub struct Opened {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Two servers must not share a folder.
-    #[error("the data folder {folder} is in use by another server: stop that one, or give this one a folder of its own")]
+    #[error(
+        "the data folder {folder} is in use by another server: stop that one, or give this one a folder of its own"
+    )]
     InUse {
         /// The folder.
         folder: String,
@@ -149,7 +155,9 @@ pub enum StoreError {
         record: &'static str,
     },
     /// The folder belongs to another cluster.
-    #[error("the data folder {folder} belongs to another cluster: the cluster key is not the one it was made with")]
+    #[error(
+        "the data folder {folder} belongs to another cluster: the cluster key is not the one it was made with"
+    )]
     OtherCluster {
         /// The folder.
         folder: String,
@@ -203,9 +211,17 @@ impl<D: Disk> Store<D> {
     /// # Errors
     ///
     /// See [`StoreError`].
-    pub fn create_or_open_on(disk: D, new: &NewFolder, options: StoreOptions) -> Result<(Self, Opened), StoreError> {
+    pub fn create_or_open_on(
+        disk: D,
+        new: &NewFolder,
+        options: StoreOptions,
+    ) -> Result<(Self, Opened), StoreError> {
         // The block file is renamed last: without it there is no store, only the remains of an attempt to make one.
-        if disk.open(FINISHED.data).map_err(|error| from_io(&disk.place(), error))?.is_none() {
+        if disk
+            .open(FINISHED.data)
+            .map_err(|error| from_io(&disk.place(), error))?
+            .is_none()
+        {
             create(&disk, new, options)?;
         }
         let (database, backend) = open_database(&disk, FINISHED)?;
@@ -230,7 +246,9 @@ impl<D: Disk> Store<D> {
     /// After any error the store is poisoned.
     pub fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
         if self.poisoned {
-            return Err(StoreError::Poisoned { folder: self.disk.place() });
+            return Err(StoreError::Poisoned {
+                folder: self.disk.place(),
+            });
         }
         self.poisoned = true;
         self.persist_group(group)?;
@@ -243,7 +261,12 @@ impl<D: Disk> Store<D> {
     /// # Errors
     ///
     /// Damage, or a disk that fails.
-    pub fn load_entries(&self, first: Index, last: Index, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
+    pub fn load_entries(
+        &self,
+        first: Index,
+        last: Index,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let entries = self.read_entries(first.value(), last.value(), max_bytes)?;
         let wanted = entries.first().is_some_and(|entry| entry.id.index == first);
         Ok(if wanted { entries } else { Vec::new() })
@@ -258,13 +281,15 @@ impl<D: Disk> Store<D> {
             sync |= persist.sync;
             if let Some(meta) = &persist.snapshot {
                 let bytes = bytes.as_ref().ok_or(StoreError::SnapshotBytesMissing)?;
-                let record = snapshots::write(&self.disk, self.next_snapshot, meta, bytes).map_err(|error| self.io(error))?;
+                let record = snapshots::write(&self.disk, self.next_snapshot, meta, bytes)
+                    .map_err(|error| self.io(error))?;
                 self.next_snapshot += 1;
                 standing.snapshot = Some(record);
                 sync = true;
             }
         }
-        self.commit(group, &standing, sync).map_err(|error| explain(&self.disk, &self.backend, error))?;
+        self.commit(group, &standing, sync)
+            .map_err(|error| explain(&self.disk, &self.backend, error))?;
         if standing.snapshot != self.standing.snapshot {
             snapshots::clean(&self.disk, standing.snapshot.as_ref()).map_err(|error| self.io(error))?;
         }
@@ -272,9 +297,18 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    fn commit(&mut self, group: &[(Persist, Option<Payload>)], standing: &StandingRecord, sync: bool) -> Result<(), redb::Error> {
+    fn commit(
+        &mut self,
+        group: &[(Persist, Option<Payload>)],
+        standing: &StandingRecord,
+        sync: bool,
+    ) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(if sync { Durability::Immediate } else { Durability::None })?;
+        transaction.set_durability(if sync {
+            Durability::Immediate
+        } else {
+            Durability::None
+        })?;
         {
             let mut log = transaction.open_table(LOG)?;
             for (persist, _) in group {
@@ -283,7 +317,9 @@ impl<D: Disk> Store<D> {
             if *standing != self.standing {
                 self.buffer.clear();
                 codec::encode_into(&mut self.buffer, standing);
-                transaction.open_table(STATE)?.insert(STANDING, self.buffer.as_slice())?;
+                transaction
+                    .open_table(STATE)?
+                    .insert(STANDING, self.buffer.as_slice())?;
             }
         }
         transaction.commit()?;
@@ -293,32 +329,60 @@ impl<D: Disk> Store<D> {
     /// Reads what the folder holds and counts the start.
     fn begin(&mut self, new: &NewFolder) -> Result<Opened, StoreError> {
         let explained = |error: redb::Error| explain(&self.disk, &self.backend, error);
-        let mut identity: IdentityRecord = self.parse(IDENTITY, &read_record(&self.database, IDENTITY).map_err(explained)?)?;
-        self.standing = self.parse(STANDING, &read_record(&self.database, STANDING).map_err(explained)?)?;
+        let mut identity: IdentityRecord = self.parse(
+            IDENTITY,
+            &read_record(&self.database, IDENTITY).map_err(explained)?,
+        )?;
+        self.standing = self.parse(
+            STANDING,
+            &read_record(&self.database, STANDING).map_err(explained)?,
+        )?;
         if identity.group != new.group {
-            return Err(StoreError::OtherCluster { folder: self.disk.place() });
+            return Err(StoreError::OtherCluster {
+                folder: self.disk.place(),
+            });
         }
         identity.boot += 1;
-        write_records(&self.database, &identity, &self.standing).map_err(|error| explain(&self.disk, &self.backend, error))?;
+        write_records(&self.database, &identity, &self.standing)
+            .map_err(|error| explain(&self.disk, &self.backend, error))?;
 
         let record = self.standing.snapshot.as_ref();
         snapshots::clean(&self.disk, record).map_err(|error| self.io(error))?;
         self.next_snapshot = record.map_or(0, |record| record.number + 1);
-        let snapshot = record.map(|record| snapshots::read(&self.disk, record)).transpose().map_err(|error| self.io(error))?;
+        let snapshot = record
+            .map(|record| snapshots::read(&self.disk, record))
+            .transpose()
+            .map_err(|error| self.io(error))?;
         let durable = Durable {
             hard_state: self.standing.hard_state,
             snapshot: record.map(|record| record.meta.clone()),
             entries: self.read_entries(0, u64::MAX, usize::MAX)?,
             commit: self.standing.commit,
         };
-        Ok(Opened { identity: identity.identity(), bootstrap: identity.bootstrap, durable, snapshot })
+        Ok(Opened {
+            identity: identity.identity(),
+            bootstrap: identity.bootstrap,
+            durable,
+            snapshot,
+        })
     }
 
-    fn parse<T: serde::de::DeserializeOwned>(&self, record: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    fn parse<T: serde::de::DeserializeOwned>(
+        &self,
+        record: &'static str,
+        bytes: &[u8],
+    ) -> Result<T, StoreError> {
         if bytes.is_empty() {
-            return Err(StoreError::Missing { folder: self.disk.place(), record });
+            return Err(StoreError::Missing {
+                folder: self.disk.place(),
+                record,
+            });
         }
-        codec::decode(bytes).map_err(|source| StoreError::Record { folder: self.disk.place(), record, source })
+        codec::decode(bytes).map_err(|source| StoreError::Record {
+            folder: self.disk.place(),
+            record,
+            source,
+        })
     }
 
     fn read_entries(&self, first: u64, last: u64, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
@@ -329,7 +393,10 @@ impl<D: Disk> Store<D> {
         };
         read()
             .map_err(|error: redb::Error| explain(&self.disk, &self.backend, error))?
-            .map_err(|source| StoreError::Log { folder: self.disk.place(), source })
+            .map_err(|source| StoreError::Log {
+                folder: self.disk.place(),
+                source,
+            })
     }
 
     fn io(&self, error: io::Error) -> StoreError {
@@ -342,7 +409,11 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
     let io = |error| from_io(&disk.place(), error);
     let format = || {
         Journal::format(&disk.create(UNFINISHED.journal)?, options.journal_bytes)?;
-        BlockFile::format(&disk.create(UNFINISHED.data)?, new.incarnation.value(), options.journal_bytes)
+        BlockFile::format(
+            &disk.create(UNFINISHED.data)?,
+            new.incarnation.value(),
+            options.journal_bytes,
+        )
     };
     format().map_err(io)?;
 
@@ -354,7 +425,8 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
         bootstrap: new.bootstrap.clone(),
     };
     let (database, backend) = open_database(disk, UNFINISHED)?;
-    write_records(&database, &identity, &StandingRecord::default()).map_err(|error| explain(disk, &backend, error))?;
+    write_records(&database, &identity, &StandingRecord::default())
+        .map_err(|error| explain(disk, &backend, error))?;
     drop(database);
     backend.check().map_err(io)?;
 
@@ -367,9 +439,14 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
     rename().map_err(io)
 }
 
-fn open_database<D: Disk>(disk: &D, names: FileNames) -> Result<(Database, CheckedBackend<D::File>), StoreError> {
+fn open_database<D: Disk>(
+    disk: &D,
+    names: FileNames,
+) -> Result<(Database, CheckedBackend<D::File>), StoreError> {
     let backend = CheckedBackend::open(disk, names).map_err(|error| from_io(&disk.place(), error))?;
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend.clone());
+    let opened = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(backend.clone());
     let database = opened.map_err(|error| explain(disk, &backend, error))?;
     Ok((database, backend))
 }
@@ -377,10 +454,16 @@ fn open_database<D: Disk>(disk: &D, names: FileNames) -> Result<(Database, Check
 /// The bytes of a record; none if it is missing.
 fn read_record(database: &Database, record: &str) -> Result<Vec<u8>, redb::Error> {
     let table = database.begin_read()?.open_table(STATE)?;
-    Ok(table.get(record)?.map_or_else(Vec::new, |value| value.value().to_vec()))
+    Ok(table
+        .get(record)?
+        .map_or_else(Vec::new, |value| value.value().to_vec()))
 }
 
-fn write_records(database: &Database, identity: &IdentityRecord, standing: &StandingRecord) -> Result<(), redb::Error> {
+fn write_records(
+    database: &Database,
+    identity: &IdentityRecord,
+    standing: &StandingRecord,
+) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         // Both tables exist from the first transaction on.
@@ -395,16 +478,32 @@ fn write_records(database: &Database, identity: &IdentityRecord, standing: &Stan
 
 fn from_io(place: &str, source: io::Error) -> StoreError {
     match source.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
-        Some(damage) => StoreError::Damaged { folder: place.to_owned(), damage: damage.clone() },
-        None => StoreError::Io { place: place.to_owned(), source },
+        Some(damage) => StoreError::Damaged {
+            folder: place.to_owned(),
+            damage: damage.clone(),
+        },
+        None => StoreError::Io {
+            place: place.to_owned(),
+            source,
+        },
     }
 }
 
 /// redb hands on the first I/O error and then only says that there was one; the backend knows which.
-fn explain<D: Disk>(disk: &D, backend: &CheckedBackend<D::File>, error: impl Into<redb::Error>) -> StoreError {
+fn explain<D: Disk>(
+    disk: &D,
+    backend: &CheckedBackend<D::File>,
+    error: impl Into<redb::Error>,
+) -> StoreError {
     match (backend.damage(), error.into()) {
-        (Some(damage), _) => StoreError::Damaged { folder: disk.place(), damage },
+        (Some(damage), _) => StoreError::Damaged {
+            folder: disk.place(),
+            damage,
+        },
         (None, redb::Error::Io(source)) => from_io(&disk.place(), source),
-        (None, source) => StoreError::Database { folder: disk.place(), source: Box::new(source) },
+        (None, source) => StoreError::Database {
+            folder: disk.place(),
+            source: Box::new(source),
+        },
     }
 }

@@ -9,7 +9,8 @@
 //! Values are in the encoding of [`codec`](crate::codec). Their version is the data folder's.
 
 use raft_core::{
-    Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, Membership, NodeId, Persist, SnapshotMeta, Term,
+    Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, Membership, NodeId, Persist,
+    SnapshotMeta, Term,
 };
 use redb::{ReadableTable, Table, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,12 @@ pub(super) struct IdentityRecord {
 
 impl IdentityRecord {
     pub(super) fn identity(&self) -> Identity {
-        Identity { group: self.group, node: self.node, incarnation: self.incarnation, boot: self.boot }
+        Identity {
+            group: self.group,
+            node: self.node,
+            incarnation: self.incarnation,
+            boot: self.boot,
+        }
     }
 }
 
@@ -58,7 +64,11 @@ pub(super) struct SnapshotRecord {
 }
 
 /// Carries out what a [`Persist`] says about the log, in the order of its fields.
-pub(super) fn change_log(log: &mut Table<'_, u64, &'static [u8]>, persist: &Persist, buffer: &mut Vec<u8>) -> Result<(), redb::StorageError> {
+pub(super) fn change_log(
+    log: &mut Table<'_, u64, &'static [u8]>,
+    persist: &Persist,
+    buffer: &mut Vec<u8>,
+) -> Result<(), redb::StorageError> {
     if let Some(from) = persist.truncate_from {
         log.retain_in(from.value().., |_, _| false)?;
     }
@@ -126,12 +136,20 @@ pub(super) fn read_log(
 }
 
 fn parse_entry(key: u64, value: &[u8], previous: Option<&Entry>) -> Result<Entry, LogError> {
-    let index = Index::new(key).filter(|index| !index.is_malformed()).ok_or(LogError::Position { index: key })?;
+    let index = Index::new(key)
+        .filter(|index| !index.is_malformed())
+        .ok_or(LogError::Position { index: key })?;
     if let Some(expected) = previous.map(|entry| entry.id.index.next())
         && expected != index
     {
-        return Err(LogError::Gap { index: expected.value() });
+        return Err(LogError::Gap {
+            index: expected.value(),
+        });
     }
-    let (term, body): (Term, EntryBody) = codec::decode(value).map_err(|source| LogError::Record { index: key, source })?;
-    Ok(Entry { id: LogId::new(term, index), body })
+    let (term, body): (Term, EntryBody) =
+        codec::decode(value).map_err(|source| LogError::Record { index: key, source })?;
+    Ok(Entry {
+        id: LogId::new(term, index),
+        body,
+    })
 }

@@ -22,7 +22,12 @@ fn file_name(number: u64) -> String {
 }
 
 /// Writes the bytes to a new file and makes it durable.
-pub(super) fn write<D: Disk>(disk: &D, number: u64, meta: &SnapshotMeta, bytes: &Payload) -> io::Result<SnapshotRecord> {
+pub(super) fn write<D: Disk>(
+    disk: &D,
+    number: u64,
+    meta: &SnapshotMeta,
+    bytes: &Payload,
+) -> io::Result<SnapshotRecord> {
     let name = file_name(number);
     let unfinished = format!("{name}{UNFINISHED}");
     let file = disk.create(&unfinished)?;
@@ -30,7 +35,12 @@ pub(super) fn write<D: Disk>(disk: &D, number: u64, meta: &SnapshotMeta, bytes: 
     file.sync()?;
     disk.rename(&unfinished, &name)?;
     disk.sync()?;
-    Ok(SnapshotRecord { meta: meta.clone(), number, bytes: bytes.len() as u64, checksum: crc32fast::hash(bytes) })
+    Ok(SnapshotRecord {
+        meta: meta.clone(),
+        number,
+        bytes: bytes.len() as u64,
+        checksum: crc32fast::hash(bytes),
+    })
 }
 
 /// Reads the file that the record names.

@@ -80,7 +80,11 @@ impl MemoryDisk {
         {
             let mut state = crashed.state();
             for file in &mut state.files {
-                let length = if keeps() { file.live.len() } else { file.durable.len() };
+                let length = if keeps() {
+                    file.live.len()
+                } else {
+                    file.durable.len()
+                };
                 let mut survivor = file.durable.clone();
                 survivor.resize(length, 0);
                 for start in (0..length).step_by(SECTOR) {
@@ -89,7 +93,10 @@ impl MemoryDisk {
                         survivor[start..end].copy_from_slice(&file.live[start..end]);
                     }
                 }
-                *file = Contents { live: survivor.clone(), durable: survivor };
+                *file = Contents {
+                    live: survivor.clone(),
+                    durable: survivor,
+                };
             }
             state.live_names = state.durable_names.clone();
         }
@@ -134,7 +141,10 @@ impl Disk for MemoryDisk {
 
     fn open(&self, name: &str) -> io::Result<Option<MemoryFile>> {
         let number = self.state().live_names.get(name).copied();
-        Ok(number.map(|number| MemoryFile { disk: self.clone(), number }))
+        Ok(number.map(|number| MemoryFile {
+            disk: self.clone(),
+            number,
+        }))
     }
 
     fn create(&self, name: &str) -> io::Result<MemoryFile> {
@@ -143,7 +153,10 @@ impl Disk for MemoryDisk {
         state.files.push(Contents::default());
         let number = state.files.len() - 1;
         state.live_names.insert(name.to_owned(), number);
-        Ok(MemoryFile { disk: self.clone(), number })
+        Ok(MemoryFile {
+            disk: self.clone(),
+            number,
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -156,7 +169,11 @@ impl Disk for MemoryDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.spend()?;
-        self.state().live_names.remove(name).map(drop).ok_or(io::ErrorKind::NotFound.into())
+        self.state()
+            .live_names
+            .remove(name)
+            .map(drop)
+            .ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -179,7 +196,10 @@ impl DiskFile for MemoryFile {
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
         let state = self.disk.state();
         let start = usize::try_from(offset).unwrap();
-        let source = state.files[self.number].live.get(start..start + target.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let source = state.files[self.number]
+            .live
+            .get(start..start + target.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         target.copy_from_slice(source);
         Ok(())
     }
@@ -198,7 +218,9 @@ impl DiskFile for MemoryFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.disk.spend()?;
-        self.disk.state().files[self.number].live.resize(usize::try_from(bytes).unwrap(), 0);
+        self.disk.state().files[self.number]
+            .live
+            .resize(usize::try_from(bytes).unwrap(), 0);
         Ok(())
     }
 

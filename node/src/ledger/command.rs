@@ -1,0 +1,271 @@
+//! What stands in the log, and what came of it.
+//!
+//! ```text
+//! | version: 1 byte | the command, in the encoding of `codec` |
+//! ```
+//!
+//! New kinds of commands are added at the end of [`Action`], and old ones keep their meaning for ever: a log is replayed by programs that are
+//! newer than its entries.
+
+use lsb_core::envelope::{Policy, Views};
+use lsb_core::seal::ExchangePublicKey;
+use lsb_core::{ClusterId, ObjectId, RequestId, Signature, UnixSeconds};
+use raft_core::{Index, Payload};
+use serde::{Deserialize, Serialize};
+
+use super::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, ViewRequest};
+use crate::cluster_key::WrappedShare;
+use crate::codec::{self, CodecError};
+
+/// The version that [`encode_command`] writes; no other is understood.
+pub const COMMAND_VERSION: u8 = 1;
+
+/// An entry of the ledger's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What the leader's clock said. The ledger's time never runs backwards, whatever stands here.
+    pub time: UnixSeconds,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Fix what all servers must agree on. The first leader proposes it, before anything else.
+    Genesis(Genesis),
+    /// Bind a name to a key.
+    Enrol(Signed<EnrolRequest>),
+    /// Register an object.
+    Protect(Box<Registration>),
+    /// Charge a view.
+    View(Signed<ViewRequest>),
+    /// Forget the outcome of a view.
+    Acknowledge(Signed<AcknowledgeRequest>),
+}
+
+/// What all servers of a cluster must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The SHA-256 of the picture that is shown to everybody else.
+    pub denied_picture_hash: [u8; 32],
+}
+
+/// A [`ProtectRequest`] as it stands in the log: the share is not the one that the client sealed but the same one wrapped by a server, and the
+/// sealed one is there by its hash, so that the signature can still be verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The object.
+    pub object: ObjectId,
+    /// Who may view it.
+    pub policy: Policy,
+    /// The SHA-256 of the envelope's manifest.
+    pub manifest_hash: [u8; 32],
+    /// The SHA-256 of the share as the client sealed it.
+    pub sealed_share_hash: [u8; 32],
+    /// The owner's signature of the request.
+    pub signature: Signature,
+    /// The share, under the cluster's key.
+    pub share: WrappedShare,
+}
+
+impl Registration {
+    /// The registration that a verified request leads to, with its share wrapped by
+    /// [`ClusterKey::wrap_share`](crate::cluster_key::ClusterKey::wrap_share).
+    pub fn new(signed: Signed<ProtectRequest>, share: WrappedShare) -> Self {
+        let sealed_share_hash = signed.request.sealed_share_hash();
+        let ProtectRequest {
+            cluster,
+            object,
+            policy,
+            manifest_hash,
+            sealed_share: _,
+        } = signed.request;
+        Self {
+            cluster,
+            object,
+            policy,
+            manifest_hash,
+            sealed_share_hash,
+            signature: signed.signature,
+            share,
+        }
+    }
+}
+
+/// The bytes of a command, as they are proposed.
+pub fn encode_command(command: &Command) -> Payload {
+    let mut bytes = vec![COMMAND_VERSION];
+    codec::encode_into(&mut bytes, command);
+    Payload::from(bytes)
+}
+
+/// The command that these bytes encode.
+///
+/// # Errors
+///
+/// Anything but exactly the bytes of [`encode_command`] for some command.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
+    match bytes.split_first() {
+        Some((&COMMAND_VERSION, body)) => codec::decode(body),
+        Some((&found, _)) => Err(CodecError::Version {
+            found,
+            known: COMMAND_VERSION,
+        }),
+        None => Err(CodecError::TooShort { size: 0 }),
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The cluster's constants are these, and they are what the command says.
+    Begun,
+    /// The name belongs to the key.
+    Enrolled {
+        /// Whether it did before.
+        already: bool,
+    },
+    /// The object is registered.
+    Protected {
+        /// Where in the log that happened; a repetition gives the first place.
+        index: Index,
+        /// Whether it was before.
+        already: bool,
+    },
+    /// The view is charged: seal the share to the request's key.
+    Granted(GrantedView),
+    /// There is no view.
+    Denied(Denial),
+    /// The outcome of the view is forgotten, or was never known.
+    Acknowledged,
+    /// The command changed nothing.
+    Refused(Refusal),
+}
+
+/// Everything that a server needs to release a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedView {
+    /// The object.
+    pub object: ObjectId,
+    /// The request.
+    pub request: RequestId,
+    /// Where in the log the view was charged; a retry gives the first place.
+    pub index: Index,
+    /// Views left after this one.
+    pub remaining: Views,
+    /// The share, under the cluster's key.
+    pub share: WrappedShare,
+    /// The viewer's key to seal it to.
+    pub reply_to: ExchangePublicKey,
+    /// Whether this is the answer to a repetition.
+    pub repeated: bool,
+}
+
+/// Why there is no view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Denial {
+    /// The name is not enrolled with this key.
+    #[error("this device is not one of that user's")]
+    UnknownDevice,
+    /// The object does not exist, or this user is not among its viewers. Which of the two is not said.
+    #[error("this user may not view this picture")]
+    NotListed,
+    /// All views are used up.
+    #[error("all {total} views are used up")]
+    Exhausted {
+        /// How many there were.
+        total: u32,
+    },
+    /// The grant is no longer valid.
+    #[error("the permission ended at {since} (seconds since 1970)")]
+    Expired {
+        /// Since when.
+        since: UnixSeconds,
+    },
+    /// The grant is not valid yet.
+    #[error("the permission begins at {from} (seconds since 1970)")]
+    NotYet {
+        /// From when.
+        from: UnixSeconds,
+    },
+    /// The request's own time is over.
+    #[error(
+        "the request expired at {expired}, and it is {now} (seconds since 1970): ask again, and check this machine's clock"
+    )]
+    RequestTooOld {
+        /// When it expired.
+        expired: UnixSeconds,
+        /// The ledger's time.
+        now: UnixSeconds,
+    },
+    /// The request is valid for longer than a request may be.
+    #[error(
+        "the request expires at {expires}, more than the limit ahead of {now} (seconds since 1970): check this machine's clock"
+    )]
+    RequestTooLong {
+        /// When it expires.
+        expires: UnixSeconds,
+        /// The ledger's time.
+        now: UnixSeconds,
+    },
+    /// Another request was made under the same id.
+    #[error("another request was made under the same id")]
+    RequestReused,
+    /// The request was answered, and its answer acknowledged.
+    #[error("this request was answered, and the answer acknowledged")]
+    AlreadyAcknowledged,
+    /// The user has too many outcomes waiting to be acknowledged. Nothing was recorded: the same request may be sent again.
+    #[error("{limit} answers wait to be acknowledged: acknowledge some, then send the request again")]
+    TooManyOutcomes {
+        /// How many may wait.
+        limit: usize,
+    },
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The bytes are not a command that this version knows.
+    #[error(
+        "the log holds a command that this program does not understand: run the same version on every server"
+    )]
+    NotACommand,
+    /// The first command has to fix the cluster's constants.
+    #[error("the ledger has not begun yet: a leader has to fix its constants first")]
+    NotBegun,
+    /// It is for another cluster.
+    #[error("the command is for cluster {found}, and this is the ledger of cluster {expected}")]
+    OtherCluster {
+        /// The cluster it names.
+        found: ClusterId,
+        /// The ledger's.
+        expected: ClusterId,
+    },
+    /// The picture for everybody else is another one here.
+    #[error(
+        "this server's unified image is not the one that the cluster began with: give every server the same file"
+    )]
+    OtherDeniedPicture,
+    /// The name belongs to another key.
+    #[error("this name belongs to another key: a device of its owner has to admit yours")]
+    NameTaken,
+    /// The owner is not enrolled with the key that the policy names.
+    #[error("the owner is not enrolled with the key that the policy names")]
+    UnknownOwner,
+    /// The object's id is in use for something else.
+    #[error("the object is registered already, with other contents")]
+    ObjectTaken,
+    /// There is no room for more.
+    #[error("the ledger has no room for more {what}: its limit is {limit}")]
+    Full {
+        /// What there are too many of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}

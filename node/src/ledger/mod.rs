@@ -1,0 +1,120 @@
+//! The ledger: who may look at what, how often still, and what has happened. It is the state machine that the servers of a cluster replicate.
+//!
+//! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what the commands carry, and never runs backwards. Everything is bounded, and
+//! what goes is decided by the ledger's time, so that it goes everywhere at the same index. Bytes that make no sense have an [`Outcome`] like everything else.
+//!
+//! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
+//!
+//! The ledger decides and counts. It does not verify signatures, which is done once, before a request is proposed ([`Signed::verify`](request::Signed)); and it never sees
+//! a share, only wrapped ones.
+
+pub mod audit;
+pub mod command;
+mod enrol;
+mod outcomes;
+mod protect;
+pub mod query;
+pub mod request;
+mod snapshot;
+mod state;
+mod view;
+
+use lsb_core::ClusterId;
+use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::{Index, LogId};
+
+pub use self::command::{
+    Action, Command, Denial, Genesis, GrantedView, Outcome, Refusal, Registration, decode_command,
+    encode_command,
+};
+pub use self::outcomes::{MOST_OUTCOMES, MOST_OUTCOMES_PER_USER, OUTCOME_LIFETIME_SECONDS};
+pub use self::query::{Answer, Query};
+pub use self::snapshot::SNAPSHOT_VERSION;
+pub use self::state::{MOST_OBJECTS, MOST_USERS};
+
+use self::audit::BrokenChain;
+use self::state::State;
+
+/// The ledger of one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Ledger {
+    state: State,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the whole state: servers that have applied the same log up to the same index have the same.
+    #[must_use]
+    pub fn state_hash(&self) -> [u8; 32] {
+        snapshot::hash(&self.state)
+    }
+
+    /// Recomputes the audit chain.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenChain`].
+    pub fn verify_audit(&self) -> Result<(), BrokenChain> {
+        self.state.audit.verify()
+    }
+
+    fn carry_out(&mut self, index: Index, action: Action) -> Result<Outcome, Refusal> {
+        let state = &mut self.state;
+        if let Action::Genesis(genesis) = action {
+            return enrol::begin(state, index, genesis);
+        }
+        let expected = state.genesis.ok_or(Refusal::NotBegun)?.cluster;
+        let found = cluster_of(&action, expected);
+        if found != expected {
+            return Err(Refusal::OtherCluster { found, expected });
+        }
+        match action {
+            Action::Genesis(genesis) => enrol::begin(state, index, genesis),
+            Action::Enrol(signed) => enrol::enrol(state, index, signed.request),
+            Action::Protect(registration) => protect::protect(state, index, *registration),
+            Action::View(signed) => Ok(view::view(state, index, &signed.request)),
+            Action::Acknowledge(signed) => Ok(view::acknowledge(state, &signed.request)),
+        }
+    }
+}
+
+fn cluster_of(action: &Action, expected: ClusterId) -> ClusterId {
+    match action {
+        Action::Genesis(_) => expected,
+        Action::Enrol(signed) => signed.request.cluster,
+        Action::Protect(registration) => registration.cluster,
+        Action::View(signed) => signed.request.cluster,
+        Action::Acknowledge(signed) => signed.request.cluster,
+    }
+}
+
+impl StateMachine for Ledger {
+    type Response = Outcome;
+    type Query = Query;
+    type Answer = Answer;
+
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Outcome {
+        let Ok(Command { time, action }) = decode_command(command) else {
+            return Outcome::Refused(Refusal::NotACommand);
+        };
+        self.state.advance(time);
+        self.carry_out(at.index, action).unwrap_or_else(Outcome::Refused)
+    }
+
+    fn query(&self, query: Query) -> Answer {
+        query::answer(&self.state, query)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        snapshot::write(&self.state)
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<Self, SnapshotError> {
+        snapshot::read(bytes).map(|state| Self { state })
+    }
+}
