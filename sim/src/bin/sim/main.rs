@@ -1,0 +1,121 @@
+//! The `sim` command: sweeps over seeds, and replays of single runs.
+
+mod replay;
+mod sweep;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use sim::{Profile, Schedule};
+
+const AFTER_HELP: &str = "\
+Examples:
+  sim run --seeds 0..1000              a thousand random schedules; failing seeds with a line to paste
+  sim run --seeds 0..1000 --json       the same for machines
+  sim replay 4711                      one aligned line per event of that seed's run
+  sim replay sim/scenarios/power_cut.toml --node 2
+  sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
+
+Exit status:
+  0  every run passed
+  1  an oracle found a violation
+  2  the command or a schedule makes no sense
+  3  the same schedule came to different ends
+  4  a run was vacuous: nothing was committed, or what had to happen did not";
+
+/// Simulates clusters of the shipping Raft replica with every kind of fault, the same way for the same seed.
+#[derive(Parser)]
+#[command(name = "sim", after_help = AFTER_HELP, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the schedules of a range of seeds, or of files, and judges each.
+    Run(sweep::Arguments),
+    /// Runs one schedule and prints every event.
+    Replay(replay::Arguments),
+    /// Prints the schedule of a seed as TOML.
+    Schedule {
+        /// The seed.
+        seed: u64,
+        /// What kind of schedule the seed gives.
+        #[arg(long, value_enum, default_value_t)]
+        profile: ProfileName,
+    },
+}
+
+/// What kind of schedule a seed gives.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ProfileName {
+    /// Sizes, settings, weather and faults are all drawn.
+    #[default]
+    Swarm,
+    /// Default settings and good weather.
+    Calm,
+    /// The yardstick of speed.
+    Bench,
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Swarm => Self::Swarm,
+            ProfileName::Calm => Self::Calm,
+            ProfileName::Bench => Self::Bench,
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    Pass = 0,
+    Violation = 1,
+    Usage = 2,
+    Nondeterminism = 3,
+    Vacuous = 4,
+}
+
+/// Why a schedule file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{} cannot be read: {error}", path.display())]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("{}: {error}", path.display())]
+    Schedule { path: PathBuf, error: sim::ScheduleError },
+}
+
+fn read_schedule(path: PathBuf) -> Result<Schedule, FileError> {
+    match std::fs::read_to_string(&path) {
+        Err(error) => Err(FileError::Read { path, error }),
+        Ok(text) => Schedule::from_toml(&text).map_err(|error| FileError::Schedule { path, error }),
+    }
+}
+
+fn main() -> ExitCode {
+    // Panics of what is simulated are findings, reported with their seed; the default hook would print thousands.
+    std::panic::set_hook(Box::new(|_| {}));
+    let ending = match Arguments::parse().command {
+        Command::Run(arguments) => sweep::run(&arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Schedule { seed, profile } => print_schedule(&Profile::from(profile).schedule(seed)),
+    };
+    ExitCode::from(ending as u8)
+}
+
+fn print_schedule(schedule: &Schedule) -> Ending {
+    match schedule.to_toml() {
+        Ok(text) => {
+            print!("{text}");
+            Ending::Pass
+        }
+        Err(error) => {
+            eprintln!("sim: {error}");
+            Ending::Usage
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `sim replay`: one run, event by event.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use sim::kv::KeyValue;
+use sim::{Nanos, Place, Profile, Schedule, TraceEvent, Verdict};
+
+use crate::{Ending, ProfileName, read_schedule};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A seed, or the file of a schedule.
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+    /// What kind of schedule a seed gives.
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileName,
+    /// Print only events up to this simulated time, such as 1.5s.
+    #[arg(long)]
+    until: Option<Nanos>,
+    /// Print only events from this simulated time on.
+    #[arg(long)]
+    from: Option<Nanos>,
+    /// Print only events of this server (and of the world).
+    #[arg(long)]
+    node: Option<u64>,
+    /// Print only how the run ended.
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Ending {
+    let schedule = match arguments.what.parse() {
+        Ok(seed) => Profile::from(arguments.profile).schedule(seed),
+        Err(_) => match read_schedule(PathBuf::from(&arguments.what)) {
+            Ok(schedule) => schedule,
+            Err(error) => {
+                eprintln!("sim: {error}");
+                return Ending::Usage;
+            }
+        },
+    };
+    match replay(&schedule, &arguments) {
+        Ok(ending) => ending,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            Ending::Usage
+        }
+    }
+}
+
+fn replay(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, sim::ScheduleError> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    // A closed pipe (`| head`) ends the printing, and the run goes on to its verdict.
+    let mut is_open = true;
+    let report = sim::replay(schedule, &KeyValue, &mut |event: TraceEvent| {
+        if is_open && shows(arguments, &event) {
+            is_open = writeln!(out, "{event}").is_ok();
+        }
+    })?;
+    is_open = is_open && out.flush().is_ok();
+    let again = sim::run(schedule, &KeyValue)?;
+    let (ending, line) = match report.verdict(&schedule.expect) {
+        _ if again != report => (Ending::Nondeterminism, "a second run of the same schedule came to another end".to_owned()),
+        Verdict::Pass => (Ending::Pass, "passed".to_owned()),
+        Verdict::Violation(violation) => (Ending::Violation, format!("violation of {violation}\n{}", violation.oracle.description())),
+        Verdict::Undetected => (Ending::Violation, "the expected violation was not found".to_owned()),
+        Verdict::Vacuous(missed) => (Ending::Vacuous, format!("vacuous: never happened: {missed:?}")),
+    };
+    if is_open {
+        // As above: whoever closed the pipe does not want the summary either.
+        let _closed = writeln!(
+            out,
+            "{line}\n{} events in {} simulated, {} entries committed, {} elections, hash {:016x}",
+            report.events, report.at, report.committed, report.elections, report.hash
+        );
+    }
+    Ok(ending)
+}
+
+fn shows(arguments: &Arguments, event: &TraceEvent) -> bool {
+    let here = match (arguments.node, event.place) {
+        (Some(node), Place::Server(server)) => server.value() == node,
+        (Some(_), Place::Client(_)) => false,
+        _ => true,
+    };
+    !arguments.quiet
+        && here
+        && arguments.until.is_none_or(|until| event.at <= until)
+        && arguments.from.is_none_or(|from| event.at >= from)
+}

@@ -1,0 +1,274 @@
+//! `sim run`: many schedules, on a few threads, with a result that does not depend on how many.
+
+use std::io::IsTerminal;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+#[expect(clippy::disallowed_types, reason = "measures the rate of the sweep; no run sees it")]
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use sim::kv::KeyValue;
+use sim::{Coverage, Profile, Report, Schedule, Verdict};
+
+use crate::{Ending, ProfileName, read_schedule};
+
+/// Every so many seeds a run is made twice and the hashes are compared.
+const TWICE_EVERY: u64 = 64;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The seeds, from the first up to but not including the last.
+    #[arg(long, value_name = "A..B", value_parser = seeds, required_unless_present = "files")]
+    seeds: Option<Range<u64>>,
+    /// Schedule files to run instead of seeds.
+    #[arg(conflicts_with = "seeds")]
+    files: Vec<PathBuf>,
+    /// How many runs to make at once.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    jobs: u64,
+    /// What kind of schedule a seed gives.
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileName,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let usage = || format!("\"{text}\" is no range: write A..B, as in 0..1000");
+    let (first, end) = text.split_once("..").ok_or_else(usage)?;
+    let range = first.parse().map_err(|_| usage())?..end.parse().map_err(|_| usage())?;
+    // TOML has no unsigned numbers, and every seed must be writable as a schedule.
+    match range.is_empty() || i64::try_from(range.end).is_err() {
+        true => Err(format!("{text} holds no seeds; they go from 0 to {}", i64::MAX)),
+        false => Ok(range),
+    }
+}
+
+/// What a run, or two of the same schedule, came to.
+struct Outcome {
+    name: String,
+    again: String,
+    ending: Ending,
+    oracle: String,
+    message: String,
+}
+
+/// Everything that the runs came to.
+#[derive(Default)]
+struct Totals {
+    schedules: u64,
+    simulated_nanos: u128,
+    events: u64,
+    committed: u64,
+    elections: u64,
+    coverage: Coverage,
+    hash: u64,
+    findings: Vec<(u64, Outcome)>,
+}
+
+impl Totals {
+    fn add(&mut self, number: u64, report: &Report, outcome: Option<Outcome>) {
+        self.schedules += 1;
+        self.simulated_nanos += u128::from(report.at.value());
+        self.events += report.events;
+        self.committed += report.committed;
+        self.elections += report.elections;
+        self.coverage.merge(&report.coverage);
+        // A sum does not depend on the order; the product ties each hash to its run.
+        self.hash = self.hash.wrapping_add(report.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1)));
+        self.findings.extend(outcome.map(|outcome| (number, outcome)));
+    }
+}
+
+/// One schedule, judged; a second time too if asked.
+fn judge(schedule: &Schedule, twice: bool) -> Result<(Report, Option<(Ending, String, String)>), sim::ScheduleError> {
+    let report = sim::run(schedule, &KeyValue)?;
+    let finding = match report.verdict(&schedule.expect) {
+        Verdict::Pass => None,
+        Verdict::Violation(violation) => Some((Ending::Violation, violation.oracle.to_string(), violation.message)),
+        Verdict::Undetected => {
+            let expected = schedule.expect.violation.map_or(String::new(), |oracle| oracle.to_string());
+            Some((Ending::Violation, expected, "was expected to report a violation, and did not".to_owned()))
+        }
+        Verdict::Vacuous(probes) => {
+            let missed = probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
+            let message = if missed.is_empty() { "nothing was committed".to_owned() } else { format!("never happened: {missed}") };
+            Some((Ending::Vacuous, "vacuous".to_owned(), message))
+        }
+    };
+    if twice && sim::run(schedule, &KeyValue)? != report {
+        let message = "the same schedule came to two different ends".to_owned();
+        return Ok((report, Some((Ending::Nondeterminism, "determinism".to_owned(), message))));
+    }
+    Ok((report, finding))
+}
+
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures the rate of the sweep; no run sees it")]
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    let began = Instant::now();
+    let totals = match arguments.seeds.clone() {
+        Some(seeds) => sweep_seeds(seeds, arguments),
+        None => match run_files(&arguments.files) {
+            Ok(totals) => totals,
+            Err(message) => {
+                eprintln!("sim: {message}");
+                return Ending::Usage;
+            }
+        },
+    };
+    let micros = began.elapsed().as_micros().max(1);
+    if arguments.json {
+        println!("{}", as_json(&totals, micros));
+    } else {
+        print_summary(&totals, micros);
+    }
+    totals.findings.iter().map(|(_, outcome)| outcome.ending).max_by_key(severity).unwrap_or(Ending::Pass)
+}
+
+/// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
+fn severity(ending: &Ending) -> u8 {
+    match ending {
+        Ending::Pass => 0,
+        Ending::Vacuous => 1,
+        Ending::Usage => 2,
+        Ending::Nondeterminism => 3,
+        Ending::Violation => 4,
+    }
+}
+
+fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
+    let mut totals = Totals::default();
+    for (path, number) in files.iter().zip(0..) {
+        let schedule = read_schedule(path.clone()).map_err(|error| error.to_string())?;
+        let (report, finding) = judge(&schedule, true).map_err(|error| error.to_string())?;
+        let name = path.display().to_string();
+        let outcome = finding.map(|(ending, oracle, message)| Outcome {
+            again: format!("sim replay {name}"),
+            name,
+            ending,
+            oracle,
+            message,
+        });
+        totals.add(number, &report, outcome);
+    }
+    Ok(totals)
+}
+
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures the rate of the sweep; no run sees it")]
+fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
+    let profile = Profile::from(arguments.profile);
+    let next = AtomicU64::new(seeds.start);
+    let totals = Mutex::new(Totals::default());
+    let shows_progress = std::io::stderr().is_terminal() && !arguments.json;
+    let began = Instant::now();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return;
+            }
+            let schedule = profile.schedule(seed);
+            let judged = judge(&schedule, seed.is_multiple_of(TWICE_EVERY));
+            let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+            match judged {
+                Ok((report, finding)) => {
+                    let outcome = finding.map(|(ending, oracle, message)| outcome_of(seed, arguments, ending, oracle, message));
+                    totals.add(seed, &report, outcome);
+                }
+                Err(error) => {
+                    let outcome = outcome_of(seed, arguments, Ending::Usage, "schedule".to_owned(), error.to_string());
+                    totals.findings.push((seed, outcome));
+                }
+            }
+            if shows_progress && totals.schedules.is_multiple_of(16) {
+                let rate = u128::from(totals.schedules) * 1_000_000 / began.elapsed().as_micros().max(1);
+                let found = totals.findings.len();
+                let (done, all) = (totals.schedules, seeds.end - seeds.start);
+                let left = u128::from(all - done) / rate.max(1);
+                eprint!("\r{done} of {all} schedules, {rate}/s, {left} s left, {found} findings \x1b[K");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..arguments.jobs {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if shows_progress {
+        eprint!("\r\x1b[K");
+    }
+    let mut totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    totals.findings.sort_by_key(|(seed, _)| *seed);
+    totals
+}
+
+fn outcome_of(seed: u64, arguments: &Arguments, ending: Ending, oracle: String, message: String) -> Outcome {
+    let profile = match arguments.profile {
+        ProfileName::Swarm => "",
+        ProfileName::Calm => " --profile calm",
+        ProfileName::Bench => " --profile bench",
+    };
+    Outcome {
+        name: format!("seed {seed}"),
+        again: format!("sim replay {seed}{profile}"),
+        ending,
+        oracle,
+        message,
+    }
+}
+
+fn as_json(totals: &Totals, micros: u128) -> Value {
+    let coverage: Map<String, Value> =
+        totals.coverage.iter().map(|(probe, count)| (probe.name().to_owned(), json!(count))).collect();
+    let findings: Vec<Value> = totals
+        .findings
+        .iter()
+        .map(|(seed, outcome)| json!({ "seed": seed, "oracle": outcome.oracle, "message": outcome.message, "replay": outcome.again }))
+        .collect();
+    json!({
+        "schedules": totals.schedules,
+        "schedules_per_second": per_second(u128::from(totals.schedules), micros),
+        "simulated_seconds": totals.simulated_nanos / 1_000_000_000,
+        "events": totals.events,
+        "committed": totals.committed,
+        "elections": totals.elections,
+        "findings": findings,
+        "coverage": coverage,
+        "hash": format!("{:016x}", totals.hash),
+    })
+}
+
+/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more anyway.
+fn per_second(count: u128, micros: u128) -> u64 {
+    u64::try_from(count * 1_000_000 / micros).unwrap_or(u64::MAX)
+}
+
+fn print_summary(totals: &Totals, micros: u128) {
+    for (_, outcome) in &totals.findings {
+        println!("{}: {}: {}\n    {}", outcome.name, outcome.oracle, outcome.message, outcome.again);
+    }
+    println!(
+        "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
+        totals.schedules,
+        totals.simulated_nanos / 1_000_000_000,
+        totals.events,
+        totals.committed,
+        totals.elections
+    );
+    println!(
+        "{} schedules/s, {} ns per event, hash {:016x}",
+        per_second(u128::from(totals.schedules), micros),
+        micros * 1_000 / u128::from(totals.events.max(1)),
+        totals.hash
+    );
+    let missed: Vec<&str> =
+        totals.coverage.iter().filter(|(_, count)| *count == 0).map(|(probe, _)| probe.name()).collect();
+    if !missed.is_empty() {
+        println!("never happened: {}", missed.join(", "));
+    }
+    println!("{} findings", totals.findings.len());
+}

@@ -1,0 +1,118 @@
+//! S12 and S13: what is said must be on the disk, judged at the moment a message is put on the wire.
+
+use std::collections::BTreeMap;
+
+use raft_core::{AppendOutcome, Envelope, Message, NodeId, Term};
+
+use super::commit::covers;
+use super::facts::Facts;
+use super::{Judgement, Oracle, violated};
+use crate::disk::Image;
+
+/// Every vote that ever was on the wire.
+#[derive(Default)]
+pub(crate) struct Promises {
+    votes: BTreeMap<(Term, NodeId), NodeId>,
+}
+
+impl Promises {
+    /// S12 and S13: a server sends this; `image` is its durable image.
+    pub(crate) fn sent(&mut self, facts: &Facts, envelope: &Envelope, image: &Image) -> Judgement {
+        let (from, term) = (envelope.from, envelope.term);
+        if image.hard_state.term < term {
+            let message = format!(
+                "server {from} sends {} of term {term}, and its disk knows term {}",
+                envelope.message.name(),
+                image.hard_state.term
+            );
+            return violated(Oracle::S13, message);
+        }
+        match &envelope.message {
+            // A candidate's request says that it has voted for itself.
+            Message::Vote { .. } => self.voted(term, from, from, image),
+            Message::VoteReply { granted: true, .. } => self.voted(term, from, envelope.to, image),
+            Message::AppendReply { outcome: AppendOutcome::Accepted { last: Some(last) }, .. }
+                if !covers(facts, image, *last) =>
+            {
+                let held = image.log_id(last.index).map_or("nothing".to_owned(), |held| held.to_string());
+                let message = format!("server {from} acknowledges {last}, and its disk has {held} there");
+                violated(Oracle::S13, message)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn voted(&mut self, term: Term, voter: NodeId, candidate: NodeId, image: &Image) -> Judgement {
+        let first = *self.votes.entry((term, voter)).or_insert(candidate);
+        if first != candidate {
+            let message = format!("server {voter} votes for {candidate} in term {term}, and voted for {first}");
+            return violated(Oracle::S12, message);
+        }
+        if image.hard_state.term != term || image.hard_state.vote != Some(candidate) {
+            let on_disk = image.hard_state;
+            let message = format!("server {voter} votes for {candidate} in term {term}, and its disk has {on_disk:?}");
+            return violated(Oracle::S12, message);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{command, facts, id, node, persist, reports};
+    use super::*;
+    use raft_core::{GroupId, HardState, Incarnation, Round, Session};
+
+    fn envelope(term: u64, to: u64, message: Message) -> Envelope {
+        Envelope {
+            group: GroupId::new(1),
+            from: node(1),
+            from_incarnation: Incarnation::new(1),
+            to: node(to),
+            to_incarnation: None,
+            term: Term::new(term),
+            message,
+        }
+    }
+
+    fn image(term: u64, vote: Option<u64>) -> Image {
+        let mut write = persist(vec![command(1, 1, "a")]);
+        write.hard_state = Some(HardState { term: Term::new(term), vote: vote.map(node) });
+        let mut image = Image::default();
+        image.write(&write, None, usize::MAX);
+        image
+    }
+
+    fn granted() -> Message {
+        Message::VoteReply { granted: true }
+    }
+
+    #[test]
+    fn s12_reports_a_second_vote_and_a_vote_that_is_not_on_the_disk() {
+        let facts = facts(&[], 0);
+        let mut promises = Promises::default();
+        assert_eq!(promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))), Ok(()));
+        assert_eq!(promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))), Ok(()));
+        reports(Oracle::S12, promises.sent(&facts, &envelope(2, 2, granted()), &image(2, Some(2))));
+        reports(Oracle::S12, promises.sent(&facts, &envelope(3, 2, granted()), &image(3, None)));
+        let request = envelope(4, 2, Message::Vote { last: None });
+        reports(Oracle::S12, promises.sent(&facts, &request, &image(4, Some(2))));
+    }
+
+    #[test]
+    fn s13_reports_a_term_and_an_acknowledgement_that_are_not_on_the_disk() {
+        let facts = facts(&[], 0);
+        let mut promises = Promises::default();
+        let heartbeat = Message::HeartbeatReply { session: Session::new(1), round: Round::new(1) };
+        reports(Oracle::S13, promises.sent(&facts, &envelope(3, 2, heartbeat.clone()), &image(2, None)));
+        assert_eq!(promises.sent(&facts, &envelope(2, 2, heartbeat), &image(2, None)), Ok(()));
+        let accepted = |last| Message::AppendReply {
+            session: Session::new(1),
+            round: Round::new(1),
+            outcome: AppendOutcome::Accepted { last: Some(last) },
+        };
+        assert_eq!(promises.sent(&facts, &envelope(2, 2, accepted(id(1, 1))), &image(2, None)), Ok(()));
+        reports(Oracle::S13, promises.sent(&facts, &envelope(2, 2, accepted(id(1, 2))), &image(2, None)));
+        reports(Oracle::S13, promises.sent(&facts, &envelope(2, 2, accepted(id(2, 1))), &image(2, None)));
+    }
+}

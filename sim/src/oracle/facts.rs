@@ -1,0 +1,211 @@
+//! What the checker knows for certain: every entry that ever was in a log, and the one sequence of committed entries.
+
+use raft_core::{Entry, EntryBody, Index, LogId, Membership, NodeId, Term};
+
+use super::{Judgement, Oracle, Violation, violated};
+use crate::hash::{Rolling, of_bytes};
+use crate::witness::History;
+
+/// One entry that some log held, named by its index and term.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    term: Term,
+    content_hash: u64,
+    /// The term of the entry before it, `Some(None)` if there is none; not known when it was first seen right behind a
+    /// compacted log.
+    prev_term: Option<Option<Term>>,
+    body: EntryBody,
+}
+
+/// The entries of one index: nearly always a single one, which costs no allocation.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    first: Option<Known>,
+    others: Vec<Known>,
+}
+
+impl Place {
+    fn find(&self, term: Term) -> Option<&Known> {
+        self.first.iter().chain(&self.others).find(|known| known.term == term)
+    }
+
+    fn find_mut(&mut self, term: Term) -> Option<&mut Known> {
+        self.first.iter_mut().chain(&mut self.others).find(|known| known.term == term)
+    }
+}
+
+/// A committed entry, as the one sequence has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    /// Its name.
+    pub(crate) id: LogId,
+    /// The term of the leader that first committed it.
+    pub(crate) commit_term: Term,
+    /// Hash of its content; of the bytes alone if it is a command.
+    pub(crate) content_hash: u64,
+    /// What a machine has been through when everything up to it is applied.
+    pub(crate) history: History,
+    /// The last configuration at or before it; none for the bootstrap.
+    pub(crate) membership: Option<LogId>,
+}
+
+/// What the checker knows for certain.
+pub(crate) struct Facts {
+    bootstrap: Membership,
+    places: Vec<Place>,
+    committed: Vec<Committed>,
+}
+
+fn offset(at: Index) -> usize {
+    usize::try_from(at.value() - 1).unwrap_or(usize::MAX)
+}
+
+fn content_hash(body: &EntryBody) -> u64 {
+    match body {
+        EntryBody::Noop => 1,
+        EntryBody::Command(payload) => of_bytes(payload),
+        EntryBody::Membership(membership) => {
+            let mut hash = Rolling::default();
+            for (half, nodes) in [
+                (1, membership.voters().collect::<Vec<_>>()),
+                (2, membership.outgoing().collect()),
+                (3, membership.learners().collect()),
+            ] {
+                for node in nodes {
+                    hash.word(half);
+                    hash.word(node.value());
+                    hash.word(membership.incarnation(node).map_or(0, raft_core::Incarnation::value));
+                }
+            }
+            hash.finish()
+        }
+    }
+}
+
+impl Facts {
+    pub(crate) fn new(bootstrap: Membership) -> Self {
+        Self { bootstrap, places: Vec::with_capacity(1024), committed: Vec::with_capacity(1024) }
+    }
+
+    /// S3: an entry was seen in a log, behind an entry of `prev_term` where that is known. Whoever has an entry
+    /// of this index and term must have the same one behind the same one.
+    pub(crate) fn learn(&mut self, entry: &Entry, prev_term: Option<Option<Term>>) -> Judgement {
+        let place = offset(entry.id.index);
+        if place >= self.places.len() {
+            self.places.resize_with(place + 1, Place::default);
+        }
+        let Some(place) = self.places.get_mut(place) else { return Ok(()) };
+        let content_hash = content_hash(&entry.body);
+        if let Some(known) = place.find_mut(entry.id.term) {
+            if known.content_hash != content_hash {
+                return violated(Oracle::S3, format!("two different entries are called {}", entry.id));
+            }
+            let Some(prev_term) = prev_term else { return Ok(()) };
+            let earlier = *known.prev_term.get_or_insert(prev_term);
+            if prev_term != earlier {
+                let terms = (prev_term.map_or(0, Term::value), earlier.map_or(0, Term::value));
+                let message = format!("{} follows an entry of term {} here and of term {} there", entry.id, terms.0, terms.1);
+                return violated(Oracle::S3, message);
+            }
+            return Ok(());
+        }
+        let known = Known { term: entry.id.term, content_hash, prev_term, body: entry.body.clone() };
+        match &place.first {
+            None => place.first = Some(known),
+            Some(_) => place.others.push(known),
+        }
+        Ok(())
+    }
+
+    /// S5: a server takes this entry for committed. Returns whether it is the first to do so.
+    pub(crate) fn commit(&mut self, node: NodeId, id: LogId, commit_term: Term) -> Result<bool, Violation> {
+        if let Some(committed) = self.committed(id.index) {
+            if committed.id != id {
+                let message = format!("server {node} commits {id}, and {} is committed", committed.id);
+                return violated(Oracle::S5, message);
+            }
+            return Ok(false);
+        }
+        if offset(id.index) != self.committed.len() {
+            let message = format!("server {node} commits {id} when only {} entries are committed", self.committed.len());
+            return violated(Oracle::S5, message);
+        }
+        let Some(known) = self.places.get(offset(id.index)).and_then(|place| place.find(id.term)) else {
+            return violated(Oracle::S5, format!("server {node} commits {id}, which no log ever held"));
+        };
+        let before = self.committed.last();
+        let (history, membership) = before.map_or((History::default(), None), |last| (last.history, last.membership));
+        let (history, membership) = match &known.body {
+            EntryBody::Noop => (history, membership),
+            EntryBody::Command(_) => (history.after(id, known.content_hash), membership),
+            EntryBody::Membership(_) => (history, Some(id)),
+        };
+        let content_hash = known.content_hash;
+        self.committed.push(Committed { id, commit_term, content_hash, history, membership });
+        Ok(true)
+    }
+
+    /// The committed entry at this position.
+    pub(crate) fn committed(&self, at: Index) -> Option<&Committed> {
+        self.committed.get(offset(at))
+    }
+
+    /// All committed entries in order.
+    pub(crate) fn all_committed(&self) -> &[Committed] {
+        &self.committed
+    }
+
+    /// The last committed position.
+    pub(crate) fn last_committed(&self) -> Option<Index> {
+        self.committed.last().map(|last| last.id.index)
+    }
+
+    /// What a machine has been through when everything up to `at` is applied.
+    pub(crate) fn history(&self, at: Option<Index>) -> Option<History> {
+        match at {
+            None => Some(History::default()),
+            Some(at) => self.committed(at).map(|committed| committed.history),
+        }
+    }
+
+    /// What the entry says.
+    pub(crate) fn body(&self, id: LogId) -> Option<&EntryBody> {
+        Some(&self.places.get(offset(id.index))?.find(id.term)?.body)
+    }
+
+    /// The configuration in force at a committed position.
+    pub(crate) fn membership_at(&self, at: Index) -> Option<(Option<LogId>, &Membership)> {
+        match self.committed(at)?.membership {
+            None => Some((None, &self.bootstrap)),
+            Some(id) => match self.body(id)? {
+                EntryBody::Membership(membership) => Some((Some(id), membership)),
+                EntryBody::Noop | EntryBody::Command(_) => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{command, facts, node, reports};
+    use super::*;
+
+    #[test]
+    fn s3_reports_two_entries_of_one_name_and_two_predecessors_of_one_entry() {
+        let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 0);
+        reports(Oracle::S3, known.learn(&command(1, 2, "c"), Some(Some(Term::new(1)))));
+        reports(Oracle::S3, known.learn(&command(1, 2, "b"), Some(None)));
+        assert_eq!(known.learn(&command(1, 2, "b"), Some(Some(Term::new(1)))), Ok(()));
+        assert_eq!(known.learn(&command(1, 2, "b"), None), Ok(()), "an unknown predecessor contradicts nothing");
+        assert_eq!(known.learn(&command(2, 2, "c"), Some(Some(Term::new(1)))), Ok(()), "another term is another entry");
+    }
+
+    #[test]
+    fn s5_reports_a_second_entry_at_a_committed_index() {
+        let mut known = facts(&[command(1, 1, "a")], 1);
+        known.learn(&command(2, 1, "b"), Some(None)).unwrap();
+        assert_eq!(known.commit(node(2), command(1, 1, "a").id, Term::new(1)), Ok(false));
+        reports(Oracle::S5, known.commit(node(2), command(2, 1, "b").id, Term::new(2)).map(drop));
+        reports(Oracle::S5, known.commit(node(2), command(2, 2, "never seen").id, Term::new(2)).map(drop));
+    }
+}

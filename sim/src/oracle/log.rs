@@ -1,0 +1,134 @@
+//! S2, S3 and S6: what may be done to a log, judged on every write that a server hands out.
+
+use raft_core::{Entry, NodeId, Persist, RoleName, Term, Vitals};
+
+use super::facts::Facts;
+use super::{Judgement, LogView, Oracle, violated};
+use crate::disk::Image;
+
+/// S2, S3 and S6: a server hands out a write. `before` and `after` are its vitals around the step.
+pub(crate) fn issued(
+    facts: &mut Facts,
+    node: NodeId,
+    before: &Vitals,
+    after: &Vitals,
+    persist: &Persist,
+    log: &impl LogView,
+) -> Judgement {
+    if let Some(from) = persist.truncate_from {
+        if before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term {
+            let message = format!("server {node}, leader of term {}, truncates its log from {from}", after.term);
+            return violated(Oracle::S2, message);
+        }
+        // Discarding the log in favour of an installed snapshot is no truncation.
+        if persist.snapshot.is_none() && Some(from) <= before.commit {
+            let message = format!("server {node} truncates its log from {from}, and has committed {:?}", before.commit);
+            return violated(Oracle::S6, message);
+        }
+    }
+    if let Some(meta) = &persist.snapshot
+        && facts.committed(meta.last.index).is_none_or(|committed| committed.id != meta.last)
+    {
+        let message = format!("server {node} has a snapshot up to {}, which is not committed", meta.last);
+        return violated(Oracle::S6, message);
+    }
+    learn_all(facts, &persist.entries, |first| first.id.index.previous().map_or(Some(None), |prev| {
+        log.log_id(prev).map(|prev| Some(prev.term))
+    }))
+}
+
+/// S3: a server starts from this disk.
+pub(crate) fn restored(facts: &mut Facts, image: &Image) -> Judgement {
+    let mut prev = match image.entries().next() {
+        Some(first) if first.id.index.previous().is_none() => Some(None),
+        Some(first) => image.snapshot_last().filter(|last| last.index.next() == first.id.index).map(|last| Some(last.term)),
+        None => None,
+    };
+    for entry in image.entries() {
+        facts.learn(entry, prev)?;
+        prev = Some(Some(entry.id.term));
+    }
+    Ok(())
+}
+
+/// S2: a leader's log only grows.
+pub(crate) fn leader_grows(node: NodeId, before: &Vitals, after: &Vitals) -> Judgement {
+    let leads = before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term;
+    if leads && after.last < before.last {
+        return violated(Oracle::S2, format!("the log of server {node}, leader of term {}, became shorter", after.term));
+    }
+    Ok(())
+}
+
+fn learn_all(
+    facts: &mut Facts,
+    entries: &[Entry],
+    prev_term: impl Fn(&Entry) -> Option<Option<Term>>,
+) -> Judgement {
+    let Some(first) = entries.first() else { return Ok(()) };
+    let mut prev = prev_term(first);
+    for entry in entries {
+        facts.learn(entry, prev)?;
+        prev = Some(Some(entry.id.term));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Terms, at, command, facts, id, node, persist, reports, three, vitals};
+    use super::*;
+    use raft_core::SnapshotMeta;
+
+    #[test]
+    fn s2_reports_a_leader_that_truncates_or_loses_entries() {
+        let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 0);
+        let leader = vitals(RoleName::Leader, 1, Some(id(1, 2)), 0);
+        let shorter = vitals(RoleName::Leader, 1, Some(id(1, 1)), 0);
+        let mut write = persist(vec![]);
+        write.truncate_from = Some(at(2));
+        let log = Terms(vec![1]);
+        reports(Oracle::S2, issued(&mut known, node(1), &leader, &shorter, &write, &log));
+        reports(Oracle::S2, leader_grows(node(1), &leader, &shorter));
+        let stepped_down = vitals(RoleName::Follower, 2, Some(id(1, 1)), 0);
+        assert_eq!(issued(&mut known, node(1), &leader, &stepped_down, &write, &log), Ok(()));
+        assert_eq!(leader_grows(node(1), &leader, &stepped_down), Ok(()));
+    }
+
+    #[test]
+    fn s6_reports_the_truncation_of_a_committed_entry() {
+        let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 1);
+        let follower = vitals(RoleName::Follower, 2, Some(id(1, 2)), 1);
+        let mut write = persist(vec![]);
+        write.truncate_from = Some(at(2));
+        assert_eq!(issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1])), Ok(()));
+        write.truncate_from = Some(at(1));
+        reports(Oracle::S6, issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![])));
+    }
+
+    #[test]
+    fn s6_reports_a_snapshot_that_contradicts_what_is_committed() {
+        let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 2);
+        let follower = vitals(RoleName::Follower, 2, Some(id(1, 2)), 2);
+        let mut write = persist(vec![]);
+        write.snapshot = Some(SnapshotMeta { last: id(2, 2), membership: three(), membership_id: None });
+        reports(Oracle::S6, issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1, 1])));
+    }
+
+    #[test]
+    fn s3_reports_an_entry_that_follows_another_one_elsewhere() {
+        let mut known = facts(&[command(1, 1, "a"), command(2, 2, "b")], 0);
+        let follower = vitals(RoleName::Follower, 3, Some(id(2, 2)), 0);
+        let write = persist(vec![command(2, 2, "b")]);
+        assert_eq!(issued(&mut known, node(2), &follower, &follower, &write, &Terms(vec![1, 2])), Ok(()));
+        reports(Oracle::S3, issued(&mut known, node(2), &follower, &follower, &write, &Terms(vec![2, 2])));
+    }
+
+    #[test]
+    fn s3_reports_a_disk_with_another_entry_of_the_same_name() {
+        let mut known = facts(&[command(1, 1, "a")], 0);
+        let mut image = Image::default();
+        image.write(&persist(vec![command(1, 1, "z")]), None, usize::MAX);
+        reports(Oracle::S3, restored(&mut known, &image));
+    }
+}

@@ -1,0 +1,220 @@
+//! The oracles: what must hold in every run, each an exact check that correct code never fails.
+//!
+//! They watch from outside, through the library's read-only accessors, through what it hands out, and through the disks'
+//! durable images, so that they share no code with what they judge. Each has a unit test that feeds it a violation.
+
+pub(crate) mod apply;
+pub(crate) mod client;
+pub(crate) mod commit;
+pub(crate) mod durability;
+pub(crate) mod election;
+pub(crate) mod facts;
+pub(crate) mod liveness;
+pub(crate) mod log;
+
+use std::fmt;
+
+use raft_core::{Index, LogId, Raft};
+use serde::{Deserialize, Serialize};
+
+macro_rules! oracles {
+    ($($name:ident $(= $doc:literal)*,)*) => {
+        /// Names one check. The letters are S for safety, C for what clients see, L for liveness.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Oracle {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Oracle {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What it checks, in one sentence.
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*),)*
+                }
+            }
+        }
+    };
+}
+
+oracles! {
+    S1 = "Election safety: a term has at most one leader (paper §5.2).",
+    S2 = "Leader append-only: a leader never removes or replaces entries of its log (paper §5.3).",
+    S3 = "Log matching: entries with the same index and term have the same content and the same predecessor (paper §5.3).",
+    S4 = "Leader completeness: a new leader holds every entry that was committed in an earlier term (paper §5.4).",
+    S5 = "State-machine safety: no two servers commit different entries at the same index (paper §5.4.3).",
+    S6 = "Committed entries are immutable: none is truncated, and no snapshot contradicts one.",
+    S7 = "When an entry is first committed, the disks of a quorum hold it.",
+    S8 = "A leader advances its commit index only to an entry of its own term (paper §5.4.2, Figure 8).",
+    S9 = "What a leader believes about a follower's log is on the follower's disk.",
+    S10 = "A follower commits no further than the leader of its term has verified its log.",
+    S11 = "Terms never decrease, in memory or on disk (paper §5.1).",
+    S12 = "A vote on the wire is the only one of its server in that term, and is on its disk (paper §5.2).",
+    S13 = "What a message promises is on the sender's disk when the message leaves.",
+    S14 = "Commit and applied indexes never decrease, and compacted <= snapshot <= applied <= commit <= last.",
+    S15 = "The state machine sees every committed command once and in order.",
+    S16 = "State machines that have applied the same entries are equal.",
+    S17 = "A snapshot is what the committed entries up to its end lead to, configuration included.",
+    S22 = "A disk that a crash left behind within the contract can be started from.",
+    S24 = "The run stays within its budget of events.",
+    S25 = "Nothing panics and no arithmetic overflows.",
+    Core = "The library's own invariants hold after every step.",
+    C1 = "An acknowledged write is committed where the acknowledgement says.",
+    C2 = "What clients see is linearizable, witnessed by the order of the log.",
+    C7 = "A request that was turned down has no effect, and every request has one outcome.",
+    C8 = "Every committed command was proposed by a client, and is committed once.",
+    L1 = "A healed core elects a leader and agrees on everything.",
+    L2 = "A healed core serves every client.",
+}
+
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// An oracle's finding.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{oracle}: {message}")]
+pub struct Violation {
+    /// Which oracle.
+    pub oracle: Oracle,
+    /// What it saw.
+    pub message: String,
+}
+
+/// What an oracle says: nothing, or a violation.
+pub(crate) type Judgement = Result<(), Violation>;
+
+/// Reports a violation.
+pub(crate) fn violated<T>(oracle: Oracle, message: String) -> Result<T, Violation> {
+    Err(Violation { oracle, message })
+}
+
+/// A server's log as the oracles see it.
+pub(crate) trait LogView {
+    /// The entry at this position, from the last one that was compacted to the last.
+    fn log_id(&self, at: Index) -> Option<LogId>;
+
+    /// The first retained position.
+    fn first_index(&self) -> Index;
+
+    /// The last entry that the latest snapshot covers.
+    fn snapshot_last(&self) -> Option<LogId>;
+}
+
+impl LogView for Raft {
+    fn log_id(&self, at: Index) -> Option<LogId> {
+        Self::log_id(self, at)
+    }
+
+    fn first_index(&self) -> Index {
+        Self::first_index(self)
+    }
+
+    fn snapshot_last(&self) -> Option<LogId> {
+        self.snapshot().map(|meta| meta.last)
+    }
+}
+
+/// The number of an optional position, 0 for none.
+pub(crate) fn count(index: Option<Index>) -> u64 {
+    index.map_or(0, Index::value)
+}
+
+/// The positions after `from` up to and including `to`.
+pub(crate) fn positions(from: Option<Index>, to: Option<Index>) -> impl Iterator<Item = Index> {
+    (count(from) + 1..=count(to)).filter_map(Index::new)
+}
+
+/// Everything shared by the unit tests of the oracles.
+#[cfg(test)]
+pub(crate) mod fixture {
+    use raft_core::{Entry, EntryBody, Index, LogId, Membership, NodeId, Payload, Persist, RoleName, Term, Ticket, Vitals};
+
+    use super::{Judgement, LogView, Oracle, facts::Facts};
+
+    pub(crate) fn id(term: u64, index: u64) -> LogId {
+        LogId::new(Term::new(term), Index::new(index).unwrap())
+    }
+
+    pub(crate) fn at(index: u64) -> Index {
+        Index::new(index).unwrap()
+    }
+
+    pub(crate) fn node(id: u64) -> NodeId {
+        NodeId::new(id)
+    }
+
+    pub(crate) fn command(term: u64, index: u64, text: &str) -> Entry {
+        Entry { id: id(term, index), body: EntryBody::Command(Payload::from(text.as_bytes())) }
+    }
+
+    pub(crate) fn three() -> Membership {
+        Membership::of_voters([1, 2, 3].map(NodeId::new))
+    }
+
+    /// Facts that know these entries, the first `committed` of them as committed by their own terms' leaders.
+    pub(crate) fn facts(entries: &[Entry], committed: usize) -> Facts {
+        let mut facts = Facts::new(three());
+        let mut prev = None;
+        for entry in entries {
+            facts.learn(entry, Some(prev)).unwrap();
+            prev = Some(entry.id.term);
+        }
+        for entry in entries.iter().take(committed) {
+            facts.commit(node(1), entry.id, entry.id.term).unwrap();
+        }
+        facts
+    }
+
+    pub(crate) fn persist(entries: Vec<Entry>) -> Persist {
+        Persist {
+            ticket: Ticket::new(1),
+            hard_state: None,
+            snapshot: None,
+            truncate_from: None,
+            entries,
+            commit: None,
+            compact_to: None,
+            sync: true,
+        }
+    }
+
+    pub(crate) fn vitals(role: RoleName, term: u64, last: Option<LogId>, commit: u64) -> Vitals {
+        Vitals {
+            role,
+            term: Term::new(term),
+            leader: None,
+            last,
+            durable: last.map(|last| last.index),
+            commit: Index::new(commit),
+            applied: None,
+        }
+    }
+
+    /// A log given by the terms of its entries, from 1 on.
+    pub(crate) struct Terms(pub(crate) Vec<u64>);
+
+    impl LogView for Terms {
+        fn log_id(&self, at: Index) -> Option<LogId> {
+            let term = self.0.get(usize::try_from(at.value() - 1).unwrap())?;
+            Some(LogId::new(Term::new(*term), at))
+        }
+
+        fn first_index(&self) -> Index {
+            Index::FIRST
+        }
+
+        fn snapshot_last(&self) -> Option<LogId> {
+            None
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn reports(oracle: Oracle, judgement: Judgement) {
+        assert_eq!(judgement.map_err(|violation| violation.oracle), Err(oracle));
+    }
+}

@@ -1,0 +1,174 @@
+//! Schedules as TOML, and what makes one unusable.
+
+use super::{MAX_SERVERS, Schedule, Target, When};
+use crate::nanos::Nanos;
+
+/// Why a schedule cannot be run. Its author is wrong.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ScheduleError {
+    /// The text is no schedule.
+    #[error("not a schedule: {0}")]
+    Format(#[from] toml::de::Error),
+    /// A schedule cannot be written as TOML.
+    #[error("the schedule has a number that TOML cannot hold (above 9223372036854775807): {0}")]
+    Unwritable(#[from] toml::ser::Error),
+    /// The cluster is empty or too large.
+    #[error("cluster.servers is {servers}, and 1 to {MAX_SERVERS} can be simulated")]
+    Servers {
+        /// The number asked for.
+        servers: u8,
+    },
+    /// A fault strikes a server that does not exist.
+    #[error("fault {id} strikes server {server}, and the cluster has servers 1 to {servers}")]
+    UnknownServer {
+        /// The fault.
+        id: u32,
+        /// The server it names.
+        server: u64,
+        /// How many there are.
+        servers: u8,
+    },
+    /// A fault has a field that its kind does not know.
+    #[error("fault {id} has no field \"{key}\"")]
+    UnknownKey {
+        /// The fault.
+        id: i64,
+        /// The field.
+        key: String,
+    },
+    /// Two faults share an id, and with it their private draws.
+    #[error("two faults have the id {id}; give each its own")]
+    DuplicateFault {
+        /// The id.
+        id: u32,
+    },
+    /// `$subject` needs an event.
+    #[error("fault {id} strikes $subject, which only a fault with `on = {{ event = ... }}` has")]
+    NoSubject {
+        /// The fault.
+        id: u32,
+    },
+    /// The third time of nothing.
+    #[error("fault {id} strikes on the 0th event; they are counted from 1")]
+    ZerothEvent {
+        /// The fault.
+        id: u32,
+    },
+    /// An operation is made by a client that does not exist.
+    #[error("an operation is made by client {client}, and there are clients 1 to {clients}")]
+    UnknownClient {
+        /// The client.
+        client: u8,
+        /// How many there are.
+        clients: u8,
+    },
+    /// A value that cannot be simulated.
+    #[error("{name} is {value}, and must be {must}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// The library refuses the settings.
+    #[error("the knobs are unusable: {0}")]
+    Knobs(raft_core::ConfigError),
+}
+
+impl Schedule {
+    /// Reads a schedule and checks it.
+    pub fn from_toml(text: &str) -> Result<Self, ScheduleError> {
+        let schedule: Self = toml::from_str(text)?;
+        schedule.validate()?;
+        schedule.reject_unknown_keys(text)?;
+        Ok(schedule)
+    }
+
+    /// Writes the schedule so that [`Schedule::from_toml`] reads the same one.
+    pub fn to_toml(&self) -> Result<String, ScheduleError> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// Checks what the types cannot: that everything named exists, and that the settings can be run.
+    pub fn validate(&self) -> Result<(), ScheduleError> {
+        let servers = self.cluster.servers;
+        if servers == 0 || servers > MAX_SERVERS {
+            return Err(ScheduleError::Servers { servers });
+        }
+        self.knobs.config(self.seed).validate().map_err(ScheduleError::Knobs)?;
+        self.validate_values()?;
+        self.validate_faults()?;
+        let clients = self.workload.clients;
+        match self.operations.iter().find(|operation| operation.client == 0 || operation.client > clients) {
+            Some(operation) => Err(ScheduleError::UnknownClient { client: operation.client, clients }),
+            None => Ok(()),
+        }
+    }
+
+    /// A fault's fields depend on its kind, and for such types serde skips fields that it does not know. A misspelt
+    /// one would make the schedule quietly mean something else, so what was read is compared with what was understood.
+    fn reject_unknown_keys(&self, text: &str) -> Result<(), ScheduleError> {
+        let read: toml::Table = toml::from_str(text)?;
+        let understood = toml::Table::try_from(self)?;
+        let faults = |table: &toml::Table| table.get("fault").and_then(toml::Value::as_array).cloned();
+        for (read, understood) in faults(&read).unwrap_or_default().iter().zip(faults(&understood).unwrap_or_default()) {
+            let (Some(read), Some(understood)) = (read.as_table(), understood.as_table()) else { continue };
+            if let Some(key) = read.keys().find(|key| !understood.contains_key(*key)) {
+                let id = read.get("id").and_then(toml::Value::as_integer).unwrap_or_default();
+                return Err(ScheduleError::UnknownKey { id, key: key.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_values(&self) -> Result<(), ScheduleError> {
+        let refuse = |name, value: String, must| Err(ScheduleError::Value { name, value, must });
+        let network = &self.weather.network;
+        let disk = &self.weather.disk;
+        if self.cluster.tick < Nanos::from_micros(1) {
+            return refuse("cluster.tick", self.cluster.tick.to_string(), "1us or more");
+        }
+        if self.weather.clock_drift_ppm > 500_000 {
+            return refuse("weather.clock_drift_ppm", self.weather.clock_drift_ppm.to_string(), "500000 or less");
+        }
+        if network.delay_min > network.delay_max {
+            return refuse("weather.network.delay_min", network.delay_min.to_string(), "no more than delay_max");
+        }
+        if disk.sync_min > disk.sync_max {
+            return refuse("weather.disk.sync_min", disk.sync_min.to_string(), "no more than sync_max");
+        }
+        if self.workload.clients == 0 {
+            return refuse("workload.clients", "0".to_owned(), "1 or more");
+        }
+        if self.workload.attempts == 0 {
+            return refuse("workload.attempts", "0".to_owned(), "1 or more");
+        }
+        if self.heal.at > Nanos::from_secs(1_000_000) {
+            return refuse("heal.at", self.heal.at.to_string(), "a million seconds or less");
+        }
+        Ok(())
+    }
+
+    fn validate_faults(&self) -> Result<(), ScheduleError> {
+        let servers = self.cluster.servers;
+        let mut ids: Vec<u32> = self.faults.iter().map(|fault| fault.id).collect();
+        ids.sort_unstable();
+        if let Some(pair) = ids.windows(2).find(|pair| pair.first() == pair.last()) {
+            return Err(ScheduleError::DuplicateFault { id: pair.first().copied().unwrap_or_default() });
+        }
+        for fault in &self.faults {
+            let id = fault.id;
+            match (fault.kind.target(), fault.when) {
+                (Some(Target::Server(node)), _) if node.value() > u64::from(servers) => {
+                    return Err(ScheduleError::UnknownServer { id, server: node.value(), servers });
+                }
+                (Some(Target::Subject), When::At(_)) => return Err(ScheduleError::NoSubject { id }),
+                (_, When::On(trigger)) if trigger.nth == 0 => return Err(ScheduleError::ZerothEvent { id }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,392 @@
+//! A run as data: who takes part, what the weather is, what goes wrong and when, what clients do, and what is expected.
+//!
+//! Seeds, scenario files, regressions and shrunk cases are all schedules, and one runner runs them all.
+//! Everything left out of a file has the documented default.
+
+mod fault;
+mod file;
+
+use raft_core::{Config, Limits, Snapshots, Timing};
+use serde::{Deserialize, Serialize};
+
+pub use self::fault::{Delivery, Fault, FaultKind, Shape, Survival, Target, TargetError, Trigger, When};
+pub use self::file::ScheduleError;
+
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::oracle::Oracle;
+
+/// The largest cluster that is simulated.
+pub const MAX_SERVERS: u8 = 7;
+
+/// Everything about one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// One sentence: what the schedule is for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
+    /// Which table of draws gives the seed its meaning.
+    pub rng: RngVersion,
+    /// The root of every draw that the schedule does not fix.
+    pub seed: u64,
+    /// What the faults may do, and so which oracles are judged.
+    #[serde(default)]
+    pub class: Class,
+    /// Who takes part.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// The library's settings.
+    #[serde(default)]
+    pub knobs: Knobs,
+    /// What network and disks are like when nothing is wrong.
+    #[serde(default)]
+    pub weather: Weather,
+    /// What clients do, by rule.
+    #[serde(default)]
+    pub workload: WorkloadPlan,
+    /// The end of the faults, and what must happen after it.
+    #[serde(default)]
+    pub heal: Heal,
+    /// How many events the run may take before it counts as a storm (oracle S24).
+    #[serde(default = "default_event_budget")]
+    pub event_budget: u64,
+    /// What the run is expected to come to.
+    #[serde(default)]
+    pub expect: Expectation,
+    /// What goes wrong.
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// What clients do, one by one, besides what `workload` says.
+    #[serde(default, rename = "operation", skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Operation>,
+}
+
+/// The version of the table of draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RngVersion {
+    /// The first.
+    #[default]
+    V1,
+}
+
+/// What the faults may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Class {
+    /// Within Raft's assumptions: every oracle is judged.
+    #[default]
+    A,
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// How many servers, 1 to [`MAX_SERVERS`]; their ids begin at 1.
+    pub servers: u8,
+    /// How long a tick of a server's clock takes.
+    pub tick: Nanos,
+    /// All servers start at random within this time.
+    pub start_within: Nanos,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { servers: 3, tick: Nanos::from_millis(10), start_within: Nanos::from_millis(50) }
+    }
+}
+
+/// The library's settings; small values are how rare paths become frequent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Knobs {
+    /// See [`raft_core::Timing`].
+    pub election_timeout_min_ticks: u64,
+    /// See [`raft_core::Timing`].
+    pub election_timeout_max_ticks: u64,
+    /// See [`raft_core::Timing`].
+    pub heartbeat_ticks: u64,
+    /// See [`raft_core::Timing`].
+    pub snapshot_timeout_ticks: u64,
+    /// See [`raft_core::Limits`]. 48 puts every key-value command into an append of its own.
+    pub message_bytes: u64,
+    /// See [`raft_core::Limits`].
+    pub inflight_messages: u64,
+    /// See [`raft_core::Limits`].
+    pub apply_bytes: u64,
+    /// See [`raft_core::Limits`].
+    pub tail_bytes: u64,
+    /// See [`raft_core::Snapshots`].
+    pub snapshot_every_entries: u64,
+    /// See [`raft_core::Snapshots`].
+    pub snapshot_keep_entries: u64,
+    /// See [`raft_core::Snapshots`].
+    pub snapshot_chunk_bytes: u64,
+    /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
+    pub shuffle_ties: bool,
+}
+
+impl Default for Knobs {
+    /// Timeouts of 150 to 300 ms with heartbeats every 50 ms, at ticks of 10 ms (paper §9.3), and roomy limits.
+    fn default() -> Self {
+        Self {
+            election_timeout_min_ticks: 15,
+            election_timeout_max_ticks: 30,
+            heartbeat_ticks: 5,
+            snapshot_timeout_ticks: 100,
+            message_bytes: 64 << 10,
+            inflight_messages: 64,
+            apply_bytes: 1 << 20,
+            tail_bytes: 1 << 20,
+            snapshot_every_entries: 500,
+            snapshot_keep_entries: 100,
+            snapshot_chunk_bytes: 16 << 10,
+            shuffle_ties: false,
+        }
+    }
+}
+
+impl Knobs {
+    /// The library's configuration with these settings.
+    pub fn config(&self, seed: u64) -> Config {
+        let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        Config {
+            seed,
+            timing: Timing {
+                election_timeout_min_ticks: self.election_timeout_min_ticks,
+                election_timeout_max_ticks: self.election_timeout_max_ticks,
+                heartbeat_ticks: self.heartbeat_ticks,
+                snapshot_timeout_ticks: self.snapshot_timeout_ticks,
+            },
+            limits: Limits {
+                message_bytes: bytes(self.message_bytes),
+                inflight_messages: bytes(self.inflight_messages),
+                apply_bytes: bytes(self.apply_bytes),
+                tail_bytes: bytes(self.tail_bytes),
+                ..Limits::default()
+            },
+            snapshots: Snapshots {
+                every_entries: self.snapshot_every_entries,
+                keep_entries: self.snapshot_keep_entries,
+                chunk_bytes: bytes(self.snapshot_chunk_bytes),
+                ..Snapshots::default()
+            },
+        }
+    }
+}
+
+/// What network and disks are like when nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Weather {
+    /// Between servers, and between clients and servers.
+    pub network: NetworkWeather,
+    /// Every server's disk.
+    pub disk: DiskWeather,
+    /// Each server's clock runs fast or slow by up to this many millionths, for the whole run.
+    pub clock_drift_ppm: u32,
+}
+
+/// What happens to messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkWeather {
+    /// The shortest way.
+    pub delay_min: Nanos,
+    /// The longest, unless a message is reordered.
+    pub delay_max: Nanos,
+    /// How many messages of 10,000 are lost.
+    pub loss_permyriad: u32,
+    /// How many arrive twice.
+    pub duplicate_permyriad: u32,
+    /// How many are held up for up to `reorder_by`, while later ones overtake them.
+    pub reorder_permyriad: u32,
+    /// How long those are held up, at most.
+    pub reorder_by: Nanos,
+}
+
+impl Default for NetworkWeather {
+    fn default() -> Self {
+        Self {
+            delay_min: Nanos::from_micros(500),
+            delay_max: Nanos::from_millis(3),
+            loss_permyriad: 0,
+            duplicate_permyriad: 0,
+            reorder_permyriad: 0,
+            reorder_by: Nanos::from_millis(20),
+        }
+    }
+}
+
+/// How disks work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskWeather {
+    /// The quickest sync.
+    pub sync_min: Nanos,
+    /// The slowest, unless the disk stalls.
+    pub sync_max: Nanos,
+    /// How many syncs of 10,000 stall.
+    pub stall_permyriad: u32,
+    /// For how long those stall, at most.
+    pub stall: Nanos,
+    /// What nobody waits for is written back after this time.
+    pub write_back: Nanos,
+    /// Whether writes that arrive during a sync share the next one; otherwise each has its own, several in flight.
+    pub group_commit: bool,
+    /// The time in which entries are read back.
+    pub load: Nanos,
+}
+
+impl Default for DiskWeather {
+    fn default() -> Self {
+        Self {
+            sync_min: Nanos::from_micros(100),
+            sync_max: Nanos::from_millis(2),
+            stall_permyriad: 0,
+            stall: Nanos::from_millis(200),
+            write_back: Nanos::from_millis(100),
+            group_commit: false,
+            load: Nanos::from_micros(300),
+        }
+    }
+}
+
+/// What clients do, by rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadPlan {
+    /// How many clients there are.
+    pub clients: u8,
+    /// How many operations they make together.
+    pub operations: u32,
+    /// The first operation is about this late...
+    pub begin: Nanos,
+    /// ...and this is the time between two of them, on average.
+    pub interval: Nanos,
+    /// How many of 10,000 operations are reads.
+    pub read_permyriad: u32,
+    /// Operations choose among so many things (keys, accounts, users, ...).
+    pub choices: u64,
+    /// An attempt that has no answer by then is given up; what became of it stays unknown.
+    pub attempt_timeout: Nanos,
+    /// How often an operation is attempted.
+    pub attempts: u32,
+    /// The wait before the next attempt.
+    pub retry_after: Nanos,
+}
+
+impl Default for WorkloadPlan {
+    fn default() -> Self {
+        Self {
+            clients: 3,
+            operations: 100,
+            begin: Nanos::from_millis(300),
+            interval: Nanos::from_millis(50),
+            read_permyriad: 3_000,
+            choices: 5,
+            attempt_timeout: Nanos::from_millis(500),
+            attempts: 8,
+            retry_after: Nanos::from_millis(20),
+        }
+    }
+}
+
+/// The end of the faults (oracles L1 and L2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heal {
+    /// When a core of servers is healed for good.
+    pub at: Nanos,
+    /// What becomes of the servers outside the core.
+    pub rest: Rest,
+    /// How long the core may take to elect a leader and to agree on everything (L1).
+    pub converge_within: Nanos,
+    /// How long a fresh write and a fresh read of every client may take after that (L2).
+    pub serve_within: Nanos,
+}
+
+impl Default for Heal {
+    fn default() -> Self {
+        Self {
+            at: Nanos::from_secs(8),
+            rest: Rest::Healed,
+            converge_within: Nanos::from_secs(20),
+            serve_within: Nanos::from_secs(10),
+        }
+    }
+}
+
+/// What becomes of the servers outside the healed core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// They are healed as well: the core is everybody.
+    #[default]
+    Healed,
+    /// Each stays broken in its own way, for good: down, cut off, deaf or mute.
+    Broken,
+}
+
+/// One thing that a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// When.
+    pub at: Nanos,
+    /// Which client, from 1.
+    pub client: u8,
+    /// What.
+    pub kind: OperationKind,
+    /// On which of the things that there are; the [`Workload`](crate::Workload) gives it a meaning.
+    pub choice: u64,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Proposes a command.
+    Write,
+    /// Asks a query, linearizably.
+    Read,
+}
+
+/// What a run is expected to come to.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expectation {
+    /// The oracle that must report a violation; none for a run that must pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub violation: Option<Oracle>,
+    /// What must have happened at least once, so that the run cannot become vacuous unseen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
+}
+
+/// Well above what the busiest correct runs need, and far below what a storm takes.
+const fn default_event_budget() -> u64 {
+    1_000_000
+}
+
+impl Schedule {
+    /// The calm schedule of this seed: default cluster, weather and workload, no faults.
+    pub fn calm(seed: u64) -> Self {
+        Self {
+            purpose: String::new(),
+            rng: RngVersion::V1,
+            seed,
+            class: Class::A,
+            cluster: Cluster::default(),
+            knobs: Knobs::default(),
+            weather: Weather::default(),
+            workload: WorkloadPlan::default(),
+            heal: Heal::default(),
+            event_budget: default_event_budget(),
+            expect: Expectation::default(),
+            faults: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
+}

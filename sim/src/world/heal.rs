@@ -1,0 +1,180 @@
+//! The end of the faults: a core of servers is healed for good, and must elect, agree and serve (oracles L1 and L2).
+
+use raft_core::RoleName;
+
+use super::nemesis::shuffled;
+use super::{Event, Simulation};
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::oracle::liveness::{Member, converged_in_time, obstacle, served_in_time};
+use crate::oracle::{Judgement, Oracle, apply, violated};
+use crate::random::{Domain, Draws};
+use crate::report::Place;
+use crate::schedule::{Rest, Shape, Survival};
+use crate::workload::Workload;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Anything may happen.
+    Faulty,
+    /// The core is healed and must converge.
+    Healed { at: Nanos, core: u8 },
+    /// The core has converged and must serve.
+    Converged { at: Nanos, core: u8 },
+    /// All is said and done.
+    Over,
+}
+
+/// How often the healed cluster is looked at.
+const EXAMINE_EVERY: Nanos = Nanos::from_millis(25);
+
+impl<W: Workload> Simulation<'_, W> {
+    /// The faults end.
+    pub(super) fn heal(&mut self) {
+        let mut draws = self.seed.careful(Domain::Heal, 0, 0, 0);
+        let core = match self.schedule.heal.rest {
+            Rest::Healed => u8::MAX >> (8 - self.servers.len()),
+            Rest::Broken => self.choose_core(&mut draws),
+        };
+        self.phase = Phase::Healed { at: self.now, core };
+        self.hash_event(14, u64::from(core));
+        self.happened(Probe::Heal, None);
+        if self.tells() {
+            let members: Vec<usize> = super::nemesis::members(core).map(|place| place + 1).collect();
+            self.tell(self.event, Place::World, "heal", format!("the core is {members:?}"));
+        }
+        self.network.calm();
+        self.client_network.calm();
+        for place in 0..self.servers.len() {
+            self.restore(place, core >> place & 1 == 1);
+        }
+        self.break_rest(core, &mut draws);
+        self.release_held();
+        self.push_after(EXAMINE_EVERY, Event::Examine);
+    }
+
+    /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only they can vote,
+    /// so that unless a quorum of them exists everybody is needed.
+    fn choose_core(&self, draws: &mut Draws) -> u8 {
+        let count = self.servers.len();
+        let quorum = count / 2 + 1;
+        let has_joined = |place: usize| {
+            self.servers.get(place).is_some_and(|server| match server.is_running() {
+                true => server.vitals.role != RoleName::Joining,
+                false => !server.disk.durable().is_empty(),
+            })
+        };
+        let mut order = shuffled(count, draws);
+        order.sort_by_key(|&place| !has_joined(place));
+        let joined = order.iter().filter(|&&place| has_joined(place)).count();
+        let extra = usize::try_from(draws.below((count - quorum) as u64 + 1)).unwrap_or(0);
+        let size = if joined < quorum { count } else { quorum + extra };
+        order.into_iter().take(size).fold(0, |core, place| core | 1 << place)
+    }
+
+    /// Takes every fault off a server; one of the core also runs again if it does not.
+    fn restore(&mut self, place: usize, is_core: bool) {
+        let Some(server) = self.servers.get_mut(place) else { return };
+        server.client_cuts = 0;
+        server.disk.extra = Nanos::ZERO;
+        server.dying = None;
+        server.pauses = server.pauses.min(1);
+        let (paused, failed) = (server.pauses > 0, server.disk_failed);
+        if paused {
+            self.resume(place);
+        }
+        self.restore_clock_rate(place);
+        if !is_core {
+            return;
+        }
+        if failed {
+            self.crash(place, Survival::Random);
+        }
+        self.push(self.now, Event::Start { server: place });
+    }
+
+    /// Each server outside the core stays broken in its own way. None of them can reach anybody and be reached, so that none can lead
+    /// a part of the core against the rest of it.
+    fn break_rest(&mut self, core: u8, draws: &mut Draws) {
+        for place in (0..self.servers.len()).filter(|place| core >> place & 1 == 0) {
+            match draws.pick(&[None, Some(Shape::Isolate), Some(Shape::Deaf), Some(Shape::Mute)]).flatten() {
+                Some(shape) => {
+                    self.cut_for_good(shape, place, draws);
+                    self.push(self.now, Event::Start { server: place });
+                }
+                None => {
+                    self.crash(place, Survival::Random);
+                    if let Some(server) = self.servers.get_mut(place) {
+                        server.retired = true;
+                    }
+                }
+            }
+            self.happened(Probe::RestBroken, Some(place));
+        }
+    }
+
+    /// Looks whether the core has converged, and then whether everybody is served.
+    pub(super) fn examine(&mut self) -> Judgement {
+        self.hash_event(15, 0);
+        let heal = &self.schedule.heal;
+        match self.phase {
+            Phase::Healed { at, core } => {
+                let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
+                if obstacle.is_none() {
+                    self.phase = Phase::Converged { at: self.now, core };
+                    self.happened(Probe::Converged, None);
+                    self.begin_fresh_operations();
+                } else if self.now.since(at) > heal.converge_within {
+                    converged_in_time(obstacle, at, self.now)?;
+                }
+            }
+            Phase::Converged { at, core } => {
+                let waiting = self.clients.fresh_waiting;
+                let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
+                let late = self.now.since(at) > heal.serve_within;
+                if waiting == 0 && obstacle.is_none() {
+                    self.happened(Probe::Served, None);
+                    self.phase = Phase::Over;
+                    return self.conclude(core);
+                }
+                if late {
+                    served_in_time(waiting, at, self.now)?;
+                    converged_in_time(obstacle, at, self.now)?;
+                }
+            }
+            Phase::Faulty | Phase::Over => return Ok(()),
+        }
+        self.push_after(EXAMINE_EVERY, Event::Examine);
+        Ok(())
+    }
+
+    fn members_of(&self, core: u8) -> Vec<Member> {
+        let member = |place: usize| {
+            let server = self.servers.get(place)?;
+            Some(Member { node: server.node, vitals: server.is_running().then_some(server.vitals) })
+        };
+        super::nemesis::members(core).filter_map(member).collect()
+    }
+
+    /// C1, C2, C7, C8 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
+    /// state that every machine of the core is in.
+    fn conclude(&mut self, core: u8) -> Judgement {
+        use raft_core::replica::StateMachine;
+
+        self.scan_disks()?;
+        let facts = &self.oracles.facts;
+        let expected = self.oracles.attempts.replayed(facts, self.workload)?.snapshot();
+        for place in super::nemesis::members(core) {
+            let Some(server) = self.servers.get(place) else { continue };
+            let Some(replica) = &server.replica else { continue };
+            let history = replica.machine().history();
+            apply::applied(facts, server.node, server.vitals.applied, history)?;
+            if replica.machine().machine().snapshot() != expected {
+                let message = format!("the machine of server {} is not what the committed commands lead to", server.node);
+                return violated(Oracle::S16, message);
+            }
+        }
+        Ok(())
+    }
+}

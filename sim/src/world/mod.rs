@@ -1,0 +1,351 @@
+//! The runner: one thread, one queue, one schedule.
+//!
+//! ```text
+//!            ┌────────────────────────── queue ──────────────────────────┐
+//!            ▼                                                           │
+//!   event ──▶ step (advance the clock, feed the replica, drain it)       │
+//!                 │ oracles judge the step                               │
+//!                 ▼                                                      │
+//!             carry out each output ──▶ network · disk · clients ────────┘
+//!                 │ a trigger may strike between any two of them
+//! ```
+
+mod clients;
+mod heal;
+mod nemesis;
+mod server;
+mod step;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use raft_core::{Envelope, Index, Membership, NodeId, Payload, Ticket};
+
+use self::clients::Clients;
+use self::heal::Phase;
+use self::nemesis::Nemesis;
+use self::server::Server;
+use crate::coverage::{Coverage, Probe};
+use crate::hash::Rolling;
+use crate::nanos::Nanos;
+use crate::network::Network;
+use crate::oracle::apply::Snapshots;
+use crate::oracle::client::Attempts;
+use crate::oracle::commit::Commits;
+use crate::oracle::durability::Promises;
+use crate::oracle::election::Elections;
+use crate::oracle::facts::Facts;
+use crate::oracle::{Judgement, Oracle, Violation, violated};
+use crate::queue::Queue;
+use crate::random::{Domain, Seed};
+use crate::report::{Place, Report, TraceEvent};
+use crate::schedule::{Schedule, ScheduleError};
+use crate::workload::Workload;
+
+/// Runs a schedule and judges it.
+pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, ScheduleError> {
+    schedule.validate()?;
+    Ok(Simulation::new(schedule, workload, None).run())
+}
+
+/// Runs a schedule and tells every event as it happens.
+pub fn replay<W: Workload>(
+    schedule: &Schedule,
+    workload: &W,
+    each: &mut dyn FnMut(TraceEvent),
+) -> Result<Report, ScheduleError> {
+    schedule.validate()?;
+    Ok(Simulation::new(schedule, workload, Some(each)).run())
+}
+
+/// Something that is going to happen.
+enum Event {
+    /// A server starts, for the first time or again.
+    Start { server: usize },
+    /// A server's deadline is reached.
+    Wake { server: usize, boot: u64 },
+    /// A message arrives.
+    Deliver { envelope: Envelope },
+    /// A sync ends.
+    Synced { server: usize, boot: u64, ticket: Ticket },
+    /// A server hears that a sync has ended, later than it did because it stood still.
+    Persisted { server: usize, boot: u64, ticket: Ticket },
+    /// Entries have been read back.
+    Loaded { server: usize, boot: u64, load: Load },
+    /// A client begins an operation, or tries it again.
+    Attempt { operation: usize },
+    /// A client's request arrives.
+    Request { server: usize, attempt: u64, command: Option<Payload> },
+    /// A server's answer arrives.
+    Response { attempt: u64, hint: Option<NodeId> },
+    /// A client stops waiting.
+    GiveUp { attempt: u64 },
+    /// A fault strikes.
+    Strike { fault: usize, subject: Option<usize> },
+    /// A fault ends.
+    Relent { fault: usize, servers: u8 },
+    /// A disk reports a failure.
+    DiskFails { server: usize, boot: u64 },
+    /// A process dies, of an earlier fault.
+    Die { server: usize, boot: u64, fault: usize },
+    /// A server is told to campaign or to take a snapshot.
+    Command { server: usize, command: HostCommand },
+    /// The faults end.
+    Heal,
+    /// Is everybody well again?
+    Examine,
+}
+
+/// What the host can tell a server.
+#[derive(Clone, Copy, Debug)]
+enum HostCommand {
+    Campaign,
+    TakeSnapshot,
+}
+
+/// Entries that a server wants to have read back.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    ticket: Ticket,
+    first: Index,
+    last: Index,
+    max_bytes: usize,
+}
+
+/// An event with the number of the one that caused it.
+struct Caused {
+    cause: u64,
+    event: Event,
+}
+
+/// All oracles with what they remember.
+struct Oracles<W: Workload> {
+    facts: Facts,
+    elections: Elections,
+    commits: Commits,
+    promises: Promises,
+    snapshots: Snapshots,
+    attempts: Attempts<W>,
+}
+
+/// One run.
+struct Simulation<'a, W: Workload> {
+    schedule: &'a Schedule,
+    workload: &'a W,
+    seed: Seed,
+    now: Nanos,
+    /// The number of the event that is happening.
+    event: u64,
+    queue: Queue<Caused>,
+    network: Network,
+    client_network: Network,
+    servers: Vec<Server<W>>,
+    held: Vec<Envelope>,
+    oracles: Oracles<W>,
+    clients: Clients,
+    nemesis: Nemesis,
+    phase: Phase,
+    coverage: Coverage,
+    hash: Rolling,
+    outputs: Vec<step::OutputOf<W>>,
+    trace: Option<&'a mut dyn FnMut(TraceEvent)>,
+}
+
+/// A scan of all disks costs as much as their logs are long, so it happens only every so many events.
+const SCAN_EVERY_EVENTS: u64 = 4096;
+
+impl<'a, W: Workload> Simulation<'a, W> {
+    fn new(schedule: &'a Schedule, workload: &'a W, trace: Option<&'a mut dyn FnMut(TraceEvent)>) -> Self {
+        let seed = Seed(schedule.seed);
+        let count = usize::from(schedule.cluster.servers);
+        let bootstrap = Membership::of_voters((1..=count as u64).map(NodeId::new));
+        Self {
+            schedule,
+            workload,
+            seed,
+            now: Nanos::ZERO,
+            event: 0,
+            queue: Queue::new(schedule.knobs.shuffle_ties.then_some(seed)),
+            network: Network::new(seed, Domain::Link, schedule.weather.network),
+            client_network: Network::new(seed, Domain::ClientLink, schedule.weather.network),
+            servers: (0..count).map(|place| Server::new(seed, schedule, place)).collect(),
+            held: Vec::new(),
+            oracles: Oracles {
+                facts: Facts::new(bootstrap),
+                elections: Elections::default(),
+                commits: Commits::new(count),
+                promises: Promises::default(),
+                snapshots: Snapshots::default(),
+                attempts: Attempts::new(),
+            },
+            clients: Clients::new(schedule),
+            nemesis: Nemesis::new(schedule),
+            phase: Phase::Faulty,
+            coverage: Coverage::default(),
+            hash: Rolling::default(),
+            outputs: Vec::with_capacity(64),
+            trace,
+        }
+    }
+
+    fn run(mut self) -> Report {
+        // S25. The simulation is not used after a panic but for its counters, so a broken invariant inside it cannot matter.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
+        let judgement = ended.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
+            violated(Oracle::S25, format!("panicked: {text}"))
+        });
+        if let Err(violation) = &judgement {
+            self.hash.word(violation.oracle as u64 + 1);
+        }
+        Report {
+            violation: judgement.err(),
+            at: self.now,
+            events: self.event,
+            hash: self.hash.finish(),
+            committed: self.oracles.facts.all_committed().len() as u64,
+            attempts: self.oracles.attempts.len() as u64,
+            elections: self.oracles.elections.count() as u64,
+            coverage: self.coverage,
+        }
+    }
+
+    fn run_events(&mut self) -> Judgement {
+        self.begin();
+        while self.phase != Phase::Over {
+            let Some((at, caused)) = self.queue.pop() else {
+                return violated(Oracle::S24, "nothing is going to happen any more".to_owned());
+            };
+            self.now = at;
+            self.event += 1;
+            if self.event > self.schedule.event_budget {
+                let message = format!("more than {} events by {at}", self.schedule.event_budget);
+                return violated(Oracle::S24, message);
+            }
+            self.happen(caused.cause, caused.event)?;
+            if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
+                self.scan_disks()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        for server in 0..self.servers.len() {
+            let draw = self.seed.quick(Domain::Timers, server as u64, 0, 1);
+            let at = Nanos::new(draw.below(self.schedule.cluster.start_within.value().max(1)));
+            self.push(at, Event::Start { server });
+        }
+        for (fault, at) in self.nemesis.timed(self.schedule) {
+            self.push(at, Event::Strike { fault, subject: None });
+        }
+        for (operation, at) in self.clients.starts() {
+            self.push(at, Event::Attempt { operation });
+        }
+        self.push(self.schedule.heal.at, Event::Heal);
+    }
+
+    fn push(&mut self, at: Nanos, event: Event) {
+        self.queue.push(at, Caused { cause: self.event, event });
+    }
+
+    fn push_after(&mut self, delay: Nanos, event: Event) {
+        self.push(self.now + delay, event);
+    }
+
+    /// Takes an event into the rolling hash: what it is and whom it concerns.
+    fn hash_event(&mut self, kind: u64, whom: u64) {
+        self.hash.word(self.now.value());
+        self.hash.word(kind << 32 | whom);
+    }
+
+    fn happen(&mut self, cause: u64, event: Event) -> Judgement {
+        match event {
+            Event::Deliver { envelope } => self.deliver(cause, envelope),
+            Event::Wake { server, boot } => self.wake(cause, server, boot),
+            Event::Synced { server, boot, ticket } => self.synced(cause, server, boot, ticket),
+            Event::Persisted { server, boot, ticket } => self.persisted(server, boot, ticket),
+            Event::Loaded { server, boot, load } => self.loaded(cause, server, boot, load),
+            Event::Attempt { operation } => {
+                self.attempt(cause, operation);
+                Ok(())
+            }
+            Event::Request { server, attempt, command } => self.request(cause, server, attempt, command),
+            Event::Response { attempt, hint } => self.response(cause, attempt, hint),
+            Event::GiveUp { attempt } => {
+                self.give_up(cause, attempt);
+                Ok(())
+            }
+            Event::Start { server } => self.start(cause, server),
+            Event::Strike { fault, subject } => {
+                self.strike(fault, subject);
+                Ok(())
+            }
+            Event::Relent { fault, servers } => {
+                self.relent(fault, servers);
+                Ok(())
+            }
+            Event::DiskFails { server, boot } => self.disk_fails(server, boot),
+            Event::Die { server, boot, fault } => {
+                self.die(server, boot, fault);
+                Ok(())
+            }
+            Event::Command { server, command } => self.command(cause, server, command),
+            Event::Heal => {
+                self.heal();
+                Ok(())
+            }
+            Event::Examine => self.examine(),
+        }
+    }
+
+    /// Something worth counting happened to a server; faults that wait for it strike.
+    fn happened(&mut self, probe: Probe, subject: Option<usize>) {
+        let nth = self.coverage.hit(probe);
+        if self.nemesis.is_watched(probe) && self.phase == Phase::Faulty {
+            self.trigger(probe, nth, subject);
+        }
+    }
+
+    fn tells(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// Tells an event to whoever listens. Formatting costs, so ask [`Self::tells`] first.
+    fn tell(&mut self, cause: u64, place: Place, what: &'static str, detail: String) {
+        let (number, at) = (self.event, self.now);
+        if let Some(trace) = &mut self.trace {
+            trace(TraceEvent { number, cause, at, place, what, detail });
+        }
+    }
+
+    /// S6 over all disks, those of crashed servers included: what a disk takes for committed is what is committed.
+    fn scan_disks(&self) -> Judgement {
+        for server in &self.servers {
+            let image = server.disk.durable();
+            for entry in image.entries().take_while(|entry| Some(entry.id.index) <= image.commit) {
+                let committed = self.oracles.facts.committed(entry.id.index);
+                if committed.is_none_or(|committed| committed.id != entry.id) {
+                    let message = format!(
+                        "the disk of server {} takes {} for committed, and {:?} is",
+                        server.node,
+                        entry.id,
+                        committed.map(|committed| committed.id)
+                    );
+                    return violated(Oracle::S6, message);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of a server in the list of servers.
+fn place_of(node: NodeId) -> usize {
+    usize::try_from(node.value()).unwrap_or(usize::MAX).wrapping_sub(1)
+}
+
+/// Turns an error of the library about its own state into a finding.
+fn core_violation(node: NodeId, error: &impl std::fmt::Display) -> Violation {
+    Violation { oracle: Oracle::Core, message: format!("server {node} breaks its own rule: {error}") }
+}

@@ -1,0 +1,99 @@
+//! One server: the shipping replica while it runs, and what outlives it.
+
+use std::collections::VecDeque;
+
+use raft_core::replica::Replica;
+use raft_core::{Incarnation, NodeId, RoleName, Term, Vitals};
+
+use super::Event;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::nanos::Nanos;
+use crate::random::{Domain, Seed};
+use crate::schedule::Schedule;
+use crate::witness::Witness;
+use crate::workload::Workload;
+
+/// One server.
+pub(super) struct Server<W: Workload> {
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) boot: u64,
+    pub(super) disk: Disk,
+    pub(super) clock: Clock,
+    /// The rate of the clock when no fault changes it.
+    pub(super) drift_ppm: i64,
+    /// None while the process is not running.
+    pub(super) replica: Option<Replica<Witness<W::Machine>>>,
+    /// As they were after the last step.
+    pub(super) vitals: Vitals,
+    /// What the clock said at this start, in ticks, and how many ticks the replica has been told of since.
+    pub(super) boot_ticks: u64,
+    pub(super) ticks_told: u64,
+    /// When the next wake-up comes, if one is under way.
+    pub(super) wake_at: Option<Nanos>,
+    /// How many faults make it stand still, and what it has missed meanwhile.
+    pub(super) pauses: u32,
+    pub(super) missed: VecDeque<Event>,
+    /// How many faults cut it off from clients.
+    pub(super) client_cuts: u32,
+    /// It dies after so many more outputs, of this fault.
+    pub(super) dying: Option<(u32, usize)>,
+    /// Its disk has failed in this boot.
+    pub(super) disk_failed: bool,
+    /// It stays down for good.
+    pub(super) retired: bool,
+}
+
+/// The vitals of a server that is not running.
+const NOTHING: Vitals = Vitals {
+    role: RoleName::Joining,
+    term: Term::ZERO,
+    leader: None,
+    last: None,
+    durable: None,
+    commit: None,
+    applied: None,
+};
+
+impl<W: Workload> Server<W> {
+    pub(super) fn new(seed: Seed, schedule: &Schedule, place: usize) -> Self {
+        let number = place as u64 + 1;
+        let draw = seed.quick(Domain::Timers, place as u64, 0, 0);
+        let drift = i64::from(schedule.weather.clock_drift_ppm);
+        let drift_ppm = i64::try_from(draw.part(1).below(2 * drift.unsigned_abs() + 1)).unwrap_or(drift) - drift;
+        let phase = Nanos::new(draw.below(schedule.cluster.tick.value()));
+        Self {
+            node: NodeId::new(number),
+            incarnation: Incarnation::new(draw.part(2).bits() >> 1 | 1),
+            boot: 0,
+            disk: Disk::new(seed, place as u64),
+            clock: Clock::new(schedule.cluster.tick, phase, drift_ppm),
+            drift_ppm,
+            replica: None,
+            vitals: NOTHING,
+            boot_ticks: 0,
+            ticks_told: 0,
+            wake_at: None,
+            pauses: 0,
+            missed: VecDeque::new(),
+            client_cuts: 0,
+            dying: None,
+            disk_failed: false,
+            retired: false,
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.is_running() && self.vitals.role == RoleName::Leader
+    }
+
+    /// Whether an event of this boot can reach the process.
+    pub(super) fn is_boot(&self, boot: u64) -> bool {
+        self.is_running() && self.boot == boot
+    }
+}
