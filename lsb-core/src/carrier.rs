@@ -149,7 +149,7 @@ fn preamble_bytes<S: Sample>(
     Some(bytes)
 }
 
-/// Reads the body that [`write`] hid.
+/// Reads the body that [`write()`] hid.
 ///
 /// # Errors
 ///

@@ -1,5 +1,7 @@
 //! Bits in samples: the fast path against the obvious slow one.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use lsb_core::bits::{BitsPerSample, Sample, embed, extract};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Capacity: counts at the edges, and errors that say what would do.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::{self, Remedy, Size};
 use lsb_core::carrier;

@@ -1,5 +1,7 @@
 //! The envelope: one encoding per value, and an explicit error for everything else.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod fixtures;
 
 use fixtures::{CLUSTER, CREATED, Fixture, denied_picture, photo};

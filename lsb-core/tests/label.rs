@@ -1,5 +1,7 @@
 //! Mode `label`: a PNG of any kind carries in its own low bits, and stays of its kind.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod fixtures;
 
 use fixtures::{CLUSTER, CREATED, Fixture, RawPng, noise, photo, png};

@@ -1,5 +1,7 @@
 //! User names: one spelling each, and an error that says what is wrong.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use lsb_core::envelope::{NameError, UserName};
 use proptest::prelude::*;
 

@@ -168,28 +168,22 @@ impl PngHeader {
             .saturating_mul(self.decoded_colors().samples() as u64 * depth)
     }
 
-    /// How many bytes the compressed data must give at least: packed pixels, and a filter byte for
-    /// every row (interlaced files have more rows, which this lower bound ignores).
-    fn filtered_bytes(&self) -> u64 {
+    /// How many bytes the compressed data must give at least.
+    const fn filtered_bytes(&self) -> u64 {
         let samples = match self.color_type {
             0 | 3 => 1,
             4 => 2,
             2 => 3,
             _ => 4,
         };
-        let row_bits = u64::from(self.size.width) * samples * u64::from(self.bit_depth);
-        let filters = if self.interlaced {
-            0
+        let row_bits = self.size.width as u64 * samples * self.bit_depth as u64;
+        if self.interlaced {
+            // How the seven passes fill their rows is a longer story; the bits are certain.
+            row_bits.saturating_mul(self.size.height as u64) / 8
         } else {
-            u64::from(self.size.height)
-        };
-        let rows = if self.interlaced {
-            // Rows of several passes share bytes only within a pass; the bits are what is certain.
-            (row_bits.saturating_mul(u64::from(self.size.height))) / 8
-        } else {
-            row_bits.div_ceil(8).saturating_mul(u64::from(self.size.height))
-        };
-        rows.saturating_add(filters)
+            // Each row begins with a filter byte.
+            (row_bits.div_ceil(8) + 1).saturating_mul(self.size.height as u64)
+        }
     }
 }
 

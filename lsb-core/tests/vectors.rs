@@ -1,0 +1,192 @@
+//! Version 1 of the layout is frozen: what was written then is read now, and written the same.
+//!
+//! The files in `tests/vectors` are described in `docs/envelope.md`. They are kept as they are; a
+//! new version of the layout gets new ones beside them.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod fixtures;
+
+use std::path::PathBuf;
+
+use fixtures::{CLUSTER, CREATED};
+use lsb_core::bits::BitsPerSample;
+use lsb_core::envelope::{
+    Draft, Envelope, Grant, Header, Manifest, Mode, Policy, RemainingViews, SectionKind, Status, Suite,
+    UserName, Views,
+};
+use lsb_core::preamble::{BodyChecksum, Preamble};
+use lsb_core::seal::{
+    ExchangeKey, LedgerShare, ObjectSecrets, PictureShare, ReleaseContext, SealRequest, ShareForCluster,
+    ShareForViewer, SigningKey, open, seal_with,
+};
+use lsb_core::{Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, picture};
+
+fn path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "vectors", name]
+        .iter()
+        .collect()
+}
+
+fn vector(name: &str) -> Vec<u8> {
+    let bytes = std::fs::read(path(name)).unwrap();
+    if !name.ends_with(".hex") {
+        return bytes;
+    }
+    let digits: Vec<u8> = bytes.into_iter().filter(u8::is_ascii_hexdigit).collect();
+    let text = String::from_utf8(digits).unwrap();
+    (0..text.len())
+        .step_by(2)
+        .map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap())
+        .collect()
+}
+
+/// The bytes `first`, `first + 1`, and so on.
+fn counting<const N: usize>(first: u8) -> [u8; N] {
+    core::array::from_fn(|index| first + u8::try_from(index).unwrap())
+}
+
+fn owner() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn policy() -> Policy {
+    let name = |text| UserName::parse(text).unwrap();
+    let mut bob = Grant::new(name("bob"), Views::Total(3));
+    bob.not_before = Some(UnixSeconds(1_700_000_100));
+    bob.expires = Some(UnixSeconds(1_900_000_000));
+    let grants = vec![Grant::new(name("alice"), Views::Unlimited), bob];
+    Policy::new(name("alice"), owner().public(), grants).unwrap()
+}
+
+fn secrets() -> ObjectSecrets {
+    ObjectSecrets {
+        object: ObjectId::from_bytes(counting(0x10)),
+        picture_share: PictureShare::from_bytes(counting(0x20)),
+        ledger_share: LedgerShare::from_bytes(counting(0x40)),
+    }
+}
+
+fn sealed() -> Envelope {
+    let (owner, policy) = (owner(), policy());
+    let request = SealRequest {
+        original: &vector("original.png"),
+        denied_picture: &vector("denied.png"),
+        policy: &policy,
+        cluster: CLUSTER,
+        created: CREATED,
+        owner: &owner,
+        limits: &Limits::DEFAULT,
+    };
+    seal_with(&request, secrets()).unwrap().envelope
+}
+
+/// The sealed envelope with everything that can stand behind its contents.
+fn registered() -> Envelope {
+    let sealed = sealed();
+    let cluster = SigningKey::from_bytes(&[9; 32]);
+    let receipt = cluster.sign_receipt(sealed.manifest(), 5, UnixSeconds(1_700_000_002));
+    let remaining =
+        [("alice", Views::Unlimited), ("bob", Views::Total(2))].map(|(user, views)| RemainingViews {
+            user: UserName::parse(user).unwrap(),
+            views,
+        });
+    let status = Status {
+        as_of: UnixSeconds(1_700_000_500),
+        log_index: 8,
+        remaining: remaining.to_vec(),
+    };
+    sealed.with_receipt(receipt).with_status(Some(status)).unwrap()
+}
+
+fn label() -> Envelope {
+    let policy = policy();
+    let header = Header {
+        mode: Mode::Label,
+        suite: Suite::One,
+        object: secrets().object,
+        cluster: CLUSTER,
+        created: CREATED,
+        policy_version: PolicyVersion(3),
+        policy_hash: policy.hash(),
+    };
+    let draft = Draft::new(
+        header,
+        policy,
+        vec![(SectionKind::DeniedPicture, vector("denied.png"))],
+    )
+    .unwrap();
+    // The purpose is the part of the message before its first zero byte.
+    let message = draft.signed_message();
+    let (purpose, signed) = message.split_at(message.iter().position(|byte| *byte == 0).unwrap());
+    let signature = owner().sign(std::str::from_utf8(purpose).unwrap(), &signed[1..]);
+    draft.finish(signature)
+}
+
+fn preamble() -> Preamble {
+    let body = registered().into_bytes();
+    Preamble {
+        bits: BitsPerSample::Three,
+        channel_mask: 0b111,
+        body_bytes: u32::try_from(body.len()).unwrap(),
+        body_checksum: BodyChecksum::of(&body),
+    }
+}
+
+fn context() -> ReleaseContext {
+    ReleaseContext {
+        cluster: CLUSTER,
+        object: secrets().object,
+        request: RequestId::from_bytes(counting(0x60)),
+        log_index: 6,
+    }
+}
+
+#[test]
+fn what_is_written_is_what_was_written() {
+    assert_eq!(policy().to_bytes(), vector("policy.hex"));
+    assert_eq!(sealed().manifest().to_bytes(), vector("manifest.hex"));
+    assert!(registered().as_bytes() == vector("sealed.envelope"));
+    assert!(label().as_bytes() == vector("label.envelope"));
+    assert_eq!(preamble().to_bytes().as_slice(), vector("preamble.hex"));
+}
+
+#[test]
+fn what_was_written_is_read() {
+    assert_eq!(Policy::parse(&vector("policy.hex")).unwrap(), policy());
+    assert_eq!(
+        Manifest::parse(&vector("manifest.hex")).unwrap(),
+        *sealed().manifest()
+    );
+    assert_eq!(
+        Preamble::parse(vector("preamble.hex").as_slice().try_into().unwrap()).unwrap(),
+        preamble()
+    );
+    let label = Envelope::parse(vector("label.envelope")).unwrap();
+    label.verify_signature().unwrap();
+    assert_eq!(label.denied_picture(), vector("denied.png"));
+
+    let envelope = picture::extract(&vector("sealed.png"), &Limits::DEFAULT).unwrap();
+    assert!(envelope.as_bytes() == vector("sealed.envelope"));
+    envelope.verify_signature().unwrap();
+    let cluster = SigningKey::from_bytes(&[9; 32]).public();
+    assert_eq!(envelope.verify_receipt(&cluster).unwrap().unwrap().log_index, 5);
+    assert_eq!(envelope.status().unwrap().remaining.len(), 2);
+    let opened = open(&envelope, &LedgerShare::from_bytes(counting(0x40))).unwrap();
+    assert_eq!(opened.bytes, vector("original.png"));
+}
+
+#[test]
+fn shares_that_were_sealed_are_opened() {
+    let (cluster_key, viewer_key) = (
+        ExchangeKey::from_bytes(counting(0x80)),
+        ExchangeKey::from_bytes(counting(0xa0)),
+    );
+    let for_cluster = ShareForCluster::from_bytes(vector("share-for-cluster.hex").try_into().unwrap());
+    let opened =
+        LedgerShare::open_for_cluster(&for_cluster, &cluster_key, CLUSTER, secrets().object).unwrap();
+    assert_eq!(opened.expose_bytes(), &counting::<32>(0x40));
+    let for_viewer = ShareForViewer::from_bytes(vector("share-for-viewer.hex").try_into().unwrap());
+    let opened = LedgerShare::open_for_viewer(&for_viewer, &viewer_key, &context()).unwrap();
+    assert_eq!(opened.expose_bytes(), &counting::<32>(0x40));
+}
