@@ -1,1 +1,110 @@
-fn main(){}
+//! The server's command: reads its settings, starts it, and stops it when asked.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use node::server::Server;
+use node::settings::{ServerArguments, ServerSettings};
+use tracing_subscriber::EnvFilter;
+
+/// The command line, or what it implies, is wrong.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = ServerArguments::parse();
+    log();
+    let settings = match arguments.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("error: {error}\n\nFor examples, try 'server --help'.");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(run(settings))
+}
+
+/// Logs go to standard error. Without RUST_LOG only what needs attention is said.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+async fn run(settings: ServerSettings) -> ExitCode {
+    let banner = settings.clone();
+    let mut server = match Server::start(settings).await {
+        Ok(server) => server,
+        Err(error) => return fail(&error),
+    };
+    welcome(&banner, &server);
+    tokio::select! {
+        () = asked_to_stop() => {
+            server.stop().await;
+            say("stopped");
+            ExitCode::SUCCESS
+        }
+        error = server.failed() => fail(&error),
+    }
+}
+
+/// Says what runs where, and what to do next.
+fn welcome(settings: &ServerSettings, server: &Server) {
+    let encrypted = if settings.clients_use_tls() { "HTTPS" } else { "HTTP" };
+    let servers = settings.peers.len() + 1;
+    let majority = servers / 2 + 1;
+    say(&format!(
+        "{} serves clients at {} ({encrypted}), and other servers on port {}\n  \
+         data: {}   cluster: {}\n  \
+         {majority} of {servers} servers are needed; an election takes {} to {} s. Watch it with RUST_LOG=info, or ask `client status`.",
+        settings.server_id,
+        settings.address,
+        settings.port + node::settings::CONSENSUS_PORT_OFFSET,
+        settings.data_dir.display(),
+        server.cluster(),
+        seconds(settings.timeouts.election_min_ms),
+        seconds(settings.timeouts.election_max_ms),
+    ));
+    if settings.clients_use_tls() {
+        let authority = settings.data_dir.join(node::server::AUTHORITY_FILE);
+        say(&format!("  clients on other machines need a copy of {} (--authority)", authority.display()));
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { (ms / 1000).to_string() } else { format!("{:.2}", ms as f64 / 1000.0) }
+}
+
+/// A closed standard output is no reason to stop serving.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {}", node::with_causes(error));
+    ExitCode::FAILURE
+}
+
+/// Waits for Ctrl+C, or for the signal by which service managers stop what they started.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -100,7 +100,7 @@ macro_rules! verify_for_cluster {
         }
     )*};
 }
-verify_for_cluster!(EnrolRequest, ProtectRequest, ViewRequest, AcknowledgeRequest);
+verify_for_cluster!(EnrolRequest, ProtectRequest, ViewRequest, AcknowledgeRequest, ObjectRequest);
 
 /// "This name is mine": signed by the key that the name is to have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,21 @@ pub struct AcknowledgeRequest {
     pub device: PublicKey,
     /// The request that is answered.
     pub request: RequestId,
+}
+
+/// "What is left of my picture's grants?": signed by a device of its owner. It is a question and never stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRequest {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The object.
+    pub object: ObjectId,
+    /// Who asks.
+    pub owner: UserName,
+    /// The device that asks, and that signs.
+    pub device: PublicKey,
+    /// The first moment at which the request is void.
+    pub expires: UnixSeconds,
 }
 
 /// Appends a name in its canonical form.
@@ -236,6 +251,22 @@ impl Request for AcknowledgeRequest {
         put_name(&mut bytes, &self.user);
         bytes.extend_from_slice(self.device.as_bytes());
         bytes.extend_from_slice(self.request.as_bytes());
+        bytes
+    }
+
+    fn signer(&self) -> &PublicKey {
+        &self.device
+    }
+}
+
+impl Request for ObjectRequest {
+    const PURPOSE: &'static str = "raft-lsb object query v1";
+
+    fn message(&self) -> Vec<u8> {
+        let mut bytes = [self.cluster.as_bytes().as_slice(), self.object.as_bytes()].concat();
+        put_name(&mut bytes, &self.owner);
+        bytes.extend_from_slice(self.device.as_bytes());
+        bytes.extend_from_slice(&self.expires.0.to_be_bytes());
         bytes
     }
 

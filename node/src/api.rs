@@ -1,0 +1,213 @@
+//! What clients and servers say to each other over HTTP, as JSON. Byte strings are hexadecimal.
+
+use lsb_core::ClusterId;
+use lsb_core::envelope::UserName;
+use lsb_core::seal::{ExchangePublicKey, ShareForViewer};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::request::{ProtectRequest, Signed};
+
+/// The answer to `GET /v1/cluster`: what a client needs to know before it protects anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// Which cluster this is.
+    pub cluster: ClusterId,
+    /// The key that ledger shares are sealed to.
+    pub exchange_key: ExchangePublicKey,
+    /// The SHA-256 of the unified image, which `GET /v1/unified-image` returns.
+    pub unified_image: String,
+    /// The largest upload that this server accepts, in bytes.
+    pub upload_limit_bytes: u64,
+}
+
+/// The answer to `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// The server's name.
+    pub server_id: String,
+    /// Where it serves clients, by its own account.
+    pub address: String,
+    /// Its id in consensus.
+    pub node: String,
+    /// The cluster that its key belongs to.
+    pub cluster: ClusterId,
+    /// `leader`, `follower` or `candidate`.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// The last log position that it knows to be committed; 0 for none.
+    pub commit: u64,
+    /// The last one that it has applied; 0 for none.
+    pub applied: u64,
+    /// The leader that it knows.
+    pub leader: Option<Leader>,
+    /// Whether it can serve requests, itself or by way of the leader.
+    pub ready: bool,
+    /// To how many other servers it has an open link.
+    pub linked: usize,
+    /// What an operator has to mend, if anything.
+    pub trouble: Option<String>,
+}
+
+/// The role of a server, in the three words that people know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Leads.
+    Leader,
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks for votes, or whether it could win them.
+    Candidate,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+        })
+    }
+}
+
+/// Who leads, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leader {
+    /// Its name; its id in consensus where the name is not known.
+    pub server_id: String,
+    /// Where it serves clients, where that is known.
+    pub address: Option<String>,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong, for programs. `NOT_LEADER:<server id>` names the leader.
+    pub error: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// The limit that was passed, where it was a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Whom to ask instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Leader>,
+}
+
+/// The first line of the body of `POST /v1/objects`. What follows the line feed depends on `embed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectHead {
+    /// What the owner signed.
+    pub request: Signed<ProtectRequest>,
+    /// Whether the server is to hide the envelope in the unified image. Then the envelope follows, and the answer is the
+    /// picture. Otherwise only the envelope's manifest follows, and the answer is [`Registered`].
+    pub embed: bool,
+}
+
+/// The answer to `POST /v1/objects` without `embed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Where in the log.
+    pub index: u64,
+}
+
+/// The answer to `POST /v1/users`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Whether the name was bound to this key before.
+    pub already: bool,
+}
+
+/// The answer to `POST /v1/views`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum ViewAnswer {
+    /// The view is charged.
+    Granted {
+        /// Where in the log: part of what the share is bound to.
+        index: u64,
+        /// How many views remain; none for an unlimited grant.
+        remaining: Option<u32>,
+        /// The ledger's share of the object's key, sealed to the request's one-time key.
+        share: ShareForViewer,
+    },
+    /// The view is refused.
+    Denied {
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// Why a view is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The name belongs to another device, or to nobody.
+    UnknownDevice,
+    /// No such picture, or not for this user.
+    NotListed,
+    /// All views are used up.
+    Exhausted,
+    /// The grant is over.
+    Expired,
+    /// The grant has not begun.
+    NotYet,
+    /// The request's own time is over.
+    RequestTooOld,
+    /// The request would be valid for longer than a request may be.
+    RequestTooLong,
+    /// Another request was made under the same id.
+    RequestReused,
+    /// The request was answered, and its answer acknowledged.
+    AlreadyAcknowledged,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// The answer to `POST /v1/objects/query`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectInfo {
+    /// Its owner.
+    pub owner: UserName,
+    /// The version of its policy.
+    pub policy_version: u64,
+    /// Where in the log it was registered.
+    pub protected: u64,
+    /// Who may view it, in the order of names.
+    pub grants: Vec<GrantInfo>,
+}
+
+/// A grant and what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantInfo {
+    /// Whom it is for.
+    pub user: UserName,
+    /// How many views in total; none for unlimited.
+    pub views: Option<u32>,
+    /// How many are left; none for unlimited.
+    pub remaining: Option<u32>,
+    /// How many were charged.
+    pub charged: u64,
+    /// Whether nobody has enrolled the name yet.
+    pub pending: bool,
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,217 @@
+//! Reading inputs and writing outputs so that nothing is lost: not an input by accident, not an output by a crash.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The name that stands for standard input or standard output.
+const STANDARD: &str = "-";
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It is larger than anything that could be used.
+    #[error("{} has more than {limit} bytes, which is the limit", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// It cannot be written. What was there before, if anything, is unharmed.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Input and output are the same file.
+    #[error("the output would overwrite the input {}: give another name with --output", path.display())]
+    OverwritesInput {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads a whole file, or standard input for `-`.
+///
+/// # Errors
+///
+/// A file that cannot be read, or has more than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    if path.as_os_str() == STANDARD {
+        io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else {
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    if bytes.len() as u64 > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Refuses an output that is the input under whatever name.
+///
+/// # Errors
+///
+/// [`FileError::OverwritesInput`].
+pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
+    if input.as_os_str() == STANDARD || output.as_os_str() == STANDARD {
+        return Ok(());
+    }
+    let same = match (fs::canonicalize(input), fs::canonicalize(output)) {
+        (Ok(input), Ok(output)) => input == output,
+        // An output that does not exist yet is nobody's input.
+        _ => input == output,
+    };
+    if same { Err(FileError::OverwritesInput { path: input.to_owned() }) } else { Ok(()) }
+}
+
+/// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there is
+/// either what was there before or all of the new.
+///
+/// # Errors
+///
+/// A place that cannot be written to.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let unwritable = |source| FileError::Unwritable { path: path.to_owned(), source };
+    if path.as_os_str() == STANDARD {
+        let mut out = io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritable);
+    }
+    replace(path, bytes, false).map_err(unwritable)
+}
+
+/// As [`write`], for a secret: only the user may read it.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, true)
+}
+
+/// Writes a secret unless there is a file already, which is then left as it is. Returns whether it was written.
+pub(super) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let beside = beside(path)?;
+    let created = write_beside(&beside, bytes, true).and_then(|()| {
+        // Unlike a rename, a link never replaces; and unlike creating the file in place, it never shows half of it.
+        match fs::hard_link(&beside, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let _ = fs::remove_file(&beside);
+    if matches!(created, Ok(true)) {
+        sync_folder(path)?;
+    }
+    created
+}
+
+/// Makes a folder that only the user may look into.
+pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Removes a file, durably. It may be gone already.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_folder(path),
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let beside = beside(path)?;
+    let written = write_beside(&beside, bytes, private).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written.and_then(|()| sync_folder(path))
+}
+
+fn write_beside(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A name in the same folder that nobody else uses.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{:016x}", getrandom::u64().map_err(io::Error::from)?));
+    Ok(path.with_file_name(beside))
+}
+
+/// A rename or a link is durable only once its folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Windows has no way to sync a folder, and does not need one.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_secrets_are_created_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap(), b"two");
+        assert!(matches!(read(&path, 2), Err(FileError::TooLarge { limit: 2, .. })));
+        let secret = folder.path().join("secret");
+        assert!(create_private(&secret, b"first").unwrap());
+        assert!(!create_private(&secret, b"second").unwrap());
+        assert_eq!(read(&secret, 10).unwrap(), b"first");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        // Nothing is left lying beside.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_output_that_is_the_input_is_refused_under_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("photo.png");
+        fs::write(&path, b"x").unwrap();
+        let alias = folder.path().join(".").join("photo.png");
+        assert!(check_distinct(&path, &alias).is_err());
+        assert!(check_distinct(&path, &folder.path().join("other.png")).is_ok());
+        assert!(check_distinct(Path::new("-"), Path::new("-")).is_ok());
+    }
+}

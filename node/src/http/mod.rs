@@ -1,0 +1,212 @@
+//! What clients ask of a server.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/cluster` | the cluster's id and keys ([`ClusterInfo`](crate::api::ClusterInfo)) |
+//! | `GET /v1/unified-image` | the picture that people without permission see |
+//! | `GET /v1/status` | role, term and positions ([`ServerStatus`](crate::api::ServerStatus)) |
+//! | `GET /healthz` | 200 unless an operator must act |
+//! | `GET /readyz` | 200 when requests can be served |
+//! | `POST /v1/users` | binds a name to a device key |
+//! | `POST /v1/objects` | registers a picture's policy and key share, and returns the picture that carries them |
+//! | `POST /v1/objects/query` | tells its owner what is left of a picture's grants |
+//! | `POST /v1/views` | charges a view, and releases the key share for it |
+//! | `POST /v1/views/ack` | forgets the stored outcome of a view |
+//!
+//! Everything else than a success has an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another server answers 421 with
+//! `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
+
+mod body;
+mod error;
+mod limits;
+mod listener;
+mod objects;
+mod status;
+mod users;
+mod views;
+
+pub(crate) use listener::serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use lsb_core::UnixSeconds;
+use raft_core::{NodeId, RoleName};
+
+use self::body::MemoryBudget;
+use self::error::ApiError;
+use self::limits::{PerUser, Rate};
+use crate::api::Leader;
+use crate::cluster_key::ClusterKey;
+use crate::ledger::{Action, Command, Outcome, encode_command};
+use crate::server::{Committed, Handle, Standing, UnifiedImage};
+use crate::settings::ServerSettings;
+
+/// One upload takes this many times its size while it is worked on: the body, its envelope, the picture's samples (eight bits carry
+/// three) and the file they are written to.
+const MEMORY_FACTOR: usize = 10;
+
+/// Memory for uploads that are worked on at the same time; one of the largest always fits.
+const MEMORY_BYTES: usize = 512 << 20;
+
+/// New names are for ever, so they are taken slowly: so many a second, and so many at once.
+const ENROLMENTS_PER_SECOND: u32 = 20;
+const ENROLMENTS_AT_ONCE: u32 = 200;
+
+/// The largest body of a request that is no upload.
+const REQUEST_LIMIT_BYTES: usize = 256 << 10;
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+struct Inner {
+    server_id: String,
+    address: String,
+    node: NodeId,
+    key: ClusterKey,
+    image: UnifiedImage,
+    handle: Handle,
+    upload_limit_bytes: usize,
+    memory: MemoryBudget,
+    processors: tokio::sync::Semaphore,
+    users: PerUser,
+    enrolments: Rate,
+}
+
+impl App {
+    /// What requests need, before the first one.
+    pub(crate) fn new(
+        settings: &ServerSettings,
+        node: NodeId,
+        key: ClusterKey,
+        image: UnifiedImage,
+        handle: Handle,
+    ) -> Self {
+        let memory = MEMORY_BYTES.max(settings.upload_limit_bytes.saturating_mul(MEMORY_FACTOR));
+        // One processor is left for consensus, which must never wait for a picture.
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1));
+        Self(Arc::new(Inner {
+            server_id: settings.server_id.clone(),
+            address: settings.address.to_string(),
+            node,
+            key,
+            image,
+            handle,
+            upload_limit_bytes: settings.upload_limit_bytes,
+            memory: MemoryBudget::of_bytes(memory),
+            processors: tokio::sync::Semaphore::new(processors),
+            users: PerUser::default(),
+            enrolments: Rate::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE),
+        }))
+    }
+
+    /// The routes.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/v1/cluster", get(status::cluster))
+            .route("/v1/unified-image", get(status::unified_image))
+            .route("/v1/status", get(status::status))
+            .route("/v1/users", post(users::enrol))
+            .route("/v1/objects", post(objects::protect))
+            .route("/v1/objects/query", post(objects::query))
+            .route("/v1/views", post(views::view))
+            .route("/v1/views/ack", post(views::acknowledge))
+            .route("/healthz", get(status::healthy))
+            .route("/readyz", get(status::ready))
+            .fallback(unknown)
+            .method_not_allowed_fallback(unknown)
+            .layer(DefaultBodyLimit::max(REQUEST_LIMIT_BYTES))
+            .with_state(self)
+    }
+
+    fn standing(&self) -> Standing {
+        self.0.handle.standing()
+    }
+
+    /// The leader that this server knows.
+    fn leader(&self) -> Option<Leader> {
+        let standing = self.standing();
+        let leader = standing.vitals.leader?;
+        let contact = standing.directory.get(&leader);
+        Some(Leader {
+            server_id: contact.map_or_else(|| node_name(leader), |contact| contact.server_id.clone()),
+            address: contact.map(|contact| contact.address.clone()),
+        })
+    }
+
+    /// Refuses at once what only the leader can do, before anything is read.
+    fn require_leadership(&self) -> Result<(), ApiError> {
+        let standing = self.standing();
+        if let Some(trouble) = trouble(&standing) {
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE", trouble).hint("ask another server"));
+        }
+        if standing.vitals.role == RoleName::Leader { Ok(()) } else { Err(ApiError::not_leader(self)) }
+    }
+
+    /// Refuses to have anything to do with a picture that the cluster was not founded with.
+    fn require_same_picture(&self) -> Result<(), ApiError> {
+        match self.standing().denied_picture {
+            Some(agreed) if agreed != self.0.image.hash() => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "OTHER_UNIFIED_IMAGE",
+                format!("{} of {} is not the one that this cluster was founded with", self.0.image.name(), self.0.server_id),
+            )
+            .hint("give all servers the same unified_image.png and restart them")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an action through the log, stamped with this server's time.
+    async fn commit(&self, action: Action) -> Result<Committed, ApiError> {
+        let command = encode_command(&Command { time: now(), action });
+        let committed = self.0.handle.propose(command).await;
+        let committed = committed.map_err(|failure| ApiError::from_failure(self, failure))?;
+        match committed.outcome {
+            Outcome::Refused(refusal) => Err(ApiError::from_refusal(refusal)),
+            _ => Ok(committed),
+        }
+    }
+
+    /// Does work that keeps a processor busy, without keeping requests or consensus waiting.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let stopped = || ApiError::internal("a picture could not be worked on: this server is stopping, or at fault");
+        let _processor = self.0.processors.acquire().await.map_err(|_| stopped())?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| stopped())
+    }
+}
+
+/// What this server's clock says.
+fn now() -> UnixSeconds {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 is as good as none; the ledger's time never runs backwards.
+    UnixSeconds(since.map_or(0, |since| since.as_secs()))
+}
+
+/// The answer to a client, when the ledger's outcome belongs to another kind of command: our own mistake.
+fn mismatched(outcome: &Outcome) -> ApiError {
+    tracing::error!("the ledger answered a command with the outcome of another kind: {outcome:?}");
+    ApiError::internal("the ledger gave an answer that makes no sense")
+}
+
+/// How a server is called whose name is not known here.
+fn node_name(node: NodeId) -> String {
+    format!("{:016x}", node.value())
+}
+
+/// What an operator has to mend, if anything.
+fn trouble(standing: &Standing) -> Option<String> {
+    if let Some(failure) = &standing.disk_failure {
+        return Some(format!("the disk failed, and this server takes no part until it is restarted: {failure}"));
+    }
+    standing.fenced.then(|| {
+        "the cluster knows this server by another data folder, which was lost or replaced: put it back and restart".into()
+    })
+}
+
+async fn unknown() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing of this name and method here")
+}

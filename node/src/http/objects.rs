@@ -1,0 +1,170 @@
+//! Registering pictures, and hiding their envelopes.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lsb_core::envelope::{Envelope, Manifest, Mode, SectionKind, Views};
+use lsb_core::seal::LedgerShare;
+use lsb_core::{Error, Limits, picture};
+
+use super::error::ApiError;
+use super::{App, MEMORY_FACTOR, REQUEST_LIMIT_BYTES, body, mismatched};
+use crate::api::{GrantInfo, ObjectInfo, ProtectHead, Registered};
+use crate::ledger::query::ObjectFacts;
+use crate::ledger::request::{ObjectRequest, ProtectRequest, Signed};
+use crate::ledger::{Action, Answer, Outcome, Query, Registration};
+
+/// Registers a picture. Everything is checked, and the picture is made, before anything is registered.
+pub(super) async fn protect(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request_body: Body,
+) -> Result<Response, ApiError> {
+    app.require_leadership()?;
+    app.require_same_picture()?;
+    let limit = app.0.upload_limit_bytes.saturating_add(REQUEST_LIMIT_BYTES);
+    let announced = body::announced_bytes(&headers, limit)?;
+    let _memory = app.0.memory.take(announced.saturating_mul(MEMORY_FACTOR)).await?;
+    let mut bytes = body::read(request_body, limit).await?;
+
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| {
+        ApiError::bad_request("the body must begin with one line of JSON, and the envelope follows after a line feed")
+    })?;
+    let head: ProtectHead = serde_json::from_slice(bytes.get(..end).unwrap_or_default())
+        .map_err(|error| ApiError::bad_request(format!("the first line is not a registration: {error}")))?;
+    let rest = bytes.split_off(end + 1);
+    drop(bytes);
+    let ProtectHead { request: signed, embed } = head;
+    let _under_way = app.0.users.enter(signed.request.policy.owner())?;
+    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    let share = LedgerShare::open_for_cluster(
+        &signed.request.sealed_share,
+        &app.0.key.exchange_key(),
+        signed.request.cluster,
+        signed.request.object,
+    );
+    let share = share.map_err(|error| unprocessable(&error.into()))?;
+    let wrapped = app.0.key.wrap_share(signed.request.object, &share);
+
+    let picture_hash = app.0.image.hash();
+    let limits = limits(&app);
+    let request = signed.request.clone();
+    let made = app
+        .compute(move || {
+            if embed {
+                hide(rest, &request, picture_hash, &limits).map(Some)
+            } else {
+                let manifest = Manifest::parse(&rest).map_err(|error| unprocessable(&error.into()))?;
+                check(&manifest, &request, picture_hash).map(|()| None)
+            }
+        })
+        .await??;
+    let registration = Registration::new(signed, wrapped);
+    match app.commit(Action::Protect(Box::new(registration))).await?.outcome {
+        Outcome::Protected { index, .. } => Ok(match made {
+            Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
+            None => Json(Registered { index: index.value() }).into_response(),
+        }),
+        other => Err(mismatched(&other)),
+    }
+}
+
+/// The limits on uploads that an operator chose, and the library's for the rest.
+fn limits(app: &App) -> Limits {
+    Limits { upload_bytes: app.0.upload_limit_bytes as u64, ..Limits::DEFAULT }
+}
+
+/// Checks an envelope and hides it in the unified image that it holds itself.
+fn hide(
+    envelope: Vec<u8>,
+    request: &ProtectRequest,
+    picture_hash: [u8; 32],
+    limits: &Limits,
+) -> Result<Vec<u8>, ApiError> {
+    let envelope = Envelope::parse(envelope).map_err(|error| unprocessable(&error.into()))?;
+    check(envelope.manifest(), request, picture_hash)?;
+    if envelope.header().mode != Mode::Sealed {
+        let message = "a label is hidden in the photograph itself, which this server does not have: register it without `embed`";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "NOT_SEALED", message));
+    }
+    picture::embed(&envelope, limits).map_err(|error| unprocessable(&error))
+}
+
+/// Whether the envelope is the one that the owner registers, of this cluster, and shows this cluster's picture to everybody else.
+fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) -> Result<(), ApiError> {
+    manifest.verify_owner(request.policy.owner_key()).map_err(|error| unprocessable(&error.into()))?;
+    let header = manifest.header();
+    let matches = header.cluster == request.cluster
+        && header.object == request.object
+        && header.policy_hash == request.policy.hash()
+        && manifest.hash() == request.manifest_hash;
+    if !matches {
+        let message = "the envelope is not the one that the registration describes";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "OTHER_ENVELOPE", message));
+    }
+    let denied = manifest.sections().iter().find(|section| section.kind == SectionKind::DeniedPicture);
+    if denied.is_none_or(|section| section.hash != picture_hash) {
+        let message = "the envelope's denied picture is not this cluster's unified image";
+        return Err(ApiError::new(StatusCode::CONFLICT, "OTHER_UNIFIED_IMAGE", message)
+            .hint("fetch /v1/unified-image anew, and seal again"));
+    }
+    Ok(())
+}
+
+fn unprocessable(error: &Error) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "BAD_ENVELOPE", error.to_string())
+}
+
+/// Tells an owner what is left of a picture's grants, linearizably.
+pub(super) async fn query(
+    State(app): State<App>,
+    body: Result<Json<Signed<ObjectRequest>>, JsonRejection>,
+) -> Result<Json<ObjectInfo>, ApiError> {
+    let Json(signed) = body.map_err(ApiError::from_json)?;
+    app.require_leadership()?;
+    let _under_way = app.0.users.enter(&signed.request.owner)?;
+    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    let ObjectRequest { object, owner, device, expires, .. } = signed.request;
+    if expires <= super::now() {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "REQUEST_TOO_OLD", "the request has expired")
+            .hint("check this machine's clock, and ask again"));
+    }
+    // One answer for everything that is not this user's, so that strangers cannot find out which pictures exist.
+    let unknown =
+        || ApiError::new(StatusCode::NOT_FOUND, "UNKNOWN_OBJECT", "this user owns no such picture here");
+    match ask(&app, Query::Device(owner.clone())).await? {
+        Answer::Device(Some(known)) if known == device => {}
+        _ => return Err(unknown()),
+    }
+    match ask(&app, Query::Object(object)).await? {
+        Answer::Object(Some(facts)) if facts.owner == owner => Ok(Json(info(facts))),
+        _ => Err(unknown()),
+    }
+}
+
+async fn ask(app: &App, query: Query) -> Result<Answer, ApiError> {
+    app.0.handle.read(query).await.map_err(|failure| ApiError::from_failure(app, failure))
+}
+
+fn info(facts: ObjectFacts) -> ObjectInfo {
+    let number = |views| match views {
+        Views::Total(views) => Some(views),
+        Views::Unlimited => None,
+    };
+    let grants = facts.grants.into_iter().map(|grant| GrantInfo {
+        user: grant.user,
+        views: number(grant.views),
+        remaining: number(grant.remaining),
+        charged: grant.charged,
+        pending: grant.pending,
+    });
+    ObjectInfo {
+        owner: facts.owner,
+        policy_version: facts.policy_version.0,
+        protected: facts.protected.value(),
+        grants: grants.collect(),
+    }
+}

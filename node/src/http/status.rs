@@ -1,0 +1,67 @@
+//! What a server says about itself and its cluster.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use raft_core::RoleName;
+
+use super::error::ApiError;
+use super::{App, node_name, trouble};
+use crate::api::{ClusterInfo, Role, ServerStatus, hex};
+use crate::server::Standing;
+
+pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
+    Json(ClusterInfo {
+        cluster: app.0.key.cluster_id(),
+        exchange_key: app.0.key.exchange_key().public(),
+        unified_image: hex(&app.0.image.hash()),
+        upload_limit_bytes: app.0.upload_limit_bytes as u64,
+    })
+}
+
+/// The picture of this server, unless the cluster was founded with another one.
+pub(super) async fn unified_image(State(app): State<App>) -> Result<Response, ApiError> {
+    app.require_same_picture()?;
+    let bytes = axum::body::Bytes::from_owner(std::sync::Arc::clone(app.0.image.bytes()));
+    Ok(([(header::CONTENT_TYPE, "image/png")], bytes).into_response())
+}
+
+pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
+    let standing = app.standing();
+    let vitals = standing.vitals;
+    Json(ServerStatus {
+        server_id: app.0.server_id.clone(),
+        address: app.0.address.clone(),
+        node: node_name(app.0.node),
+        cluster: app.0.key.cluster_id(),
+        role: match vitals.role {
+            RoleName::Leader => Role::Leader,
+            RoleName::Candidate | RoleName::PreCandidate => Role::Candidate,
+            RoleName::Follower | RoleName::Joining => Role::Follower,
+        },
+        term: vitals.term.value(),
+        commit: Standing::position(vitals.commit),
+        applied: Standing::position(vitals.applied),
+        leader: app.leader(),
+        ready: standing.is_ready(),
+        linked: standing.linked,
+        trouble: trouble(&standing).or_else(|| app.require_same_picture().err().map(|error| error.message())),
+    })
+}
+
+pub(super) async fn healthy(State(app): State<App>) -> Result<&'static str, ApiError> {
+    match trouble(&app.standing()) {
+        None => Ok("ok\n"),
+        Some(trouble) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE", trouble)),
+    }
+}
+
+pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
+    let standing = app.standing();
+    if standing.is_ready() {
+        return Ok("ready\n");
+    }
+    let reason = trouble(&standing).unwrap_or_else(|| "No leader elected yet".into());
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", reason).retry_after(1))
+}

@@ -1,0 +1,26 @@
+//! Names and device keys.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+
+use super::error::ApiError;
+use super::{App, mismatched};
+use crate::api::Enrolled;
+use crate::ledger::request::{EnrolRequest, Signed};
+use crate::ledger::{Action, Outcome};
+
+/// Binds a name to a key, for good.
+pub(super) async fn enrol(
+    State(app): State<App>,
+    body: Result<Json<Signed<EnrolRequest>>, JsonRejection>,
+) -> Result<Json<Enrolled>, ApiError> {
+    let Json(signed) = body.map_err(ApiError::from_json)?;
+    app.require_leadership()?;
+    app.0.enrolments.take("new names")?;
+    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    match app.commit(Action::Enrol(signed)).await?.outcome {
+        Outcome::Enrolled { already } => Ok(Json(Enrolled { already })),
+        other => Err(mismatched(&other)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Charging views and releasing key shares.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use lsb_core::envelope::Views;
+use lsb_core::seal::ReleaseContext;
+
+use super::error::ApiError;
+use super::{App, mismatched};
+use crate::api::{Reason, ViewAnswer};
+use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
+use crate::ledger::{Action, Denial, GrantedView, Outcome};
+
+/// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader that a quorum
+/// followed: what a deposed leader merely hoped for is never released.
+pub(super) async fn view(
+    State(app): State<App>,
+    body: Result<Json<Signed<ViewRequest>>, JsonRejection>,
+) -> Result<Json<ViewAnswer>, ApiError> {
+    let Json(signed) = body.map_err(ApiError::from_json)?;
+    app.require_leadership()?;
+    let _under_way = app.0.users.enter(&signed.request.user)?;
+    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    match app.commit(Action::View(signed)).await?.outcome {
+        Outcome::Granted(granted) => release(&app, &granted).map(Json),
+        Outcome::Denied(denial) => deny(denial).map(Json),
+        other => Err(mismatched(&other)),
+    }
+}
+
+/// Seals the ledger's share to the key that only the one who asked has.
+fn release(app: &App, granted: &GrantedView) -> Result<ViewAnswer, ApiError> {
+    let key = &app.0.key;
+    let internal = |error: &dyn std::fmt::Display| {
+        tracing::error!("cannot release the share of {}: {error}", granted.object);
+        ApiError::internal("the key share of this picture cannot be released; the view is charged, and a repetition is not charged again")
+    };
+    let share = key.unwrap_share(granted.object, &granted.share).map_err(|error| internal(&error))?;
+    let context = ReleaseContext {
+        cluster: key.cluster_id(),
+        object: granted.object,
+        request: granted.request,
+        log_index: granted.index.value(),
+    };
+    let share = share.seal_for_viewer(&granted.reply_to, &context).map_err(|error| internal(&error))?;
+    let remaining = match granted.remaining {
+        Views::Total(views) => Some(views),
+        Views::Unlimited => None,
+    };
+    Ok(ViewAnswer::Granted { index: granted.index.value(), remaining, share })
+}
+
+fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
+    let reason = match denial {
+        Denial::UnknownDevice => Reason::UnknownDevice,
+        Denial::NotListed => Reason::NotListed,
+        Denial::Exhausted { .. } => Reason::Exhausted,
+        Denial::Expired { .. } => Reason::Expired,
+        Denial::NotYet { .. } => Reason::NotYet,
+        Denial::RequestTooOld { .. } => Reason::RequestTooOld,
+        Denial::RequestTooLong { .. } => Reason::RequestTooLong,
+        Denial::RequestReused => Reason::RequestReused,
+        Denial::AlreadyAcknowledged => Reason::AlreadyAcknowledged,
+        // Nothing was decided: the same request may come again.
+        Denial::TooManyOutcomes { limit } => {
+            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_OUTCOMES", denial.to_string());
+            return Err(error.limit(limit as u64).retry_after(5));
+        }
+    };
+    Ok(ViewAnswer::Denied { reason, message: denial.to_string() })
+}
+
+/// Forgets the stored outcome of a view: the client has it.
+pub(super) async fn acknowledge(
+    State(app): State<App>,
+    body: Result<Json<Signed<AcknowledgeRequest>>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(signed) = body.map_err(ApiError::from_json)?;
+    app.require_leadership()?;
+    let _under_way = app.0.users.enter(&signed.request.user)?;
+    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    match app.commit(Action::Acknowledge(signed)).await?.outcome {
+        // A device that is not the user's has nothing to forget, and learns nothing.
+        Outcome::Acknowledged | Outcome::Denied(_) => Ok(StatusCode::NO_CONTENT),
+        other => Err(mismatched(&other)),
+    }
+}

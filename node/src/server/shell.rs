@@ -1,0 +1,322 @@
+//! The loop around the replica, on one screen: receive → step → persist → send → apply → answer.
+//!
+//! Everything that decides anything is in [`Replica`]; this is only its clock, its mail and its way to the disk. It runs on a thread of its own,
+//! so that uploads cannot delay heartbeats.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::replica::{Input, Output, Replica};
+use raft_core::{Envelope, NodeId, ProposalId, ReadId, RoleName, Term, Tick};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::founding::{Founding, agreed_picture};
+use super::handle::{ClientRequest, Committed, Contact, RequestFailure, Standing};
+use super::storage::{Completion, Disk, Job};
+use crate::ledger::{Answer, Ledger, Outcome};
+use crate::settings::TICK;
+use crate::transport::{Greeting, LinkEvent, Links};
+
+/// How many inputs of one kind are taken in before the outputs are carried out: what is proposed together travels together.
+const BATCH: usize = 256;
+
+/// Where the shell's inputs come from.
+pub(super) struct Mailboxes {
+    pub(super) disk: mpsc::UnboundedReceiver<Completion>,
+    pub(super) peers: mpsc::Receiver<Envelope>,
+    pub(super) links: mpsc::Receiver<LinkEvent>,
+    pub(super) clients: mpsc::Receiver<ClientRequest>,
+    pub(super) stop: oneshot::Receiver<()>,
+}
+
+/// One thing that the shell was woken for.
+enum Event {
+    Disk(Completion),
+    Peer(Envelope),
+    Link(LinkEvent),
+    Client(ClientRequest),
+    Deadline,
+    Stop,
+}
+
+/// The replica's host.
+pub(super) struct Shell {
+    replica: Replica<Ledger>,
+    disk: Disk,
+    links: Links,
+    mail: Mailboxes,
+    began: Instant,
+    last_id: u64,
+    proposals: HashMap<ProposalId, oneshot::Sender<Result<Committed, RequestFailure>>>,
+    reads: HashMap<ReadId, oneshot::Sender<Result<Answer, RequestFailure>>>,
+    founding: Founding,
+    directory: Arc<BTreeMap<NodeId, Contact>>,
+    disk_failure: Option<Arc<str>>,
+    standing: watch::Sender<Standing>,
+}
+
+impl Shell {
+    /// A shell that has not been started.
+    pub(super) fn new(
+        replica: Replica<Ledger>,
+        disk: Disk,
+        mail: Mailboxes,
+        founding: Founding,
+        own: (NodeId, Contact),
+    ) -> (Self, watch::Receiver<Standing>) {
+        let directory = Arc::new(BTreeMap::from([own]));
+        let standing = Standing {
+            vitals: replica.raft().vitals(),
+            directory: Arc::clone(&directory),
+            linked: 0,
+            denied_picture: agreed_picture(replica.machine()),
+            fenced: false,
+            disk_failure: None,
+        };
+        let (sender, receiver) = watch::channel(standing);
+        let shell = Self {
+            replica,
+            disk,
+            links: Links::default(),
+            mail,
+            began: Instant::now(),
+            last_id: 0,
+            proposals: HashMap::new(),
+            reads: HashMap::new(),
+            founding,
+            directory,
+            disk_failure: None,
+            standing: sender,
+        };
+        (shell, receiver)
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self) {
+        let mut outputs = Vec::new();
+        loop {
+            let event = self.receive().await;
+            self.advance_clock();
+            if matches!(event, Event::Stop) {
+                return;
+            }
+            self.step(event);
+            self.step_everything_waiting();
+            self.found();
+            self.replica.drain(&mut outputs);
+            for output in outputs.drain(..) {
+                self.carry_out(output);
+            }
+            self.publish();
+        }
+    }
+
+    /// Waits for something to happen, or for the moment at which the core wants to be woken.
+    async fn receive(&mut self) -> Event {
+        let deadline = self.replica.raft().next_deadline().map(|tick| self.instant_of(tick));
+        let wake = async {
+            match deadline {
+                Some(instant) => tokio::time::sleep_until(instant).await,
+                None => std::future::pending().await,
+            }
+        };
+        // What the disk has done comes first: it is what everybody else waits for.
+        tokio::select! {
+            biased;
+            _ = &mut self.mail.stop => Event::Stop,
+            Some(completion) = self.mail.disk.recv() => Event::Disk(completion),
+            Some(event) = self.mail.links.recv() => Event::Link(event),
+            Some(envelope) = self.mail.peers.recv() => Event::Peer(envelope),
+            Some(request) = self.mail.clients.recv() => Event::Client(request),
+            () = wake => Event::Deadline,
+        }
+    }
+
+    /// Takes in what else has arrived, without waiting, so that one sync and one packet serve as many as possible.
+    fn step_everything_waiting(&mut self) {
+        for _ in 0..BATCH {
+            let Ok(completion) = self.mail.disk.try_recv() else { break };
+            self.step(Event::Disk(completion));
+        }
+        for _ in 0..BATCH {
+            let Ok(envelope) = self.mail.peers.try_recv() else { break };
+            self.step(Event::Peer(envelope));
+        }
+        for _ in 0..BATCH {
+            let Ok(request) = self.mail.clients.try_recv() else { break };
+            self.step(Event::Client(request));
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Disk(Completion::Persisted(ticket)) => self.replica.step(Input::Persisted(ticket)),
+            Event::Disk(Completion::Loaded { ticket, entries }) => {
+                self.replica.step(Input::EntriesLoaded { ticket, entries });
+            }
+            Event::Disk(Completion::Failed(error)) => {
+                tracing::error!(
+                    "the disk failed, and what it holds is not known any more: {error}. This server takes no further part until it is \
+                     restarted; look for a full or failing disk first"
+                );
+                self.disk_failure = Some(error.to_string().into());
+                self.replica.step(Input::PersistFailed);
+            }
+            Event::Peer(envelope) => self.replica.step(Input::Receive(envelope)),
+            Event::Link(event) => self.note_link(event),
+            Event::Client(ClientRequest::Propose { command, answer }) => {
+                let id = ProposalId::new(self.next_id());
+                self.proposals.insert(id, answer);
+                self.replica.step(Input::Propose { id, command });
+            }
+            Event::Client(ClientRequest::Read { query, answer }) => {
+                let id = ReadId::new(self.next_id());
+                self.reads.insert(id, answer);
+                self.replica.step(Input::Read { id, query });
+            }
+            Event::Deadline | Event::Stop => {}
+        }
+    }
+
+    fn carry_out(&mut self, output: Output<Ledger>) {
+        match output {
+            Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
+            Output::Send(envelope) => self.links.send(envelope),
+            Output::LoadEntries { ticket, first, last, max_bytes } => {
+                self.disk.queue(Job::Load { ticket, first, last, max_bytes });
+            }
+            Output::Done { id, at, response } => self.answer(id, Ok((at, response))),
+            Output::Rejected { id, reason, .. } => self.answer(id, Err(reason.into())),
+            Output::Superseded { id } | Output::Unknown { id } => self.answer(id, Err(RequestFailure::Interrupted)),
+            Output::Answered { id, answer, .. } => self.answer_read(id, Ok(answer)),
+            Output::ReadRejected { id, reason } => self.answer_read(id, Err(reason.into())),
+            Output::SnapshotInstalled { meta } => tracing::info!("took over a snapshot up to {}", meta.last),
+            Output::SnapshotRefused { from, error } => {
+                tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
+            }
+            Output::RoleChanged { role, term } => announce(role, term),
+            Output::LeaderChanged { leader: Some(leader), term } => {
+                tracing::info!("term {term}: the leader is {}", self.name_of(leader));
+            }
+            Output::LeaderChanged { leader: None, term } => tracing::info!("term {term}: no leader is known"),
+            Output::MembershipChanged { .. } => {
+                tracing::info!("the cluster now has {} members", self.replica.raft().membership().len());
+            }
+        }
+    }
+
+    /// Proposes the cluster's first command, where that is still to be done.
+    fn found(&mut self) {
+        let id = ProposalId::new(self.last_id + 1);
+        if let Some(command) = self.founding.command(&self.replica.raft().vitals(), self.replica.machine()) {
+            self.last_id += 1;
+            self.replica.step(Input::Propose { id, command });
+        }
+    }
+
+    fn answer(&mut self, id: ProposalId, result: Result<(raft_core::LogId, Outcome), RequestFailure>) {
+        // A client that has given up is not there any more, and neither is anybody for the founding command.
+        if let Some(answer) = self.proposals.remove(&id) {
+            let _ = answer.send(result.map(|(at, outcome)| Committed { at, outcome }));
+        }
+    }
+
+    fn answer_read(&mut self, id: ReadId, result: Result<Answer, RequestFailure>) {
+        if let Some(answer) = self.reads.remove(&id) {
+            let _ = answer.send(result);
+        }
+    }
+
+    fn note_link(&mut self, event: LinkEvent) {
+        if let LinkEvent::Up { peer, .. } | LinkEvent::Met { peer } = &event {
+            self.meet(peer);
+        }
+        if let Some(node) = self.links.note(event) {
+            self.replica.step(Input::Unreachable(node));
+        }
+    }
+
+    fn meet(&mut self, peer: &Greeting) {
+        if !self.replica.raft().membership().contains(peer.node()) {
+            tracing::warn!(
+                "{} ({}) holds the cluster key, but is no member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
+                 with the address and the peers that the other servers were first started with, and a new data folder",
+                peer.server_id.escape_debug(),
+                peer.address.escape_debug()
+            );
+        }
+        let contact = Contact { server_id: peer.server_id.clone(), address: peer.address.clone() };
+        if self.directory.get(&peer.node()) != Some(&contact) {
+            Arc::make_mut(&mut self.directory).insert(peer.node(), contact);
+        }
+    }
+
+    fn publish(&mut self) {
+        let raft = self.replica.raft();
+        let vitals = raft.vitals();
+        // Only a server that follows can be fenced, and asking it costs nothing.
+        let fenced = !matches!(vitals.role, RoleName::Leader) && raft.status().fenced;
+        let standing = Standing {
+            vitals,
+            directory: Arc::clone(&self.directory),
+            linked: self.links.count(),
+            denied_picture: agreed_picture(self.replica.machine()),
+            fenced,
+            disk_failure: self.disk_failure.clone(),
+        };
+        let was_fenced = self.standing.borrow().fenced;
+        if fenced && !was_fenced {
+            tracing::error!(
+                "the cluster knows this server by another data folder: the one it has now is new or was swapped. It takes no part, so that nothing that it once promised can be \
+                 broken; the other servers go on. Put the old folder back and restart"
+            );
+        }
+        self.founding.check_picture(standing.denied_picture);
+        self.standing.send_if_modified(|known| {
+            let changed = *known != standing;
+            *known = standing;
+            changed
+        });
+    }
+
+    fn name_of(&self, node: NodeId) -> String {
+        match self.directory.get(&node) {
+            Some(contact) => format!("{} ({})", contact.server_id.escape_debug(), contact.address.escape_debug()),
+            None => format!("node {:016x}", node.value()),
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn advance_clock(&mut self) {
+        let passed = (self.began.elapsed().as_nanos() / TICK.as_nanos()) as u64;
+        let known = self.replica.raft().now().value();
+        if passed > known {
+            self.replica.step(Input::Tick(passed - known));
+        }
+    }
+
+    fn instant_of(&self, tick: Tick) -> Instant {
+        // Far beyond any deadline that the core asks for, and well within what the clock can hold.
+        const LONGEST: Duration = Duration::from_secs(24 * 3600);
+        let since_began = Duration::from_millis(tick.value().saturating_mul(TICK.as_millis() as u64));
+        self.began.checked_add(since_began).unwrap_or_else(|| Instant::now() + LONGEST)
+    }
+}
+
+/// The words that people watch for.
+fn announce(role: RoleName, term: Term) {
+    match role {
+        RoleName::Joining => tracing::info!("term {term}: Joining, until a majority of the servers has been met"),
+        RoleName::Follower => tracing::info!("term {term}: Follower"),
+        RoleName::PreCandidate => tracing::info!("term {term}: no leader is heard; asking whether to become Candidate"),
+        RoleName::Candidate => tracing::info!("term {term}: Candidate, asking for votes"),
+        RoleName::Leader => tracing::info!("term {term}: Leader 🎉"),
+    }
+}
+

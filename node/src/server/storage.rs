@@ -1,0 +1,99 @@
+//! The disk, on a thread of its own, so that a slow sync delays answers and nothing else.
+
+use std::sync::mpsc;
+use std::thread;
+
+use raft_core::{Entry, Index, Payload, Persist, Ticket};
+use tokio::sync::mpsc as completions;
+
+use crate::store::{Store, StoreError};
+
+/// The most `Persist`s that share one transaction: enough that a slow disk catches up, and not so many that the first
+/// of them waits long for the last.
+const GROUP_LIMIT: usize = 1024;
+
+/// What the shell asks of the disk.
+pub(super) enum Job {
+    /// Make this durable.
+    Persist(Persist, Option<Payload>),
+    /// Read these entries.
+    Load { ticket: Ticket, first: Index, last: Index, max_bytes: usize },
+}
+
+/// What the disk has done.
+pub(super) enum Completion {
+    /// Everything up to this ticket is durable.
+    Persisted(Ticket),
+    /// The entries that were asked for; none if they could not be read.
+    Loaded { ticket: Ticket, entries: Vec<Entry> },
+    /// A write failed. The store refuses everything from now on.
+    Failed(StoreError),
+}
+
+/// The way to the disk's thread.
+///
+/// Neither direction is bounded here, because the core bounds both: a leader by its limit for uncommitted bytes, and
+/// a follower by what its leader may have in flight. Blocking the shell instead would stop heartbeats whenever the disk stalls.
+pub(super) struct Disk {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Disk {
+    /// Starts the thread. It ends, and closes the store, when the `Disk` is dropped.
+    pub(super) fn start(
+        store: Store,
+    ) -> std::io::Result<(Self, completions::UnboundedReceiver<Completion>, thread::JoinHandle<()>)> {
+        let (jobs, queue) = mpsc::channel();
+        let (done, results) = completions::unbounded_channel();
+        let thread = thread::Builder::new().name("storage".into()).spawn(move || work(store, &queue, &done))?;
+        Ok((Self { jobs }, results, thread))
+    }
+
+    /// Queues a job. After a failure the thread is gone, and so is the job: the shell has been told.
+    pub(super) fn queue(&self, job: Job) {
+        let _ = self.jobs.send(job);
+    }
+}
+
+/// Group commit: whatever has queued up while the last sync ran shares the next one.
+fn work(mut store: Store, queue: &mpsc::Receiver<Job>, done: &completions::UnboundedSender<Completion>) {
+    let mut group: Vec<(Persist, Option<Payload>)> = Vec::new();
+    while let Ok(first) = queue.recv() {
+        let mut next = Some(first);
+        let mut load = None;
+        while let Some(job) = next.take() {
+            match job {
+                Job::Persist(persist, snapshot) => group.push((persist, snapshot)),
+                // What is to be read may be among what is to be written: the group ends here.
+                load_job @ Job::Load { .. } => {
+                    load = Some(load_job);
+                    break;
+                }
+            }
+            if group.len() < GROUP_LIMIT {
+                next = queue.try_recv().ok();
+            }
+        }
+        if let Some((last, _)) = group.last() {
+            let ticket = last.ticket;
+            let completion = match store.persist(&group) {
+                Ok(()) => Completion::Persisted(ticket),
+                Err(error) => Completion::Failed(error),
+            };
+            group.clear();
+            let failed = matches!(completion, Completion::Failed(_));
+            if done.send(completion).is_err() || failed {
+                return;
+            }
+        }
+        if let Some(Job::Load { ticket, first, last, max_bytes }) = load {
+            let entries = store.load_entries(first, last, max_bytes).unwrap_or_else(|error| {
+                tracing::error!("cannot read entries {first} to {last} back from the store: {error}");
+                Vec::new()
+            });
+            if done.send(Completion::Loaded { ticket, entries }).is_err() {
+                return;
+            }
+        }
+    }
+}

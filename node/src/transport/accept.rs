@@ -1,0 +1,122 @@
+//! The far end of a link: accepts other servers and hands their messages to the shell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::greeting::{Greeting, GreetingError};
+use super::{HANDSHAKE_TIMEOUT, LinkEvent, Transport, frame};
+use crate::codec::{self, CodecError, FRAME_LIMIT_BYTES};
+use crate::tls;
+
+/// Connections beyond two per peer, for strangers that are about to be turned away.
+const SPARE_CONNECTIONS: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+enum AcceptError {
+    #[error("no greeting within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the encrypted handshake failed: {0}")]
+    Handshake(#[source] std::io::Error),
+    #[error("{0}")]
+    ForeignCluster(String),
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error("the connection broke: {0}")]
+    Broken(#[from] std::io::Error),
+    #[error("a message makes no sense: {0}")]
+    Message(#[from] CodecError),
+    #[error("a message bears another sender's name")]
+    Impostor,
+}
+
+/// Accepts other servers for as long as this one runs.
+pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, peers: usize) {
+    let connections = Arc::new(Semaphore::new(peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS)));
+    loop {
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((socket, from)) => {
+                let transport = Arc::clone(&transport);
+                tokio::spawn(async move {
+                    serve(&transport, socket, from).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: they come back when connections end.
+                tracing::warn!("cannot accept a connection from another server: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr) {
+    let greeted = timeout(HANDSHAKE_TIMEOUT, greet(transport, socket, from)).await;
+    let (stream, peer) = match greeted.unwrap_or(Err(AcceptError::Timeout)) {
+        Ok(greeted) => greeted,
+        Err(AcceptError::ForeignCluster(message)) => return tracing::warn!("{message}"),
+        // The dialling side of this same connection has the full story and repeats it on its own terms.
+        Err(error) => return tracing::info!("turned away a connection from {from}: {error}"),
+    };
+    let name = peer.name();
+    tracing::debug!("{name} is linked to this server");
+    match receive(transport, stream, peer).await {
+        Ok(()) => tracing::debug!("{name} closed its link to this server"),
+        Err(error @ (AcceptError::Message(_) | AcceptError::Impostor)) => tracing::warn!("{name}: {error}"),
+        Err(error) => tracing::debug!("{name}: {error}"),
+    }
+}
+
+async fn greet(
+    transport: &Transport,
+    socket: TcpStream,
+    from: SocketAddr,
+) -> Result<(TlsStream<TcpStream>, Greeting), AcceptError> {
+    crate::listen::tune(&socket)?;
+    let acceptor = TlsAcceptor::from(Arc::clone(&transport.accept));
+    let mut stream = acceptor.accept(socket).await.map_err(|error| {
+        if tls::is_foreign_cluster(&error) {
+            AcceptError::ForeignCluster(transport.foreign_cluster(&format!("a server that connected from {from}")))
+        } else {
+            AcceptError::Handshake(error)
+        }
+    })?;
+    let peer = Greeting::receive(&mut stream).await?;
+    // Answered before it is judged, so that the other side can say who turned it away.
+    transport.greeting.send(&mut stream).await?;
+    transport.greeting.check(&peer)?;
+    let expected = transport.authority.consensus_certificate(&transport.key, peer.node());
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    match (expected, shown) {
+        (Ok(expected), Some(shown)) if expected == *shown => Ok((stream, peer)),
+        _ => Err(GreetingError::Certificate { server: peer.name() }.into()),
+    }
+}
+
+/// Hands messages on until the connection ends. A full inbox slows the sender down, which then drops what is stale.
+async fn receive(transport: &Transport, stream: TlsStream<TcpStream>, peer: Greeting) -> Result<(), AcceptError> {
+    let node = peer.node();
+    if transport.events.send(LinkEvent::Met { peer }).await.is_err() {
+        return Ok(());
+    }
+    let mut stream = BufReader::with_capacity(64 << 10, stream);
+    while let Some(bytes) = frame::read(&mut stream, FRAME_LIMIT_BYTES).await? {
+        let envelope = codec::decode_envelope(&bytes)?;
+        if envelope.from != node {
+            return Err(AcceptError::Impostor);
+        }
+        if transport.inbox.send(envelope).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
