@@ -27,13 +27,17 @@ pub const FRAME_VERSION: u8 = 1;
 
 const FRAME_HEADER_BYTES: usize = 5;
 
-/// Bounds what a single length inside a value may claim; the bytes at hand bound it further.
-const VALUE_LIMIT_BYTES: usize = 1 << 30;
+/// The largest snapshot of a ledger that is read.
+pub(crate) const SNAPSHOT_LIMIT_BYTES: usize = 1 << 30;
 
-const CONFIGURATION: Configuration<BigEndian, Fixint, Limit<VALUE_LIMIT_BYTES>> = bincode::config::standard()
-    .with_big_endian()
-    .with_fixed_int_encoding()
-    .with_limit();
+type Encoding<const LIMIT: usize> = Configuration<BigEndian, Fixint, Limit<LIMIT>>;
+
+const fn encoding<const LIMIT: usize>() -> Encoding<LIMIT> {
+    bincode::config::standard()
+        .with_big_endian()
+        .with_fixed_int_encoding()
+        .with_limit()
+}
 
 /// Why bytes are not what they should be. Whoever wrote them is wrong, or they were damaged on the way.
 #[derive(Debug, thiserror::Error)]
@@ -136,13 +140,18 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Appends the bytes of a value.
 pub(crate) fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
-    bincode::serde::encode_into_std_write(value, bytes, CONFIGURATION)
+    bincode::serde::encode_into_std_write(value, bytes, encoding::<FRAME_LIMIT_BYTES>())
         .expect("our own types have a known shape, and memory takes every byte");
 }
 
-/// The value that exactly these bytes encode.
+/// The value that exactly these bytes encode: a message, a command, a record.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIGURATION)
+    decode_within::<T, FRAME_LIMIT_BYTES>(bytes)
+}
+
+/// Like [`decode`]; no length inside may claim more than `LIMIT` bytes before they have been read.
+pub(crate) fn decode_within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, encoding::<LIMIT>())
         .map_err(|error| CodecError::Malformed(MalformedBytes(error)))?;
     match bytes.len().saturating_sub(used) {
         0 => Ok(value),

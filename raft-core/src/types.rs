@@ -220,7 +220,6 @@ impl fmt::Display for LogId {
 
 /// A command's or a snapshot's bytes, shared and never copied between peers.
 #[derive(Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Payload(Arc<[u8]>);
 
 impl Deref for Payload {
@@ -247,6 +246,57 @@ impl fmt::Debug for Payload {
     /// Only the length: payloads may hold secrets, and logs are read by many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.len())
+    }
+}
+
+/// Written and read as bytes, in one piece: serde's own implementation for slices goes byte by byte.
+#[cfg(feature = "serde")]
+mod payload_bytes {
+    use alloc::vec::Vec;
+    use core::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Payload;
+
+    impl Serialize for Payload {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Payload {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_bytes(Bytes)
+        }
+    }
+
+    struct Bytes;
+
+    impl<'de> Visitor<'de> for Bytes {
+        type Value = Payload;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Payload, E> {
+            Ok(Payload::from(bytes))
+        }
+
+        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Payload, E> {
+            Ok(Payload::from(bytes))
+        }
+
+        /// For formats that know no bytes, such as JSON.
+        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Payload, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = sequence.next_element()? {
+                bytes.push(byte);
+            }
+            Ok(Payload::from(bytes))
+        }
     }
 }
 

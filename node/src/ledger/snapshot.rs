@@ -45,7 +45,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<State, SnapshotError> {
     if Sha256::digest(body).as_slice() != digest {
         return Err(wrong("its checksum does not match"));
     }
-    let state: State = codec::decode(body).map_err(|error| SnapshotError(error.to_string()))?;
+    let state = codec::decode_within::<State, { codec::SNAPSHOT_LIMIT_BYTES }>(body)
+        .map_err(|error| SnapshotError(error.to_string()))?;
     if codec::encode(&state) != body {
         return Err(wrong("it is not in its canonical form"));
     }

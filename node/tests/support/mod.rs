@@ -26,10 +26,10 @@ struct State {
 
 /// Clones share the same contents.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub(crate) struct MemoryDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-pub struct MemoryFile {
+pub(crate) struct MemoryFile {
     disk: MemoryDisk,
     number: usize,
 }
@@ -53,17 +53,17 @@ impl MemoryDisk {
     }
 
     /// How many operations that change something there were.
-    pub fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.state().operations
     }
 
     /// Lets every operation that changes something fail once so many more have succeeded.
-    pub fn fail_after(&self, operations: Option<u64>) {
+    pub(crate) fn fail_after(&self, operations: Option<u64>) {
         self.state().budget = operations;
     }
 
     /// A copy that shares nothing with this one.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             files: state.files.clone(),
@@ -75,7 +75,7 @@ impl MemoryDisk {
     }
 
     /// What a power failure leaves: of every sector that was not synced, `keeps` says whether the new contents survive.
-    pub fn after_crash(&self, mut keeps: impl FnMut() -> bool) -> Self {
+    pub(crate) fn after_crash(&self, mut keeps: impl FnMut() -> bool) -> Self {
         let crashed = self.copy();
         {
             let mut state = crashed.state();
@@ -103,17 +103,17 @@ impl MemoryDisk {
         crashed
     }
 
-    pub fn length(&self, name: &str) -> usize {
+    pub(crate) fn length(&self, name: &str) -> usize {
         let state = self.state();
         state.files[state.live_names[name]].live.len()
     }
 
-    pub fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         let state = self.state();
         state.files[state.live_names[name]].live.clone()
     }
 
-    pub fn change_byte(&self, name: &str, offset: usize, mask: u8) {
+    pub(crate) fn change_byte(&self, name: &str, offset: usize, mask: u8) {
         let mut state = self.state();
         let number = state.live_names[name];
         let Contents { live, durable } = &mut state.files[number];
@@ -124,7 +124,7 @@ impl MemoryDisk {
     }
 
     /// Cuts the file off.
-    pub fn truncate(&self, name: &str, length: usize) {
+    pub(crate) fn truncate(&self, name: &str, length: usize) {
         let mut state = self.state();
         let number = state.live_names[name];
         state.files[number].live.truncate(length);
