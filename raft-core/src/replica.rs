@@ -208,6 +208,8 @@ pub struct Replica<M: StateMachine> {
     last_applied: Option<LogId>,
     /// The latest snapshot, kept to be sent to peers.
     snapshot: Option<Snapshot>,
+    /// Snapshots whose `Persist` has not come out yet: a later one may be taken before it does.
+    unwritten: VecDeque<Snapshot>,
     outbound: BTreeMap<Ticket, Snapshot>,
     inbound: Option<Inbound>,
     /// The state of a snapshot that arrived, until it is durable.
@@ -245,6 +247,7 @@ impl<M: StateMachine> Replica<M> {
             queries: BTreeMap::new(),
             responses: VecDeque::new(),
             snapshot,
+            unwritten: VecDeque::new(),
             outbound: BTreeMap::new(),
             inbound: None,
             arrived: None,
@@ -364,15 +367,18 @@ impl<M: StateMachine> Replica<M> {
 
     fn persist(&mut self, persist: Persist) {
         let last = persist.snapshot.as_ref().map(|meta| meta.last);
-        let snapshot = self
-            .snapshot
-            .as_ref()
-            .filter(|snapshot| Some(snapshot.last) == last);
-        let snapshot = snapshot.map(|snapshot| snapshot.data.clone());
+        let mut snapshot = None;
+        while snapshot.is_none()
+            && last.is_some()
+            && let Some(unwritten) = self.unwritten.pop_front()
+        {
+            // Those before it were replaced before they were handed out.
+            snapshot = (Some(unwritten.last) == last).then_some(unwritten.data);
+        }
         assert_eq!(
             snapshot.is_some(),
             last.is_some(),
-            "the snapshot to persist is the one that was last taken or received"
+            "the snapshot to persist is one that was taken or received"
         );
         self.outputs.push(Output::Persist { persist, snapshot });
     }
@@ -414,8 +420,13 @@ impl<M: StateMachine> Replica<M> {
         {
             return;
         }
-        self.snapshot = Some(Snapshot::new(last, self.machine.snapshot().into()));
+        self.keep(Snapshot::new(last, self.machine.snapshot().into()));
         self.raft.step(input::Input::SnapshotTaken { last });
+    }
+
+    fn keep(&mut self, snapshot: Snapshot) {
+        self.unwritten.push_back(snapshot.clone());
+        self.snapshot = Some(snapshot);
     }
 
     fn begin_sending(&mut self, ticket: Ticket, meta: &SnapshotMeta) {
@@ -478,7 +489,7 @@ impl<M: StateMachine> Replica<M> {
                 let last = meta.last;
                 self.raft.step(input::Input::SnapshotReady { from, meta });
                 if self.raft.snapshot().is_some_and(|meta| meta.last == last) {
-                    self.snapshot = Some(Snapshot::new(last, data));
+                    self.keep(Snapshot::new(last, data));
                     self.arrived = Some((last, machine));
                 }
             }
