@@ -263,3 +263,10 @@ fn a_jpeg_cannot_be_labelled() {
     assert_eq!(error.kind(), ErrorKind::NotAPicture);
     assert!(error.to_string().contains("JPEG"), "{error}");
 }
+
+#[test]
+fn a_label_is_not_hidden_in_its_denied_picture() {
+    let labelled = protect(&photo("chelsea.png"), &tiny_denied_picture()).unwrap();
+    let error = picture::embed(&labelled.envelope, &Limits::DEFAULT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+}

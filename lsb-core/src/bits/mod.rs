@@ -82,7 +82,7 @@ pub trait Sample: Copy + Eq + private::Lanes {
 }
 
 pub(crate) mod private {
-    /// Eight samples at a time, as a word with one field per byte, the first sample on top.
+    /// Eight samples at a time, as a word with one field per byte, the first sample the lowest.
     pub trait Lanes: Sized {
         fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64;
         fn replace_lanes<const BITS: usize>(samples: &mut [Self; 8], fields: u64);

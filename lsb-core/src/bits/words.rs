@@ -6,11 +6,14 @@
 //! each `BITS`:
 //!
 //! ```text
-//!  ················ aaabbbcccdddeeefffggghhh      3 bits: 3 bytes of payload
-//!  ···· aaabbbcccddd ···· eeefffggghhh            two lanes of 32 bits
-//!  ·· aaabbb ·· cccddd ·· eeefff ·· ggghhh        four lanes of 16 bits
-//!  aaa · bbb · ccc · ddd · eee · fff · ggg · hhh  eight lanes of 8 bits, one per sample
+//!                           aaabbbcccdddeeefffggghhh   3 bits: 3 bytes of payload
+//!  ···· eeefffggghhh ···· aaabbbcccddd                 two lanes of 32 bits
+//!  ·· ggghhh ·· eeefff ·· cccddd ·· aaabbb             four lanes of 16 bits
+//!  hhh · ggg · fff · eee · ddd · ccc · bbb · aaa       eight lanes of 8 bits, one per sample
 //! ```
+//!
+//! The first sample is the lowest byte, as it comes from memory on most machines: turning words
+//! around costs more than everything else here.
 //!
 //! One bit per sample has a shorter way, by multiplication (*Hacker's Delight* §7-3).
 
@@ -46,8 +49,8 @@ impl<const BITS: usize> Masks<BITS> {
 #[inline]
 const fn spread<const BITS: usize>(payload: u64) -> u64 {
     if BITS == 1 {
-        // Bit i of the byte stays in byte i of the word, at place i; then any bit becomes 1.
-        let alone = payload.wrapping_mul(ONES) & 0x8040_2010_0804_0201;
+        // Bit 7 - i of the byte stays alone in byte i of the word; then any bit becomes 1.
+        let alone = payload.wrapping_mul(ONES) & 0x0102_0408_1020_4080;
         return alone.wrapping_add(!TOPS) >> 7 & ONES;
     }
     let halves = split(payload, Masks::<BITS>::IN_64, 4 * BITS, 32);
@@ -58,24 +61,25 @@ const fn spread<const BITS: usize>(payload: u64) -> u64 {
 #[inline]
 const fn gather<const BITS: usize>(fields: u64) -> u64 {
     if BITS == 1 {
-        // The multiplier moves bit 8i to bit 56 + i, and no two of its products meet.
-        return fields.wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        // The multiplier moves bit 8i to bit 63 - i, and no two of its products meet.
+        return fields.wrapping_mul(0x8040_2010_0804_0201) >> 56;
     }
     let quarters = join(fields, Masks::<BITS>::IN_16, BITS, 8);
     let halves = join(quarters, Masks::<BITS>::IN_32, 2 * BITS, 16);
     join(halves, Masks::<BITS>::IN_64, 4 * BITS, 32)
 }
 
-/// The upper of two neighbouring fields of `width` bits moves up into a lane of its own.
+/// Of two neighbouring fields of `width` bits, the upper moves to the bottom of its lane, the lower
+/// to the bottom of the next: the first sample is the lowest byte of a word.
 #[inline]
 const fn split(word: u64, low: u64, width: usize, lane: usize) -> u64 {
-    (word & (low << width)) << (lane - width) | word & low
+    word >> width & low | (word & low) << lane
 }
 
 /// Undoes [`split`].
 #[inline]
 const fn join(word: u64, low: u64, width: usize, lane: usize) -> u64 {
-    word >> (lane - width) & (low << width) | word & low
+    (word & low) << width | word >> lane & low
 }
 
 /// `BITS` bytes as the low bytes of a word, the first on top.
@@ -98,7 +102,7 @@ fn store<const BITS: usize>(mut word: u64) -> [u8; BITS] {
 impl Lanes for u8 {
     #[inline]
     fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64 {
-        u64::from_be_bytes(*samples) & Masks::<BITS>::IN_8
+        u64::from_le_bytes(*samples) & Masks::<BITS>::IN_8
     }
 
     /// [`Sample::replace`] in every byte of a word at once. No addition or subtraction below
@@ -107,12 +111,12 @@ impl Lanes for u8 {
     #[inline]
     fn replace_lanes<const BITS: usize>(samples: &mut [Self; 8], fields: u64) {
         let low_mask = Masks::<BITS>::IN_8;
-        let old = u64::from_be_bytes(*samples);
+        let old = u64::from_le_bytes(*samples);
         let high = old & !low_mask;
         let plain = high | fields;
         if BITS == 1 {
             // The closest sample with a given lowest bit is never further than one away.
-            *samples = plain.to_be_bytes();
+            *samples = plain.to_le_bytes();
             return;
         }
         let half = 1u64 << (BITS - 1);
@@ -127,14 +131,14 @@ impl Lanes for u8 {
         let can_step_up = ((room & !TOPS).wrapping_add(!TOPS) | room) & TOPS;
         let down = (rose & can_step_down) >> 7 << BITS;
         let up = (fell & can_step_up) >> 7 << BITS;
-        *samples = plain.wrapping_sub(down).wrapping_add(up).to_be_bytes();
+        *samples = plain.wrapping_sub(down).wrapping_add(up).to_le_bytes();
     }
 }
 
 impl Lanes for u16 {
     #[inline]
     fn read_lanes<const BITS: usize>(samples: &[Self; 8]) -> u64 {
-        u64::from_be_bytes(samples.map(|sample| sample.to_le_bytes()[0])) & Masks::<BITS>::IN_8
+        u64::from_le_bytes(samples.map(|sample| sample.to_le_bytes()[0])) & Masks::<BITS>::IN_8
     }
 
     #[inline]
@@ -142,7 +146,7 @@ impl Lanes for u16 {
         let Some(bits) = BitsPerSample::ALL.get(BITS - 1).copied() else {
             return;
         };
-        for (sample, field) in samples.iter_mut().zip(fields.to_be_bytes()) {
+        for (sample, field) in samples.iter_mut().zip(fields.to_le_bytes()) {
             *sample = sample.replace(field, bits);
         }
     }
@@ -163,7 +167,7 @@ pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsP
     let next = eights
         .get_mut(groups.len())
         .map_or(last_samples, |eight| eight.as_mut_slice());
-    let fields = spread::<BITS>(load(&group)).to_be_bytes();
+    let fields = spread::<BITS>(load(&group)).to_le_bytes();
     for (sample, field) in next.iter_mut().zip(fields).take(used) {
         *sample = sample.replace(field, bits);
     }

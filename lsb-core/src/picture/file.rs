@@ -25,6 +25,9 @@ pub enum PictureError {
     /// The decoder delivered something else than the header announced.
     #[error("the decoded picture is not what its header announced: {0}")]
     Shape(#[from] ShapeError),
+    /// A label was to be hidden in its denied picture.
+    #[error("a label rides in its own photograph: only sealed envelopes can be hidden in the denied picture")]
+    LabelNeedsItsPhotograph,
     /// The decoder delivered samples of a kind that PNG does not have.
     #[error("the decoded picture has samples of an unknown kind")]
     Samples,
@@ -38,6 +41,7 @@ impl PictureError {
             Self::Decode(_) | Self::Shape(_) => ErrorKind::Damaged,
             Self::Encode(_) => ErrorKind::System,
             Self::Samples => ErrorKind::Unsupported,
+            Self::LabelNeedsItsPhotograph => ErrorKind::InvalidRequest,
         }
     }
 }

@@ -13,7 +13,7 @@ pub use file::{Ancillary, DecodedPng, PictureError, decode_png, encode_png};
 
 use crate::bits::BitsPerSample;
 use crate::carrier;
-use crate::envelope::{Envelope, SectionKind};
+use crate::envelope::{Envelope, Mode};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::upload::{MediaType, UploadError};
@@ -28,11 +28,14 @@ pub const SEALED_BITS: BitsPerSample = BitsPerSample::Three;
 ///
 /// # Errors
 ///
-/// [`Error`]: the denied picture cannot be decoded, or the picture would pass [`Limits::pixels`].
+/// [`Error`]: the denied picture cannot be decoded, the picture would pass [`Limits::pixels`], or the
+/// envelope is a label, which only its photograph carries.
 pub fn embed(envelope: &Envelope, limits: &Limits) -> Result<alloc::vec::Vec<u8>, Error> {
-    let denied = envelope.section(SectionKind::DeniedPicture).unwrap_or_default();
+    if envelope.header().mode == Mode::Label {
+        return Err(PictureError::LabelNeedsItsPhotograph.into());
+    }
     let body = envelope.as_bytes();
-    let mut raster = carrier_for(denied, body.len() as u64, limits)?;
+    let mut raster = carrier_for(envelope.denied_picture(), body.len() as u64, limits)?;
     carrier::write(&mut raster, SEALED_BITS, body)?;
     Ok(encode_png(raster, &Ancillary::default())?)
 }
