@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::membership::Membership;
 use crate::message::{Envelope, Message};
 use crate::outbox::{Outbox, Promise};
-use crate::restore::{RestoreError, restore_log};
+use crate::restore::{RestoreError, Restored, restore_log};
 use crate::status::{Ignored, PeerStatus, RoleName, Status, Vitals};
 use crate::types::{
     Entry, HardState, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta,
@@ -115,7 +115,7 @@ impl Raft {
     /// Settings that contradict each other, and a disk that contradicts itself.
     pub fn new(setup: Setup) -> Result<Self, RestoreError> {
         setup.config.validate()?;
-        let log = restore_log(&setup)?;
+        let Restored { log, discarded } = restore_log(&setup)?;
         let Setup {
             identity,
             config,
@@ -142,6 +142,9 @@ impl Raft {
             failed: false,
             log,
         };
+        if discarded {
+            raft.out.log_truncated(Index::FIRST);
+        }
         if disk_is_empty {
             raft.begin_joining();
         } else {

@@ -35,6 +35,12 @@ pub enum RestoreError {
         /// The stored term.
         term: Term,
     },
+    /// A stored term or position is so close to the end of its range that no cluster can have got there.
+    #[error("the stored state is corrupt: no cluster ever counts up to {number}")]
+    OutOfRange {
+        /// The number.
+        number: u64,
+    },
     /// More is committed than there is.
     #[error("the stored log is corrupt: {commit} is committed, but the log ends at {last:?}")]
     CommitTooLate {
@@ -48,12 +54,20 @@ pub enum RestoreError {
     Snapshot(alloc::string::String),
 }
 
+/// The log that a disk holds.
+pub(crate) struct Restored {
+    pub(crate) log: Log,
+    /// Whether stored entries do not belong to it. They must leave the disk before anything is appended, lest the next start
+    /// finds them in the midst of what came after.
+    pub(crate) discarded: bool,
+}
+
 /// Builds the log out of what the disk holds, or says what is wrong with it.
 ///
 /// A crash may leave a new snapshot beside an old log (see [`Persist`](crate::Persist)). That is
 /// resolved by the rule for an arriving snapshot (paper §7): the log is kept if it holds the snapshot's last entry or
-/// reaches up to it from before, and discarded otherwise.
-pub(crate) fn restore_log(setup: &Setup) -> Result<Log, RestoreError> {
+/// begins right behind it, and discarded otherwise.
+pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     let durable = &setup.durable;
     let term = durable.hard_state.term;
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
@@ -67,13 +81,27 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Log, RestoreError> {
             });
         }
     }
-    let newest = durable.entries.last().map(|entry| entry.id).max(covered);
-    if let Some(entry) =
-        newest.filter(|id| id.term > term || id.term.is_malformed() || id.index.is_malformed())
+    if term.is_malformed() {
+        return Err(RestoreError::OutOfRange { number: term.value() });
+    }
+    for newest in durable
+        .entries
+        .last()
+        .map(|entry| entry.id)
+        .into_iter()
+        .chain(covered)
     {
-        return Err(RestoreError::TermTooLate { entry, term });
+        if newest.term > term {
+            return Err(RestoreError::TermTooLate { entry: newest, term });
+        }
+        if newest.index.is_malformed() {
+            return Err(RestoreError::OutOfRange {
+                number: newest.index.value(),
+            });
+        }
     }
 
+    let mut discarded = false;
     let mut entries = durable.entries.iter().peekable();
     if let (Some(first), Some(covered)) = (entries.peek().map(|entry| entry.id), covered) {
         if first.index > covered.index.next() {
@@ -99,6 +127,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Log, RestoreError> {
             log.rebase(first);
             entries.next();
         } else if !follows {
+            discarded = true;
             entries = [].iter().peekable();
         }
     } else if let Some(first) = entries.peek().filter(|entry| entry.id.index != Index::FIRST) {
@@ -113,6 +142,6 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Log, RestoreError> {
             commit,
             last: log.last(),
         }),
-        _ => Ok(log),
+        _ => Ok(Restored { log, discarded }),
     }
 }

@@ -11,9 +11,16 @@ fn a_snapshot_taken_before_the_last_one_was_handed_out_leaves_both_with_their_by
     let mut cluster = Cluster::with(
         1,
         Config {
-            // One entry per apply, and a snapshot at every second one: several in a single drain.
-            limits: Limits { apply_bytes: 1, ..Limits::default() },
-            snapshots: Snapshots { every_entries: 2, keep_entries: 0, ..Snapshots::default() },
+            // One entry per apply, and a snapshot after each: several in a single drain.
+            limits: Limits {
+                apply_bytes: 1,
+                ..Limits::default()
+            },
+            snapshots: Snapshots {
+                every_entries: 2,
+                keep_entries: 0,
+                ..Snapshots::default()
+            },
             ..Config::default()
         },
     );
@@ -22,7 +29,10 @@ fn a_snapshot_taken_before_the_last_one_was_handed_out_leaves_both_with_their_by
     for id in 0..20 {
         let command = Payload::from(vec![id]);
         let id = ProposalId::new(1_000 + u64::from(id));
-        cluster.server(leader).replica.step(Input::Propose { id, command });
+        cluster
+            .server(leader)
+            .replica
+            .step(Input::Propose { id, command });
     }
     cluster.drain(leader);
     // All twenty become durable, and with it committed, at once.

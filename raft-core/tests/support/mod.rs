@@ -5,6 +5,8 @@
     reason = "every test file uses another part of it"
 )]
 
+pub mod scene;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};

@@ -1,0 +1,200 @@
+//! What a disk must look like at a start, and what a crash may have left on it.
+
+mod support;
+
+use raft_core::{Durable, Index, Raft, RestoreError, Setup, Term};
+use support::scene::{Scene, at, id, index, outcomes, setup, snapshot, writes};
+
+/// What is wrong with a disk.
+fn refusal(setup: Setup) -> RestoreError {
+    Raft::new(setup).expect_err("this disk contradicts itself")
+}
+
+// Paper, Figure 2: term, vote and log are read back as they were written.
+#[test]
+fn term_vote_and_log_survive_a_restart() {
+    let mut setup = setup(3, 5, &[1, 1, 4]);
+    setup.durable.hard_state.vote = Some(support::scene::node(2));
+    let scene = Scene::new(setup).expect("the disk is sound");
+    assert_eq!((scene.term(), scene.vote()), (5, Some(2)));
+    assert_eq!(scene.log(), [1, 1, 4]);
+    assert_eq!(scene.commit(), 0);
+}
+
+// The stored commit index is a hint; what a snapshot covers was committed, hint or no hint.
+#[test]
+fn commit_is_restored_as_the_larger_of_hint_and_snapshot() {
+    let mut hinted = setup(3, 1, &[1, 1, 1]);
+    hinted.durable.commit = Index::new(2);
+    let scene = Scene::new(hinted.clone()).expect("the disk is sound");
+    assert_eq!((scene.commit(), scene.applied()), (2, 2));
+    hinted.durable.snapshot = Some(snapshot(1, 3, 3));
+    let scene = Scene::new(hinted).expect("the disk is sound");
+    assert_eq!((scene.commit(), scene.applied()), (3, 3));
+}
+
+#[test]
+fn a_gap_between_entries_is_refused() {
+    let mut broken = setup(3, 1, &[1, 1, 1]);
+    broken.durable.entries.remove(1);
+    let (previous, next) = (id(1, 1), id(1, 3));
+    assert_eq!(refusal(broken), RestoreError::Gap { previous, next });
+}
+
+#[test]
+fn terms_that_fall_along_the_log_are_refused() {
+    let (previous, next) = (id(2, 1), id(1, 2));
+    assert_eq!(
+        refusal(setup(3, 2, &[2, 1])),
+        RestoreError::Gap { previous, next }
+    );
+}
+
+#[test]
+fn a_log_that_begins_behind_nothing_is_refused() {
+    let mut broken = setup(3, 1, &[1, 1, 1]);
+    broken.durable.entries.remove(0);
+    assert_eq!(refusal(broken), RestoreError::Headless { first: id(1, 2) });
+}
+
+#[test]
+fn a_log_that_begins_beyond_the_snapshots_end_is_refused() {
+    let mut broken = setup(3, 1, &[1, 1, 1, 1]);
+    broken.durable.snapshot = Some(snapshot(1, 2, 3));
+    broken.durable.entries.drain(..3);
+    let (previous, next) = (id(1, 2), id(1, 4));
+    assert_eq!(refusal(broken), RestoreError::Gap { previous, next });
+}
+
+#[test]
+fn a_log_of_an_earlier_term_than_the_snapshot_before_it_is_refused() {
+    let mut broken = setup(3, 2, &[1, 1, 1]);
+    broken.durable.snapshot = Some(snapshot(2, 2, 3));
+    broken.durable.entries.drain(..2);
+    let (previous, next) = (id(2, 2), id(1, 3));
+    assert_eq!(refusal(broken), RestoreError::Gap { previous, next });
+}
+
+#[test]
+fn an_entry_of_a_later_term_than_the_stored_one_is_refused() {
+    let (entry, term) = (id(3, 2), Term::new(2));
+    assert_eq!(
+        refusal(setup(3, 2, &[1, 3])),
+        RestoreError::TermTooLate { entry, term }
+    );
+}
+
+#[test]
+fn a_commit_index_beyond_the_log_is_refused() {
+    let mut broken = setup(3, 1, &[1, 1]);
+    broken.durable.commit = Index::new(3);
+    let (commit, last) = (index(3), at(1, 2));
+    assert_eq!(refusal(broken), RestoreError::CommitTooLate { commit, last });
+}
+
+// A number near the end of its range would overflow sooner or later; no honest cluster gets there.
+#[test]
+fn terms_and_positions_near_the_end_of_their_range_are_refused() {
+    let mut term_too_large = setup(1, u64::MAX, &[1]);
+    term_too_large.durable.commit = None;
+    assert!(Raft::new(term_too_large).is_err());
+
+    let mut position_too_large = setup(1, 2, &[1, 2]);
+    position_too_large.durable.snapshot = Some(snapshot(1, u64::MAX, 1));
+    assert!(Raft::new(position_too_large).is_err());
+}
+
+// Paper §7: a log that holds the snapshot's last entry is kept, with what follows it.
+#[test]
+fn a_log_that_holds_the_snapshots_last_entry_is_kept() {
+    let mut torn = setup(3, 2, &[1, 1, 2, 2]);
+    torn.durable.snapshot = Some(snapshot(1, 2, 3));
+    let scene = Scene::new(torn).expect("the disk is sound");
+    assert_eq!(scene.raft.vitals().last, at(2, 4));
+    assert_eq!(scene.raft.log_id(index(2)), at(1, 2));
+    assert_eq!(scene.raft.log_id(index(3)), at(2, 3));
+    assert_eq!(scene.applied(), 2);
+}
+
+// A compaction that the crash cut short leaves entries that the snapshot covers: they do no harm.
+#[test]
+fn a_log_that_begins_right_behind_the_snapshot_is_kept() {
+    let mut compacted = setup(3, 2, &[1, 1, 2]);
+    compacted.durable.snapshot = Some(snapshot(1, 2, 3));
+    compacted.durable.entries.drain(..2);
+    let scene = Scene::new(compacted).expect("the disk is sound");
+    assert_eq!(scene.log(), [2]);
+    assert_eq!(scene.raft.vitals().last, at(2, 3));
+}
+
+/// A disk on which a snapshot arrived, and the crash came before the log in its place was removed.
+fn torn_install(log: &[u64]) -> Setup {
+    let mut torn = setup(3, 3, log);
+    torn.durable.snapshot = Some(snapshot(3, 4, 3));
+    torn
+}
+
+// Paper §7: a log that conflicts with the snapshot is discarded. It must leave the disk as well, before anything
+// is appended: a store that keeps what was discarded would show it again, in the midst of what came after, at the next start.
+#[test]
+fn a_log_that_conflicts_with_the_snapshot_is_removed_from_the_disk_before_anything_is_appended() {
+    for log in [&[1_u64, 1, 2, 2, 2, 2] as &[u64], &[1, 1], &[1, 1, 3]] {
+        let scene = Scene::new(torn_install(log)).expect("a crash may leave this");
+        assert_eq!(scene.raft.vitals().last, at(3, 4));
+        let writes = writes(&scene.opening);
+        assert_eq!(writes.len(), 1, "{log:?}: {writes:?}");
+        assert_eq!(writes[0].truncate_from, Some(Index::FIRST));
+        assert!(writes[0].entries.is_empty());
+    }
+}
+
+#[test]
+fn what_is_acknowledged_after_a_torn_install_survives_the_next_crash() {
+    let mut disk = support::Disk {
+        durable: torn_install(&[1, 1, 2, 2, 2, 2]).durable,
+        snapshot: None,
+    };
+    let mut setup = setup(3, 3, &[]);
+    setup.durable = disk.durable.clone();
+    let mut scene = Scene::new(setup.clone()).expect("a crash may leave this");
+    let mut actions = core::mem::take(&mut scene.opening);
+    actions.extend(scene.append(3, at(3, 4), &[3], 4));
+    assert_eq!(outcomes(&actions).len(), 1);
+    for write in writes(&actions) {
+        disk.write(&write, None);
+    }
+    disk.durable.snapshot = Some(snapshot(3, 4, 3));
+    setup.durable = disk.durable;
+    let scene = Scene::new(setup).expect("what was written makes sense");
+    assert_eq!(scene.raft.vitals().last, at(3, 5));
+}
+
+// Paper §6: the configuration after a restart is the last one in the log, else the snapshot's.
+#[test]
+fn the_configuration_is_the_last_in_the_log_else_the_snapshots() {
+    let mut restored = setup(3, 2, &[1, 1, 2]);
+    restored.durable.snapshot = Some(snapshot(1, 2, 5));
+    let scene = Scene::new(restored.clone()).expect("the disk is sound");
+    assert_eq!(scene.raft.membership().voters().count(), 5);
+    restored.durable.entries[2].body = raft_core::EntryBody::Membership(support::scene::voters(4).into());
+    let scene = Scene::new(restored).expect("the disk is sound");
+    assert_eq!(scene.raft.membership().voters().count(), 4);
+    assert_eq!(scene.raft.membership_id(), at(2, 3));
+}
+
+// An empty disk asks first whether it was ever anything else; any other disk takes part at once.
+#[test]
+fn only_an_empty_disk_joins() {
+    assert!(Durable::default().is_empty());
+    let voted = Scene::follower(3, 1, &[]);
+    assert_eq!(voted.role(), raft_core::RoleName::Follower);
+}
+
+// Entries that were durable before the restart count towards a quorum after it.
+#[test]
+fn what_was_durable_before_the_restart_is_durable_after_it() {
+    let mut scene = Scene::follower(1, 1, &[1, 1]);
+    assert_eq!(scene.raft.vitals().durable, Index::new(2));
+    scene.win();
+    assert_eq!(scene.commit(), 3);
+}
