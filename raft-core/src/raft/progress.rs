@@ -48,6 +48,9 @@ pub(super) struct Transfer {
 struct Window {
     inflight: VecDeque<(Index, usize)>,
     bytes: usize,
+    /// How many appends have been acknowledged since the last probe. The window opens with them (as TCP's slow start
+    /// does), so that a refusal costs a few messages and not a window.
+    acknowledged: usize,
     /// Whether nothing was acknowledged since the last heartbeat.
     stalled: bool,
 }
@@ -93,6 +96,7 @@ impl Progress {
             Feed::Probe { waiting } => !waiting,
             Feed::Replicate { window, loading } => {
                 loading.is_none()
+                    && window.inflight.len() <= window.acknowledged
                     && window.inflight.len() < limits.inflight_messages
                     && window.bytes < limits.inflight_bytes
             }
@@ -122,21 +126,26 @@ impl Progress {
     /// The peer holds everything up to `last`. Returns whether that is news.
     pub(super) fn accepted(&mut self, last: Option<Index>) -> bool {
         let news = last > self.matched;
+        let before_next = self.next.previous();
         // Figure 2: matchIndex increases monotonically within a leadership.
         self.matched = self.matched.max(last);
         self.next = self.next.max(Index::after(self.matched));
         match &mut self.feed {
-            Feed::Probe { .. } => {
+            // Only the answer to the probe itself says that the logs agree from here on. A late answer to an earlier
+            // append would send a whole window after it, most of it to be refused again.
+            Feed::Probe { .. } if last >= before_next => {
                 self.next = Index::after(self.matched);
                 self.feed = Feed::Replicate {
                     window: Window::default(),
                     loading: None,
                 };
             }
+            Feed::Probe { .. } => {}
             Feed::Replicate { window, .. } => {
                 let matched = self.matched;
                 while let Some((_, bytes)) = window.inflight.pop_front_if(|(end, _)| Some(*end) <= matched) {
                     window.bytes = window.bytes.saturating_sub(bytes);
+                    window.acknowledged = window.acknowledged.saturating_add(1);
                     window.stalled = false;
                 }
             }
@@ -224,5 +233,71 @@ impl Progress {
             return Err("a peer holds more than its leader");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(value: u64) -> Index {
+        Index::new(value).expect("positions begin at 1")
+    }
+
+    fn replicating(limits: &Limits) -> Progress {
+        let mut peer = Progress::new(Session::new(1), None, index(6));
+        peer.sent(None, 0);
+        peer.accepted(Some(index(5)));
+        assert!(peer.may_send(limits));
+        peer
+    }
+
+    /// Found by simulation: under heavy reordering a late acknowledgement of an earlier append ended the probe, and
+    /// a whole window followed it, to be refused again, without end.
+    #[test]
+    fn a_late_acknowledgement_does_not_end_a_probe() {
+        let limits = Limits::default();
+        let mut peer = replicating(&limits);
+        peer.probe_from(index(11));
+        peer.sent(Some(index(11)), 1);
+        assert!(peer.accepted(Some(index(7))), "what it says counts");
+        assert!(
+            peer.is_probing() && !peer.may_send(&limits),
+            "but it is no answer to the probe"
+        );
+        assert!(peer.accepted(Some(index(11))));
+        assert!(!peer.is_probing());
+    }
+
+    #[test]
+    fn a_window_opens_with_acknowledgements() {
+        let limits = Limits {
+            inflight_messages: 3,
+            ..Limits::default()
+        };
+        let mut peer = replicating(&limits);
+        let mut last = 5;
+        for allowed in [1, 2, 3, 3] {
+            let first = last;
+            while peer.may_send(&limits) {
+                last += 1;
+                peer.sent(Some(index(last)), 1);
+            }
+            assert_eq!(last - first, allowed, "messages in flight");
+            peer.accepted(Some(index(last)));
+        }
+    }
+
+    #[test]
+    fn a_stale_refusal_rewinds_nothing() {
+        let mut peer = replicating(&Limits::default());
+        peer.sent(Some(index(8)), 1);
+        assert!(
+            !peer.concerns(Some(index(5))),
+            "the peer has acknowledged this entry since"
+        );
+        assert!(peer.concerns(Some(index(8))));
+        peer.probe_from(index(3));
+        assert_eq!(peer.next(), index(6), "next stays beyond what is known to match");
     }
 }
