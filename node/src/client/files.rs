@@ -170,7 +170,7 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// A rename or a link is durable only once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -1,18 +1,117 @@
 //! The client's library: finds the leader, keeps the user's keys, and never loses or doubles a view.
+//!
+//! A [`Client`] is a list of servers and a folder of keys. [`Client::protect`] seals a picture and has it registered; [`Client::view`] asks for one view of it;
+//! [`Client::status`] and [`Client::object`] ask questions. Every call goes on through a failover until [`Options::patience`] ends, and none charges
+//! anything twice.
 
 mod cluster;
 mod connection;
 pub mod files;
+mod journal;
 mod keys;
+mod protect;
+mod status;
+mod view;
 
 pub use files::FileError;
+pub use journal::JournalError;
 pub use keys::KeyError;
+pub use protect::{Mode, OWNER_VIEWS, ProtectInput, Protected};
+pub use status::ServerReport;
+pub use view::{ViewOutcome, Viewing};
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::api::ErrorBody;
+use lsb_core::envelope::UserName;
+use lsb_core::{ClusterId, ErrorKind, UnixSeconds};
+
+use self::cluster::Cluster;
+use self::connection::Call;
+use self::keys::DeviceKey;
+use crate::api::{ClusterInfo, Enrolled, ErrorBody};
+use crate::cluster_key::{ClusterKey, ClusterKeyError};
+use crate::ledger::request::{EnrolRequest, RequestError, Signed};
 use crate::settings::Address;
 use crate::settings::servers_conf::ServersConfError;
+use crate::tls::{self, TlsError};
+
+/// How a client works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The servers, in the order in which they are tried.
+    pub servers: Vec<Address>,
+    /// The folder of device keys and journals; see [`default_keys`].
+    pub keys: PathBuf,
+    /// The certificate of the cluster's authority, in PEM, for servers on other machines.
+    pub authority: Option<Vec<u8>>,
+    /// Whether servers on other machines may be talked to without TLS.
+    pub insecure: bool,
+    /// How long to go on through elections and failovers.
+    pub patience: Duration,
+}
+
+/// How long to go on by default: two elections with the servers' default timeouts, and some.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The folder of keys in the user's configuration folder, beside the cluster key of a local trial.
+///
+/// # Errors
+///
+/// An environment without a home.
+pub fn default_keys() -> Result<PathBuf, ClusterKeyError> {
+    Ok(ClusterKey::default_path()?.with_file_name("keys"))
+}
+
+/// A client of one cluster.
+pub struct Client {
+    cluster: Arc<Cluster>,
+    keys: PathBuf,
+}
+
+impl Client {
+    /// A client; nothing is asked of anybody yet.
+    ///
+    /// # Errors
+    ///
+    /// A certificate that is none.
+    pub fn new(options: Options) -> Result<Self, ClientError> {
+        let tls = options.authority.as_deref().map(tls::client_trusting).transpose()?;
+        let cluster = Cluster::new(options.servers, tls, options.insecure, options.patience);
+        Ok(Self { cluster: Arc::new(cluster), keys: options.keys })
+    }
+
+    /// Which cluster this is, and what it accepts.
+    ///
+    /// # Errors
+    ///
+    /// No server answers.
+    pub async fn cluster_info(&self) -> Result<ClusterInfo, ClientError> {
+        self.cluster.ask(&Call::get("/v1/cluster")).await
+    }
+
+    fn device(&self, cluster: ClusterId, user: &UserName) -> Result<DeviceKey, ClientError> {
+        Ok(DeviceKey::load_or_create(&self.keys, cluster, user)?)
+    }
+
+    /// Binds the name to this device's key, unless that has happened.
+    async fn enrol(&self, cluster: ClusterId, user: &UserName, device: &DeviceKey) -> Result<(), ClientError> {
+        if device.is_enrolled() {
+            return Ok(());
+        }
+        let request = EnrolRequest { cluster, user: user.clone(), key: device.key.public() };
+        let body = serde_json::to_vec(&Signed::sign(request, &device.key)?).map_err(ClientError::Request)?;
+        self.cluster.ask::<Enrolled>(&Call::post("/v1/users", "application/json", body)).await?;
+        Ok(device.mark_enrolled()?)
+    }
+}
+
+/// What this machine's clock says.
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixSeconds(since.map_or(0, |since| since.as_secs()))
+}
 
 /// Why a client could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -67,4 +166,78 @@ pub enum ClientError {
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// There is no place for keys.
+    #[error(transparent)]
+    Home(#[from] ClusterKeyError),
+    /// A view cannot be remembered.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The file, the policy or a key.
+    #[error(transparent)]
+    Picture(#[from] lsb_core::Error),
+    /// The picture belongs to another cluster.
+    #[error("the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers")]
+    OtherCluster {
+        /// The picture's cluster.
+        picture: ClusterId,
+        /// The servers' cluster.
+        asked: ClusterId,
+    },
+    /// Two servers have different unified images.
+    #[error("the servers' unified images differ: give all of them the same unified_image.png and restart them")]
+    UnifiedImagesDiffer,
+    /// The server's picture does not carry what was sealed.
+    #[error("the picture that came back does not carry what was sealed: the server is at fault. Nothing was saved")]
+    PictureDiffers,
+    /// A request could not be signed.
+    #[error(transparent)]
+    Sign(#[from] RequestError),
+    /// A request could not be written.
+    #[error("a request could not be written: {0}")]
+    Request(#[source] serde_json::Error),
+    /// A certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The operating system.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// What a program's exit status says about an error, in the classes that scripts act upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The command or its settings are wrong.
+    Usage,
+    /// The user may not.
+    Denied,
+    /// The file is not a protected picture.
+    NotProtected,
+    /// The file is damaged or was tampered with.
+    Damaged,
+    /// No leader, or no server.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+impl ClientError {
+    /// What kind of error it is.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::ServersConf(_) | Self::AuthorityMissing { .. } => ErrorClass::Usage,
+            Self::File(FileError::OverwritesInput { .. }) => ErrorClass::Usage,
+            Self::NoLeader { .. } | Self::Unreachable { .. } => ErrorClass::Unavailable,
+            Self::Refused(body) => match body.error.as_str() {
+                "NAME_TAKEN" | "UNKNOWN_OWNER" => ErrorClass::Denied,
+                _ => ErrorClass::Other,
+            },
+            Self::Picture(error) => match error.kind() {
+                ErrorKind::NotAPicture | ErrorKind::NotProtected => ErrorClass::NotProtected,
+                ErrorKind::InvalidRequest => ErrorClass::Usage,
+                ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
+                _ => ErrorClass::Other,
+            },
+            _ => ErrorClass::Other,
+        }
+    }
 }

@@ -25,7 +25,8 @@ pub(super) async fn protect(
 ) -> Result<Response, ApiError> {
     app.require_leadership()?;
     app.require_same_picture()?;
-    let limit = app.0.upload_limit_bytes.saturating_add(REQUEST_LIMIT_BYTES);
+    // An envelope is the upload, the denied picture, and little more.
+    let limit = app.0.upload_limit_bytes + app.0.image.bytes().len() + REQUEST_LIMIT_BYTES;
     let announced = body::announced_bytes(&headers, limit)?;
     let _memory = app.0.memory.take(announced.saturating_mul(MEMORY_FACTOR)).await?;
     let mut bytes = body::read(request_body, limit).await?;

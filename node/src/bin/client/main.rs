@@ -1,0 +1,166 @@
+//! The client's command: reads files, asks the library, writes files, and says what happened.
+
+mod arguments;
+mod report;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use arguments::{Arguments, Command, Encrypt, Shared, View};
+use clap::Parser;
+use lsb_core::Limits;
+use node::api::Role;
+use node::client::{Client, ClientError, ErrorClass, Options, ProtectInput, ViewOutcome, default_keys, files};
+use node::settings::servers_conf;
+use report::Speaker;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+/// After so long without a result, a person is told that something is going on.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The largest certificate file that is read.
+const AUTHORITY_LIMIT_BYTES: u64 = 64 << 10;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let json = arguments.shared.json;
+    runtime.block_on(async {
+        match with_patience(run(arguments)).await {
+            Ok(code) => code,
+            Err(Failure { error, class }) => {
+                let message = node::with_causes(&error);
+                if json {
+                    println!("{}", json!({ "outcome": "error", "reason": message, "remaining": null, "output": null }));
+                }
+                eprintln!("error: {message}");
+                ExitCode::from(exit_status(class))
+            }
+        }
+    })
+}
+
+/// Logs go to standard error, and only when RUST_LOG asks for more than trouble.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+struct Failure {
+    error: ClientError,
+    class: ErrorClass,
+}
+
+impl<E: Into<ClientError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self { class: error.class(), error }
+    }
+}
+
+fn exit_status(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Other => 1,
+        ErrorClass::Usage => 2,
+        ErrorClass::Denied => 3,
+        ErrorClass::NotProtected => 4,
+        ErrorClass::Damaged => 5,
+        ErrorClass::Unavailable => 6,
+    }
+}
+
+/// Tells a person who waits that it may take a moment longer.
+async fn with_patience<T>(work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let early = tokio::time::timeout(QUIET, work.as_mut()).await;
+    match early {
+        Ok(done) => done,
+        Err(_) => {
+            if std::io::stderr().is_terminal() {
+                eprintln!("still working, or waiting for a leader …");
+            }
+            work.await
+        }
+    }
+}
+
+async fn run(Arguments { shared, command }: Arguments) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Encrypt(encrypt) => protect(&shared, encrypt).await,
+        Command::View(wanted) => view(&shared, wanted).await,
+        Command::Status => status(&shared).await,
+    }
+}
+
+fn client(shared: &Shared) -> Result<Client, ClientError> {
+    let authority = shared.authority.as_deref().map(|path| files::read(path, AUTHORITY_LIMIT_BYTES)).transpose()?;
+    Client::new(Options {
+        servers: servers_conf::read(&shared.servers)?,
+        keys: match &shared.keys {
+            Some(folder) => folder.clone(),
+            None => default_keys()?,
+        },
+        authority,
+        insecure: shared.insecure,
+        patience: Duration::from_secs(shared.timeout),
+    })
+}
+
+fn speaker(shared: &Shared, output: &Path) -> Speaker {
+    Speaker { json: shared.json, output_is_standard: output.as_os_str() == "-" }
+}
+
+async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> {
+    let client = client(shared)?;
+    files::check_distinct(&wanted.input, &wanted.output)?;
+    let original = files::read(&wanted.input, Limits::DEFAULT.upload_bytes)?;
+    let mode = wanted.mode.into();
+    let input = ProtectInput { original, owner: wanted.owner, grants: wanted.grant, mode };
+    let protected = client.protect(input).await.map_err(|error| match error.class() {
+        // What is to be protected need not be protected yet.
+        ErrorClass::NotProtected => Failure { error, class: ErrorClass::Other },
+        class => Failure { error, class },
+    })?;
+    files::write(&wanted.output, &protected.picture)?;
+    report::protected(speaker(shared, &wanted.output), &wanted.input, &wanted.output, mode, &protected);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
+    let client = client(shared)?;
+    files::check_distinct(&wanted.input, &wanted.output)?;
+    let file = files::read(&wanted.input, Limits::DEFAULT.carrier_bytes)?;
+    let viewing = client.view(file, &wanted.user).await?;
+    let (picture, code) = match &viewing.outcome {
+        ViewOutcome::Granted { picture, .. } => (picture, ExitCode::SUCCESS),
+        ViewOutcome::Denied { picture, .. } => (picture, ExitCode::from(exit_status(ErrorClass::Denied))),
+    };
+    files::write(&wanted.output, picture)?;
+    report::viewed(speaker(shared, &wanted.output), &wanted.output, &viewing.outcome, viewing.resumed);
+    // Only now is the answer safe.
+    viewing.finish(&client).await;
+    Ok(code)
+}
+
+async fn status(shared: &Shared) -> Result<ExitCode, Failure> {
+    let client = client(shared)?;
+    let reports = client.status().await;
+    report::status(Speaker { json: shared.json, output_is_standard: false }, &reports);
+    let led = reports.iter().any(|report| report.role == Some(Role::Leader));
+    Ok(if led { ExitCode::SUCCESS } else { ExitCode::from(exit_status(ErrorClass::Unavailable)) })
+}

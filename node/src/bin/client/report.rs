@@ -1,0 +1,177 @@
+//! What the client tells people and scripts.
+
+use std::io::Write;
+use std::path::Path;
+
+use lsb_core::envelope::{Policy, Views};
+use node::api::{Reason, Role};
+use node::client::{Mode, Protected, ServerReport, ViewOutcome};
+use serde_json::{Value, json};
+
+/// Where text for people goes: beside the picture, when that goes to standard output.
+#[derive(Clone, Copy)]
+pub(crate) struct Speaker {
+    pub(crate) json: bool,
+    pub(crate) output_is_standard: bool,
+}
+
+impl Speaker {
+    /// Tells people something, unless a script is listening. A closed pipe is no reason to fail.
+    pub(crate) fn say(self, text: &str) {
+        if self.json {
+            return;
+        }
+        let _ = if self.output_is_standard {
+            writeln!(std::io::stderr(), "{text}")
+        } else {
+            writeln!(std::io::stdout(), "{text}")
+        };
+    }
+
+    /// Tells a script something, if one is listening.
+    pub(crate) fn print(self, value: &Value) {
+        if !self.json {
+            return;
+        }
+        let _ = if self.output_is_standard {
+            writeln!(std::io::stderr(), "{value}")
+        } else {
+            writeln!(std::io::stdout(), "{value}")
+        };
+    }
+}
+
+/// A picture was protected.
+pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, mode: Mode, protected: &Protected) {
+    let grants: Vec<Value> = protected
+        .policy
+        .grants()
+        .iter()
+        .map(|grant| json!({ "user": grant.user.as_str(), "views": number(grant.views) }))
+        .collect();
+    speaker.print(&json!({
+        "outcome": "protected",
+        "object": protected.object.to_string(),
+        "owner": protected.policy.owner().as_str(),
+        "grants": grants,
+        "output": shown(output),
+    }));
+    speaker.say(&format!("Protected {} for {}.", shown(input), protected.policy.owner()));
+    speaker.say(&format!("  file     {} ({})", shown(output), size(protected.picture.len())));
+    speaker.say(&format!("  views    {}", views(&protected.policy)));
+    speaker.say(&format!("  object   {}", protected.object));
+    if mode == Mode::Label {
+        speaker.say(
+            "A label keeps nothing secret: everybody who has the file sees the photograph, and only programs that take part heed it.",
+        );
+    }
+    speaker.say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
+    speaker.say(&format!("View it with: client view --input {} --user {}", shown(output), protected.policy.owner()));
+}
+
+/// A view was granted or denied.
+pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, resumed: bool) {
+    if resumed {
+        speaker.say("An earlier try to view this picture had been cut off: this is its answer, and nothing is charged twice.");
+    }
+    match outcome {
+        ViewOutcome::Granted { picture, remaining, label } => {
+            speaker.print(&json!({
+                "outcome": "granted", "reason": null, "remaining": remaining, "output": shown(output),
+            }));
+            let left = match remaining {
+                None => "as many views as you like remain".to_owned(),
+                Some(1) => "1 view remains".to_owned(),
+                Some(views) => format!("{views} views remain"),
+            };
+            speaker.say(&format!("Granted: {} ({}), {left}.", shown(output), size(picture.len())));
+            if *label {
+                speaker.say("It is only a label: the file shows the same photograph to everybody who has it.");
+            }
+        }
+        ViewOutcome::Denied { reason, message, .. } => {
+            let remaining = (*reason == Reason::Exhausted).then_some(0);
+            speaker.print(&json!({
+                "outcome": "denied", "reason": reason.to_string(), "remaining": remaining, "output": shown(output),
+            }));
+            speaker.say(&format!("Denied: {message}. {} holds the access-denied picture.", shown(output)));
+            speaker.say(advice(*reason));
+        }
+    }
+}
+
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::UnknownDevice => {
+            "The name belongs to the key of another machine: view it there, or copy the key folder from there."
+        }
+        Reason::NotListed | Reason::Exhausted | Reason::Expired | Reason::NotYet => {
+            "Ask the picture's owner for views."
+        }
+        Reason::RequestTooOld | Reason::RequestTooLong => "Check this machine's clock, and try again.",
+        Reason::RequestReused | Reason::AlreadyAcknowledged => "Try again.",
+    }
+}
+
+/// What the servers say about themselves, one line each.
+pub(crate) fn status(speaker: Speaker, reports: &[ServerReport]) {
+    speaker.print(&serde_json::to_value(reports).unwrap_or_default());
+    let width = reports.iter().map(|report| report.address.len()).max().unwrap_or(0).max(7);
+    let named = |report: &ServerReport| report.server_id.clone().unwrap_or_default();
+    let name_width = reports.iter().map(|report| named(report).len()).max().unwrap_or(0).max(6);
+    speaker.say(&format!(
+        "{:width$}  {:name_width$}  {:9}  {:>5}  {:>7}  {:>7}  leader",
+        "address", "server", "role", "term", "commit", "applied"
+    ));
+    for report in reports {
+        let Some(role) = report.role.filter(|_| report.reachable) else {
+            let trouble = report.trouble.as_deref().unwrap_or("no answer");
+            speaker.say(&format!("{:width$}  {:name_width$}  unreachable: {trouble}", report.address, ""));
+            continue;
+        };
+        speaker.say(&format!(
+            "{:width$}  {:name_width$}  {:9}  {:>5}  {:>7}  {:>7}  {}",
+            report.address,
+            named(report),
+            role,
+            report.term.unwrap_or(0),
+            report.commit.unwrap_or(0),
+            report.applied.unwrap_or(0),
+            report.leader.as_deref().unwrap_or("none"),
+        ));
+        if let Some(trouble) = &report.trouble {
+            speaker.say(&format!("{:width$}  ! {trouble}", ""));
+        }
+    }
+    if reports.iter().all(|report| report.role != Some(Role::Leader)) {
+        if reports.iter().any(|report| report.reachable) {
+            speaker.say("No leader elected yet: wait for an election (3 to 6 seconds), and check that a majority of the servers runs.");
+        } else {
+            speaker.say("Connection timeout: no server answers. Check that the addresses in servers.conf are those of running servers.");
+        }
+    }
+}
+
+fn views(policy: &Policy) -> String {
+    let grants = policy.grants().iter().map(|grant| match grant.views {
+        Views::Unlimited => format!("{} without limit", grant.user),
+        Views::Total(1) => format!("{} once", grant.user),
+        Views::Total(views) => format!("{} {views} times", grant.user),
+    });
+    grants.collect::<Vec<_>>().join(", ")
+}
+
+fn number(views: Views) -> Option<u32> {
+    match views {
+        Views::Total(views) => Some(views),
+        Views::Unlimited => None,
+    }
+}
+
+fn size(bytes: usize) -> String {
+    if bytes < 1 << 20 { format!("{} KiB", bytes.div_ceil(1 << 10)) } else { format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)) }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

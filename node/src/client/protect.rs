@@ -1,0 +1,176 @@
+//! Protecting a picture: the client seals and signs, the server embeds and registers.
+
+use hyper::body::Bytes;
+use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
+use lsb_core::label::{self, LabelRequest};
+use lsb_core::seal::{self, LedgerShare, SealRequest, SigningKey, Zeroizing};
+use lsb_core::{Limits, ObjectId, picture};
+use sha2::{Digest, Sha256};
+
+use super::connection::Call;
+use super::{Client, ClientError, now};
+use crate::api::{ClusterInfo, ProtectHead, Registered, hex};
+use crate::ledger::request::{ProtectRequest, Signed};
+
+/// The views of an owner whom no grant names.
+pub const OWNER_VIEWS: u32 = 5;
+
+/// How a protected picture shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Everybody sees the denied picture; the original is encrypted inside.
+    #[default]
+    Sealed,
+    /// Everybody sees the photograph; only its policy rides inside. **No secrecy.**
+    Label,
+}
+
+/// What is to be protected, and for whom.
+#[derive(Clone, Debug)]
+pub struct ProtectInput {
+    /// The file: a whole PNG or JPEG.
+    pub original: Vec<u8>,
+    /// Who owns it.
+    pub owner: UserName,
+    /// Who may view it how often. An owner who is not among them gets [`OWNER_VIEWS`] views.
+    pub grants: Vec<Grant>,
+    /// How it shows itself.
+    pub mode: Mode,
+}
+
+/// A picture that is protected.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Its name in the ledger.
+    pub object: ObjectId,
+    /// The PNG file to pass on.
+    pub picture: Vec<u8>,
+    /// Who may view it how often.
+    pub policy: Policy,
+}
+
+/// An envelope, and what is registered with it.
+struct Prepared {
+    envelope: Envelope,
+    share: LedgerShare,
+    /// For a label, the picture is made here.
+    picture: Option<Vec<u8>>,
+}
+
+impl Client {
+    /// Protects a picture. The original never leaves this machine but encrypted.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]: the file is no picture or too large, the owner's name belongs to another device, no leader.
+    pub async fn protect(&self, input: ProtectInput) -> Result<Protected, ClientError> {
+        // Before anything is asked of anybody: most mistakes are in the file.
+        lsb_core::upload::inspect(&input.original, &Limits::DEFAULT).map_err(lsb_core::Error::from)?;
+        let info = self.cluster_info().await?;
+        let limits = Limits { upload_bytes: info.upload_limit_bytes, ..Limits::DEFAULT };
+        lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
+        let device = self.device(info.cluster, &input.owner)?;
+        self.enrol(info.cluster, &input.owner, &device).await?;
+        let denied_picture = self.unified_image(&info).await?;
+        let mut grants = input.grants;
+        if grants.iter().all(|grant| grant.user != input.owner) {
+            grants.push(Grant::new(input.owner.clone(), Views::Total(OWNER_VIEWS)));
+        }
+        let policy = Policy::new(input.owner, device.key.public(), grants).map_err(lsb_core::Error::from)?;
+        let (owner, cluster) = (device.key, info.cluster);
+        let (original, mode, owned_policy, signer) = (input.original, input.mode, policy.clone(), owner.clone());
+        let prepared = blocking(move || {
+            prepare(mode, &original, &denied_picture, &owned_policy, cluster, &signer, &limits)
+        });
+        let prepared = prepared.await??;
+        let picture = self.register(&info, &owner, &policy, &prepared).await?;
+        Ok(Protected { object: prepared.envelope.header().object, picture, policy })
+    }
+
+    /// The picture for everybody else, checked against its announced hash.
+    async fn unified_image(&self, info: &ClusterInfo) -> Result<Bytes, ClientError> {
+        let bytes = self.cluster.ask_raw(&Call::get("/v1/unified-image")).await?.body;
+        if hex(&Sha256::digest(&bytes)) != info.unified_image {
+            // Two servers were asked, and they differ.
+            return Err(ClientError::UnifiedImagesDiffer);
+        }
+        Ok(bytes)
+    }
+
+    /// Registers the envelope, and returns the picture that carries it.
+    async fn register(
+        &self,
+        info: &ClusterInfo,
+        owner: &SigningKey,
+        policy: &Policy,
+        prepared: &Prepared,
+    ) -> Result<Vec<u8>, ClientError> {
+        let (cluster, object) = (info.cluster, prepared.envelope.header().object);
+        let sealed_share = prepared.share.seal_for_cluster(&info.exchange_key, cluster, object);
+        let request = ProtectRequest {
+            cluster,
+            object,
+            policy: policy.clone(),
+            manifest_hash: prepared.envelope.manifest().hash(),
+            sealed_share: sealed_share.map_err(lsb_core::Error::from)?,
+        };
+        let embed = prepared.picture.is_none();
+        let head = ProtectHead { request: Signed::sign(request, owner)?, embed };
+        let mut body = serde_json::to_vec(&head).map_err(ClientError::Request)?;
+        body.push(b'\n');
+        if embed {
+            body.extend_from_slice(prepared.envelope.as_bytes());
+        } else {
+            body.extend_from_slice(&prepared.envelope.manifest().to_bytes());
+        }
+        let call = Call::post("/v1/objects", "application/octet-stream", body);
+        if let Some(picture) = &prepared.picture {
+            self.cluster.ask::<Registered>(&call).await?;
+            return Ok(picture.clone());
+        }
+        let picture = Vec::from(self.cluster.ask_raw(&call).await?.body);
+        let expected = prepared.envelope.clone();
+        // A picture that does not carry what was sealed would be noticed by the first viewer only.
+        blocking(move || match picture::extract(&picture, &Limits::DEFAULT) {
+            Ok(envelope) if envelope.as_bytes() == expected.as_bytes() => Ok(picture),
+            _ => Err(ClientError::PictureDiffers),
+        })
+        .await?
+    }
+}
+
+fn prepare(
+    mode: Mode,
+    original: &[u8],
+    denied_picture: &[u8],
+    policy: &Policy,
+    cluster: lsb_core::ClusterId,
+    owner: &SigningKey,
+    limits: &Limits,
+) -> Result<Prepared, ClientError> {
+    let created = now();
+    match mode {
+        Mode::Sealed => {
+            let request = SealRequest { original, denied_picture, policy, cluster, created, owner, limits };
+            let sealed = seal::seal(&request)?;
+            Ok(Prepared { envelope: sealed.envelope, share: sealed.ledger_share, picture: None })
+        }
+        Mode::Label => {
+            let request =
+                LabelRequest { photograph: original, denied_picture, policy, cluster, created, owner, limits };
+            let labelled = label::protect(&request)?;
+            // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
+            let mut unused = Zeroizing::new([0; 32]);
+            getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
+            let share = LedgerShare::from_bytes(*unused);
+            Ok(Prepared { envelope: labelled.envelope, share, picture: Some(labelled.file) })
+        }
+    }
+}
+
+/// Does work that keeps a processor busy, beside the runtime.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ClientError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ClientError::System(std::io::Error::other(error)))
+}

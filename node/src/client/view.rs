@@ -1,0 +1,183 @@
+//! Viewing a picture: exactly one charge, whatever crashes on the way.
+
+use lsb_core::envelope::{Envelope, Mode, UserName};
+use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext};
+use lsb_core::{ClusterId, Limits, ObjectId, RequestId, UnixSeconds, picture};
+
+use super::connection::Call;
+use super::journal::Journal;
+use super::keys::DeviceKey;
+use super::protect::blocking;
+use super::{Client, ClientError, now};
+use crate::api::{Reason, ViewAnswer};
+use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
+
+/// How long a request is valid: well below what the ledger allows, so that clocks may differ by minutes.
+const REQUEST_SECONDS: u64 = 300;
+
+/// The outcome of a view, and what is left to do about it.
+///
+/// The outcome is remembered until [`Viewing::finish`]: save what is in it first, so that a crash in between
+/// loses nothing.
+#[must_use = "a view is over only when it is finished"]
+#[derive(Debug)]
+pub struct Viewing {
+    /// What came of it.
+    pub outcome: ViewOutcome,
+    /// Whether this is the answer to a request that an earlier run of this program had sent.
+    pub resumed: bool,
+    finish: Option<Unfinished>,
+}
+
+/// What came of a view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewOutcome {
+    /// The view is charged, and this is the picture.
+    Granted {
+        /// For a sealed picture the original file's bytes; for a label the picture as it is.
+        picture: Vec<u8>,
+        /// How many views remain; none for unlimited.
+        remaining: Option<u32>,
+        /// Whether it is only a label, which anybody can see.
+        label: bool,
+    },
+    /// The view is refused, and this is the picture instead.
+    Denied {
+        /// The denied picture's exact bytes.
+        picture: Vec<u8>,
+        /// Why, for programs.
+        reason: Reason,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    journal: Journal,
+    acknowledgement: Signed<AcknowledgeRequest>,
+}
+
+impl Viewing {
+    /// Tells the cluster that the answer is safe, and forgets the request.
+    pub async fn finish(self, client: &Client) {
+        let Some(Unfinished { journal, acknowledgement }) = self.finish else { return };
+        let told = match serde_json::to_vec(&acknowledgement) {
+            Ok(body) => client.cluster.ask_raw(&Call::post("/v1/views/ack", "application/json", body)).await,
+            Err(error) => Err(ClientError::Request(error)),
+        };
+        if let Err(error) = told {
+            // The cluster forgets by itself after a day.
+            tracing::debug!("the view could not be acknowledged: {error}");
+        }
+        journal.finish();
+    }
+}
+
+impl Client {
+    /// Views a protected picture as a user. The picture's integrity is checked before anything is asked of anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]: the file is not a protected picture, damaged, tampered with or of another cluster; no leader. A refused view is
+    /// no error but [`ViewOutcome::Denied`].
+    pub async fn view(&self, file: Vec<u8>, user: &UserName) -> Result<Viewing, ClientError> {
+        let (file, envelope) = blocking(move || {
+            let envelope = picture::extract(&file, &Limits::DEFAULT)?;
+            envelope.verify_signature()?;
+            Ok::<_, lsb_core::Error>((file, envelope))
+        })
+        .await??;
+        let info = self.cluster_info().await?;
+        let (cluster, object) = (info.cluster, envelope.header().object);
+        if envelope.header().cluster != cluster {
+            return Err(ClientError::OtherCluster { picture: envelope.header().cluster, asked: cluster });
+        }
+        let device = self.device(cluster, user)?;
+        match self.enrol(cluster, user, &device).await {
+            // Somebody else's name: the same to a viewer as any other refusal.
+            Err(ClientError::Refused(body)) if body.error == "NAME_TAKEN" => {
+                return Ok(denied(&envelope, Reason::UnknownDevice, body.message));
+            }
+            result => result?,
+        }
+        if let Some(journal) = Journal::resume(&self.keys, cluster, object, user) {
+            let answer = self.ask_for_view(&journal).await?;
+            let void = |reason| matches!(reason, Reason::RequestTooOld | Reason::AlreadyAcknowledged);
+            match answer {
+                // It was never charged, or answered and only not forgotten: this view is a new one.
+                ViewAnswer::Denied { reason, .. } if void(reason) => journal.finish(),
+                answer => return self.conclude(file, envelope, &device, journal, answer, true).await,
+            }
+        }
+        let journal = self.begin_view(cluster, object, user, &device)?;
+        let answer = self.ask_for_view(&journal).await?;
+        self.conclude(file, envelope, &device, journal, answer, false).await
+    }
+
+    /// Writes down what is about to be asked.
+    fn begin_view(
+        &self,
+        cluster: ClusterId,
+        object: ObjectId,
+        user: &UserName,
+        device: &DeviceKey,
+    ) -> Result<Journal, ClientError> {
+        let key = ExchangeKey::generate().map_err(lsb_core::Error::from)?;
+        let mut id = [0; RequestId::LENGTH];
+        getrandom::fill(&mut id).map_err(std::io::Error::from)?;
+        let request = ViewRequest {
+            cluster,
+            object,
+            user: user.clone(),
+            device: device.key.public(),
+            request: RequestId::from_bytes(id),
+            reply_to: key.public(),
+            expires: UnixSeconds(now().0.saturating_add(REQUEST_SECONDS)),
+        };
+        Ok(Journal::begin(&self.keys, Signed::sign(request, &device.key)?, key)?)
+    }
+
+    async fn ask_for_view(&self, journal: &Journal) -> Result<ViewAnswer, ClientError> {
+        let body = serde_json::to_vec(&journal.request).map_err(ClientError::Request)?;
+        self.cluster.ask(&Call::post("/v1/views", "application/json", body)).await
+    }
+
+    async fn conclude(
+        &self,
+        file: Vec<u8>,
+        envelope: Envelope,
+        device: &DeviceKey,
+        journal: Journal,
+        answer: ViewAnswer,
+        resumed: bool,
+    ) -> Result<Viewing, ClientError> {
+        let ViewRequest { cluster, object, user, request, .. } = journal.request.request.clone();
+        let acknowledgement = AcknowledgeRequest { cluster, user, device: device.key.public(), request };
+        let acknowledgement = Signed::sign(acknowledgement, &device.key)?;
+        let (index, remaining, share) = match answer {
+            ViewAnswer::Granted { index, remaining, share } => (index, remaining, share),
+            ViewAnswer::Denied { reason, message } => {
+                let mut viewing = denied(&envelope, reason, message);
+                viewing.resumed = resumed;
+                viewing.finish = Some(Unfinished { journal, acknowledgement });
+                return Ok(viewing);
+            }
+        };
+        let label = envelope.header().mode == Mode::Label;
+        let picture = if label {
+            file
+        } else {
+            let context = ReleaseContext { cluster, object, request, log_index: index };
+            let share = LedgerShare::open_for_viewer(&share, &journal.key, &context).map_err(lsb_core::Error::from)?;
+            blocking(move || seal::open(&envelope, &share)).await?.map_err(lsb_core::Error::from)?.bytes
+        };
+        let outcome = ViewOutcome::Granted { picture, remaining, label };
+        Ok(Viewing { outcome, resumed, finish: Some(Unfinished { journal, acknowledgement }) })
+    }
+}
+
+fn denied(envelope: &Envelope, reason: Reason, message: String) -> Viewing {
+    let outcome = ViewOutcome::Denied { picture: envelope.denied_picture().to_vec(), reason, message };
+    Viewing { outcome, resumed: false, finish: None }
+}
