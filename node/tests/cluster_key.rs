@@ -1,5 +1,7 @@
 //! The cluster key: one file, one key, and clear words about anything else.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -23,7 +25,9 @@ fn servers_that_start_at_once_share_one_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("not/yet/there/cluster.key");
     let keys: BTreeSet<_> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..16).map(|_| scope.spawn(|| ClusterKey::create_or_load(&path).unwrap().cluster_id())).collect();
+        let starts: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| ClusterKey::create_or_load(&path).unwrap().cluster_id()))
+            .collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     assert_eq!(keys.len(), 1);
@@ -34,7 +38,10 @@ fn servers_that_start_at_once_share_one_key() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    assert_eq!(ClusterKey::load(&path).unwrap().cluster_id(), *keys.first().unwrap());
+    assert_eq!(
+        ClusterKey::load(&path).unwrap().cluster_id(),
+        *keys.first().unwrap()
+    );
 }
 
 #[test]
@@ -51,7 +58,10 @@ fn what_is_wrong_with_the_file_is_said() {
     write(&path, &good, 0o644);
     #[cfg(unix)]
     {
-        assert!(matches!(error(&path), ClusterKeyError::Exposed { mode: 0o644, .. }));
+        assert!(matches!(
+            error(&path),
+            ClusterKeyError::Exposed { mode: 0o644, .. }
+        ));
         assert!(error(&path).to_string().contains("chmod 600"));
         write(&path, &good, 0o620);
         assert!(matches!(error(&path), ClusterKeyError::Exposed { .. }));
@@ -71,7 +81,10 @@ fn what_is_wrong_with_the_file_is_said() {
     ] {
         write(&path, &not_a_key, 0o600);
         assert!(
-            matches!(error(&path), ClusterKeyError::NotAKey { .. } | ClusterKeyError::Length { .. }),
+            matches!(
+                error(&path),
+                ClusterKeyError::NotAKey { .. } | ClusterKeyError::Length { .. }
+            ),
             "{not_a_key:?}"
         );
     }
@@ -113,7 +126,10 @@ fn derivations_are_pinned() {
         ("exchange", key.exchange_key().public().to_string()),
         ("wrapped", hex(wrapped.as_bytes())),
     ];
-    let text: String = pinned.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+    let text: String = pinned
+        .iter()
+        .map(|(name, value)| format!("{name} {value}\n"))
+        .collect();
     assert_eq!(text, include_str!("golden/cluster_key.txt"));
 }
 
@@ -123,18 +139,36 @@ fn a_wrapped_share_opens_under_its_key_for_its_object_and_unchanged_only() {
     let (object, other) = (ObjectId::from_bytes([3; 16]), ObjectId::from_bytes([4; 16]));
     let share = LedgerShare::from_bytes([5; 32]);
     let wrapped = key.wrap_share(object, &share);
-    assert_eq!(key.unwrap_share(object, &wrapped).unwrap().expose_bytes(), share.expose_bytes());
-    assert_eq!(key.wrap_share(object, &share), wrapped, "a retry wraps the same way");
+    assert_eq!(
+        key.unwrap_share(object, &wrapped).unwrap().expose_bytes(),
+        share.expose_bytes()
+    );
+    assert_eq!(
+        key.wrap_share(object, &share),
+        wrapped,
+        "a retry wraps the same way"
+    );
 
     assert!(key.unwrap_share(other, &wrapped).is_err());
-    assert!(ClusterKey::from_bytes([2; 32]).unwrap_share(object, &wrapped).is_err());
+    assert!(
+        ClusterKey::from_bytes([2; 32])
+            .unwrap_share(object, &wrapped)
+            .is_err()
+    );
     for bit in 0..WrappedShare::LENGTH * 8 {
         let mut bytes = *wrapped.as_bytes();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(key.unwrap_share(object, &WrappedShare::from_bytes(bytes)).is_err());
+        assert!(
+            key.unwrap_share(object, &WrappedShare::from_bytes(bytes))
+                .is_err()
+        );
     }
     // Two shares never meet under one nonce.
-    let nonce = |share: u8| key.wrap_share(object, &LedgerShare::from_bytes([share; 32])).as_bytes()[..12].to_vec();
+    let nonce = |share: u8| {
+        key.wrap_share(object, &LedgerShare::from_bytes([share; 32]))
+            .as_bytes()[..12]
+            .to_vec()
+    };
     assert_eq!((0..=255).map(nonce).collect::<BTreeSet<_>>().len(), 256);
 }
 

@@ -3,6 +3,8 @@
 //! The golden files hold one encoding per line, named, in hexadecimal. A change of any line is a change of the wire or of the log: it needs a
 //! new version and code that reads the old one. Run with `BLESS=1` to write the lines of *new* kinds; lines that exist are never rewritten.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 mod samples;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,8 @@ use node::codec::{CodecError, FRAME_LIMIT_BYTES, decode_envelope, encode_envelop
 use node::ledger::{decode_command, encode_command};
 use proptest::prelude::*;
 use raft_core::{
-    Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Message, NodeId, Payload, Round, Session, Term,
+    Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Message, NodeId, Payload, Round, Session,
+    Term,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -24,7 +27,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn check_against_golden(file: &str, encoded: &[(String, Vec<u8>)]) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let golden: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(' ')).collect();
     let mut added = String::new();
@@ -77,7 +82,10 @@ fn a_frame_that_differs_in_one_bit_is_refused() {
         for bit in 0..frame.len() * 8 {
             let mut changed = frame.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(decode_envelope(&changed), Err(CodecError::Checksum | CodecError::Version { .. })));
+            assert!(matches!(
+                decode_envelope(&changed),
+                Err(CodecError::Checksum | CodecError::Version { .. })
+            ));
         }
     }
 }
@@ -95,7 +103,10 @@ fn a_frame_that_is_too_short_too_long_or_continued_is_refused() {
         Err(CodecError::TooLarge { size, limit: FRAME_LIMIT_BYTES }) if size == FRAME_LIMIT_BYTES + 1
     ));
     let continued = seal(&[&frame[5..], &[0]].concat());
-    assert!(matches!(decode_envelope(&continued), Err(CodecError::Trailing { surplus: 1 })));
+    assert!(matches!(
+        decode_envelope(&continued),
+        Err(CodecError::Trailing { surplus: 1 })
+    ));
 }
 
 /// A frame with a right checksum around any body.
@@ -106,14 +117,22 @@ fn seal(body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_index_of_zero_is_refused() {
-    let (_, envelope) =
-        samples::envelopes().into_iter().find(|(name, _)| *name == "Append").expect("there is a sample");
+    let (_, envelope) = samples::envelopes()
+        .into_iter()
+        .find(|(name, _)| *name == "Append")
+        .expect("there is a sample");
     let frame = encode_envelope(&envelope);
     let first_index = 7_u64.to_be_bytes();
-    let place = frame.windows(8).position(|window| window == first_index).expect("an index of 7 is in the sample");
+    let place = frame
+        .windows(8)
+        .position(|window| window == first_index)
+        .expect("an index of 7 is in the sample");
     let mut body = frame[5..].to_vec();
     body[place - 5..place + 3].fill(0);
-    assert!(matches!(decode_envelope(&seal(&body)), Err(CodecError::Malformed(_))));
+    assert!(matches!(
+        decode_envelope(&seal(&body)),
+        Err(CodecError::Malformed(_))
+    ));
 }
 
 #[test]
@@ -133,13 +152,17 @@ fn a_length_that_nothing_follows_claims_no_memory() {
     let mut body = frame[5..].to_vec();
     let length = body.len();
     body[length - 8..].copy_from_slice(&(1_u64 << 60).to_be_bytes());
-    assert!(matches!(decode_envelope(&seal(&body)), Err(CodecError::Malformed(_))));
+    assert!(matches!(
+        decode_envelope(&seal(&body)),
+        Err(CodecError::Malformed(_))
+    ));
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
         Just(EntryBody::Noop),
-        proptest::collection::vec(any::<u8>(), 0..300).prop_map(|bytes| EntryBody::Command(Payload::from(bytes))),
+        proptest::collection::vec(any::<u8>(), 0..300)
+            .prop_map(|bytes| EntryBody::Command(Payload::from(bytes))),
     ];
     (any::<u64>(), 1_u64.., body).prop_map(|(term, index, body)| Entry {
         id: LogId::new(Term::new(term), Index::new(index).unwrap()),

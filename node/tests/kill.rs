@@ -3,6 +3,8 @@
 //! The test starts itself again as a child process that appends to a store in a real folder and says, on its standard output, what it has
 //! made durable. The parent kills it without warning, reads what it managed to say, opens the folder and compares.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -32,7 +34,10 @@ fn log_id(index: u64) -> LogId {
 
 fn entry(index: u64) -> Entry {
     let bytes = vec![u8::try_from(index % 251).unwrap(); usize::try_from(index % 700).unwrap()];
-    Entry { id: log_id(index), body: EntryBody::Command(Payload::from(bytes)) }
+    Entry {
+        id: log_id(index),
+        body: EntryBody::Command(Payload::from(bytes)),
+    }
 }
 
 fn snapshot_bytes(index: u64) -> Payload {
@@ -45,7 +50,10 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
     let snapshot_at = (new_last / 100 > last / 100 && last > 0).then_some(last);
     let persist = Persist {
         ticket: Ticket::new(new_last),
-        hard_state: Some(HardState { term: Term::new(new_last), vote: Some(NodeId::new(2)) }),
+        hard_state: Some(HardState {
+            term: Term::new(new_last),
+            vote: Some(NodeId::new(2)),
+        }),
         snapshot: snapshot_at.map(|at| SnapshotMeta {
             last: log_id(at),
             membership: new_folder().bootstrap,
@@ -61,7 +69,11 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
 }
 
 fn last_index(opened: &Opened) -> u64 {
-    opened.durable.entries.last().map_or(0, |entry| entry.id.index.value())
+    opened
+        .durable
+        .entries
+        .last()
+        .map_or(0, |entry| entry.id.index.value())
 }
 
 fn child(folder: &Path) -> ! {
@@ -73,7 +85,10 @@ fn child(folder: &Path) -> ! {
         store.persist(&[(persist, bytes)]).unwrap();
         last = new_last;
         // If the parent is gone, so is the reason to go on.
-        if writeln!(out, "durable {last}").and_then(|()| out.flush()).is_err() {
+        if writeln!(out, "durable {last}")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             std::process::exit(0);
         }
     }
@@ -101,21 +116,31 @@ fn nothing_acknowledged_is_lost() {
         let said: Vec<u64> = output
             .lines()
             .map_while(Result::ok)
-            .filter_map(|line| line.rsplit_once("durable ").and_then(|(_, number)| number.parse().ok()))
+            .filter_map(|line| {
+                line.rsplit_once("durable ")
+                    .and_then(|(_, number)| number.parse().ok())
+            })
             .collect();
         process.wait().unwrap();
         acknowledged = said.last().copied().unwrap_or(acknowledged);
 
         let (_store, opened) = Store::create_or_open(folder.path(), &new_folder()).unwrap();
         let last = last_index(&opened);
-        assert!(last >= acknowledged, "kill {kill}: {acknowledged} were acknowledged and {last} are left");
+        assert!(
+            last >= acknowledged,
+            "kill {kill}: {acknowledged} were acknowledged and {last} are left"
+        );
         for found in &opened.durable.entries {
             assert_eq!(*found, entry(found.id.index.value()));
         }
         if last > 0 {
             assert_eq!(opened.durable.hard_state.term, Term::new(last));
         }
-        let first = opened.durable.entries.first().map_or(1, |entry| entry.id.index.value());
+        let first = opened
+            .durable
+            .entries
+            .first()
+            .map_or(1, |entry| entry.id.index.value());
         match &opened.durable.snapshot {
             Some(meta) => {
                 let at = meta.last.index.value();
@@ -126,6 +151,9 @@ fn nothing_acknowledged_is_lost() {
         }
         acknowledged = last;
     }
-    assert!(acknowledged > 200, "only {acknowledged} entries were written in {KILLS} runs");
+    assert!(
+        acknowledged > 200,
+        "only {acknowledged} entries were written in {KILLS} runs"
+    );
     println!("{acknowledged} entries survived {KILLS} kills");
 }

@@ -1,5 +1,7 @@
 //! The ledger's rules, one test each, and what holds for any sequence of commands.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lsb_core::envelope::{Grant, Policy, UserName, Views};
@@ -8,7 +10,8 @@ use lsb_core::{ClusterId, ObjectId, RequestId, UnixSeconds};
 use node::cluster_key::ClusterKey;
 use node::ledger::query::{Answer, ObjectFacts, Overview, Query};
 use node::ledger::request::{
-    AcknowledgeRequest, EnrolRequest, LONGEST_REQUEST_SECONDS, ProtectRequest, RequestError, Signed, ViewRequest,
+    AcknowledgeRequest, EnrolRequest, LONGEST_REQUEST_SECONDS, ProtectRequest, RequestError, Signed,
+    ViewRequest,
 };
 use node::ledger::{
     Action, Command, Denial, Genesis, GrantedView, Ledger, MOST_OUTCOMES_PER_USER, OUTCOME_LIFETIME_SECONDS,
@@ -56,7 +59,11 @@ struct Log {
 
 impl Log {
     fn empty() -> Self {
-        Self { ledger: Ledger::new(), index: 0, time: START }
+        Self {
+            ledger: Ledger::new(),
+            index: 0,
+            time: START,
+        }
     }
 
     /// Alice (key 1) and bob (key 2) are enrolled; alice has protected object 1 for bob, three views, and for carol, who is not enrolled.
@@ -65,7 +72,13 @@ impl Log {
         assert_eq!(log.genesis(IMAGE), Outcome::Begun);
         log.enrol("alice", 1);
         log.enrol("bob", 2);
-        let outcome = log.protect(1, &[Grant::new(name("bob"), Views::Total(3)), Grant::new(name("carol"), Views::Unlimited)]);
+        let outcome = log.protect(
+            1,
+            &[
+                Grant::new(name("bob"), Views::Total(3)),
+                Grant::new(name("carol"), Views::Unlimited),
+            ],
+        );
         assert!(matches!(outcome, Outcome::Protected { already: false, .. }));
         log
     }
@@ -77,15 +90,25 @@ impl Log {
     }
 
     fn apply(&mut self, action: Action) -> Outcome {
-        self.apply_bytes(&encode_command(&Command { time: UnixSeconds(self.time), action }))
+        self.apply_bytes(&encode_command(&Command {
+            time: UnixSeconds(self.time),
+            action,
+        }))
     }
 
     fn genesis(&mut self, denied_picture_hash: [u8; 32]) -> Outcome {
-        self.apply(Action::Genesis(Genesis { cluster: cluster(), denied_picture_hash }))
+        self.apply(Action::Genesis(Genesis {
+            cluster: cluster(),
+            denied_picture_hash,
+        }))
     }
 
     fn enrol(&mut self, user: &str, seed: u8) -> Outcome {
-        let request = EnrolRequest { cluster: cluster(), user: name(user), key: key(seed).public() };
+        let request = EnrolRequest {
+            cluster: cluster(),
+            user: name(user),
+            key: key(seed).public(),
+        };
         self.apply(Action::Enrol(Signed::sign(request, &key(seed)).unwrap()))
     }
 
@@ -128,7 +151,12 @@ impl Log {
     }
 
     fn remaining(&self, number: u8, user: &str) -> Views {
-        self.facts(number).grants.iter().find(|grant| grant.user == name(user)).unwrap().remaining
+        self.facts(number)
+            .grants
+            .iter()
+            .find(|grant| grant.user == name(user))
+            .unwrap()
+            .remaining
     }
 }
 
@@ -142,7 +170,10 @@ fn protect_action(number: u8, owner: &str, seed: u8, grants: &[Grant]) -> Action
         sealed_share: ShareForCluster::from_bytes([6; 80]),
     };
     let share = cluster_key().wrap_share(object(number), &LedgerShare::from_bytes([number; 32]));
-    Action::Protect(Box::new(Registration::new(Signed::sign(request, &key(seed)).unwrap(), share)))
+    Action::Protect(Box::new(Registration::new(
+        Signed::sign(request, &key(seed)).unwrap(),
+        share,
+    )))
 }
 
 fn view_request(user: &str, seed: u8, number: u8, request: u16, expires: u64) -> ViewRequest {
@@ -179,10 +210,22 @@ fn the_constants_are_fixed_once() {
     let mut log = Log::empty();
     assert_eq!(log.genesis(IMAGE), Outcome::Begun);
     assert_eq!(log.genesis(IMAGE), Outcome::Begun);
-    assert_eq!(log.genesis([11; 32]), Outcome::Refused(Refusal::OtherDeniedPicture));
+    assert_eq!(
+        log.genesis([11; 32]),
+        Outcome::Refused(Refusal::OtherDeniedPicture)
+    );
     let found = ClusterId::from_bytes([99; 16]);
-    let other = log.apply(Action::Genesis(Genesis { cluster: found, denied_picture_hash: IMAGE }));
-    assert_eq!(other, Outcome::Refused(Refusal::OtherCluster { found, expected: cluster() }));
+    let other = log.apply(Action::Genesis(Genesis {
+        cluster: found,
+        denied_picture_hash: IMAGE,
+    }));
+    assert_eq!(
+        other,
+        Outcome::Refused(Refusal::OtherCluster {
+            found,
+            expected: cluster()
+        })
+    );
     assert_eq!(log.overview().genesis.unwrap().denied_picture_hash, IMAGE);
 }
 
@@ -190,9 +233,18 @@ fn the_constants_are_fixed_once() {
 fn a_request_for_another_cluster_changes_nothing() {
     let mut log = Log::with_an_object();
     let found = ClusterId::from_bytes([99; 16]);
-    let request = ViewRequest { cluster: found, ..view_request("bob", 2, 1, 1, START + 10) };
+    let request = ViewRequest {
+        cluster: found,
+        ..view_request("bob", 2, 1, 1, START + 10)
+    };
     let outcome = log.apply(Action::View(Signed::sign(request, &key(2)).unwrap()));
-    assert_eq!(outcome, Outcome::Refused(Refusal::OtherCluster { found, expected: cluster() }));
+    assert_eq!(
+        outcome,
+        Outcome::Refused(Refusal::OtherCluster {
+            found,
+            expected: cluster()
+        })
+    );
     assert_eq!(log.remaining(1, "bob"), Views::Total(3));
 }
 
@@ -203,7 +255,10 @@ fn a_name_belongs_to_the_first_key_that_enrols_it() {
     assert_eq!(log.enrol("alice", 1), Outcome::Enrolled { already: false });
     assert_eq!(log.enrol("alice", 1), Outcome::Enrolled { already: true });
     assert_eq!(log.enrol("alice", 2), Outcome::Refused(Refusal::NameTaken));
-    assert_eq!(log.ledger.query(Query::Device(name("alice"))), Answer::Device(Some(key(1).public())));
+    assert_eq!(
+        log.ledger.query(Query::Device(name("alice"))),
+        Answer::Device(Some(key(1).public()))
+    );
     assert_eq!(log.ledger.query(Query::Device(name("bob"))), Answer::Device(None));
 }
 
@@ -224,12 +279,28 @@ fn only_an_enrolled_owner_protects_and_with_the_enrolled_key() {
 #[test]
 fn an_object_is_registered_once() {
     let mut log = Log::with_an_object();
-    let grants = [Grant::new(name("bob"), Views::Total(3)), Grant::new(name("carol"), Views::Unlimited)];
+    let grants = [
+        Grant::new(name("bob"), Views::Total(3)),
+        Grant::new(name("carol"), Views::Unlimited),
+    ];
     granted(log.view("bob", 2, 1, 1));
     let again = log.protect(1, &grants);
-    assert_eq!(again, Outcome::Protected { index: Index::new(4).unwrap(), already: true });
-    assert_eq!(log.remaining(1, "bob"), Views::Total(2), "a repetition refunds nothing");
-    assert_eq!(log.protect(1, &grants[..1]), Outcome::Refused(Refusal::ObjectTaken));
+    assert_eq!(
+        again,
+        Outcome::Protected {
+            index: Index::new(4).unwrap(),
+            already: true
+        }
+    );
+    assert_eq!(
+        log.remaining(1, "bob"),
+        Views::Total(2),
+        "a repetition refunds nothing"
+    );
+    assert_eq!(
+        log.protect(1, &grants[..1]),
+        Outcome::Refused(Refusal::ObjectTaken)
+    );
     log.enrol("mallory", 3);
     let stolen = log.apply(protect_action(1, "mallory", 3, &grants));
     assert_eq!(stolen, Outcome::Refused(Refusal::ObjectTaken));
@@ -238,7 +309,13 @@ fn an_object_is_registered_once() {
 #[test]
 fn a_grant_to_nobody_yet_is_pending_and_binds_to_the_first_key() {
     let mut log = Log::with_an_object();
-    let pending = |log: &Log| log.facts(1).grants.iter().map(|grant| grant.pending).collect::<Vec<_>>();
+    let pending = |log: &Log| {
+        log.facts(1)
+            .grants
+            .iter()
+            .map(|grant| grant.pending)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(pending(&log), [false, true]);
     assert_eq!(log.view("carol", 3, 1, 1), Outcome::Denied(Denial::UnknownDevice));
     log.enrol("carol", 3);
@@ -261,7 +338,10 @@ fn views_are_charged_until_none_is_left() {
         let share = cluster_key().unwrap_share(object(1), &view.share).unwrap();
         assert_eq!(share.expose_bytes(), &[1; 32]);
     }
-    assert_eq!(log.view("bob", 2, 1, 4), Outcome::Denied(Denial::Exhausted { total: 3 }));
+    assert_eq!(
+        log.view("bob", 2, 1, 4),
+        Outcome::Denied(Denial::Exhausted { total: 3 })
+    );
     assert_eq!(log.facts(1).grants[0].charged, 3);
 }
 
@@ -270,7 +350,10 @@ fn an_unlimited_grant_is_not_a_number() {
     let mut log = Log::with_an_object();
     log.enrol("carol", 3);
     for number in 0..100 {
-        assert_eq!(granted(log.view("carol", 3, 1, number)).remaining, Views::Unlimited);
+        assert_eq!(
+            granted(log.view("carol", 3, 1, number)).remaining,
+            Views::Unlimited
+        );
     }
     assert_eq!(log.facts(1).grants[1].charged, 100);
 }
@@ -284,7 +367,13 @@ fn the_same_request_is_charged_once_however_often_it_is_sent() {
     for later in [0, 10, 100] {
         log.time += later;
         let again = granted(log.view_until("bob", 2, 1, 1, expires));
-        assert_eq!(again, GrantedView { repeated: true, ..first.clone() });
+        assert_eq!(
+            again,
+            GrantedView {
+                repeated: true,
+                ..first.clone()
+            }
+        );
     }
     assert_eq!(log.remaining(1, "bob"), Views::Total(1));
 }
@@ -295,16 +384,28 @@ fn a_stored_outcome_is_returned_before_the_request_s_age_is_judged() {
     let expires = START + 300;
     let first = granted(log.view_until("bob", 2, 1, 1, expires));
     log.time = expires + 1000;
-    assert_eq!(granted(log.view_until("bob", 2, 1, 1, expires)).index, first.index);
-    assert!(matches!(log.view_until("bob", 2, 1, 2, expires), Outcome::Denied(Denial::RequestTooOld { .. })));
+    assert_eq!(
+        granted(log.view_until("bob", 2, 1, 1, expires)).index,
+        first.index
+    );
+    assert!(matches!(
+        log.view_until("bob", 2, 1, 2, expires),
+        Outcome::Denied(Denial::RequestTooOld { .. })
+    ));
 }
 
 #[test]
 fn the_same_id_with_other_content_is_denied() {
     let mut log = Log::with_an_object();
     granted(log.view_until("bob", 2, 1, 1, START + 300));
-    assert_eq!(log.view_until("bob", 2, 1, 1, START + 301), Outcome::Denied(Denial::RequestReused));
-    assert_eq!(log.view_until("bob", 2, 2, 1, START + 300), Outcome::Denied(Denial::RequestReused));
+    assert_eq!(
+        log.view_until("bob", 2, 1, 1, START + 301),
+        Outcome::Denied(Denial::RequestReused)
+    );
+    assert_eq!(
+        log.view_until("bob", 2, 2, 1, START + 300),
+        Outcome::Denied(Denial::RequestReused)
+    );
     assert_eq!(log.remaining(1, "bob"), Views::Total(2));
     // Ids are a user's own: carol may draw the same.
     log.enrol("carol", 3);
@@ -320,7 +421,10 @@ fn a_request_is_valid_for_ten_minutes_at_most() {
     log.time += 300;
     let replayed = log.view_until("bob", 2, 1, 2, START + LONGEST_REQUEST_SECONDS + 1);
     assert_eq!(replayed, long, "a client that was told no is not charged later");
-    assert!(matches!(log.view_until("bob", 2, 1, 3, log.time), Outcome::Denied(Denial::RequestTooOld { .. })));
+    assert!(matches!(
+        log.view_until("bob", 2, 1, 3, log.time),
+        Outcome::Denied(Denial::RequestTooOld { .. })
+    ));
 }
 
 #[test]
@@ -334,7 +438,10 @@ fn strangers_cannot_tell_an_unknown_object_from_one_they_are_not_listed_on() {
     // Nor does anything about the object show to somebody without a key.
     assert_eq!(log.view("bob", 5, 1, 3), Outcome::Denied(Denial::UnknownDevice));
     assert_eq!(log.view("bob", 5, 200, 3), Outcome::Denied(Denial::UnknownDevice));
-    assert_eq!(log.view("nobody", 5, 1, 3), Outcome::Denied(Denial::UnknownDevice));
+    assert_eq!(
+        log.view("nobody", 5, 1, 3),
+        Outcome::Denied(Denial::UnknownDevice)
+    );
 }
 
 #[test]
@@ -342,8 +449,14 @@ fn a_stranger_cannot_learn_or_spoil_somebody_s_outcome() {
     let mut log = Log::with_an_object();
     granted(log.view_until("bob", 2, 1, 1, START + 300));
     log.enrol("mallory", 5);
-    assert_eq!(log.view_until("bob", 5, 1, 1, START + 300), Outcome::Denied(Denial::UnknownDevice));
-    assert_eq!(log.acknowledge("bob", 5, 1), Outcome::Denied(Denial::UnknownDevice));
+    assert_eq!(
+        log.view_until("bob", 5, 1, 1, START + 300),
+        Outcome::Denied(Denial::UnknownDevice)
+    );
+    assert_eq!(
+        log.acknowledge("bob", 5, 1),
+        Outcome::Denied(Denial::UnknownDevice)
+    );
     assert!(granted(log.view_until("bob", 2, 1, 1, START + 300)).repeated);
 }
 
@@ -352,21 +465,34 @@ fn listed_users_get_the_exact_reason() {
     let mut log = Log::with_an_object();
     let from = UnixSeconds(START + 100);
     let since = UnixSeconds(START + 200);
-    let grant = Grant { not_before: Some(from), expires: Some(since), ..Grant::new(name("bob"), Views::Total(1)) };
+    let grant = Grant {
+        not_before: Some(from),
+        expires: Some(since),
+        ..Grant::new(name("bob"), Views::Total(1))
+    };
     log.protect(2, &[grant]);
     assert_eq!(log.view("bob", 2, 2, 1), Outcome::Denied(Denial::NotYet { from }));
     log.time = from.0;
     granted(log.view("bob", 2, 2, 2));
-    assert_eq!(log.view("bob", 2, 2, 3), Outcome::Denied(Denial::Exhausted { total: 1 }));
+    assert_eq!(
+        log.view("bob", 2, 2, 3),
+        Outcome::Denied(Denial::Exhausted { total: 1 })
+    );
     log.time = since.0;
-    assert_eq!(log.view("bob", 2, 2, 4), Outcome::Denied(Denial::Expired { since }));
+    assert_eq!(
+        log.view("bob", 2, 2, 4),
+        Outcome::Denied(Denial::Expired { since })
+    );
 }
 
 #[test]
 fn a_denial_stays_a_denial_when_the_request_is_sent_again() {
     let mut log = Log::with_an_object();
     let from = UnixSeconds(START + 100);
-    let grant = Grant { not_before: Some(from), ..Grant::new(name("bob"), Views::Total(1)) };
+    let grant = Grant {
+        not_before: Some(from),
+        ..Grant::new(name("bob"), Views::Total(1))
+    };
     log.protect(2, &[grant]);
     let denied = log.view_until("bob", 2, 2, 1, START + 300);
     log.time = from.0 + 1;
@@ -381,7 +507,10 @@ fn the_ledger_s_time_never_runs_backwards() {
     log.time = expires;
     log.enrol("carol", 3);
     log.time = START;
-    assert!(matches!(log.view_until("bob", 2, 1, 1, expires), Outcome::Denied(Denial::RequestTooOld { .. })));
+    assert!(matches!(
+        log.view_until("bob", 2, 1, 1, expires),
+        Outcome::Denied(Denial::RequestTooOld { .. })
+    ));
     assert_eq!(log.overview().now, UnixSeconds(expires));
 }
 
@@ -395,10 +524,20 @@ fn an_acknowledged_outcome_is_forgotten_and_its_request_is_never_charged_again()
     assert_eq!(log.acknowledge("bob", 2, 1), Outcome::Acknowledged);
     assert_eq!(log.acknowledge("bob", 2, 1), Outcome::Acknowledged);
     assert_eq!(log.acknowledge("bob", 2, 77), Outcome::Acknowledged);
-    assert_eq!(log.view_until("bob", 2, 1, 1, expires), Outcome::Denied(Denial::AlreadyAcknowledged));
-    assert_eq!(log.overview().outcomes, 1, "a marker is left while the request could be repeated");
+    assert_eq!(
+        log.view_until("bob", 2, 1, 1, expires),
+        Outcome::Denied(Denial::AlreadyAcknowledged)
+    );
+    assert_eq!(
+        log.overview().outcomes,
+        1,
+        "a marker is left while the request could be repeated"
+    );
     log.time = expires;
-    assert!(matches!(log.view_until("bob", 2, 1, 1, expires), Outcome::Denied(Denial::RequestTooOld { .. })));
+    assert!(matches!(
+        log.view_until("bob", 2, 1, 1, expires),
+        Outcome::Denied(Denial::RequestTooOld { .. })
+    ));
     assert_eq!(log.overview().outcomes, 0);
     assert_eq!(log.remaining(1, "bob"), Views::Total(2));
 }
@@ -411,7 +550,10 @@ fn an_outcome_that_nobody_acknowledges_is_kept_for_a_day() {
     log.time = START + OUTCOME_LIFETIME_SECONDS - 1;
     assert!(granted(log.view_until("bob", 2, 1, 1, expires)).repeated);
     log.time += 1;
-    assert!(matches!(log.view_until("bob", 2, 1, 1, expires), Outcome::Denied(Denial::RequestTooOld { .. })));
+    assert!(matches!(
+        log.view_until("bob", 2, 1, 1, expires),
+        Outcome::Denied(Denial::RequestTooOld { .. })
+    ));
     assert_eq!(log.overview().outcomes, 0);
 }
 
@@ -424,7 +566,10 @@ fn outcomes_waiting_for_acknowledgement_are_limited_per_user() {
         granted(log.view("carol", 3, 1, number));
     }
     let limit = MOST_OUTCOMES_PER_USER;
-    assert_eq!(log.view("carol", 3, 1, most), Outcome::Denied(Denial::TooManyOutcomes { limit }));
+    assert_eq!(
+        log.view("carol", 3, 1, most),
+        Outcome::Denied(Denial::TooManyOutcomes { limit })
+    );
     granted(log.view("bob", 2, 1, 1));
     log.acknowledge("carol", 3, 0);
     granted(log.view("carol", 3, 1, most));
@@ -439,7 +584,10 @@ fn bytes_that_are_no_command_change_nothing() {
     let before = log.ledger.state_hash();
     let command = encode_command(&Command {
         time: UnixSeconds(START + 5),
-        action: Action::Genesis(Genesis { cluster: cluster(), denied_picture_hash: IMAGE }),
+        action: Action::Genesis(Genesis {
+            cluster: cluster(),
+            denied_picture_hash: IMAGE,
+        }),
     });
     let mut unknown_action = command.to_vec();
     unknown_action[9..13].copy_from_slice(&77_u32.to_be_bytes());
@@ -473,7 +621,11 @@ fn busy_log() -> Log {
 fn a_snapshot_restores_the_same_ledger() {
     let mut log = busy_log();
     let snapshot = log.ledger.snapshot();
-    let mut other = Log { ledger: Ledger::new().restore(&snapshot).unwrap(), index: log.index, time: log.time };
+    let mut other = Log {
+        ledger: Ledger::new().restore(&snapshot).unwrap(),
+        index: log.index,
+        time: log.time,
+    };
     assert_eq!(other.ledger, log.ledger);
     assert_eq!(other.ledger.snapshot(), snapshot);
     assert_eq!(other.ledger.state_hash(), log.ledger.state_hash());
@@ -524,12 +676,20 @@ fn a_snapshot_with_a_rewritten_history_is_refused_even_with_a_right_checksum() {
 fn the_audit_chain_tells_what_happened_and_recomputes() {
     let log = busy_log();
     log.ledger.verify_audit().unwrap();
-    let Answer::Audit(events) = log.ledger.query(Query::Audit { most: 1000 }) else { panic!() };
+    let Answer::Audit(events) = log.ledger.query(Query::Audit { most: 1000 }) else {
+        panic!()
+    };
     assert_eq!(events.len() as u64, log.overview().events);
     // Genesis, three enrolments, one object, five views of bob's (two of them denied) and five of carol's.
     assert_eq!(events.len(), 1 + 3 + 1 + 10);
-    assert!(events.windows(2).all(|pair| pair[0].index < pair[1].index && pair[0].time <= pair[1].time));
-    let Answer::Audit(latest) = log.ledger.query(Query::Audit { most: 2 }) else { panic!() };
+    assert!(
+        events
+            .windows(2)
+            .all(|pair| pair[0].index < pair[1].index && pair[0].time <= pair[1].time)
+    );
+    let Answer::Audit(latest) = log.ledger.query(Query::Audit { most: 2 }) else {
+        panic!()
+    };
     assert_eq!(latest, events[13..]);
 }
 
@@ -540,9 +700,20 @@ fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
     let request = view_request("bob", 2, 1, 1, START);
     let signed = Signed::sign(request.clone(), &key(2)).unwrap();
     assert_eq!(signed.verify(cluster()), Ok(()));
-    assert_eq!(Signed::sign(request, &key(3)), Err(RequestError::OtherKey { named: key(2).public() }));
+    assert_eq!(
+        Signed::sign(request, &key(3)),
+        Err(RequestError::OtherKey {
+            named: key(2).public()
+        })
+    );
     let expected = ClusterId::from_bytes([9; 16]);
-    assert_eq!(signed.verify(expected), Err(RequestError::OtherCluster { found: cluster(), expected }));
+    assert_eq!(
+        signed.verify(expected),
+        Err(RequestError::OtherCluster {
+            found: cluster(),
+            expected
+        })
+    );
     let changes: [fn(&mut ViewRequest); 6] = [
         |request| request.object = object(2),
         |request| request.user = name("alice"),
@@ -563,7 +734,10 @@ fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
         device: key(2).public(),
         request: request_id(1),
     };
-    let borrowed = Signed { request: acknowledgement, signature: signed.signature };
+    let borrowed = Signed {
+        request: acknowledgement,
+        signature: signed.signature,
+    };
     assert_eq!(borrowed.verify(cluster()), Err(RequestError::Signature));
 }
 
@@ -571,10 +745,25 @@ fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enrol { user: usize, seed: u8 },
-    Protect { object: u8, views: u32 },
-    View { user: usize, seed: u8, object: u8, request: u16, lasting: u64 },
-    Acknowledge { user: usize, request: u16 },
+    Enrol {
+        user: usize,
+        seed: u8,
+    },
+    Protect {
+        object: u8,
+        views: u32,
+    },
+    View {
+        user: usize,
+        seed: u8,
+        object: u8,
+        request: u16,
+        lasting: u64,
+    },
+    Acknowledge {
+        user: usize,
+        request: u16,
+    },
     Wait(u64),
     Jump,
 }

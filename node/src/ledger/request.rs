@@ -100,7 +100,13 @@ macro_rules! verify_for_cluster {
         }
     )*};
 }
-verify_for_cluster!(EnrolRequest, ProtectRequest, ViewRequest, AcknowledgeRequest, ObjectRequest);
+verify_for_cluster!(
+    EnrolRequest,
+    ProtectRequest,
+    ViewRequest,
+    AcknowledgeRequest,
+    ObjectRequest
+);
 
 /// "This name is mine": signed by the key that the name is to have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use node::cluster_key::ClusterKey;
 use node::ledger::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, ViewRequest};
 use node::ledger::{Action, Command, Genesis, Registration};
 use raft_core::{
-    AppendOutcome, Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Membership, Message, NodeId,
-    Payload, Round, Session, SnapshotMeta, Standing, Term,
+    AppendOutcome, Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Membership, Message,
+    NodeId, Payload, Round, Session, SnapshotMeta, Standing, Term,
 };
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -22,28 +22,110 @@ fn membership() -> Membership {
 /// Every kind of message, by name.
 pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
     let (session, round) = (Session::new(4), Round::new(5));
-    let meta = SnapshotMeta { last: log_id(2, 6), membership: membership(), membership_id: Some(log_id(1, 2)) };
+    let meta = SnapshotMeta {
+        last: log_id(2, 6),
+        membership: membership(),
+        membership_id: Some(log_id(1, 2)),
+    };
     let entries = vec![
-        Entry { id: log_id(2, 7), body: EntryBody::Noop },
-        Entry { id: log_id(2, 8), body: EntryBody::Command(Payload::from(b"command".as_slice())) },
-        Entry { id: log_id(3, 9), body: EntryBody::Membership(membership().into()) },
+        Entry {
+            id: log_id(2, 7),
+            body: EntryBody::Noop,
+        },
+        Entry {
+            id: log_id(2, 8),
+            body: EntryBody::Command(Payload::from(b"command".as_slice())),
+        },
+        Entry {
+            id: log_id(3, 9),
+            body: EntryBody::Membership(membership().into()),
+        },
     ];
-    let accepted = AppendOutcome::Accepted { last: Some(log_id(3, 9)) };
-    let rejected = AppendOutcome::Rejected { prev: Some(log_id(3, 9)), hint: None };
+    let accepted = AppendOutcome::Accepted {
+        last: Some(log_id(3, 9)),
+    };
+    let rejected = AppendOutcome::Rejected {
+        prev: Some(log_id(3, 9)),
+        hint: None,
+    };
     let messages = vec![
         ("Hello", Message::Hello {}),
-        ("HelloReply.Blank", Message::HelloReply { standing: Standing::Blank }),
-        ("HelloReply.Established", Message::HelloReply { standing: Standing::Established }),
-        ("HelloReply.Admitted", Message::HelloReply { standing: Standing::Admitted }),
-        ("HelloReply.Fenced", Message::HelloReply { standing: Standing::Fenced { bound: Incarnation::new(9) } }),
-        ("PreVote", Message::PreVote { ask: Term::new(4), last: Some(log_id(3, 9)) }),
-        ("PreVoteReply", Message::PreVoteReply { ask: Term::new(4), granted: true }),
+        (
+            "HelloReply.Blank",
+            Message::HelloReply {
+                standing: Standing::Blank,
+            },
+        ),
+        (
+            "HelloReply.Established",
+            Message::HelloReply {
+                standing: Standing::Established,
+            },
+        ),
+        (
+            "HelloReply.Admitted",
+            Message::HelloReply {
+                standing: Standing::Admitted,
+            },
+        ),
+        (
+            "HelloReply.Fenced",
+            Message::HelloReply {
+                standing: Standing::Fenced {
+                    bound: Incarnation::new(9),
+                },
+            },
+        ),
+        (
+            "PreVote",
+            Message::PreVote {
+                ask: Term::new(4),
+                last: Some(log_id(3, 9)),
+            },
+        ),
+        (
+            "PreVoteReply",
+            Message::PreVoteReply {
+                ask: Term::new(4),
+                granted: true,
+            },
+        ),
         ("Vote", Message::Vote { last: None }),
         ("VoteReply", Message::VoteReply { granted: false }),
-        ("Append", Message::Append { session, round, prev: Some(log_id(2, 6)), commit: Index::new(5), entries }),
-        ("AppendReply.Accepted", Message::AppendReply { session, round, outcome: accepted }),
-        ("AppendReply.Rejected", Message::AppendReply { session, round, outcome: rejected }),
-        ("Heartbeat", Message::Heartbeat { session, round, commit: Some(log_id(2, 5)) }),
+        (
+            "Append",
+            Message::Append {
+                session,
+                round,
+                prev: Some(log_id(2, 6)),
+                commit: Index::new(5),
+                entries,
+            },
+        ),
+        (
+            "AppendReply.Accepted",
+            Message::AppendReply {
+                session,
+                round,
+                outcome: accepted,
+            },
+        ),
+        (
+            "AppendReply.Rejected",
+            Message::AppendReply {
+                session,
+                round,
+                outcome: rejected,
+            },
+        ),
+        (
+            "Heartbeat",
+            Message::Heartbeat {
+                session,
+                round,
+                commit: Some(log_id(2, 5)),
+            },
+        ),
         ("HeartbeatReply", Message::HeartbeatReply { session, round }),
         (
             "SnapshotChunk",
@@ -56,7 +138,14 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 data: Payload::from(b"piece".as_slice()),
             },
         ),
-        ("SnapshotReply", Message::SnapshotReply { session, last: log_id(2, 6), received_bytes: 512 }),
+        (
+            "SnapshotReply",
+            Message::SnapshotReply {
+                session,
+                last: log_id(2, 6),
+                received_bytes: 512,
+            },
+        ),
     ];
     let envelope = |(name, message)| {
         let envelope = Envelope {
@@ -90,7 +179,11 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
             ..Grant::new(UserName::parse("bob").unwrap(), Views::Total(3))
         },
     ];
-    let enrol = EnrolRequest { cluster, user: alice.clone(), key: device };
+    let enrol = EnrolRequest {
+        cluster,
+        user: alice.clone(),
+        key: device,
+    };
     let protect = ProtectRequest {
         cluster,
         object,
@@ -108,13 +201,44 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         reply_to: ExchangeKey::from_bytes([9; 32]).public(),
         expires: UnixSeconds(1600),
     };
-    let acknowledge = AcknowledgeRequest { cluster, user: alice, device, request };
+    let acknowledge = AcknowledgeRequest {
+        cluster,
+        user: alice,
+        device,
+        request,
+    };
     let actions = vec![
-        ("Genesis", Action::Genesis(Genesis { cluster, denied_picture_hash: [10; 32] })),
+        (
+            "Genesis",
+            Action::Genesis(Genesis {
+                cluster,
+                denied_picture_hash: [10; 32],
+            }),
+        ),
         ("Enrol", Action::Enrol(Signed::sign(enrol, &key).unwrap())),
-        ("Protect", Action::Protect(Box::new(Registration::new(Signed::sign(protect, &key).unwrap(), share)))),
+        (
+            "Protect",
+            Action::Protect(Box::new(Registration::new(
+                Signed::sign(protect, &key).unwrap(),
+                share,
+            ))),
+        ),
         ("View", Action::View(Signed::sign(view, &key).unwrap())),
-        ("Acknowledge", Action::Acknowledge(Signed::sign(acknowledge, &key).unwrap())),
+        (
+            "Acknowledge",
+            Action::Acknowledge(Signed::sign(acknowledge, &key).unwrap()),
+        ),
     ];
-    actions.into_iter().map(|(name, action)| (name, Command { time: UnixSeconds(1000), action })).collect()
+    actions
+        .into_iter()
+        .map(|(name, action)| {
+            (
+                name,
+                Command {
+                    time: UnixSeconds(1000),
+                    action,
+                },
+            )
+        })
+        .collect()
 }
