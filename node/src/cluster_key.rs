@@ -5,11 +5,12 @@
 //! 64 hexadecimal digits
 //! ```
 //!
-//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that none of them says anything about another.
-//! The file is made exclusively and atomically: three servers that are started at once in an empty home end up with the same one. It is
-//! refused when others on the machine can read it.
+//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that none of them says
+//! anything about another. The file is made exclusively and atomically: three servers that are started at
+//! once in an empty home end up with the same one. It is refused when others on the machine can read it.
 //!
-//! Whoever has this file and a data folder can open every ledger share in it; see the threat model in `SECURITY.md`.
+//! Whoever has this file and a data folder can open every ledger share in it; see the threat model in
+//! `SECURITY.md`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -95,7 +96,8 @@ pub enum ClusterKeyError {
     Randomness(#[source] getrandom::Error),
 }
 
-/// A ledger share as it stands in the log and in every server's ledger: encrypted under a key of the cluster and the object.
+/// A ledger share as it stands in the log and in every server's ledger: encrypted under a key of the cluster
+/// and the object.
 ///
 /// The first 12 bytes are the nonce, the last 16 the tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,7 +154,8 @@ impl ClusterKey {
         parse(path, &text)
     }
 
-    /// Reads the file, or makes it when there is none. Whoever comes first makes it; everybody reads the same one.
+    /// Reads the file, or makes it when there is none. Whoever comes first makes it; everybody reads the same
+    /// one.
     ///
     /// # Errors
     ///
@@ -250,8 +253,8 @@ impl ClusterKey {
 
     /// Encrypts a share for the log.
     ///
-    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297): the same share gives the same bytes on every server and every
-    /// retry, and no two shares ever meet under the same key and nonce.
+    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297): the same share gives the same
+    /// bytes on every server and every retry, and no two shares ever meet under the same key and nonce.
     #[must_use]
     pub fn wrap_share(&self, object: ObjectId, share: &LedgerShare) -> WrappedShare {
         let nonce_key = self.derive_secret(&[b"raft-lsb share nonce v1", object.as_bytes()]);
@@ -312,7 +315,8 @@ impl ClusterKey {
         output
     }
 
-    /// HKDF-Expand with info = label ‖ 0x00 ‖ what it is for. Labels hold no zero byte, so no two uses share an info.
+    /// HKDF-Expand with info = label ‖ 0x00 ‖ what it is for. Labels hold no zero byte, so no two uses share
+    /// an info.
     fn derive(&self, label: &[&[u8]], output: &mut [u8]) {
         expand(
             &Hkdf::new(Some(b"raft-lsb cluster key v1"), &self.0),

@@ -1,8 +1,10 @@
-//! Bytes for everything that leaves a server's memory: messages between servers, commands in the log, records in the store.
+//! Bytes for everything that leaves a server's memory: messages between servers, commands in the log, records
+//! in the store.
 //!
-//! All of it goes through this one module, so that the encoding underneath can be replaced without touching anything
-//! else; golden files in `tests/golden` pin the bytes. The encoding is bincode's with big-endian integers of fixed size, which makes one encoding per value
-//! (maps are the exception: their order is not checked, and does no harm).
+//! All of it goes through this one module, so that the encoding underneath can be replaced without touching
+//! anything else; golden files in `tests/golden` pin the bytes. The encoding is bincode's with big-endian
+//! integers of fixed size, which makes one encoding per value (maps are the exception: their order is not
+//! checked, and does no harm).
 //!
 //! A frame between servers:
 //!
@@ -10,16 +12,17 @@
 //! | version: 1 byte | CRC-32 of version and body: 4 bytes, big-endian | body |
 //! ```
 //!
-//! Its length stands in front of it and belongs to the transport. Whatever the bytes are, decoding ends in a value or a [`CodecError`],
-//! and claims no more memory than a small multiple of [`FRAME_LIMIT_BYTES`]: lengths inside the body are believed only as far as bytes follow.
+//! Its length stands in front of it and belongs to the transport. Whatever the bytes are, decoding ends in a
+//! value or a [`CodecError`], and claims no more memory than a small multiple of [`FRAME_LIMIT_BYTES`]:
+//! lengths inside the body are believed only as far as bytes follow.
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit};
 use raft_core::Envelope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The largest frame that is sent or accepted, without its length. Four times what an append or a piece of a snapshot
-/// holds by default, so that those limits can be raised without a new version.
+/// The largest frame that is sent or accepted, without its length. Four times what an append or a piece of a
+/// snapshot holds by default, so that those limits can be raised without a new version.
 pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
 
 /// The version that [`encode_envelope`] writes; no other is understood.

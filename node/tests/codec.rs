@@ -1,7 +1,8 @@
 //! The codec: the same bytes for ever, and no harm from any bytes.
 //!
-//! The golden files hold one encoding per line, named, in hexadecimal. A change of any line is a change of the wire or of the log: it needs a
-//! new version and code that reads the old one. Run with `BLESS=1` to write the lines of *new* kinds; lines that exist are never rewritten.
+//! The golden files hold one encoding per line, named, in hexadecimal. A change of any line is a change of
+//! the wire or of the log: it needs a new version and code that reads the old one. Run with `BLESS=1` to
+//! write the lines of *new* kinds; lines that exist are never rewritten.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 

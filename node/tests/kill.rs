@@ -1,7 +1,8 @@
 //! `kill -9` at any moment: what was acknowledged is there at the next start.
 //!
-//! The test starts itself again as a child process that appends to a store in a real folder and says, on its standard output, what it has
-//! made durable. The parent kills it without warning, reads what it managed to say, opens the folder and compares.
+//! The test starts itself again as a child process that appends to a store in a real folder and says, on its
+//! standard output, what it has made durable. The parent kills it without warning, reads what it managed to
+//! say, opens the folder and compares.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -44,7 +45,8 @@ fn snapshot_bytes(index: u64) -> Payload {
     Payload::from(index.to_be_bytes().repeat(5000))
 }
 
-/// One step of the history: a few entries, the commit index, a vote, and now and then a snapshot that replaces most of the log.
+/// One step of the history: a few entries, the commit index, a vote, and now and then a snapshot that
+/// replaces most of the log.
 fn step(last: u64) -> (Persist, Option<Payload>, u64) {
     let new_last = last + 1 + last % 5;
     let snapshot_at = (new_last / 100 > last / 100 && last > 0).then_some(last);
@@ -109,7 +111,8 @@ fn nothing_acknowledged_is_lost() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The very first one may be killed while it makes the folder; later ones while they recover from the last kill.
+        // The very first one may be killed while it makes the folder; later ones while they recover from the
+        // last kill.
         std::thread::sleep(Duration::from_millis(20 + kill * 37 % 200));
         process.kill().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());

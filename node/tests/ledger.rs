@@ -66,7 +66,8 @@ impl Log {
         }
     }
 
-    /// Alice (key 1) and bob (key 2) are enrolled; alice has protected object 1 for bob, three views, and for carol, who is not enrolled.
+    /// Alice (key 1) and bob (key 2) are enrolled; alice has protected object 1 for bob, three views, and for
+    /// carol, who is not enrolled.
     fn with_an_object() -> Self {
         let mut log = Self::empty();
         assert_eq!(log.genesis(IMAGE), Outcome::Begun);
@@ -661,8 +662,8 @@ fn a_snapshot_with_a_rewritten_history_is_refused_even_with_a_right_checksum() {
         Answer::Overview(overview) => overview.audit_head,
         other => panic!("{other:?}"),
     };
-    // The state ends with the chain, and the chain with its last event: carol's last view, whose request stands right before
-    // the four bytes of "unlimited".
+    // The state ends with the chain, and the chain with its last event: carol's last view, whose request
+    // stands right before the four bytes of "unlimited".
     let mut body = snapshot[33..].to_vec();
     assert!(body.windows(32).any(|window| window == head));
     let request = body.len() - 5;

@@ -444,7 +444,8 @@ fn a_missing_or_shortened_file_is_reported() {
         for name in original.names().unwrap() {
             let disk = original.copy();
             disk.remove(&name).unwrap();
-            // Without `data` the folder is a new one, which is for the other servers to notice: its incarnation is another.
+            // Without `data` the folder is a new one, which is for the other servers to notice: its
+            // incarnation is another.
             assert!(
                 name == "data" || matches!(open(&disk), Err(StoreError::Damaged { .. })),
                 "{name} removed"

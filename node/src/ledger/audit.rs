@@ -1,7 +1,8 @@
 //! What happened, each event hashed with the one before it.
 //!
-//! `hash(n) = SHA-256("raft-lsb audit v1" ‖ 0x00 ‖ hash(n - 1) ‖ event n)`, beginning with 32 zeros. The ledger keeps the latest
-//! [`KEPT_EVENTS`] of them, and the hash before the first one kept, so that the kept ones can be recomputed at any time.
+//! `hash(n) = SHA-256("raft-lsb audit v1" ‖ 0x00 ‖ hash(n - 1) ‖ event n)`, beginning with 32 zeros. The
+//! ledger keeps the latest [`KEPT_EVENTS`] of them, and the hash before the first one kept, so that the kept
+//! ones can be recomputed at any time.
 
 use std::collections::VecDeque;
 

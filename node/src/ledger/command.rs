@@ -4,8 +4,8 @@
 //! | version: 1 byte | the command, in the encoding of `codec` |
 //! ```
 //!
-//! New kinds of commands are added at the end of [`Action`], and old ones keep their meaning for ever: a log is replayed by programs that are
-//! newer than its entries.
+//! New kinds of commands are added at the end of [`Action`], and old ones keep their meaning for ever: a log
+//! is replayed by programs that are newer than its entries.
 
 use lsb_core::envelope::{Policy, Views};
 use lsb_core::seal::ExchangePublicKey;
@@ -53,8 +53,9 @@ pub struct Genesis {
     pub denied_picture_hash: [u8; 32],
 }
 
-/// A [`ProtectRequest`] as it stands in the log: the share is not the one that the client sealed but the same one wrapped by a server, and the
-/// sealed one is there by its hash, so that the signature can still be verified.
+/// A [`ProtectRequest`] as it stands in the log: the share is not the one that the client sealed but the same
+/// one wrapped by a server, and the sealed one is there by its hash, so that the signature can still be
+/// verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// The cluster.
@@ -219,7 +220,8 @@ pub enum Denial {
     /// The request was answered, and its answer acknowledged.
     #[error("this request was answered, and the answer acknowledged")]
     AlreadyAcknowledged,
-    /// The user has too many outcomes waiting to be acknowledged. Nothing was recorded: the same request may be sent again.
+    /// The user has too many outcomes waiting to be acknowledged. Nothing was recorded: the same request may
+    /// be sent again.
     #[error("{limit} answers wait to be acknowledged: acknowledge some, then send the request again")]
     TooManyOutcomes {
         /// How many may wait.

@@ -1,12 +1,15 @@
-//! The ledger: who may look at what, how often still, and what has happened. It is the state machine that the servers of a cluster replicate.
+//! The ledger: who may look at what, how often still, and what has happened. It is the state machine that the
+//! servers of a cluster replicate.
 //!
-//! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what the commands carry, and never runs backwards. Everything is bounded, and
-//! what goes is decided by the ledger's time, so that it goes everywhere at the same index. Bytes that make no sense have an [`Outcome`] like everything else.
+//! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what
+//! the commands carry, and never runs backwards. Everything is bounded, and what goes is decided by the
+//! ledger's time, so that it goes everywhere at the same index. Bytes that make no sense have an [`Outcome`]
+//! like everything else.
 //!
 //! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
 //!
-//! The ledger decides and counts. It does not verify signatures, which is done once, before a request is proposed ([`Signed::verify`](request::Signed)); and it never sees
-//! a share, only wrapped ones.
+//! The ledger decides and counts. It does not verify signatures, which is done once, before a request is
+//! proposed ([`Signed::verify`](request::Signed)); and it never sees a share, only wrapped ones.
 
 pub mod audit;
 pub mod command;

@@ -1,7 +1,8 @@
 //! The outcomes of views, kept so that a request that is sent again is answered again and charged once.
 //!
-//! An outcome is kept until its viewer acknowledges it, or for a day. An acknowledged one leaves a marker behind until the request has expired: without it, a copy
-//! of the request that is still under way would be charged like a new one. After that, its age is what denies it.
+//! An outcome is kept until its viewer acknowledges it, or for a day. An acknowledged one leaves a marker
+//! behind until the request has expired: without it, a copy of the request that is still under way would be
+//! charged like a new one. After that, its age is what denies it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,8 @@ use super::state::{GrantAccount, MOST_OBJECTS, Object, State};
 
 /// Registers an object, once; the same registration again changes nothing and says where the first one stands.
 ///
-/// That a policy holds no user twice and no more grants than it may is [`Policy`](lsb_core::envelope::Policy)'s own promise, kept when the command was decoded.
+/// That a policy holds no user twice and no more grants than it may is
+/// [`Policy`](lsb_core::envelope::Policy)'s own promise, kept when the command was decoded.
 pub(super) fn protect(
     state: &mut State,
     index: Index,

@@ -1,8 +1,9 @@
 //! What clients sign.
 //!
-//! A request is signed over its canonical bytes, for one purpose (`lsb_core` frames them as purpose ‖ 0x00 ‖ bytes), with the key that it
-//! names. A server verifies that once, before it proposes the request; whether the key may do what the request asks is decided by
-//! the ledger, where the request stands in the log together with its signature.
+//! A request is signed over its canonical bytes, for one purpose (`lsb_core` frames them as purpose ‖ 0x00 ‖
+//! bytes), with the key that it names. A server verifies that once, before it proposes the request; whether
+//! the key may do what the request asks is decided by the ledger, where the request stands in the log
+//! together with its signature.
 //!
 //! All integers are big-endian; a name is one byte of length and its characters.
 
@@ -145,7 +146,8 @@ pub struct ViewRequest {
     pub user: UserName,
     /// The device that asks, and that signs.
     pub device: PublicKey,
-    /// Drawn by the client and kept until the answer is there: a retry is the same request, and is charged once.
+    /// Drawn by the client and kept until the answer is there: a retry is the same request, and is charged
+    /// once.
     pub request: RequestId,
     /// The one-time key that the answer is sealed to.
     pub reply_to: ExchangePublicKey,
@@ -166,7 +168,8 @@ pub struct AcknowledgeRequest {
     pub request: RequestId,
 }
 
-/// "What is left of my picture's grants?": signed by a device of its owner. It is a question and never stands in the log.
+/// "What is left of my picture's grants?": signed by a device of its owner. It is a question and never stands
+/// in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRequest {
     /// The cluster.

@@ -44,8 +44,8 @@ pub(super) struct Object {
     pub(super) manifest_hash: [u8; 32],
     pub(super) share: WrappedShare,
     pub(super) protected: Index,
-    /// Grants belong to names. A name that nobody has enrolled yet makes its grant pending; it binds to the first key
-    /// that enrols the name, because a name never changes hands.
+    /// Grants belong to names. A name that nobody has enrolled yet makes its grant pending; it binds to the
+    /// first key that enrols the name, because a name never changes hands.
     pub(super) grants: BTreeMap<UserName, GrantAccount>,
 }
 

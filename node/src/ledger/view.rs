@@ -1,8 +1,9 @@
 //! Charging a view: exactly once, whatever is sent twice.
 //!
-//! In this order: a device that is not the user's learns nothing; a request that was answered before gets the same answer, however old it is; a request
-//! that is too old, or valid for too long, is denied; and then the grant decides. Every answer to an enrolled device is kept, the denials
-//! too: a client that was told "no" must not be charged later because the network repeated its request.
+//! In this order: a device that is not the user's learns nothing; a request that was answered before gets the
+//! same answer, however old it is; a request that is too old, or valid for too long, is denied; and then the
+//! grant decides. Every answer to an enrolled device is kept, the denials too: a client that was told "no"
+//! must not be charged later because the network repeated its request.
 
 use lsb_core::UnixSeconds;
 use raft_core::Index;

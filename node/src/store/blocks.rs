@@ -7,8 +7,9 @@
 //! block:  | bytes: 4096 | CRC-32 of the block's number and bytes: 4 |       integers big-endian
 //! ```
 //!
-//! A block that was never written is all zeros, checksum included. Blocks are overwritten in place, which a crash may interrupt: every block
-//! written since the checkpoint stands in the [`journal`](super::journal) and is written again from there before anything is read.
+//! A block that was never written is all zeros, checksum included. Blocks are overwritten in place, which a
+//! crash may interrupt: every block written since the checkpoint stands in the [`journal`](super::journal)
+//! and is written again from there before anything is read.
 
 use std::io;
 
@@ -222,7 +223,8 @@ fn read_header<F: DiskFile>(file: &F, name: &str) -> io::Result<Header> {
     latest.ok_or_else(|| Damage::new(name, 0, "there is no header").into())
 }
 
-/// A header is one sector, and sectors are written whole: one that does not read was damaged, even if the other one does.
+/// A header is one sector, and sectors are written whole: one that does not read was damaged, even if the
+/// other one does.
 fn parse_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, &'static str> {
     let (checked, checksum) = bytes.split_at(HEADER_BYTES - 4);
     if crc32fast::hash(checked).to_be_bytes() != checksum {

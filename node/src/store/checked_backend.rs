@@ -2,21 +2,28 @@
 //!
 //! # Why not redb alone
 //!
-//! redb checksums its pages, but verifies them only after an unclean stop; on its hot paths a flipped byte is silent, or a panic. And when it verifies and a page of the last
-//! commit does not match, it cannot know whether a crash interrupted that commit or whether the disk has lost an acknowledged one: it falls back
-//! to the commit before. For a voter that is the one thing that must not happen, because a vote or an entry that was acknowledged would be gone without a word.
+//! redb checksums its pages, but verifies them only after an unclean stop; on its hot paths a flipped byte is
+//! silent, or a panic. And when it verifies and a page of the last commit does not match, it cannot know
+//! whether a crash interrupted that commit or whether the disk has lost an acknowledged one: it falls back to
+//! the commit before. For a voter that is the one thing that must not happen, because a vote or an entry that
+//! was acknowledged would be gone without a word.
 //!
 //! # What this backend does about it
 //!
-//! * Every block is verified before redb sees it; a mismatch is an I/O error that carries a [`Damage`], and redb stops at I/O errors.
-//! * What redb writes between two syncs is collected here and becomes one record of the [`journal`](super::journal) at the sync: one sequential write into allocated space, one sync
-//!   (half the time of a sync that extends a file). Only then do the blocks go to their places, unsynced.
-//! * At the next start the journal's records are written to their places again. redb therefore always sees its file exactly as it was after some
-//!   completed sync, nothing torn, nothing reordered. Its own repair after an unclean stop walks the whole tree and finds what it expects, which makes it the integrity check and nothing more.
-//! * What a crash interrupted and what has rotted are told apart in the journal, where it can be done, and not by redb, where it cannot.
+//! * Every block is verified before redb sees it; a mismatch is an I/O error that carries a [`Damage`], and
+//!   redb stops at I/O errors.
+//! * What redb writes between two syncs is collected here and becomes one record of the
+//!   [`journal`](super::journal) at the sync: one sequential write into allocated space, one sync (half the
+//!   time of a sync that extends a file). Only then do the blocks go to their places, unsynced.
+//! * At the next start the journal's records are written to their places again. redb therefore always sees
+//!   its file exactly as it was after some completed sync, nothing torn, nothing reordered. Its own repair
+//!   after an unclean stop walks the whole tree and finds what it expects, which makes it the integrity check
+//!   and nothing more.
+//! * What a crash interrupted and what has rotted are told apart in the journal, where it can be done, and
+//!   not by redb, where it cannot.
 //!
-//! After a write or a sync has failed nothing is written any more: the disk may hold the old bytes, the new ones, or neither (fsync reports an error once
-//! and then forgets it), and only a restart reads the truth.
+//! After a write or a sync has failed nothing is written any more: the disk may hold the old bytes, the new
+//! ones, or neither (fsync reports an error once and then forgets it), and only a restart reads the truth.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -318,7 +325,8 @@ impl<F: DiskFile> redb::StorageBackend for CheckedBackend<F> {
     }
 
     fn close(&self) -> io::Result<()> {
-        // After a failure the files stay as they are, for the next start to recover. What is pending was never synced, and goes.
+        // After a failure the files stay as they are, for the next start to recover. What is pending was
+        // never synced, and goes.
         if self.files().failed {
             Ok(())
         } else {

@@ -1,7 +1,7 @@
 //! What the store asks of a disk: a handful of files in one folder.
 //!
-//! Everything else in [`store`](super) is written against these two traits, so that a simulator can put a faulty disk under the code
-//! that ships. [`DataFolder`] is the real thing.
+//! Everything else in [`store`](super) is written against these two traits, so that a simulator can put a
+//! faulty disk under the code that ships. [`DataFolder`] is the real thing.
 
 use std::fmt;
 use std::fs;
@@ -12,9 +12,9 @@ use super::StoreError;
 
 /// A folder of files.
 ///
-/// What the store relies on, and no more: a write that was followed by a sync of its file survives a crash; of the others
-/// any subset survives, in units of 512 bytes that are either old or new (sectors are written whole). A rename takes effect wholly or not at all, and for
-/// certain once the folder is synced.
+/// What the store relies on, and no more: a write that was followed by a sync of its file survives a crash;
+/// of the others any subset survives, in units of 512 bytes that are either old or new (sectors are written
+/// whole). A rename takes effect wholly or not at all, and for certain once the folder is synced.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// One of its files.
     type File: DiskFile;

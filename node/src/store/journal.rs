@@ -1,4 +1,5 @@
-//! The file `journal`: every sync of the database as one record, so that after a crash it has happened wholly or not at all.
+//! The file `journal`: every sync of the database as one record, so that after a crash it has happened wholly
+//! or not at all.
 //!
 //! ```text
 //! sector (512 bytes): | content: 496 | sequence: 8 | ordinal: 4 | CRC-32: 4 |     big-endian
@@ -6,16 +7,20 @@
 //! content: | store: 8 | database length: 8 | sectors: 4 | blocks: 4 | blocks times (number: 8, bytes: 4096) | zeros |
 //! ```
 //!
-//! The CRC also covers the sector's position in the file. Records follow each other, their sequences counting up by one. When the file has reached its
-//! capacity, the blocks are made durable where they belong (a *checkpoint*), and the next record goes to the start of the file again.
+//! The CRC also covers the sector's position in the file. Records follow each other, their sequences counting
+//! up by one. When the file has reached its capacity, the blocks are made durable where they belong (a
+//! *checkpoint*), and the next record goes to the start of the file again.
 //!
 //! # Torn, or damaged?
 //!
-//! The last record may be one that a crash interrupted. It was never acknowledged and is dropped. But a record that *was* acknowledged and has rotted since
-//! must not be taken for one. The two are told apart sector by sector. Disks write sectors whole ([`Disk`](super::Disk)), so every sector of an
-//! interrupted record is either as it was written or as it was before: blank, beyond the end of the file, or part of an older record. A sector that is neither has been damaged, and that is an error, wherever it stands.
+//! The last record may be one that a crash interrupted. It was never acknowledged and is dropped. But a
+//! record that *was* acknowledged and has rotted since must not be taken for one. The two are told apart
+//! sector by sector. Disks write sectors whole ([`Disk`](super::Disk)), so every sector of an interrupted
+//! record is either as it was written or as it was before: blank, beyond the end of the file, or part of an
+//! older record. A sector that is neither has been damaged, and that is an error, wherever it stands.
 //!
-//! Two interrupted records must not mix. So a recovery ends with a checkpoint beyond every sequence that it has seen, and no sequence is ever used again.
+//! Two interrupted records must not mix. So a recovery ends with a checkpoint beyond every sequence that it
+//! has seen, and no sequence is ever used again.
 
 use std::io;
 
@@ -56,7 +61,8 @@ pub(super) struct Journal<F> {
 }
 
 impl<F: DiskFile> Journal<F> {
-    /// Writes a blank journal. Its blocks are allocated now: a sync that need not record their allocation takes half the time.
+    /// Writes a blank journal. Its blocks are allocated now: a sync that need not record their allocation
+    /// takes half the time.
     pub(super) fn format(file: &F, capacity_bytes: u64) -> io::Result<()> {
         let zeros = vec![0; 1 << 16];
         let mut written = 0;
@@ -168,7 +174,8 @@ impl<F: DiskFile> Journal<F> {
 
         let mut highest = expected - 1;
         for rest in position..reader.sectors {
-            // A record is written only once the one before it is durable, so nothing can follow an interrupted one.
+            // A record is written only once the one before it is durable, so nothing can follow an
+            // interrupted one.
             if let Sector::Whole { sequence, .. } = reader.sector(rest)? {
                 if sequence > expected {
                     return Err(Damage::new(

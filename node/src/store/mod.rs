@@ -7,14 +7,17 @@
 //! <folder>/snapshot-...  the latest snapshot of the ledger
 //! ```
 //!
-//! A [`Store`] is synchronous and owned by one thread. [`Store::persist`] carries out any number of [`Persist`]s as one transaction with one sync (group commit), in the order
-//! that their documentation gives. After any failure the store is poisoned and refuses everything: what the disk holds is
-//! unknown until a restart reads it.
+//! A [`Store`] is synchronous and owned by one thread. [`Store::persist`] carries out any number of
+//! [`Persist`]s as one transaction with one sync (group commit), in the order that their documentation gives.
+//! After any failure the store is poisoned and refuses everything: what the disk holds is unknown until a
+//! restart reads it.
 //!
-//! Whatever byte of a folder is changed, opening or reading ends in the right data or in [`StoreError::Damaged`], which names file and offset:
-//! see `checked_backend.rs`. Nothing is ever served unverified.
+//! Whatever byte of a folder is changed, opening or reading ends in the right data or in
+//! [`StoreError::Damaged`], which names file and offset: see `checked_backend.rs`. Nothing is ever served
+//! unverified.
 //!
-//! A store protects against disks, crashes and accidents. It does not protect against somebody who can write to the folder and recompute the checksums.
+//! A store protects against disks, crashes and accidents. It does not protect against somebody who can write
+//! to the folder and recompute the checksums.
 
 mod blocks;
 mod checked_backend;
@@ -72,8 +75,8 @@ impl NewFolder {
 /// How a store is made; an existing one stays as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The size of the journal. When it is full, a checkpoint holds up one transaction until the database's blocks are synced; a larger
-    /// one makes that rarer and longer.
+    /// The size of the journal. When it is full, a checkpoint holds up one transaction until the database's
+    /// blocks are synced; a larger one makes that rarer and longer.
     pub journal_bytes: u64,
 }
 
@@ -195,7 +198,8 @@ pub struct Store<D: Disk = DataFolder> {
 }
 
 impl Store<DataFolder> {
-    /// Opens the folder, or makes it. A crash while it is being made leaves something that the next call completes.
+    /// Opens the folder, or makes it. A crash while it is being made leaves something that the next call
+    /// completes.
     ///
     /// # Errors
     ///
@@ -216,7 +220,8 @@ impl<D: Disk> Store<D> {
         new: &NewFolder,
         options: StoreOptions,
     ) -> Result<(Self, Opened), StoreError> {
-        // The block file is renamed last: without it there is no store, only the remains of an attempt to make one.
+        // The block file is renamed last: without it there is no store, only the remains of an attempt to
+        // make one.
         if disk
             .open(FINISHED.data)
             .map_err(|error| from_io(&disk.place(), error))?
@@ -238,8 +243,8 @@ impl<D: Disk> Store<D> {
         Ok((store, opened))
     }
 
-    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything up to the last one
-    /// with [`Persist::sync`] is durable; the others will be with the next that is.
+    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything
+    /// up to the last one with [`Persist::sync`] is durable; the others will be with the next that is.
     ///
     /// # Errors
     ///
@@ -256,7 +261,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Reads entries from `first` to `last`, until `max_bytes` are reached; the first always counts. Empty when `first` is not there.
+    /// Reads entries from `first` to `last`, until `max_bytes` are reached; the first always counts. Empty
+    /// when `first` is not there.
     ///
     /// # Errors
     ///

@@ -108,7 +108,8 @@ pub enum LogError {
     },
 }
 
-/// Reads entries in order from `first` on, as long as they count no more than `max_bytes`; the first always counts.
+/// Reads entries in order from `first` on, as long as they count no more than `max_bytes`; the first always
+/// counts.
 pub(super) fn read_log(
     log: &impl ReadableTable<u64, &'static [u8]>,
     first: u64,

@@ -1,8 +1,9 @@
 //! Snapshots, each in a file of its own: written beside, synced, renamed, and only then named by the database.
 //!
-//! They stay out of the database because they are large and written once: a database would write each twice (once to the journal) and hold up the log
-//! meanwhile, and would not give the space back. The switch from one snapshot to the next is atomic all the same, because which file counts, how long it is
-//! and what its checksum is stand in the transaction that makes the snapshot count.
+//! They stay out of the database because they are large and written once: a database would write each twice
+//! (once to the journal) and hold up the log meanwhile, and would not give the space back. The switch from
+//! one snapshot to the next is atomic all the same, because which file counts, how long it is and what its
+//! checksum is stand in the transaction that makes the snapshot count.
 
 use std::io;
 

@@ -74,7 +74,8 @@ impl MemoryDisk {
         })))
     }
 
-    /// What a power failure leaves: of every sector that was not synced, `keeps` says whether the new contents survive.
+    /// What a power failure leaves: of every sector that was not synced, `keeps` says whether the new
+    /// contents survive.
     pub(crate) fn after_crash(&self, mut keeps: impl FnMut() -> bool) -> Self {
         let crashed = self.copy();
         {
