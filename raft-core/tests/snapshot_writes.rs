@@ -17,7 +17,7 @@ fn a_snapshot_taken_before_the_last_one_was_handed_out_leaves_both_with_their_by
                 ..Limits::default()
             },
             snapshots: Snapshots {
-                every_entries: 2,
+                every_entries: 1,
                 keep_entries: 0,
                 ..Snapshots::default()
             },
