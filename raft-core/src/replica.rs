@@ -212,8 +212,8 @@ pub struct Replica<M: StateMachine> {
     unwritten: VecDeque<Snapshot>,
     outbound: BTreeMap<Ticket, Snapshot>,
     inbound: Option<Inbound>,
-    /// The state of a snapshot that arrived, until it is durable.
-    arrived: Option<(LogId, M)>,
+    /// The states of snapshots that arrived, until they are durable: the one that is about to be installed and a newer one, at most.
+    arrived: VecDeque<(LogId, M)>,
 }
 
 impl<M: StateMachine> Replica<M> {
@@ -250,7 +250,7 @@ impl<M: StateMachine> Replica<M> {
             unwritten: VecDeque::new(),
             outbound: BTreeMap::new(),
             inbound: None,
-            arrived: None,
+            arrived: VecDeque::new(),
         })
     }
 
@@ -420,8 +420,16 @@ impl<M: StateMachine> Replica<M> {
         {
             return;
         }
-        self.keep(Snapshot::new(last, self.machine.snapshot().into()));
+        let data = self.machine.snapshot().into();
         self.raft.step(input::Input::SnapshotTaken { last });
+        if self.has_snapshot(last) {
+            self.keep(Snapshot::new(last, data));
+        }
+    }
+
+    /// Whether the core's latest snapshot is this one.
+    fn has_snapshot(&self, last: LogId) -> bool {
+        self.raft.snapshot().is_some_and(|meta| meta.last == last)
     }
 
     fn keep(&mut self, snapshot: Snapshot) {
@@ -459,6 +467,8 @@ impl<M: StateMachine> Replica<M> {
     fn receive_piece(&mut self, announced: Inbound, offset: u64, data: &[u8]) {
         let inbound = match &mut self.inbound {
             Some(inbound) if inbound.is_same(&announced) => inbound,
+            // A late piece of another snapshot must not cost what has arrived of this one. Only a new beginning may.
+            Some(_) if offset > 0 => return,
             inbound => inbound.insert(announced),
         };
         match inbound.add(offset, data) {
@@ -487,10 +497,14 @@ impl<M: StateMachine> Replica<M> {
         {
             Ok((machine, meta, data)) => {
                 let last = meta.last;
+                let is_news = !self.has_snapshot(last);
                 self.raft.step(input::Input::SnapshotReady { from, meta });
-                if self.raft.snapshot().is_some_and(|meta| meta.last == last) {
+                if is_news && self.has_snapshot(last) {
                     self.keep(Snapshot::new(last, data));
-                    self.arrived = Some((last, machine));
+                    // Of those before, only one that the core has handed out already will still be installed.
+                    self.arrived
+                        .retain(|(arrived, _)| self.raft.is_applying(arrived.index));
+                    self.arrived.push_back((last, machine));
                 }
             }
             Err(error) => self.outputs.push(Output::SnapshotRefused { from, error }),
@@ -498,14 +512,10 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn install(&mut self, meta: SnapshotMeta) {
-        let Some((last, machine)) = self.arrived.take() else {
+        let Some((last, machine)) = self.arrived.pop_front_if(|(last, _)| *last == meta.last) else {
             debug_assert!(false, "a snapshot is installed after it arrived");
             return;
         };
-        debug_assert_eq!(
-            last, meta.last,
-            "the snapshot that is installed is the one that arrived last"
-        );
         self.machine = machine;
         self.last_applied = Some(last);
         self.responses.clear();

@@ -90,6 +90,11 @@ impl Raft {
         }
     }
 
+    /// Whether the host has been told to make the state machine reach this very entry, and has not said that it has.
+    pub(crate) fn is_applying(&self, last: Index) -> bool {
+        self.applying == Some(last)
+    }
+
     pub(super) fn on_applied(&mut self, index: Index) {
         // The host may report any part of what it was given; anything else is no news.
         if Some(index) > self.applying || Some(index) <= self.applied {

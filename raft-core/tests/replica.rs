@@ -1,0 +1,242 @@
+//! The core with a state machine: nothing is lost between the two, in whatever order things happen.
+
+mod support;
+
+use raft_core::replica::{Input, Output, Replica, StateMachine};
+use raft_core::{
+    Config, Envelope, GroupId, Incarnation, Index, Message, Payload, Session, Snapshots, Term, Ticket,
+};
+use support::scene::{append, entries, id, node, setup, snapshot};
+use support::{Cluster, Journal};
+
+type Server = Replica<Journal>;
+
+/// A follower in term 1 with an empty log.
+fn follower() -> Server {
+    let mut setup = setup(3, 1, &[]);
+    setup.config = Config {
+        snapshots: Snapshots {
+            chunk_bytes: 4,
+            ..Snapshots::default()
+        },
+        ..Config::default()
+    };
+    Replica::new(setup, Journal::default(), None).expect("the disk is sound")
+}
+
+fn receive(server: &mut Server, from: u64, message: Message) {
+    server.step(Input::Receive(Envelope {
+        group: GroupId::new(1),
+        from: node(from),
+        from_incarnation: Incarnation::new(from),
+        to: node(1),
+        to_incarnation: None,
+        term: Term::new(1),
+        message,
+    }));
+}
+
+fn drain(server: &mut Server) -> Vec<Output<Journal>> {
+    let mut outputs = Vec::new();
+    server.drain(&mut outputs);
+    outputs
+}
+
+fn tickets(outputs: &[Output<Journal>]) -> Vec<Ticket> {
+    let tickets = outputs.iter().filter_map(|output| match output {
+        Output::Persist { persist, .. } => Some(persist.ticket),
+        _ => None,
+    });
+    tickets.collect()
+}
+
+/// The state after so many commands.
+fn state(commands: u64) -> Journal {
+    Journal((0..commands).map(|number| vec![number as u8]).collect())
+}
+
+/// A piece of the snapshot of `state(commands)`, which stands for as many entries.
+fn chunk(commands: u64, offset: usize, length: usize) -> Message {
+    let bytes = state(commands).snapshot();
+    Message::SnapshotChunk {
+        session: Session::new(1),
+        meta: snapshot(1, commands, 3),
+        total_bytes: bytes.len() as u64,
+        checksum: crc32fast::hash(&bytes),
+        offset: offset as u64,
+        data: Payload::from(&bytes[offset..bytes.len().min(offset + length)]),
+    }
+}
+
+fn whole(commands: u64) -> Message {
+    chunk(commands, 0, usize::MAX >> 1)
+}
+
+/// How many bytes of the snapshot are there, as the leader is told.
+fn stored(outputs: &[Output<Journal>]) -> Vec<u64> {
+    let replies = outputs.iter().filter_map(|output| match output {
+        Output::Send(envelope) => match envelope.message {
+            Message::SnapshotReply { received_bytes, .. } => Some(received_bytes),
+            _ => None,
+        },
+        _ => None,
+    });
+    replies.collect()
+}
+
+#[test]
+fn a_newer_snapshot_that_arrives_before_the_last_one_is_installed_is_installed_after_it() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    let tickets_of_first = tickets(&drain(&mut server));
+    // The newer one arrives, and the older one becomes durable, before anything is carried out.
+    receive(&mut server, 2, whole(7));
+    server.step(Input::Persisted(tickets_of_first[0]));
+    let outputs = drain(&mut server);
+    assert_eq!(server.machine(), &state(3));
+    server.step(Input::Persisted(
+        *tickets(&outputs).last().expect("the newer one is written"),
+    ));
+    drain(&mut server);
+    assert_eq!(server.machine(), &state(7));
+    assert_eq!(server.raft().vitals().applied, Index::new(7));
+}
+
+#[test]
+fn of_two_snapshots_that_arrive_before_either_is_durable_only_the_newer_is_installed() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    let mut written = tickets(&drain(&mut server));
+    receive(&mut server, 2, whole(7));
+    written.extend(tickets(&drain(&mut server)));
+    for ticket in written {
+        server.step(Input::Persisted(ticket));
+        drain(&mut server);
+    }
+    assert_eq!(server.machine(), &state(7));
+    assert_eq!(server.raft().vitals().applied, Index::new(7));
+}
+
+#[test]
+fn a_snapshot_that_arrives_twice_at_once_is_installed_once() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    receive(&mut server, 2, whole(3));
+    let mut outputs = drain(&mut server);
+    for ticket in tickets(&outputs) {
+        server.step(Input::Persisted(ticket));
+        outputs.extend(drain(&mut server));
+    }
+    let installed = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::SnapshotInstalled { .. }));
+    assert_eq!(installed.count(), 1);
+    assert_eq!(server.machine(), &state(3));
+}
+
+#[test]
+fn pieces_that_are_late_or_repeated_cost_nothing_of_what_has_arrived() {
+    let mut server = follower();
+    receive(&mut server, 2, chunk(2, 0, 4));
+    receive(&mut server, 2, chunk(7, 0, 4));
+    receive(&mut server, 2, chunk(7, 4, 4));
+    assert_eq!(stored(&drain(&mut server)), [4, 4, 8]);
+    // A late piece of the older snapshot, and a repeated one of the newer.
+    receive(&mut server, 2, chunk(2, 4, 4));
+    receive(&mut server, 2, chunk(7, 0, 4));
+    drain(&mut server);
+    receive(&mut server, 2, chunk(7, 8, 4));
+    assert_eq!(stored(&drain(&mut server)), [12]);
+}
+
+#[test]
+fn another_leaders_older_snapshot_may_take_the_place_of_what_has_arrived() {
+    let mut server = follower();
+    receive(&mut server, 2, chunk(7, 0, 4));
+    server.step(Input::Receive(Envelope {
+        group: GroupId::new(1),
+        from: node(3),
+        from_incarnation: Incarnation::new(3),
+        to: node(1),
+        to_incarnation: None,
+        term: Term::new(2),
+        message: chunk(3, 0, 8),
+    }));
+    let mut outputs = drain(&mut server);
+    server.step(Input::Persisted(tickets(&outputs)[0]));
+    outputs.extend(drain(&mut server));
+    assert_eq!(stored(&outputs), [8]);
+}
+
+#[test]
+fn a_snapshot_with_a_wrong_checksum_is_refused_and_the_next_one_is_taken() {
+    let mut server = follower();
+    let mut broken = whole(3);
+    if let Message::SnapshotChunk { checksum, .. } = &mut broken {
+        *checksum ^= 1;
+    }
+    receive(&mut server, 2, broken);
+    let outputs = drain(&mut server);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::SnapshotRefused { .. }))
+    );
+    receive(&mut server, 2, whole(3));
+    let written = tickets(&drain(&mut server));
+    server.step(Input::Persisted(
+        *written.last().expect("the sound one is written"),
+    ));
+    drain(&mut server);
+    assert_eq!(server.machine(), &state(3));
+}
+
+#[test]
+fn what_a_failed_disk_was_asked_to_keep_is_not_kept_in_memory() {
+    let mut server = follower();
+    receive(&mut server, 2, append(None, entries(0, &[1, 1]), 2));
+    let written = tickets(&drain(&mut server));
+    server.step(Input::Persisted(
+        *written.last().expect("the entries are written"),
+    ));
+    drain(&mut server);
+    assert_eq!(server.machine().0.len(), 2);
+    server.step(Input::PersistFailed);
+    server.step(Input::TakeSnapshot);
+    assert!(tickets(&drain(&mut server)).is_empty());
+    assert_eq!(server.raft().snapshot(), None);
+}
+
+#[test]
+fn a_snapshot_on_request_lets_the_log_be_compacted() {
+    let mut cluster = Cluster::with_snapshots(1, 1_000, 2);
+    let leader = cluster.elect();
+    for number in 0..10 {
+        cluster.propose(leader, &[number]);
+    }
+    cluster.step(leader, Input::TakeSnapshot);
+    let raft = cluster.server(leader).replica.raft();
+    let last = raft.vitals().last.expect("there are entries").index.value();
+    assert_eq!(raft.snapshot().expect("one was taken").last.index.value(), last);
+    assert_eq!(raft.first_index().value(), last - 1, "two entries are kept");
+    // Nothing was applied since: there is nothing to take.
+    cluster.step(leader, Input::TakeSnapshot);
+    assert_eq!(
+        cluster.server(leader).replica.raft().first_index().value(),
+        last - 1
+    );
+}
+
+#[test]
+fn a_snapshot_needs_its_bytes_and_bytes_need_their_snapshot() {
+    let mut described = setup(3, 1, &[]);
+    described.durable.snapshot = Some(snapshot(1, 3, 3));
+    assert!(Replica::new(described.clone(), Journal::default(), None).is_err());
+    let garbage = Payload::from(&b"\xff\xff\xff\xff"[..]);
+    assert!(Replica::new(described.clone(), Journal::default(), Some(garbage.clone())).is_err());
+    assert!(Replica::new(setup(3, 1, &[]), Journal::default(), Some(garbage)).is_err());
+    let bytes = Payload::from(state(3).snapshot());
+    let server = Replica::new(described, Journal::default(), Some(bytes)).expect("both are there");
+    assert_eq!(server.machine(), &state(3));
+    assert_eq!(server.raft().snapshot().map(|meta| meta.last), Some(id(1, 3)));
+}
