@@ -27,6 +27,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::private_files;
+
 const HEADER: &str = "# raft-lsb cluster key, version 1. Every server of the cluster needs a copy; clients do not. Keep it secret.";
 const HEADER_START: &str = "# raft-lsb cluster key, version ";
 const KEY_BYTES: usize = 32;
@@ -181,7 +183,7 @@ impl ClusterKey {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        make_private_folder(folder)?;
+        private_files::create_folder(folder)?;
         let unfinished = folder.join(format!(".{FILE}.{suffix:016x}"));
         let result = self.write_new(&unfinished).and_then(|()| {
             // A link, unlike a rename, fails when somebody else was first.
@@ -192,7 +194,7 @@ impl ClusterKey {
         });
         let removed = fs::remove_file(&unfinished);
         result.and(removed)?;
-        sync_folder(folder)
+        private_files::sync_folder(folder)
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
@@ -205,7 +207,7 @@ impl ClusterKey {
         text.push(b'\n');
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
-        make_private(&mut options);
+        private_files::restrict(&mut options);
         let mut file = options.open(path)?;
         file.write_all(&text)?;
         file.sync_all()
@@ -412,36 +414,6 @@ fn check_permissions(path: &Path, metadata: &fs::Metadata) -> Result<(), Cluster
 
 #[cfg(not(unix))]
 fn check_permissions(_: &Path, _: &fs::Metadata) -> Result<(), ClusterKeyError> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn make_private(options: &mut fs::OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600);
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &mut fs::OpenOptions) {}
-
-#[cfg(unix)]
-fn make_private_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make_private_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 pub mod cluster_key;
 pub mod codec;
 pub mod ledger;
+mod private_files;
 pub mod store;
 
 #[cfg(feature = "tokio")]
@@ -20,7 +21,7 @@ pub mod settings;
 #[cfg(feature = "tokio")]
 mod tls;
 #[cfg(feature = "tokio")]
-pub mod transport;
+mod transport;
 
 /// An error and its causes on one line, without what a message already says of its cause.
 pub fn with_causes(error: &dyn std::error::Error) -> String {

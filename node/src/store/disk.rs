@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::private_files;
 
 /// A folder of files.
 ///
@@ -74,10 +75,10 @@ impl DataFolder {
             place: path.display().to_string(),
             source,
         };
-        make_private_folder(path).map_err(failed)?;
+        private_files::create_folder(path).map_err(failed)?;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        make_private(&mut options);
+        private_files::restrict(&mut options);
         let lock = options.open(path.join(LOCK_FILE)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -90,26 +91,6 @@ impl DataFolder {
             Err(fs::TryLockError::Error(source)) => Err(failed(source)),
         }
     }
-}
-
-#[cfg(unix)]
-fn make_private(options: &mut fs::OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600);
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &mut fs::OpenOptions) {}
-
-#[cfg(unix)]
-fn make_private_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn make_private_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
 }
 
 impl Disk for DataFolder {
@@ -134,7 +115,7 @@ impl Disk for DataFolder {
     fn create(&self, name: &str) -> io::Result<fs::File> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        make_private(&mut options);
+        private_files::restrict(&mut options);
         options.open(self.path.join(name))
     }
 
@@ -157,16 +138,8 @@ impl Disk for DataFolder {
         Ok(names)
     }
 
-    #[cfg(unix)]
     fn sync(&self) -> io::Result<()> {
-        // Names live in the folder, which has to be synced like a file (fsync(2)).
-        fs::File::open(&self.path)?.sync_all()
-    }
-
-    #[cfg(not(unix))]
-    fn sync(&self) -> io::Result<()> {
-        // Elsewhere a folder cannot be opened, and renames are journaled by the file system.
-        Ok(())
+        private_files::sync_folder(&self.path)
     }
 }
 
