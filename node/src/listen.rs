@@ -40,11 +40,15 @@ pub enum ListenError {
 /// # Errors
 ///
 /// A port that is taken, or that this user may not have.
-pub fn listen(ip: IpAddr, port: u16, purpose: &'static str) -> Result<TcpListener, ListenError> {
+pub(crate) fn listen(ip: IpAddr, port: u16, purpose: &'static str) -> Result<TcpListener, ListenError> {
     let address = SocketAddr::new(ip, port);
     open(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { address, purpose },
-        _ => ListenError::Refused { address, purpose, source },
+        _ => ListenError::Refused {
+            address,
+            purpose,
+            source,
+        },
     })
 }
 
@@ -63,6 +67,8 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     use std::time::Duration;
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(20)).with_interval(Duration::from_secs(10));
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(20))
+        .with_interval(Duration::from_secs(10));
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use raft_core::NodeId;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -51,7 +51,7 @@ pub enum TlsError {
 }
 
 /// The cluster's certificate authority.
-pub struct Authority {
+pub(crate) struct Authority {
     certificate: CertificateDer<'static>,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -69,7 +69,7 @@ impl Authority {
     /// # Errors
     ///
     /// None that we know of; the libraries' signatures allow for them.
-    pub fn derive(key: &ClusterKey) -> Result<Self, TlsError> {
+    pub(crate) fn derive(key: &ClusterKey) -> Result<Self, TlsError> {
         let mut params = CertificateParams::default();
         // The cluster's id stands in the name, so that a certificate of another cluster is reported as one of an unknown authority.
         params.distinguished_name = named(format!("raft-lsb cluster {}", key.cluster_id()));
@@ -77,11 +77,15 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let pair = key_pair(&key.authority_seed())?;
         let certificate = params.self_signed(&pair)?;
-        Ok(Self { pem: certificate.pem(), certificate: certificate.into(), issuer: Issuer::new(params, pair) })
+        Ok(Self {
+            pem: certificate.pem(),
+            certificate: certificate.into(),
+            issuer: Issuer::new(params, pair),
+        })
     }
 
     /// The authority's certificate, which clients on other machines are given. It holds no secret.
-    pub fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
@@ -90,7 +94,11 @@ impl Authority {
     /// # Errors
     ///
     /// As for [`derive`](Self::derive).
-    pub fn consensus_certificate(&self, key: &ClusterKey, node: NodeId) -> Result<CertificateDer<'static>, TlsError> {
+    pub(crate) fn consensus_certificate(
+        &self,
+        key: &ClusterKey,
+        node: NodeId,
+    ) -> Result<CertificateDer<'static>, TlsError> {
         Ok(self.consensus_leaf(key, node)?.certificate)
     }
 
@@ -99,7 +107,7 @@ impl Authority {
     /// # Errors
     ///
     /// As for [`derive`](Self::derive).
-    pub fn consensus(
+    pub(crate) fn consensus(
         &self,
         key: &ClusterKey,
         node: NodeId,
@@ -128,14 +136,19 @@ impl Authority {
     /// # Errors
     ///
     /// A host name that does not fit into a certificate.
-    pub fn clients(
+    pub(crate) fn clients(
         &self,
         key: &ClusterKey,
         node: NodeId,
         address: &Address,
         listen: IpAddr,
     ) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut names = vec![address.bare_host(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+        let mut names = vec![
+            address.bare_host(),
+            "localhost".into(),
+            "127.0.0.1".into(),
+            "::1".into(),
+        ];
         if !listen.is_unspecified() {
             names.push(listen.to_string());
         }
@@ -154,7 +167,10 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::DnsName(CONSENSUS_NAME.try_into()?)];
         params.distinguished_name = named(format!("raft-lsb node {:016x}", node.value()));
-        let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let both = [
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         self.leaf(params, &both, key, node)
     }
 
@@ -181,7 +197,7 @@ impl Authority {
 /// # Errors
 ///
 /// Text that is not a certificate.
-pub fn client_trusting(authority_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn client_trusting(authority_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let certificate = CertificateDer::from_pem_slice(authority_pem)?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -202,13 +218,18 @@ pub(crate) fn is_foreign_cluster(error: &std::io::Error) -> bool {
     use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::InvalidCertificate(reason)) => {
-            matches!(reason, CertificateError::UnknownIssuer | CertificateError::BadSignature)
+            matches!(
+                reason,
+                CertificateError::UnknownIssuer | CertificateError::BadSignature
+            )
         }
         Some(Error::AlertReceived(alert)) => matches!(
             alert,
             AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::DecryptError
         ),
-        Some(Error::PeerIncompatible(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon)) => false,
+        Some(Error::PeerIncompatible(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon)) => {
+            false
+        }
         _ => false,
     }
 }

@@ -58,7 +58,11 @@ async fn run(settings: ServerSettings) -> ExitCode {
 
 /// Says what runs where, and what to do next.
 fn welcome(settings: &ServerSettings, server: &Server) {
-    let encrypted = if settings.clients_use_tls() { "HTTPS" } else { "HTTP" };
+    let encrypted = if settings.clients_use_tls() {
+        "HTTPS"
+    } else {
+        "HTTP"
+    };
     let servers = settings.peers.len() + 1;
     let majority = servers / 2 + 1;
     say(&format!(
@@ -75,12 +79,19 @@ fn welcome(settings: &ServerSettings, server: &Server) {
     ));
     if settings.clients_use_tls() {
         let authority = settings.data_dir.join(node::server::AUTHORITY_FILE);
-        say(&format!("  clients on other machines need a copy of {} (--authority)", authority.display()));
+        say(&format!(
+            "  clients on other machines need a copy of {} (--authority)",
+            authority.display()
+        ));
     }
 }
 
 fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) { (ms / 1000).to_string() } else { format!("{:.2}", ms as f64 / 1000.0) }
+    if ms.is_multiple_of(1000) {
+        (ms / 1000).to_string()
+    } else {
+        format!("{:.2}", ms as f64 / 1000.0)
+    }
 }
 
 /// A closed standard output is no reason to stop serving.

@@ -58,7 +58,13 @@ impl Cluster {
         insecure: bool,
         patience: Duration,
     ) -> Self {
-        Self { servers, tls, insecure, patience, leader: Mutex::new(None) }
+        Self {
+            servers,
+            tls,
+            insecure,
+            patience,
+            leader: Mutex::new(None),
+        }
     }
 
     pub(super) fn servers(&self) -> &[Address] {
@@ -81,10 +87,15 @@ impl Cluster {
             if let Some(reply) = self.go_round(request, deadline, &mut heard).await? {
                 return accept(reply);
             }
-            let patience = if heard.anybody { self.patience } else { self.patience.min(SILENCE_PATIENCE) };
+            let patience = if heard.anybody {
+                self.patience
+            } else {
+                self.patience.min(SILENCE_PATIENCE)
+            };
             // Half of each pause is drawn, so that many clients do not return in step.
             let half = pause / 2;
-            let drawn = half + half.mul_f64(f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX));
+            let drawn =
+                half + half.mul_f64(f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX));
             if began.elapsed() + drawn >= patience {
                 return Err(self.give_up(heard, began.elapsed()));
             }
@@ -99,7 +110,13 @@ impl Cluster {
         address: &Address,
         request: &Call,
     ) -> Result<T, ClientError> {
-        let reply = call(address, self.tls_for(address)?, request, Instant::now() + request.patience).await;
+        let reply = call(
+            address,
+            self.tls_for(address)?,
+            request,
+            Instant::now() + request.patience,
+        )
+        .await;
         let reply = reply.map_err(|error| ClientError::Unreachable {
             servers: format!("{address}: {error}"),
             waited: request.patience,
@@ -151,17 +168,25 @@ impl Cluster {
 
     fn give_up(&self, heard: Heard, waited: Duration) -> ClientError {
         let silent = || {
-            let lines = heard.silence.iter().map(|(address, error)| format!("{address}: {error}"));
+            let lines = heard
+                .silence
+                .iter()
+                .map(|(address, error)| format!("{address}: {error}"));
             lines.collect::<Vec<_>>().join("; ")
         };
         match heard.refusal {
-            Some(body) if body.error != "NO_LEADER" && body.error != "TIMEOUT" => ClientError::Refused(body),
+            Some(body) if body.error != "NO_LEADER" && body.error != "TIMEOUT" => {
+                ClientError::Refused(Box::new(body))
+            }
             _ if heard.anybody => ClientError::NoLeader {
                 waited,
                 answering: self.servers.len().saturating_sub(heard.silence.len()),
                 listed: self.servers.len(),
             },
-            _ => ClientError::Unreachable { servers: silent(), waited },
+            _ => ClientError::Unreachable {
+                servers: silent(),
+                waited,
+            },
         }
     }
 
@@ -170,7 +195,9 @@ impl Cluster {
         match &self.tls {
             Some(tls) => Ok(Some(tls)),
             None if self.insecure || address.is_loopback() => Ok(None),
-            None => Err(ClientError::AuthorityMissing { address: address.clone() }),
+            None => Err(ClientError::AuthorityMissing {
+                address: address.clone(),
+            }),
         }
     }
 
@@ -186,7 +213,9 @@ impl Cluster {
 fn judge(reply: Reply) -> Verdict {
     match reply.status {
         StatusCode::MISDIRECTED_REQUEST => {
-            let hint = error_body(&reply).leader.and_then(|leader| leader.address?.parse().ok());
+            let hint = error_body(&reply)
+                .leader
+                .and_then(|leader| leader.address?.parse().ok());
             Verdict::Elsewhere(hint)
         }
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Verdict::Later(error_body(&reply)),
@@ -195,7 +224,11 @@ fn judge(reply: Reply) -> Verdict {
 }
 
 fn accept(reply: Reply) -> Result<Reply, ClientError> {
-    if reply.status.is_success() { Ok(reply) } else { Err(ClientError::Refused(error_body(&reply))) }
+    if reply.status.is_success() {
+        Ok(reply)
+    } else {
+        Err(ClientError::Refused(Box::new(error_body(&reply))))
+    }
 }
 
 /// What a server says went wrong; made up from the status if it says nothing that we understand.

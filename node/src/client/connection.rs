@@ -50,7 +50,13 @@ impl Call {
     pub(super) fn post(path: &'static str, content_type: &'static str, body: Vec<u8>) -> Self {
         // A server gives up on a quorum earlier than this.
         let patience = Duration::from_secs(35);
-        Self { method: Method::POST, path, content_type, body: body.into(), patience }
+        Self {
+            method: Method::POST,
+            path,
+            content_type,
+            body: body.into(),
+            patience,
+        }
     }
 }
 
@@ -105,12 +111,17 @@ pub(super) async fn call(
                 let name = ServerName::try_from(address.bare_host())
                     .map_err(|_| CallError::Name(address.bare_host()))?;
                 let connector = TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(name, stream).await.map_err(CallError::Handshake)?;
+                let stream = connector
+                    .connect(name, stream)
+                    .await
+                    .map_err(CallError::Handshake)?;
                 converse(address, stream, call).await
             }
         }
     };
-    timeout_at(answer_by, exchange).await.unwrap_or_else(|_| Err(CallError::Timeout(answer_by - now)))
+    timeout_at(answer_by, exchange)
+        .await
+        .unwrap_or_else(|_| Err(CallError::Timeout(answer_by - now)))
 }
 
 async fn converse(
@@ -130,8 +141,13 @@ async fn converse(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT_BYTES).collect().await;
-        Ok(Reply { status, body: body.map_err(CallError::Answer)?.to_bytes() })
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT_BYTES)
+            .collect()
+            .await;
+        Ok(Reply {
+            status,
+            body: body.map_err(CallError::Answer)?.to_bytes(),
+        })
     };
     let reply = answer.await;
     driver.abort();

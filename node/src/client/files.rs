@@ -48,19 +48,31 @@ pub enum FileError {
 ///
 /// A file that cannot be read, or has more than `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| FileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     if path.as_os_str() == STANDARD {
-        io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+        io::stdin()
+            .lock()
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
     } else {
         let file = File::open(path).map_err(unreadable)?;
         if file.metadata().map_err(unreadable)?.is_dir() {
             return Err(unreadable(io::ErrorKind::IsADirectory.into()));
         }
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
     }
     if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
     }
     Ok(bytes)
 }
@@ -79,7 +91,13 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
         // An output that does not exist yet is nobody's input.
         _ => input == output,
     };
-    if same { Err(FileError::OverwritesInput { path: input.to_owned() }) } else { Ok(()) }
+    if same {
+        Err(FileError::OverwritesInput {
+            path: input.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there is
@@ -89,10 +107,16 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
 ///
 /// A place that cannot be written to.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let unwritable = |source| FileError::Unwritable { path: path.to_owned(), source };
+    let unwritable = |source| FileError::Unwritable {
+        path: path.to_owned(),
+        source,
+    };
     if path.as_os_str() == STANDARD {
         let mut out = io::stdout().lock();
-        return out.write_all(bytes).and_then(|()| out.flush()).map_err(unwritable);
+        return out
+            .write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(unwritable);
     }
     replace(path, bytes, false).map_err(unwritable)
 }
@@ -176,7 +200,11 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
         _ => Path::new("."),
     };
     // Windows has no way to sync a folder, and does not need one.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +218,10 @@ mod tests {
         write(&path, b"one").unwrap();
         write(&path, b"two").unwrap();
         assert_eq!(read(&path, 3).unwrap(), b"two");
-        assert!(matches!(read(&path, 2), Err(FileError::TooLarge { limit: 2, .. })));
+        assert!(matches!(
+            read(&path, 2),
+            Err(FileError::TooLarge { limit: 2, .. })
+        ));
         let secret = folder.path().join("secret");
         assert!(create_private(&secret, b"first").unwrap());
         assert!(!create_private(&secret, b"second").unwrap());

@@ -62,15 +62,32 @@ impl Journal {
         request: Signed<ViewRequest>,
         key: ExchangeKey,
     ) -> Result<Self, JournalError> {
-        let ViewRequest { cluster, object, user, request: id, .. } = &request.request;
+        let ViewRequest {
+            cluster,
+            object,
+            user,
+            request: id,
+            ..
+        } = &request.request;
         let folder = folder(keys, *cluster);
         let path = folder.join(format!("{}{id}.json", prefix(*object, user)));
-        let failed = |source| JournalError { path: path.clone(), source };
-        let record = Record { request: request.clone(), secret: key.expose_bytes().to_vec() };
+        let failed = |source| JournalError {
+            path: path.clone(),
+            source,
+        };
+        let record = Record {
+            request: request.clone(),
+            secret: key.expose_bytes().to_vec(),
+        };
         let bytes = Zeroizing::new(serde_json::to_vec(&record).map_err(|error| failed(error.into()))?);
         files::create_private_folder(&folder).map_err(failed)?;
         let file = write_locked(&path, &bytes).map_err(failed)?;
-        Ok(Self { path, _file: file, request, key })
+        Ok(Self {
+            path,
+            _file: file,
+            request,
+            key,
+        })
     }
 
     /// Takes up what a client that crashed has left behind, if it has.
@@ -79,7 +96,9 @@ impl Journal {
         let entries = fs::read_dir(folder(keys, cluster)).ok()?;
         entries.flatten().find_map(|entry| {
             let name = entry.file_name();
-            let ours = name.to_str().is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".json"));
+            let ours = name
+                .to_str()
+                .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".json"));
             let journal = if ours { Self::take_up(entry.path()) } else { None };
             journal.filter(|journal| {
                 let request = &journal.request.request;
@@ -101,7 +120,12 @@ impl Journal {
         let record: Record = serde_json::from_slice(&bytes).ok()?;
         let key = ExchangeKey::from_bytes(record.secret.as_slice().try_into().ok()?);
         let request = record.request.clone();
-        Some(Self { path, _file: file, request, key })
+        Some(Self {
+            path,
+            _file: file,
+            request,
+            key,
+        })
     }
 
     /// Forgets the view: its answer is safe.

@@ -53,7 +53,10 @@ impl DeviceKey {
         let folder = keys.join(cluster.to_string());
         let path = folder.join(format!("{user}.key"));
         let marker = folder.join(format!("{user}.enrolled"));
-        let failed = |source| KeyError::File { path: path.clone(), source };
+        let failed = |source| KeyError::File {
+            path: path.clone(),
+            source,
+        };
         if let Some(key) = load(&path)? {
             return Ok(Self { key, marker });
         }
@@ -83,7 +86,10 @@ impl DeviceKey {
 
     /// Remembers that the cluster has bound the name to this key.
     pub(super) fn mark_enrolled(&self) -> Result<(), KeyError> {
-        files::write_private(&self.marker, b"").map_err(|source| KeyError::File { path: self.marker.clone(), source })
+        files::write_private(&self.marker, b"").map_err(|source| KeyError::File {
+            path: self.marker.clone(),
+            source,
+        })
     }
 }
 
@@ -91,22 +97,36 @@ fn load(path: &Path) -> Result<Option<SigningKey>, KeyError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(KeyError::File { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(KeyError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    let malformed = || KeyError::Malformed { path: path.to_owned() };
+    let malformed = || KeyError::Malformed {
+        path: path.to_owned(),
+    };
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
         return Err(malformed());
     }
     let digits = lines.next().unwrap_or_default().as_bytes();
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut seed = Zeroizing::new([0_u8; 32]);
     let (pairs, rest) = digits.as_chunks::<2>();
     if pairs.len() != seed.len() || !rest.is_empty() {
         return Err(malformed());
     }
     for (target, [high, low]) in seed.iter_mut().zip(pairs) {
-        *target = digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low).ok_or_else(malformed)?;
+        *target = digit(high)
+            .zip(digit(low))
+            .map(|(high, low)| high << 4 | low)
+            .ok_or_else(malformed)?;
     }
     Ok(Some(SigningKey::from_bytes(&seed)))
 }
@@ -120,14 +140,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
         let (one, two) = (ClusterId::from_bytes([1; 16]), ClusterId::from_bytes([2; 16]));
-        let public = |cluster, user| DeviceKey::load_or_create(folder.path(), cluster, user).unwrap().key.public();
+        let public = |cluster, user| {
+            DeviceKey::load_or_create(folder.path(), cluster, user)
+                .unwrap()
+                .key
+                .public()
+        };
         assert_eq!(public(one, &alice), public(one, &alice));
         assert_ne!(public(one, &alice), public(one, &bob));
         assert_ne!(public(one, &alice), public(two, &alice));
         let key = DeviceKey::load_or_create(folder.path(), one, &alice).unwrap();
         assert!(!key.is_enrolled());
         key.mark_enrolled().unwrap();
-        assert!(DeviceKey::load_or_create(folder.path(), one, &alice).unwrap().is_enrolled());
+        assert!(
+            DeviceKey::load_or_create(folder.path(), one, &alice)
+                .unwrap()
+                .is_enrolled()
+        );
     }
 
     #[test]

@@ -77,9 +77,16 @@ impl Client {
     ///
     /// A certificate that is none.
     pub fn new(options: Options) -> Result<Self, ClientError> {
-        let tls = options.authority.as_deref().map(tls::client_trusting).transpose()?;
+        let tls = options
+            .authority
+            .as_deref()
+            .map(tls::client_trusting)
+            .transpose()?;
         let cluster = Cluster::new(options.servers, tls, options.insecure, options.patience);
-        Ok(Self { cluster: Arc::new(cluster), keys: options.keys })
+        Ok(Self {
+            cluster: Arc::new(cluster),
+            keys: options.keys,
+        })
     }
 
     /// Which cluster this is, and what it accepts.
@@ -96,13 +103,24 @@ impl Client {
     }
 
     /// Binds the name to this device's key, unless that has happened.
-    async fn enrol(&self, cluster: ClusterId, user: &UserName, device: &DeviceKey) -> Result<(), ClientError> {
+    async fn enrol(
+        &self,
+        cluster: ClusterId,
+        user: &UserName,
+        device: &DeviceKey,
+    ) -> Result<(), ClientError> {
         if device.is_enrolled() {
             return Ok(());
         }
-        let request = EnrolRequest { cluster, user: user.clone(), key: device.key.public() };
+        let request = EnrolRequest {
+            cluster,
+            user: user.clone(),
+            key: device.key.public(),
+        };
         let body = serde_json::to_vec(&Signed::sign(request, &device.key)?).map_err(ClientError::Request)?;
-        self.cluster.ask::<Enrolled>(&Call::post("/v1/users", "application/json", body)).await?;
+        self.cluster
+            .ask::<Enrolled>(&Call::post("/v1/users", "application/json", body))
+            .await?;
         Ok(device.mark_enrolled()?)
     }
 }
@@ -156,7 +174,7 @@ pub enum ClientError {
     },
     /// A server refused for good.
     #[error("{}{}", .0.message, .0.hint.as_ref().map(|hint| format!(". What to do: {hint}")).unwrap_or_default())]
-    Refused(ErrorBody),
+    Refused(Box<ErrorBody>),
     /// A server's answer is not what this program understands.
     #[error("a server gave an answer that makes no sense: {0}. Run the same version of server and client")]
     Answer(#[source] serde_json::Error),
@@ -176,7 +194,9 @@ pub enum ClientError {
     #[error(transparent)]
     Picture(#[from] lsb_core::Error),
     /// The picture belongs to another cluster.
-    #[error("the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers")]
+    #[error(
+        "the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers"
+    )]
     OtherCluster {
         /// The picture's cluster.
         picture: ClusterId,
@@ -184,10 +204,14 @@ pub enum ClientError {
         asked: ClusterId,
     },
     /// Two servers have different unified images.
-    #[error("the servers' unified images differ: give all of them the same unified_image.png and restart them")]
+    #[error(
+        "the servers' unified images differ: give all of them the same unified_image.png and restart them"
+    )]
     UnifiedImagesDiffer,
     /// The server's picture does not carry what was sealed.
-    #[error("the picture that came back does not carry what was sealed: the server is at fault. Nothing was saved")]
+    #[error(
+        "the picture that came back does not carry what was sealed: the server is at fault. Nothing was saved"
+    )]
     PictureDiffers,
     /// A request could not be signed.
     #[error(transparent)]

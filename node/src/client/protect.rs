@@ -67,7 +67,10 @@ impl Client {
         // Before anything is asked of anybody: most mistakes are in the file.
         lsb_core::upload::inspect(&input.original, &Limits::DEFAULT).map_err(lsb_core::Error::from)?;
         let info = self.cluster_info().await?;
-        let limits = Limits { upload_bytes: info.upload_limit_bytes, ..Limits::DEFAULT };
+        let limits = Limits {
+            upload_bytes: info.upload_limit_bytes,
+            ..Limits::DEFAULT
+        };
         lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
         let device = self.device(info.cluster, &input.owner)?;
         self.enrol(info.cluster, &input.owner, &device).await?;
@@ -78,13 +81,26 @@ impl Client {
         }
         let policy = Policy::new(input.owner, device.key.public(), grants).map_err(lsb_core::Error::from)?;
         let (owner, cluster) = (device.key, info.cluster);
-        let (original, mode, owned_policy, signer) = (input.original, input.mode, policy.clone(), owner.clone());
+        let (original, mode, owned_policy, signer) =
+            (input.original, input.mode, policy.clone(), owner.clone());
         let prepared = blocking(move || {
-            prepare(mode, &original, &denied_picture, &owned_policy, cluster, &signer, &limits)
+            prepare(
+                mode,
+                &original,
+                &denied_picture,
+                &owned_policy,
+                cluster,
+                &signer,
+                &limits,
+            )
         });
         let prepared = prepared.await??;
         let picture = self.register(&info, &owner, &policy, &prepared).await?;
-        Ok(Protected { object: prepared.envelope.header().object, picture, policy })
+        Ok(Protected {
+            object: prepared.envelope.header().object,
+            picture,
+            policy,
+        })
     }
 
     /// The picture for everybody else, checked against its announced hash.
@@ -106,7 +122,9 @@ impl Client {
         prepared: &Prepared,
     ) -> Result<Vec<u8>, ClientError> {
         let (cluster, object) = (info.cluster, prepared.envelope.header().object);
-        let sealed_share = prepared.share.seal_for_cluster(&info.exchange_key, cluster, object);
+        let sealed_share = prepared
+            .share
+            .seal_for_cluster(&info.exchange_key, cluster, object);
         let request = ProtectRequest {
             cluster,
             object,
@@ -115,7 +133,10 @@ impl Client {
             sealed_share: sealed_share.map_err(lsb_core::Error::from)?,
         };
         let embed = prepared.picture.is_none();
-        let head = ProtectHead { request: Signed::sign(request, owner)?, embed };
+        let head = ProtectHead {
+            request: Signed::sign(request, owner)?,
+            embed,
+        };
         let mut body = serde_json::to_vec(&head).map_err(ClientError::Request)?;
         body.push(b'\n');
         if embed {
@@ -151,19 +172,42 @@ fn prepare(
     let created = now();
     match mode {
         Mode::Sealed => {
-            let request = SealRequest { original, denied_picture, policy, cluster, created, owner, limits };
+            let request = SealRequest {
+                original,
+                denied_picture,
+                policy,
+                cluster,
+                created,
+                owner,
+                limits,
+            };
             let sealed = seal::seal(&request)?;
-            Ok(Prepared { envelope: sealed.envelope, share: sealed.ledger_share, picture: None })
+            Ok(Prepared {
+                envelope: sealed.envelope,
+                share: sealed.ledger_share,
+                picture: None,
+            })
         }
         Mode::Label => {
-            let request =
-                LabelRequest { photograph: original, denied_picture, policy, cluster, created, owner, limits };
+            let request = LabelRequest {
+                photograph: original,
+                denied_picture,
+                policy,
+                cluster,
+                created,
+                owner,
+                limits,
+            };
             let labelled = label::protect(&request)?;
             // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
             let mut unused = Zeroizing::new([0; 32]);
             getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
             let share = LedgerShare::from_bytes(*unused);
-            Ok(Prepared { envelope: labelled.envelope, share, picture: Some(labelled.file) })
+            Ok(Prepared {
+                envelope: labelled.envelope,
+                share,
+                picture: Some(labelled.file),
+            })
         }
     }
 }
@@ -172,5 +216,7 @@ fn prepare(
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ClientError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| ClientError::System(std::io::Error::other(error)))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ClientError::System(std::io::Error::other(error)))
 }

@@ -39,7 +39,11 @@ impl Client {
         let call = Call::get("/v1/status");
         let mut asked = Vec::new();
         for address in self.cluster.servers() {
-            let (cluster, address, call) = (std::sync::Arc::clone(&self.cluster), address.clone(), call.clone());
+            let (cluster, address, call) = (
+                std::sync::Arc::clone(&self.cluster),
+                address.clone(),
+                call.clone(),
+            );
             asked.push(tokio::spawn(async move {
                 let answer = cluster.ask_one::<ServerStatus>(&address, &call).await;
                 report(address.to_string(), answer)
@@ -69,7 +73,9 @@ impl Client {
             expires: UnixSeconds(now().0.saturating_add(60)),
         };
         let body = serde_json::to_vec(&Signed::sign(request, &device.key)?).map_err(ClientError::Request)?;
-        self.cluster.ask(&Call::post("/v1/objects/query", "application/json", body)).await
+        self.cluster
+            .ask(&Call::post("/v1/objects/query", "application/json", body))
+            .await
     }
 }
 

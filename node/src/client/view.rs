@@ -61,9 +61,20 @@ struct Unfinished {
 impl Viewing {
     /// Tells the cluster that the answer is safe, and forgets the request.
     pub async fn finish(self, client: &Client) {
-        let Some(Unfinished { journal, acknowledgement }) = self.finish else { return };
+        let Some(Unfinished {
+            journal,
+            acknowledgement,
+        }) = self.finish
+        else {
+            return;
+        };
         let told = match serde_json::to_vec(&acknowledgement) {
-            Ok(body) => client.cluster.ask_raw(&Call::post("/v1/views/ack", "application/json", body)).await,
+            Ok(body) => {
+                client
+                    .cluster
+                    .ask_raw(&Call::post("/v1/views/ack", "application/json", body))
+                    .await
+            }
             Err(error) => Err(ClientError::Request(error)),
         };
         if let Err(error) = told {
@@ -91,13 +102,16 @@ impl Client {
         let info = self.cluster_info().await?;
         let (cluster, object) = (info.cluster, envelope.header().object);
         if envelope.header().cluster != cluster {
-            return Err(ClientError::OtherCluster { picture: envelope.header().cluster, asked: cluster });
+            return Err(ClientError::OtherCluster {
+                picture: envelope.header().cluster,
+                asked: cluster,
+            });
         }
         let device = self.device(cluster, user)?;
         match self.enrol(cluster, user, &device).await {
             // Somebody else's name: the same to a viewer as any other refusal.
             Err(ClientError::Refused(body)) if body.error == "NAME_TAKEN" => {
-                return Ok(denied(&envelope, Reason::UnknownDevice, body.message));
+                return Ok(denied(&envelope, Reason::UnknownDevice, body.message.clone()));
             }
             result => result?,
         }
@@ -107,12 +121,17 @@ impl Client {
             match answer {
                 // It was never charged, or answered and only not forgotten: this view is a new one.
                 ViewAnswer::Denied { reason, .. } if void(reason) => journal.finish(),
-                answer => return self.conclude(file, envelope, &device, journal, answer, true).await,
+                answer => {
+                    return self
+                        .conclude(file, envelope, &device, journal, answer, true)
+                        .await;
+                }
             }
         }
         let journal = self.begin_view(cluster, object, user, &device)?;
         let answer = self.ask_for_view(&journal).await?;
-        self.conclude(file, envelope, &device, journal, answer, false).await
+        self.conclude(file, envelope, &device, journal, answer, false)
+            .await
     }
 
     /// Writes down what is about to be asked.
@@ -135,12 +154,18 @@ impl Client {
             reply_to: key.public(),
             expires: UnixSeconds(now().0.saturating_add(REQUEST_SECONDS)),
         };
-        Ok(Journal::begin(&self.keys, Signed::sign(request, &device.key)?, key)?)
+        Ok(Journal::begin(
+            &self.keys,
+            Signed::sign(request, &device.key)?,
+            key,
+        )?)
     }
 
     async fn ask_for_view(&self, journal: &Journal) -> Result<ViewAnswer, ClientError> {
         let body = serde_json::to_vec(&journal.request).map_err(ClientError::Request)?;
-        self.cluster.ask(&Call::post("/v1/views", "application/json", body)).await
+        self.cluster
+            .ask(&Call::post("/v1/views", "application/json", body))
+            .await
     }
 
     async fn conclude(
@@ -152,15 +177,33 @@ impl Client {
         answer: ViewAnswer,
         resumed: bool,
     ) -> Result<Viewing, ClientError> {
-        let ViewRequest { cluster, object, user, request, .. } = journal.request.request.clone();
-        let acknowledgement = AcknowledgeRequest { cluster, user, device: device.key.public(), request };
+        let ViewRequest {
+            cluster,
+            object,
+            user,
+            request,
+            ..
+        } = journal.request.request.clone();
+        let acknowledgement = AcknowledgeRequest {
+            cluster,
+            user,
+            device: device.key.public(),
+            request,
+        };
         let acknowledgement = Signed::sign(acknowledgement, &device.key)?;
         let (index, remaining, share) = match answer {
-            ViewAnswer::Granted { index, remaining, share } => (index, remaining, share),
+            ViewAnswer::Granted {
+                index,
+                remaining,
+                share,
+            } => (index, remaining, share),
             ViewAnswer::Denied { reason, message } => {
                 let mut viewing = denied(&envelope, reason, message);
                 viewing.resumed = resumed;
-                viewing.finish = Some(Unfinished { journal, acknowledgement });
+                viewing.finish = Some(Unfinished {
+                    journal,
+                    acknowledgement,
+                });
                 return Ok(viewing);
             }
         };
@@ -168,16 +211,44 @@ impl Client {
         let picture = if label {
             file
         } else {
-            let context = ReleaseContext { cluster, object, request, log_index: index };
-            let share = LedgerShare::open_for_viewer(&share, &journal.key, &context).map_err(lsb_core::Error::from)?;
-            blocking(move || seal::open(&envelope, &share)).await?.map_err(lsb_core::Error::from)?.bytes
+            let context = ReleaseContext {
+                cluster,
+                object,
+                request,
+                log_index: index,
+            };
+            let share = LedgerShare::open_for_viewer(&share, &journal.key, &context)
+                .map_err(lsb_core::Error::from)?;
+            blocking(move || seal::open(&envelope, &share))
+                .await?
+                .map_err(lsb_core::Error::from)?
+                .bytes
         };
-        let outcome = ViewOutcome::Granted { picture, remaining, label };
-        Ok(Viewing { outcome, resumed, finish: Some(Unfinished { journal, acknowledgement }) })
+        let outcome = ViewOutcome::Granted {
+            picture,
+            remaining,
+            label,
+        };
+        Ok(Viewing {
+            outcome,
+            resumed,
+            finish: Some(Unfinished {
+                journal,
+                acknowledgement,
+            }),
+        })
     }
 }
 
 fn denied(envelope: &Envelope, reason: Reason, message: String) -> Viewing {
-    let outcome = ViewOutcome::Denied { picture: envelope.denied_picture().to_vec(), reason, message };
-    Viewing { outcome, resumed: false, finish: None }
+    let outcome = ViewOutcome::Denied {
+        picture: envelope.denied_picture().to_vec(),
+        reason,
+        message,
+    };
+    Viewing {
+        outcome,
+        resumed: false,
+        finish: None,
+    }
 }

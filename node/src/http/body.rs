@@ -31,7 +31,9 @@ pub(super) struct MemoryBudget {
 
 impl MemoryBudget {
     pub(super) fn of_bytes(bytes: usize) -> Self {
-        Self { units: Arc::new(Semaphore::new(bytes.div_ceil(MEMORY_UNIT_BYTES))) }
+        Self {
+            units: Arc::new(Semaphore::new(bytes.div_ceil(MEMORY_UNIT_BYTES))),
+        }
     }
 
     /// Waits a little for so much memory.
@@ -39,14 +41,19 @@ impl MemoryBudget {
         let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
         match timeout(MEMORY_PATIENCE, Arc::clone(&self.units).acquire_many_owned(units)).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(ApiError::busy("this server is working on as many pictures as its memory allows").retry_after(2)),
+            _ => Err(
+                ApiError::busy("this server is working on as many pictures as its memory allows")
+                    .retry_after(2),
+            ),
         }
     }
 }
 
 /// How many bytes the client announces, at most `limit`; `limit` when it does not say.
 pub(super) fn announced_bytes(headers: &HeaderMap, limit: usize) -> Result<usize, ApiError> {
-    let Some(length) = headers.get(header::CONTENT_LENGTH) else { return Ok(limit) };
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else {
+        return Ok(limit);
+    };
     let length: Option<usize> = length.to_str().ok().and_then(|length| length.parse().ok());
     match length {
         Some(length) if length <= limit => Ok(length),

@@ -17,14 +17,24 @@ use crate::server::RequestFailure;
 pub(super) struct ApiError {
     status: StatusCode,
     retry_after_seconds: Option<u32>,
-    body: ErrorBody,
+    // Boxed, because every function here returns one and almost none ever does.
+    body: Box<ErrorBody>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        let body =
-            ErrorBody { error: code.into(), message: message.into(), limit: None, hint: None, leader: None };
-        Self { status, retry_after_seconds: None, body }
+        let body = ErrorBody {
+            error: code.into(),
+            message: message.into(),
+            limit: None,
+            hint: None,
+            leader: None,
+        };
+        Self {
+            status,
+            retry_after_seconds: None,
+            body: Box::new(body),
+        }
     }
 
     /// The body is not the JSON that belongs here.
@@ -78,10 +88,12 @@ impl ApiError {
                 let message = format!("the request has {size} bytes, and the limit is {limit}");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).limit(limit as u64)
             }
-            RequestFailure::Rejected(rejection @ Rejection::Failed) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "DISK_FAILED", rejection.to_string())
-                    .hint("ask another server")
-            }
+            RequestFailure::Rejected(rejection @ Rejection::Failed) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DISK_FAILED",
+                rejection.to_string(),
+            )
+            .hint("ask another server"),
             failure @ (RequestFailure::Rejected(Rejection::Busy { .. }) | RequestFailure::Full { .. }) => {
                 Self::busy(failure.to_string())
             }
@@ -103,7 +115,9 @@ impl ApiError {
             Refusal::NameTaken => (
                 StatusCode::CONFLICT,
                 "NAME_TAKEN",
-                Some("use the machine on which the name was first used, or its device key; or choose another name"),
+                Some(
+                    "use the machine on which the name was first used, or its device key; or choose another name",
+                ),
             ),
             Refusal::UnknownOwner => (StatusCode::FORBIDDEN, "UNKNOWN_OWNER", None),
             Refusal::ObjectTaken => (StatusCode::CONFLICT, "OBJECT_TAKEN", None),
@@ -120,7 +134,9 @@ impl ApiError {
     pub(super) fn from_request(error: RequestError) -> Self {
         let (status, code) = match error {
             RequestError::OtherCluster { .. } => (StatusCode::CONFLICT, "OTHER_CLUSTER"),
-            RequestError::OtherKey { .. } | RequestError::Signature => (StatusCode::FORBIDDEN, "BAD_SIGNATURE"),
+            RequestError::OtherKey { .. } | RequestError::Signature => {
+                (StatusCode::FORBIDDEN, "BAD_SIGNATURE")
+            }
         };
         Self::new(status, code, error.to_string())
     }
@@ -135,9 +151,13 @@ impl ApiError {
                 error.body.leader = Some(leader);
                 error
             }
-            None => Self::new(StatusCode::SERVICE_UNAVAILABLE, "NO_LEADER", "No leader elected yet")
-                .hint("wait until an election is over, and check that a majority of the servers runs")
-                .retry_after(1),
+            None => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "NO_LEADER",
+                "No leader elected yet",
+            )
+            .hint("wait until an election is over, and check that a majority of the servers runs")
+            .retry_after(1),
         }
     }
 }
@@ -146,7 +166,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if let Some(seconds) = self.retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -35,7 +35,10 @@ impl PerUser {
             return Err(too_many(message).limit(REQUESTS_PER_USER as u64));
         }
         *count += 1;
-        Ok(UnderWay { user: user.clone(), under_way: Arc::clone(&self.under_way) })
+        Ok(UnderWay {
+            user: user.clone(),
+            under_way: Arc::clone(&self.under_way),
+        })
     }
 }
 
@@ -63,12 +66,18 @@ pub(super) struct Rate {
 impl Rate {
     pub(super) fn new(per_second: u32, at_once: u32) -> Self {
         let at_once = f64::from(at_once);
-        Self { per_second: f64::from(per_second), at_once, left: Mutex::new((at_once, Instant::now())) }
+        Self {
+            per_second: f64::from(per_second),
+            at_once,
+            left: Mutex::new((at_once, Instant::now())),
+        }
     }
 
     /// Lets one more event happen, or refuses it.
     pub(super) fn take(&self, what: &str) -> Result<(), ApiError> {
-        self.take_at(Instant::now()).then_some(()).ok_or_else(|| too_many(format!("too many {what} at once")))
+        self.take_at(Instant::now())
+            .then_some(())
+            .ok_or_else(|| too_many(format!("too many {what} at once")))
     }
 
     fn take_at(&self, now: Instant) -> bool {
@@ -94,7 +103,9 @@ mod tests {
     fn one_user_cannot_take_everything() {
         let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
         let users = PerUser::default();
-        let entered: Vec<_> = (0..REQUESTS_PER_USER).map(|_| users.enter(&alice).unwrap()).collect();
+        let entered: Vec<_> = (0..REQUESTS_PER_USER)
+            .map(|_| users.enter(&alice).unwrap())
+            .collect();
         assert!(users.enter(&alice).is_err());
         assert!(users.enter(&bob).is_ok());
         drop(entered);

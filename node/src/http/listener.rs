@@ -36,7 +36,9 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let Some((socket, permit)) = accepted else { continue };
+        let Some((socket, permit)) = accepted else {
+            continue;
+        };
         let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
         connections.spawn(async move {
             let _permit = permit;

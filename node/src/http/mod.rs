@@ -42,7 +42,7 @@ use self::limits::{PerUser, Rate};
 use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
 use crate::ledger::{Action, Command, Outcome, encode_command};
-use crate::server::{Committed, Handle, Standing, UnifiedImage};
+use crate::server::{Handle, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
 /// One upload takes this many times its size while it is worked on: the body, its envelope, the picture's samples (eight bits carry
@@ -88,7 +88,8 @@ impl App {
     ) -> Self {
         let memory = MEMORY_BYTES.max(settings.upload_limit_bytes.saturating_mul(MEMORY_FACTOR));
         // One processor is left for consensus, which must never wait for a picture.
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1));
+        let processors =
+            std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1));
         Self(Arc::new(Inner {
             server_id: settings.server_id.clone(),
             address: settings.address.to_string(),
@@ -142,9 +143,16 @@ impl App {
     fn require_leadership(&self) -> Result<(), ApiError> {
         let standing = self.standing();
         if let Some(trouble) = trouble(&standing) {
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE", trouble).hint("ask another server"));
+            return Err(
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE", trouble)
+                    .hint("ask another server"),
+            );
         }
-        if standing.vitals.role == RoleName::Leader { Ok(()) } else { Err(ApiError::not_leader(self)) }
+        if standing.vitals.role == RoleName::Leader {
+            Ok(())
+        } else {
+            Err(ApiError::not_leader(self))
+        }
     }
 
     /// Refuses to have anything to do with a picture that the cluster was not founded with.
@@ -153,7 +161,11 @@ impl App {
             Some(agreed) if agreed != self.0.image.hash() => Err(ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OTHER_UNIFIED_IMAGE",
-                format!("{} of {} is not the one that this cluster was founded with", self.0.image.name(), self.0.server_id),
+                format!(
+                    "{} of {} is not the one that this cluster was founded with",
+                    self.0.image.name(),
+                    self.0.server_id
+                ),
             )
             .hint("give all servers the same unified_image.png and restart them")),
             _ => Ok(()),
@@ -161,19 +173,22 @@ impl App {
     }
 
     /// Puts an action through the log, stamped with this server's time.
-    async fn commit(&self, action: Action) -> Result<Committed, ApiError> {
+    async fn commit(&self, action: Action) -> Result<Outcome, ApiError> {
         let command = encode_command(&Command { time: now(), action });
-        let committed = self.0.handle.propose(command).await;
-        let committed = committed.map_err(|failure| ApiError::from_failure(self, failure))?;
-        match committed.outcome {
-            Outcome::Refused(refusal) => Err(ApiError::from_refusal(refusal)),
-            _ => Ok(committed),
+        match self.0.handle.propose(command).await {
+            Ok(Outcome::Refused(refusal)) => Err(ApiError::from_refusal(refusal)),
+            Ok(outcome) => Ok(outcome),
+            Err(failure) => Err(ApiError::from_failure(self, failure)),
         }
     }
 
     /// Does work that keeps a processor busy, without keeping requests or consensus waiting.
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-        let stopped = || ApiError::internal("a picture could not be worked on: this server is stopping, or at fault");
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let stopped =
+            || ApiError::internal("a picture could not be worked on: this server is stopping, or at fault");
         let _processor = self.0.processors.acquire().await.map_err(|_| stopped())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| stopped())
     }
@@ -200,7 +215,9 @@ fn node_name(node: NodeId) -> String {
 /// What an operator has to mend, if anything.
 fn trouble(standing: &Standing) -> Option<String> {
     if let Some(failure) = &standing.disk_failure {
-        return Some(format!("the disk failed, and this server takes no part until it is restarted: {failure}"));
+        return Some(format!(
+            "the disk failed, and this server takes no part until it is restarted: {failure}"
+        ));
     }
     standing.fenced.then(|| {
         "the cluster knows this server by another data folder, which was lost or replaced: put it back and restart".into()
@@ -208,5 +225,9 @@ fn trouble(standing: &Standing) -> Option<String> {
 }
 
 async fn unknown() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing of this name and method here")
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "NOT_FOUND",
+        "there is nothing of this name and method here",
+    )
 }

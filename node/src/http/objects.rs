@@ -32,15 +32,22 @@ pub(super) async fn protect(
     let mut bytes = body::read(request_body, limit).await?;
 
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| {
-        ApiError::bad_request("the body must begin with one line of JSON, and the envelope follows after a line feed")
+        ApiError::bad_request(
+            "the body must begin with one line of JSON, and the envelope follows after a line feed",
+        )
     })?;
     let head: ProtectHead = serde_json::from_slice(bytes.get(..end).unwrap_or_default())
         .map_err(|error| ApiError::bad_request(format!("the first line is not a registration: {error}")))?;
     let rest = bytes.split_off(end + 1);
     drop(bytes);
-    let ProtectHead { request: signed, embed } = head;
+    let ProtectHead {
+        request: signed,
+        embed,
+    } = head;
     let _under_way = app.0.users.enter(signed.request.policy.owner())?;
-    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
     let share = LedgerShare::open_for_cluster(
         &signed.request.sealed_share,
         &app.0.key.exchange_key(),
@@ -64,7 +71,7 @@ pub(super) async fn protect(
         })
         .await??;
     let registration = Registration::new(signed, wrapped);
-    match app.commit(Action::Protect(Box::new(registration))).await?.outcome {
+    match app.commit(Action::Protect(Box::new(registration))).await? {
         Outcome::Protected { index, .. } => Ok(match made {
             Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
             None => Json(Registered { index: index.value() }).into_response(),
@@ -75,7 +82,10 @@ pub(super) async fn protect(
 
 /// The limits on uploads that an operator chose, and the library's for the rest.
 fn limits(app: &App) -> Limits {
-    Limits { upload_bytes: app.0.upload_limit_bytes as u64, ..Limits::DEFAULT }
+    Limits {
+        upload_bytes: app.0.upload_limit_bytes as u64,
+        ..Limits::DEFAULT
+    }
 }
 
 /// Checks an envelope and hides it in the unified image that it holds itself.
@@ -89,14 +99,20 @@ fn hide(
     check(envelope.manifest(), request, picture_hash)?;
     if envelope.header().mode != Mode::Sealed {
         let message = "a label is hidden in the photograph itself, which this server does not have: register it without `embed`";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "NOT_SEALED", message));
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "NOT_SEALED",
+            message,
+        ));
     }
     picture::embed(&envelope, limits).map_err(|error| unprocessable(&error))
 }
 
 /// Whether the envelope is the one that the owner registers, of this cluster, and shows this cluster's picture to everybody else.
 fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) -> Result<(), ApiError> {
-    manifest.verify_owner(request.policy.owner_key()).map_err(|error| unprocessable(&error.into()))?;
+    manifest
+        .verify_owner(request.policy.owner_key())
+        .map_err(|error| unprocessable(&error.into()))?;
     let header = manifest.header();
     let matches = header.cluster == request.cluster
         && header.object == request.object
@@ -104,19 +120,32 @@ fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) 
         && manifest.hash() == request.manifest_hash;
     if !matches {
         let message = "the envelope is not the one that the registration describes";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "OTHER_ENVELOPE", message));
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "OTHER_ENVELOPE",
+            message,
+        ));
     }
-    let denied = manifest.sections().iter().find(|section| section.kind == SectionKind::DeniedPicture);
+    let denied = manifest
+        .sections()
+        .iter()
+        .find(|section| section.kind == SectionKind::DeniedPicture);
     if denied.is_none_or(|section| section.hash != picture_hash) {
         let message = "the envelope's denied picture is not this cluster's unified image";
-        return Err(ApiError::new(StatusCode::CONFLICT, "OTHER_UNIFIED_IMAGE", message)
-            .hint("fetch /v1/unified-image anew, and seal again"));
+        return Err(
+            ApiError::new(StatusCode::CONFLICT, "OTHER_UNIFIED_IMAGE", message)
+                .hint("fetch /v1/unified-image anew, and seal again"),
+        );
     }
     Ok(())
 }
 
 fn unprocessable(error: &Error) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "BAD_ENVELOPE", error.to_string())
+    ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "BAD_ENVELOPE",
+        error.to_string(),
+    )
 }
 
 /// Tells an owner what is left of a picture's grants, linearizably.
@@ -127,15 +156,32 @@ pub(super) async fn query(
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
     let _under_way = app.0.users.enter(&signed.request.owner)?;
-    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
-    let ObjectRequest { object, owner, device, expires, .. } = signed.request;
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
+    let ObjectRequest {
+        object,
+        owner,
+        device,
+        expires,
+        ..
+    } = signed.request;
     if expires <= super::now() {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "REQUEST_TOO_OLD", "the request has expired")
-            .hint("check this machine's clock, and ask again"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "REQUEST_TOO_OLD",
+            "the request has expired",
+        )
+        .hint("check this machine's clock, and ask again"));
     }
     // One answer for everything that is not this user's, so that strangers cannot find out which pictures exist.
-    let unknown =
-        || ApiError::new(StatusCode::NOT_FOUND, "UNKNOWN_OBJECT", "this user owns no such picture here");
+    let unknown = || {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "UNKNOWN_OBJECT",
+            "this user owns no such picture here",
+        )
+    };
     match ask(&app, Query::Device(owner.clone())).await? {
         Answer::Device(Some(known)) if known == device => {}
         _ => return Err(unknown()),
@@ -147,7 +193,11 @@ pub(super) async fn query(
 }
 
 async fn ask(app: &App, query: Query) -> Result<Answer, ApiError> {
-    app.0.handle.read(query).await.map_err(|failure| ApiError::from_failure(app, failure))
+    app.0
+        .handle
+        .read(query)
+        .await
+        .map_err(|failure| ApiError::from_failure(app, failure))
 }
 
 fn info(facts: ObjectFacts) -> ObjectInfo {

@@ -53,7 +53,11 @@ pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
 pub(super) async fn healthy(State(app): State<App>) -> Result<&'static str, ApiError> {
     match trouble(&app.standing()) {
         None => Ok("ok\n"),
-        Some(trouble) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OUT_OF_SERVICE", trouble)),
+        Some(trouble) => Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "OUT_OF_SERVICE",
+            trouble,
+        )),
     }
 }
 

@@ -18,8 +18,10 @@ pub(super) async fn enrol(
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
     app.0.enrolments.take("new names")?;
-    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
-    match app.commit(Action::Enrol(signed)).await?.outcome {
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
+    match app.commit(Action::Enrol(signed)).await? {
         Outcome::Enrolled { already } => Ok(Json(Enrolled { already })),
         other => Err(mismatched(&other)),
     }

@@ -22,8 +22,10 @@ pub(super) async fn view(
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
     let _under_way = app.0.users.enter(&signed.request.user)?;
-    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
-    match app.commit(Action::View(signed)).await?.outcome {
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
+    match app.commit(Action::View(signed)).await? {
         Outcome::Granted(granted) => release(&app, &granted).map(Json),
         Outcome::Denied(denial) => deny(denial).map(Json),
         other => Err(mismatched(&other)),
@@ -35,21 +37,31 @@ fn release(app: &App, granted: &GrantedView) -> Result<ViewAnswer, ApiError> {
     let key = &app.0.key;
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!("cannot release the share of {}: {error}", granted.object);
-        ApiError::internal("the key share of this picture cannot be released; the view is charged, and a repetition is not charged again")
+        ApiError::internal(
+            "the key share of this picture cannot be released; the view is charged, and a repetition is not charged again",
+        )
     };
-    let share = key.unwrap_share(granted.object, &granted.share).map_err(|error| internal(&error))?;
+    let share = key
+        .unwrap_share(granted.object, &granted.share)
+        .map_err(|error| internal(&error))?;
     let context = ReleaseContext {
         cluster: key.cluster_id(),
         object: granted.object,
         request: granted.request,
         log_index: granted.index.value(),
     };
-    let share = share.seal_for_viewer(&granted.reply_to, &context).map_err(|error| internal(&error))?;
+    let share = share
+        .seal_for_viewer(&granted.reply_to, &context)
+        .map_err(|error| internal(&error))?;
     let remaining = match granted.remaining {
         Views::Total(views) => Some(views),
         Views::Unlimited => None,
     };
-    Ok(ViewAnswer::Granted { index: granted.index.value(), remaining, share })
+    Ok(ViewAnswer::Granted {
+        index: granted.index.value(),
+        remaining,
+        share,
+    })
 }
 
 fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
@@ -65,11 +77,18 @@ fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
         Denial::AlreadyAcknowledged => Reason::AlreadyAcknowledged,
         // Nothing was decided: the same request may come again.
         Denial::TooManyOutcomes { limit } => {
-            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_OUTCOMES", denial.to_string());
+            let error = ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TOO_MANY_OUTCOMES",
+                denial.to_string(),
+            );
             return Err(error.limit(limit as u64).retry_after(5));
         }
     };
-    Ok(ViewAnswer::Denied { reason, message: denial.to_string() })
+    Ok(ViewAnswer::Denied {
+        reason,
+        message: denial.to_string(),
+    })
 }
 
 /// Forgets the stored outcome of a view: the client has it.
@@ -80,8 +99,10 @@ pub(super) async fn acknowledge(
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
     let _under_way = app.0.users.enter(&signed.request.user)?;
-    signed.verify(app.0.key.cluster_id()).map_err(ApiError::from_request)?;
-    match app.commit(Action::Acknowledge(signed)).await?.outcome {
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
+    match app.commit(Action::Acknowledge(signed)).await? {
         // A device that is not the user's has nothing to forget, and learns nothing.
         Outcome::Acknowledged | Outcome::Denied(_) => Ok(StatusCode::NO_CONTENT),
         other => Err(mismatched(&other)),

@@ -35,9 +35,15 @@ impl Founding {
             && agreed_picture(ledger).is_none();
         due.then(|| {
             self.proposed_in = Some(vitals.term);
-            let genesis = Genesis { cluster: self.cluster, denied_picture_hash: self.picture };
+            let genesis = Genesis {
+                cluster: self.cluster,
+                denied_picture_hash: self.picture,
+            };
             // The ledger's time begins with the first command that a client's request leads to.
-            encode_command(&Command { time: UnixSeconds(0), action: Action::Genesis(genesis) })
+            encode_command(&Command {
+                time: UnixSeconds(0),
+                action: Action::Genesis(genesis),
+            })
         })
     }
 

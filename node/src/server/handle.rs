@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Index, LogId, NodeId, Payload, Rejection, Vitals};
+use raft_core::{Index, NodeId, Payload, Rejection, Vitals};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ledger::{Answer, Outcome, Query};
@@ -12,18 +12,15 @@ use crate::ledger::{Answer, Outcome, Query};
 /// Something a client wants of the replica.
 pub(super) enum ClientRequest {
     /// A command in the log.
-    Propose { command: Payload, answer: oneshot::Sender<Result<Committed, RequestFailure>> },
+    Propose {
+        command: Payload,
+        answer: oneshot::Sender<Result<Outcome, RequestFailure>>,
+    },
     /// A linearizable answer.
-    Read { query: Query, answer: oneshot::Sender<Result<Answer, RequestFailure>> },
-}
-
-/// What became of a command.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    /// Where it stands in the log.
-    pub(crate) at: LogId,
-    /// What the ledger said.
-    pub(crate) outcome: Outcome,
+    Read {
+        query: Query,
+        answer: oneshot::Sender<Result<Answer, RequestFailure>>,
+    },
 }
 
 /// Why a request has no answer. Every command can be sent again: the ledger recognises what it has seen.
@@ -62,8 +59,9 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// Puts a command through the log, and returns what the ledger said when it was applied here.
-    pub(crate) async fn propose(&self, command: Payload) -> Result<Committed, RequestFailure> {
-        self.ask(|answer| ClientRequest::Propose { command, answer }).await
+    pub(crate) async fn propose(&self, command: Payload) -> Result<Outcome, RequestFailure> {
+        self.ask(|answer| ClientRequest::Propose { command, answer })
+            .await
     }
 
     /// Asks the ledger, linearizably.
@@ -81,10 +79,14 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<Result<T, RequestFailure>>) -> ClientRequest,
     ) -> Result<T, RequestFailure> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(request(answer)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => RequestFailure::Full { limit: WAITING_REQUESTS },
-            mpsc::error::TrySendError::Closed(_) => RequestFailure::Stopping,
-        })?;
+        self.requests
+            .try_send(request(answer))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => RequestFailure::Full {
+                    limit: WAITING_REQUESTS,
+                },
+                mpsc::error::TrySendError::Closed(_) => RequestFailure::Stopping,
+            })?;
         match tokio::time::timeout(self.patience, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(RequestFailure::Stopping),

@@ -16,9 +16,11 @@ mod picture;
 mod shell;
 mod storage;
 
+pub use crate::listen::ListenError;
+pub use crate::tls::TlsError;
 pub use picture::UnifiedImageError;
 
-pub(crate) use handle::{Committed, Contact, Handle, RequestFailure, Standing};
+pub(crate) use handle::{Contact, Handle, RequestFailure, Standing};
 pub(crate) use picture::UnifiedImage;
 
 use std::net::{SocketAddr, TcpListener};
@@ -34,10 +36,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cluster_key::{ClusterKey, ClusterKeyError};
 use crate::http;
 use crate::ledger::Ledger;
-use crate::listen::{ListenError, listen};
+use crate::listen::listen;
 use crate::settings::{Address, ServerSettings};
 use crate::store::{NewFolder, Opened, Store, StoreError};
-use crate::tls::{Authority, TlsError};
+use crate::tls::Authority;
 use crate::transport::{Greeting, Transport};
 
 /// Messages from all peers that wait for the shell. A full inbox slows the senders down.
@@ -82,7 +84,9 @@ pub enum ServerError {
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
     /// The consensus thread ended without being told to.
-    #[error("the consensus thread ended unexpectedly: this is a fault of the program. Restart the server; its data folder is intact")]
+    #[error(
+        "the consensus thread ended unexpectedly: this is a fault of the program. Restart the server; its data folder is intact"
+    )]
     Consensus,
 }
 
@@ -112,7 +116,9 @@ impl Server {
         };
         // The ports come before the data folder: whoever starts a server twice should hear of the port.
         let clients = listen(settings.listen, settings.port, "clients")?;
-        let consensus_port = settings.port.saturating_add(crate::settings::CONSENSUS_PORT_OFFSET);
+        let consensus_port = settings
+            .port
+            .saturating_add(crate::settings::CONSENSUS_PORT_OFFSET);
         let consensus = listen(settings.listen, consensus_port, "other servers")?;
         let image = UnifiedImage::load(&settings.unified_image, settings.unified_image_required)?;
         let (store, opened) = Store::create_or_open(&settings.data_dir, &new_folder(&settings, &key)?)?;
@@ -125,8 +131,21 @@ impl Server {
             None
         };
 
-        let parts = Parts { settings: &settings, key: &key, image: &image, authority, store, opened, consensus };
-        let Consensus { handle, stop: stop_shell, ended: consensus_ended, threads } = parts.start()?;
+        let parts = Parts {
+            settings: &settings,
+            key: &key,
+            image: &image,
+            authority,
+            store,
+            opened,
+            consensus,
+        };
+        let Consensus {
+            handle,
+            stop: stop_shell,
+            ended: consensus_ended,
+            threads,
+        } = parts.start()?;
         let (stop_http, stopping) = watch::channel(false);
         let address = clients.local_addr()?;
         let app = http::App::new(&settings, node, key.clone(), image, handle);
@@ -226,8 +245,12 @@ impl Parts<'_> {
             bootstrap: self.opened.bootstrap,
             durable: self.opened.durable,
         };
-        let replica = Replica::new(setup, Ledger::new(), self.opened.snapshot)
-            .map_err(|source| ServerError::Restore { folder: settings.data_dir.clone(), source })?;
+        let replica = Replica::new(setup, Ledger::new(), self.opened.snapshot).map_err(|source| {
+            ServerError::Restore {
+                folder: settings.data_dir.clone(),
+                source,
+            }
+        })?;
 
         let (disk, completions, storage_thread) = storage::Disk::start(self.store)?;
         let (inbox, peers) = mpsc::channel(INBOX_MESSAGES);
@@ -246,12 +269,22 @@ impl Parts<'_> {
             inbox,
             events,
         };
-        let mail = shell::Mailboxes { disk: completions, peers, links, clients, stop: stopped };
+        let mail = shell::Mailboxes {
+            disk: completions,
+            peers,
+            links,
+            clients,
+            stop: stopped,
+        };
         let founding = founding::Founding::new(self.key.cluster_id(), self.image);
-        let contact =
-            Contact { server_id: settings.server_id.clone(), address: settings.address.to_string() };
+        let contact = Contact {
+            server_id: settings.server_id.clone(),
+            address: settings.address.to_string(),
+        };
         let (shell, standing) = shell::Shell::new(replica, disk, mail, founding, (identity.node, contact));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let listener = self.consensus;
         let dialled = settings.peers.clone();
         let consensus_thread = thread::Builder::new().name("consensus".into()).spawn(move || {
@@ -266,7 +299,11 @@ impl Parts<'_> {
         })?;
         let patience = Duration::from_millis(settings.timeouts.election_max_ms.saturating_mul(2).min(30_000));
         Ok(Consensus {
-            handle: Handle { requests, standing, patience },
+            handle: Handle {
+                requests,
+                standing,
+                patience,
+            },
             stop,
             ended,
             threads: vec![consensus_thread, storage_thread],
@@ -304,5 +341,10 @@ fn new_folder(settings: &ServerSettings, key: &ClusterKey) -> Result<NewFolder, 
 /// A server's id: the same on every server that is told the same address, and never zero.
 fn node_id(address: &Address) -> NodeId {
     let digest = Sha256::digest(address.to_string());
-    NodeId::new(digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)).max(1))
+    NodeId::new(
+        digest
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+            .max(1),
+    )
 }

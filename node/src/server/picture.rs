@@ -56,7 +56,10 @@ impl UnifiedImage {
     ///
     /// A file that is missing although it was asked for, or that is no usable PNG.
     pub(crate) fn load(path: &Path, required: bool) -> Result<Self, UnifiedImageError> {
-        let unreadable = |source| UnifiedImageError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source| UnifiedImageError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         let size = match std::fs::metadata(path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
@@ -69,16 +72,30 @@ impl UnifiedImage {
             Err(error) => return Err(unreadable(error)),
         };
         if size > FILE_LIMIT_BYTES {
-            return Err(UnifiedImageError::TooLarge { path: path.to_owned(), size });
+            return Err(UnifiedImageError::TooLarge {
+                path: path.to_owned(),
+                size,
+            });
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
-        lsb_core::upload::inspect_png(&bytes, &lsb_core::Limits::default())
-            .map_err(|source| UnifiedImageError::Picture { path: path.to_owned(), source: source.into() })?;
-        Ok(Self::new(bytes.into(), format!("the unified image {}", path.display())))
+        lsb_core::upload::inspect_png(&bytes, &lsb_core::Limits::default()).map_err(|source| {
+            UnifiedImageError::Picture {
+                path: path.to_owned(),
+                source: source.into(),
+            }
+        })?;
+        Ok(Self::new(
+            bytes.into(),
+            format!("the unified image {}", path.display()),
+        ))
     }
 
     fn new(bytes: Arc<[u8]>, name: String) -> Self {
-        Self { hash: Sha256::digest(&bytes).into(), bytes, name }
+        Self {
+            hash: Sha256::digest(&bytes).into(),
+            bytes,
+            name,
+        }
     }
 
     /// The file's exact bytes.

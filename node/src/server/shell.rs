@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::founding::{Founding, agreed_picture};
-use super::handle::{ClientRequest, Committed, Contact, RequestFailure, Standing};
+use super::handle::{ClientRequest, Contact, RequestFailure, Standing};
 use super::storage::{Completion, Disk, Job};
 use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
@@ -49,7 +49,7 @@ pub(super) struct Shell {
     mail: Mailboxes,
     began: Instant,
     last_id: u64,
-    proposals: HashMap<ProposalId, oneshot::Sender<Result<Committed, RequestFailure>>>,
+    proposals: HashMap<ProposalId, oneshot::Sender<Result<Outcome, RequestFailure>>>,
     reads: HashMap<ReadId, oneshot::Sender<Result<Answer, RequestFailure>>>,
     founding: Founding,
     directory: Arc<BTreeMap<NodeId, Contact>>,
@@ -115,7 +115,11 @@ impl Shell {
 
     /// Waits for something to happen, or for the moment at which the core wants to be woken.
     async fn receive(&mut self) -> Event {
-        let deadline = self.replica.raft().next_deadline().map(|tick| self.instant_of(tick));
+        let deadline = self
+            .replica
+            .raft()
+            .next_deadline()
+            .map(|tick| self.instant_of(tick));
         let wake = async {
             match deadline {
                 Some(instant) => tokio::time::sleep_until(instant).await,
@@ -137,15 +141,21 @@ impl Shell {
     /// Takes in what else has arrived, without waiting, so that one sync and one packet serve as many as possible.
     fn step_everything_waiting(&mut self) {
         for _ in 0..BATCH {
-            let Ok(completion) = self.mail.disk.try_recv() else { break };
+            let Ok(completion) = self.mail.disk.try_recv() else {
+                break;
+            };
             self.step(Event::Disk(completion));
         }
         for _ in 0..BATCH {
-            let Ok(envelope) = self.mail.peers.try_recv() else { break };
+            let Ok(envelope) = self.mail.peers.try_recv() else {
+                break;
+            };
             self.step(Event::Peer(envelope));
         }
         for _ in 0..BATCH {
-            let Ok(request) = self.mail.clients.try_recv() else { break };
+            let Ok(request) = self.mail.clients.try_recv() else {
+                break;
+            };
             self.step(Event::Client(request));
         }
     }
@@ -184,12 +194,24 @@ impl Shell {
         match output {
             Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
             Output::Send(envelope) => self.links.send(envelope),
-            Output::LoadEntries { ticket, first, last, max_bytes } => {
-                self.disk.queue(Job::Load { ticket, first, last, max_bytes });
+            Output::LoadEntries {
+                ticket,
+                first,
+                last,
+                max_bytes,
+            } => {
+                self.disk.queue(Job::Load {
+                    ticket,
+                    first,
+                    last,
+                    max_bytes,
+                });
             }
-            Output::Done { id, at, response } => self.answer(id, Ok((at, response))),
+            Output::Done { id, response, .. } => self.answer(id, Ok(response)),
             Output::Rejected { id, reason, .. } => self.answer(id, Err(reason.into())),
-            Output::Superseded { id } | Output::Unknown { id } => self.answer(id, Err(RequestFailure::Interrupted)),
+            Output::Superseded { id } | Output::Unknown { id } => {
+                self.answer(id, Err(RequestFailure::Interrupted))
+            }
             Output::Answered { id, answer, .. } => self.answer_read(id, Ok(answer)),
             Output::ReadRejected { id, reason } => self.answer_read(id, Err(reason.into())),
             Output::SnapshotInstalled { meta } => tracing::info!("took over a snapshot up to {}", meta.last),
@@ -197,12 +219,18 @@ impl Shell {
                 tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
             }
             Output::RoleChanged { role, term } => announce(role, term),
-            Output::LeaderChanged { leader: Some(leader), term } => {
+            Output::LeaderChanged {
+                leader: Some(leader),
+                term,
+            } => {
                 tracing::info!("term {term}: the leader is {}", self.name_of(leader));
             }
             Output::LeaderChanged { leader: None, term } => tracing::info!("term {term}: no leader is known"),
             Output::MembershipChanged { .. } => {
-                tracing::info!("the cluster now has {} members", self.replica.raft().membership().len());
+                tracing::info!(
+                    "the cluster now has {} members",
+                    self.replica.raft().membership().len()
+                );
             }
         }
     }
@@ -210,16 +238,19 @@ impl Shell {
     /// Proposes the cluster's first command, where that is still to be done.
     fn found(&mut self) {
         let id = ProposalId::new(self.last_id + 1);
-        if let Some(command) = self.founding.command(&self.replica.raft().vitals(), self.replica.machine()) {
+        if let Some(command) = self
+            .founding
+            .command(&self.replica.raft().vitals(), self.replica.machine())
+        {
             self.last_id += 1;
             self.replica.step(Input::Propose { id, command });
         }
     }
 
-    fn answer(&mut self, id: ProposalId, result: Result<(raft_core::LogId, Outcome), RequestFailure>) {
+    fn answer(&mut self, id: ProposalId, result: Result<Outcome, RequestFailure>) {
         // A client that has given up is not there any more, and neither is anybody for the founding command.
         if let Some(answer) = self.proposals.remove(&id) {
-            let _ = answer.send(result.map(|(at, outcome)| Committed { at, outcome }));
+            let _ = answer.send(result);
         }
     }
 
@@ -247,7 +278,10 @@ impl Shell {
                 peer.address.escape_debug()
             );
         }
-        let contact = Contact { server_id: peer.server_id.clone(), address: peer.address.clone() };
+        let contact = Contact {
+            server_id: peer.server_id.clone(),
+            address: peer.address.clone(),
+        };
         if self.directory.get(&peer.node()) != Some(&contact) {
             Arc::make_mut(&mut self.directory).insert(peer.node(), contact);
         }
@@ -283,7 +317,11 @@ impl Shell {
 
     fn name_of(&self, node: NodeId) -> String {
         match self.directory.get(&node) {
-            Some(contact) => format!("{} ({})", contact.server_id.escape_debug(), contact.address.escape_debug()),
+            Some(contact) => format!(
+                "{} ({})",
+                contact.server_id.escape_debug(),
+                contact.address.escape_debug()
+            ),
             None => format!("node {:016x}", node.value()),
         }
     }
@@ -305,18 +343,23 @@ impl Shell {
         // Far beyond any deadline that the core asks for, and well within what the clock can hold.
         const LONGEST: Duration = Duration::from_secs(24 * 3600);
         let since_began = Duration::from_millis(tick.value().saturating_mul(TICK.as_millis() as u64));
-        self.began.checked_add(since_began).unwrap_or_else(|| Instant::now() + LONGEST)
+        self.began
+            .checked_add(since_began)
+            .unwrap_or_else(|| Instant::now() + LONGEST)
     }
 }
 
 /// The words that people watch for.
 fn announce(role: RoleName, term: Term) {
     match role {
-        RoleName::Joining => tracing::info!("term {term}: Joining, until a majority of the servers has been met"),
+        RoleName::Joining => {
+            tracing::info!("term {term}: Joining, until a majority of the servers has been met")
+        }
         RoleName::Follower => tracing::info!("term {term}: Follower"),
-        RoleName::PreCandidate => tracing::info!("term {term}: no leader is heard; asking whether to become Candidate"),
+        RoleName::PreCandidate => {
+            tracing::info!("term {term}: no leader is heard; asking whether to become Candidate")
+        }
         RoleName::Candidate => tracing::info!("term {term}: Candidate, asking for votes"),
         RoleName::Leader => tracing::info!("term {term}: Leader 🎉"),
     }
 }
-

@@ -17,7 +17,12 @@ pub(super) enum Job {
     /// Make this durable.
     Persist(Persist, Option<Payload>),
     /// Read these entries.
-    Load { ticket: Ticket, first: Index, last: Index, max_bytes: usize },
+    Load {
+        ticket: Ticket,
+        first: Index,
+        last: Index,
+        max_bytes: usize,
+    },
 }
 
 /// What the disk has done.
@@ -42,10 +47,16 @@ impl Disk {
     /// Starts the thread. It ends, and closes the store, when the `Disk` is dropped.
     pub(super) fn start(
         store: Store,
-    ) -> std::io::Result<(Self, completions::UnboundedReceiver<Completion>, thread::JoinHandle<()>)> {
+    ) -> std::io::Result<(
+        Self,
+        completions::UnboundedReceiver<Completion>,
+        thread::JoinHandle<()>,
+    )> {
         let (jobs, queue) = mpsc::channel();
         let (done, results) = completions::unbounded_channel();
-        let thread = thread::Builder::new().name("storage".into()).spawn(move || work(store, &queue, &done))?;
+        let thread = thread::Builder::new()
+            .name("storage".into())
+            .spawn(move || work(store, &queue, &done))?;
         Ok((Self { jobs }, results, thread))
     }
 
@@ -86,11 +97,19 @@ fn work(mut store: Store, queue: &mpsc::Receiver<Job>, done: &completions::Unbou
                 return;
             }
         }
-        if let Some(Job::Load { ticket, first, last, max_bytes }) = load {
-            let entries = store.load_entries(first, last, max_bytes).unwrap_or_else(|error| {
-                tracing::error!("cannot read entries {first} to {last} back from the store: {error}");
-                Vec::new()
-            });
+        if let Some(Job::Load {
+            ticket,
+            first,
+            last,
+            max_bytes,
+        }) = load
+        {
+            let entries = store
+                .load_entries(first, last, max_bytes)
+                .unwrap_or_else(|error| {
+                    tracing::error!("cannot read entries {first} to {last} back from the store: {error}");
+                    Vec::new()
+                });
             if done.send(Completion::Loaded { ticket, entries }).is_err() {
                 return;
             }

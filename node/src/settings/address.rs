@@ -39,13 +39,17 @@ pub enum AddressError {
         text: String,
     },
     /// The host is empty, too long, or has characters that no host name has.
-    #[error("`{text}` does not begin with a host name or an IP address: write host:port, such as 127.0.0.1:8080 or [::1]:8080")]
+    #[error(
+        "`{text}` does not begin with a host name or an IP address: write host:port, such as 127.0.0.1:8080 or [::1]:8080"
+    )]
     Host {
         /// What was written.
         text: String,
     },
     /// Such a host can be listened on, but not dialled.
-    #[error("{host} means \"every address of this machine\", which nobody can dial: write the address that others reach this server by")]
+    #[error(
+        "{host} means \"every address of this machine\", which nobody can dial: write the address that others reach this server by"
+    )]
     Unspecified {
         /// The host.
         host: IpAddr,
@@ -68,7 +72,10 @@ impl Address {
     ///
     /// A port that leaves no room for the consensus port.
     pub fn loopback(port: u16) -> Result<Self, AddressError> {
-        Ok(Self { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: check_port(port)? })
+        Ok(Self {
+            host: Host::Ip(Ipv4Addr::LOCALHOST.into()),
+            port: check_port(port)?,
+        })
     }
 
     /// The host, as it is written in front of the port: an IPv6 address stands in brackets.
@@ -112,13 +119,18 @@ impl Address {
 
     /// An address from what stands before a port and the port itself.
     pub(super) fn from_parts(host: &str, port: u16) -> Result<Self, AddressError> {
-        Ok(Self { host: parse_host(host, host)?, port: check_port(port)? })
+        Ok(Self {
+            host: parse_host(host, host)?,
+            port: check_port(port)?,
+        })
     }
 }
 
 fn check_port(port: u16) -> Result<u16, AddressError> {
     if port == 0 || port > LARGEST_PORT {
-        return Err(AddressError::Port { text: port.to_string() });
+        return Err(AddressError::Port {
+            text: port.to_string(),
+        });
     }
     Ok(port)
 }
@@ -129,7 +141,9 @@ fn check_port(port: u16) -> Result<u16, AddressError> {
 ///
 /// Anything but a decimal number from 1 to [`LARGEST_PORT`].
 pub fn parse_port(text: &str) -> Result<u16, AddressError> {
-    let number = text.parse::<u16>().map_err(|_| AddressError::Port { text: shorten(text) })?;
+    let number = text
+        .parse::<u16>()
+        .map_err(|_| AddressError::Port { text: shorten(text) })?;
     check_port(number)
 }
 
@@ -140,7 +154,11 @@ fn parse_host(host: &str, whole: &str) -> Result<Host, AddressError> {
         None => host.parse::<IpAddr>().ok(),
     };
     if let Some(ip) = ip {
-        return if ip.is_unspecified() { Err(AddressError::Unspecified { host: ip }) } else { Ok(Host::Ip(ip)) };
+        return if ip.is_unspecified() {
+            Err(AddressError::Unspecified { host: ip })
+        } else {
+            Ok(Host::Ip(ip))
+        };
     }
     let name = host.to_ascii_lowercase();
     if name == "localhost" {
@@ -151,17 +169,30 @@ fn parse_host(host: &str, whole: &str) -> Result<Host, AddressError> {
         && name.split('.').all(|label| {
             !label.is_empty()
                 && !label.starts_with('-')
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         });
     // A name whose last label is a number would be taken for a broken IPv4 address by every resolver (WHATWG URL §3.5).
-    let ends_in_number = name.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_name && !ends_in_number { Ok(Host::Name(name)) } else { Err(AddressError::Host { text: shorten(whole) }) }
+    let ends_in_number = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_name && !ends_in_number {
+        Ok(Host::Name(name))
+    } else {
+        Err(AddressError::Host { text: shorten(whole) })
+    }
 }
 
 /// Keeps hostile or accidental megabytes out of messages, and control characters off the terminal.
 fn shorten(text: &str) -> String {
     const SHOWN_CHARACTERS: usize = 80;
-    let mut shown: String = text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_debug).collect();
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_CHARACTERS)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(SHOWN_CHARACTERS).is_some() {
         shown.push('…');
     }
@@ -180,7 +211,10 @@ impl FromStr for Address {
             Some(parts) => parts,
             None => return Err(AddressError::NoPort { text: shorten(text) }),
         };
-        Ok(Self { host: parse_host(host, text)?, port: parse_port(port)? })
+        Ok(Self {
+            host: parse_host(host, text)?,
+            port: parse_port(port)?,
+        })
     }
 }
 
@@ -235,13 +269,33 @@ mod tests {
         }
         for port in ["0", "64536", "65535", "65536", "http", "-1", "", "+ 1"] {
             let error = spelled(&format!("127.0.0.1:{port}"));
-            assert!(matches!(error, Err(AddressError::Port { .. })), "{port}: {error:?}");
+            assert!(
+                matches!(error, Err(AddressError::Port { .. })),
+                "{port}: {error:?}"
+            );
         }
-        for host in ["a b", "a/b", "", "a..b", "-a", "300.1.1.1", "1.2.3", "ä.org", "::1", "a\nb"] {
+        for host in [
+            "a b",
+            "a/b",
+            "",
+            "a..b",
+            "-a",
+            "300.1.1.1",
+            "1.2.3",
+            "ä.org",
+            "::1",
+            "a\nb",
+        ] {
             let error = spelled(&format!("{host}:8080"));
-            assert!(matches!(error, Err(AddressError::Host { .. })), "{host}: {error:?}");
+            assert!(
+                matches!(error, Err(AddressError::Host { .. })),
+                "{host}: {error:?}"
+            );
         }
-        assert!(matches!(spelled("0.0.0.0:80"), Err(AddressError::Unspecified { .. })));
+        assert!(matches!(
+            spelled("0.0.0.0:80"),
+            Err(AddressError::Unspecified { .. })
+        ));
     }
 
     #[test]

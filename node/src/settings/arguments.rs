@@ -7,8 +7,8 @@ use clap::Parser;
 use serde::Deserialize;
 
 use super::address::{Address, AddressError, CONSENSUS_PORT_OFFSET, parse_port};
-use crate::cluster_key::{ClusterKey, ClusterKeyError};
 use super::{ServerSettings, TICK, Timeouts};
+use crate::cluster_key::{ClusterKey, ClusterKeyError};
 
 const EXAMPLES: &str = "\
 Three servers on one machine, each in a terminal of its own:
@@ -138,7 +138,9 @@ pub enum SettingsError {
         peer: Address,
     },
     /// Nobody could reach the advertised address.
-    #[error("this server advertises {address}, but listens on {listen} only: add --listen with an address that others can reach, such as 0.0.0.0")]
+    #[error(
+        "this server advertises {address}, but listens on {listen} only: add --listen with an address that others can reach, such as 0.0.0.0"
+    )]
     ListensElsewhere {
         /// The advertised address.
         address: Address,
@@ -154,7 +156,9 @@ pub enum SettingsError {
         max: u64,
     },
     /// Followers would stand for election between two heartbeats.
-    #[error("--heartbeat-ms ({heartbeat}) must be at most half of --election-timeout-min-ms ({min}), so that one lost heartbeat does no harm")]
+    #[error(
+        "--heartbeat-ms ({heartbeat}) must be at most half of --election-timeout-min-ms ({min}), so that one lost heartbeat does no harm"
+    )]
     Heartbeat {
         /// The heartbeat.
         heartbeat: u64,
@@ -207,7 +211,10 @@ impl ServerArguments {
     ///
     /// The first thing that is wrong, with what to do about it.
     pub fn settings(self) -> Result<ServerSettings, SettingsError> {
-        let file = self.config.as_deref().map_or_else(|| Ok(Choices::default()), read_file)?;
+        let file = self
+            .config
+            .as_deref()
+            .map_or_else(|| Ok(Choices::default()), read_file)?;
         let choices = self.choices.or(file);
         let port = parse_port(&self.port).map_err(SettingsError::Port)?;
         let server_id = check_server_id(self.server_id)?;
@@ -237,14 +244,18 @@ impl ServerArguments {
         }
         let create_cluster_key = choices.cluster_key.is_none();
         Ok(ServerSettings {
-            data_dir: choices.data_dir.unwrap_or_else(|| Path::new("data").join(&server_id)),
+            data_dir: choices
+                .data_dir
+                .unwrap_or_else(|| Path::new("data").join(&server_id)),
             cluster_key: match choices.cluster_key {
                 Some(path) => path,
                 None => ClusterKey::default_path()?,
             },
             create_cluster_key,
             unified_image_required: choices.unified_image.is_some(),
-            unified_image: choices.unified_image.unwrap_or_else(|| "unified_image.png".into()),
+            unified_image: choices
+                .unified_image
+                .unwrap_or_else(|| "unified_image.png".into()),
             upload_limit_bytes: (upload_mib as usize) << 20,
             insecure: choices.insecure.unwrap_or(false),
             server_id,
@@ -290,7 +301,11 @@ impl Choices {
                 return Err(SettingsError::TimeoutRange { name, ms });
             }
         }
-        let Timeouts { election_min_ms: min, election_max_ms: max, heartbeat_ms: heartbeat } = timeouts;
+        let Timeouts {
+            election_min_ms: min,
+            election_max_ms: max,
+            heartbeat_ms: heartbeat,
+        } = timeouts;
         if min > max {
             return Err(SettingsError::ElectionTimeout { min, max });
         }
@@ -302,15 +317,22 @@ impl Choices {
 }
 
 fn read_file(path: &Path) -> Result<Choices, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SettingsError::FileUnreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|source| SettingsError::FileMalformed { path: path.to_owned(), source: Box::new(source) })
+    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::FileUnreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|source| SettingsError::FileMalformed {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 /// The name becomes a folder's and stands in log lines, so it is kept to what is harmless in both.
 fn check_server_id(name: String) -> Result<String, SettingsError> {
-    let begins_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let begins_well = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if begins_well && name.len() <= 64 && name.bytes().all(harmless) {
         Ok(name)
@@ -322,7 +344,10 @@ fn check_server_id(name: String) -> Result<String, SettingsError> {
 fn parse_peers(texts: &[String]) -> Result<Vec<Address>, SettingsError> {
     texts
         .iter()
-        .map(|text| text.parse().map_err(|source| SettingsError::Address { what: "PEER", source }))
+        .map(|text| {
+            text.parse()
+                .map_err(|source| SettingsError::Address { what: "PEER", source })
+        })
         .collect()
 }
 
@@ -330,10 +355,14 @@ fn parse_peers(texts: &[String]) -> Result<Vec<Address>, SettingsError> {
 fn parse_advertised(text: &str, port: u16) -> Result<Address, SettingsError> {
     match Address::from_parts(text, port) {
         Ok(address) => Ok(address),
-        Err(AddressError::Host { .. }) => {
-            text.parse().map_err(|source| SettingsError::Address { what: "--advertise", source })
-        }
-        Err(source) => Err(SettingsError::Address { what: "--advertise", source }),
+        Err(AddressError::Host { .. }) => text.parse().map_err(|source| SettingsError::Address {
+            what: "--advertise",
+            source,
+        }),
+        Err(source) => Err(SettingsError::Address {
+            what: "--advertise",
+            source,
+        }),
     }
 }
 
@@ -341,10 +370,14 @@ fn check_addresses(own: &Address, peers: &[Address]) -> Result<(), SettingsError
     let mut seen: Vec<&Address> = Vec::new();
     for peer in peers {
         if peer == own {
-            return Err(SettingsError::PeerIsSelf { address: peer.clone() });
+            return Err(SettingsError::PeerIsSelf {
+                address: peer.clone(),
+            });
         }
         if seen.contains(&peer) {
-            return Err(SettingsError::DuplicatePeer { address: peer.clone() });
+            return Err(SettingsError::DuplicatePeer {
+                address: peer.clone(),
+            });
         }
         seen.push(peer);
     }
@@ -380,12 +413,19 @@ mod tests {
 
     #[test]
     fn the_plain_command_line_has_the_documented_defaults() {
-        let settings =
-            settings("8080 server1 127.0.0.1:8081 localhost:8082 --cluster-key k").expect("a plain command line");
+        let settings = settings("8080 server1 127.0.0.1:8081 localhost:8082 --cluster-key k")
+            .expect("a plain command line");
         assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.address.consensus(), "127.0.0.1:9080");
         assert_eq!(settings.data_dir, Path::new("data/server1"));
-        assert_eq!(settings.timeouts, Timeouts { election_min_ms: 3000, election_max_ms: 6000, heartbeat_ms: 1000 });
+        assert_eq!(
+            settings.timeouts,
+            Timeouts {
+                election_min_ms: 3000,
+                election_max_ms: 6000,
+                heartbeat_ms: 1000
+            }
+        );
         assert!(!settings.clients_use_tls());
         assert!(settings.listen.is_loopback());
     }
@@ -399,9 +439,18 @@ mod tests {
         refused("8080 s 127.0.0.1", "has no port");
         refused("8080 s localhost:8080", "is this server itself");
         refused("8080 s 127.0.0.1:8081 127.0.0.1:8081", "listed twice");
-        refused("9080 s 127.0.0.1:8080", "port 9080 of 127.0.0.1:9080 is also the consensus port of 127.0.0.1:8080");
-        refused("8080 s 127.0.0.1:9080", "port 9080 of 127.0.0.1:9080 is also the consensus port of 127.0.0.1:8080");
-        refused("8080 s 127.0.0.1:8081 127.0.0.1:9081", "also the consensus port of 127.0.0.1:8081");
+        refused(
+            "9080 s 127.0.0.1:8080",
+            "port 9080 of 127.0.0.1:9080 is also the consensus port of 127.0.0.1:8080",
+        );
+        refused(
+            "8080 s 127.0.0.1:9080",
+            "port 9080 of 127.0.0.1:9080 is also the consensus port of 127.0.0.1:8080",
+        );
+        refused(
+            "8080 s 127.0.0.1:8081 127.0.0.1:9081",
+            "also the consensus port of 127.0.0.1:8081",
+        );
         refused("8080 ../s", "not a usable name");
         refused("8080 .. 127.0.0.1:8081", "not a usable name");
     }
@@ -409,15 +458,22 @@ mod tests {
     #[test]
     fn peers_elsewhere_need_an_address_to_come_back_to() {
         refused("8080 s 10.0.0.2:8080", "add --advertise HOST");
-        refused("8080 s 10.0.0.2:8080 --advertise 10.0.0.1 --listen 127.0.0.1", "listens on 127.0.0.1 only");
-        let settings = settings("8080 s 10.0.0.2:9080 --advertise 10.0.0.1 --cluster-key k").expect("two machines");
+        refused(
+            "8080 s 10.0.0.2:8080 --advertise 10.0.0.1 --listen 127.0.0.1",
+            "listens on 127.0.0.1 only",
+        );
+        let settings =
+            settings("8080 s 10.0.0.2:9080 --advertise 10.0.0.1 --cluster-key k").expect("two machines");
         assert_eq!(settings.address.to_string(), "10.0.0.1:8080");
         assert!(settings.clients_use_tls());
     }
 
     #[test]
     fn timeouts_must_fit_each_other() {
-        refused("8080 s --election-timeout-min-ms 7000", "(7000) must not be more than");
+        refused(
+            "8080 s --election-timeout-min-ms 7000",
+            "(7000) must not be more than",
+        );
         refused("8080 s --heartbeat-ms 3000", "must be at most half of");
         refused("8080 s --heartbeat-ms 0", "choose from 10 to");
         refused("8080 s --max-upload-mib 0", "choose from 1 to 256");
@@ -427,10 +483,21 @@ mod tests {
     fn flags_win_over_the_file_and_unknown_keys_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("server.toml");
-        std::fs::write(&path, "heartbeat-ms = 50\nelection-timeout-min-ms = 200\ncluster-key = \"k\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "heartbeat-ms = 50\nelection-timeout-min-ms = 200\ncluster-key = \"k\"\n",
+        )
+        .unwrap();
         let line = format!("8080 s --heartbeat-ms 70 --config {}", path.display());
         let merged = settings(&line).expect("a file and a flag");
-        assert_eq!(merged.timeouts, Timeouts { election_min_ms: 200, election_max_ms: 6000, heartbeat_ms: 70 });
+        assert_eq!(
+            merged.timeouts,
+            Timeouts {
+                election_min_ms: 200,
+                election_max_ms: 6000,
+                heartbeat_ms: 70
+            }
+        );
         std::fs::write(&path, "hartbeat-ms = 50\n").unwrap();
         refused(&line, "hartbeat-ms");
     }

@@ -67,7 +67,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     /// 3 to 6 seconds, and 1 second: slow enough to be watched.
     fn default() -> Self {
-        Self { election_min_ms: 3000, election_max_ms: 6000, heartbeat_ms: 1000 }
+        Self {
+            election_min_ms: 3000,
+            election_max_ms: 6000,
+            heartbeat_ms: 1000,
+        }
     }
 }
 

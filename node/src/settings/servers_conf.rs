@@ -81,14 +81,23 @@ pub enum ServersConfError {
 /// A file that cannot be read, is too large, lists nothing, or has a line that is not an address.
 pub fn read(path: &Path) -> Result<Vec<Address>, ServersConfError> {
     use io::Read;
-    let unreadable = |source| ServersConfError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| ServersConfError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
-    file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(FILE_LIMIT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > FILE_LIMIT_BYTES {
-        return Err(ServersConfError::TooLarge { path: path.to_owned() });
+        return Err(ServersConfError::TooLarge {
+            path: path.to_owned(),
+        });
     }
-    let text = String::from_utf8(bytes).map_err(|_| ServersConfError::NotText { path: path.to_owned() })?;
+    let text = String::from_utf8(bytes).map_err(|_| ServersConfError::NotText {
+        path: path.to_owned(),
+    })?;
     parse(&text, path)
 }
 
@@ -102,9 +111,18 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Address>, ServersConfError> {
         if content.is_empty() {
             continue;
         }
-        let address: Address = content.parse().map_err(|source| ServersConfError::Line { path: path(), line, source })?;
+        let address: Address = content.parse().map_err(|source| ServersConfError::Line {
+            path: path(),
+            line,
+            source,
+        })?;
         if let Some(&(first, _)) = servers.iter().find(|(_, known)| *known == address) {
-            return Err(ServersConfError::Duplicate { path: path(), line, first, address });
+            return Err(ServersConfError::Duplicate {
+                path: path(),
+                line,
+                first,
+                address,
+            });
         }
         if servers.len() == SERVER_LIMIT {
             return Err(ServersConfError::TooMany { path: path() });
@@ -129,16 +147,30 @@ mod tests {
 
     #[test]
     fn comments_blank_lines_and_windows_line_ends_are_skipped() {
-        let text = "\u{feff}# the cluster\r\n127.0.0.1:8080\r\n\r\n  127.0.0.1:8081  # the second\r\n[::1]:8082";
-        assert_eq!(parsed(text), Ok(vec!["127.0.0.1:8080".into(), "127.0.0.1:8081".into(), "[::1]:8082".into()]));
+        let text =
+            "\u{feff}# the cluster\r\n127.0.0.1:8080\r\n\r\n  127.0.0.1:8081  # the second\r\n[::1]:8082";
+        assert_eq!(
+            parsed(text),
+            Ok(vec![
+                "127.0.0.1:8080".into(),
+                "127.0.0.1:8081".into(),
+                "[::1]:8082".into()
+            ])
+        );
     }
 
     #[test]
     fn errors_name_the_file_and_the_line() {
         let error = parsed("127.0.0.1:8080\n\n127.0.0.1\n").unwrap_err();
-        assert!(error.starts_with("servers.conf, line 3: `127.0.0.1` has no port"), "{error}");
+        assert!(
+            error.starts_with("servers.conf, line 3: `127.0.0.1` has no port"),
+            "{error}"
+        );
         let error = parsed("127.0.0.1:8080\nlocalhost:8080\n").unwrap_err();
-        assert_eq!(error, "servers.conf, line 2: 127.0.0.1:8080 is listed already, on line 1");
+        assert_eq!(
+            error,
+            "servers.conf, line 2: 127.0.0.1:8080 is listed already, on line 1"
+        );
         assert!(parsed("# nobody\n").unwrap_err().contains("lists no server"));
         let many: String = (1..=65).map(|port| format!("127.0.0.1:{port}\n")).collect();
         assert!(parsed(&many).unwrap_err().contains("more than 64"));

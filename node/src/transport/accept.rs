@@ -39,9 +39,13 @@ enum AcceptError {
 
 /// Accepts other servers for as long as this one runs.
 pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, peers: usize) {
-    let connections = Arc::new(Semaphore::new(peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS)));
+    let connections = Arc::new(Semaphore::new(
+        peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS),
+    ));
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((socket, from)) => {
                 let transport = Arc::clone(&transport);
@@ -85,7 +89,9 @@ async fn greet(
     let acceptor = TlsAcceptor::from(Arc::clone(&transport.accept));
     let mut stream = acceptor.accept(socket).await.map_err(|error| {
         if tls::is_foreign_cluster(&error) {
-            AcceptError::ForeignCluster(transport.foreign_cluster(&format!("a server that connected from {from}")))
+            AcceptError::ForeignCluster(
+                transport.foreign_cluster(&format!("a server that connected from {from}")),
+            )
         } else {
             AcceptError::Handshake(error)
         }
@@ -94,7 +100,9 @@ async fn greet(
     // Answered before it is judged, so that the other side can say who turned it away.
     transport.greeting.send(&mut stream).await?;
     transport.greeting.check(&peer)?;
-    let expected = transport.authority.consensus_certificate(&transport.key, peer.node());
+    let expected = transport
+        .authority
+        .consensus_certificate(&transport.key, peer.node());
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     match (expected, shown) {
         (Ok(expected), Some(shown)) if expected == *shown => Ok((stream, peer)),
@@ -103,7 +111,11 @@ async fn greet(
 }
 
 /// Hands messages on until the connection ends. A full inbox slows the sender down, which then drops what is stale.
-async fn receive(transport: &Transport, stream: TlsStream<TcpStream>, peer: Greeting) -> Result<(), AcceptError> {
+async fn receive(
+    transport: &Transport,
+    stream: TlsStream<TcpStream>,
+    peer: Greeting,
+) -> Result<(), AcceptError> {
     let node = peer.node();
     if transport.events.send(LinkEvent::Met { peer }).await.is_err() {
         return Ok(());

@@ -15,7 +15,10 @@ pub(super) struct Backoff {
 impl Backoff {
     pub(super) fn up_to(longest: Duration) -> Self {
         let longest = longest.max(SHORTEST);
-        Self { next: SHORTEST, longest }
+        Self {
+            next: SHORTEST,
+            longest,
+        }
     }
 
     pub(super) fn reset(&mut self) {

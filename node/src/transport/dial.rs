@@ -79,25 +79,38 @@ fn complain(peer: &Address, error: &DialError, complained: &mut Option<String>) 
     *complained = Some(message);
 }
 
-async fn connect(transport: &Transport, peer: &Address) -> Result<(TlsStream<TcpStream>, Greeting), DialError> {
-    let socket = TcpStream::connect(peer.consensus()).await.map_err(DialError::Connect)?;
+async fn connect(
+    transport: &Transport,
+    peer: &Address,
+) -> Result<(TlsStream<TcpStream>, Greeting), DialError> {
+    let socket = TcpStream::connect(peer.consensus())
+        .await
+        .map_err(DialError::Connect)?;
     crate::listen::tune(&socket).map_err(DialError::Connect)?;
     let connector = TlsConnector::from(Arc::clone(&transport.dial));
-    let mut stream = connector.connect(tls::consensus_name(), socket).await.map_err(|error| {
-        if tls::is_foreign_cluster(&error) {
-            DialError::ForeignCluster(transport.foreign_cluster(&format!("the server at {peer}")))
-        } else {
-            DialError::Handshake(error)
-        }
-    })?;
+    let mut stream = connector
+        .connect(tls::consensus_name(), socket)
+        .await
+        .map_err(|error| {
+            if tls::is_foreign_cluster(&error) {
+                DialError::ForeignCluster(transport.foreign_cluster(&format!("the server at {peer}")))
+            } else {
+                DialError::Handshake(error)
+            }
+        })?;
     transport.greeting.send(&mut stream).await?;
     let greeting = Greeting::receive(&mut stream).await?;
     transport.greeting.check(&greeting)?;
-    let expected = transport.authority.consensus_certificate(&transport.key, greeting.node());
+    let expected = transport
+        .authority
+        .consensus_certificate(&transport.key, greeting.node());
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     match (expected, shown) {
         (Ok(expected), Some(shown)) if expected == *shown => Ok((stream, greeting)),
-        _ => Err(GreetingError::Certificate { server: greeting.name() }.into()),
+        _ => Err(GreetingError::Certificate {
+            server: greeting.name(),
+        }
+        .into()),
     }
 }
 
@@ -106,7 +119,10 @@ async fn carry(transport: &Transport, stream: TlsStream<TcpStream>, peer: Greeti
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let node = peer.node();
     let (queue, mut messages) = mpsc::channel(LINK_QUEUE_MESSAGES);
-    let up = LinkEvent::Up { peer, link: Link { serial, queue } };
+    let up = LinkEvent::Up {
+        peer,
+        link: Link { serial, queue },
+    };
     if transport.events.send(up).await.is_err() {
         return Ok(());
     }
@@ -145,12 +161,18 @@ async fn write_all_waiting(
 ) -> std::io::Result<()> {
     let mut next = Some(first);
     while let Some(message) = next {
-        within(WRITE_TIMEOUT, frame::write(writer, &codec::encode_envelope(&message))).await?;
+        within(
+            WRITE_TIMEOUT,
+            frame::write(writer, &codec::encode_envelope(&message)),
+        )
+        .await?;
         next = waiting.try_recv().ok();
     }
     within(WRITE_TIMEOUT, writer.flush()).await
 }
 
 async fn within(limit: Duration, work: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }

@@ -10,7 +10,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     if let Err(error) = stream.read_exact(&mut length).await {
-        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+        return if error.kind() == io::ErrorKind::UnexpectedEof {
+            Ok(None)
+        } else {
+            Err(error)
+        };
     }
     let length = u32::from_be_bytes(length) as usize;
     if length > limit {
@@ -42,8 +46,14 @@ mod tests {
         write(&mut bytes, b"one").await.unwrap();
         write(&mut bytes, b"").await.unwrap();
         let mut stream = bytes.as_slice();
-        assert_eq!(read(&mut stream, 3).await.unwrap().as_deref(), Some(b"one".as_slice()));
-        assert_eq!(read(&mut stream, 3).await.unwrap().as_deref(), Some(b"".as_slice()));
+        assert_eq!(
+            read(&mut stream, 3).await.unwrap().as_deref(),
+            Some(b"one".as_slice())
+        );
+        assert_eq!(
+            read(&mut stream, 3).await.unwrap().as_deref(),
+            Some(b"".as_slice())
+        );
         assert_eq!(read(&mut stream, 3).await.unwrap(), None);
         assert!(read(&mut bytes.as_slice(), 2).await.is_err());
         assert!(read(&mut &bytes[..5], 3).await.is_err());

@@ -18,26 +18,26 @@ const GREETING_LIMIT_BYTES: usize = 4 << 10;
 /// Written as JSON, unlike everything after it, so that two versions that agree on nothing else can still tell
 /// people who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Greeting {
+pub(crate) struct Greeting {
     /// The version of the language between servers.
-    pub protocol: u32,
+    pub(crate) protocol: u32,
     /// The program's version, for people.
-    pub program: String,
+    pub(crate) program: String,
     /// The cluster, by the identifier that its key implies.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The server's id in consensus.
-    pub node: u64,
+    pub(crate) node: u64,
     /// Its data folder.
-    pub incarnation: u64,
+    pub(crate) incarnation: u64,
     /// The server's name, for people.
-    pub server_id: String,
+    pub(crate) server_id: String,
     /// Where it serves clients.
-    pub address: String,
+    pub(crate) address: String,
 }
 
 /// Why a greeting is not the beginning of a link. The peer is wrong, or the operator.
 #[derive(Debug, thiserror::Error)]
-pub enum GreetingError {
+pub(crate) enum GreetingError {
     /// The connection broke, or what came is no greeting.
     #[error("the connection broke during the greeting: {0}")]
     Broken(#[from] std::io::Error),
@@ -45,7 +45,9 @@ pub enum GreetingError {
     #[error("what answered does not speak our language: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Another version of the program.
-    #[error("{server} runs version {program}, whose protocol {theirs} differs from ours ({PROTOCOL_VERSION}): run the same version everywhere")]
+    #[error(
+        "{server} runs version {program}, whose protocol {theirs} differs from ours ({PROTOCOL_VERSION}): run the same version everywhere"
+    )]
     Version {
         /// Who.
         server: String,
@@ -76,7 +78,13 @@ pub enum GreetingError {
 
 impl Greeting {
     /// What a server says about itself.
-    pub fn new(cluster: ClusterId, node: NodeId, incarnation: Incarnation, server_id: &str, address: &Address) -> Self {
+    pub(crate) fn new(
+        cluster: ClusterId,
+        node: NodeId,
+        incarnation: Incarnation,
+        server_id: &str,
+        address: &Address,
+    ) -> Self {
         Self {
             protocol: PROTOCOL_VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -89,18 +97,17 @@ impl Greeting {
     }
 
     /// The server's id in consensus.
-    pub fn node(&self) -> NodeId {
+    pub(crate) fn node(&self) -> NodeId {
         NodeId::new(self.node)
-    }
-
-    /// The server's data folder.
-    pub fn incarnation(&self) -> Incarnation {
-        Incarnation::new(self.incarnation)
     }
 
     /// The server as people know it.
     pub(super) fn name(&self) -> String {
-        format!("server {} ({})", self.server_id.escape_debug(), self.address.escape_debug())
+        format!(
+            "server {} ({})",
+            self.server_id.escape_debug(),
+            self.address.escape_debug()
+        )
     }
 
     pub(super) async fn send(&self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), GreetingError> {
@@ -126,7 +133,11 @@ impl Greeting {
         }
         if peer.node == self.node {
             let oneself = peer.incarnation == self.incarnation && peer.address == self.address;
-            return Err(if oneself { GreetingError::Oneself } else { GreetingError::Twin { server: peer.name() } });
+            return Err(if oneself {
+                GreetingError::Oneself
+            } else {
+                GreetingError::Twin { server: peer.name() }
+            });
         }
         Ok(())
     }
@@ -153,8 +164,14 @@ mod tests {
         let own = greeting(1, 7);
         assert!(own.check(&greeting(2, 7)).is_ok());
         assert!(matches!(own.check(&own), Err(GreetingError::Oneself)));
-        assert!(matches!(own.check(&greeting(1, 8)), Err(GreetingError::Twin { .. })));
-        let newer = Greeting { protocol: PROTOCOL_VERSION + 1, ..greeting(2, 7) };
+        assert!(matches!(
+            own.check(&greeting(1, 8)),
+            Err(GreetingError::Twin { .. })
+        ));
+        let newer = Greeting {
+            protocol: PROTOCOL_VERSION + 1,
+            ..greeting(2, 7)
+        };
         assert!(matches!(own.check(&newer), Err(GreetingError::Version { .. })));
     }
 
@@ -162,8 +179,15 @@ mod tests {
     async fn a_greeting_survives_the_wire_and_garbage_is_an_error() {
         let mut bytes = Vec::new();
         greeting(1, 7).send(&mut bytes).await.unwrap();
-        assert_eq!(Greeting::receive(&mut bytes.as_slice()).await.unwrap(), greeting(1, 7));
-        assert!(Greeting::receive(&mut b"GET / HTTP/1.1\r\n\r\n".as_slice()).await.is_err());
+        assert_eq!(
+            Greeting::receive(&mut bytes.as_slice()).await.unwrap(),
+            greeting(1, 7)
+        );
+        assert!(
+            Greeting::receive(&mut b"GET / HTTP/1.1\r\n\r\n".as_slice())
+                .await
+                .is_err()
+        );
         assert!(Greeting::receive(&mut b"\0\0\0\x02{}".as_slice()).await.is_err());
         assert!(Greeting::receive(&mut b"".as_slice()).await.is_err());
     }

@@ -16,7 +16,7 @@ mod dial;
 mod frame;
 mod greeting;
 
-pub use greeting::{Greeting, GreetingError};
+pub(crate) use greeting::Greeting;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -120,7 +120,6 @@ pub(crate) struct Link {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     links: HashMap<NodeId, Link>,
-    dropped: u64,
 }
 
 impl Links {
@@ -131,34 +130,31 @@ impl Links {
                 self.links.insert(peer.node(), link);
                 None
             }
-            LinkEvent::Down { node, serial } => {
-                self.links.get(&node).is_some_and(|link| link.serial == serial).then(|| {
+            LinkEvent::Down { node, serial } => self
+                .links
+                .get(&node)
+                .is_some_and(|link| link.serial == serial)
+                .then(|| {
                     self.links.remove(&node);
                     node
-                })
-            }
+                }),
             LinkEvent::Met { .. } => None,
         }
     }
 
     /// Queues a message, or drops it.
     pub(crate) fn send(&mut self, envelope: Envelope) {
-        let queued = match self.links.get(&envelope.to) {
-            Some(link) => link.queue.try_send(envelope).is_ok(),
-            None => false,
+        let name = envelope.message.name();
+        let Some(link) = self.links.get(&envelope.to) else {
+            return tracing::trace!("dropped a {name}: there is no link to the peer");
         };
-        if !queued {
-            self.dropped = self.dropped.saturating_add(1);
+        if link.queue.try_send(envelope).is_err() {
+            tracing::debug!("dropped a {name}: the peer's queue is full, or its link has just ended");
         }
     }
 
     /// How many peers can be reached.
     pub(crate) fn count(&self) -> usize {
         self.links.len()
-    }
-
-    /// How many messages were dropped for want of a link or of room.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
     }
 }

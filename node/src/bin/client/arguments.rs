@@ -34,7 +34,13 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Shared {
     /// The list of servers: one host:port per line.
-    #[arg(short, long, global = true, value_name = "FILE", default_value = "servers.conf")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "servers.conf"
+    )]
     pub(crate) servers: PathBuf,
     /// The folder of device keys [default: `keys` in your configuration folder].
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -123,7 +129,10 @@ fn grant(text: &str) -> Result<Grant, String> {
         "unlimited" => Views::Unlimited,
         number => {
             let number = number.parse().map_err(|_| {
-                format!("`{}` is neither a number of views nor `unlimited`", number.escape_debug())
+                format!(
+                    "`{}` is neither a number of views nor `unlimited`",
+                    number.escape_debug()
+                )
             })?;
             Views::Total(number)
         }

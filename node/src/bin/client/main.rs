@@ -12,7 +12,9 @@ use arguments::{Arguments, Command, Encrypt, Shared, View};
 use clap::Parser;
 use lsb_core::Limits;
 use node::api::Role;
-use node::client::{Client, ClientError, ErrorClass, Options, ProtectInput, ViewOutcome, default_keys, files};
+use node::client::{
+    Client, ClientError, ErrorClass, Options, ProtectInput, ViewOutcome, default_keys, files,
+};
 use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::json;
@@ -41,7 +43,10 @@ fn main() -> ExitCode {
             Err(Failure { error, class }) => {
                 let message = node::with_causes(&error);
                 if json {
-                    println!("{}", json!({ "outcome": "error", "reason": message, "remaining": null, "output": null }));
+                    println!(
+                        "{}",
+                        json!({ "outcome": "error", "reason": message, "remaining": null, "output": null })
+                    );
                 }
                 eprintln!("error: {message}");
                 ExitCode::from(exit_status(class))
@@ -69,7 +74,10 @@ struct Failure {
 impl<E: Into<ClientError>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
-        Self { class: error.class(), error }
+        Self {
+            class: error.class(),
+            error,
+        }
     }
 }
 
@@ -108,7 +116,11 @@ async fn run(Arguments { shared, command }: Arguments) -> Result<ExitCode, Failu
 }
 
 fn client(shared: &Shared) -> Result<Client, ClientError> {
-    let authority = shared.authority.as_deref().map(|path| files::read(path, AUTHORITY_LIMIT_BYTES)).transpose()?;
+    let authority = shared
+        .authority
+        .as_deref()
+        .map(|path| files::read(path, AUTHORITY_LIMIT_BYTES))
+        .transpose()?;
     Client::new(Options {
         servers: servers_conf::read(&shared.servers)?,
         keys: match &shared.keys {
@@ -122,7 +134,10 @@ fn client(shared: &Shared) -> Result<Client, ClientError> {
 }
 
 fn speaker(shared: &Shared, output: &Path) -> Speaker {
-    Speaker { json: shared.json, output_is_standard: output.as_os_str() == "-" }
+    Speaker {
+        json: shared.json,
+        output_is_standard: output.as_os_str() == "-",
+    }
 }
 
 async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> {
@@ -130,14 +145,28 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
     files::check_distinct(&wanted.input, &wanted.output)?;
     let original = files::read(&wanted.input, Limits::DEFAULT.upload_bytes)?;
     let mode = wanted.mode.into();
-    let input = ProtectInput { original, owner: wanted.owner, grants: wanted.grant, mode };
+    let input = ProtectInput {
+        original,
+        owner: wanted.owner,
+        grants: wanted.grant,
+        mode,
+    };
     let protected = client.protect(input).await.map_err(|error| match error.class() {
         // What is to be protected need not be protected yet.
-        ErrorClass::NotProtected => Failure { error, class: ErrorClass::Other },
+        ErrorClass::NotProtected => Failure {
+            error,
+            class: ErrorClass::Other,
+        },
         class => Failure { error, class },
     })?;
     files::write(&wanted.output, &protected.picture)?;
-    report::protected(speaker(shared, &wanted.output), &wanted.input, &wanted.output, mode, &protected);
+    report::protected(
+        speaker(shared, &wanted.output),
+        &wanted.input,
+        &wanted.output,
+        mode,
+        &protected,
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,7 +180,12 @@ async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
         ViewOutcome::Denied { picture, .. } => (picture, ExitCode::from(exit_status(ErrorClass::Denied))),
     };
     files::write(&wanted.output, picture)?;
-    report::viewed(speaker(shared, &wanted.output), &wanted.output, &viewing.outcome, viewing.resumed);
+    report::viewed(
+        speaker(shared, &wanted.output),
+        &wanted.output,
+        &viewing.outcome,
+        viewing.resumed,
+    );
     // Only now is the answer safe.
     viewing.finish(&client).await;
     Ok(code)
@@ -160,7 +194,17 @@ async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
 async fn status(shared: &Shared) -> Result<ExitCode, Failure> {
     let client = client(shared)?;
     let reports = client.status().await;
-    report::status(Speaker { json: shared.json, output_is_standard: false }, &reports);
+    report::status(
+        Speaker {
+            json: shared.json,
+            output_is_standard: false,
+        },
+        &reports,
+    );
     let led = reports.iter().any(|report| report.role == Some(Role::Leader));
-    Ok(if led { ExitCode::SUCCESS } else { ExitCode::from(exit_status(ErrorClass::Unavailable)) })
+    Ok(if led {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit_status(ErrorClass::Unavailable))
+    })
 }

@@ -56,8 +56,16 @@ pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, mode: Mod
         "grants": grants,
         "output": shown(output),
     }));
-    speaker.say(&format!("Protected {} for {}.", shown(input), protected.policy.owner()));
-    speaker.say(&format!("  file     {} ({})", shown(output), size(protected.picture.len())));
+    speaker.say(&format!(
+        "Protected {} for {}.",
+        shown(input),
+        protected.policy.owner()
+    ));
+    speaker.say(&format!(
+        "  file     {} ({})",
+        shown(output),
+        size(protected.picture.len())
+    ));
     speaker.say(&format!("  views    {}", views(&protected.policy)));
     speaker.say(&format!("  object   {}", protected.object));
     if mode == Mode::Label {
@@ -65,8 +73,13 @@ pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, mode: Mod
             "A label keeps nothing secret: everybody who has the file sees the photograph, and only programs that take part heed it.",
         );
     }
-    speaker.say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
-    speaker.say(&format!("View it with: client view --input {} --user {}", shown(output), protected.policy.owner()));
+    speaker
+        .say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
+    speaker.say(&format!(
+        "View it with: client view --input {} --user {}",
+        shown(output),
+        protected.policy.owner()
+    ));
 }
 
 /// A view was granted or denied.
@@ -75,7 +88,11 @@ pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, res
         speaker.say("An earlier try to view this picture had been cut off: this is its answer, and nothing is charged twice.");
     }
     match outcome {
-        ViewOutcome::Granted { picture, remaining, label } => {
+        ViewOutcome::Granted {
+            picture,
+            remaining,
+            label,
+        } => {
             speaker.print(&json!({
                 "outcome": "granted", "reason": null, "remaining": remaining, "output": shown(output),
             }));
@@ -84,9 +101,14 @@ pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, res
                 Some(1) => "1 view remains".to_owned(),
                 Some(views) => format!("{views} views remain"),
             };
-            speaker.say(&format!("Granted: {} ({}), {left}.", shown(output), size(picture.len())));
+            speaker.say(&format!(
+                "Granted: {} ({}), {left}.",
+                shown(output),
+                size(picture.len())
+            ));
             if *label {
-                speaker.say("It is only a label: the file shows the same photograph to everybody who has it.");
+                speaker
+                    .say("It is only a label: the file shows the same photograph to everybody who has it.");
             }
         }
         ViewOutcome::Denied { reason, message, .. } => {
@@ -94,7 +116,10 @@ pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, res
             speaker.print(&json!({
                 "outcome": "denied", "reason": reason.to_string(), "remaining": remaining, "output": shown(output),
             }));
-            speaker.say(&format!("Denied: {message}. {} holds the access-denied picture.", shown(output)));
+            speaker.say(&format!(
+                "Denied: {message}. {} holds the access-denied picture.",
+                shown(output)
+            ));
             speaker.say(advice(*reason));
         }
     }
@@ -116,9 +141,19 @@ fn advice(reason: Reason) -> &'static str {
 /// What the servers say about themselves, one line each.
 pub(crate) fn status(speaker: Speaker, reports: &[ServerReport]) {
     speaker.print(&serde_json::to_value(reports).unwrap_or_default());
-    let width = reports.iter().map(|report| report.address.len()).max().unwrap_or(0).max(7);
+    let width = reports
+        .iter()
+        .map(|report| report.address.len())
+        .max()
+        .unwrap_or(0)
+        .max(7);
     let named = |report: &ServerReport| report.server_id.clone().unwrap_or_default();
-    let name_width = reports.iter().map(|report| named(report).len()).max().unwrap_or(0).max(6);
+    let name_width = reports
+        .iter()
+        .map(|report| named(report).len())
+        .max()
+        .unwrap_or(0)
+        .max(6);
     speaker.say(&format!(
         "{:width$}  {:name_width$}  {:9}  {:>5}  {:>7}  {:>7}  leader",
         "address", "server", "role", "term", "commit", "applied"
@@ -126,7 +161,10 @@ pub(crate) fn status(speaker: Speaker, reports: &[ServerReport]) {
     for report in reports {
         let Some(role) = report.role.filter(|_| report.reachable) else {
             let trouble = report.trouble.as_deref().unwrap_or("no answer");
-            speaker.say(&format!("{:width$}  {:name_width$}  unreachable: {trouble}", report.address, ""));
+            speaker.say(&format!(
+                "{:width$}  {:name_width$}  unreachable: {trouble}",
+                report.address, ""
+            ));
             continue;
         };
         speaker.say(&format!(
@@ -169,7 +207,11 @@ fn number(views: Views) -> Option<u32> {
 }
 
 fn size(bytes: usize) -> String {
-    if bytes < 1 << 20 { format!("{} KiB", bytes.div_ceil(1 << 10)) } else { format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)) }
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    }
 }
 
 fn shown(path: &Path) -> String {
