@@ -16,7 +16,12 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that stands at `phase` at the start of the run.
     pub(crate) fn new(tick: Nanos, phase: Nanos, drift_ppm: i64) -> Self {
-        Self { since: Nanos::ZERO, stood_at: phase, rate: rate_of(drift_ppm), tick }
+        Self {
+            since: Nanos::ZERO,
+            stood_at: phase,
+            rate: rate_of(drift_ppm),
+            tick,
+        }
     }
 
     /// What the clock says.
@@ -29,7 +34,11 @@ impl Clock {
     /// How many ticks the clock has counted.
     pub(crate) fn ticks(&self, now: Nanos) -> u64 {
         // The common case needs no wide arithmetic.
-        let reading = if self.rate == MILLION { self.stood_at + now.since(self.since) } else { self.reading(now) };
+        let reading = if self.rate == MILLION {
+            self.stood_at + now.since(self.since)
+        } else {
+            self.reading(now)
+        };
         reading.value() / self.tick.value().max(1)
     }
 
@@ -56,7 +65,9 @@ impl Clock {
 
 /// No clock stands still or runs backwards: the host turns such readings into none at all.
 fn rate_of(drift_ppm: i64) -> u64 {
-    MILLION.saturating_add_signed(drift_ppm).clamp(MILLION / 10, MILLION * 10)
+    MILLION
+        .saturating_add_signed(drift_ppm)
+        .clamp(MILLION / 10, MILLION * 10)
 }
 
 #[cfg(test)]
@@ -72,7 +83,10 @@ mod tests {
             for ticks in 20..200 {
                 let at = clock.when(ticks);
                 assert!(clock.ticks(at) >= ticks, "{drift} {ticks}");
-                assert!(at == clock.since || clock.ticks(Nanos::new(at.value() - 1)) < ticks, "{drift} {ticks}");
+                assert!(
+                    at == clock.since || clock.ticks(Nanos::new(at.value() - 1)) < ticks,
+                    "{drift} {ticks}"
+                );
             }
         }
     }

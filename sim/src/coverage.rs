@@ -151,7 +151,9 @@ pub struct Coverage {
 
 impl Default for Coverage {
     fn default() -> Self {
-        Self { counts: vec![0; Probe::ALL.len()] }
+        Self {
+            counts: vec![0; Probe::ALL.len()],
+        }
     }
 }
 

@@ -56,7 +56,10 @@ impl Image {
     /// The last entry of the log, or of the snapshot when there is none behind it.
     #[cfg(test)]
     pub(crate) fn last(&self) -> Option<LogId> {
-        self.entries.back().map(|entry| entry.id).max(self.snapshot_last())
+        self.entries
+            .back()
+            .map(|entry| entry.id)
+            .max(self.snapshot_last())
     }
 
     /// Whether the disk has never held anything.
@@ -212,7 +215,11 @@ impl Disk {
         self.pending.push_back(Write { persist, snapshot });
         if !waited_for {
             let done_at = (now + weather.write_back).max(self.busy_until);
-            return Some(Sync { ticket, done_at, stalled: false });
+            return Some(Sync {
+                ticket,
+                done_at,
+                stalled: false,
+            });
         }
         if !weather.group_commit {
             return Some(self.begin_sync(now, weather, ticket));
@@ -227,8 +234,11 @@ impl Disk {
 
     fn begin_sync(&mut self, now: Nanos, weather: &DiskWeather, ticket: Ticket) -> Sync {
         self.ordinal += 1;
-        let draw = self.seed.quick(Domain::Disk, self.server, bucket(now), self.ordinal);
-        let mut takes = Nanos::new(draw.between(weather.sync_min.value(), weather.sync_max.value())) + self.extra;
+        let draw = self
+            .seed
+            .quick(Domain::Disk, self.server, bucket(now), self.ordinal);
+        let mut takes =
+            Nanos::new(draw.between(weather.sync_min.value(), weather.sync_max.value())) + self.extra;
         let stalled = draw.part(1).chance(weather.stall_permyriad);
         if stalled {
             takes += Nanos::new(draw.part(2).below(weather.stall.value()));
@@ -236,14 +246,24 @@ impl Disk {
         // "Everything up to it is durable" makes an earlier sync end no later than a later one.
         let done_at = (now + takes).max(self.busy_until);
         self.busy_until = done_at;
-        Sync { ticket, done_at, stalled }
+        Sync {
+            ticket,
+            done_at,
+            stalled,
+        }
     }
 
     /// A sync has ended: everything up to its ticket is durable. Returns whether that is news, and the sync that begins now.
-    pub(crate) fn synced(&mut self, now: Nanos, weather: &DiskWeather, ticket: Ticket) -> (bool, Option<Sync>) {
+    pub(crate) fn synced(
+        &mut self,
+        now: Nanos,
+        weather: &DiskWeather,
+        ticket: Ticket,
+    ) -> (bool, Option<Sync>) {
         let mut news = false;
         while let Some(write) = self.pending.pop_front_if(|write| write.persist.ticket <= ticket) {
-            self.durable.write(&write.persist, write.snapshot.as_ref(), usize::MAX);
+            self.durable
+                .write(&write.persist, write.snapshot.as_ref(), usize::MAX);
             news = true;
         }
         if self.syncing != Some(ticket) {
@@ -261,13 +281,24 @@ impl Disk {
     /// The process is gone: of what was not synced, `survival` decides.
     pub(crate) fn crash(&mut self, survival: Survival) -> Aftermath {
         self.crashes += 1;
-        let mut draws = self.seed.careful(Domain::Disk, self.server, u64::MAX, self.crashes);
+        let mut draws = self
+            .seed
+            .careful(Domain::Disk, self.server, u64::MAX, self.crashes);
         let unsynced = self.pending.len();
-        let mut aftermath = Aftermath { unsynced, ..Aftermath::default() };
+        let mut aftermath = Aftermath {
+            unsynced,
+            ..Aftermath::default()
+        };
         if unsynced > 0 {
             let survival = match survival {
                 Survival::Random => {
-                    let ways = [Survival::None, Survival::Prefix, Survival::Torn, Survival::Subset, Survival::All];
+                    let ways = [
+                        Survival::None,
+                        Survival::Prefix,
+                        Survival::Torn,
+                        Survival::Subset,
+                        Survival::All,
+                    ];
                     draws.pick(&ways).unwrap_or(Survival::None)
                 }
                 other => other,
@@ -288,7 +319,9 @@ impl Disk {
         aftermath.kept = match survival {
             Survival::None | Survival::Random => 0,
             Survival::All => unsynced,
-            Survival::Prefix | Survival::Torn => below(draws, unsynced + usize::from(survival == Survival::Prefix)),
+            Survival::Prefix | Survival::Torn => {
+                below(draws, unsynced + usize::from(survival == Survival::Prefix))
+            }
             Survival::Subset => {
                 let survivors: Vec<bool> = (0..unsynced).map(|_| draws.chance(6_000)).collect();
                 let kept = survivors.iter().take_while(|&&kept| kept).count();
@@ -297,7 +330,8 @@ impl Disk {
             }
         };
         for write in self.pending.iter().take(aftermath.kept) {
-            self.durable.write(&write.persist, write.snapshot.as_ref(), usize::MAX);
+            self.durable
+                .write(&write.persist, write.snapshot.as_ref(), usize::MAX);
         }
         if survival == Survival::Torn
             && let Some(write) = self.pending.get(aftermath.kept)
@@ -315,13 +349,19 @@ mod tests {
     use raft_core::{EntryBody, NodeId, Term};
 
     fn entry(index: u64) -> Entry {
-        Entry { id: LogId::new(Term::new(1), Index::new(index).unwrap()), body: EntryBody::Noop }
+        Entry {
+            id: LogId::new(Term::new(1), Index::new(index).unwrap()),
+            body: EntryBody::Noop,
+        }
     }
 
     fn write(ticket: u64, entries: std::ops::Range<u64>, sync: bool) -> Persist {
         Persist {
             ticket: Ticket::new(ticket),
-            hard_state: Some(HardState { term: Term::new(ticket), vote: Some(NodeId::new(1)) }),
+            hard_state: Some(HardState {
+                term: Term::new(ticket),
+                vote: Some(NodeId::new(1)),
+            }),
             snapshot: None,
             truncate_from: None,
             entries: entries.map(entry).collect(),
@@ -367,7 +407,10 @@ mod tests {
             let term = disk.durable().hard_state.term.value();
             assert_eq!(term, 1 + kept + u64::from(aftermath.torn));
             let last = disk.durable().last().map_or(0, |last| last.index.value());
-            assert!(last == 2 + 2 * kept || (aftermath.torn && last == 3 + 2 * kept), "{last} {aftermath:?}");
+            assert!(
+                last == 2 + 2 * kept || (aftermath.torn && last == 3 + 2 * kept),
+                "{last} {aftermath:?}"
+            );
             torn |= aftermath.torn;
         }
         assert!(torn, "no crash tore a write");
@@ -378,20 +421,36 @@ mod tests {
         let mut disk = Disk::new(Seed(1), 1);
         let weather = DiskWeather::default();
         disk.issue(Nanos::ZERO, &weather, write(1, 1..2, false), None);
-        let sync = disk.issue(Nanos::ZERO, &weather, write(2, 2..3, true), None).unwrap();
+        let sync = disk
+            .issue(Nanos::ZERO, &weather, write(2, 2..3, true), None)
+            .unwrap();
         assert!(sync.done_at < weather.write_back);
         assert!(disk.synced(sync.done_at, &weather, sync.ticket).0);
         assert!(!disk.has_unsynced());
-        assert!(!disk.synced(weather.write_back, &weather, Ticket::new(1)).0, "the write-back came too late to matter");
+        assert!(
+            !disk.synced(weather.write_back, &weather, Ticket::new(1)).0,
+            "the write-back came too late to matter"
+        );
     }
 
     #[test]
     fn under_group_commit_writes_share_the_next_sync() {
         let mut disk = Disk::new(Seed(1), 1);
-        let weather = DiskWeather { group_commit: true, ..DiskWeather::default() };
-        let first = disk.issue(Nanos::ZERO, &weather, write(1, 1..2, true), None).unwrap();
-        assert_eq!(disk.issue(Nanos::ZERO, &weather, write(2, 2..3, true), None), None);
-        assert_eq!(disk.issue(Nanos::ZERO, &weather, write(3, 3..4, true), None), None);
+        let weather = DiskWeather {
+            group_commit: true,
+            ..DiskWeather::default()
+        };
+        let first = disk
+            .issue(Nanos::ZERO, &weather, write(1, 1..2, true), None)
+            .unwrap();
+        assert_eq!(
+            disk.issue(Nanos::ZERO, &weather, write(2, 2..3, true), None),
+            None
+        );
+        assert_eq!(
+            disk.issue(Nanos::ZERO, &weather, write(3, 3..4, true), None),
+            None
+        );
         let (_, second) = disk.synced(first.done_at, &weather, first.ticket);
         assert_eq!(second.map(|sync| sync.ticket), Some(Ticket::new(3)));
     }

@@ -8,8 +8,8 @@ use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::{
-    Delivery, Fault, FaultKind, Heal, Knobs, NetworkWeather, Rest, Schedule, Shape, Survival, Target, Trigger, When,
-    WorkloadPlan,
+    Delivery, Fault, FaultKind, Heal, Knobs, NetworkWeather, Rest, Schedule, Shape, Survival, Target,
+    Trigger, When, WorkloadPlan,
 };
 
 /// What kind of schedule a seed gives.
@@ -43,17 +43,61 @@ struct Family {
 }
 
 const FAMILIES: &[Family] = &[
-    Family { permyriad: 5_500, strikes: 6, make: crash },
-    Family { permyriad: 2_000, strikes: 2, make: power_cut },
-    Family { permyriad: 4_500, strikes: 5, make: partition },
-    Family { permyriad: 2_500, strikes: 4, make: pause },
-    Family { permyriad: 2_500, strikes: 3, make: storm },
-    Family { permyriad: 2_000, strikes: 3, make: slow_disk },
-    Family { permyriad: 1_500, strikes: 2, make: fail_disk },
-    Family { permyriad: 1_500, strikes: 3, make: clock },
-    Family { permyriad: 1_500, strikes: 3, make: cut_clients },
-    Family { permyriad: 2_000, strikes: 6, make: campaign },
-    Family { permyriad: 1_500, strikes: 4, make: snapshot },
+    Family {
+        permyriad: 5_500,
+        strikes: 6,
+        make: crash,
+    },
+    Family {
+        permyriad: 2_000,
+        strikes: 2,
+        make: power_cut,
+    },
+    Family {
+        permyriad: 4_500,
+        strikes: 5,
+        make: partition,
+    },
+    Family {
+        permyriad: 2_500,
+        strikes: 4,
+        make: pause,
+    },
+    Family {
+        permyriad: 2_500,
+        strikes: 3,
+        make: storm,
+    },
+    Family {
+        permyriad: 2_000,
+        strikes: 3,
+        make: slow_disk,
+    },
+    Family {
+        permyriad: 1_500,
+        strikes: 2,
+        make: fail_disk,
+    },
+    Family {
+        permyriad: 1_500,
+        strikes: 3,
+        make: clock,
+    },
+    Family {
+        permyriad: 1_500,
+        strikes: 3,
+        make: cut_clients,
+    },
+    Family {
+        permyriad: 2_000,
+        strikes: 6,
+        make: campaign,
+    },
+    Family {
+        permyriad: 1_500,
+        strikes: 4,
+        make: snapshot,
+    },
 ];
 
 fn swarm(seed: u64) -> Schedule {
@@ -61,7 +105,11 @@ fn swarm(seed: u64) -> Schedule {
     let mut schedule = Schedule::calm(seed);
     schedule.cluster.servers = draws.pick(&[3, 3, 3, 3, 5, 5, 5, 5, 1, 2, 4, 6, 7]).unwrap_or(3);
     schedule.heal.at = draws.millis(2_000, 9_000);
-    schedule.heal.rest = if draws.chance(5_000) { Rest::Broken } else { Rest::Healed };
+    schedule.heal.rest = if draws.chance(5_000) {
+        Rest::Broken
+    } else {
+        Rest::Healed
+    };
     schedule.knobs = knobs(&mut draws);
     if draws.chance(2_000) {
         // Ten times shorter timeouts, against the same delays of network and disk.
@@ -91,14 +139,18 @@ fn knobs(draws: &mut Draws) -> Knobs {
     }
     if draws.chance(4_000) {
         knobs.snapshot_every_entries = draws.between(2, 30);
-        knobs.snapshot_keep_entries = if draws.chance(5_000) { 0 } else { draws.between(0, 10) };
+        knobs.snapshot_keep_entries = if draws.chance(5_000) {
+            0
+        } else {
+            draws.between(0, 10)
+        };
     }
     if draws.chance(3_000) {
         knobs.snapshot_chunk_bytes = draws.between(16, 128);
     }
     if draws.chance(2_000) {
         // A narrow range of election timeouts makes for split votes.
-        knobs.election_timeout_max_ticks = knobs.election_timeout_min_ticks + draws.between(0, 3);
+        knobs.election_timeout_max_ticks = knobs.election_timeout_min_ticks + draws.between(3, 6);
     }
     if draws.chance(2_000) {
         knobs.snapshot_timeout_ticks = draws.between(5, 30);
@@ -154,11 +206,20 @@ fn workload(schedule: &mut Schedule, draws: &mut Draws) {
 
 /// States bounds that a correct cluster meets with room to spare: some dozens of elections, each delayed by the slowest disk and network.
 fn heal(schedule: &mut Schedule) {
-    let Schedule { knobs, weather, cluster, .. } = &*schedule;
+    let Schedule {
+        knobs,
+        weather,
+        cluster,
+        ..
+    } = &*schedule;
     let election = cluster.tick.times(knobs.election_timeout_max_ticks);
     let slow = weather.network.delay_max.times(2) + weather.disk.sync_max.times(2) + weather.disk.stall;
     let within = Nanos::from_secs(20) + election.times(40) + slow.times(100);
-    schedule.heal = Heal { converge_within: within, serve_within: within, ..schedule.heal };
+    schedule.heal = Heal {
+        converge_within: within,
+        serve_within: within,
+        ..schedule.heal
+    };
 }
 
 fn add(schedule: &mut Schedule, when: When, kind: FaultKind) {
@@ -201,12 +262,22 @@ fn triggers(schedule: &mut Schedule, draws: &mut Draws) {
     ];
     for _ in 0..draws.below(4) {
         let event = draws.pick(EVENTS).unwrap_or(Probe::BecomeLeader);
-        let is_frequent = matches!(event, Probe::IssueEntries | Probe::LeaderCommits | Probe::WriteDone);
+        let is_frequent = matches!(
+            event,
+            Probe::IssueEntries | Probe::LeaderCommits | Probe::WriteDone
+        );
         let nth = draws.between(1, if is_frequent { 60 } else { 4 });
-        let after = if draws.chance(5_000) { Nanos::ZERO } else { Nanos::from_micros(draws.below(25_000)) };
+        let after = if draws.chance(5_000) {
+            Nanos::ZERO
+        } else {
+            Nanos::from_micros(draws.below(25_000))
+        };
         let kind = match draws.below(4) {
             0 => partition_of(draws, Target::Subject),
-            1 => FaultKind::Pause { target: Target::Subject, lasts: draws.millis(50, 1_500) },
+            1 => FaultKind::Pause {
+                target: Target::Subject,
+                lasts: draws.millis(50, 1_500),
+            },
             _ => crash_of(draws, Target::Subject),
         };
         add(schedule, When::On(Trigger { event, nth, after }), kind);
@@ -214,7 +285,9 @@ fn triggers(schedule: &mut Schedule, draws: &mut Draws) {
 }
 
 fn victim(draws: &mut Draws) -> Target {
-    draws.pick(&[Target::Leader, Target::Leader, Target::Follower, Target::Any]).unwrap_or(Target::Any)
+    draws
+        .pick(&[Target::Leader, Target::Leader, Target::Follower, Target::Any])
+        .unwrap_or(Target::Any)
 }
 
 fn crash(draws: &mut Draws) -> FaultKind {
@@ -223,19 +296,33 @@ fn crash(draws: &mut Draws) -> FaultKind {
 }
 
 fn crash_of(draws: &mut Draws, target: Target) -> FaultKind {
-    let after_outputs = draws.chance(4_000).then(|| u32::try_from(draws.below(6)).unwrap_or(0));
+    let after_outputs = draws
+        .chance(4_000)
+        .then(|| u32::try_from(draws.below(6)).unwrap_or(0));
     let restart_after = match draws.below(10) {
         0 => None,
         1..=4 => Some(Nanos::from_micros(draws.below(5_000))),
         _ => Some(draws.millis(5, 3_000)),
     };
-    FaultKind::Crash { target, keep: Survival::Random, after_outputs, restart_after }
+    FaultKind::Crash {
+        target,
+        keep: Survival::Random,
+        after_outputs,
+        restart_after,
+    }
 }
 
 fn power_cut(draws: &mut Draws) -> FaultKind {
-    let target = draws.pick(&[Target::All, Target::Majority]).unwrap_or(Target::All);
+    let target = draws
+        .pick(&[Target::All, Target::Majority])
+        .unwrap_or(Target::All);
     let restart_after = Some(draws.millis(0, 800));
-    FaultKind::Crash { target, keep: Survival::Random, after_outputs: None, restart_after }
+    FaultKind::Crash {
+        target,
+        keep: Survival::Random,
+        after_outputs: None,
+        restart_after,
+    }
 }
 
 fn partition(draws: &mut Draws) -> FaultKind {
@@ -244,9 +331,21 @@ fn partition(draws: &mut Draws) -> FaultKind {
 }
 
 fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
-    const SHAPES: &[Shape] =
-        &[Shape::Isolate, Shape::Isolate, Shape::Deaf, Shape::Mute, Shape::Halves, Shape::Bridge, Shape::Ring, Shape::Random];
-    const MESSAGES: &[Delivery] = &[Delivery::DroppedAtSend, Delivery::DroppedAtDelivery, Delivery::Held];
+    const SHAPES: &[Shape] = &[
+        Shape::Isolate,
+        Shape::Isolate,
+        Shape::Deaf,
+        Shape::Mute,
+        Shape::Halves,
+        Shape::Bridge,
+        Shape::Ring,
+        Shape::Random,
+    ];
+    const MESSAGES: &[Delivery] = &[
+        Delivery::DroppedAtSend,
+        Delivery::DroppedAtDelivery,
+        Delivery::Held,
+    ];
     FaultKind::Partition {
         shape: draws.pick(SHAPES).unwrap_or(Shape::Isolate),
         target,
@@ -256,7 +355,10 @@ fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
 }
 
 fn pause(draws: &mut Draws) -> FaultKind {
-    FaultKind::Pause { target: victim(draws), lasts: draws.millis(10, 2_000) }
+    FaultKind::Pause {
+        target: victim(draws),
+        lasts: draws.millis(10, 2_000),
+    }
 }
 
 fn storm(draws: &mut Draws) -> FaultKind {
@@ -264,40 +366,64 @@ fn storm(draws: &mut Draws) -> FaultKind {
         loss_permyriad: draws.pick(&[0, 500, 3_000]).unwrap_or(0),
         duplicate_permyriad: draws.pick(&[0, 1_000, 5_000]).unwrap_or(0),
         reorder_permyriad: draws.pick(&[0, 2_000, 8_000]).unwrap_or(0),
-        delay: draws.pick(&[Nanos::ZERO, Nanos::from_millis(10), Nanos::from_millis(120)]).unwrap_or_default(),
+        delay: draws
+            .pick(&[Nanos::ZERO, Nanos::from_millis(10), Nanos::from_millis(120)])
+            .unwrap_or_default(),
         lasts: draws.millis(50, 2_000),
     }
 }
 
 fn slow_disk(draws: &mut Draws) -> FaultKind {
-    FaultKind::SlowDisk { target: victim(draws), extra: draws.millis(5, 400), lasts: draws.millis(100, 3_000) }
+    FaultKind::SlowDisk {
+        target: victim(draws),
+        extra: draws.millis(5, 400),
+        lasts: draws.millis(100, 3_000),
+    }
 }
 
 fn fail_disk(draws: &mut Draws) -> FaultKind {
-    FaultKind::FailDisk { target: victim(draws), keep: Survival::Random, restart_after: Some(draws.millis(10, 1_000)) }
+    FaultKind::FailDisk {
+        target: victim(draws),
+        keep: Survival::Random,
+        restart_after: Some(draws.millis(10, 1_000)),
+    }
 }
 
 fn clock(draws: &mut Draws) -> FaultKind {
     match draws.below(2) {
-        0 => FaultKind::ClockJump { target: victim(draws), by: draws.millis(10, 5_000) },
+        0 => FaultKind::ClockJump {
+            target: victim(draws),
+            by: draws.millis(10, 5_000),
+        },
         _ => FaultKind::ClockRate {
             target: victim(draws),
-            ppm: draws.pick(&[-500_000, -50_000, 50_000, 1_000_000]).unwrap_or(50_000),
+            ppm: draws
+                .pick(&[-500_000, -50_000, 50_000, 1_000_000])
+                .unwrap_or(50_000),
             lasts: draws.millis(100, 3_000),
         },
     }
 }
 
 fn cut_clients(draws: &mut Draws) -> FaultKind {
-    FaultKind::CutClients { target: victim(draws), lasts: draws.millis(50, 2_000) }
+    FaultKind::CutClients {
+        target: victim(draws),
+        lasts: draws.millis(50, 2_000),
+    }
 }
 
 fn campaign(draws: &mut Draws) -> FaultKind {
-    FaultKind::Campaign { target: draws.pick(&[Target::Follower, Target::Any]).unwrap_or(Target::Any) }
+    FaultKind::Campaign {
+        target: draws
+            .pick(&[Target::Follower, Target::Any])
+            .unwrap_or(Target::Any),
+    }
 }
 
 fn snapshot(draws: &mut Draws) -> FaultKind {
-    FaultKind::Snapshot { target: victim(draws) }
+    FaultKind::Snapshot {
+        target: victim(draws),
+    }
 }
 
 /// The yardstick of speed.
@@ -313,13 +439,21 @@ fn bench(seed: u64) -> Schedule {
         snapshot_keep_entries: 50,
         ..Knobs::default()
     };
-    schedule.weather.network =
-        NetworkWeather { loss_permyriad: 50, duplicate_permyriad: 50, reorder_permyriad: 100, ..NetworkWeather::default() };
+    schedule.weather.network = NetworkWeather {
+        loss_permyriad: 50,
+        duplicate_permyriad: 50,
+        reorder_permyriad: 100,
+        ..NetworkWeather::default()
+    };
     schedule.weather.disk.stall_permyriad = 10;
     schedule.weather.clock_drift_ppm = 1_000;
     schedule.heal.at = Nanos::from_secs(60);
-    schedule.workload =
-        WorkloadPlan { operations: 20 * 60, interval: Nanos::from_millis(50), read_permyriad: 3_000, ..WorkloadPlan::default() };
+    schedule.workload = WorkloadPlan {
+        operations: 20 * 60,
+        interval: Nanos::from_millis(50),
+        read_permyriad: 3_000,
+        ..WorkloadPlan::default()
+    };
     heal(&mut schedule);
     let end = schedule.heal.at.value();
     for family in FAMILIES {
@@ -344,7 +478,11 @@ mod tests {
                 let schedule = profile.schedule(seed);
                 assert_eq!(schedule.validate(), Ok(()), "seed {seed}");
                 let text = schedule.to_toml().unwrap();
-                assert_eq!(Schedule::from_toml(&text).unwrap(), schedule, "seed {seed}:\n{text}");
+                assert_eq!(
+                    Schedule::from_toml(&text).unwrap(),
+                    schedule,
+                    "seed {seed}:\n{text}"
+                );
             }
         }
     }

@@ -27,7 +27,10 @@ pub enum Response {
 
 fn pair(bytes: &[u8]) -> Option<(u64, u64)> {
     let (key, value) = bytes.split_first_chunk()?;
-    Some((u64::from_le_bytes(*key), u64::from_le_bytes(*value.first_chunk().filter(|_| value.len() == 8)?)))
+    Some((
+        u64::from_le_bytes(*key),
+        u64::from_le_bytes(*value.first_chunk().filter(|_| value.len() == 8)?),
+    ))
 }
 
 impl StateMachine for Store {
@@ -37,7 +40,9 @@ impl StateMachine for Store {
 
     fn apply(&mut self, _at: LogId, command: &[u8]) -> Response {
         match pair(command) {
-            Some((key, value)) => Response::Written { previous: self.values.insert(key, value) },
+            Some((key, value)) => Response::Written {
+                previous: self.values.insert(key, value),
+            },
             None => Response::Malformed,
         }
     }
@@ -47,12 +52,18 @@ impl StateMachine for Store {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        self.values.iter().flat_map(|(key, value)| [key.to_le_bytes(), value.to_le_bytes()]).flatten().collect()
+        self.values
+            .iter()
+            .flat_map(|(key, value)| [key.to_le_bytes(), value.to_le_bytes()])
+            .flatten()
+            .collect()
     }
 
     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
         let values: Option<BTreeMap<u64, u64>> = snapshot.chunks(16).map(pair).collect();
-        values.map(|values| Self { values }).ok_or_else(|| SnapshotError("not a whole number of key-value pairs".into()))
+        values
+            .map(|values| Self { values })
+            .ok_or_else(|| SnapshotError("not a whole number of key-value pairs".into()))
     }
 }
 
@@ -85,11 +96,17 @@ mod tests {
     fn a_snapshot_restores_the_same_store_and_nonsense_is_refused() {
         let mut store = Store::default();
         for attempt in 0..10 {
-            store.apply(LogId::new(Term::new(1), Index::FIRST), &KeyValue.command(attempt % 3, attempt));
+            store.apply(
+                LogId::new(Term::new(1), Index::FIRST),
+                &KeyValue.command(attempt % 3, attempt),
+            );
         }
         assert_eq!(store.restore(&store.snapshot()).unwrap(), store);
         assert_eq!(store.query(0), Some(9));
         assert!(store.restore(&[1; 17]).is_err());
-        assert_eq!(store.apply(LogId::new(Term::new(1), Index::FIRST), &[1, 2]), Response::Malformed);
+        assert_eq!(
+            store.apply(LogId::new(Term::new(1), Index::FIRST), &[1, 2]),
+            Response::Malformed
+        );
     }
 }

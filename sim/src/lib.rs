@@ -1,6 +1,10 @@
 //! manual follows
 #![forbid(unsafe_code)]
-#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
+#![deny(
+    clippy::float_arithmetic,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
 
 mod clock;
 mod coverage;

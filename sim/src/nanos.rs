@@ -76,7 +76,10 @@ impl AddAssign for Nanos {
 
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) = UNITS.into_iter().find(|&(_, size)| self.0.is_multiple_of(size)).unwrap_or(("ns", 1));
+        let (unit, size) = UNITS
+            .into_iter()
+            .find(|&(_, size)| self.0.is_multiple_of(size))
+            .unwrap_or(("ns", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }
@@ -109,7 +112,9 @@ impl FromStr for Nanos {
 
     /// Reads a decimal number and a unit, with integers throughout: no rounding, no floats.
     fn from_str(text: &str) -> Result<Self, NanosError> {
-        let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let digits_end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits_end);
         let Some((_, size)) = UNITS.into_iter().find(|&(name, _)| name == unit) else {
             return Err(NanosError::Unit(text.to_owned()));
@@ -118,7 +123,9 @@ impl FromStr for Nanos {
         let bad_number = || NanosError::Number(text.to_owned());
         let whole: u64 = whole.parse().map_err(|_| bad_number())?;
         let digits: u64 = fraction.parse().map_err(|_| bad_number())?;
-        let scale = u32::try_from(fraction.len()).ok().and_then(|len| 10_u64.checked_pow(len));
+        let scale = u32::try_from(fraction.len())
+            .ok()
+            .and_then(|len| 10_u64.checked_pow(len));
         let scale = scale.ok_or_else(|| NanosError::Precision(text.to_owned()))?;
         let fine = u128::from(digits) * u128::from(size);
         if !fine.is_multiple_of(u128::from(scale)) {
@@ -140,7 +147,9 @@ impl Serialize for Nanos {
 
 impl<'de> Deserialize<'de> for Nanos {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -166,7 +175,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
-        for text in ["", "5", "ms", "5 ms", "-1s", "1.2.3s", "1e3s", "0.5ns", "99999999999999999999s", "1m", "1.s"] {
+        for text in [
+            "",
+            "5",
+            "ms",
+            "5 ms",
+            "-1s",
+            "1.2.3s",
+            "1e3s",
+            "0.5ns",
+            "99999999999999999999s",
+            "1m",
+            "1.s",
+        ] {
             assert!(text.parse::<Nanos>().is_err(), "{text}");
         }
     }

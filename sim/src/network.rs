@@ -51,7 +51,11 @@ pub(crate) enum Fate {
     /// Its link keeps it until it is healed.
     Held,
     /// It arrives, perhaps twice.
-    Arrives { at: Nanos, again: Option<Nanos>, reordered: bool },
+    Arrives {
+        at: Nanos,
+        again: Option<Nanos>,
+        reordered: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +115,8 @@ impl Network {
         if draw.part(1).chance(weather.loss_permyriad) {
             return Fate::Lost;
         }
-        let delay = |draw: Draw| Nanos::new(draw.between(weather.delay_min.value(), weather.delay_max.value()));
+        let delay =
+            |draw: Draw| Nanos::new(draw.between(weather.delay_min.value(), weather.delay_max.value()));
         let mut at = now + delay(draw);
         let reordered = draw.part(2).chance(weather.reorder_permyriad);
         if reordered {
@@ -154,7 +159,11 @@ impl Network {
 
     /// A partition begins.
     pub(crate) fn cut(&mut self, fault: u32, links: Links, delivery: Delivery) {
-        self.cuts.push(Cut { fault, links, delivery });
+        self.cuts.push(Cut {
+            fault,
+            links,
+            delivery,
+        });
         self.combine();
     }
 
@@ -171,10 +180,12 @@ impl Network {
         self.combine();
     }
 
-    /// All partitions and storms end, and the weather turns calm.
-    pub(crate) fn calm(&mut self) {
+    /// All partitions and storms end, nothing is lost any more, and no message takes longer than `delay_max`.
+    pub(crate) fn calm(&mut self, delay_max: Nanos) {
         self.cuts.clear();
         self.storms.clear();
+        self.weather.delay_max = self.weather.delay_max.min(delay_max);
+        self.weather.delay_min = self.weather.delay_min.min(delay_max);
         self.weather.loss_permyriad = 0;
         self.weather.duplicate_permyriad = 0;
         self.weather.reorder_permyriad = 0;
@@ -186,8 +197,11 @@ impl Network {
             let those = self.cuts.iter().filter(|cut| cut.delivery == delivery);
             those.fold(Links::default(), |links, cut| links.union(cut.links))
         };
-        (self.dropped_at_send, self.dropped_at_delivery, self.held) =
-            (all(Delivery::DroppedAtSend), all(Delivery::DroppedAtDelivery), all(Delivery::Held));
+        (self.dropped_at_send, self.dropped_at_delivery, self.held) = (
+            all(Delivery::DroppedAtSend),
+            all(Delivery::DroppedAtDelivery),
+            all(Delivery::Held),
+        );
         self.now = self.weather;
         for (_, storm) in &self.storms {
             self.now.loss_permyriad += storm.loss_permyriad;
@@ -206,7 +220,10 @@ mod tests {
     #[test]
     fn a_link_without_reordering_keeps_the_order_and_one_with_it_does_not() {
         for (permyriad, expected) in [(0, true), (3_000, false)] {
-            let weather = NetworkWeather { reorder_permyriad: permyriad, ..NetworkWeather::default() };
+            let weather = NetworkWeather {
+                reorder_permyriad: permyriad,
+                ..NetworkWeather::default()
+            };
             let mut network = Network::new(Seed(1), Domain::Link, weather);
             let mut arrivals = Vec::new();
             for step in 0..200 {

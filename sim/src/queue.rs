@@ -27,7 +27,13 @@ pub(crate) struct Queue<E> {
 impl<E> Queue<E> {
     /// An empty queue; `ties` shuffles events of the same instant.
     pub(crate) fn new(ties: Option<Seed>) -> Self {
-        Self { heap: BinaryHeap::with_capacity(256), slots: Vec::with_capacity(256), free: Vec::new(), pushed: 0, ties }
+        Self {
+            heap: BinaryHeap::with_capacity(256),
+            slots: Vec::with_capacity(256),
+            free: Vec::new(),
+            pushed: 0,
+            ties,
+        }
     }
 
     /// Adds an event.

@@ -67,7 +67,9 @@ impl Seed {
     /// One draw for what happens often: three rounds of a hash.
     pub(crate) const fn quick(self, domain: Domain, entity: u64, bucket: u64, ordinal: u64) -> Draw {
         let named = mix(self.0.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ mix(name(domain, entity)));
-        Draw(mix(mix(named ^ bucket).wrapping_add(0x9e37_79b9_7f4a_7c15) ^ ordinal))
+        Draw(mix(
+            mix(named ^ bucket).wrapping_add(0x9e37_79b9_7f4a_7c15) ^ ordinal
+        ))
     }
 
     /// A run of draws for what happens rarely, from ChaCha8 keyed with the name.
@@ -144,7 +146,9 @@ impl Draws {
 
     /// One of them; `None` of none.
     pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
-        choices.get(usize::try_from(self.below(choices.len() as u64)).ok()?).copied()
+        choices
+            .get(usize::try_from(self.below(choices.len() as u64)).ok()?)
+            .copied()
     }
 }
 
@@ -176,17 +180,26 @@ mod tests {
             buckets[draw.below(16) as usize] += 1;
             hits += u32::from(draw.part(1).chance(500));
         }
-        assert!(buckets.iter().all(|count| (850..1150).contains(count)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|count| (850..1150).contains(count)),
+            "{buckets:?}"
+        );
         assert!((700..900).contains(&hits), "{hits}");
     }
 
     #[test]
     fn the_table_is_pinned() {
         // If this fails, seeds mean something else now: give the table a new version.
-        assert_eq!(Seed(4711).quick(Domain::Link, 9, 5, 1).bits(), Seed(4711).quick(Domain::Link, 9, 5, 1).bits());
+        assert_eq!(
+            Seed(4711).quick(Domain::Link, 9, 5, 1).bits(),
+            Seed(4711).quick(Domain::Link, 9, 5, 1).bits()
+        );
         let mut careful = Seed(4711).careful(Domain::Configuration, 0, 0, 0);
         assert_eq!([careful.below(1_000), careful.below(1_000)], PINNED_CAREFUL);
-        assert_eq!(Seed(4711).quick(Domain::Link, 9, 5, 1).below(1_000_000), PINNED_QUICK);
+        assert_eq!(
+            Seed(4711).quick(Domain::Link, 9, 5, 1).below(1_000_000),
+            PINNED_QUICK
+        );
     }
 
     const PINNED_CAREFUL: [u64; 2] = [0, 0];

@@ -48,12 +48,18 @@ impl Report {
     pub fn verdict(&self, expected: &Expectation) -> Verdict {
         match (&self.violation, expected.violation) {
             (Some(found), None) => return Verdict::Violation(found.clone()),
-            (Some(found), Some(oracle)) if found.oracle != oracle => return Verdict::Violation(found.clone()),
+            (Some(found), Some(oracle)) if found.oracle != oracle => {
+                return Verdict::Violation(found.clone());
+            }
             (None, Some(_)) => return Verdict::Undetected,
             _ => {}
         }
-        let missed: Vec<Probe> =
-            expected.probes.iter().copied().filter(|&probe| self.coverage.count(probe) == 0).collect();
+        let missed: Vec<Probe> = expected
+            .probes
+            .iter()
+            .copied()
+            .filter(|&probe| self.coverage.count(probe) == 0)
+            .collect();
         if !missed.is_empty() || self.committed == 0 {
             return Verdict::Vacuous(missed);
         }
@@ -104,7 +110,12 @@ impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.at.value() / 1_000;
         let (number, cause) = (self.number, self.cause);
-        write!(f, "{:>8}.{:03} ms {number:>7} <- {cause:<7}", micros / 1_000, micros % 1_000)?;
+        write!(
+            f,
+            "{:>8}.{:03} ms {number:>7} <- {cause:<7}",
+            micros / 1_000,
+            micros % 1_000
+        )?;
         write!(f, " {:<9} {:<8} {}", self.place, self.what, self.detail)
     }
 }
@@ -121,27 +132,55 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
         Message::PreVoteReply { ask, granted } => format!("for term {ask}: {granted}"),
         Message::Vote { last } => format!("last {}", or_none(*last)),
         Message::VoteReply { granted } => granted.to_string(),
-        Message::Append { prev, commit, entries, round, .. } => format!(
+        Message::Append {
+            prev,
+            commit,
+            entries,
+            round,
+            ..
+        } => format!(
             "round {round}, after {}, {} entries, commit {}",
             or_none(*prev),
             entries.len(),
             crate::oracle::count(*commit)
         ),
-        Message::AppendReply { outcome: AppendOutcome::Accepted { last }, round, .. } => {
+        Message::AppendReply {
+            outcome: AppendOutcome::Accepted { last },
+            round,
+            ..
+        } => {
             format!("round {round}, accepted up to {}", or_none(*last))
         }
-        Message::AppendReply { outcome: AppendOutcome::Rejected { prev, hint }, .. } => {
+        Message::AppendReply {
+            outcome: AppendOutcome::Rejected { prev, hint },
+            ..
+        } => {
             format!("rejected after {}, hint {}", or_none(*prev), or_none(*hint))
         }
         Message::Heartbeat { round, commit, .. } => format!("round {round}, commit {}", or_none(*commit)),
         Message::HeartbeatReply { round, .. } => format!("round {round}"),
-        Message::SnapshotChunk { meta, offset, data, total_bytes, .. } => {
-            format!("up to {}, bytes {offset}..{} of {total_bytes}", meta.last, offset.saturating_add(data.len() as u64))
+        Message::SnapshotChunk {
+            meta,
+            offset,
+            data,
+            total_bytes,
+            ..
+        } => {
+            format!(
+                "up to {}, bytes {offset}..{} of {total_bytes}",
+                meta.last,
+                offset.saturating_add(data.len() as u64)
+            )
         }
-        Message::SnapshotReply { last, received_bytes, .. } => format!("up to {last}, {received_bytes} bytes"),
+        Message::SnapshotReply {
+            last, received_bytes, ..
+        } => format!("up to {last}, {received_bytes} bytes"),
         other => format!("{other:?}"),
     };
-    format!("{} -> {} t{} {name} {rest}", envelope.from, envelope.to, envelope.term)
+    format!(
+        "{} -> {} t{} {name} {rest}",
+        envelope.from, envelope.to, envelope.term
+    )
 }
 
 /// A write in one line.

@@ -25,7 +25,11 @@ impl History {
             hash.word(word);
         }
         let disordered = self.disordered || self.last.is_some_and(|last| last.index >= at.index);
-        Self { last: Some(at), chain: hash.finish(), disordered }
+        Self {
+            last: Some(at),
+            chain: hash.finish(),
+            disordered,
+        }
     }
 }
 
@@ -49,7 +53,10 @@ const HEADER: usize = 24;
 impl<M> Witness<M> {
     /// A machine that has seen nothing.
     pub(crate) fn new(machine: M) -> Self {
-        Self { machine, history: History::default() }
+        Self {
+            machine,
+            history: History::default(),
+        }
     }
 
     /// The user's machine.
@@ -79,7 +86,10 @@ impl<M: StateMachine> StateMachine for Witness<M> {
     }
 
     fn query(&self, query: M::Query) -> Witnessed<M::Answer> {
-        Witnessed { at: self.history.last, answer: self.machine.query(query) }
+        Witnessed {
+            at: self.history.last,
+            answer: self.machine.query(query),
+        }
     }
 
     fn snapshot(&self) -> Vec<u8> {
@@ -95,12 +105,26 @@ impl<M: StateMachine> StateMachine for Witness<M> {
     }
 
     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
-        let word = |at: usize| snapshot.get(at..at + 8).and_then(|bytes| bytes.first_chunk()).map(|b| u64::from_le_bytes(*b));
+        let word = |at: usize| {
+            snapshot
+                .get(at..at + 8)
+                .and_then(|bytes| bytes.first_chunk())
+                .map(|b| u64::from_le_bytes(*b))
+        };
         let (Some(chain), Some(term), Some(index)) = (word(0), word(8), word(16)) else {
-            return Err(SnapshotError("the snapshot is too short for the witness's header".into()));
+            return Err(SnapshotError(
+                "the snapshot is too short for the witness's header".into(),
+            ));
         };
         let machine = self.machine.restore(snapshot.get(HEADER..).unwrap_or_default())?;
         let last = raft_core::Index::new(index).map(|index| LogId::new(raft_core::Term::new(term), index));
-        Ok(Self { machine, history: History { last, chain, disordered: false } })
+        Ok(Self {
+            machine,
+            history: History {
+                last,
+                chain,
+                disordered: false,
+            },
+        })
     }
 }

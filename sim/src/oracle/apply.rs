@@ -18,7 +18,10 @@ pub(crate) struct Snapshots {
 /// S15 and S16: a server's machine has applied everything up to `applied`.
 pub(crate) fn applied(facts: &Facts, node: NodeId, applied: Option<Index>, history: History) -> Judgement {
     let Some(expected) = facts.history(applied) else {
-        return violated(Oracle::S15, format!("server {node} has applied {applied:?}, which is not committed"));
+        return violated(
+            Oracle::S15,
+            format!("server {node} has applied {applied:?}, which is not committed"),
+        );
     };
     if history == expected {
         return Ok(());
@@ -30,36 +33,70 @@ pub(crate) fn applied(facts: &Facts, node: NodeId, applied: Option<Index>, histo
         );
         return violated(Oracle::S15, message);
     }
-    violated(Oracle::S16, format!("server {node} has applied other commands up to {applied:?} than were committed"))
+    violated(
+        Oracle::S16,
+        format!("server {node} has applied other commands up to {applied:?} than were committed"),
+    )
 }
 
 impl Snapshots {
     /// S16 and S17: a server writes this snapshot, its own or a leader's.
-    pub(crate) fn written(&mut self, facts: &Facts, node: NodeId, meta: &SnapshotMeta, bytes: &[u8]) -> Judgement {
+    pub(crate) fn written(
+        &mut self,
+        facts: &Facts,
+        node: NodeId,
+        meta: &SnapshotMeta,
+        bytes: &[u8],
+    ) -> Judgement {
         let last = meta.last;
         let history = facts.history(Some(last.index));
         if history.map(|history| history.chain) != chain_of(bytes) {
-            return violated(Oracle::S17, format!("the snapshot up to {last} of server {node} was taken of other commands"));
+            return violated(
+                Oracle::S17,
+                format!("the snapshot up to {last} of server {node} was taken of other commands"),
+            );
         }
         Self::has_membership(facts, node, meta)?;
         let content = of_bytes(bytes);
         let (first, known) = *self.contents.entry(last.index).or_insert((node, content));
         if known != content {
-            let message = format!("the machines of servers {first} and {node} differ after the same commands up to {last}");
+            let message = format!(
+                "the machines of servers {first} and {node} differ after the same commands up to {last}"
+            );
             return violated(Oracle::S16, message);
         }
         Ok(())
     }
 
     /// S17: a server's machine has become what this snapshot says.
-    pub(crate) fn installed(&self, facts: &Facts, node: NodeId, meta: &SnapshotMeta, history: History) -> Judgement {
+    pub(crate) fn installed(
+        &self,
+        facts: &Facts,
+        node: NodeId,
+        meta: &SnapshotMeta,
+        history: History,
+    ) -> Judgement {
         // Entries behind the snapshot may already be applied again when the news of the installation comes out.
-        if facts.committed(meta.last.index).is_none_or(|committed| committed.id != meta.last) {
-            return violated(Oracle::S17, format!("server {node} installs a snapshot up to {}, not committed", meta.last));
+        if facts
+            .committed(meta.last.index)
+            .is_none_or(|committed| committed.id != meta.last)
+        {
+            return violated(
+                Oracle::S17,
+                format!(
+                    "server {node} installs a snapshot up to {}, not committed",
+                    meta.last
+                ),
+            );
         }
-        let expected = facts.history(Some(meta.last.index)).and_then(|history| history.last);
+        let expected = facts
+            .history(Some(meta.last.index))
+            .and_then(|history| history.last);
         if history.last < expected {
-            let message = format!("server {node} installs a snapshot up to {}, and its machine stands at {:?}", meta.last, history.last);
+            let message = format!(
+                "server {node} installs a snapshot up to {}, and its machine stands at {:?}",
+                meta.last, history.last
+            );
             return violated(Oracle::S17, message);
         }
         Self::has_membership(facts, node, meta)
@@ -69,7 +106,10 @@ impl Snapshots {
         match facts.membership_at(meta.last.index) {
             Some((id, membership)) if id == meta.membership_id && *membership == meta.membership => Ok(()),
             _ => {
-                let message = format!("the snapshot up to {} of server {node} has another configuration than the log had there", meta.last);
+                let message = format!(
+                    "the snapshot up to {} of server {node} has another configuration than the log had there",
+                    meta.last
+                );
                 violated(Oracle::S17, message)
             }
         }
@@ -89,7 +129,11 @@ mod tests {
     }
 
     fn meta(index: u64) -> SnapshotMeta {
-        SnapshotMeta { last: id(1, index), membership: three(), membership_id: None }
+        SnapshotMeta {
+            last: id(1, index),
+            membership: three(),
+            membership_id: None,
+        }
     }
 
     #[test]
@@ -116,8 +160,14 @@ mod tests {
             [machine.snapshot().as_slice(), tail].concat()
         };
         let mut snapshots = Snapshots::default();
-        assert_eq!(snapshots.written(&facts, node(1), &meta(1), &header(b"x")), Ok(()));
-        reports(Oracle::S16, snapshots.written(&facts, node(2), &meta(1), &header(b"y")));
+        assert_eq!(
+            snapshots.written(&facts, node(1), &meta(1), &header(b"x")),
+            Ok(())
+        );
+        reports(
+            Oracle::S16,
+            snapshots.written(&facts, node(2), &meta(1), &header(b"y")),
+        );
     }
 
     #[test]
@@ -126,12 +176,33 @@ mod tests {
         let mut machine = Witness::new(crate::kv::Store::default());
         machine.apply(id(1, 1), b"a");
         let mut snapshots = Snapshots::default();
-        assert_eq!(snapshots.written(&facts, node(1), &meta(1), &machine.snapshot()), Ok(()));
-        reports(Oracle::S17, snapshots.written(&facts, node(1), &meta(2), &machine.snapshot()));
-        let wrong = SnapshotMeta { membership: raft_core::Membership::default(), ..meta(1) };
-        reports(Oracle::S17, snapshots.written(&facts, node(1), &wrong, &machine.snapshot()));
-        reports(Oracle::S17, snapshots.installed(&facts, node(1), &wrong, machine.history()));
-        reports(Oracle::S17, snapshots.installed(&facts, node(1), &meta(2), machine.history()));
-        reports(Oracle::S17, snapshots.installed(&facts, node(1), &meta(3), machine.history()));
+        assert_eq!(
+            snapshots.written(&facts, node(1), &meta(1), &machine.snapshot()),
+            Ok(())
+        );
+        reports(
+            Oracle::S17,
+            snapshots.written(&facts, node(1), &meta(2), &machine.snapshot()),
+        );
+        let wrong = SnapshotMeta {
+            membership: raft_core::Membership::default(),
+            ..meta(1)
+        };
+        reports(
+            Oracle::S17,
+            snapshots.written(&facts, node(1), &wrong, &machine.snapshot()),
+        );
+        reports(
+            Oracle::S17,
+            snapshots.installed(&facts, node(1), &wrong, machine.history()),
+        );
+        reports(
+            Oracle::S17,
+            snapshots.installed(&facts, node(1), &meta(2), machine.history()),
+        );
+        reports(
+            Oracle::S17,
+            snapshots.installed(&facts, node(1), &meta(3), machine.history()),
+        );
     }
 }

@@ -44,8 +44,14 @@ pub(crate) enum Outcome<W: Workload> {
 impl<W: Workload> Clone for Outcome<W> {
     fn clone(&self) -> Self {
         match self {
-            Self::Written { at, response } => Self::Written { at: *at, response: response.clone() },
-            Self::Read { at, answer } => Self::Read { at: *at, answer: answer.clone() },
+            Self::Written { at, response } => Self::Written {
+                at: *at,
+                response: response.clone(),
+            },
+            Self::Read { at, answer } => Self::Read {
+                at: *at,
+                answer: answer.clone(),
+            },
             Self::WithoutEffect => Self::WithoutEffect,
             Self::Unknown => Self::Unknown,
         }
@@ -61,13 +67,23 @@ pub(crate) struct Attempts<W: Workload> {
 
 impl<W: Workload> Attempts<W> {
     pub(crate) fn new() -> Self {
-        Self { attempts: Vec::with_capacity(256), told: 0 }
+        Self {
+            attempts: Vec::with_capacity(256),
+            told: 0,
+        }
     }
 
     /// A client begins an attempt, which gets the next number.
     pub(crate) fn invoke(&mut self, kind: OperationKind, choice: u64, invoked: Nanos) -> u64 {
         let floor = self.told;
-        self.attempts.push(Attempt { kind, choice, invoked, floor, command_hash: 0, outcome: None });
+        self.attempts.push(Attempt {
+            kind,
+            choice,
+            invoked,
+            floor,
+            command_hash: 0,
+            outcome: None,
+        });
         self.attempts.len() as u64 - 1
     }
 
@@ -94,16 +110,22 @@ impl<W: Workload> Attempts<W> {
     /// C1 and C7: a server decides what it will answer.
     pub(crate) fn decided(&mut self, facts: &Facts, number: u64, outcome: Outcome<W>) -> Judgement {
         let Some(attempt) = self.place(number) else {
-            return violated(Oracle::C7, format!("an outcome for attempt {number}, which nobody made"));
+            return violated(
+                Oracle::C7,
+                format!("an outcome for attempt {number}, which nobody made"),
+            );
         };
         if attempt.outcome.is_some() {
             return violated(Oracle::C7, format!("attempt {number} has a second outcome"));
         }
         if let Outcome::Written { at, .. } = &outcome {
             let committed = facts.committed(at.index);
-            if committed.is_none_or(|committed| committed.id != *at || committed.content_hash != attempt.command_hash) {
+            if committed
+                .is_none_or(|committed| committed.id != *at || committed.content_hash != attempt.command_hash)
+            {
                 let there = committed.map_or("nothing".to_owned(), |committed| committed.id.to_string());
-                let message = format!("attempt {number} is acknowledged at {at}, and {there} is committed there");
+                let message =
+                    format!("attempt {number} is acknowledged at {at}, and {there} is committed there");
                 return violated(Oracle::C1, message);
             }
         }
@@ -113,7 +135,9 @@ impl<W: Workload> Attempts<W> {
 
     /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked.
     pub(crate) fn returned(&mut self, number: u64) -> Judgement {
-        let Some(attempt) = self.find(number) else { return Ok(()) };
+        let Some(attempt) = self.find(number) else {
+            return Ok(());
+        };
         let (position, ordered) = match &attempt.outcome {
             Some(Outcome::Written { at, .. }) => (at.index.value(), at.index.value() > attempt.floor),
             Some(Outcome::Read { at, .. }) => {
@@ -145,28 +169,41 @@ impl<W: Workload> Attempts<W> {
         let mut seen = vec![false; self.attempts.len()];
         self.read_here(&machine, workload, 0, &mut reads)?;
         for committed in facts.all_committed() {
-            let Some(EntryBody::Command(command)) = facts.body(committed.id) else { continue };
+            let Some(EntryBody::Command(command)) = facts.body(committed.id) else {
+                continue;
+            };
             let response = machine.apply(committed.id, command);
             self.is_known(committed.content_hash, committed.id, &by_hash, &mut seen)?;
             let at = committed.id.index;
             if let Ok(place) = writes.binary_search_by_key(&at, |(at, _)| *at)
                 && let Some(&(_, number)) = writes.get(place)
-                && let Some(Attempt { outcome: Some(Outcome::Written { response: told, .. }), .. }) = self.find(number)
+                && let Some(Attempt {
+                    outcome: Some(Outcome::Written { response: told, .. }),
+                    ..
+                }) = self.find(number)
                 && *told != response
             {
-                let message = format!("attempt {number}, applied at {at}, was answered {told:?}, and a replay says {response:?}");
+                let message = format!(
+                    "attempt {number}, applied at {at}, was answered {told:?}, and a replay says {response:?}"
+                );
                 return violated(Oracle::C2, message);
             }
             self.read_here(&machine, workload, at.value(), &mut reads)?;
         }
         match reads.next() {
-            Some((at, number)) => violated(Oracle::C2, format!("attempt {number} has read at {at}, which is not committed")),
+            Some((at, number)) => violated(
+                Oracle::C2,
+                format!("attempt {number} has read at {at}, which is not committed"),
+            ),
             None => Ok(machine),
         }
     }
 
     /// Attempts by the hash of their command, acknowledged writes by position, answered reads by position.
-    #[expect(clippy::type_complexity, reason = "three sorted lists of pairs, named in the sentence above")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "three sorted lists of pairs, named in the sentence above"
+    )]
     fn sorted(&self) -> Result<(Vec<(u64, u64)>, Vec<(Index, u64)>, Vec<(u64, u64)>), super::Violation> {
         let mut by_hash = Vec::new();
         let mut writes = Vec::new();
@@ -193,11 +230,26 @@ impl<W: Workload> Attempts<W> {
         let Some(&(_, number)) = place.ok().and_then(|place| by_hash.get(place)) else {
             return violated(Oracle::C8, format!("the command at {at} was proposed by nobody"));
         };
-        if matches!(self.find(number), Some(Attempt { outcome: Some(Outcome::WithoutEffect), .. })) {
-            return violated(Oracle::C7, format!("attempt {number} was told that it has no effect, and is committed at {at}"));
+        if matches!(
+            self.find(number),
+            Some(Attempt {
+                outcome: Some(Outcome::WithoutEffect),
+                ..
+            })
+        ) {
+            return violated(
+                Oracle::C7,
+                format!("attempt {number} was told that it has no effect, and is committed at {at}"),
+            );
         }
-        match usize::try_from(number).ok().and_then(|number| seen.get_mut(number)) {
-            Some(seen) if *seen => violated(Oracle::C8, format!("attempt {number} is committed a second time, at {at}")),
+        match usize::try_from(number)
+            .ok()
+            .and_then(|number| seen.get_mut(number))
+        {
+            Some(seen) if *seen => violated(
+                Oracle::C8,
+                format!("attempt {number} is committed a second time, at {at}"),
+            ),
             Some(seen) => {
                 *seen = true;
                 Ok(())
@@ -217,11 +269,17 @@ impl<W: Workload> Attempts<W> {
         use raft_core::replica::StateMachine;
 
         while let Some((_, number)) = reads.next_if(|(position, _)| *position == at) {
-            let Some(attempt) = self.find(number) else { continue };
-            let Some(Outcome::Read { answer, .. }) = &attempt.outcome else { continue };
+            let Some(attempt) = self.find(number) else {
+                continue;
+            };
+            let Some(Outcome::Read { answer, .. }) = &attempt.outcome else {
+                continue;
+            };
             let expected = machine.query(workload.query(attempt.choice));
             if *answer != expected {
-                let message = format!("attempt {number} was answered {answer:?} after {at}, and a replay says {expected:?}");
+                let message = format!(
+                    "attempt {number} was answered {answer:?} after {at}, and a replay says {expected:?}"
+                );
                 return violated(Oracle::C2, message);
             }
         }
@@ -256,7 +314,10 @@ mod tests {
     }
 
     fn written(index: u64, previous: Option<u64>) -> Outcome<KeyValue> {
-        Outcome::Written { at: id(1, index), response: Response::Written { previous } }
+        Outcome::Written {
+            at: id(1, index),
+            response: Response::Written { previous },
+        }
     }
 
     #[test]
@@ -274,7 +335,16 @@ mod tests {
         attempts.decided(&facts, 1, written(2, Some(0))).unwrap();
         attempts.returned(1).unwrap();
         let stale = attempts.invoke(OperationKind::Read, 7, Nanos::new(5));
-        attempts.decided(&facts, stale, Outcome::Read { at: Some(id(1, 1)), answer: Some(0) }).unwrap();
+        attempts
+            .decided(
+                &facts,
+                stale,
+                Outcome::Read {
+                    at: Some(id(1, 1)),
+                    answer: Some(0),
+                },
+            )
+            .unwrap();
         reports(Oracle::C2, attempts.returned(stale));
 
         let late = attempts.invoke(OperationKind::Write, 7, Nanos::new(6));
@@ -303,7 +373,9 @@ mod tests {
         ] {
             let mut attempts = two_writes();
             let read = attempts.invoke(OperationKind::Read, 7, Nanos::ZERO);
-            attempts.decided(&facts, read, Outcome::Read { at, answer }).unwrap();
+            attempts
+                .decided(&facts, read, Outcome::Read { at, answer })
+                .unwrap();
             let judgement = attempts.replayed(&facts, &KeyValue).map(drop);
             match right {
                 true => assert_eq!(judgement, Ok(())),
@@ -334,6 +406,11 @@ mod tests {
             id: id(1, index),
             body: EntryBody::Command(Payload::from(KeyValue.command(7, 0))),
         });
-        reports(Oracle::C8, attempts.replayed(&super::super::fixture::facts(&twice, 2), &KeyValue).map(drop));
+        reports(
+            Oracle::C8,
+            attempts
+                .replayed(&super::super::fixture::facts(&twice, 2), &KeyValue)
+                .map(drop),
+        );
     }
 }

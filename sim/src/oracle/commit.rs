@@ -13,10 +13,14 @@ pub(crate) struct Step<'a, L> {
     pub(crate) after: &'a Vitals,
     pub(crate) log: &'a L,
     pub(crate) membership: &'a Membership,
+    /// Its disk as it was before the step: a step that commits an entry may also compact it away.
+    pub(crate) disk: &'a Image,
 }
 
 fn place_of(node: NodeId) -> usize {
-    usize::try_from(node.value()).unwrap_or(usize::MAX).wrapping_sub(1)
+    usize::try_from(node.value())
+        .unwrap_or(usize::MAX)
+        .wrapping_sub(1)
 }
 
 /// Whether this disk would still hold the entry after a crash: in its log, or under a snapshot that ends in a committed entry.
@@ -24,8 +28,14 @@ pub(crate) fn covers(facts: &Facts, image: &Image, id: LogId) -> bool {
     if let Some(held) = image.log_id(id.index) {
         return held == id;
     }
-    let committed = |id: LogId| facts.committed(id.index).is_some_and(|committed| committed.id == id);
-    image.snapshot_last().is_some_and(|last| last.index >= id.index && committed(last) && committed(id))
+    let committed = |id: LogId| {
+        facts
+            .committed(id.index)
+            .is_some_and(|committed| committed.id == id)
+    };
+    image
+        .snapshot_last()
+        .is_some_and(|last| last.index >= id.index && committed(last) && committed(id))
 }
 
 /// How far the leader of its term has verified each follower's log.
@@ -51,13 +61,19 @@ impl Verifies {
             Message::SnapshotChunk { meta, .. } => Some(meta.last),
             _ => None,
         };
-        Some(Self { term: envelope.term, last: last? })
+        Some(Self {
+            term: envelope.term,
+            last: last?,
+        })
     }
 }
 
 impl Commits {
     pub(crate) fn new(servers: usize) -> Self {
-        Self { verified: vec![(Term::ZERO, 0); servers], installing: vec![None; servers] }
+        Self {
+            verified: vec![(Term::ZERO, 0); servers],
+            installing: vec![None; servers],
+        }
     }
 
     /// A server writes a snapshot that is ahead of what it has applied, to install it when it is durable.
@@ -86,10 +102,15 @@ impl Commits {
         }
         let leads = step.after.role == RoleName::Leader;
         if leads {
-            let id = step.after.commit.and_then(|commit| step.log.log_id(commit));
+            let id = step
+                .after
+                .commit
+                .and_then(|commit| step.log.log_id(commit).or_else(|| step.disk.log_id(commit)));
             if id.map(|id| id.term) != Some(step.after.term) {
-                let message =
-                    format!("server {}, leader of term {}, advances its commit to {id:?}", step.node, step.after.term);
+                let message = format!(
+                    "server {}, leader of term {}, advances its commit to {id:?}",
+                    step.node, step.after.term
+                );
                 return violated(Oracle::S8, message);
             }
         }
@@ -98,9 +119,22 @@ impl Commits {
         }
         let mut new = 0;
         for at in positions(step.before.commit, step.after.commit) {
-            let Some(id) = step.log.log_id(at) else {
-                Self::is_covered(facts, step, at)?;
-                continue;
+            let id = match step.log.log_id(at) {
+                Some(id) => id,
+                // Under a snapshot that another server took: what the own log had there need not be what was committed.
+                None if facts.committed(at).is_some() => {
+                    Self::is_covered(step, at)?;
+                    continue;
+                }
+                None => match step.disk.log_id(at) {
+                    Some(id) => id,
+                    None => {
+                        return violated(
+                            Oracle::S5,
+                            format!("server {} commits {at}, and has no entry there", step.node),
+                        );
+                    }
+                },
             };
             if facts.commit(step.node, id, step.after.term)? {
                 new += 1;
@@ -154,7 +188,10 @@ impl Commits {
     fn follower_is_verified<L: LogView>(&mut self, step: &Step<'_, L>) -> Judgement {
         let commit = count(step.after.commit);
         let term = step.after.term;
-        let verified = self.place(step.node).filter(|verified| verified.0 == term).map_or(0, |verified| verified.1);
+        let verified = self
+            .place(step.node)
+            .filter(|verified| verified.0 == term)
+            .map_or(0, |verified| verified.1);
         let installed = count(step.log.snapshot_last().map(|last| last.index));
         if commit > verified.max(installed) {
             let message = format!(
@@ -191,13 +228,18 @@ impl Commits {
         violated(Oracle::S14, message)
     }
 
-    /// A commit index that passes an entry under a snapshot: the entry must be known to be committed.
-    fn is_covered<L: LogView>(facts: &Facts, step: &Step<'_, L>, at: Index) -> Judgement {
-        let covered = step.log.snapshot_last().is_some_and(|last| last.index >= at);
-        if !covered || facts.committed(at).is_none() {
-            return violated(Oracle::S5, format!("server {} commits {at}, which neither its log nor a snapshot covers", step.node));
+    /// A commit index that passes an entry which the log does not retain: a snapshot must cover it.
+    fn is_covered<L: LogView>(step: &Step<'_, L>, at: Index) -> Judgement {
+        if step.log.snapshot_last().is_some_and(|last| last.index >= at) {
+            return Ok(());
         }
-        Ok(())
+        violated(
+            Oracle::S5,
+            format!(
+                "server {} commits {at}, which neither its log nor a snapshot covers",
+                step.node
+            ),
+        )
     }
 
     /// S7: committed means that the disks of a quorum hold it, of both halves while the configuration is joint.
@@ -211,9 +253,19 @@ impl Commits {
         if step.membership.has_quorum(holds) {
             return Ok(());
         }
-        let holders: Vec<u64> =
-            step.membership.voters().filter(|&voter| holds(voter)).map(NodeId::value).collect();
-        violated(Oracle::S7, format!("server {} commits {id}, which is on the disks of {holders:?} only", step.node))
+        let holders: Vec<u64> = step
+            .membership
+            .voters()
+            .filter(|&voter| holds(voter))
+            .map(NodeId::value)
+            .collect();
+        violated(
+            Oracle::S7,
+            format!(
+                "server {} commits {id}, which is on the disks of {holders:?} only",
+                step.node
+            ),
+        )
     }
 }
 
@@ -231,8 +283,12 @@ pub(crate) fn matched(
     if image.hard_state.term != term || covers(facts, image, id) {
         return Ok(());
     }
-    let held = image.log_id(id.index).map_or("nothing".to_owned(), |held| held.to_string());
-    let message = format!("server {leader}, leader of term {term}, believes that {peer} has {id}, and its disk has {held}");
+    let held = image
+        .log_id(id.index)
+        .map_or("nothing".to_owned(), |held| held.to_string());
+    let message = format!(
+        "server {leader}, leader of term {term}, believes that {peer} has {id}, and its disk has {held}"
+    );
     violated(Oracle::S9, message)
 }
 
@@ -244,7 +300,10 @@ mod tests {
 
     fn image(term: u64, entries: Vec<Entry>) -> Image {
         let mut write = persist(entries);
-        write.hard_state = Some(HardState { term: Term::new(term), vote: None });
+        write.hard_state = Some(HardState {
+            term: Term::new(term),
+            vote: None,
+        });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image
@@ -257,15 +316,31 @@ mod tests {
         verified: Option<(u64, LogId)>,
         disks: &[Image],
     ) -> Judgement {
-        let entries: Vec<Entry> =
-            terms.iter().zip(1..).map(|(&term, index)| command(term, index, "x")).collect();
+        let entries: Vec<Entry> = terms
+            .iter()
+            .zip(1..)
+            .map(|(&term, index)| command(term, index, "x"))
+            .collect();
         let mut facts = facts(&entries, 0);
         let membership = three();
         let log = Terms(terms);
-        let step = Step { node: node(1), before, after, log: &log, membership: &membership };
-        let message = verified.map(|(term, last)| Verifies { term: Term::new(term), last });
+        let disk = Image::default();
+        let step = Step {
+            node: node(1),
+            before,
+            after,
+            log: &log,
+            membership: &membership,
+            disk: &disk,
+        };
+        let message = verified.map(|(term, last)| Verifies {
+            term: Term::new(term),
+            last,
+        });
         let find = |node: NodeId| disks.get(usize::try_from(node.value() - 1).unwrap());
-        Commits::new(3).stepped(&mut facts, &step, message, find).map(drop)
+        Commits::new(3)
+            .stepped(&mut facts, &step, message, find)
+            .map(drop)
     }
 
     #[test]
@@ -295,12 +370,24 @@ mod tests {
         let disks = [(); 3].map(|()| image(1, vec![command(1, 1, "x"), command(1, 2, "x")]));
         let before = vitals(RoleName::Follower, 1, Some(id(1, 2)), 0);
         let after = vitals(RoleName::Follower, 1, Some(id(1, 2)), 2);
-        assert_eq!(stepped(&before, &after, vec![1, 1], Some((1, id(1, 2))), &disks), Ok(()));
-        reports(Oracle::S10, stepped(&before, &after, vec![1, 1], Some((1, id(1, 1))), &disks));
+        assert_eq!(
+            stepped(&before, &after, vec![1, 1], Some((1, id(1, 2))), &disks),
+            Ok(())
+        );
+        reports(
+            Oracle::S10,
+            stepped(&before, &after, vec![1, 1], Some((1, id(1, 1))), &disks),
+        );
         reports(Oracle::S10, stepped(&before, &after, vec![1, 1], None, &disks));
         // A message of another term, or about another entry, verifies nothing.
-        reports(Oracle::S10, stepped(&before, &after, vec![1, 1], Some((2, id(1, 2))), &disks));
-        reports(Oracle::S10, stepped(&before, &after, vec![1, 1], Some((1, id(3, 2))), &disks));
+        reports(
+            Oracle::S10,
+            stepped(&before, &after, vec![1, 1], Some((2, id(1, 2))), &disks),
+        );
+        reports(
+            Oracle::S10,
+            stepped(&before, &after, vec![1, 1], Some((1, id(3, 2))), &disks),
+        );
     }
 
     #[test]
@@ -310,16 +397,28 @@ mod tests {
         let lost = vitals(RoleName::Follower, 1, Some(id(1, 1)), 0);
         reports(Oracle::S14, stepped(&committed, &lost, vec![1], None, &disks));
         let beyond_the_log = vitals(RoleName::Follower, 1, Some(id(1, 1)), 2);
-        reports(Oracle::S14, stepped(&committed, &beyond_the_log, vec![1], None, &disks));
-        let applied_too_far = Vitals { applied: Index::new(1), ..lost };
-        reports(Oracle::S14, stepped(&lost, &applied_too_far, vec![1], None, &disks));
+        reports(
+            Oracle::S14,
+            stepped(&committed, &beyond_the_log, vec![1], None, &disks),
+        );
+        let applied_too_far = Vitals {
+            applied: Index::new(1),
+            ..lost
+        };
+        reports(
+            Oracle::S14,
+            stepped(&lost, &applied_too_far, vec![1], None, &disks),
+        );
     }
 
     #[test]
     fn s5_reports_a_commit_index_beyond_everything_known() {
         let mut known = facts(&[command(1, 1, "x")], 0);
         let vitals = vitals(RoleName::Follower, 1, Some(id(1, 2)), 2);
-        reports(Oracle::S5, Commits::new(3).restarted(&mut known, node(2), 1, &vitals, &Terms(vec![1, 1])));
+        reports(
+            Oracle::S5,
+            Commits::new(3).restarted(&mut known, node(2), 1, &vitals, &Terms(vec![1, 1])),
+        );
     }
 
     #[test]
@@ -328,6 +427,10 @@ mod tests {
         let judge = |image: &Image| matched(&known, node(1), Term::new(1), node(2), Some(id(1, 1)), image);
         assert_eq!(judge(&image(1, vec![command(1, 1, "x")])), Ok(()));
         reports(Oracle::S9, judge(&image(1, vec![])));
-        assert_eq!(judge(&image(2, vec![])), Ok(()), "a follower that moved on may have truncated it");
+        assert_eq!(
+            judge(&image(2, vec![])),
+            Ok(()),
+            "a follower that moved on may have truncated it"
+        );
     }
 }

@@ -31,10 +31,13 @@ impl Promises {
             // A candidate's request says that it has voted for itself.
             Message::Vote { .. } => self.voted(term, from, from, image),
             Message::VoteReply { granted: true, .. } => self.voted(term, from, envelope.to, image),
-            Message::AppendReply { outcome: AppendOutcome::Accepted { last: Some(last) }, .. }
-                if !covers(facts, image, *last) =>
-            {
-                let held = image.log_id(last.index).map_or("nothing".to_owned(), |held| held.to_string());
+            Message::AppendReply {
+                outcome: AppendOutcome::Accepted { last: Some(last) },
+                ..
+            } if !covers(facts, image, *last) => {
+                let held = image
+                    .log_id(last.index)
+                    .map_or("nothing".to_owned(), |held| held.to_string());
                 let message = format!("server {from} acknowledges {last}, and its disk has {held} there");
                 violated(Oracle::S13, message)
             }
@@ -45,12 +48,14 @@ impl Promises {
     fn voted(&mut self, term: Term, voter: NodeId, candidate: NodeId, image: &Image) -> Judgement {
         let first = *self.votes.entry((term, voter)).or_insert(candidate);
         if first != candidate {
-            let message = format!("server {voter} votes for {candidate} in term {term}, and voted for {first}");
+            let message =
+                format!("server {voter} votes for {candidate} in term {term}, and voted for {first}");
             return violated(Oracle::S12, message);
         }
         if image.hard_state.term != term || image.hard_state.vote != Some(candidate) {
             let on_disk = image.hard_state;
-            let message = format!("server {voter} votes for {candidate} in term {term}, and its disk has {on_disk:?}");
+            let message =
+                format!("server {voter} votes for {candidate} in term {term}, and its disk has {on_disk:?}");
             return violated(Oracle::S12, message);
         }
         Ok(())
@@ -77,7 +82,10 @@ mod tests {
 
     fn image(term: u64, vote: Option<u64>) -> Image {
         let mut write = persist(vec![command(1, 1, "a")]);
-        write.hard_state = Some(HardState { term: Term::new(term), vote: vote.map(node) });
+        write.hard_state = Some(HardState {
+            term: Term::new(term),
+            vote: vote.map(node),
+        });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image
@@ -91,10 +99,22 @@ mod tests {
     fn s12_reports_a_second_vote_and_a_vote_that_is_not_on_the_disk() {
         let facts = facts(&[], 0);
         let mut promises = Promises::default();
-        assert_eq!(promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))), Ok(()));
-        assert_eq!(promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))), Ok(()));
-        reports(Oracle::S12, promises.sent(&facts, &envelope(2, 2, granted()), &image(2, Some(2))));
-        reports(Oracle::S12, promises.sent(&facts, &envelope(3, 2, granted()), &image(3, None)));
+        assert_eq!(
+            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))),
+            Ok(())
+        );
+        assert_eq!(
+            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))),
+            Ok(())
+        );
+        reports(
+            Oracle::S12,
+            promises.sent(&facts, &envelope(2, 2, granted()), &image(2, Some(2))),
+        );
+        reports(
+            Oracle::S12,
+            promises.sent(&facts, &envelope(3, 2, granted()), &image(3, None)),
+        );
         let request = envelope(4, 2, Message::Vote { last: None });
         reports(Oracle::S12, promises.sent(&facts, &request, &image(4, Some(2))));
     }
@@ -103,16 +123,34 @@ mod tests {
     fn s13_reports_a_term_and_an_acknowledgement_that_are_not_on_the_disk() {
         let facts = facts(&[], 0);
         let mut promises = Promises::default();
-        let heartbeat = Message::HeartbeatReply { session: Session::new(1), round: Round::new(1) };
-        reports(Oracle::S13, promises.sent(&facts, &envelope(3, 2, heartbeat.clone()), &image(2, None)));
-        assert_eq!(promises.sent(&facts, &envelope(2, 2, heartbeat), &image(2, None)), Ok(()));
+        let heartbeat = Message::HeartbeatReply {
+            session: Session::new(1),
+            round: Round::new(1),
+        };
+        reports(
+            Oracle::S13,
+            promises.sent(&facts, &envelope(3, 2, heartbeat.clone()), &image(2, None)),
+        );
+        assert_eq!(
+            promises.sent(&facts, &envelope(2, 2, heartbeat), &image(2, None)),
+            Ok(())
+        );
         let accepted = |last| Message::AppendReply {
             session: Session::new(1),
             round: Round::new(1),
             outcome: AppendOutcome::Accepted { last: Some(last) },
         };
-        assert_eq!(promises.sent(&facts, &envelope(2, 2, accepted(id(1, 1))), &image(2, None)), Ok(()));
-        reports(Oracle::S13, promises.sent(&facts, &envelope(2, 2, accepted(id(1, 2))), &image(2, None)));
-        reports(Oracle::S13, promises.sent(&facts, &envelope(2, 2, accepted(id(2, 1))), &image(2, None)));
+        assert_eq!(
+            promises.sent(&facts, &envelope(2, 2, accepted(id(1, 1))), &image(2, None)),
+            Ok(())
+        );
+        reports(
+            Oracle::S13,
+            promises.sent(&facts, &envelope(2, 2, accepted(id(1, 2))), &image(2, None)),
+        );
+        reports(
+            Oracle::S13,
+            promises.sent(&facts, &envelope(2, 2, accepted(id(2, 1))), &image(2, None)),
+        );
     }
 }

@@ -15,10 +15,19 @@ pub(crate) struct Elections {
 
 impl Elections {
     /// S1 and S4: a server leads a term now.
-    pub(crate) fn elected(&mut self, facts: &Facts, node: NodeId, term: Term, log: &impl LogView) -> Judgement {
+    pub(crate) fn elected(
+        &mut self,
+        facts: &Facts,
+        node: NodeId,
+        term: Term,
+        log: &impl LogView,
+    ) -> Judgement {
         let leader = *self.leaders.entry(term).or_insert(node);
         if leader != node {
-            return violated(Oracle::S1, format!("servers {leader} and {node} both lead term {term}"));
+            return violated(
+                Oracle::S1,
+                format!("servers {leader} and {node} both lead term {term}"),
+            );
         }
         for committed in facts.all_committed() {
             // A candidate that was cut off may rightly win an older term late, so only earlier commitments count.
@@ -43,13 +52,24 @@ impl Elections {
     fn covered_by_snapshot(&self, facts: &Facts, node: NodeId, term: Term, log: &impl LogView) -> Judgement {
         let compacted = log.first_index().previous();
         if compacted > log.snapshot_last().map(|last| last.index) {
-            return violated(Oracle::S4, format!("server {node} leads term {term} with a gap behind its snapshot"));
+            return violated(
+                Oracle::S4,
+                format!("server {node} leads term {term} with a gap behind its snapshot"),
+            );
         }
         match log.snapshot_last() {
-            Some(last) if facts.committed(last.index).is_none_or(|committed| committed.id != last) => violated(
-                Oracle::S4,
-                format!("server {node} leads term {term} with a snapshot up to {last}, which is not committed"),
-            ),
+            Some(last)
+                if facts
+                    .committed(last.index)
+                    .is_none_or(|committed| committed.id != last) =>
+            {
+                violated(
+                    Oracle::S4,
+                    format!(
+                        "server {node} leads term {term} with a snapshot up to {last}, which is not committed"
+                    ),
+                )
+            }
             _ => Ok(()),
         }
     }
@@ -63,7 +83,10 @@ impl Elections {
 /// S11: a term that was `before` is `after` now, in memory or on disk.
 pub(crate) fn terms_grow(node: NodeId, place: &str, before: Term, after: Term) -> Judgement {
     if after < before {
-        return violated(Oracle::S11, format!("server {node} goes back from term {before} to {after} {place}"));
+        return violated(
+            Oracle::S11,
+            format!("server {node} goes back from term {before} to {after} {place}"),
+        );
     }
     Ok(())
 }
@@ -77,9 +100,18 @@ mod tests {
     fn s1_reports_a_second_leader_of_a_term() {
         let facts = facts(&[], 0);
         let mut elections = Elections::default();
-        assert_eq!(elections.elected(&facts, node(1), Term::new(2), &Terms(vec![])), Ok(()));
-        assert_eq!(elections.elected(&facts, node(2), Term::new(3), &Terms(vec![])), Ok(()));
-        reports(Oracle::S1, elections.elected(&facts, node(2), Term::new(2), &Terms(vec![])));
+        assert_eq!(
+            elections.elected(&facts, node(1), Term::new(2), &Terms(vec![])),
+            Ok(())
+        );
+        assert_eq!(
+            elections.elected(&facts, node(2), Term::new(3), &Terms(vec![])),
+            Ok(())
+        );
+        reports(
+            Oracle::S1,
+            elections.elected(&facts, node(2), Term::new(2), &Terms(vec![])),
+        );
     }
 
     #[test]
@@ -87,15 +119,30 @@ mod tests {
         let facts = facts(&[command(1, 1, "a"), command(3, 2, "b")], 2);
         let mut elections = Elections::default();
         // The second entry was committed in term 3: a late winner of term 2 need not have it, one of term 4 must.
-        assert_eq!(elections.elected(&facts, node(2), Term::new(2), &Terms(vec![1])), Ok(()));
-        reports(Oracle::S4, elections.elected(&facts, node(2), Term::new(4), &Terms(vec![1])));
-        reports(Oracle::S4, elections.elected(&facts, node(2), Term::new(5), &Terms(vec![1, 2])));
-        assert_eq!(elections.elected(&facts, node(2), Term::new(6), &Terms(vec![1, 3])), Ok(()));
+        assert_eq!(
+            elections.elected(&facts, node(2), Term::new(2), &Terms(vec![1])),
+            Ok(())
+        );
+        reports(
+            Oracle::S4,
+            elections.elected(&facts, node(2), Term::new(4), &Terms(vec![1])),
+        );
+        reports(
+            Oracle::S4,
+            elections.elected(&facts, node(2), Term::new(5), &Terms(vec![1, 2])),
+        );
+        assert_eq!(
+            elections.elected(&facts, node(2), Term::new(6), &Terms(vec![1, 3])),
+            Ok(())
+        );
     }
 
     #[test]
     fn s11_reports_a_term_that_goes_back() {
         assert_eq!(terms_grow(node(1), "on disk", Term::new(2), Term::new(2)), Ok(()));
-        reports(Oracle::S11, terms_grow(node(1), "on disk", Term::new(3), Term::new(2)));
+        reports(
+            Oracle::S11,
+            terms_grow(node(1), "on disk", Term::new(3), Term::new(2)),
+        );
     }
 }

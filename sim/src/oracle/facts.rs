@@ -26,11 +26,17 @@ struct Place {
 
 impl Place {
     fn find(&self, term: Term) -> Option<&Known> {
-        self.first.iter().chain(&self.others).find(|known| known.term == term)
+        self.first
+            .iter()
+            .chain(&self.others)
+            .find(|known| known.term == term)
     }
 
     fn find_mut(&mut self, term: Term) -> Option<&mut Known> {
-        self.first.iter_mut().chain(&mut self.others).find(|known| known.term == term)
+        self.first
+            .iter_mut()
+            .chain(&mut self.others)
+            .find(|known| known.term == term)
     }
 }
 
@@ -74,7 +80,11 @@ fn content_hash(body: &EntryBody) -> u64 {
                 for node in nodes {
                     hash.word(half);
                     hash.word(node.value());
-                    hash.word(membership.incarnation(node).map_or(0, raft_core::Incarnation::value));
+                    hash.word(
+                        membership
+                            .incarnation(node)
+                            .map_or(0, raft_core::Incarnation::value),
+                    );
                 }
             }
             hash.finish()
@@ -84,7 +94,11 @@ fn content_hash(body: &EntryBody) -> u64 {
 
 impl Facts {
     pub(crate) fn new(bootstrap: Membership) -> Self {
-        Self { bootstrap, places: Vec::with_capacity(1024), committed: Vec::with_capacity(1024) }
+        Self {
+            bootstrap,
+            places: Vec::with_capacity(1024),
+            committed: Vec::with_capacity(1024),
+        }
     }
 
     /// S3: an entry was seen in a log, behind an entry of `prev_term` where that is known. Whoever has an entry
@@ -94,22 +108,35 @@ impl Facts {
         if place >= self.places.len() {
             self.places.resize_with(place + 1, Place::default);
         }
-        let Some(place) = self.places.get_mut(place) else { return Ok(()) };
+        let Some(place) = self.places.get_mut(place) else {
+            return Ok(());
+        };
         let content_hash = content_hash(&entry.body);
         if let Some(known) = place.find_mut(entry.id.term) {
             if known.content_hash != content_hash {
-                return violated(Oracle::S3, format!("two different entries are called {}", entry.id));
+                return violated(
+                    Oracle::S3,
+                    format!("two different entries are called {}", entry.id),
+                );
             }
             let Some(prev_term) = prev_term else { return Ok(()) };
             let earlier = *known.prev_term.get_or_insert(prev_term);
             if prev_term != earlier {
                 let terms = (prev_term.map_or(0, Term::value), earlier.map_or(0, Term::value));
-                let message = format!("{} follows an entry of term {} here and of term {} there", entry.id, terms.0, terms.1);
+                let message = format!(
+                    "{} follows an entry of term {} here and of term {} there",
+                    entry.id, terms.0, terms.1
+                );
                 return violated(Oracle::S3, message);
             }
             return Ok(());
         }
-        let known = Known { term: entry.id.term, content_hash, prev_term, body: entry.body.clone() };
+        let known = Known {
+            term: entry.id.term,
+            content_hash,
+            prev_term,
+            body: entry.body.clone(),
+        };
         match &place.first {
             None => place.first = Some(known),
             Some(_) => place.others.push(known),
@@ -127,21 +154,38 @@ impl Facts {
             return Ok(false);
         }
         if offset(id.index) != self.committed.len() {
-            let message = format!("server {node} commits {id} when only {} entries are committed", self.committed.len());
+            let message = format!(
+                "server {node} commits {id} when only {} entries are committed",
+                self.committed.len()
+            );
             return violated(Oracle::S5, message);
         }
-        let Some(known) = self.places.get(offset(id.index)).and_then(|place| place.find(id.term)) else {
-            return violated(Oracle::S5, format!("server {node} commits {id}, which no log ever held"));
+        let Some(known) = self
+            .places
+            .get(offset(id.index))
+            .and_then(|place| place.find(id.term))
+        else {
+            return violated(
+                Oracle::S5,
+                format!("server {node} commits {id}, which no log ever held"),
+            );
         };
         let before = self.committed.last();
-        let (history, membership) = before.map_or((History::default(), None), |last| (last.history, last.membership));
+        let (history, membership) =
+            before.map_or((History::default(), None), |last| (last.history, last.membership));
         let (history, membership) = match &known.body {
             EntryBody::Noop => (history, membership),
             EntryBody::Command(_) => (history.after(id, known.content_hash), membership),
             EntryBody::Membership(_) => (history, Some(id)),
         };
         let content_hash = known.content_hash;
-        self.committed.push(Committed { id, commit_term, content_hash, history, membership });
+        self.committed.push(Committed {
+            id,
+            commit_term,
+            content_hash,
+            history,
+            membership,
+        });
         Ok(true)
     }
 
@@ -193,19 +237,43 @@ mod tests {
     #[test]
     fn s3_reports_two_entries_of_one_name_and_two_predecessors_of_one_entry() {
         let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 0);
-        reports(Oracle::S3, known.learn(&command(1, 2, "c"), Some(Some(Term::new(1)))));
+        reports(
+            Oracle::S3,
+            known.learn(&command(1, 2, "c"), Some(Some(Term::new(1)))),
+        );
         reports(Oracle::S3, known.learn(&command(1, 2, "b"), Some(None)));
         assert_eq!(known.learn(&command(1, 2, "b"), Some(Some(Term::new(1)))), Ok(()));
-        assert_eq!(known.learn(&command(1, 2, "b"), None), Ok(()), "an unknown predecessor contradicts nothing");
-        assert_eq!(known.learn(&command(2, 2, "c"), Some(Some(Term::new(1)))), Ok(()), "another term is another entry");
+        assert_eq!(
+            known.learn(&command(1, 2, "b"), None),
+            Ok(()),
+            "an unknown predecessor contradicts nothing"
+        );
+        assert_eq!(
+            known.learn(&command(2, 2, "c"), Some(Some(Term::new(1)))),
+            Ok(()),
+            "another term is another entry"
+        );
     }
 
     #[test]
     fn s5_reports_a_second_entry_at_a_committed_index() {
         let mut known = facts(&[command(1, 1, "a")], 1);
         known.learn(&command(2, 1, "b"), Some(None)).unwrap();
-        assert_eq!(known.commit(node(2), command(1, 1, "a").id, Term::new(1)), Ok(false));
-        reports(Oracle::S5, known.commit(node(2), command(2, 1, "b").id, Term::new(2)).map(drop));
-        reports(Oracle::S5, known.commit(node(2), command(2, 2, "never seen").id, Term::new(2)).map(drop));
+        assert_eq!(
+            known.commit(node(2), command(1, 1, "a").id, Term::new(1)),
+            Ok(false)
+        );
+        reports(
+            Oracle::S5,
+            known
+                .commit(node(2), command(2, 1, "b").id, Term::new(2))
+                .map(drop),
+        );
+        reports(
+            Oracle::S5,
+            known
+                .commit(node(2), command(2, 2, "never seen").id, Term::new(2))
+                .map(drop),
+        );
     }
 }

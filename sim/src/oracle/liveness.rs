@@ -15,24 +15,41 @@ pub(crate) struct Member {
 /// What keeps the core from having converged, if anything: one leader, known to all, everything committed and applied by all, and
 /// nothing under way.
 pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<String> {
-    let term = core.iter().filter_map(|member| member.vitals).map(|vitals| vitals.term).max()?;
+    let term = core
+        .iter()
+        .filter_map(|member| member.vitals)
+        .map(|vitals| vitals.term)
+        .max()?;
     let leads = |member: &&Member| {
-        member.vitals.is_some_and(|vitals| vitals.role == RoleName::Leader && vitals.term == term)
+        member
+            .vitals
+            .is_some_and(|vitals| vitals.role == RoleName::Leader && vitals.term == term)
     };
     let Some(leader) = core.iter().find(leads) else {
         return Some(format!("nobody in the core leads term {term}"));
     };
     for member in core {
         let node = member.node;
-        let Some(vitals) = member.vitals else { return Some(format!("server {node} is not running")) };
+        let Some(vitals) = member.vitals else {
+            return Some(format!("server {node} is not running"));
+        };
         if vitals.leader != Some(leader.node) || vitals.term != term {
-            return Some(format!("server {node} does not follow {}, the leader of term {term}", leader.node));
+            return Some(format!(
+                "server {node} does not follow {}, the leader of term {term}",
+                leader.node
+            ));
         }
         if vitals.applied != committed {
-            return Some(format!("server {node} has applied {:?} of {committed:?}", vitals.applied));
+            return Some(format!(
+                "server {node} has applied {:?} of {committed:?}",
+                vitals.applied
+            ));
         }
         if vitals.last.map(|last| last.index) != committed {
-            return Some(format!("server {node} has {:?} in its log beyond {committed:?}", vitals.last));
+            return Some(format!(
+                "server {node} has {:?} in its log beyond {committed:?}",
+                vitals.last
+            ));
         }
     }
     None
@@ -42,9 +59,13 @@ pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<Stri
 pub(crate) fn converged_in_time(obstacle: Option<String>, healed: Nanos, now: Nanos) -> Judgement {
     match obstacle {
         None => Ok(()),
-        Some(obstacle) => {
-            violated(Oracle::L1, format!("{} after the heal the core has not converged: {obstacle}", now.since(healed)))
-        }
+        Some(obstacle) => violated(
+            Oracle::L1,
+            format!(
+                "{} after the heal the core has not converged: {obstacle}",
+                now.since(healed)
+            ),
+        ),
     }
 }
 
@@ -53,7 +74,10 @@ pub(crate) fn served_in_time(waiting: usize, converged: Nanos, now: Nanos) -> Ju
     if waiting == 0 {
         return Ok(());
     }
-    let message = format!("{} after the core converged {waiting} fresh operations are still waiting", now.since(converged));
+    let message = format!(
+        "{} after the core converged {waiting} fresh operations are still waiting",
+        now.since(converged)
+    );
     violated(Oracle::L2, message)
 }
 
@@ -68,7 +92,10 @@ mod tests {
             applied: Index::new(applied),
             ..vitals(role, 2, Some(id(2, 5)), applied)
         };
-        Member { node: node(number), vitals: Some(vitals) }
+        Member {
+            node: node(number),
+            vitals: Some(vitals),
+        }
     }
 
     #[test]
@@ -81,7 +108,16 @@ mod tests {
         reports(Oracle::L1, judge(&[member(2, RoleName::Follower, 1, 5)]));
         reports(Oracle::L1, judge(&[leader, member(2, RoleName::Follower, 3, 5)]));
         reports(Oracle::L1, judge(&[leader, member(2, RoleName::Follower, 1, 4)]));
-        reports(Oracle::L1, judge(&[leader, Member { node: node(2), vitals: None }]));
+        reports(
+            Oracle::L1,
+            judge(&[
+                leader,
+                Member {
+                    node: node(2),
+                    vitals: None,
+                },
+            ]),
+        );
     }
 
     #[test]

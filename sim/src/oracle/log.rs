@@ -17,31 +17,54 @@ pub(crate) fn issued(
 ) -> Judgement {
     if let Some(from) = persist.truncate_from {
         if before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term {
-            let message = format!("server {node}, leader of term {}, truncates its log from {from}", after.term);
+            let message = format!(
+                "server {node}, leader of term {}, truncates its log from {from}",
+                after.term
+            );
             return violated(Oracle::S2, message);
         }
         // Discarding the log in favour of an installed snapshot is no truncation.
         if persist.snapshot.is_none() && Some(from) <= before.commit {
-            let message = format!("server {node} truncates its log from {from}, and has committed {:?}", before.commit);
+            let message = format!(
+                "server {node} truncates its log from {from}, and has committed {:?}",
+                before.commit
+            );
             return violated(Oracle::S6, message);
         }
     }
+    learn_all(facts, &persist.entries, |first| {
+        first
+            .id
+            .index
+            .previous()
+            .map_or(Some(None), |prev| log.log_id(prev).map(|prev| Some(prev.term)))
+    })
+}
+
+/// S6: no snapshot contradicts what is committed. Judged behind the step's commits, as a server may commit, apply and snapshot in one step.
+pub(crate) fn snapshot_issued(facts: &Facts, node: NodeId, persist: &Persist) -> Judgement {
     if let Some(meta) = &persist.snapshot
-        && facts.committed(meta.last.index).is_none_or(|committed| committed.id != meta.last)
+        && facts
+            .committed(meta.last.index)
+            .is_none_or(|committed| committed.id != meta.last)
     {
-        let message = format!("server {node} has a snapshot up to {}, which is not committed", meta.last);
+        let message = format!(
+            "server {node} has a snapshot up to {}, which is not committed",
+            meta.last
+        );
         return violated(Oracle::S6, message);
     }
-    learn_all(facts, &persist.entries, |first| first.id.index.previous().map_or(Some(None), |prev| {
-        log.log_id(prev).map(|prev| Some(prev.term))
-    }))
+    Ok(())
 }
 
 /// S3: a server starts from this disk.
 pub(crate) fn restored(facts: &mut Facts, image: &Image) -> Judgement {
     let mut prev = match image.entries().next() {
         Some(first) if first.id.index.previous().is_none() => Some(None),
-        Some(first) => image.snapshot_last().filter(|last| last.index.next() == first.id.index).map(|last| Some(last.term)),
+        Some(first) => image
+            .snapshot_last()
+            .filter(|last| last.index.next() == first.id.index)
+            .map(|last| Some(last.term)),
         None => None,
     };
     for entry in image.entries() {
@@ -53,9 +76,16 @@ pub(crate) fn restored(facts: &mut Facts, image: &Image) -> Judgement {
 
 /// S2: a leader's log only grows.
 pub(crate) fn leader_grows(node: NodeId, before: &Vitals, after: &Vitals) -> Judgement {
-    let leads = before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term;
+    let leads =
+        before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term;
     if leads && after.last < before.last {
-        return violated(Oracle::S2, format!("the log of server {node}, leader of term {}, became shorter", after.term));
+        return violated(
+            Oracle::S2,
+            format!(
+                "the log of server {node}, leader of term {}, became shorter",
+                after.term
+            ),
+        );
     }
     Ok(())
 }
@@ -65,7 +95,9 @@ fn learn_all(
     entries: &[Entry],
     prev_term: impl Fn(&Entry) -> Option<Option<Term>>,
 ) -> Judgement {
-    let Some(first) = entries.first() else { return Ok(()) };
+    let Some(first) = entries.first() else {
+        return Ok(());
+    };
     let mut prev = prev_term(first);
     for entry in entries {
         facts.learn(entry, prev)?;
@@ -88,10 +120,16 @@ mod tests {
         let mut write = persist(vec![]);
         write.truncate_from = Some(at(2));
         let log = Terms(vec![1]);
-        reports(Oracle::S2, issued(&mut known, node(1), &leader, &shorter, &write, &log));
+        reports(
+            Oracle::S2,
+            issued(&mut known, node(1), &leader, &shorter, &write, &log),
+        );
         reports(Oracle::S2, leader_grows(node(1), &leader, &shorter));
         let stepped_down = vitals(RoleName::Follower, 2, Some(id(1, 1)), 0);
-        assert_eq!(issued(&mut known, node(1), &leader, &stepped_down, &write, &log), Ok(()));
+        assert_eq!(
+            issued(&mut known, node(1), &leader, &stepped_down, &write, &log),
+            Ok(())
+        );
         assert_eq!(leader_grows(node(1), &leader, &stepped_down), Ok(()));
     }
 
@@ -101,18 +139,32 @@ mod tests {
         let follower = vitals(RoleName::Follower, 2, Some(id(1, 2)), 1);
         let mut write = persist(vec![]);
         write.truncate_from = Some(at(2));
-        assert_eq!(issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1])), Ok(()));
+        assert_eq!(
+            issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1])),
+            Ok(())
+        );
         write.truncate_from = Some(at(1));
-        reports(Oracle::S6, issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![])));
+        reports(
+            Oracle::S6,
+            issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![])),
+        );
     }
 
     #[test]
     fn s6_reports_a_snapshot_that_contradicts_what_is_committed() {
-        let mut known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 2);
-        let follower = vitals(RoleName::Follower, 2, Some(id(1, 2)), 2);
+        let known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 2);
+        let up_to = |last| SnapshotMeta {
+            last,
+            membership: three(),
+            membership_id: None,
+        };
         let mut write = persist(vec![]);
-        write.snapshot = Some(SnapshotMeta { last: id(2, 2), membership: three(), membership_id: None });
-        reports(Oracle::S6, issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1, 1])));
+        write.snapshot = Some(up_to(id(1, 2)));
+        assert_eq!(snapshot_issued(&known, node(1), &write), Ok(()));
+        write.snapshot = Some(up_to(id(2, 2)));
+        reports(Oracle::S6, snapshot_issued(&known, node(1), &write));
+        write.snapshot = Some(up_to(id(1, 3)));
+        reports(Oracle::S6, snapshot_issued(&known, node(1), &write));
     }
 
     #[test]
@@ -120,8 +172,28 @@ mod tests {
         let mut known = facts(&[command(1, 1, "a"), command(2, 2, "b")], 0);
         let follower = vitals(RoleName::Follower, 3, Some(id(2, 2)), 0);
         let write = persist(vec![command(2, 2, "b")]);
-        assert_eq!(issued(&mut known, node(2), &follower, &follower, &write, &Terms(vec![1, 2])), Ok(()));
-        reports(Oracle::S3, issued(&mut known, node(2), &follower, &follower, &write, &Terms(vec![2, 2])));
+        assert_eq!(
+            issued(
+                &mut known,
+                node(2),
+                &follower,
+                &follower,
+                &write,
+                &Terms(vec![1, 2])
+            ),
+            Ok(())
+        );
+        reports(
+            Oracle::S3,
+            issued(
+                &mut known,
+                node(2),
+                &follower,
+                &follower,
+                &write,
+                &Terms(vec![2, 2]),
+            ),
+        );
     }
 
     #[test]

@@ -132,7 +132,9 @@ pub(crate) fn positions(from: Option<Index>, to: Option<Index>) -> impl Iterator
 /// Everything shared by the unit tests of the oracles.
 #[cfg(test)]
 pub(crate) mod fixture {
-    use raft_core::{Entry, EntryBody, Index, LogId, Membership, NodeId, Payload, Persist, RoleName, Term, Ticket, Vitals};
+    use raft_core::{
+        Entry, EntryBody, Index, LogId, Membership, NodeId, Payload, Persist, RoleName, Term, Ticket, Vitals,
+    };
 
     use super::{Judgement, LogView, Oracle, facts::Facts};
 
@@ -149,7 +151,10 @@ pub(crate) mod fixture {
     }
 
     pub(crate) fn command(term: u64, index: u64, text: &str) -> Entry {
-        Entry { id: id(term, index), body: EntryBody::Command(Payload::from(text.as_bytes())) }
+        Entry {
+            id: id(term, index),
+            body: EntryBody::Command(Payload::from(text.as_bytes())),
+        }
     }
 
     pub(crate) fn three() -> Membership {

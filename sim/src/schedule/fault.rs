@@ -296,7 +296,9 @@ impl FromStr for Target {
             return Ok(target);
         }
         match text.parse() {
-            Ok(number) if (1..=u64::from(MAX_SERVERS)).contains(&number) => Ok(Self::Server(NodeId::new(number))),
+            Ok(number) if (1..=u64::from(MAX_SERVERS)).contains(&number) => {
+                Ok(Self::Server(NodeId::new(number)))
+            }
             _ => Err(TargetError(text.to_owned())),
         }
     }
@@ -320,6 +322,8 @@ impl Serialize for Target {
 
 impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }

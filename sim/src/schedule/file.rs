@@ -97,12 +97,22 @@ impl Schedule {
         if servers == 0 || servers > MAX_SERVERS {
             return Err(ScheduleError::Servers { servers });
         }
-        self.knobs.config(self.seed).validate().map_err(ScheduleError::Knobs)?;
+        self.knobs
+            .config(self.seed)
+            .validate()
+            .map_err(ScheduleError::Knobs)?;
         self.validate_values()?;
         self.validate_faults()?;
         let clients = self.workload.clients;
-        match self.operations.iter().find(|operation| operation.client == 0 || operation.client > clients) {
-            Some(operation) => Err(ScheduleError::UnknownClient { client: operation.client, clients }),
+        match self
+            .operations
+            .iter()
+            .find(|operation| operation.client == 0 || operation.client > clients)
+        {
+            Some(operation) => Err(ScheduleError::UnknownClient {
+                client: operation.client,
+                clients,
+            }),
             None => Ok(()),
         }
     }
@@ -113,10 +123,19 @@ impl Schedule {
         let read: toml::Table = toml::from_str(text)?;
         let understood = toml::Table::try_from(self)?;
         let faults = |table: &toml::Table| table.get("fault").and_then(toml::Value::as_array).cloned();
-        for (read, understood) in faults(&read).unwrap_or_default().iter().zip(faults(&understood).unwrap_or_default()) {
-            let (Some(read), Some(understood)) = (read.as_table(), understood.as_table()) else { continue };
+        for (read, understood) in faults(&read)
+            .unwrap_or_default()
+            .iter()
+            .zip(faults(&understood).unwrap_or_default())
+        {
+            let (Some(read), Some(understood)) = (read.as_table(), understood.as_table()) else {
+                continue;
+            };
             if let Some(key) = read.keys().find(|key| !understood.contains_key(*key)) {
-                let id = read.get("id").and_then(toml::Value::as_integer).unwrap_or_default();
+                let id = read
+                    .get("id")
+                    .and_then(toml::Value::as_integer)
+                    .unwrap_or_default();
                 return Err(ScheduleError::UnknownKey { id, key: key.clone() });
             }
         }
@@ -131,13 +150,25 @@ impl Schedule {
             return refuse("cluster.tick", self.cluster.tick.to_string(), "1us or more");
         }
         if self.weather.clock_drift_ppm > 500_000 {
-            return refuse("weather.clock_drift_ppm", self.weather.clock_drift_ppm.to_string(), "500000 or less");
+            return refuse(
+                "weather.clock_drift_ppm",
+                self.weather.clock_drift_ppm.to_string(),
+                "500000 or less",
+            );
         }
         if network.delay_min > network.delay_max {
-            return refuse("weather.network.delay_min", network.delay_min.to_string(), "no more than delay_max");
+            return refuse(
+                "weather.network.delay_min",
+                network.delay_min.to_string(),
+                "no more than delay_max",
+            );
         }
         if disk.sync_min > disk.sync_max {
-            return refuse("weather.disk.sync_min", disk.sync_min.to_string(), "no more than sync_max");
+            return refuse(
+                "weather.disk.sync_min",
+                disk.sync_min.to_string(),
+                "no more than sync_max",
+            );
         }
         if self.workload.clients == 0 {
             return refuse("workload.clients", "0".to_owned(), "1 or more");
@@ -156,13 +187,19 @@ impl Schedule {
         let mut ids: Vec<u32> = self.faults.iter().map(|fault| fault.id).collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair.first() == pair.last()) {
-            return Err(ScheduleError::DuplicateFault { id: pair.first().copied().unwrap_or_default() });
+            return Err(ScheduleError::DuplicateFault {
+                id: pair.first().copied().unwrap_or_default(),
+            });
         }
         for fault in &self.faults {
             let id = fault.id;
             match (fault.kind.target(), fault.when) {
                 (Some(Target::Server(node)), _) if node.value() > u64::from(servers) => {
-                    return Err(ScheduleError::UnknownServer { id, server: node.value(), servers });
+                    return Err(ScheduleError::UnknownServer {
+                        id,
+                        server: node.value(),
+                        servers,
+                    });
                 }
                 (Some(Target::Subject), When::At(_)) => return Err(ScheduleError::NoSubject { id }),
                 (_, When::On(trigger)) if trigger.nth == 0 => return Err(ScheduleError::ZerothEvent { id }),

@@ -93,7 +93,11 @@ pub struct Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { servers: 3, tick: Nanos::from_millis(10), start_within: Nanos::from_millis(50) }
+        Self {
+            servers: 3,
+            tick: Nanos::from_millis(10),
+            start_within: Nanos::from_millis(50),
+        }
     }
 }
 

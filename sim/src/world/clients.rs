@@ -46,7 +46,9 @@ impl Clients {
     pub(super) fn new(schedule: &Schedule) -> Self {
         let operations = planned(schedule).chain(schedule.operations.iter().copied());
         Self {
-            operations: operations.map(|operation| Running::new(operation, false)).collect(),
+            operations: operations
+                .map(|operation| Running::new(operation, false))
+                .collect(),
             attempts: Vec::with_capacity(256),
             believed: vec![None; usize::from(schedule.workload.clients) + 1],
             fresh_waiting: 0,
@@ -56,13 +58,22 @@ impl Clients {
 
     /// When each operation begins.
     pub(super) fn starts(&self) -> Vec<(usize, Nanos)> {
-        self.operations.iter().map(|running| running.operation.at).enumerate().collect()
+        self.operations
+            .iter()
+            .map(|running| running.operation.at)
+            .enumerate()
+            .collect()
     }
 }
 
 impl Running {
     const fn new(operation: Operation, is_fresh: bool) -> Self {
-        Self { operation, attempts: 0, waiting_for: None, is_fresh }
+        Self {
+            operation,
+            attempts: 0,
+            waiting_for: None,
+            is_fresh,
+        }
     }
 }
 
@@ -72,8 +83,11 @@ pub(crate) fn planned(schedule: &Schedule) -> impl Iterator<Item = Operation> {
     (0..u64::from(plan.operations)).map(move |number| {
         let draw = seed.quick(Domain::Workload, 0, 0, number);
         let jitter = Nanos::new(draw.part(1).below(plan.interval.value().max(1)));
-        let kind =
-            if draw.part(2).chance(plan.read_permyriad) { OperationKind::Read } else { OperationKind::Write };
+        let kind = if draw.part(2).chance(plan.read_permyriad) {
+            OperationKind::Read
+        } else {
+            OperationKind::Write
+        };
         Operation {
             at: plan.begin + plan.interval.times(number) + jitter,
             client: u8::try_from(draw.part(3).below(u64::from(plan.clients))).unwrap_or(0) + 1,
@@ -88,10 +102,20 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn begin_fresh_operations(&mut self) {
         for client in 1..=self.schedule.workload.clients {
             for kind in [OperationKind::Write, OperationKind::Read] {
-                let operation = Operation { at: self.now, client, kind, choice: u64::from(client) };
+                let operation = Operation {
+                    at: self.now,
+                    client,
+                    kind,
+                    choice: u64::from(client),
+                };
                 self.clients.operations.push(Running::new(operation, true));
                 self.clients.fresh_waiting += 1;
-                self.push(self.now, Event::Attempt { operation: self.clients.operations.len() - 1 });
+                self.push(
+                    self.now,
+                    Event::Attempt {
+                        operation: self.clients.operations.len() - 1,
+                    },
+                );
             }
         }
     }
@@ -99,13 +123,17 @@ impl<W: Workload> Simulation<'_, W> {
     /// A client asks a server.
     pub(super) fn attempt(&mut self, cause: u64, operation: usize) {
         let allowed = self.schedule.workload.attempts;
-        let Some(running) = self.clients.operations.get_mut(operation) else { return };
+        let Some(running) = self.clients.operations.get_mut(operation) else {
+            return;
+        };
         if running.attempts >= allowed && !running.is_fresh {
             self.happened(Probe::OperationGivenUp, None);
             return;
         }
         running.attempts += 1;
-        let Operation { client, kind, choice, .. } = running.operation;
+        let Operation {
+            client, kind, choice, ..
+        } = running.operation;
         let number = self.oracles.attempts.invoke(kind, choice, self.now);
         running.waiting_for = Some(number);
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, number);
@@ -126,40 +154,82 @@ impl<W: Workload> Simulation<'_, W> {
             let detail = format!("attempt {number}: {kind:?} {choice} at server {}", server + 1);
             self.tell(cause, Place::Client(client), "ask", detail);
         }
-        if let Fate::Arrives { at, .. } = self.client_network.weathered(self.now, client_link(client, server)) {
-            self.push(at, Event::Request { server, attempt: number, command });
+        if let Fate::Arrives { at, .. } = self
+            .client_network
+            .weathered(self.now, client_link(client, server))
+        {
+            self.push(
+                at,
+                Event::Request {
+                    server,
+                    attempt: number,
+                    command,
+                },
+            );
         }
-        self.push_after(self.schedule.workload.attempt_timeout, Event::GiveUp { attempt: number });
+        self.push_after(
+            self.schedule.workload.attempt_timeout,
+            Event::GiveUp { attempt: number },
+        );
     }
 
     /// A request arrives at a server.
-    pub(super) fn request(&mut self, cause: u64, at: usize, attempt: u64, command: Option<Payload>) -> Judgement {
-        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else { return Ok(()) };
+    pub(super) fn request(
+        &mut self,
+        cause: u64,
+        at: usize,
+        attempt: u64,
+        command: Option<Payload>,
+    ) -> Judgement {
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
+            return Ok(());
+        };
         if server.client_cuts > 0 {
             return Ok(());
         }
         if server.pauses > 0 {
-            server.missed.push_back(Event::Request { server: at, attempt, command });
+            server.missed.push_back(Event::Request {
+                server: at,
+                attempt,
+                command,
+            });
             return Ok(());
         }
         let node = server.node;
         self.hash_event(8, attempt);
         if self.tells() {
-            self.tell(cause, Place::Server(node), "request", format!("attempt {attempt}"));
+            self.tell(
+                cause,
+                Place::Server(node),
+                "request",
+                format!("attempt {attempt}"),
+            );
         }
         let input = match command {
-            Some(command) => Input::Propose { id: ProposalId::new(attempt), command },
+            Some(command) => Input::Propose {
+                id: ProposalId::new(attempt),
+                command,
+            },
             None => {
                 let Some(choice) = self.oracles.attempts.find(attempt).map(|attempt| attempt.choice) else {
                     return Ok(());
                 };
-                Input::Read { id: ReadId::new(attempt), query: self.workload.query(choice) }
+                Input::Read {
+                    id: ReadId::new(attempt),
+                    query: self.workload.query(choice),
+                }
             }
         };
         self.step_request(at, input)
     }
 
-    pub(super) fn done(&mut self, at: usize, id: ProposalId, log_id: LogId, response: ResponseOf<W>) -> Judgement {
+    pub(super) fn done(
+        &mut self,
+        at: usize,
+        id: ProposalId,
+        log_id: LogId,
+        response: ResponseOf<W>,
+    ) -> Judgement {
         self.decided(at, id.value(), Outcome::Written { at: log_id, response }, None)
     }
 
@@ -191,28 +261,46 @@ impl<W: Workload> Simulation<'_, W> {
     ) -> Judgement {
         let applied = self.servers.get(at).and_then(|server| server.vitals.applied);
         if applied < Some(index) {
-            let message = format!("attempt {} is answered as of {index}, and only {applied:?} is applied", id.value());
+            let message = format!(
+                "attempt {} is answered as of {index}, and only {applied:?} is applied",
+                id.value()
+            );
             return violated(Oracle::C2, message);
         }
-        let outcome = Outcome::Read { at: answer.at, answer: answer.answer };
+        let outcome = Outcome::Read {
+            at: answer.at,
+            answer: answer.answer,
+        };
         self.decided(at, id.value(), outcome, None)
     }
 
     /// A server has decided what to say; the network decides whether the client hears it.
     fn decided(&mut self, at: usize, attempt: u64, outcome: Outcome<W>, hint: Option<NodeId>) -> Judgement {
-        self.oracles.attempts.decided(&self.oracles.facts, attempt, outcome)?;
-        let Some(&(operation, _)) = usize::try_from(attempt).ok().and_then(|place| self.clients.attempts.get(place))
+        self.oracles
+            .attempts
+            .decided(&self.oracles.facts, attempt, outcome)?;
+        let Some(&(operation, _)) = usize::try_from(attempt)
+            .ok()
+            .and_then(|place| self.clients.attempts.get(place))
         else {
             return Ok(());
         };
         let cut = self.servers.get(at).is_none_or(|server| server.client_cuts > 0);
-        let Some(client) = self.clients.operations.get(operation).map(|running| running.operation.client) else {
+        let Some(client) = self
+            .clients
+            .operations
+            .get(operation)
+            .map(|running| running.operation.client)
+        else {
             return Ok(());
         };
         if cut {
             return Ok(());
         }
-        if let Fate::Arrives { at, .. } = self.client_network.weathered(self.now, client_link(client, at) + 1) {
+        if let Fate::Arrives { at, .. } = self
+            .client_network
+            .weathered(self.now, client_link(client, at) + 1)
+        {
             self.push(at, Event::Response { attempt, hint });
         }
         Ok(())
@@ -220,17 +308,30 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A client hears an answer.
     pub(super) fn response(&mut self, cause: u64, attempt: u64, hint: Option<NodeId>) -> Judgement {
-        let Some((operation, client, server)) = self.is_waited_for(attempt) else { return Ok(()) };
+        let Some((operation, client, server)) = self.is_waited_for(attempt) else {
+            return Ok(());
+        };
         self.hash_event(9, attempt);
-        let outcome = self.oracles.attempts.find(attempt).and_then(|attempt| attempt.outcome.clone());
+        let outcome = self
+            .oracles
+            .attempts
+            .find(attempt)
+            .and_then(|attempt| attempt.outcome.clone());
         if self.tells() {
             let text = match &outcome {
                 Some(Outcome::Written { at, response }) => format!("written at {at}: {response:?}"),
-                Some(Outcome::Read { at, answer }) => format!("read after {}: {answer:?}", count(at.map(|at| at.index))),
+                Some(Outcome::Read { at, answer }) => {
+                    format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
+                }
                 Some(Outcome::WithoutEffect) => format!("turned down, leader {hint:?}"),
                 Some(Outcome::Unknown) | None => "unknown".to_owned(),
             };
-            self.tell(cause, Place::Client(client), "hear", format!("attempt {attempt}: {text}"));
+            self.tell(
+                cause,
+                Place::Client(client),
+                "hear",
+                format!("attempt {attempt}: {text}"),
+            );
         }
         match outcome {
             Some(Outcome::Written { .. } | Outcome::Read { .. }) => {
@@ -238,7 +339,14 @@ impl<W: Workload> Simulation<'_, W> {
                 self.clients.acknowledged += 1;
                 self.finish(operation, client, server);
                 let is_write = matches!(outcome, Some(Outcome::Written { .. }));
-                self.happened(if is_write { Probe::WriteDone } else { Probe::ReadDone }, Some(server));
+                self.happened(
+                    if is_write {
+                        Probe::WriteDone
+                    } else {
+                        Probe::ReadDone
+                    },
+                    Some(server),
+                );
             }
             _ => {
                 self.believe(client, hint.map(place_of));
@@ -250,10 +358,17 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A client stops waiting, unless it has heard.
     pub(super) fn give_up(&mut self, cause: u64, attempt: u64) {
-        let Some((operation, client, _)) = self.is_waited_for(attempt) else { return };
+        let Some((operation, client, _)) = self.is_waited_for(attempt) else {
+            return;
+        };
         self.hash_event(10, attempt);
         if self.tells() {
-            self.tell(cause, Place::Client(client), "give up", format!("attempt {attempt}"));
+            self.tell(
+                cause,
+                Place::Client(client),
+                "give up",
+                format!("attempt {attempt}"),
+            );
         }
         self.happened(Probe::AttemptTimedOut, None);
         self.believe(client, None);
@@ -270,7 +385,12 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn finish(&mut self, operation: usize, client: u8, server: usize) {
         self.believe(client, Some(server));
-        if self.clients.operations.get(operation).is_some_and(|running| running.is_fresh) {
+        if self
+            .clients
+            .operations
+            .get(operation)
+            .is_some_and(|running| running.is_fresh)
+        {
             self.clients.fresh_waiting -= 1;
         }
     }

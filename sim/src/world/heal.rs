@@ -42,10 +42,14 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::Heal, None);
         if self.tells() {
             let members: Vec<usize> = super::nemesis::members(core).map(|place| place + 1).collect();
-            self.tell(self.event, Place::World, "heal", format!("the core is {members:?}"));
+            self.tell(
+                self.event,
+                Place::World,
+                "heal",
+                format!("the core is {members:?}"),
+            );
         }
-        self.network.calm();
-        self.client_network.calm();
+        self.calm_weather();
         for place in 0..self.servers.len() {
             self.restore(place, core >> place & 1 == 1);
         }
@@ -54,28 +58,51 @@ impl<W: Workload> Simulation<'_, W> {
         self.push_after(EXAMINE_EVERY, Event::Examine);
     }
 
+    /// Liveness presupposes that messages and disks are quick against election timeouts (paper §5.6, the timing
+    /// requirement), so from here on they are, however bad the weather was.
+    fn calm_weather(&mut self) {
+        let election = self
+            .schedule
+            .cluster
+            .tick
+            .times(self.schedule.knobs.election_timeout_min_ticks);
+        let quick = Nanos::new(election.value() / 10);
+        self.network.calm(quick);
+        self.client_network.calm(quick);
+        self.disk_weather.sync_max = self.disk_weather.sync_max.min(quick);
+        self.disk_weather.sync_min = self.disk_weather.sync_min.min(quick);
+        self.disk_weather.stall_permyriad = 0;
+    }
+
     /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only they can vote,
     /// so that unless a quorum of them exists everybody is needed.
     fn choose_core(&self, draws: &mut Draws) -> u8 {
         let count = self.servers.len();
         let quorum = count / 2 + 1;
         let has_joined = |place: usize| {
-            self.servers.get(place).is_some_and(|server| match server.is_running() {
-                true => server.vitals.role != RoleName::Joining,
-                false => !server.disk.durable().is_empty(),
-            })
+            self.servers
+                .get(place)
+                .is_some_and(|server| match server.is_running() {
+                    true => server.vitals.role != RoleName::Joining,
+                    false => !server.disk.durable().is_empty(),
+                })
         };
         let mut order = shuffled(count, draws);
         order.sort_by_key(|&place| !has_joined(place));
         let joined = order.iter().filter(|&&place| has_joined(place)).count();
         let extra = usize::try_from(draws.below((count - quorum) as u64 + 1)).unwrap_or(0);
         let size = if joined < quorum { count } else { quorum + extra };
-        order.into_iter().take(size).fold(0, |core, place| core | 1 << place)
+        order
+            .into_iter()
+            .take(size)
+            .fold(0, |core, place| core | 1 << place)
     }
 
     /// Takes every fault off a server; one of the core also runs again if it does not.
     fn restore(&mut self, place: usize, is_core: bool) {
-        let Some(server) = self.servers.get_mut(place) else { return };
+        let Some(server) = self.servers.get_mut(place) else {
+            return;
+        };
         server.client_cuts = 0;
         server.disk.extra = Nanos::ZERO;
         server.dying = None;
@@ -98,7 +125,10 @@ impl<W: Workload> Simulation<'_, W> {
     /// a part of the core against the rest of it.
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
         for place in (0..self.servers.len()).filter(|place| core >> place & 1 == 0) {
-            match draws.pick(&[None, Some(Shape::Isolate), Some(Shape::Deaf), Some(Shape::Mute)]).flatten() {
+            match draws
+                .pick(&[None, Some(Shape::Isolate), Some(Shape::Deaf), Some(Shape::Mute)])
+                .flatten()
+            {
                 Some(shape) => {
                     self.cut_for_good(shape, place, draws);
                     self.push(self.now, Event::Start { server: place });
@@ -152,7 +182,10 @@ impl<W: Workload> Simulation<'_, W> {
     fn members_of(&self, core: u8) -> Vec<Member> {
         let member = |place: usize| {
             let server = self.servers.get(place)?;
-            Some(Member { node: server.node, vitals: server.is_running().then_some(server.vitals) })
+            Some(Member {
+                node: server.node,
+                vitals: server.is_running().then_some(server.vitals),
+            })
         };
         super::nemesis::members(core).filter_map(member).collect()
     }
@@ -166,12 +199,17 @@ impl<W: Workload> Simulation<'_, W> {
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(facts, self.workload)?.snapshot();
         for place in super::nemesis::members(core) {
-            let Some(server) = self.servers.get(place) else { continue };
+            let Some(server) = self.servers.get(place) else {
+                continue;
+            };
             let Some(replica) = &server.replica else { continue };
             let history = replica.machine().history();
             apply::applied(facts, server.node, server.vitals.applied, history)?;
             if replica.machine().machine().snapshot() != expected {
-                let message = format!("the machine of server {} is not what the committed commands lead to", server.node);
+                let message = format!(
+                    "the machine of server {} is not what the committed commands lead to",
+                    server.node
+                );
                 return violated(Oracle::S16, message);
             }
         }

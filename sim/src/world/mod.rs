@@ -38,7 +38,7 @@ use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::queue::Queue;
 use crate::random::{Domain, Seed};
 use crate::report::{Place, Report, TraceEvent};
-use crate::schedule::{Schedule, ScheduleError};
+use crate::schedule::{DiskWeather, Schedule, ScheduleError};
 use crate::workload::Workload;
 
 /// Runs a schedule and judges it.
@@ -66,15 +66,27 @@ enum Event {
     /// A message arrives.
     Deliver { envelope: Envelope },
     /// A sync ends.
-    Synced { server: usize, boot: u64, ticket: Ticket },
+    Synced {
+        server: usize,
+        boot: u64,
+        ticket: Ticket,
+    },
     /// A server hears that a sync has ended, later than it did because it stood still.
-    Persisted { server: usize, boot: u64, ticket: Ticket },
+    Persisted {
+        server: usize,
+        boot: u64,
+        ticket: Ticket,
+    },
     /// Entries have been read back.
     Loaded { server: usize, boot: u64, load: Load },
     /// A client begins an operation, or tries it again.
     Attempt { operation: usize },
     /// A client's request arrives.
-    Request { server: usize, attempt: u64, command: Option<Payload> },
+    Request {
+        server: usize,
+        attempt: u64,
+        command: Option<Payload>,
+    },
     /// A server's answer arrives.
     Response { attempt: u64, hint: Option<NodeId> },
     /// A client stops waiting.
@@ -138,6 +150,7 @@ struct Simulation<'a, W: Workload> {
     queue: Queue<Caused>,
     network: Network,
     client_network: Network,
+    disk_weather: DiskWeather,
     servers: Vec<Server<W>>,
     held: Vec<Envelope>,
     oracles: Oracles<W>,
@@ -167,7 +180,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
             queue: Queue::new(schedule.knobs.shuffle_ties.then_some(seed)),
             network: Network::new(seed, Domain::Link, schedule.weather.network),
             client_network: Network::new(seed, Domain::ClientLink, schedule.weather.network),
-            servers: (0..count).map(|place| Server::new(seed, schedule, place)).collect(),
+            disk_weather: schedule.weather.disk,
+            servers: (0..count)
+                .map(|place| Server::new(seed, schedule, place))
+                .collect(),
             held: Vec::new(),
             oracles: Oracles {
                 facts: Facts::new(bootstrap),
@@ -192,7 +208,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
+            let text = text
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without a message");
             violated(Oracle::S25, format!("panicked: {text}"))
         });
         if let Err(violation) = &judgement {
@@ -246,7 +264,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn push(&mut self, at: Nanos, event: Event) {
-        self.queue.push(at, Caused { cause: self.event, event });
+        self.queue.push(
+            at,
+            Caused {
+                cause: self.event,
+                event,
+            },
+        );
     }
 
     fn push_after(&mut self, delay: Nanos, event: Event) {
@@ -270,7 +294,11 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.attempt(cause, operation);
                 Ok(())
             }
-            Event::Request { server, attempt, command } => self.request(cause, server, attempt, command),
+            Event::Request {
+                server,
+                attempt,
+                command,
+            } => self.request(cause, server, attempt, command),
             Event::Response { attempt, hint } => self.response(cause, attempt, hint),
             Event::GiveUp { attempt } => {
                 self.give_up(cause, attempt);
@@ -315,7 +343,14 @@ impl<'a, W: Workload> Simulation<'a, W> {
     fn tell(&mut self, cause: u64, place: Place, what: &'static str, detail: String) {
         let (number, at) = (self.event, self.now);
         if let Some(trace) = &mut self.trace {
-            trace(TraceEvent { number, cause, at, place, what, detail });
+            trace(TraceEvent {
+                number,
+                cause,
+                at,
+                place,
+                what,
+                detail,
+            });
         }
     }
 
@@ -323,7 +358,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
     fn scan_disks(&self) -> Judgement {
         for server in &self.servers {
             let image = server.disk.durable();
-            for entry in image.entries().take_while(|entry| Some(entry.id.index) <= image.commit) {
+            for entry in image
+                .entries()
+                .take_while(|entry| Some(entry.id.index) <= image.commit)
+            {
                 let committed = self.oracles.facts.committed(entry.id.index);
                 if committed.is_none_or(|committed| committed.id != entry.id) {
                     let message = format!(
@@ -342,10 +380,15 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
 /// The place of a server in the list of servers.
 fn place_of(node: NodeId) -> usize {
-    usize::try_from(node.value()).unwrap_or(usize::MAX).wrapping_sub(1)
+    usize::try_from(node.value())
+        .unwrap_or(usize::MAX)
+        .wrapping_sub(1)
 }
 
 /// Turns an error of the library about its own state into a finding.
 fn core_violation(node: NodeId, error: &impl std::fmt::Display) -> Violation {
-    Violation { oracle: Oracle::Core, message: format!("server {node} breaks its own rule: {error}") }
+    Violation {
+        oracle: Oracle::Core,
+        message: format!("server {node} breaks its own rule: {error}"),
+    }
 }

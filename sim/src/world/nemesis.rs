@@ -26,7 +26,10 @@ struct Watch {
 }
 
 // The set of watched probes is one word.
-const _: () = assert!(Probe::ALL.len() <= 64, "more probes than bits: widen Nemesis::watched");
+const _: () = assert!(
+    Probe::ALL.len() <= 64,
+    "more probes than bits: widen Nemesis::watched"
+);
 
 /// A failed disk's server notices by itself that it is of no use, and exits.
 const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
@@ -34,11 +37,18 @@ const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
 impl Nemesis {
     pub(super) fn new(schedule: &Schedule) -> Self {
         let watch = |(fault, Fault { when, .. }): (usize, &Fault)| match *when {
-            When::On(on) => Some(Watch { fault, probe: on.event, nth: on.nth, after: on.after }),
+            When::On(on) => Some(Watch {
+                fault,
+                probe: on.event,
+                nth: on.nth,
+                after: on.after,
+            }),
             When::At(_) => None,
         };
         let triggers: Vec<Watch> = schedule.faults.iter().enumerate().filter_map(watch).collect();
-        let watched = triggers.iter().fold(0, |watched, watch| watched | 1 << watch.probe as u64);
+        let watched = triggers
+            .iter()
+            .fold(0, |watched, watch| watched | 1 << watch.probe as u64);
         Self { watched, triggers }
     }
 
@@ -65,7 +75,9 @@ impl<W: Workload> Simulation<'_, W> {
     /// An event has happened that some fault may wait for.
     pub(super) fn trigger(&mut self, probe: Probe, nth: u64, subject: Option<usize>) {
         for place in 0..self.nemesis.triggers.len() {
-            let Some(&watch) = self.nemesis.triggers.get(place) else { return };
+            let Some(&watch) = self.nemesis.triggers.get(place) else {
+                return;
+            };
             if watch.probe != probe || watch.nth != nth {
                 continue;
             }
@@ -80,16 +92,25 @@ impl<W: Workload> Simulation<'_, W> {
     /// A fault strikes.
     pub(super) fn strike(&mut self, fault: usize, subject: Option<usize>) {
         let schedule = self.schedule;
-        let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else { return };
+        let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else {
+            return;
+        };
         if self.phase != super::Phase::Faulty {
             return;
         }
         let mut draws = self.seed.careful(Domain::Nemesis, u64::from(*id), 0, 0);
-        let servers = kind.target().map_or(0, |target| self.resolve(target, subject, &mut draws));
+        let servers = kind
+            .target()
+            .map_or(0, |target| self.resolve(target, subject, &mut draws));
         self.hash_event(11, u64::from(*id) << 8 | u64::from(servers));
         if self.tells() {
             let whom: Vec<usize> = members(servers).map(|place| place + 1).collect();
-            self.tell(self.event, Place::World, "fault", format!("{id} {} {whom:?}", kind.name()));
+            self.tell(
+                self.event,
+                Place::World,
+                "fault",
+                format!("{id} {} {whom:?}", kind.name()),
+            );
         }
         if servers == 0 && kind.target().is_some() {
             return;
@@ -99,19 +120,26 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn apply_fault(&mut self, fault: usize, id: u32, kind: &FaultKind, servers: u8, draws: &mut Draws) {
         match *kind {
-            FaultKind::Crash { after_outputs, .. } => self.strike_each(servers, |this, place| match after_outputs {
-                None => this.crash_by(place, fault),
-                Some(outputs) => {
-                    if let Some(server) = this.servers.get_mut(place) {
-                        server.dying = Some((outputs, fault));
+            FaultKind::Crash { after_outputs, .. } => {
+                self.strike_each(servers, |this, place| match after_outputs {
+                    None => this.crash_by(place, fault),
+                    Some(outputs) => {
+                        if let Some(server) = this.servers.get_mut(place) {
+                            server.dying = Some((outputs, fault));
+                        }
                     }
-                }
-            }),
+                })
+            }
             FaultKind::Pause { lasts, .. } => {
                 self.strike_each(servers, |this, place| this.pause(place, lasts));
                 self.push_after(lasts, Event::Relent { fault, servers });
             }
-            FaultKind::Partition { shape, messages, lasts, .. } => {
+            FaultKind::Partition {
+                shape,
+                messages,
+                lasts,
+                ..
+            } => {
                 for target in members(servers) {
                     let links = self.links_of(shape, target, draws);
                     self.network.cut(id, links, messages);
@@ -128,7 +156,13 @@ impl<W: Workload> Simulation<'_, W> {
                 });
                 self.push_after(lasts, Event::Relent { fault, servers });
             }
-            FaultKind::Storm { loss_permyriad, duplicate_permyriad, reorder_permyriad, delay, lasts } => {
+            FaultKind::Storm {
+                loss_permyriad,
+                duplicate_permyriad,
+                reorder_permyriad,
+                delay,
+                lasts,
+            } => {
                 let worse = NetworkWeather {
                     delay_min: delay,
                     delay_max: delay,
@@ -152,10 +186,19 @@ impl<W: Workload> Simulation<'_, W> {
                 self.push_after(lasts, Event::Relent { fault, servers });
             }
             FaultKind::FailDisk { .. } => self.strike_each(servers, |this, place| {
-                let Some(server) = this.servers.get(place).filter(|server| server.is_running()) else { return };
+                let Some(server) = this.servers.get(place).filter(|server| server.is_running()) else {
+                    return;
+                };
                 let boot = server.boot;
                 this.push(this.now, Event::DiskFails { server: place, boot });
-                this.push_after(FAILED_SERVER_LINGERS, Event::Die { server: place, boot, fault });
+                this.push_after(
+                    FAILED_SERVER_LINGERS,
+                    Event::Die {
+                        server: place,
+                        boot,
+                        fault,
+                    },
+                );
                 this.happened(Probe::DiskFailed, Some(place));
             }),
             FaultKind::ClockRate { ppm, lasts, .. } => {
@@ -170,11 +213,23 @@ impl<W: Workload> Simulation<'_, W> {
                 this.happened(Probe::ClockJump, Some(place));
             }),
             FaultKind::Campaign { .. } => self.strike_each(servers, |this, place| {
-                this.push(this.now, Event::Command { server: place, command: HostCommand::Campaign });
+                this.push(
+                    this.now,
+                    Event::Command {
+                        server: place,
+                        command: HostCommand::Campaign,
+                    },
+                );
                 this.happened(Probe::ForceCampaign, Some(place));
             }),
             FaultKind::Snapshot { .. } => self.strike_each(servers, |this, place| {
-                this.push(this.now, Event::Command { server: place, command: HostCommand::TakeSnapshot });
+                this.push(
+                    this.now,
+                    Event::Command {
+                        server: place,
+                        command: HostCommand::TakeSnapshot,
+                    },
+                );
             }),
         }
     }
@@ -188,13 +243,20 @@ impl<W: Workload> Simulation<'_, W> {
     /// A fault ends.
     pub(super) fn relent(&mut self, fault: usize, servers: u8) {
         let schedule = self.schedule;
-        let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else { return };
+        let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else {
+            return;
+        };
         if self.phase != super::Phase::Faulty {
             return;
         }
         self.hash_event(12, u64::from(*id));
         if self.tells() {
-            self.tell(self.event, Place::World, "relent", format!("{id} {}", kind.name()));
+            self.tell(
+                self.event,
+                Place::World,
+                "relent",
+                format!("{id} {}", kind.name()),
+            );
         }
         match *kind {
             FaultKind::Partition { .. } => {
@@ -213,7 +275,9 @@ impl<W: Workload> Simulation<'_, W> {
                 FaultKind::ClockRate { .. } => self.restore_clock_rate(place),
                 _ => {}
             }
-            let Some(server) = self.servers.get_mut(place) else { continue };
+            let Some(server) = self.servers.get_mut(place) else {
+                continue;
+            };
             match *kind {
                 FaultKind::CutClients { .. } => server.client_cuts = server.client_cuts.saturating_sub(1),
                 FaultKind::SlowDisk { extra, .. } => server.disk.extra = server.disk.extra.since(extra),
@@ -233,15 +297,28 @@ impl<W: Workload> Simulation<'_, W> {
             Target::Any => draws.pick(&all).map_or(0, one),
             Target::All => all.into_iter().map(one).fold(0, |set, bit| set | bit),
             Target::Leader => {
-                let leaders = self.servers.iter().enumerate().filter(|(_, server)| server.leads());
-                leaders.max_by_key(|(_, server)| server.vitals.term).map_or(0, |(place, _)| one(place))
+                let leaders = self
+                    .servers
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, server)| server.leads());
+                leaders
+                    .max_by_key(|(_, server)| server.vitals.term)
+                    .map_or(0, |(place, _)| one(place))
             }
             Target::Follower => {
-                let follows = |&place: &usize| self.servers.get(place).is_some_and(|s| s.is_running() && !s.leads());
+                let follows = |&place: &usize| {
+                    self.servers
+                        .get(place)
+                        .is_some_and(|s| s.is_running() && !s.leads())
+                };
                 let followers: Vec<usize> = (0..count).filter(follows).collect();
                 draws.pick(&followers).map_or(0, one)
             }
-            Target::Majority => shuffled(count, draws).into_iter().take(count / 2 + 1).fold(0, |set, place| set | one(place)),
+            Target::Majority => shuffled(count, draws)
+                .into_iter()
+                .take(count / 2 + 1)
+                .fold(0, |set, place| set | one(place)),
         }
     }
 
@@ -255,7 +332,10 @@ impl<W: Workload> Simulation<'_, W> {
             Shape::Mute => others.for_each(|other| links.add(target, other)),
             Shape::Halves | Shape::Bridge => {
                 let bridge = (shape == Shape::Bridge).then_some(target);
-                let order: Vec<usize> = shuffled(count, draws).into_iter().filter(|&place| Some(place) != bridge).collect();
+                let order: Vec<usize> = shuffled(count, draws)
+                    .into_iter()
+                    .filter(|&place| Some(place) != bridge)
+                    .collect();
                 let (one, other) = order.split_at(order.len() / 2);
                 for &left in one {
                     other.iter().for_each(|&right| links.add_both(left, right));
@@ -288,9 +368,14 @@ impl<W: Workload> Simulation<'_, W> {
     /// A process dies of a fault, and what the disk keeps is the fault's to say.
     pub(super) fn crash_by(&mut self, place: usize, fault: usize) {
         let (keep, restart_after) = match self.schedule.faults.get(fault).map(|fault| &fault.kind) {
-            Some(&(FaultKind::Crash { keep, restart_after, .. } | FaultKind::FailDisk { keep, restart_after, .. })) => {
-                (keep, restart_after)
-            }
+            Some(
+                &(FaultKind::Crash {
+                    keep, restart_after, ..
+                }
+                | FaultKind::FailDisk {
+                    keep, restart_after, ..
+                }),
+            ) => (keep, restart_after),
             _ => (Survival::Random, None),
         };
         if self.crash(place, keep)
@@ -302,7 +387,9 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A process dies. Returns whether it was alive.
     pub(super) fn crash(&mut self, place: usize, keep: Survival) -> bool {
-        let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else { return false };
+        let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else {
+            return false;
+        };
         server.replica = None;
         server.missed.clear();
         server.wake_at = None;
@@ -312,12 +399,20 @@ impl<W: Workload> Simulation<'_, W> {
         self.hash_event(13, place as u64);
         self.hash.word(aftermath.kept as u64);
         if self.tells() {
-            self.tell(self.event, Place::Server(NodeId::new(place as u64 + 1)), "crash", format!("{aftermath:?}"));
+            self.tell(
+                self.event,
+                Place::Server(NodeId::new(place as u64 + 1)),
+                "crash",
+                format!("{aftermath:?}"),
+            );
         }
         for (probe, happened) in [
             (Probe::Crash, true),
             (Probe::CrashUnsynced, had_unsynced),
-            (Probe::CrashKeptSome, aftermath.kept > 0 && aftermath.kept < aftermath.unsynced),
+            (
+                Probe::CrashKeptSome,
+                aftermath.kept > 0 && aftermath.kept < aftermath.unsynced,
+            ),
             (Probe::CrashTorn, aftermath.torn),
             (Probe::CrashGap, aftermath.gap),
         ] {
@@ -338,8 +433,14 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn pause(&mut self, place: usize, lasts: Nanos) {
         let timing = &self.schedule.knobs;
-        let election = self.schedule.cluster.tick.times(timing.election_timeout_max_ticks);
-        let Some(server) = self.servers.get_mut(place) else { return };
+        let election = self
+            .schedule
+            .cluster
+            .tick
+            .times(timing.election_timeout_max_ticks);
+        let Some(server) = self.servers.get_mut(place) else {
+            return;
+        };
         server.pauses += 1;
         let leads = server.leads();
         self.happened(Probe::Pause, Some(place));
@@ -350,7 +451,9 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A process goes on, and finds everything that it missed.
     pub(super) fn resume(&mut self, place: usize) {
-        let Some(server) = self.servers.get_mut(place) else { return };
+        let Some(server) = self.servers.get_mut(place) else {
+            return;
+        };
         server.pauses = server.pauses.saturating_sub(1);
         if server.pauses > 0 {
             return;

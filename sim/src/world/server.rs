@@ -61,7 +61,8 @@ impl<W: Workload> Server<W> {
         let number = place as u64 + 1;
         let draw = seed.quick(Domain::Timers, place as u64, 0, 0);
         let drift = i64::from(schedule.weather.clock_drift_ppm);
-        let drift_ppm = i64::try_from(draw.part(1).below(2 * drift.unsigned_abs() + 1)).unwrap_or(drift) - drift;
+        let drift_ppm =
+            i64::try_from(draw.part(1).below(2 * drift.unsigned_abs() + 1)).unwrap_or(drift) - drift;
         let phase = Nanos::new(draw.below(schedule.cluster.tick.value()));
         Self {
             node: NodeId::new(number),

@@ -29,8 +29,14 @@ struct Given {
 
 impl Given {
     fn of(envelope: &Envelope) -> Self {
-        let acknowledges = matches!(envelope.message, Message::AppendReply { .. } | Message::SnapshotReply { .. });
-        Self { verifies: Verifies::of(envelope), acknowledged_by: acknowledges.then_some(envelope.from) }
+        let acknowledges = matches!(
+            envelope.message,
+            Message::AppendReply { .. } | Message::SnapshotReply { .. }
+        );
+        Self {
+            verifies: Verifies::of(envelope),
+            acknowledged_by: acknowledges.then_some(envelope.from),
+        }
     }
 }
 
@@ -38,7 +44,11 @@ impl<W: Workload> Simulation<'_, W> {
     /// A server starts from what its disk holds.
     pub(super) fn start(&mut self, cause: u64, at: usize) -> Judgement {
         let bootstrap = Membership::of_voters((1..=self.servers.len() as u64).map(NodeId::new));
-        let Some(server) = self.servers.get_mut(at).filter(|server| !server.is_running() && !server.retired) else {
+        let Some(server) = self
+            .servers
+            .get_mut(at)
+            .filter(|server| !server.is_running() && !server.retired)
+        else {
             return Ok(());
         };
         server.boot += 1;
@@ -55,7 +65,10 @@ impl<W: Workload> Simulation<'_, W> {
             bootstrap,
             durable: image.to_durable(),
         };
-        let (is_blank, snapshot) = (image.is_empty(), image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()));
+        let (is_blank, snapshot) = (
+            image.is_empty(),
+            image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()),
+        );
         let from_snapshot = snapshot.is_some();
         let machine = Witness::new(self.workload.machine());
         let replica = Replica::new(setup, machine, snapshot).map_err(|error| Violation {
@@ -68,16 +81,31 @@ impl<W: Workload> Simulation<'_, W> {
         server.wake_at = None;
         server.disk_failed = false;
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
-        self.oracles.commits.restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
-        apply::applied(&self.oracles.facts, node, vitals.applied, replica.machine().history())?;
+        self.oracles
+            .commits
+            .restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
+        apply::applied(
+            &self.oracles.facts,
+            node,
+            vitals.applied,
+            replica.machine().history(),
+        )?;
         server.replica = Some(replica);
         self.hash_event(1, at as u64);
         if self.tells() {
-            self.tell(cause, Place::Server(node), "start", format!("boot {boot}, {vitals:?}"));
+            self.tell(
+                cause,
+                Place::Server(node),
+                "start",
+                format!("boot {boot}, {vitals:?}"),
+            );
         }
         if boot > 1 {
             self.happened(Probe::Restart, Some(at));
-            for (probe, happened) in [(Probe::RestartBlank, is_blank), (Probe::RestartFromSnapshot, from_snapshot)] {
+            for (probe, happened) in [
+                (Probe::RestartBlank, is_blank),
+                (Probe::RestartFromSnapshot, from_snapshot),
+            ] {
                 if happened {
                     self.happened(probe, Some(at));
                 }
@@ -88,7 +116,9 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A server's deadline may have been reached.
     pub(super) fn wake(&mut self, cause: u64, at: usize, boot: u64) -> Judgement {
-        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
         if !server.is_boot(boot) || server.wake_at != Some(self.now) {
             return Ok(());
         }
@@ -97,7 +127,10 @@ impl<W: Workload> Simulation<'_, W> {
             server.missed.push_back(Event::Wake { server: at, boot });
             return Ok(());
         }
-        let due = server.replica.as_ref().and_then(|replica| replica.raft().next_deadline());
+        let due = server
+            .replica
+            .as_ref()
+            .and_then(|replica| replica.raft().next_deadline());
         let ticks = server.clock.ticks(self.now).saturating_sub(server.boot_ticks);
         if due.is_none_or(|due| due.value() > ticks) {
             self.reschedule(at);
@@ -105,7 +138,12 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.hash_event(2, at as u64);
         if self.tells() {
-            self.tell(cause, Place::Server(NodeId::new(at as u64 + 1)), "wake", format!("tick {ticks}"));
+            self.tell(
+                cause,
+                Place::Server(NodeId::new(at as u64 + 1)),
+                "wake",
+                format!("tick {ticks}"),
+            );
         }
         self.step(at, None, Given::default())
     }
@@ -122,7 +160,9 @@ impl<W: Workload> Simulation<'_, W> {
             self.held.push(envelope);
             return Ok(());
         }
-        let Some(server) = self.servers.get_mut(to) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(to) else {
+            return Ok(());
+        };
         if !server.is_running() {
             self.happened(Probe::MessageToTheDead, Some(to));
             return Ok(());
@@ -132,9 +172,15 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         self.hash_event(3, (from * 8 + to) as u64);
-        self.hash.word(envelope.term.value() << 8 | envelope.message.name().len() as u64);
+        self.hash
+            .word(envelope.term.value() << 8 | envelope.message.name().len() as u64);
         if self.tells() {
-            self.tell(cause, Place::Server(envelope.to), "receive", crate::report::describe(&envelope));
+            self.tell(
+                cause,
+                Place::Server(envelope.to),
+                "receive",
+                crate::report::describe(&envelope),
+            );
         }
         let given = Given::of(&envelope);
         self.step(to, Some(Input::Receive(envelope)), given)
@@ -142,30 +188,53 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A sync ends, whether or not the process is there to hear of it.
     pub(super) fn synced(&mut self, cause: u64, at: usize, boot: u64, ticket: Ticket) -> Judgement {
-        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
         if !server.is_boot(boot) || server.disk_failed {
             return Ok(());
         }
         let term = server.disk.durable().hard_state.term;
-        let (news, next) = server.disk.synced(self.now, &self.schedule.weather.disk, ticket);
-        terms_grow(server.node, "on its disk", term, server.disk.durable().hard_state.term)?;
+        let (news, next) = server.disk.synced(self.now, &self.disk_weather, ticket);
+        terms_grow(
+            server.node,
+            "on its disk",
+            term,
+            server.disk.durable().hard_state.term,
+        )?;
         let (node, paused) = (server.node, server.pauses > 0);
         if let Some(sync) = next {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
             }
-            self.push(sync.done_at, Event::Synced { server: at, boot, ticket: sync.ticket });
+            self.push(
+                sync.done_at,
+                Event::Synced {
+                    server: at,
+                    boot,
+                    ticket: sync.ticket,
+                },
+            );
         }
         if !news {
             return Ok(());
         }
         self.hash_event(4, at as u64);
         if self.tells() {
-            self.tell(cause, Place::Server(node), "synced", format!("up to ticket {ticket}"));
+            self.tell(
+                cause,
+                Place::Server(node),
+                "synced",
+                format!("up to ticket {ticket}"),
+            );
         }
         if paused {
             if let Some(server) = self.servers.get_mut(at) {
-                server.missed.push_back(Event::Persisted { server: at, boot, ticket });
+                server.missed.push_back(Event::Persisted {
+                    server: at,
+                    boot,
+                    ticket,
+                });
             }
             return Ok(());
         }
@@ -175,7 +244,11 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn persisted(&mut self, at: usize, boot: u64, ticket: Ticket) -> Judgement {
         match self.servers.get_mut(at) {
             Some(server) if server.is_boot(boot) && server.pauses > 0 => {
-                server.missed.push_back(Event::Persisted { server: at, boot, ticket });
+                server.missed.push_back(Event::Persisted {
+                    server: at,
+                    boot,
+                    ticket,
+                });
                 Ok(())
             }
             Some(server) if server.is_boot(boot) && !server.disk_failed => {
@@ -187,9 +260,15 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Entries have been read back.
     pub(super) fn loaded(&mut self, cause: u64, at: usize, boot: u64, load: Load) -> Judgement {
-        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
+            return Ok(());
+        };
         if server.pauses > 0 {
-            server.missed.push_back(Event::Loaded { server: at, boot, load });
+            server.missed.push_back(Event::Loaded {
+                server: at,
+                boot,
+                load,
+            });
             return Ok(());
         }
         let mut bytes = 0_usize;
@@ -204,19 +283,37 @@ impl<W: Workload> Simulation<'_, W> {
             .cloned()
             .collect();
         // Entries that were compacted or truncated in the meantime are simply not there.
-        let entries = if entries.first().is_some_and(|entry| entry.id.index == load.first) { entries } else { Vec::new() };
+        let entries = if entries.first().is_some_and(|entry| entry.id.index == load.first) {
+            entries
+        } else {
+            Vec::new()
+        };
         let node = server.node;
         self.hash_event(5, at as u64);
         if self.tells() {
-            self.tell(cause, Place::Server(node), "loaded", format!("{} entries from {}", entries.len(), load.first));
+            self.tell(
+                cause,
+                Place::Server(node),
+                "loaded",
+                format!("{} entries from {}", entries.len(), load.first),
+            );
         }
         self.happened(Probe::LoadEntries, Some(at));
-        self.step(at, Some(Input::EntriesLoaded { ticket: load.ticket, entries }), Given::default())
+        self.step(
+            at,
+            Some(Input::EntriesLoaded {
+                ticket: load.ticket,
+                entries,
+            }),
+            Given::default(),
+        )
     }
 
     /// A server is told something by its host.
     pub(super) fn command(&mut self, cause: u64, at: usize, command: HostCommand) -> Judgement {
-        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
+            return Ok(());
+        };
         if server.pauses > 0 {
             server.missed.push_back(Event::Command { server: at, command });
             return Ok(());
@@ -235,7 +332,9 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A server's disk reports a failure: it must fall silent.
     pub(super) fn disk_fails(&mut self, at: usize, boot: u64) -> Judgement {
-        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
+            return Ok(());
+        };
         server.disk_failed = true;
         self.hash_event(7, at as u64);
         self.step(at, Some(Input::PersistFailed), Given::default())
@@ -248,8 +347,12 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn step(&mut self, at: usize, input: Option<InputOf<W>>, given: Given) -> Judgement {
         let now = self.now;
-        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
-        let Some(replica) = server.replica.as_mut() else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        let Some(replica) = server.replica.as_mut() else {
+            return Ok(());
+        };
         let ticks = server.clock.ticks(now).saturating_sub(server.boot_ticks);
         if ticks > server.ticks_told {
             replica.step(Input::Tick(ticks - server.ticks_told));
@@ -281,23 +384,50 @@ impl<W: Workload> Simulation<'_, W> {
         given: Given,
         outputs: &[OutputOf<W>],
     ) -> Judgement {
-        let Some(server) = self.servers.get(at) else { return Ok(()) };
-        let Some(replica) = &server.replica else { return Ok(()) };
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
+        let Some(replica) = &server.replica else {
+            return Ok(());
+        };
         let (node, raft) = (server.node, replica.raft());
-        raft.check_invariants().map_err(|error| core_violation(node, &error))?;
-        let Oracles { facts, elections, commits, snapshots, .. } = &mut self.oracles;
+        raft.check_invariants()
+            .map_err(|error| core_violation(node, &error))?;
+        let Oracles {
+            facts,
+            elections,
+            commits,
+            snapshots,
+            ..
+        } = &mut self.oracles;
         for output in outputs {
             if let Output::Persist { persist, .. } = output {
                 log::issued(facts, node, before, after, persist, raft)?;
-                if let Some(meta) = persist.snapshot.as_ref().filter(|meta| Some(meta.last.index) > before.applied) {
+                if let Some(meta) = persist
+                    .snapshot
+                    .as_ref()
+                    .filter(|meta| Some(meta.last.index) > before.applied)
+                {
                     commits.installs(node, meta.last.index);
                 }
             }
         }
         let servers = &self.servers;
         let image = |node: NodeId| servers.get(place_of(node)).map(|server| server.disk.durable());
-        let step = Step { node, before, after, log: raft, membership: raft.membership() };
+        let step = Step {
+            node,
+            before,
+            after,
+            log: raft,
+            membership: raft.membership(),
+            disk: server.disk.written(),
+        };
         commits.stepped(facts, &step, given.verifies, image)?;
+        for output in outputs {
+            if let Output::Persist { persist, .. } = output {
+                log::snapshot_issued(facts, node, persist)?;
+            }
+        }
         if let Some(peer) = given.acknowledged_by.filter(|_| after.role == RoleName::Leader)
             && let (Some(progress), Some(image)) = (raft.progress(peer), image(peer))
         {
@@ -338,11 +468,21 @@ impl<W: Workload> Simulation<'_, W> {
         }
         if self.tells() && (before.role, before.term) != (after.role, after.term) {
             let detail = format!("{:?} of term {}", after.role, after.term);
-            self.tell(self.event, Place::Server(NodeId::new(at as u64 + 1)), "role", detail);
+            self.tell(
+                self.event,
+                Place::Server(NodeId::new(at as u64 + 1)),
+                "role",
+                detail,
+            );
         }
         if self.tells() && before.commit != after.commit {
             let detail = format!("{} (last {:?})", crate::oracle::count(after.commit), after.last);
-            self.tell(self.event, Place::Server(NodeId::new(at as u64 + 1)), "commit", detail);
+            self.tell(
+                self.event,
+                Place::Server(NodeId::new(at as u64 + 1)),
+                "commit",
+                detail,
+            );
         }
         if before.role == RoleName::Joining && after.role != RoleName::Joining {
             self.happened(Probe::LeaveJoining, Some(at));
@@ -365,8 +505,14 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         if after.role == RoleName::Leader && before.commit != after.commit {
-            let first = before.commit.map_or(raft_core::Index::FIRST, raft_core::Index::next);
-            let earlier = self.oracles.facts.committed(first).is_some_and(|committed| committed.id.term < after.term);
+            let first = before
+                .commit
+                .map_or(raft_core::Index::FIRST, raft_core::Index::next);
+            let earlier = self
+                .oracles
+                .facts
+                .committed(first)
+                .is_some_and(|committed| committed.id.term < after.term);
             if earlier {
                 self.happened(Probe::CommitOfEarlierTerm, Some(at));
             }
@@ -400,14 +546,38 @@ impl<W: Workload> Simulation<'_, W> {
         match output {
             Output::Persist { persist, snapshot } => self.persist(at, before, persist, snapshot),
             Output::Send(envelope) => self.send(at, envelope),
-            Output::LoadEntries { ticket, first, last, max_bytes } => {
-                let Some(server) = self.servers.get(at) else { return Ok(()) };
-                let (boot, load) = (server.boot, Load { ticket, first, last, max_bytes });
-                self.push_after(self.schedule.weather.disk.load, Event::Loaded { server: at, boot, load });
+            Output::LoadEntries {
+                ticket,
+                first,
+                last,
+                max_bytes,
+            } => {
+                let Some(server) = self.servers.get(at) else {
+                    return Ok(());
+                };
+                let (boot, load) = (
+                    server.boot,
+                    Load {
+                        ticket,
+                        first,
+                        last,
+                        max_bytes,
+                    },
+                );
+                self.push_after(
+                    self.disk_weather.load,
+                    Event::Loaded {
+                        server: at,
+                        boot,
+                        load,
+                    },
+                );
                 Ok(())
             }
             Output::SnapshotInstalled { meta } => {
-                let Some(server) = self.servers.get(at) else { return Ok(()) };
+                let Some(server) = self.servers.get(at) else {
+                    return Ok(());
+                };
                 if server.vitals.last > Some(meta.last) {
                     self.happened(Probe::KeepSuffix, Some(at));
                 }
@@ -416,10 +586,19 @@ impl<W: Workload> Simulation<'_, W> {
             }
             Output::SnapshotRefused { from, error } => {
                 let node = NodeId::new(at as u64 + 1);
-                violated(Oracle::S17, format!("server {node} cannot restore the snapshot of server {from}: {error}"))
+                violated(
+                    Oracle::S17,
+                    format!("server {node} cannot restore the snapshot of server {from}: {error}"),
+                )
             }
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => Ok(()),
-            Output::Done { id, at: log_id, response } => self.done(at, id, log_id, response),
+            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {
+                Ok(())
+            }
+            Output::Done {
+                id,
+                at: log_id,
+                response,
+            } => self.done(at, id, log_id, response),
             Output::Rejected { id, reason, .. } => self.turned_down(at, id.value(), reason),
             Output::ReadRejected { id, reason } => self.turned_down(at, id.value(), reason),
             Output::Superseded { id } => self.superseded(at, id),
@@ -435,19 +614,31 @@ impl<W: Workload> Simulation<'_, W> {
         persist: Persist,
         snapshot: Option<raft_core::Payload>,
     ) -> Judgement {
-        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
         if server.disk_failed {
             return Ok(());
         }
         let (node, boot, ticket) = (server.node, server.boot, persist.ticket);
         if let Some(meta) = &persist.snapshot {
             let Some(bytes) = &snapshot else {
-                return violated(Oracle::S17, format!("server {node} writes the snapshot up to {} without its bytes", meta.last));
+                return violated(
+                    Oracle::S17,
+                    format!(
+                        "server {node} writes the snapshot up to {} without its bytes",
+                        meta.last
+                    ),
+                );
             };
-            self.oracles.snapshots.written(&self.oracles.facts, node, meta, bytes)?;
+            self.oracles
+                .snapshots
+                .written(&self.oracles.facts, node, meta, bytes)?;
         }
-        let is_own_snapshot =
-            persist.snapshot.as_ref().is_some_and(|meta| Some(meta.last.index) <= before.applied);
+        let is_own_snapshot = persist
+            .snapshot
+            .as_ref()
+            .is_some_and(|meta| Some(meta.last.index) <= before.applied);
         let noted = [
             (Probe::IssueVote, persist.hard_state.is_some()),
             (Probe::IssueEntries, !persist.entries.is_empty()),
@@ -459,12 +650,21 @@ impl<W: Workload> Simulation<'_, W> {
             let detail = crate::report::describe_persist(&persist);
             self.tell(self.event, Place::Server(node), "persist", detail);
         }
-        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
-        if let Some(sync) = server.disk.issue(self.now, &self.schedule.weather.disk, persist, snapshot) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
             }
-            self.push(sync.done_at, Event::Synced { server: at, boot, ticket });
+            self.push(
+                sync.done_at,
+                Event::Synced {
+                    server: at,
+                    boot,
+                    ticket,
+                },
+            );
         }
         for (probe, happened) in noted {
             if happened {
@@ -475,12 +675,20 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     fn send(&mut self, at: usize, envelope: Envelope) -> Judgement {
-        let Some(server) = self.servers.get(at) else { return Ok(()) };
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
         if server.disk_failed {
-            let message = format!("server {} sends {} after its disk failed", server.node, envelope.message.name());
+            let message = format!(
+                "server {} sends {} after its disk failed",
+                server.node,
+                envelope.message.name()
+            );
             return violated(Oracle::S13, message);
         }
-        self.oracles.promises.sent(&self.oracles.facts, &envelope, server.disk.durable())?;
+        self.oracles
+            .promises
+            .sent(&self.oracles.facts, &envelope, server.disk.durable())?;
         if matches!(envelope.message, Message::SnapshotChunk { .. }) {
             self.happened(Probe::SendSnapshot, Some(at));
         }
@@ -491,13 +699,22 @@ impl<W: Workload> Simulation<'_, W> {
                 self.happened(Probe::MessageHeld, Some(at));
                 self.held.push(envelope);
             }
-            Fate::Arrives { at: arrives, again, reordered } => {
+            Fate::Arrives {
+                at: arrives,
+                again,
+                reordered,
+            } => {
                 if reordered {
                     self.happened(Probe::MessageReordered, Some(at));
                 }
                 if let Some(again) = again {
                     self.happened(Probe::MessageDuplicated, Some(at));
-                    self.push(again, Event::Deliver { envelope: envelope.clone() });
+                    self.push(
+                        again,
+                        Event::Deliver {
+                            envelope: envelope.clone(),
+                        },
+                    );
                 }
                 self.push(arrives, Event::Deliver { envelope });
             }
@@ -507,8 +724,16 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Sees to it that the server is woken at its next deadline.
     pub(super) fn reschedule(&mut self, at: usize) {
-        let Some(server) = self.servers.get_mut(at) else { return };
-        let Some(deadline) = server.replica.as_ref().and_then(|replica| replica.raft().next_deadline()) else { return };
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let Some(deadline) = server
+            .replica
+            .as_ref()
+            .and_then(|replica| replica.raft().next_deadline())
+        else {
+            return;
+        };
         let due = server.clock.when(server.boot_ticks + deadline.value());
         let due = due.max(self.now + crate::nanos::Nanos::new(1));
         if server.wake_at.is_none_or(|wake_at| due < wake_at) {

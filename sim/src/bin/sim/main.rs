@@ -86,7 +86,10 @@ enum FileError {
     #[error("{} cannot be read: {error}", path.display())]
     Read { path: PathBuf, error: std::io::Error },
     #[error("{}: {error}", path.display())]
-    Schedule { path: PathBuf, error: sim::ScheduleError },
+    Schedule {
+        path: PathBuf,
+        error: sim::ScheduleError,
+    },
 }
 
 fn read_schedule(path: PathBuf) -> Result<Schedule, FileError> {

@@ -62,10 +62,19 @@ fn replay(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, sim::Sch
     is_open = is_open && out.flush().is_ok();
     let again = sim::run(schedule, &KeyValue)?;
     let (ending, line) = match report.verdict(&schedule.expect) {
-        _ if again != report => (Ending::Nondeterminism, "a second run of the same schedule came to another end".to_owned()),
+        _ if again != report => (
+            Ending::Nondeterminism,
+            "a second run of the same schedule came to another end".to_owned(),
+        ),
         Verdict::Pass => (Ending::Pass, "passed".to_owned()),
-        Verdict::Violation(violation) => (Ending::Violation, format!("violation of {violation}\n{}", violation.oracle.description())),
-        Verdict::Undetected => (Ending::Violation, "the expected violation was not found".to_owned()),
+        Verdict::Violation(violation) => (
+            Ending::Violation,
+            format!("violation of {violation}\n{}", violation.oracle.description()),
+        ),
+        Verdict::Undetected => (
+            Ending::Violation,
+            "the expected violation was not found".to_owned(),
+        ),
         Verdict::Vacuous(missed) => (Ending::Vacuous, format!("vacuous: never happened: {missed:?}")),
     };
     if is_open {

@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-#[expect(clippy::disallowed_types, reason = "measures the rate of the sweep; no run sees it")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "measures the rate of the sweep; no run sees it"
+)]
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -78,35 +81,64 @@ impl Totals {
         self.elections += report.elections;
         self.coverage.merge(&report.coverage);
         // A sum does not depend on the order; the product ties each hash to its run.
-        self.hash = self.hash.wrapping_add(report.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1)));
+        self.hash = self
+            .hash
+            .wrapping_add(report.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1)));
         self.findings.extend(outcome.map(|outcome| (number, outcome)));
     }
 }
 
 /// One schedule, judged; a second time too if asked.
-fn judge(schedule: &Schedule, twice: bool) -> Result<(Report, Option<(Ending, String, String)>), sim::ScheduleError> {
+fn judge(
+    schedule: &Schedule,
+    twice: bool,
+) -> Result<(Report, Option<(Ending, String, String)>), sim::ScheduleError> {
     let report = sim::run(schedule, &KeyValue)?;
     let finding = match report.verdict(&schedule.expect) {
         Verdict::Pass => None,
-        Verdict::Violation(violation) => Some((Ending::Violation, violation.oracle.to_string(), violation.message)),
+        Verdict::Violation(violation) => {
+            Some((Ending::Violation, violation.oracle.to_string(), violation.message))
+        }
         Verdict::Undetected => {
-            let expected = schedule.expect.violation.map_or(String::new(), |oracle| oracle.to_string());
-            Some((Ending::Violation, expected, "was expected to report a violation, and did not".to_owned()))
+            let expected = schedule
+                .expect
+                .violation
+                .map_or(String::new(), |oracle| oracle.to_string());
+            Some((
+                Ending::Violation,
+                expected,
+                "was expected to report a violation, and did not".to_owned(),
+            ))
         }
         Verdict::Vacuous(probes) => {
-            let missed = probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
-            let message = if missed.is_empty() { "nothing was committed".to_owned() } else { format!("never happened: {missed}") };
+            let missed = probes
+                .iter()
+                .map(|probe| probe.name())
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = if missed.is_empty() {
+                "nothing was committed".to_owned()
+            } else {
+                format!("never happened: {missed}")
+            };
             Some((Ending::Vacuous, "vacuous".to_owned(), message))
         }
     };
     if twice && sim::run(schedule, &KeyValue)? != report {
         let message = "the same schedule came to two different ends".to_owned();
-        return Ok((report, Some((Ending::Nondeterminism, "determinism".to_owned(), message))));
+        return Ok((
+            report,
+            Some((Ending::Nondeterminism, "determinism".to_owned(), message)),
+        ));
     }
     Ok((report, finding))
 }
 
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures the rate of the sweep; no run sees it")]
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures the rate of the sweep; no run sees it"
+)]
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let began = Instant::now();
     let totals = match arguments.seeds.clone() {
@@ -125,7 +157,12 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     } else {
         print_summary(&totals, micros);
     }
-    totals.findings.iter().map(|(_, outcome)| outcome.ending).max_by_key(severity).unwrap_or(Ending::Pass)
+    totals
+        .findings
+        .iter()
+        .map(|(_, outcome)| outcome.ending)
+        .max_by_key(severity)
+        .unwrap_or(Ending::Pass)
 }
 
 /// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
@@ -157,7 +194,11 @@ fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
     Ok(totals)
 }
 
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "measures the rate of the sweep; no run sees it")]
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures the rate of the sweep; no run sees it"
+)]
 fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
     let profile = Profile::from(arguments.profile);
     let next = AtomicU64::new(seeds.start);
@@ -175,11 +216,19 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match judged {
                 Ok((report, finding)) => {
-                    let outcome = finding.map(|(ending, oracle, message)| outcome_of(seed, arguments, ending, oracle, message));
+                    let outcome = finding.map(|(ending, oracle, message)| {
+                        outcome_of(seed, arguments, ending, oracle, message)
+                    });
                     totals.add(seed, &report, outcome);
                 }
                 Err(error) => {
-                    let outcome = outcome_of(seed, arguments, Ending::Usage, "schedule".to_owned(), error.to_string());
+                    let outcome = outcome_of(
+                        seed,
+                        arguments,
+                        Ending::Usage,
+                        "schedule".to_owned(),
+                        error.to_string(),
+                    );
                     totals.findings.push((seed, outcome));
                 }
             }
@@ -222,8 +271,11 @@ fn outcome_of(seed: u64, arguments: &Arguments, ending: Ending, oracle: String, 
 }
 
 fn as_json(totals: &Totals, micros: u128) -> Value {
-    let coverage: Map<String, Value> =
-        totals.coverage.iter().map(|(probe, count)| (probe.name().to_owned(), json!(count))).collect();
+    let coverage: Map<String, Value> = totals
+        .coverage
+        .iter()
+        .map(|(probe, count)| (probe.name().to_owned(), json!(count)))
+        .collect();
     let findings: Vec<Value> = totals
         .findings
         .iter()
@@ -249,7 +301,10 @@ fn per_second(count: u128, micros: u128) -> u64 {
 
 fn print_summary(totals: &Totals, micros: u128) {
     for (_, outcome) in &totals.findings {
-        println!("{}: {}: {}\n    {}", outcome.name, outcome.oracle, outcome.message, outcome.again);
+        println!(
+            "{}: {}: {}\n    {}",
+            outcome.name, outcome.oracle, outcome.message, outcome.again
+        );
     }
     println!(
         "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
@@ -265,8 +320,12 @@ fn print_summary(totals: &Totals, micros: u128) {
         micros * 1_000 / u128::from(totals.events.max(1)),
         totals.hash
     );
-    let missed: Vec<&str> =
-        totals.coverage.iter().filter(|(_, count)| *count == 0).map(|(probe, _)| probe.name()).collect();
+    let missed: Vec<&str> = totals
+        .coverage
+        .iter()
+        .filter(|(_, count)| *count == 0)
+        .map(|(probe, _)| probe.name())
+        .collect();
     if !missed.is_empty() {
         println!("never happened: {}", missed.join(", "));
     }
