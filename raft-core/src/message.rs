@@ -186,7 +186,7 @@ impl Message {
 impl Message {
     /// Whether an honest server of `term` could have sent this. What cannot be judged without the log is judged there.
     pub(crate) fn is_well_formed(&self, term: Term) -> bool {
-        let fits = |id: &LogId| !id.index.is_malformed() && id.term <= term && id.term > Term::ZERO;
+        let fits = |id: &LogId| id.is_well_formed(term);
         let fits_if_any = |id: &Option<LogId>| id.as_ref().is_none_or(fits);
         match self {
             Self::PreVote { ask, last } => !ask.is_malformed() && *ask == term.next() && fits_if_any(last),
@@ -229,12 +229,7 @@ impl Message {
                 let end = u64::try_from(data.len())
                     .ok()
                     .and_then(|length| offset.checked_add(length));
-                term > Term::ZERO
-                    && fits(&meta.last)
-                    && fits_if_any(&meta.membership_id)
-                    && meta.membership_id <= Some(meta.last)
-                    && !meta.membership.is_empty()
-                    && end.is_some_and(|end| end <= *total_bytes)
+                meta.is_well_formed(term) && end.is_some_and(|end| end <= *total_bytes)
             }
             Self::Hello
             | Self::HelloReply { .. }

@@ -9,8 +9,10 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, Persist};
 use crate::log::Log;
-use crate::message::{Envelope, Message};
-use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Ticket};
+use crate::message::{AppendOutcome, Envelope, Message};
+use crate::types::{
+    HardState, Identity, Incarnation, Index, LogId, NodeId, Session, SnapshotMeta, Term, Ticket,
+};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
 const NOTHING: u64 = 0;
@@ -39,6 +41,34 @@ pub(crate) struct Outbox {
 struct Held {
     ticket: u64,
     envelope: Envelope,
+}
+
+impl Held {
+    /// Whether the other message will leave at the same time and acknowledges as much: then this one need not wait as
+    /// well. A leader asks a stalled disk's server again and again, and the answers must not pile up.
+    fn is_outdone_by(&self, other: &Self) -> bool {
+        match (self.acknowledged(), other.acknowledged()) {
+            (Some((session, last)), Some((other_session, other_last))) => {
+                session == other_session
+                    && last <= other_last
+                    && self.ticket == other.ticket
+                    && self.envelope.to == other.envelope.to
+                    && self.envelope.term == other.envelope.term
+            }
+            _ => false,
+        }
+    }
+
+    fn acknowledged(&self) -> Option<(Session, Option<LogId>)> {
+        match self.envelope.message {
+            Message::AppendReply {
+                session,
+                outcome: AppendOutcome::Accepted { last },
+                ..
+            } => Some((session, last)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -197,8 +227,12 @@ impl Outbox {
         });
         if ticket <= self.durable_ticket {
             self.actions.push(Action::Send(envelope));
-        } else {
-            self.held.push(Held { ticket, envelope });
+            return;
+        }
+        let held = Held { ticket, envelope };
+        match self.held.iter_mut().find(|earlier| earlier.is_outdone_by(&held)) {
+            Some(earlier) => *earlier = held,
+            None => self.held.push(held),
         }
     }
 

@@ -540,6 +540,7 @@ impl Raft {
     fn on_persist_failed(&mut self) {
         self.failed = true;
         self.out.fall_silent();
+        self.end_transfers();
         self.fail_reads(Rejection::Failed);
         for (id, _) in self.confirmed_reads.drain(..) {
             self.out.push(Action::ReadRejected {

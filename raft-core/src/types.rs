@@ -188,6 +188,11 @@ impl LogId {
     pub const fn new(term: Term, index: Index) -> Self {
         Self { term, index }
     }
+
+    /// Whether an honest server of `term` can hold an entry of this name.
+    pub(crate) fn is_well_formed(self, term: Term) -> bool {
+        !self.index.is_malformed() && self.term <= term && self.term > Term::ZERO
+    }
 }
 
 macro_rules! plain_format {
@@ -354,6 +359,17 @@ pub struct SnapshotMeta {
     pub membership: Membership,
     /// The entry that set it; `None` for the configuration the cluster began with.
     pub membership_id: Option<LogId>,
+}
+
+impl SnapshotMeta {
+    /// Whether an honest server of `term` can have a snapshot of this description.
+    pub(crate) fn is_well_formed(&self, term: Term) -> bool {
+        self.last.is_well_formed(term)
+            && self
+                .membership_id
+                .is_none_or(|id| id.is_well_formed(term) && id <= self.last)
+            && !self.membership.is_empty()
+    }
 }
 
 /// Who this server is, as kept in its data folder.

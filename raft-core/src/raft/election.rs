@@ -153,9 +153,13 @@ impl Raft {
     /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
     pub(super) fn on_pre_vote_granted(&mut self, from: NodeId, term: Term, ask: Term) {
         let current = self.out.term();
+        let is_voter = self.log.membership().is_voter(from);
         match &mut self.role {
             Role::Candidate(candidate)
-                if candidate.stage == Stage::PreVote && ask == current.next() && term <= current =>
+                if candidate.stage == Stage::PreVote
+                    && ask == current.next()
+                    && term <= current
+                    && is_voter =>
             {
                 candidate.granted.insert(from);
                 self.count_votes();
@@ -179,8 +183,9 @@ impl Raft {
     }
 
     pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {
+        let is_voter = self.log.membership().is_voter(from);
         match &mut self.role {
-            Role::Candidate(candidate) if candidate.stage == Stage::Vote => {
+            Role::Candidate(candidate) if candidate.stage == Stage::Vote && is_voter => {
                 if granted {
                     candidate.granted.insert(from);
                     self.count_votes();

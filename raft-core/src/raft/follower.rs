@@ -156,7 +156,7 @@ impl Raft {
                 prev,
                 hint: self.conflict_hint(prev),
             }
-        } else if self.store_entries(entries) {
+        } else if self.store_entries(prev, entries) {
             // Receiver's step 5, bounded by the last entry that this very message verified.
             self.advance_commit(leader_commit.min(verified_index));
             AppendOutcome::Accepted { last: verified }
@@ -193,26 +193,19 @@ impl Raft {
     }
 
     /// Receiver's steps 3 and 4: cuts the log where it conflicts and appends what is missing. An append that says nothing new,
-    /// because it is old or a duplicate, cuts nothing. False, with nothing changed, if a committed entry would have to go:
-    /// no honest leader asks for that.
-    fn store_entries(&mut self, entries: Vec<Entry>) -> bool {
-        let commit = self.commit;
-        let differs = |raft: &Self, entry: &Entry| raft.log.log_id(entry.id.index) != Some(entry.id);
-        let retained = entries
-            .iter()
-            .filter(|entry| entry.id.index >= self.log.first_index());
-        if retained
-            .clone()
-            .any(|entry| Some(entry.id.index) <= commit && differs(self, entry))
-        {
-            return false;
-        }
-        let Some(first_new) = retained
-            .map(|entry| entry.id)
-            .find(|id| self.log.log_id(id.index) != Some(*id))
-        else {
+    /// because it is old or a duplicate, cuts nothing. False, with nothing changed, if it contradicts what is committed:
+    /// no honest leader's append does.
+    fn store_entries(&mut self, prev: Option<LogId>, entries: Vec<Entry>) -> bool {
+        // What the snapshot covers cannot be compared any more, except for its last entry, the log's base.
+        let base = self.log.base().map(|base| base.index);
+        let first_different = (prev.into_iter().chain(entries.iter().map(|entry| entry.id)))
+            .find(|id| Some(id.index) >= base && !self.log.holds(Some(*id)));
+        let Some(first_new) = first_different else {
             return true;
         };
+        if Some(first_new.index) <= self.commit {
+            return false;
+        }
         if Some(first_new.index) <= self.log.last_index() {
             self.truncate(first_new.index);
         }

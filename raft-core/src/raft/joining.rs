@@ -71,9 +71,7 @@ impl Raft {
     }
 
     pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {
-        if let Role::Joining(joining) = &mut self.role {
-            joining.blank.insert(from);
-        }
+        self.saw_blank(from);
         let standing = self.standing_of(from, incarnation);
         // The one that asks may be another folder than the one we know, so the reply names the folder that asked.
         let reply = Message::HelloReply { standing };
@@ -82,6 +80,16 @@ impl Raft {
             self.meet(from, incarnation);
         }
         self.maybe_first_start();
+    }
+
+    /// Only members are remembered, however many others greet.
+    fn saw_blank(&mut self, from: NodeId) {
+        let is_member = self.log.membership().contains(from);
+        if let Role::Joining(joining) = &mut self.role
+            && is_member
+        {
+            joining.blank.insert(from);
+        }
     }
 
     /// Where the asking server stands, by what is committed here: an uncommitted binding may yet be taken back.
@@ -101,9 +109,7 @@ impl Raft {
             return;
         };
         match standing {
-            Standing::Blank => {
-                joining.blank.insert(from);
-            }
+            Standing::Blank => self.saw_blank(from),
             Standing::Established => joining.established |= !joining.blank.contains(&from),
             Standing::Fenced { .. } => {
                 joining.established = true;

@@ -170,6 +170,12 @@ impl Progress {
         self.feed = Feed::Probe { waiting: false };
     }
 
+    /// What is to be sent next could not be had: tries again with the next heartbeat and not at once, lest a host that
+    /// cannot help is asked without end.
+    pub(super) fn pause(&mut self) {
+        self.feed = Feed::Probe { waiting: true };
+    }
+
     /// What was in flight may be lost.
     pub(super) fn unreachable(&mut self) {
         if matches!(self.feed, Feed::Replicate { .. }) {

@@ -120,9 +120,10 @@ impl Raft {
         let in_order = entries.iter().zip(next.value()..).all(|(entry, at)| {
             entry.id.index.value() == at && self.log.log_id(entry.id.index) == Some(entry.id)
         });
-        // What could not be read, or is not wanted any more, is asked for again when the peer's turn comes.
         if in_order && !entries.is_empty() && next >= self.log.first_index() {
             self.send_append(to, next, entries);
+        } else {
+            peer.pause();
         }
     }
 

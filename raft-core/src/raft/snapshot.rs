@@ -95,6 +95,7 @@ impl Raft {
         if let Some((_, peer)) = self.transferring(ticket) {
             let next = Index::after(peer.matched());
             peer.probe_from(next);
+            peer.pause();
             self.out.push(Action::SnapshotEnded { ticket });
         }
     }
@@ -263,8 +264,8 @@ impl Raft {
             return;
         };
         let last = meta.last;
-        // A snapshot older than the commit index changes nothing.
-        if Some(last.index) <= self.commit || last.term > self.out.term() {
+        // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced.
+        if Some(last.index) <= self.commit || !meta.is_well_formed(self.out.term()) {
             return;
         }
         let membership_before = self.log.membership_id();
