@@ -159,6 +159,35 @@ fn a_length_that_nothing_follows_claims_no_memory() {
     ));
 }
 
+#[test]
+fn whatever_the_core_s_default_limits_allow_fits_into_a_frame() {
+    let limits = raft_core::Limits::default();
+    let (_, sample) = samples::envelopes().swap_remove(0);
+    let id = LogId::new(Term::new(1), Index::FIRST);
+    for body in [
+        EntryBody::Noop,
+        EntryBody::Command(Payload::from(vec![1; limits.message_bytes])),
+    ] {
+        let entry = Entry { id, body };
+        let count = (limits.message_bytes / entry.cost_bytes()).max(1);
+        let message = Message::Append {
+            session: Session::new(1),
+            round: Round::new(1),
+            prev: Some(id),
+            commit: Some(Index::FIRST),
+            entries: vec![entry; count],
+        };
+        let frame = encode_envelope(&Envelope {
+            message,
+            ..sample.clone()
+        });
+        assert!(frame.len() <= FRAME_LIMIT_BYTES);
+        assert!(decode_envelope(&frame).is_ok());
+    }
+    let chunk = raft_core::Snapshots::default().chunk_bytes;
+    assert!(chunk + 4096 <= FRAME_LIMIT_BYTES);
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
         Just(EntryBody::Noop),

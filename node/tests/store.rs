@@ -213,6 +213,35 @@ fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 4);
 }
 
+#[test]
+fn a_journal_may_have_any_size() {
+    // From "a checkpoint before every transaction", over "no transaction fits", to "all of them fit".
+    for journal_bytes in [0, 1, 10_000, 100_001, 1 << 20] {
+        let disk = MemoryDisk::default();
+        let options = StoreOptions { journal_bytes };
+        let open =
+            |disk: &MemoryDisk| Store::create_or_open_on(disk.clone(), &new_folder(), options).unwrap();
+        let (mut store, _) = open(&disk);
+        for round in 0..40 {
+            let persist = append(1, round * 5 + 1..=round * 5 + 5);
+            store.persist(&[(persist, None)]).unwrap();
+        }
+        let limit = journal_bytes + (200 << 10);
+        assert!(
+            disk.length("journal") as u64 <= limit,
+            "no more than one transaction beyond {journal_bytes}"
+        );
+        let crashed = disk.after_crash(|| false);
+        drop(store);
+        for disk in [disk, crashed] {
+            for _ in 0..2 {
+                let (_store, opened) = open(&disk);
+                assert_eq!(opened.durable.entries.len(), 200, "a journal of {journal_bytes}");
+            }
+        }
+    }
+}
+
 /// A small generator, so that the tests need no crate for it and repeat exactly.
 fn coin(state: &mut u64) -> bool {
     *state = state
@@ -259,7 +288,7 @@ fn a_crash_at_any_operation_loses_nothing_acknowledged() {
         disk.fail_after(Some(after));
         let acknowledged = run_history(&disk);
         disk.fail_after(None);
-        for survivors in 0..3 {
+        for survivors in 0..8 {
             let crashed = disk.after_crash(|| match survivors {
                 0 => false,
                 1 => true,
@@ -284,7 +313,7 @@ fn a_crash_at_any_operation_loses_nothing_acknowledged() {
             crashes += 1;
         }
     }
-    assert!(crashes > 600, "only {crashes} crashes were tried");
+    assert!(crashes > 1600, "only {crashes} crashes were tried");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //!
 //! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what
 //! the commands carry, and never runs backwards. Everything is bounded, and what goes is decided by the
-//! ledger's time, so that it goes everywhere at the same index. Bytes that make no sense have an [`Outcome`]
-//! like everything else.
+//! ledger's time, so that it goes everywhere at the same index. The limits are part of what commands mean: to
+//! change one takes a new version of the commands. Bytes that make no sense have an [`Outcome`] like everything
+//! else.
 //!
 //! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
 //!

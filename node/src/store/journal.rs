@@ -418,3 +418,111 @@ fn parse(content: &[u8], sectors: u64, store: u64) -> Result<Record, &'static st
         blocks,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct MemoryFile(Mutex<Vec<u8>>);
+
+    impl DiskFile for &'static MemoryFile {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.lock().unwrap().len() as u64)
+        }
+
+        fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
+            let start = usize::try_from(offset).unwrap();
+            target.copy_from_slice(&self.0.lock().unwrap()[start..start + target.len()]);
+            Ok(())
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            let start = usize::try_from(offset).unwrap();
+            let mut contents = self.0.lock().unwrap();
+            let length = contents.len().max(start + bytes.len());
+            contents.resize(length, 0);
+            contents[start..start + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn set_len(&self, bytes: u64) -> io::Result<()> {
+            self.0.lock().unwrap().resize(usize::try_from(bytes).unwrap(), 0);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const STORE: u64 = 5;
+
+    /// A journal with three records of one block each, the sequences 1 to 3.
+    fn three_records() -> &'static MemoryFile {
+        let file: &'static MemoryFile = Box::leak(Box::default());
+        Journal::format(&file, 64 << 10).unwrap();
+        let mut journal = Journal::resume(file, STORE, 64 << 10, 0).unwrap();
+        for number in 0..3_u8 {
+            let block: Block = [number + 1; BLOCK_BYTES];
+            journal
+                .append(4096, [(u64::from(number), &block)].into_iter())
+                .unwrap();
+        }
+        file
+    }
+
+    fn recover(file: &'static MemoryFile, checkpoint: u64) -> io::Result<(usize, u64)> {
+        let mut records = 0;
+        let highest = Journal::recover(&file, "journal", STORE, checkpoint, |_| {
+            records += 1;
+            Ok(())
+        })?;
+        Ok((records, highest))
+    }
+
+    fn sector_of(record: u64, ordinal: u64) -> u64 {
+        (record * sectors_for(1) + ordinal) * SECTOR_BYTES
+    }
+
+    #[test]
+    fn complete_records_are_replayed_from_the_checkpoint_on() {
+        assert_eq!(recover(three_records(), 0).unwrap(), (3, 3));
+        // After a checkpoint the same records are old ones.
+        assert_eq!(recover(three_records(), 3).unwrap(), (0, 3));
+    }
+
+    #[test]
+    fn an_interrupted_record_is_dropped_and_its_sequence_never_used_again() {
+        for missing in 0..sectors_for(1) {
+            let file = three_records();
+            file.write_at(sector_of(2, missing), &[0; 512]).unwrap();
+            assert_eq!(recover(file, 0).unwrap(), (2, 3), "sector {missing} is missing");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_missing_before_another_is_damage() {
+        for missing in 0..sectors_for(1) {
+            let file = three_records();
+            file.write_at(sector_of(1, missing), &[0; 512]).unwrap();
+            assert!(recover(file, 0).is_err(), "sector {missing} is missing");
+        }
+    }
+
+    #[test]
+    fn a_sector_in_another_s_place_is_damage() {
+        let file = three_records();
+        let mut sector = [0; 512];
+        file.read_at(sector_of(1, 3), &mut sector).unwrap();
+        file.write_at(sector_of(1, 4), &sector).unwrap();
+        assert!(recover(file, 0).is_err());
+    }
+
+    #[test]
+    fn a_journal_of_another_store_is_damage() {
+        assert!(Journal::recover(&three_records(), "journal", STORE + 1, 0, |_| Ok(())).is_err());
+    }
+}

@@ -41,7 +41,7 @@ pub use self::records::LogError;
 
 use self::blocks::BlockFile;
 use self::checked_backend::{CheckedBackend, FINISHED, FileNames, UNFINISHED};
-use self::journal::Journal;
+use self::journal::{Journal, SECTOR_BYTES};
 use self::records::{IDENTITY, IdentityRecord, LOG, STANDING, STATE, StandingRecord};
 use crate::codec::{self, CodecError};
 
@@ -413,13 +413,11 @@ impl<D: Disk> Store<D> {
 /// Makes a store under other names, complete with its first records, and then gives it its own.
 fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(), StoreError> {
     let io = |error| from_io(&disk.place(), error);
+    let journal_bytes = options.journal_bytes.next_multiple_of(SECTOR_BYTES);
     let format = || {
-        Journal::format(&disk.create(UNFINISHED.journal)?, options.journal_bytes)?;
-        BlockFile::format(
-            &disk.create(UNFINISHED.data)?,
-            new.incarnation.value(),
-            options.journal_bytes,
-        )
+        Journal::format(&disk.create(UNFINISHED.journal)?, journal_bytes)?;
+        let data = disk.create(UNFINISHED.data)?;
+        BlockFile::format(&data, new.incarnation.value(), journal_bytes)
     };
     format().map_err(io)?;
 
