@@ -168,13 +168,25 @@ impl Raft {
         }
     }
 
+    /// Whether this server asked for votes itself in the current term, or leads it.
+    fn campaigned(&self) -> bool {
+        match &self.role {
+            Role::Leader(_) => true,
+            Role::Candidate(candidate) => candidate.stage == Stage::Vote,
+            Role::Joining(_) | Role::Follower(_) => false,
+        }
+    }
+
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>) {
         let vote = self.out.hard_state().vote;
         let free = vote.is_none_or(|vote| vote == from);
-        let follows = matches!(self.role, Role::Follower(_));
-        let granted = follows && free && self.is_up_to_date(last);
+        let granted = free && self.is_up_to_date(last) && !self.campaigned();
         if granted {
+            // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.
+            if matches!(self.role, Role::Candidate(_)) {
+                self.become_follower(None);
+            }
             self.out.set_vote(from);
             self.put_off_campaign(false);
         }
