@@ -29,11 +29,20 @@ async fn what_was_acknowledged_survives_killed_leaders_and_is_counted_once() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = Vec::new();
     for name in names {
-        let (client, picture, stop) = (cluster.library(name), protected.picture.clone(), Arc::clone(&stop));
+        let (client, picture, stop) = (
+            cluster.library(name),
+            protected.picture.clone(),
+            Arc::clone(&stop),
+        );
         clients.push(tokio::spawn(async move {
-            let mut told = Told { name: name.to_owned(), remaining: Vec::new(), objects: Vec::new() };
+            let mut told = Told {
+                name: name.to_owned(),
+                remaining: Vec::new(),
+                objects: Vec::new(),
+            };
             while !stop.load(Ordering::Relaxed) {
-                told.remaining.push(remaining(&view(&client, &picture, name).await));
+                told.remaining
+                    .push(remaining(&view(&client, &picture, name).await));
                 told.objects.push(protect(&client, name, vec![]).await.object);
             }
             told
@@ -59,11 +68,18 @@ async fn what_was_acknowledged_survives_killed_leaders_and_is_counted_once() {
         let expected: Vec<u32> = (0..granted).map(|earlier| QUOTA - 1 - earlier).collect();
         assert_eq!(told.remaining, expected, "{}", told.name);
         let info = owner.object(&user("owner"), protected.object).await.unwrap();
-        let account = info.grants.iter().find(|grant| grant.user.as_str() == told.name).unwrap();
+        let account = info
+            .grants
+            .iter()
+            .find(|grant| grant.user.as_str() == told.name)
+            .unwrap();
         assert_eq!(account.charged, u64::from(granted), "{}", told.name);
         let library = cluster.library(&told.name);
         for object in told.objects {
-            assert_eq!(library.object(&user(&told.name), object).await.unwrap().owner, user(&told.name));
+            assert_eq!(
+                library.object(&user(&told.name), object).await.unwrap().owner,
+                user(&told.name)
+            );
         }
     }
 }
@@ -90,17 +106,29 @@ async fn a_client_that_dies_before_it_has_saved_the_picture_is_not_charged_twice
     cluster.leader().await;
     let alice = cluster.library("alice");
     let protected = protect(&alice, "alice", vec![views("alice", 3)]).await;
-    let viewing = alice.view(protected.picture.clone(), &user("alice")).await.unwrap();
+    let viewing = alice
+        .view(protected.picture.clone(), &user("alice"))
+        .await
+        .unwrap();
     assert_eq!((remaining(&viewing.outcome), viewing.resumed), (2, false));
     // Two at once are two views.
-    let beside = alice.view(protected.picture.clone(), &user("alice")).await.unwrap();
+    let beside = alice
+        .view(protected.picture.clone(), &user("alice"))
+        .await
+        .unwrap();
     assert_eq!((remaining(&beside.outcome), beside.resumed), (1, false));
     beside.finish(&alice).await;
     // The end of the process: nothing was saved, nothing is acknowledged.
     drop(viewing);
-    let again = alice.view(protected.picture.clone(), &user("alice")).await.unwrap();
+    let again = alice
+        .view(protected.picture.clone(), &user("alice"))
+        .await
+        .unwrap();
     assert_eq!((remaining(&again.outcome), again.resumed), (2, true));
     again.finish(&alice).await;
     assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 0);
-    assert!(matches!(view(&alice, &protected.picture, "alice").await, ViewOutcome::Denied { .. }));
+    assert!(matches!(
+        view(&alice, &protected.picture, "alice").await,
+        ViewOutcome::Denied { .. }
+    ));
 }

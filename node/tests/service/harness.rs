@@ -16,26 +16,26 @@ use node::client::{Client, Mode, Options, ProtectInput, Protected, ServerReport,
 use node::settings::Address;
 
 /// Long enough for a machine that does a dozen other things.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A photograph.
-pub const PHOTO: &[u8] = include_bytes!("../../../examples/photos/chelsea.png");
+pub(crate) const PHOTO: &[u8] = include_bytes!("../../../examples/photos/chelsea.png");
 
 /// The picture for everybody else, as it lies at the root of the repository.
-pub const UNIFIED_IMAGE: &[u8] = include_bytes!("../../../unified_image.png");
+pub(crate) const UNIFIED_IMAGE: &[u8] = include_bytes!("../../../unified_image.png");
 
 /// Servers, running or not, with a folder that serves as their working directory and as a person's home.
-pub struct Cluster {
-    pub folder: tempfile::TempDir,
-    pub ports: Vec<u16>,
+pub(crate) struct Cluster {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) ports: Vec<u16>,
     children: Vec<Option<Child>>,
     /// More flags, per server.
-    pub flags: Vec<Vec<String>>,
+    pub(crate) flags: Vec<Vec<String>>,
 }
 
 impl Cluster {
     /// A folder with the files that a person would put there; no server runs yet.
-    pub fn new(servers: usize) -> Self {
+    pub(crate) fn new(servers: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("unified_image.png"), UNIFIED_IMAGE).unwrap();
         fs::write(folder.path().join("photo.png"), PHOTO).unwrap();
@@ -50,7 +50,7 @@ impl Cluster {
     }
 
     /// The same with all servers started.
-    pub fn started(servers: usize) -> Self {
+    pub(crate) fn started(servers: usize) -> Self {
         let mut cluster = Self::new(servers);
         for server in 0..servers {
             cluster.start(server);
@@ -58,48 +58,63 @@ impl Cluster {
         cluster
     }
 
-    pub fn write_servers_conf(&self) {
-        let lines: String = self.ports.iter().map(|port| format!("127.0.0.1:{port}\n")).collect();
+    pub(crate) fn write_servers_conf(&self) {
+        let lines: String = self
+            .ports
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}\n"))
+            .collect();
         fs::write(self.path("servers.conf"), lines).unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn name(server: usize) -> String {
+    pub(crate) fn name(server: usize) -> String {
         format!("server{}", server + 1)
     }
 
     /// The command of a server, as a person would type it, with timeouts for the impatient.
-    pub fn server_command(&self, server: usize) -> Command {
+    pub(crate) fn server_command(&self, server: usize) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_server"));
-        command.arg(self.ports[server].to_string()).arg(Self::name(server));
+        command
+            .arg(self.ports[server].to_string())
+            .arg(Self::name(server));
         let peers = self.ports.iter().filter(|port| **port != self.ports[server]);
         command.args(peers.map(|port| format!("127.0.0.1:{port}")));
-        command.args(["--election-timeout-min-ms", "400", "--election-timeout-max-ms", "800"]);
+        command.args([
+            "--election-timeout-min-ms",
+            "400",
+            "--election-timeout-max-ms",
+            "800",
+        ]);
         command.args(["--heartbeat-ms", "100"]);
         command.args(&self.flags[server]);
         command
     }
 
     /// Starts a server; it logs to a file that [`Cluster::log`] reads.
-    pub fn start(&mut self, server: usize) {
-        let log = File::options().create(true).append(true).open(self.log_path(server)).unwrap();
+    pub(crate) fn start(&mut self, server: usize) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path(server))
+            .unwrap();
         let mut command = self.server_command(server);
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         assert!(self.children[server].replace(child).is_none(), "it runs already");
     }
 
     /// `kill -9`.
-    pub fn kill(&mut self, server: usize) {
+    pub(crate) fn kill(&mut self, server: usize) {
         if let Some(mut child) = self.children[server].take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
     }
 
-    pub fn log(&self, server: usize) -> String {
+    pub(crate) fn log(&self, server: usize) -> String {
         fs::read_to_string(self.log_path(server)).unwrap_or_default()
     }
 
@@ -108,31 +123,48 @@ impl Cluster {
     }
 
     /// Waits until the server's log says this.
-    pub fn wait_for_log(&self, server: usize, text: &str) {
+    pub(crate) fn wait_for_log(&self, server: usize, text: &str) {
         let deadline = Instant::now() + DEADLINE;
         while !self.log(server).contains(text) {
-            assert!(Instant::now() < deadline, "{} never said `{text}`:\n{}", Self::name(server), self.log(server));
+            assert!(
+                Instant::now() < deadline,
+                "{} never said `{text}`:\n{}",
+                Self::name(server),
+                self.log(server)
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Runs the client's command in the folder.
-    pub fn client(&self, arguments: &[&str]) -> Output {
-        self.command(env!("CARGO_BIN_EXE_client")).args(arguments).output().unwrap()
+    pub(crate) fn client(&self, arguments: &[&str]) -> Output {
+        self.command(env!("CARGO_BIN_EXE_client"))
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         // Everything that is not named lies in the folder: the default cluster key and the device keys, too.
-        command.current_dir(self.folder.path()).env("XDG_CONFIG_HOME", self.path("config"));
-        command.env("HOME", self.folder.path()).env("RUST_LOG", "info").stdin(Stdio::null());
+        command
+            .current_dir(self.folder.path())
+            .env("XDG_CONFIG_HOME", self.path("config"));
+        command
+            .env("HOME", self.folder.path())
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null());
         command
     }
 
     /// The client's library, on a machine of its own.
-    pub fn library(&self, machine: &str) -> Client {
+    pub(crate) fn library(&self, machine: &str) -> Client {
         Client::new(Options {
-            servers: self.ports.iter().map(|port| Address::loopback(*port).unwrap()).collect(),
+            servers: self
+                .ports
+                .iter()
+                .map(|port| Address::loopback(*port).unwrap())
+                .collect(),
             keys: self.path(&format!("keys-{machine}")),
             authority: None,
             insecure: false,
@@ -142,7 +174,7 @@ impl Cluster {
     }
 
     /// Waits until one of the servers leads and a majority follows it, and returns its number.
-    pub async fn leader(&self) -> usize {
+    pub(crate) async fn leader(&self) -> usize {
         let client = self.library("watcher");
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -150,13 +182,17 @@ impl Cluster {
             if let Some(leader) = undisputed(&reports) {
                 return leader;
             }
-            assert!(Instant::now() < deadline, "no leader:\n{reports:?}\n{}", self.log(0));
+            assert!(
+                Instant::now() < deadline,
+                "no leader:\n{reports:?}\n{}",
+                self.log(0)
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until the server has applied everything that is committed anywhere.
-    pub async fn caught_up(&self, server: usize) {
+    pub(crate) async fn caught_up(&self, server: usize) {
         let client = self.library("watcher");
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -188,8 +224,12 @@ impl Drop for Cluster {
 }
 
 fn undisputed(reports: &[ServerReport]) -> Option<usize> {
-    let leader = reports.iter().position(|report| report.role == Some(Role::Leader))?;
-    let followers = reports.iter().filter(|report| report.leader == reports[leader].server_id);
+    let leader = reports
+        .iter()
+        .position(|report| report.role == Some(Role::Leader))?;
+    let followers = reports
+        .iter()
+        .filter(|report| report.leader == reports[leader].server_id);
     (followers.count() > reports.len() / 2).then_some(leader)
 }
 
@@ -214,22 +254,27 @@ fn free_ports(count: usize) -> Vec<u16> {
     ports
 }
 
-pub fn user(name: &str) -> UserName {
+pub(crate) fn user(name: &str) -> UserName {
     UserName::parse(name).unwrap()
 }
 
-pub fn views(name: &str, views: u32) -> Grant {
+pub(crate) fn views(name: &str, views: u32) -> Grant {
     Grant::new(user(name), Views::Total(views))
 }
 
 /// Protects the photograph.
-pub async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) -> Protected {
-    let input = ProtectInput { original: PHOTO.to_vec(), owner: user(owner), grants, mode: Mode::Sealed };
+pub(crate) async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) -> Protected {
+    let input = ProtectInput {
+        original: PHOTO.to_vec(),
+        owner: user(owner),
+        grants,
+        mode: Mode::Sealed,
+    };
     client.protect(input).await.unwrap()
 }
 
 /// Views a picture to the end.
-pub async fn view(client: &Client, picture: &[u8], name: &str) -> ViewOutcome {
+pub(crate) async fn view(client: &Client, picture: &[u8], name: &str) -> ViewOutcome {
     let viewing = client.view(picture.to_vec(), &user(name)).await.unwrap();
     let outcome = viewing.outcome.clone();
     viewing.finish(client).await;
@@ -238,9 +283,13 @@ pub async fn view(client: &Client, picture: &[u8], name: &str) -> ViewOutcome {
 
 /// The views that remain after one that must have been granted, with the right picture.
 #[track_caller]
-pub fn remaining(outcome: &ViewOutcome) -> u32 {
+pub(crate) fn remaining(outcome: &ViewOutcome) -> u32 {
     match outcome {
-        ViewOutcome::Granted { picture, remaining: Some(remaining), .. } => {
+        ViewOutcome::Granted {
+            picture,
+            remaining: Some(remaining),
+            ..
+        } => {
             assert!(picture == PHOTO, "another picture came out than went in");
             *remaining
         }
@@ -250,14 +299,17 @@ pub fn remaining(outcome: &ViewOutcome) -> u32 {
 
 /// What a command printed and how it ended, for assertions that explain themselves.
 #[track_caller]
-pub fn ended(output: &Output, code: i32, error: &str) {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+pub(crate) fn ended(output: &Output, code: i32, error: &str) {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert_eq!(output.status.code(), Some(code), "stdout:\n{out}\nstderr:\n{err}");
     assert!(err.contains(error), "`{error}` is not in:\n{err}");
 }
 
 /// The files of a folder, with what lies in its subfolders.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

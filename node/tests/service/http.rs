@@ -15,14 +15,19 @@ fn ask(port: u16, head: &str, body: &[u8]) -> (u16, String) {
     if !head.contains("content-length") {
         write!(stream, "content-length: {}\r\n", body.len()).unwrap();
     }
-    stream.write_all(b"content-type: application/json\r\n\r\n").unwrap();
+    stream
+        .write_all(b"content-type: application/json\r\n\r\n")
+        .unwrap();
     // The server may have answered and hung up before it has read everything.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    (head.split(' ').nth(1).unwrap_or("0").parse().unwrap(), body.to_owned())
+    (
+        head.split(' ').nth(1).unwrap_or("0").parse().unwrap(),
+        body.to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -37,8 +42,17 @@ async fn every_answer_that_is_no_success_is_json_with_a_code_and_a_sentence() {
     let refused = |port, head: &str, body: &[u8], status: u16, code: &str| {
         let (found, body) = ask(port, head, body);
         let json: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{head}: {found} {body}"));
-        assert_eq!((found, json["error"].as_str()), (status, Some(code)), "{head}: {body}");
-        assert!(json["message"].as_str().is_some_and(|message| !message.is_empty()), "{head}: {body}");
+        assert_eq!(
+            (found, json["error"].as_str()),
+            (status, Some(code)),
+            "{head}: {body}"
+        );
+        assert!(
+            json["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{head}: {body}"
+        );
         json
     };
     refused(led, "GET /nothing", b"", 404, "NOT_FOUND");
@@ -51,8 +65,17 @@ async fn every_answer_that_is_no_success_is_json_with_a_code_and_a_sentence() {
     let json = refused(led, huge, b"", 413, "TOO_LARGE");
     assert!(json["limit"].as_u64().is_some_and(|limit| limit >= 32 << 20));
     let name = Cluster::name(leader);
-    let json = refused(follower, "POST /v1/objects", b"", 421, &format!("NOT_LEADER:{name}"));
-    assert_eq!(json["leader"]["address"].as_str(), Some(format!("127.0.0.1:{led}").as_str()));
+    let json = refused(
+        follower,
+        "POST /v1/objects",
+        b"",
+        421,
+        &format!("NOT_LEADER:{name}"),
+    );
+    assert_eq!(
+        json["leader"]["address"].as_str(),
+        Some(format!("127.0.0.1:{led}").as_str())
+    );
 }
 
 #[tokio::test]
@@ -76,7 +99,12 @@ async fn clients_beyond_loopback_are_served_with_tls_and_check_the_authority() {
     cluster.start(0);
     let authority = "data/server1/authority.pem";
     let deadline = std::time::Instant::now() + DEADLINE;
-    while cluster.client(&["status", "--authority", authority]).status.code() != Some(0) {
+    while cluster
+        .client(&["status", "--authority", authority])
+        .status
+        .code()
+        != Some(0)
+    {
         assert!(std::time::Instant::now() < deadline);
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
@@ -95,5 +123,9 @@ async fn clients_beyond_loopback_are_served_with_tls_and_check_the_authority() {
         assert!(std::time::Instant::now() < deadline);
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    ended(&encrypt(&["--authority", &pem.display().to_string()]), 6, "handshake failed");
+    ended(
+        &encrypt(&["--authority", &pem.display().to_string()]),
+        6,
+        "handshake failed",
+    );
 }

@@ -18,7 +18,10 @@ async fn a_server_with_another_cluster_key_is_told_apart_and_told_what_to_do() {
         cluster.start(server);
     }
     protect(&cluster.library("alice"), "alice", vec![]).await;
-    cluster.wait_for_log(2, "their cluster keys differ. Copy the key file of one server to all the others");
+    cluster.wait_for_log(
+        2,
+        "their cluster keys differ. Copy the key file of one server to all the others",
+    );
     cluster.wait_for_log(0, "their cluster keys differ");
 }
 
@@ -35,7 +38,10 @@ async fn a_server_with_another_unified_image_says_so_and_protects_nothing() {
     cluster.start(2);
     cluster.wait_for_log(2, "is not the picture that this cluster was founded with");
     let trouble = alice.status().await.swap_remove(2).trouble.unwrap();
-    assert!(trouble.contains("not the one that this cluster was founded with"), "{trouble}");
+    assert!(
+        trouble.contains("not the one that this cluster was founded with"),
+        "{trouble}"
+    );
 }
 
 #[tokio::test]
@@ -61,19 +67,32 @@ fn impossible_command_lines_end_with_usage() {
     let server = |arguments: &str| {
         let mut command = cluster.server_command(0);
         let mut fresh = std::process::Command::new(command.get_program());
-        fresh.args(arguments.split(' ')).current_dir(cluster.folder.path());
+        fresh
+            .args(arguments.split(' '))
+            .current_dir(cluster.folder.path());
         fresh.env("XDG_CONFIG_HOME", cluster.path("config"));
         command = fresh;
         command.output().unwrap()
     };
     ended(&server("64536 server1"), 2, "choose one from 1 to 64535");
-    ended(&server("8080 server1 127.0.0.1:9080"), 2, "also the consensus port");
+    ended(
+        &server("8080 server1 127.0.0.1:9080"),
+        2,
+        "also the consensus port",
+    );
     ended(&server("8080 server1 127.0.0.1:8080"), 2, "is this server itself");
     ended(&server("8080 server1 10.0.0.1:8080"), 2, "--advertise");
-    ended(&server("8080 server1 --heartbeat-ms 9999"), 2, "--heartbeat-ms (9999)");
+    ended(
+        &server("8080 server1 --heartbeat-ms 9999"),
+        2,
+        "--heartbeat-ms (9999)",
+    );
     ended(&server("8080 server1 --no-such-flag"), 2, "--no-such-flag");
     ended(&server("8080 server1 --config missing.toml"), 2, "missing.toml");
-    assert!(!cluster.path("data").exists(), "nothing is made before everything is checked");
+    assert!(
+        !cluster.path("data").exists(),
+        "nothing is made before everything is checked"
+    );
 }
 
 #[test]
@@ -117,7 +136,12 @@ async fn a_flipped_byte_in_a_data_folder_is_named_or_harmless() {
         let place = 4.min(flipped.len() - 1);
         flipped[place] ^= 0x10;
         fs::write(&file, flipped).unwrap();
-        let mut child = cluster.server_command(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = cluster
+            .server_command(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let deadline = Instant::now() + DEADLINE;
         let refused = loop {
             if let Some(status) = child.try_wait().unwrap() {
