@@ -1,0 +1,445 @@
+//! How followers come to have the leader's log: paper §5.3, Figure 2 (AppendEntries) and Figure 7; dissertation §10.2.1.
+
+mod support;
+
+use raft_core::{AppendOutcome, Feeding, Input, Limits, LogId, Message, Round, Session};
+use support::Cluster;
+use support::scene::{Scene, appends, at, index, node, outcomes, sent_to, setup, snapshot, writes};
+
+fn accepted(last: Option<LogId>) -> [AppendOutcome; 1] {
+    [AppendOutcome::Accepted { last }]
+}
+
+fn rejected(prev: Option<LogId>, hint: Option<LogId>) -> [AppendOutcome; 1] {
+    [AppendOutcome::Rejected { prev, hint }]
+}
+
+// Figure 2, AppendEntries, receiver's step 1: an earlier term is told which term it is, and changes nothing.
+#[test]
+fn an_append_of_an_earlier_term_changes_nothing() {
+    let mut scene = Scene::follower(3, 3, &[1]);
+    let actions = scene.append(2, at(1, 1), &[2], 2);
+    assert_eq!(outcomes(&actions), []);
+    assert_eq!((scene.log(), scene.commit()), (vec![1], 0));
+}
+
+// Receiver's step 2: refused if the log does not hold prev.
+#[test]
+fn an_append_behind_an_entry_that_is_not_there_is_refused() {
+    let mut scene = Scene::follower(3, 3, &[1, 1, 2]);
+    assert_eq!(
+        outcomes(&scene.append(3, at(1, 3), &[3], 0)),
+        rejected(at(1, 3), at(1, 2))
+    );
+    assert_eq!(
+        outcomes(&scene.append(3, at(3, 5), &[3], 0)),
+        rejected(at(3, 5), at(2, 3))
+    );
+    assert_eq!(scene.log(), [1, 1, 2]);
+}
+
+// Receiver's step 3: an entry that conflicts with a new one goes, and everything behind it.
+#[test]
+fn a_conflicting_entry_and_all_behind_it_are_deleted() {
+    let mut scene = Scene::follower(3, 3, &[1, 1, 2, 2]);
+    let actions = scene.append(3, at(1, 1), &[1, 3], 0);
+    assert_eq!(scene.log(), [1, 1, 3]);
+    let write = &writes(&actions)[0];
+    assert_eq!((write.truncate_from, write.entries.len()), (Some(index(3)), 1));
+    assert_eq!(outcomes(&actions), accepted(at(3, 3)));
+}
+
+// Receiver's step 4: what is not there is appended.
+#[test]
+fn new_entries_are_appended_and_acknowledged() {
+    let mut scene = Scene::follower(3, 3, &[]);
+    assert_eq!(outcomes(&scene.append(3, None, &[1, 2], 0)), accepted(at(2, 2)));
+    assert_eq!(outcomes(&scene.append(3, at(2, 2), &[3], 0)), accepted(at(3, 3)));
+    assert_eq!(scene.log(), [1, 2, 3]);
+}
+
+// §5.3: an append that says nothing new, because it is late or repeated, deletes nothing.
+#[test]
+fn a_late_or_repeated_append_deletes_nothing() {
+    let mut scene = Scene::follower(3, 3, &[]);
+    scene.append(3, None, &[1, 2, 3], 0);
+    let actions = scene.append(3, at(1, 1), &[2], 0);
+    assert_eq!(outcomes(&actions), accepted(at(2, 2)));
+    assert_eq!((writes(&actions), scene.log()), (vec![], vec![1, 2, 3]));
+    scene.append(3, None, &[], 0);
+    assert_eq!(scene.log(), [1, 2, 3]);
+}
+
+// What is committed cannot differ, so an append that ends there is answered with all that is known to match.
+#[test]
+fn an_append_within_what_is_committed_is_answered_with_the_commit_index() {
+    let mut scene = Scene::follower(3, 3, &[1, 1, 3]);
+    scene.append(3, at(3, 3), &[], 3);
+    assert_eq!(outcomes(&scene.append(3, at(1, 1), &[1], 2)), accepted(at(3, 3)));
+    assert_eq!(outcomes(&scene.append(3, None, &[], 0)), accepted(at(3, 3)));
+}
+
+// §5.3, the accelerated back-up: the hint is the follower's last entry that is not of a later term than prev.
+#[test]
+fn a_refusal_names_the_last_entry_that_may_match() {
+    let log = [1, 1, 1, 4, 4, 5, 5];
+    let cases = [
+        (at(5, 9), at(5, 7)),
+        (at(4, 7), at(4, 5)),
+        (at(3, 7), at(1, 3)),
+        (at(2, 4), at(1, 3)),
+        (at(1, 6), at(1, 3)),
+    ];
+    for (prev, hint) in cases {
+        let mut scene = Scene::follower(3, 6, &log);
+        assert_eq!(
+            outcomes(&scene.append(6, prev, &[], 0)),
+            rejected(prev, hint),
+            "{prev:?}"
+        );
+    }
+    let mut scene = Scene::follower(3, 6, &[5, 5]);
+    assert_eq!(
+        outcomes(&scene.append(6, at(4, 2), &[], 0)),
+        rejected(at(4, 2), None)
+    );
+    let mut empty = Scene::follower(3, 6, &[]);
+    assert_eq!(
+        outcomes(&empty.append(6, at(4, 2), &[], 0)),
+        rejected(at(4, 2), None)
+    );
+}
+
+#[test]
+fn a_hint_is_never_behind_what_is_committed() {
+    let mut scene = Scene::follower(3, 6, &[1, 2, 5, 5]);
+    scene.append(6, at(2, 2), &[], 2);
+    assert_eq!(scene.commit(), 2);
+    assert_eq!(
+        outcomes(&scene.append(6, at(1, 4), &[], 0)),
+        rejected(at(1, 4), at(2, 2))
+    );
+    let mut setup = setup(3, 6, &[]);
+    setup.durable.snapshot = Some(snapshot(3, 9, 3));
+    let mut compacted = Scene::new(setup).expect("the disk is sound");
+    assert_eq!(
+        outcomes(&compacted.append(6, at(2, 12), &[], 0)),
+        rejected(at(2, 12), at(3, 9))
+    );
+}
+
+// §5.3, after a refusal: the leader goes back to the last entry that is not of a later term than the hint, and no further.
+#[test]
+fn a_refused_leader_skips_a_whole_term() {
+    let log = [1, 1, 4, 4, 4, 6, 6];
+    let cases = [
+        (at(5, 9), at(4, 5)),
+        (at(4, 4), at(4, 4)),
+        (at(3, 7), at(1, 2)),
+        (at(2, 5), at(1, 2)),
+        (at(1, 1), at(1, 1)),
+        (None, None),
+    ];
+    for (hint, prev) in cases {
+        let mut scene = Scene::leader(3, 7, &log);
+        let actions = scene.reject(2, at(6, 7), hint);
+        assert_eq!(appends(2, &actions)[0].0, prev, "{hint:?}");
+    }
+}
+
+// However wrong the hint is, every refusal takes the leader back, so that the logs meet at some time.
+#[test]
+fn every_refusal_takes_the_leader_back() {
+    let mut scene = Scene::leader(3, 4, &[1, 2, 3]);
+    let mut prev = at(3, 3);
+    for expected in [at(2, 2), at(1, 1), None] {
+        let actions = scene.reject(2, prev, at(3, 3));
+        assert_eq!(appends(2, &actions)[0].0, expected);
+        prev = expected;
+    }
+}
+
+// Rejections that come late or twice concern a probe that is over: they rewind nothing.
+#[test]
+fn a_late_or_repeated_refusal_rewinds_nothing() {
+    let mut scene = Scene::leader(3, 4, &[1, 2, 3]);
+    scene.reject(2, at(3, 3), at(1, 1));
+    let next = scene.raft.progress(node(2)).expect("a peer").next;
+    assert_eq!(next, index(2));
+    assert_eq!(appends(2, &scene.reject(2, at(3, 3), None)), []);
+    assert_eq!(scene.raft.progress(node(2)).expect("a peer").next, next);
+    scene.accept(2, at(4, 4));
+    for prev in [at(1, 1), at(3, 3), at(4, 4), None] {
+        scene.reject(2, prev, None);
+        let peer = scene.raft.progress(node(2)).expect("a peer");
+        assert_eq!(
+            (peer.next, peer.feeding),
+            (index(5), Feeding::Replicate),
+            "{prev:?}"
+        );
+    }
+}
+
+// Figure 2, Leaders: nextIndex begins behind the leader's last entry, and is a guess that is tried first.
+#[test]
+fn a_new_leader_probes_behind_its_last_entry() {
+    let mut scene = Scene::follower(3, 1, &[1, 1]);
+    let actions = scene.win();
+    for peer in [2, 3] {
+        assert_eq!(appends(peer, &actions), [(at(1, 2), vec![2])]);
+        assert_eq!(
+            scene.raft.progress(node(peer)).expect("a peer").feeding,
+            Feeding::Probe
+        );
+    }
+    // One message at a time until it is answered.
+    assert_eq!(appends(2, &scene.propose(1, b"more")), []);
+}
+
+// Figure 2, Leaders: append entries follow nextIndex, and an acknowledgement moves nextIndex and matchIndex.
+#[test]
+fn an_acknowledgement_moves_match_and_next_and_both_only_grow() {
+    let mut scene = Scene::leader(3, 2, &[1, 1]);
+    let actions = scene.accept(2, at(1, 2));
+    assert_eq!(appends(2, &actions), [(at(1, 2), vec![2])]);
+    scene.accept(2, at(2, 3));
+    scene.accept(2, at(1, 1));
+    let peer = scene.raft.progress(node(2)).expect("a peer");
+    assert_eq!((peer.matched, peer.next), (Some(index(3)), index(4)));
+}
+
+// Dissertation §10.2.1: appends are sent one behind the other without waiting for answers, within the windows.
+#[test]
+fn appends_are_pipelined_within_the_windows() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits = Limits {
+        inflight_messages: 2,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.accept(2, at(2, 1));
+    assert_eq!(appends(2, &scene.propose(1, b"1")), [(at(2, 1), vec![2])]);
+    scene.accept(2, at(2, 2));
+    assert_eq!(appends(2, &scene.propose(2, b"2")), [(at(2, 2), vec![2])]);
+    assert_eq!(appends(2, &scene.propose(3, b"3")), [(at(2, 3), vec![2])]);
+    assert_eq!(appends(2, &scene.propose(4, b"4")), [], "the window is full");
+    assert_eq!(appends(2, &scene.propose(5, b"5")), []);
+    // What was proposed meanwhile goes together.
+    assert_eq!(appends(2, &scene.accept(2, at(2, 3))), [(at(2, 4), vec![2, 2])]);
+}
+
+#[test]
+fn the_window_in_bytes_is_kept() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits = Limits {
+        inflight_bytes: 100,
+        ..Limits::default()
+    };
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.accept(2, at(2, 1));
+    for position in 2..5 {
+        scene.propose(position, b"");
+        scene.accept(2, at(2, position));
+    }
+    assert_eq!(appends(2, &scene.propose(5, &[0; 100])).len(), 1);
+    assert_eq!(appends(2, &scene.propose(6, b"")), []);
+    assert_eq!(appends(2, &scene.accept(2, at(2, 5))).len(), 1);
+}
+
+// Proposals that are fed before actions are drained travel together.
+#[test]
+fn proposals_of_one_drain_travel_together() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    for number in 0..5_u64 {
+        let payload = number.to_be_bytes()[..].into();
+        scene.raft.step(Input::Propose {
+            id: raft_core::ProposalId::new(number),
+            payload,
+        });
+    }
+    let actions = scene.drain();
+    assert_eq!(appends(2, &actions), [(at(2, 1), vec![2; 5])]);
+    assert_eq!(writes(&actions).len(), 1);
+}
+
+// Figure 2, Leaders: an append is retried until it is answered. A probe is repeated with every heartbeat.
+#[test]
+fn a_probe_is_repeated_until_it_is_answered() {
+    let mut scene = Scene::leader(3, 2, &[1]);
+    scene.accept(2, at(2, 2));
+    for _ in 0..3 {
+        let actions = scene.tick(2);
+        scene.accept(2, at(2, 2));
+        assert_eq!(appends(3, &actions), [(at(1, 1), vec![2])]);
+    }
+}
+
+// Every wait ends: a window in which nothing moves is probed, and what the answer says is missing is sent again.
+#[test]
+fn a_window_that_was_lost_is_found_out_and_sent_again() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"lost");
+    let probe = scene.tick(4);
+    assert_eq!(appends(2, &probe), [(at(2, 2), vec![])]);
+    let actions = scene.reject(2, at(2, 2), at(2, 1));
+    assert_eq!(appends(2, &actions), [(at(2, 1), vec![2])]);
+    let peer = scene.raft.progress(node(2)).expect("a peer");
+    assert_eq!((peer.feeding, peer.next), (Feeding::Probe, index(2)));
+}
+
+#[test]
+fn a_lost_acknowledgement_is_found_out_as_well() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"acknowledged in vain");
+    assert_eq!(appends(2, &scene.tick(4)), [(at(2, 2), vec![])]);
+    scene.accept(2, at(2, 2));
+    assert_eq!(scene.commit(), 2);
+    assert_eq!(appends(2, &scene.tick(4)), [], "nothing is in flight");
+}
+
+#[test]
+fn what_was_in_flight_to_an_unreachable_peer_is_sent_again() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"lost");
+    let actions = scene.step(Input::Unreachable(node(2)));
+    assert_eq!(appends(2, &actions), [(at(2, 1), vec![2])]);
+    assert_eq!(
+        appends(2, &scene.step(Input::Unreachable(node(2)))),
+        [],
+        "but not as fast as it is lost"
+    );
+}
+
+// An answer belongs to the session that it names: a peer that came back has nothing to do with what it was sent before.
+#[test]
+fn answers_of_another_session_are_not_counted() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    let outcome = AppendOutcome::Accepted { last: at(2, 1) };
+    let (session, round) = (Session::new(7), Round::new(0));
+    scene.receive(
+        2,
+        2,
+        Message::AppendReply {
+            session,
+            round,
+            outcome,
+        },
+    );
+    assert_eq!(scene.commit(), 0);
+    assert_eq!(scene.raft.progress(node(2)).expect("a peer").matched, None);
+}
+
+// Where the leader's log begins too late, only a snapshot helps.
+#[test]
+fn a_peer_behind_the_logs_beginning_is_sent_a_snapshot() {
+    for hint in [None, at(1, 3), at(2, 3), at(9, 4)] {
+        let mut setup = setup(3, 9, &[]);
+        setup.durable.snapshot = Some(snapshot(3, 5, 3));
+        let mut scene = Scene::new(setup).expect("the disk is sound");
+        scene.win();
+        scene.reject(2, at(3, 5), hint);
+        let peer = scene.raft.progress(node(2)).expect("a peer");
+        assert_eq!(peer.feeding, Feeding::Snapshot, "{hint:?}");
+    }
+}
+
+/// The logs of Figure 7: the leader's, and the six that its followers may have.
+const LEADER: &[u64] = &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
+const FOLLOWERS: [&[u64]; 6] = [
+    &[1, 1, 1, 4, 4, 5, 5, 6, 6],
+    &[1, 1, 1, 4],
+    &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6],
+    &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7],
+    &[1, 1, 1, 4, 4, 4, 4],
+    &[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3],
+];
+
+/// Passes messages between a leader and the follower with its log until they are equal; how many refusals that took.
+fn converge(leader_log: &[u64], follower_log: &[u64], term: u64) -> usize {
+    let mut leader = Scene::leader(3, term, leader_log);
+    let mut follower = Scene::follower(3, term, follower_log);
+    let mut to_follower = leader.tick(2);
+    let mut refusals = 0;
+    for _ in 0..100 {
+        let mut replies = Vec::new();
+        for message in sent_to(2, &to_follower) {
+            replies.extend(sent_to(2, &follower.receive(2, term, message)));
+        }
+        to_follower.clear();
+        for reply in replies {
+            if let Message::AppendReply {
+                outcome: AppendOutcome::Rejected { .. },
+                ..
+            } = reply
+            {
+                refusals += 1;
+            }
+            to_follower.extend(leader.receive(2, term, reply));
+        }
+        if follower.log() == leader.log() {
+            return refusals;
+        }
+    }
+    panic!("{follower_log:?} never becomes {leader_log:?}");
+}
+
+// Figure 7: whatever a follower missed or has too much of, its log becomes the leader's.
+#[test]
+fn all_logs_of_figure_7_become_the_leaders() {
+    for log in FOLLOWERS {
+        let refusals = converge(LEADER, log, 8);
+        assert!(refusals <= 2, "one refusal skips a term: {log:?} took {refusals}");
+    }
+}
+
+#[test]
+fn a_long_diverging_log_costs_few_refusals() {
+    let leader: Vec<u64> = [vec![1; 50], vec![9; 200]].concat();
+    let follower: Vec<u64> = [vec![1; 50], vec![2; 300]].concat();
+    assert!(converge(&leader, &follower, 10) <= 2);
+    assert!(converge(&leader, &[], 10) <= 2);
+    assert!(converge(&[], &follower, 10) <= 2);
+}
+
+// Heartbeats are answered whatever the log is like, and never wait for it.
+#[test]
+fn a_heartbeat_is_answered_with_its_session_and_round() {
+    let mut scene = Scene::follower(3, 2, &[]);
+    scene.prompt = false;
+    scene.append(2, None, &[1], 0);
+    let (session, round) = (Session::new(4), Round::new(9));
+    let actions = scene.receive(
+        2,
+        2,
+        Message::Heartbeat {
+            session,
+            round,
+            commit: None,
+        },
+    );
+    assert_eq!(sent_to(2, &actions), [Message::HeartbeatReply { session, round }]);
+}
+
+// §5.3: a follower that was down for long catches up, from whatever point.
+#[test]
+fn a_follower_that_was_down_catches_up() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    let behind = (1..=3).find(|&id| id != leader).expect("there are three");
+    cluster.propose(leader, b"before");
+    cluster.tick(5);
+    cluster.crash(behind);
+    for number in 0..100 {
+        cluster.propose(leader, &[number]);
+        cluster.deliver();
+    }
+    cluster.restart(behind);
+    cluster.tick(10);
+    assert_eq!(cluster.journal(behind).len(), 101);
+}
