@@ -118,12 +118,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
             .and_then(|()| out.flush())
             .map_err(unwritable);
     }
-    replace(path, bytes, false).map_err(unwritable)
-}
-
-/// As [`write`], for a secret: only the user may read it.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, true)
+    // A device or a pipe is written to, never replaced.
+    let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if is_special {
+        return fs::write(path, bytes).map_err(unwritable);
+    }
+    replace(path, bytes).map_err(unwritable)
 }
 
 /// Writes a secret unless there is a file already, which is then left as it is. Returns whether it was written.
@@ -161,9 +161,9 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path)?;
-    let written = write_beside(&beside, bytes, private).and_then(|()| fs::rename(&beside, path));
+    let written = write_beside(&beside, bytes, false).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }

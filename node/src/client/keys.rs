@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! <keys>/<cluster>/<user>.key        the Ed25519 seed, readable by its owner only
-//! <keys>/<cluster>/<user>.enrolled   there once the cluster has bound the name to the key
 //! ```
 
 use std::io;
@@ -44,7 +43,6 @@ pub enum KeyError {
 /// The device key of one user in one cluster.
 pub(super) struct DeviceKey {
     pub(super) key: SigningKey,
-    marker: PathBuf,
 }
 
 impl DeviceKey {
@@ -52,13 +50,12 @@ impl DeviceKey {
     pub(super) fn load_or_create(keys: &Path, cluster: ClusterId, user: &UserName) -> Result<Self, KeyError> {
         let folder = keys.join(cluster.to_string());
         let path = folder.join(format!("{user}.key"));
-        let marker = folder.join(format!("{user}.enrolled"));
         let failed = |source| KeyError::File {
             path: path.clone(),
             source,
         };
         if let Some(key) = load(&path)? {
-            return Ok(Self { key, marker });
+            return Ok(Self { key });
         }
         files::create_private_folder(&folder).map_err(failed)?;
         let key = SigningKey::generate()?;
@@ -73,23 +70,10 @@ impl DeviceKey {
         text.push('\n');
         // Another process of the same user may have been faster; then its key is the one.
         if files::create_private(&path, text.as_bytes()).map_err(failed)? {
-            return Ok(Self { key, marker });
+            return Ok(Self { key });
         }
         let key = load(&path)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        Ok(Self { key, marker })
-    }
-
-    /// Whether the cluster is known to have bound the name to this key.
-    pub(super) fn is_enrolled(&self) -> bool {
-        self.marker.exists()
-    }
-
-    /// Remembers that the cluster has bound the name to this key.
-    pub(super) fn mark_enrolled(&self) -> Result<(), KeyError> {
-        files::write_private(&self.marker, b"").map_err(|source| KeyError::File {
-            path: self.marker.clone(),
-            source,
-        })
+        Ok(Self { key })
     }
 }
 
@@ -149,14 +133,6 @@ mod tests {
         assert_eq!(public(one, &alice), public(one, &alice));
         assert_ne!(public(one, &alice), public(one, &bob));
         assert_ne!(public(one, &alice), public(two, &alice));
-        let key = DeviceKey::load_or_create(folder.path(), one, &alice).unwrap();
-        assert!(!key.is_enrolled());
-        key.mark_enrolled().unwrap();
-        assert!(
-            DeviceKey::load_or_create(folder.path(), one, &alice)
-                .unwrap()
-                .is_enrolled()
-        );
     }
 
     #[test]

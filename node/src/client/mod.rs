@@ -102,16 +102,14 @@ impl Client {
         Ok(DeviceKey::load_or_create(&self.keys, cluster, user)?)
     }
 
-    /// Binds the name to this device's key, unless that has happened.
+    /// Binds the name to this device's key. Asked before everything else, as only the cluster knows whether that has
+    /// happened: its servers may have been founded anew since.
     async fn enrol(
         &self,
         cluster: ClusterId,
         user: &UserName,
         device: &DeviceKey,
     ) -> Result<(), ClientError> {
-        if device.is_enrolled() {
-            return Ok(());
-        }
         let request = EnrolRequest {
             cluster,
             user: user.clone(),
@@ -121,7 +119,7 @@ impl Client {
         self.cluster
             .ask::<Enrolled>(&Call::post("/v1/users", "application/json", body))
             .await?;
-        Ok(device.mark_enrolled()?)
+        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ use self::error::ApiError;
 use self::limits::{PerUser, Rate};
 use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
-use crate::ledger::{Action, Command, Outcome, encode_command};
+use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
 use crate::server::{Handle, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
@@ -180,6 +180,12 @@ impl App {
             Ok(outcome) => Ok(outcome),
             Err(failure) => Err(ApiError::from_failure(self, failure)),
         }
+    }
+
+    /// Asks the ledger, linearizably and without a word in the log.
+    async fn read(&self, query: Query) -> Result<Answer, ApiError> {
+        let answer = self.0.handle.read(query).await;
+        answer.map_err(|failure| ApiError::from_failure(self, failure))
     }
 
     /// Does work that keeps a processor busy, without keeping requests or consensus waiting.
