@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let settings = match arguments.settings() {
         Ok(settings) => settings,
         Err(error) => {
-            eprintln!("error: {error}\n\nFor examples, try 'server --help'.");
+            complain(&format!("{error}\n\nFor examples, try 'server --help'."));
             return ExitCode::from(USAGE);
         }
     };
@@ -36,6 +36,8 @@ fn log() {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk say, must not stop what it is the log of.
+        .log_internal_errors(false)
         .init();
 }
 
@@ -100,8 +102,12 @@ fn say(text: &str) {
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("error: {}", node::with_causes(error));
+    complain(&node::with_causes(error));
     ExitCode::FAILURE
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 
 /// Waits for Ctrl+C, or for the signal by which service managers stop what they started.

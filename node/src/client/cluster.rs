@@ -118,7 +118,7 @@ impl Cluster {
         )
         .await;
         let reply = reply.map_err(|error| ClientError::Unreachable {
-            servers: format!("{address}: {error}"),
+            servers: error.to_string(),
             waited: request.patience,
         })?;
         serde_json::from_slice(&accept(reply)?.body).map_err(ClientError::Answer)

@@ -92,6 +92,8 @@ fn report(address: String, answer: Result<ServerStatus, ClientError>) -> ServerR
             leader: status.leader.map(|leader| leader.server_id),
             trouble: status.trouble,
         },
+        // The address stands beside it already, and the advice below the table.
+        Err(ClientError::Unreachable { servers, .. }) => silent(address, servers),
         Err(error) => silent(address, error.to_string()),
     }
 }

@@ -167,11 +167,12 @@ impl Shell {
                 self.replica.step(Input::EntriesLoaded { ticket, entries });
             }
             Event::Disk(Completion::Failed(error)) => {
+                let error = crate::with_causes(&error);
                 tracing::error!(
-                    "the disk failed, and what it holds is not known any more: {error}. This server takes no further part until it is \
-                     restarted; look for a full or failing disk first"
+                    "the disk failed, and what it holds is not known any more: {error}. This server takes no further \
+                     part until it is restarted; look for a full or failing disk first"
                 );
-                self.disk_failure = Some(error.to_string().into());
+                self.disk_failure = Some(error.into());
                 self.replica.step(Input::PersistFailed);
             }
             Event::Peer(envelope) => self.replica.step(Input::Receive(envelope)),
@@ -289,7 +290,11 @@ impl Shell {
 
     fn publish(&mut self) {
         let raft = self.replica.raft();
-        let vitals = raft.vitals();
+        let mut vitals = raft.vitals();
+        if self.disk_failure.is_some() {
+            // It has fallen silent: whatever it was, it follows nobody now and leads nobody.
+            (vitals.role, vitals.leader) = (RoleName::Follower, None);
+        }
         // Only a server that follows can be fenced, and asking it costs nothing.
         let fenced = !matches!(vitals.role, RoleName::Leader) && raft.status().fenced;
         let standing = Standing {

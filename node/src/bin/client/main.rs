@@ -63,6 +63,8 @@ fn log() {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk say, must not stop what it is the log of.
+        .log_internal_errors(false)
         .init();
 }
 
