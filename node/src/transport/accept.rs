@@ -1,8 +1,8 @@
 //! The far end of a link: accepts other servers and hands their messages to the shell.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,12 @@ use crate::tls;
 
 /// Connections beyond two per peer, for strangers that are about to be turned away.
 const SPARE_CONNECTIONS: usize = 32;
+
+/// How long a server of another cluster may go on knocking before it is mentioned again.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
+
+/// When a server of another cluster was last complained of. It cannot be told who it is, so all share one complaint.
+type Complained = Arc<Mutex<Option<Instant>>>;
 
 #[derive(Debug, thiserror::Error)]
 enum AcceptError {
@@ -42,15 +48,16 @@ pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, pee
     let connections = Arc::new(Semaphore::new(
         peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS),
     ));
+    let complained = Complained::default();
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((socket, from)) => {
-                let transport = Arc::clone(&transport);
+                let (transport, complained) = (Arc::clone(&transport), Arc::clone(&complained));
                 tokio::spawn(async move {
-                    serve(&transport, socket, from).await;
+                    serve(&transport, socket, from, &complained).await;
                     drop(permit);
                 });
             }
@@ -63,11 +70,18 @@ pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, pee
     }
 }
 
-async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr) {
+async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr, complained: &Complained) {
     let greeted = timeout(HANDSHAKE_TIMEOUT, greet(transport, socket, from)).await;
     let (stream, peer) = match greeted.unwrap_or(Err(AcceptError::Timeout)) {
         Ok(greeted) => greeted,
-        Err(AcceptError::ForeignCluster(message)) => return tracing::warn!("{message}"),
+        Err(AcceptError::ForeignCluster(message)) => {
+            let mut last = complained.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_none_or(|last| last.elapsed() >= COMPLAINT_PAUSE) {
+                *last = Some(Instant::now());
+                tracing::warn!("{message}");
+            }
+            return;
+        }
         // The dialling side of this same connection has the full story and repeats it on its own terms.
         Err(error) => return tracing::info!("turned away a connection from {from}: {error}"),
     };
