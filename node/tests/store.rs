@@ -180,6 +180,12 @@ fn a_later_snapshot_replaces_the_earlier_file() {
             .persist(&[(persist, Some(Payload::from(vec![at; 100])))])
             .unwrap();
     }
+    // The earlier file goes only once nothing can bring it back to mind.
+    let crashed = disk.after_crash(|| false);
+    assert_eq!(
+        open(&crashed).unwrap().1.snapshot,
+        Some(Payload::from(vec![5; 100]))
+    );
     drop(store);
     use node::store::Disk;
     assert_eq!(
