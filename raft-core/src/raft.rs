@@ -400,7 +400,7 @@ impl Raft {
         } = envelope;
         match (&self.role, message) {
             (_, Message::Hello) => self.on_hello(from, from_incarnation),
-            (_, Message::HelloReply { standing }) => self.on_hello_reply(from, standing),
+            (_, Message::HelloReply { standing }) => self.on_hello_reply(from, term, standing),
             // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => self.ignored.stale += 1,
             (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),

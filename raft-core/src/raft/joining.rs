@@ -5,8 +5,9 @@
 //!
 //! * Goes ahead when a majority of the first configuration, itself included, was seen with an empty log: a first start.
 //! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it meets to its data
-//!   folder by an entry in the log; a member that is unbound has never taken part, so the leader binds it, and when
-//!   that is committed the member is admitted. A member that is bound to another folder is fenced for good.
+//!   folder by an entry in the log, and when that is committed the member is admitted. What an unbound folder that was
+//!   lost may have promised before does no harm by then, except its vote in the leader's own term: an admitted member
+//!   votes in later terms only. A member that is bound to another folder is fenced for good.
 //!
 //! What remains possible: a majority that lost its disks together, or lost them while the only others that could be
 //! reached had never received an entry, looks like a first start.
@@ -15,7 +16,7 @@ use alloc::collections::BTreeSet;
 
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
-use crate::types::{Incarnation, NodeId, Tick};
+use crate::types::{Incarnation, NodeId, Term, Tick};
 
 use super::{Raft, Role};
 
@@ -103,7 +104,7 @@ impl Raft {
         }
     }
 
-    pub(super) fn on_hello_reply(&mut self, from: NodeId, standing: Standing) {
+    pub(super) fn on_hello_reply(&mut self, from: NodeId, term: Term, standing: Standing) {
         let Role::Joining(joining) = &mut self.role else {
             self.ignored.stale += 1;
             return;
@@ -116,11 +117,22 @@ impl Raft {
                 joining.fenced = true;
             }
             Standing::Admitted => {
-                self.become_follower(None);
+                self.take_part_after(term);
                 return;
             }
         }
         self.maybe_first_start();
+    }
+
+    /// Takes part, and votes only in terms after this one. The leader that bound this folder may have won its term with
+    /// the vote of a folder that was lost before anybody bound it, and a second vote in that term could elect a second
+    /// leader. In later terms a lost vote does no harm: its candidate does not hold the binding, which is committed.
+    fn take_part_after(&mut self, term: Term) {
+        if term > self.out.term() {
+            self.out.set_term(term);
+        }
+        self.out.set_vote(self.me());
+        self.become_follower(None);
     }
 
     fn maybe_first_start(&mut self) {

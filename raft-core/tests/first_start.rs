@@ -1,0 +1,352 @@
+//! The first start of a cluster, and how a lost disk is told from it.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use raft_core::{
+    EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing, Term,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use support::scene::{Scene, append, at, entries, heartbeat, index, kinds, node, sent, setup, voters};
+use support::{Cluster, Disk};
+
+/// Server 1 with an empty disk, in a cluster of so many that nobody has bound yet.
+fn empty(count: u64) -> Scene {
+    let mut setup = setup(count, 0, &[]);
+    setup.bootstrap = Membership::of_voters((1..=count).map(node));
+    Scene::new(setup).expect("an empty disk is sound")
+}
+
+fn hear(scene: &mut Scene, from: u64, standing: Standing) {
+    scene.receive(from, 0, Message::HelloReply { standing });
+}
+
+// A server with an empty disk asks everybody, and asks again, until it knows where it stands.
+#[test]
+fn a_server_with_an_empty_disk_asks_first() {
+    let mut scene = empty(3);
+    assert_eq!(scene.role(), RoleName::Joining);
+    assert_eq!(kinds(&scene.opening), [(2, "Hello"), (3, "Hello")]);
+    assert_eq!(kinds(&scene.tick(1)), []);
+    assert_eq!(kinds(&scene.tick(1)), [(2, "Hello"), (3, "Hello")]);
+}
+
+// It must not vote, acknowledge or campaign before: its disk may have been lost after it promised something.
+#[test]
+fn a_server_with_an_empty_disk_takes_no_part() {
+    let mut scene = empty(3);
+    for message in [
+        Message::Vote { last: None },
+        Message::PreVote {
+            ask: Term::new(2),
+            last: None,
+        },
+        append(None, entries(0, &[1]), 1),
+        heartbeat(None),
+    ] {
+        assert_eq!(scene.receive(2, 1, message), []);
+    }
+    scene.step(Input::Campaign);
+    scene.tick(100);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Joining, 0));
+}
+
+// A first start goes ahead when a majority, this server included, was seen with an empty log.
+#[test]
+fn a_majority_of_empty_servers_is_a_first_start() {
+    for (count, others) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
+        let mut scene = empty(count);
+        for other in 2..2 + others {
+            assert_eq!(scene.role(), RoleName::Joining, "{other} of {count}");
+            hear(&mut scene, other, Standing::Blank);
+        }
+        assert_eq!(scene.role(), RoleName::Follower, "{count}");
+    }
+}
+
+#[test]
+fn an_empty_server_that_asks_counts_as_well() {
+    let mut scene = empty(3);
+    let actions = scene.receive(2, 0, Message::Hello);
+    assert_eq!(
+        sent(&actions),
+        [(
+            2,
+            Message::HelloReply {
+                standing: Standing::Blank
+            }
+        )]
+    );
+    assert_eq!(scene.role(), RoleName::Follower);
+}
+
+// Once anybody's log is not empty, the cluster exists, and a majority of empty servers proves nothing.
+#[test]
+fn an_established_server_stops_the_first_start() {
+    let mut scene = empty(5);
+    hear(&mut scene, 2, Standing::Established);
+    for other in 3..=5 {
+        hear(&mut scene, other, Standing::Blank);
+    }
+    assert_eq!(scene.role(), RoleName::Joining);
+}
+
+// But whatever filled a log that was seen empty happened after this disk was found empty.
+#[test]
+fn a_log_that_was_seen_empty_and_is_filled_since_proves_nothing() {
+    let mut scene = empty(5);
+    hear(&mut scene, 2, Standing::Blank);
+    hear(&mut scene, 2, Standing::Established);
+    hear(&mut scene, 3, Standing::Blank);
+    assert_eq!(scene.role(), RoleName::Follower);
+}
+
+// Only voters start a cluster.
+#[test]
+fn a_server_outside_the_first_configuration_does_not_start_it() {
+    let mut setup = setup(3, 0, &[]);
+    setup.bootstrap = Membership::of_voters([node(2), node(3)]);
+    let mut scene = Scene::new(setup).expect("an empty disk is sound");
+    hear(&mut scene, 2, Standing::Blank);
+    hear(&mut scene, 3, Standing::Blank);
+    assert_eq!(scene.role(), RoleName::Joining);
+}
+
+#[test]
+fn a_committed_binding_admits_and_another_one_fences() {
+    let mut admitted = empty(3);
+    hear(&mut admitted, 2, Standing::Established);
+    hear(&mut admitted, 2, Standing::Admitted);
+    assert_eq!(admitted.role(), RoleName::Follower);
+
+    let mut fenced = empty(3);
+    let bound = Incarnation::new(99);
+    hear(&mut fenced, 2, Standing::Fenced { bound });
+    hear(&mut fenced, 3, Standing::Blank);
+    assert_eq!(fenced.role(), RoleName::Joining);
+    assert!(fenced.raft.status().fenced);
+}
+
+// The folder before this one may have voted in the term in which this one is admitted, for whom nobody knows.
+// A vote for another candidate of that term could elect a second leader.
+#[test]
+fn an_admitted_server_votes_in_later_terms_only() {
+    let mut scene = empty(3);
+    hear(&mut scene, 2, Standing::Established);
+    scene.receive(
+        2,
+        7,
+        Message::HelloReply {
+            standing: Standing::Admitted,
+        },
+    );
+    assert_eq!(scene.role(), RoleName::Follower);
+    let granted = |scene: &mut Scene, term| {
+        let actions = scene.receive(3, term, Message::Vote { last: None });
+        sent(&actions).contains(&(3, Message::VoteReply { granted: true }))
+    };
+    assert!(!granted(&mut scene, 6));
+    assert!(!granted(&mut scene, 7));
+    assert!(granted(&mut scene, 8));
+}
+
+// Where a server stands is told by what is committed: an uncommitted binding may yet be taken back.
+#[test]
+fn standing_is_told_by_what_is_committed() {
+    let standing = |scene: &mut Scene, from: u64, incarnation: u64| {
+        let mut envelope = scene.envelope(from, 0, Message::Hello);
+        envelope.from_incarnation = Incarnation::new(incarnation);
+        let replies = sent(&scene.step(Input::Receive(envelope)));
+        let Some((to, Message::HelloReply { standing })) = replies.first() else {
+            panic!("{replies:?}")
+        };
+        assert_eq!(*to, from);
+        *standing
+    };
+    let mut setup = setup(3, 1, &[1, 1]);
+    setup.bootstrap = Membership::of_voters((1..=3).map(node));
+    setup.durable.entries[1].body = EntryBody::Membership(voters(3).into());
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    assert_eq!(standing(&mut scene, 3, 3), Standing::Established);
+    scene.receive(2, 1, heartbeat(at(1, 2)));
+    assert_eq!(standing(&mut scene, 3, 3), Standing::Admitted);
+    let bound = Incarnation::new(3);
+    assert_eq!(standing(&mut scene, 3, 77), Standing::Fenced { bound });
+    assert_eq!(standing(&mut scene, 9, 9), Standing::Established);
+}
+
+fn bindings(scene: &Scene) -> Vec<u64> {
+    let membership = scene.raft.membership();
+    (1..=3)
+        .filter(|&n| membership.incarnation(node(n)).is_some())
+        .collect()
+}
+
+/// A leader of term 2 that has bound nobody yet.
+fn unbound_leader() -> Scene {
+    let mut setup = setup(3, 1, &[]);
+    setup.bootstrap = Membership::of_voters((1..=3).map(node));
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene
+}
+
+// A leader binds those that it met, after an entry of its own term is committed (dissertation §4.1, corrected 2015),
+// and one configuration at a time.
+#[test]
+fn a_leader_binds_whom_it_met_one_configuration_at_a_time() {
+    let mut scene = unbound_leader();
+    assert_eq!(
+        bindings(&scene),
+        [] as [u64; 0],
+        "nothing of its term is committed"
+    );
+    scene.accept(2, at(2, 1));
+    assert_eq!(bindings(&scene), [1, 2]);
+    assert_eq!(scene.raft.membership_id(), at(2, 2));
+    scene.accept(3, at(2, 1));
+    assert_eq!(
+        bindings(&scene),
+        [1, 2],
+        "the last configuration is not committed"
+    );
+    scene.accept(3, at(2, 2));
+    assert_eq!(bindings(&scene), [1, 2, 3]);
+    scene.accept(3, at(2, 3));
+    assert_eq!(scene.raft.vitals().last, at(2, 3), "nothing is left to bind");
+}
+
+// A configuration is in force when it is appended, and taken back when it is cut off (paper §6).
+#[test]
+fn a_binding_that_is_cut_off_is_taken_back() {
+    let mut scene = unbound_leader();
+    scene.accept(2, at(2, 1));
+    assert_eq!(bindings(&scene), [1, 2]);
+    scene.receive(2, 3, append(at(2, 1), entries(1, &[3]), 0));
+    assert_eq!(bindings(&scene), [] as [u64; 0]);
+    assert_eq!(scene.raft.membership_id(), None);
+}
+
+// Fails closed: where a folder is bound, no other one speaks for its server, and nobody takes what is meant for another.
+#[test]
+fn another_folder_than_the_bound_one_is_not_heard() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    let mut foreign = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
+    foreign.from_incarnation = Incarnation::new(22);
+    let mut misdirected = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
+    misdirected.to_incarnation = Some(Incarnation::new(11));
+    for envelope in [foreign, misdirected] {
+        assert_eq!(scene.step(Input::Receive(envelope)), []);
+    }
+    assert_eq!((scene.term(), scene.raft.status().ignored.fenced), (1, 2));
+    let mut meant = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
+    meant.to_incarnation = Some(Incarnation::new(1));
+    scene.step(Input::Receive(meant));
+    assert_eq!(scene.term(), 5);
+}
+
+// A leader remembers who answered before the log does, and a second folder of the same server counts for nothing.
+#[test]
+fn a_second_folder_does_not_answer_for_the_first() {
+    let mut scene = unbound_leader();
+    let reply = Message::HeartbeatReply {
+        session: Session::new(1),
+        round: Round::new(0),
+    };
+    scene.receive(2, 2, reply);
+    let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 1) };
+    let (session, round) = (Session::new(1), Round::new(0));
+    let mut second = scene.envelope(
+        2,
+        2,
+        Message::AppendReply {
+            session,
+            round,
+            outcome,
+        },
+    );
+    second.from_incarnation = Incarnation::new(22);
+    scene.step(Input::Receive(second));
+    assert_eq!(scene.commit(), 0);
+    assert_eq!(scene.raft.log_id(index(1)), at(2, 1));
+}
+
+/// Starts a cluster of which some come late and some messages are lost; whether everybody takes part in the end.
+fn starts(seed: u64, count: u64, present: u64) -> bool {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let mut cluster = Cluster::new(count);
+    for id in present + 1..=count {
+        cluster.crash(id);
+    }
+    cluster.wire.retain(|envelope| envelope.from.value() <= present);
+    let mut joined = false;
+    for tick in 0..600 {
+        for id in cluster.servers.keys().copied().collect::<Vec<_>>() {
+            cluster.step(id, raft_core::replica::Input::Tick(1));
+        }
+        for _ in 0..4 {
+            for envelope in core::mem::take(&mut cluster.wire) {
+                let to = envelope.to.value();
+                // A third of the messages is lost in the beginning.
+                let lost = tick < 200 && dice.next_u64().is_multiple_of(3);
+                if !lost && cluster.servers.contains_key(&to) {
+                    cluster.step(to, raft_core::replica::Input::Receive(envelope));
+                }
+            }
+        }
+        if tick == 300 {
+            for id in present + 1..=count {
+                cluster.restart(id);
+            }
+        }
+        let roles: BTreeSet<u64> = (cluster.servers.keys().copied().collect::<Vec<_>>().into_iter())
+            .filter(|&id| cluster.role(id) != RoleName::Joining)
+            .collect();
+        joined = roles.len() as u64 == count && cluster.leader().is_some();
+    }
+    joined
+}
+
+// Any majority starts a cluster, and whoever comes late is admitted, though messages are lost.
+#[test]
+fn every_majority_starts_a_cluster_of_two_to_seven() {
+    for count in 2..=7 {
+        for present in count / 2 + 1..=count {
+            for seed in 0..3 {
+                assert!(starts(seed, count, present), "{present} of {count}, seed {seed}");
+            }
+        }
+    }
+}
+
+// A minority does not start anything.
+#[test]
+fn a_minority_waits() {
+    let mut cluster = Cluster::new(5);
+    for id in 3..=5 {
+        cluster.crash(id);
+    }
+    cluster.wire.retain(|envelope| envelope.from.value() <= 2);
+    cluster.tick(300);
+    assert_eq!([1, 2].map(|id| cluster.role(id)), [RoleName::Joining; 2]);
+    cluster.restart(4);
+    assert!((1..=5).contains(&cluster.elect()));
+}
+
+// A server that lost its disk is kept out for good, and a restart does not help it.
+#[test]
+fn a_lost_disk_is_fenced_across_restarts() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.tick(10);
+    let wiped = (1..=3).find(|&id| id != leader).expect("there are three");
+    cluster.crash(wiped);
+    for boot in 1..4 {
+        cluster.start(wiped, Disk::default(), boot, 77);
+        cluster.tick(50);
+        assert_eq!(cluster.role(wiped), RoleName::Joining);
+        cluster.crash(wiped);
+    }
+}
