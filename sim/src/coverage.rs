@@ -43,6 +43,8 @@ probes! {
     IssueVote,
     /// A server's new entries went to its disk.
     IssueEntries,
+    /// A leader's new entries went to its disk.
+    LeaderAppends,
     /// A server removed entries that another leader's replaced.
     IssueTruncate,
     /// A leader moved its commit index.
@@ -55,6 +57,8 @@ probes! {
     Compact,
     /// A leader sent a piece of a snapshot.
     SendSnapshot,
+    /// A leader's snapshot, complete, went to a server's disk to be installed.
+    IssueInstall,
     /// A server installed a leader's snapshot.
     InstallSnapshot,
     /// A server installed a snapshot and kept the log behind it.

@@ -1,4 +1,89 @@
-//! manual follows
+//! A seeded, deterministic simulator for state machines replicated by [`raft_core`]: thousands of ways to fail, the same
+//! way every time.
+//!
+//! One thread, one seed, one event queue. The simulator runs the *shipping* [`raft_core::Replica`] of every server with
+//! your state machine in it, on a simulated network, disk and clock, against clients that check what they are told. It
+//! loses, delays, repeats and reorders messages, cuts links one way and both, kills processes between any two of their
+//! duties and in the middle of a write, lets disks lose what was not synced, pauses processes, bends clocks; and after every
+//! single event it checks the rules of Raft, exactly. A seed names a run: it replays event by event on every machine.
+//!
+//! # Simulate your state machine
+//!
+//! Say what a fresh machine is and what clients do to it; the rest is drawn from the seed.
+//!
+//! ```
+//! use raft_core::LogId;
+//! use raft_core::replica::{SnapshotError, StateMachine};
+//!
+//! /// Adds numbers up.
+//! struct Sum(u64);
+//!
+//! impl StateMachine for Sum {
+//!     type Response = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!
+//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+//!         let number = command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+//!         self.0 = self.0.wrapping_add(number);
+//!         self.0
+//!     }
+//!     fn query(&self, (): ()) -> u64 {
+//!         self.0
+//!     }
+//!     fn snapshot(&self) -> Vec<u8> {
+//!         self.0.to_le_bytes().to_vec()
+//!     }
+//!     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+//!         let bytes = snapshot.first_chunk().ok_or(SnapshotError("eight bytes make a sum".into()))?;
+//!         Ok(Self(u64::from_le_bytes(*bytes)))
+//!     }
+//! }
+//!
+//! struct Adding;
+//!
+//! impl sim::Workload for Adding {
+//!     type Machine = Sum;
+//!
+//!     fn machine(&self) -> Sum {
+//!         Sum(0)
+//!     }
+//!     fn command(&self, _choice: u64, attempt: u64) -> Vec<u8> {
+//!         attempt.to_le_bytes().to_vec()
+//!     }
+//!     fn query(&self, _choice: u64) {}
+//! }
+//!
+//! for seed in 0..20 {
+//!     let schedule = sim::Profile::Swarm.schedule(seed);
+//!     let report = sim::run(&schedule, &Adding)?;
+//!     assert_eq!(report.verdict(&schedule.expect), sim::Verdict::Pass, "seed {seed}");
+//! }
+//! # Ok::<(), sim::ScheduleError>(())
+//! ```
+//!
+//! # How it hangs together
+//!
+//! | | |
+//! |---|---|
+//! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
+//! | [`Profile`] | a seed gives a schedule |
+//! | [`run`], [`replay`] | a schedule gives a [`Report`]; `replay` tells every event on the way |
+//! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
+//! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
+//! | [`Workload`] | your state machine and what clients say to it; [`kv`] is the one of the `sim` command |
+//!
+//! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out of
+//! a schedule leaves the weather of everything else as it was, so failing schedules shrink.
+//!
+//! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The feature
+//! `command` adds the `sim` command; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//!
+//! # What it does not promise
+//!
+//! A run that passes shows that *these* events in *this* order did no harm. Bytes are not simulated: messages and disks hold
+//! values, so codecs, checksums and the real store have tests of their own. Membership does not change yet, disks lose
+//! only what was not synced, and nobody lies.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::float_arithmetic,

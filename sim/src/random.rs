@@ -190,10 +190,6 @@ mod tests {
     #[test]
     fn the_table_is_pinned() {
         // If this fails, seeds mean something else now: give the table a new version.
-        assert_eq!(
-            Seed(4711).quick(Domain::Link, 9, 5, 1).bits(),
-            Seed(4711).quick(Domain::Link, 9, 5, 1).bits()
-        );
         let mut careful = Seed(4711).careful(Domain::Configuration, 0, 0, 0);
         assert_eq!([careful.below(1_000), careful.below(1_000)], PINNED_CAREFUL);
         assert_eq!(
@@ -202,6 +198,6 @@ mod tests {
         );
     }
 
-    const PINNED_CAREFUL: [u64; 2] = [0, 0];
-    const PINNED_QUICK: u64 = 0;
+    const PINNED_CAREFUL: [u64; 2] = [944, 983];
+    const PINNED_QUICK: u64 = 468_295;
 }

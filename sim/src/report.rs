@@ -6,7 +6,7 @@ use raft_core::{AppendOutcome, Envelope, LogId, Message, NodeId, Persist};
 
 use crate::coverage::{Coverage, Probe};
 use crate::nanos::Nanos;
-use crate::oracle::Violation;
+use crate::oracle::{Oracle, Violation};
 use crate::schedule::Expectation;
 
 /// What a run came to.
@@ -37,10 +37,25 @@ pub enum Verdict {
     Pass,
     /// An oracle found something that was not expected, or something else than expected.
     Violation(Violation),
-    /// The oracle that should have found something did not.
-    Undetected,
+    /// This oracle should have found something and did not.
+    Undetected(Oracle),
     /// Something that had to happen did not, so that passing means nothing.
     Vacuous(Vec<Probe>),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => f.write_str("passed"),
+            Self::Violation(violation) => f.write_str(&violation.message),
+            Self::Undetected(oracle) => write!(f, "{oracle} was expected to report a violation, and did not"),
+            Self::Vacuous(missed) if missed.is_empty() => f.write_str("vacuous: nothing was committed"),
+            Self::Vacuous(missed) => {
+                f.write_str("vacuous: these never happened:")?;
+                missed.iter().try_for_each(|probe| write!(f, " {probe}"))
+            }
+        }
+    }
 }
 
 impl Report {
@@ -51,7 +66,7 @@ impl Report {
             (Some(found), Some(oracle)) if found.oracle != oracle => {
                 return Verdict::Violation(found.clone());
             }
-            (None, Some(_)) => return Verdict::Undetected,
+            (None, Some(oracle)) => return Verdict::Undetected(oracle),
             _ => {}
         }
         let missed: Vec<Probe> = expected

@@ -14,6 +14,7 @@ pub(crate) fn issued(
     after: &Vitals,
     persist: &Persist,
     log: &impl LogView,
+    disk: &Image,
 ) -> Judgement {
     if let Some(from) = persist.truncate_from {
         if before.role == RoleName::Leader && after.role == RoleName::Leader && before.term == after.term {
@@ -23,8 +24,10 @@ pub(crate) fn issued(
             );
             return violated(Oracle::S2, message);
         }
-        // Discarding the log in favour of an installed snapshot is no truncation.
-        if persist.snapshot.is_none() && Some(from) <= before.commit {
+        // Discarding a log behind a snapshot that covers all that is committed is no truncation.
+        let written = persist.snapshot.as_ref().map(|meta| meta.last.index);
+        let covered = written.max(disk.snapshot_last().map(|last| last.index));
+        if Some(from) <= before.commit && before.commit > covered {
             let message = format!(
                 "server {node} truncates its log from {from}, and has committed {:?}",
                 before.commit
@@ -122,12 +125,28 @@ mod tests {
         let log = Terms(vec![1]);
         reports(
             Oracle::S2,
-            issued(&mut known, node(1), &leader, &shorter, &write, &log),
+            issued(
+                &mut known,
+                node(1),
+                &leader,
+                &shorter,
+                &write,
+                &log,
+                &Image::default(),
+            ),
         );
         reports(Oracle::S2, leader_grows(node(1), &leader, &shorter));
         let stepped_down = vitals(RoleName::Follower, 2, Some(id(1, 1)), 0);
         assert_eq!(
-            issued(&mut known, node(1), &leader, &stepped_down, &write, &log),
+            issued(
+                &mut known,
+                node(1),
+                &leader,
+                &stepped_down,
+                &write,
+                &log,
+                &Image::default()
+            ),
             Ok(())
         );
         assert_eq!(leader_grows(node(1), &leader, &stepped_down), Ok(()));
@@ -140,13 +159,29 @@ mod tests {
         let mut write = persist(vec![]);
         write.truncate_from = Some(at(2));
         assert_eq!(
-            issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![1])),
+            issued(
+                &mut known,
+                node(1),
+                &follower,
+                &follower,
+                &write,
+                &Terms(vec![1]),
+                &Image::default()
+            ),
             Ok(())
         );
         write.truncate_from = Some(at(1));
         reports(
             Oracle::S6,
-            issued(&mut known, node(1), &follower, &follower, &write, &Terms(vec![])),
+            issued(
+                &mut known,
+                node(1),
+                &follower,
+                &follower,
+                &write,
+                &Terms(vec![]),
+                &Image::default(),
+            ),
         );
     }
 
@@ -179,7 +214,8 @@ mod tests {
                 &follower,
                 &follower,
                 &write,
-                &Terms(vec![1, 2])
+                &Terms(vec![1, 2]),
+                &Image::default(),
             ),
             Ok(())
         );
@@ -192,6 +228,7 @@ mod tests {
                 &follower,
                 &write,
                 &Terms(vec![2, 2]),
+                &Image::default(),
             ),
         );
     }

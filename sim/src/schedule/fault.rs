@@ -180,6 +180,23 @@ impl FaultKind {
         }
     }
 
+    /// How long it lasts; none for what is over at once, or ends in its own way.
+    pub const fn lasts(&self) -> Option<Nanos> {
+        match self {
+            Self::Pause { lasts, .. }
+            | Self::Partition { lasts, .. }
+            | Self::CutClients { lasts, .. }
+            | Self::Storm { lasts, .. }
+            | Self::SlowDisk { lasts, .. }
+            | Self::ClockRate { lasts, .. } => Some(*lasts),
+            Self::Crash { .. }
+            | Self::FailDisk { .. }
+            | Self::ClockJump { .. }
+            | Self::Campaign { .. }
+            | Self::Snapshot { .. } => None,
+        }
+    }
+
     /// The kind's name as schedules write it.
     pub const fn name(&self) -> &'static str {
         match self {

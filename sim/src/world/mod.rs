@@ -10,11 +10,15 @@
 //!                 │ a trigger may strike between any two of them
 //! ```
 
+mod arrivals;
 mod clients;
 mod heal;
 mod nemesis;
+mod outputs;
+mod process;
 mod server;
 mod step;
+mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

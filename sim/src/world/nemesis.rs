@@ -1,14 +1,12 @@
 //! The nemesis: faults strike at their times and on their events, at targets that are decided at that moment.
 
-use raft_core::NodeId;
-
+use super::targets::members;
 use super::{Event, HostCommand, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
-use crate::network::Links;
 use crate::random::{Domain, Draws};
 use crate::report::Place;
-use crate::schedule::{Delivery, Fault, FaultKind, NetworkWeather, Schedule, Shape, Survival, Target, When};
+use crate::schedule::{Fault, FaultKind, NetworkWeather, Schedule, When};
 use crate::workload::Workload;
 
 /// Which faults wait for which events.
@@ -66,11 +64,6 @@ impl Nemesis {
     }
 }
 
-/// The servers in a set of bits.
-pub(super) fn members(servers: u8) -> impl Iterator<Item = usize> {
-    (0..8).filter(move |place| servers >> place & 1 == 1)
-}
-
 impl<W: Workload> Simulation<'_, W> {
     /// An event has happened that some fault may wait for.
     pub(super) fn trigger(&mut self, probe: Probe, nth: u64, subject: Option<usize>) {
@@ -120,48 +113,19 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn apply_fault(&mut self, fault: usize, id: u32, kind: &FaultKind, servers: u8, draws: &mut Draws) {
         match *kind {
-            FaultKind::Crash { after_outputs, .. } => {
-                self.strike_each(servers, |this, place| match after_outputs {
-                    None => this.crash_by(place, fault),
-                    Some(outputs) => {
-                        if let Some(server) = this.servers.get_mut(place) {
-                            server.dying = Some((outputs, fault));
-                        }
-                    }
-                })
-            }
-            FaultKind::Pause { lasts, .. } => {
-                self.strike_each(servers, |this, place| this.pause(place, lasts));
-                self.push_after(lasts, Event::Relent { fault, servers });
-            }
-            FaultKind::Partition {
-                shape,
-                messages,
-                lasts,
-                ..
-            } => {
+            FaultKind::Partition { shape, messages, .. } => {
                 for target in members(servers) {
                     let links = self.links_of(shape, target, draws);
                     self.network.cut(id, links, messages);
                 }
                 self.happened(Probe::Partition, None);
-                self.push_after(lasts, Event::Relent { fault, servers });
-            }
-            FaultKind::CutClients { lasts, .. } => {
-                self.strike_each(servers, |this, place| {
-                    if let Some(server) = this.servers.get_mut(place) {
-                        server.client_cuts += 1;
-                    }
-                    this.happened(Probe::CutClients, Some(place));
-                });
-                self.push_after(lasts, Event::Relent { fault, servers });
             }
             FaultKind::Storm {
                 loss_permyriad,
                 duplicate_permyriad,
                 reorder_permyriad,
                 delay,
-                lasts,
+                ..
             } => {
                 let worse = NetworkWeather {
                     delay_min: delay,
@@ -174,70 +138,89 @@ impl<W: Workload> Simulation<'_, W> {
                 self.network.storm(id, worse);
                 self.client_network.storm(id, worse);
                 self.happened(Probe::Storm, None);
-                self.push_after(lasts, Event::Relent { fault, servers });
             }
-            FaultKind::SlowDisk { extra, lasts, .. } => {
-                self.strike_each(servers, |this, place| {
-                    if let Some(server) = this.servers.get_mut(place) {
-                        server.disk.extra += extra;
-                    }
-                    this.happened(Probe::SlowDisk, Some(place));
-                });
-                self.push_after(lasts, Event::Relent { fault, servers });
+            _ => {
+                for place in members(servers) {
+                    self.strike_server(fault, kind, place);
+                }
             }
-            FaultKind::FailDisk { .. } => self.strike_each(servers, |this, place| {
-                let Some(server) = this.servers.get(place).filter(|server| server.is_running()) else {
-                    return;
-                };
-                let boot = server.boot;
-                this.push(this.now, Event::DiskFails { server: place, boot });
-                this.push_after(
+        }
+        if let Some(lasts) = kind.lasts() {
+            self.push_after(lasts, Event::Relent { fault, servers });
+        }
+    }
+
+    /// What a fault does to one server.
+    fn strike_server(&mut self, fault: usize, kind: &FaultKind, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let (boot, is_running) = (server.boot, server.is_running());
+        let probe = match *kind {
+            FaultKind::Crash {
+                after_outputs: Some(outputs),
+                ..
+            } => {
+                server.dying = Some((outputs, fault));
+                return;
+            }
+            FaultKind::Crash {
+                after_outputs: None, ..
+            } => return self.crash_by(at, fault),
+            FaultKind::Pause { lasts, .. } => return self.pause(at, lasts),
+            FaultKind::CutClients { .. } => {
+                server.client_cuts += 1;
+                Probe::CutClients
+            }
+            FaultKind::SlowDisk { extra, .. } => {
+                server.disk.extra += extra;
+                Probe::SlowDisk
+            }
+            FaultKind::FailDisk { .. } if !is_running => return,
+            FaultKind::FailDisk { .. } => {
+                self.push(self.now, Event::DiskFails { server: at, boot });
+                self.push_after(
                     FAILED_SERVER_LINGERS,
                     Event::Die {
-                        server: place,
+                        server: at,
                         boot,
                         fault,
                     },
                 );
-                this.happened(Probe::DiskFailed, Some(place));
-            }),
-            FaultKind::ClockRate { ppm, lasts, .. } => {
-                self.strike_each(servers, |this, place| {
-                    this.change_clock(place, |clock, now| clock.run_at(now, i64::from(ppm)));
-                    this.happened(Probe::ClockRate, Some(place));
-                });
-                self.push_after(lasts, Event::Relent { fault, servers });
+                Probe::DiskFailed
             }
-            FaultKind::ClockJump { by, .. } => self.strike_each(servers, |this, place| {
-                this.change_clock(place, |clock, now| clock.jump(now, by));
-                this.happened(Probe::ClockJump, Some(place));
-            }),
-            FaultKind::Campaign { .. } => self.strike_each(servers, |this, place| {
-                this.push(
-                    this.now,
+            FaultKind::ClockRate { ppm, .. } => {
+                self.change_clock(at, |clock, now| clock.run_at(now, i64::from(ppm)));
+                Probe::ClockRate
+            }
+            FaultKind::ClockJump { by, .. } => {
+                self.change_clock(at, |clock, now| clock.jump(now, by));
+                Probe::ClockJump
+            }
+            FaultKind::Campaign { .. } => {
+                self.push(
+                    self.now,
                     Event::Command {
-                        server: place,
+                        server: at,
                         command: HostCommand::Campaign,
                     },
                 );
-                this.happened(Probe::ForceCampaign, Some(place));
-            }),
-            FaultKind::Snapshot { .. } => self.strike_each(servers, |this, place| {
-                this.push(
-                    this.now,
+                Probe::ForceCampaign
+            }
+            FaultKind::Snapshot { .. } => {
+                self.push(
+                    self.now,
                     Event::Command {
-                        server: place,
+                        server: at,
                         command: HostCommand::TakeSnapshot,
                     },
                 );
-            }),
-        }
-    }
-
-    fn strike_each(&mut self, servers: u8, mut strike: impl FnMut(&mut Self, usize)) {
-        for place in members(servers) {
-            strike(self, place);
-        }
+                return;
+            }
+            // These strike links, not servers.
+            FaultKind::Partition { .. } | FaultKind::Storm { .. } => return,
+        };
+        self.happened(probe, Some(at));
     }
 
     /// A fault ends.
@@ -286,204 +269,6 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Decides whom a target means now.
-    fn resolve(&self, target: Target, subject: Option<usize>, draws: &mut Draws) -> u8 {
-        let count = self.servers.len();
-        let one = |place: usize| 1_u8 << place;
-        let all: Vec<usize> = (0..count).collect();
-        match target {
-            Target::Server(node) => usize::try_from(node.value() - 1).map_or(0, one),
-            Target::Subject => subject.map_or(0, one),
-            Target::Any => draws.pick(&all).map_or(0, one),
-            Target::All => all.into_iter().map(one).fold(0, |set, bit| set | bit),
-            Target::Leader => {
-                let leaders = self
-                    .servers
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, server)| server.leads());
-                leaders
-                    .max_by_key(|(_, server)| server.vitals.term)
-                    .map_or(0, |(place, _)| one(place))
-            }
-            Target::Follower => {
-                let follows = |&place: &usize| {
-                    self.servers
-                        .get(place)
-                        .is_some_and(|s| s.is_running() && !s.leads())
-                };
-                let followers: Vec<usize> = (0..count).filter(follows).collect();
-                draws.pick(&followers).map_or(0, one)
-            }
-            Target::Majority => shuffled(count, draws)
-                .into_iter()
-                .take(count / 2 + 1)
-                .fold(0, |set, place| set | one(place)),
-        }
-    }
-
-    fn links_of(&self, shape: Shape, target: usize, draws: &mut Draws) -> Links {
-        let count = self.servers.len();
-        let mut links = Links::default();
-        let others = (0..count).filter(|&place| place != target);
-        match shape {
-            Shape::Isolate => others.for_each(|other| links.add_both(target, other)),
-            Shape::Deaf => others.for_each(|other| links.add(other, target)),
-            Shape::Mute => others.for_each(|other| links.add(target, other)),
-            Shape::Halves | Shape::Bridge => {
-                let bridge = (shape == Shape::Bridge).then_some(target);
-                let order: Vec<usize> = shuffled(count, draws)
-                    .into_iter()
-                    .filter(|&place| Some(place) != bridge)
-                    .collect();
-                let (one, other) = order.split_at(order.len() / 2);
-                for &left in one {
-                    other.iter().for_each(|&right| links.add_both(left, right));
-                }
-            }
-            Shape::Ring => {
-                let order = shuffled(count, draws);
-                for (left, &from) in order.iter().enumerate() {
-                    for (right, &to) in order.iter().enumerate() {
-                        let apart = left.abs_diff(right);
-                        if apart > 1 && apart < count - 1 {
-                            links.add(from, to);
-                        }
-                    }
-                }
-            }
-            Shape::Random => {
-                for from in 0..count {
-                    for to in (0..count).filter(|&to| to != from) {
-                        if draws.chance(5_000) {
-                            links.add(from, to);
-                        }
-                    }
-                }
-            }
-        }
-        links
-    }
-
-    /// A process dies of a fault, and what the disk keeps is the fault's to say.
-    pub(super) fn crash_by(&mut self, place: usize, fault: usize) {
-        let (keep, restart_after) = match self.schedule.faults.get(fault).map(|fault| &fault.kind) {
-            Some(
-                &(FaultKind::Crash {
-                    keep, restart_after, ..
-                }
-                | FaultKind::FailDisk {
-                    keep, restart_after, ..
-                }),
-            ) => (keep, restart_after),
-            _ => (Survival::Random, None),
-        };
-        if self.crash(place, keep)
-            && let Some(after) = restart_after
-        {
-            self.push_after(after, Event::Start { server: place });
-        }
-    }
-
-    /// A process dies. Returns whether it was alive.
-    pub(super) fn crash(&mut self, place: usize, keep: Survival) -> bool {
-        let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else {
-            return false;
-        };
-        server.replica = None;
-        server.missed.clear();
-        server.wake_at = None;
-        server.dying = None;
-        let had_unsynced = server.disk.has_unsynced();
-        let aftermath = server.disk.crash(keep);
-        self.hash_event(13, place as u64);
-        self.hash.word(aftermath.kept as u64);
-        if self.tells() {
-            self.tell(
-                self.event,
-                Place::Server(NodeId::new(place as u64 + 1)),
-                "crash",
-                format!("{aftermath:?}"),
-            );
-        }
-        for (probe, happened) in [
-            (Probe::Crash, true),
-            (Probe::CrashUnsynced, had_unsynced),
-            (
-                Probe::CrashKeptSome,
-                aftermath.kept > 0 && aftermath.kept < aftermath.unsynced,
-            ),
-            (Probe::CrashTorn, aftermath.torn),
-            (Probe::CrashGap, aftermath.gap),
-        ] {
-            if happened {
-                self.happened(probe, Some(place));
-            }
-        }
-        true
-    }
-
-    /// A process dies of an earlier fault, unless it was started again since.
-    pub(super) fn die(&mut self, place: usize, boot: u64, fault: usize) {
-        let is_same = self.servers.get(place).is_some_and(|server| server.is_boot(boot));
-        if is_same && self.phase == super::Phase::Faulty {
-            self.crash_by(place, fault);
-        }
-    }
-
-    fn pause(&mut self, place: usize, lasts: Nanos) {
-        let timing = &self.schedule.knobs;
-        let election = self
-            .schedule
-            .cluster
-            .tick
-            .times(timing.election_timeout_max_ticks);
-        let Some(server) = self.servers.get_mut(place) else {
-            return;
-        };
-        server.pauses += 1;
-        let leads = server.leads();
-        self.happened(Probe::Pause, Some(place));
-        if leads && lasts > election {
-            self.happened(Probe::PauseLeader, Some(place));
-        }
-    }
-
-    /// A process goes on, and finds everything that it missed.
-    pub(super) fn resume(&mut self, place: usize) {
-        let Some(server) = self.servers.get_mut(place) else {
-            return;
-        };
-        server.pauses = server.pauses.saturating_sub(1);
-        if server.pauses > 0 {
-            return;
-        }
-        for event in std::mem::take(&mut server.missed) {
-            // A wake-up counts only at the time for which it was ordered.
-            if let Event::Wake { .. } = event
-                && let Some(server) = self.servers.get_mut(place)
-            {
-                server.wake_at = Some(self.now);
-            }
-            self.push(self.now, event);
-        }
-    }
-
-    fn change_clock(&mut self, place: usize, change: impl FnOnce(&mut crate::clock::Clock, Nanos)) {
-        let now = self.now;
-        if let Some(server) = self.servers.get_mut(place) {
-            change(&mut server.clock, now);
-            server.wake_at = None;
-        }
-        self.reschedule(place);
-    }
-
-    /// The clock runs as it did before all faults.
-    pub(super) fn restore_clock_rate(&mut self, place: usize) {
-        let drift_ppm = self.servers.get(place).map_or(0, |server| server.drift_ppm);
-        self.change_clock(place, |clock, now| clock.run_at(now, drift_ppm));
-    }
-
     /// Delivers what cut links have kept, as far as they are whole again.
     pub(super) fn release_held(&mut self) {
         for envelope in std::mem::take(&mut self.held) {
@@ -494,21 +279,4 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
     }
-
-    /// Cuts the links of a server that stays broken for good.
-    pub(super) fn cut_for_good(&mut self, shape: Shape, place: usize, draws: &mut Draws) {
-        let links = self.links_of(shape, place, draws);
-        let id = u32::MAX - u32::try_from(place).unwrap_or(0);
-        self.network.cut(id, links, Delivery::DroppedAtSend);
-    }
-}
-
-/// All servers in a random order (Fisher and Yates).
-pub(super) fn shuffled(count: usize, draws: &mut Draws) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    for place in (1..count).rev() {
-        let other = usize::try_from(draws.below(place as u64 + 1)).unwrap_or(0);
-        order.swap(place, other);
-    }
-    order
 }

@@ -61,21 +61,19 @@ fn replay(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, sim::Sch
     })?;
     is_open = is_open && out.flush().is_ok();
     let again = sim::run(schedule, &KeyValue)?;
-    let (ending, line) = match report.verdict(&schedule.expect) {
+    let verdict = report.verdict(&schedule.expect);
+    let (ending, line) = match &verdict {
         _ if again != report => (
             Ending::Nondeterminism,
             "a second run of the same schedule came to another end".to_owned(),
         ),
-        Verdict::Pass => (Ending::Pass, "passed".to_owned()),
+        Verdict::Pass => (Ending::Pass, verdict.to_string()),
         Verdict::Violation(violation) => (
             Ending::Violation,
             format!("violation of {violation}\n{}", violation.oracle.description()),
         ),
-        Verdict::Undetected => (
-            Ending::Violation,
-            "the expected violation was not found".to_owned(),
-        ),
-        Verdict::Vacuous(missed) => (Ending::Vacuous, format!("vacuous: never happened: {missed:?}")),
+        Verdict::Undetected(_) => (Ending::Violation, verdict.to_string()),
+        Verdict::Vacuous(_) => (Ending::Vacuous, verdict.to_string()),
     };
     if is_open {
         // As above: whoever closed the pipe does not want the summary either.

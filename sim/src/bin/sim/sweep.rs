@@ -50,13 +50,19 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-/// What a run, or two of the same schedule, came to.
-struct Outcome {
-    name: String,
-    again: String,
+/// Why a run did not pass.
+struct Finding {
     ending: Ending,
+    /// The oracle, or what else did not hold.
     oracle: String,
     message: String,
+}
+
+/// A run that did not pass, and how to see it again.
+struct Failure {
+    name: String,
+    again: String,
+    finding: Finding,
 }
 
 /// Everything that the runs came to.
@@ -69,11 +75,11 @@ struct Totals {
     elections: u64,
     coverage: Coverage,
     hash: u64,
-    findings: Vec<(u64, Outcome)>,
+    failures: Vec<(u64, Failure)>,
 }
 
 impl Totals {
-    fn add(&mut self, number: u64, report: &Report, outcome: Option<Outcome>) {
+    fn add(&mut self, number: u64, report: &Report, failure: Option<Failure>) {
         self.schedules += 1;
         self.simulated_nanos += u128::from(report.at.value());
         self.events += report.events;
@@ -84,54 +90,37 @@ impl Totals {
         self.hash = self
             .hash
             .wrapping_add(report.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1)));
-        self.findings.extend(outcome.map(|outcome| (number, outcome)));
+        self.failures.extend(failure.map(|failure| (number, failure)));
     }
 }
 
 /// One schedule, judged; a second time too if asked.
-fn judge(
-    schedule: &Schedule,
-    twice: bool,
-) -> Result<(Report, Option<(Ending, String, String)>), sim::ScheduleError> {
+fn judge(schedule: &Schedule, twice: bool) -> Result<(Report, Option<Finding>), sim::ScheduleError> {
     let report = sim::run(schedule, &KeyValue)?;
-    let finding = match report.verdict(&schedule.expect) {
-        Verdict::Pass => None,
-        Verdict::Violation(violation) => {
-            Some((Ending::Violation, violation.oracle.to_string(), violation.message))
-        }
-        Verdict::Undetected => {
-            let expected = schedule
-                .expect
-                .violation
-                .map_or(String::new(), |oracle| oracle.to_string());
-            Some((
-                Ending::Violation,
-                expected,
-                "was expected to report a violation, and did not".to_owned(),
-            ))
-        }
-        Verdict::Vacuous(probes) => {
-            let missed = probes
-                .iter()
-                .map(|probe| probe.name())
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = if missed.is_empty() {
-                "nothing was committed".to_owned()
-            } else {
-                format!("never happened: {missed}")
+    let verdict = report.verdict(&schedule.expect);
+    let (ending, oracle) = match &verdict {
+        _ if twice && sim::run(schedule, &KeyValue)? != report => {
+            let message = "the same schedule came to two different ends".to_owned();
+            let finding = Finding {
+                ending: Ending::Nondeterminism,
+                oracle: "determinism".to_owned(),
+                message,
             };
-            Some((Ending::Vacuous, "vacuous".to_owned(), message))
+            return Ok((report, Some(finding)));
         }
+        Verdict::Pass => return Ok((report, None)),
+        Verdict::Violation(violation) => (Ending::Violation, violation.oracle.to_string()),
+        Verdict::Undetected(oracle) => (Ending::Violation, oracle.to_string()),
+        Verdict::Vacuous(_) => (Ending::Vacuous, "vacuous".to_owned()),
     };
-    if twice && sim::run(schedule, &KeyValue)? != report {
-        let message = "the same schedule came to two different ends".to_owned();
-        return Ok((
-            report,
-            Some((Ending::Nondeterminism, "determinism".to_owned(), message)),
-        ));
-    }
-    Ok((report, finding))
+    Ok((
+        report,
+        Some(Finding {
+            ending,
+            oracle,
+            message: verdict.to_string(),
+        }),
+    ))
 }
 
 #[expect(
@@ -158,9 +147,9 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         print_summary(&totals, micros);
     }
     totals
-        .findings
+        .failures
         .iter()
-        .map(|(_, outcome)| outcome.ending)
+        .map(|(_, failure)| failure.finding.ending)
         .max_by_key(severity)
         .unwrap_or(Ending::Pass)
 }
@@ -182,14 +171,12 @@ fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
         let schedule = read_schedule(path.clone()).map_err(|error| error.to_string())?;
         let (report, finding) = judge(&schedule, true).map_err(|error| error.to_string())?;
         let name = path.display().to_string();
-        let outcome = finding.map(|(ending, oracle, message)| Outcome {
+        let failure = finding.map(|finding| Failure {
             again: format!("sim replay {name}"),
             name,
-            ending,
-            oracle,
-            message,
+            finding,
         });
-        totals.add(number, &report, outcome);
+        totals.add(number, &report, failure);
     }
     Ok(totals)
 }
@@ -216,25 +203,22 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match judged {
                 Ok((report, finding)) => {
-                    let outcome = finding.map(|(ending, oracle, message)| {
-                        outcome_of(seed, arguments, ending, oracle, message)
-                    });
-                    totals.add(seed, &report, outcome);
+                    let failure = finding.map(|finding| failure_of(seed, arguments, finding));
+                    totals.add(seed, &report, failure);
                 }
                 Err(error) => {
-                    let outcome = outcome_of(
-                        seed,
-                        arguments,
-                        Ending::Usage,
-                        "schedule".to_owned(),
-                        error.to_string(),
-                    );
-                    totals.findings.push((seed, outcome));
+                    let (oracle, message) = ("schedule".to_owned(), error.to_string());
+                    let finding = Finding {
+                        ending: Ending::Usage,
+                        oracle,
+                        message,
+                    };
+                    totals.failures.push((seed, failure_of(seed, arguments, finding)));
                 }
             }
             if shows_progress && totals.schedules.is_multiple_of(16) {
                 let rate = u128::from(totals.schedules) * 1_000_000 / began.elapsed().as_micros().max(1);
-                let found = totals.findings.len();
+                let found = totals.failures.len();
                 let (done, all) = (totals.schedules, seeds.end - seeds.start);
                 let left = u128::from(all - done) / rate.max(1);
                 eprint!("\r{done} of {all} schedules, {rate}/s, {left} s left, {found} findings \x1b[K");
@@ -251,22 +235,20 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
         eprint!("\r\x1b[K");
     }
     let mut totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-    totals.findings.sort_by_key(|(seed, _)| *seed);
+    totals.failures.sort_by_key(|(seed, _)| *seed);
     totals
 }
 
-fn outcome_of(seed: u64, arguments: &Arguments, ending: Ending, oracle: String, message: String) -> Outcome {
+fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
     let profile = match arguments.profile {
         ProfileName::Swarm => "",
         ProfileName::Calm => " --profile calm",
         ProfileName::Bench => " --profile bench",
     };
-    Outcome {
+    Failure {
         name: format!("seed {seed}"),
         again: format!("sim replay {seed}{profile}"),
-        ending,
-        oracle,
-        message,
+        finding,
     }
 }
 
@@ -277,9 +259,11 @@ fn as_json(totals: &Totals, micros: u128) -> Value {
         .map(|(probe, count)| (probe.name().to_owned(), json!(count)))
         .collect();
     let findings: Vec<Value> = totals
-        .findings
+        .failures
         .iter()
-        .map(|(seed, outcome)| json!({ "seed": seed, "oracle": outcome.oracle, "message": outcome.message, "replay": outcome.again }))
+        .map(|(seed, Failure { again, finding, .. })| {
+            json!({ "seed": seed, "oracle": finding.oracle, "message": finding.message, "replay": again })
+        })
         .collect();
     json!({
         "schedules": totals.schedules,
@@ -300,11 +284,8 @@ fn per_second(count: u128, micros: u128) -> u64 {
 }
 
 fn print_summary(totals: &Totals, micros: u128) {
-    for (_, outcome) in &totals.findings {
-        println!(
-            "{}: {}: {}\n    {}",
-            outcome.name, outcome.oracle, outcome.message, outcome.again
-        );
+    for (_, Failure { name, again, finding }) in &totals.failures {
+        println!("{name}: {}: {}\n    {again}", finding.oracle, finding.message);
     }
     println!(
         "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
@@ -329,5 +310,5 @@ fn print_summary(totals: &Totals, micros: u128) {
     if !missed.is_empty() {
         println!("never happened: {}", missed.join(", "));
     }
-    println!("{} findings", totals.findings.len());
+    println!("{} findings", totals.failures.len());
 }

@@ -1,0 +1,319 @@
+//! What reaches a server: its start, its deadlines, messages, its disk's news, and what its host tells it.
+
+use raft_core::replica::{Input, Replica};
+use raft_core::{Entry, Envelope, GroupId, Identity, Membership, NodeId, Setup, Ticket};
+
+use super::step::{Given, InputOf};
+use super::{Event, HostCommand, Load, Simulation, place_of};
+use crate::coverage::Probe;
+use crate::oracle::election::terms_grow;
+use crate::oracle::{Judgement, Oracle, Violation, apply, log};
+use crate::report::Place;
+use crate::witness::Witness;
+use crate::workload::Workload;
+
+impl<W: Workload> Simulation<'_, W> {
+    /// A server starts from what its disk holds.
+    pub(super) fn start(&mut self, cause: u64, at: usize) -> Judgement {
+        let bootstrap = Membership::of_voters((1..=self.servers.len() as u64).map(NodeId::new));
+        let Some(server) = self
+            .servers
+            .get_mut(at)
+            .filter(|server| !server.is_running() && !server.retired)
+        else {
+            return Ok(());
+        };
+        server.boot += 1;
+        let image = server.disk.durable();
+        log::restored(&mut self.oracles.facts, image)?;
+        let setup = Setup {
+            identity: Identity {
+                group: GroupId::new(1),
+                node: server.node,
+                incarnation: server.incarnation,
+                boot: server.boot,
+            },
+            config: self.schedule.knobs.config(self.schedule.seed),
+            bootstrap,
+            durable: image.to_durable(),
+        };
+        let (is_blank, snapshot) = (
+            image.is_empty(),
+            image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()),
+        );
+        let from_snapshot = snapshot.is_some();
+        let machine = Witness::new(self.workload.machine());
+        let replica = Replica::new(setup, machine, snapshot).map_err(|error| Violation {
+            oracle: Oracle::S22,
+            message: format!("server {} cannot start from its disk: {error}", server.node),
+        })?;
+        server.vitals = replica.raft().vitals();
+        server.boot_ticks = server.clock.ticks(self.now);
+        server.ticks_told = 0;
+        server.wake_at = None;
+        server.disk_failed = false;
+        let (node, boot, vitals) = (server.node, server.boot, server.vitals);
+        self.oracles
+            .commits
+            .restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
+        apply::applied(
+            &self.oracles.facts,
+            node,
+            vitals.applied,
+            replica.machine().history(),
+        )?;
+        server.replica = Some(replica);
+        self.hash_event(1, at as u64);
+        if self.tells() {
+            self.tell(
+                cause,
+                Place::Server(node),
+                "start",
+                format!("boot {boot}, {vitals:?}"),
+            );
+        }
+        if boot > 1 {
+            self.happened(Probe::Restart, Some(at));
+            for (probe, happened) in [
+                (Probe::RestartBlank, is_blank),
+                (Probe::RestartFromSnapshot, from_snapshot),
+            ] {
+                if happened {
+                    self.happened(probe, Some(at));
+                }
+            }
+        }
+        self.step(at, None, Given::default())
+    }
+
+    /// A server's deadline may have been reached.
+    pub(super) fn wake(&mut self, cause: u64, at: usize, boot: u64) -> Judgement {
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if !server.is_boot(boot) || server.wake_at != Some(self.now) {
+            return Ok(());
+        }
+        server.wake_at = None;
+        if server.pauses > 0 {
+            server.missed.push_back(Event::Wake { server: at, boot });
+            return Ok(());
+        }
+        let due = server
+            .replica
+            .as_ref()
+            .and_then(|replica| replica.raft().next_deadline());
+        let ticks = server.clock.ticks(self.now).saturating_sub(server.boot_ticks);
+        if due.is_none_or(|due| due.value() > ticks) {
+            self.reschedule(at);
+            return Ok(());
+        }
+        self.hash_event(2, at as u64);
+        if self.tells() {
+            self.tell(
+                cause,
+                Place::Server(NodeId::new(at as u64 + 1)),
+                "wake",
+                format!("tick {ticks}"),
+            );
+        }
+        self.step(at, None, Given::default())
+    }
+
+    /// A message arrives.
+    pub(super) fn deliver(&mut self, cause: u64, envelope: Envelope) -> Judgement {
+        let (from, to) = (place_of(envelope.from), place_of(envelope.to));
+        if self.network.is_lost_at_delivery(from, to) {
+            self.happened(Probe::MessageCut, Some(to));
+            return Ok(());
+        }
+        if self.network.is_held(from, to) {
+            self.happened(Probe::MessageHeld, Some(to));
+            self.held.push(envelope);
+            return Ok(());
+        }
+        let Some(server) = self.servers.get_mut(to) else {
+            return Ok(());
+        };
+        if !server.is_running() {
+            self.happened(Probe::MessageToTheDead, Some(to));
+            return Ok(());
+        }
+        if server.pauses > 0 {
+            server.missed.push_back(Event::Deliver { envelope });
+            return Ok(());
+        }
+        self.hash_event(3, (from * 8 + to) as u64);
+        self.hash
+            .word(envelope.term.value() << 8 | envelope.message.name().len() as u64);
+        if self.tells() {
+            self.tell(
+                cause,
+                Place::Server(envelope.to),
+                "receive",
+                crate::report::describe(&envelope),
+            );
+        }
+        let given = Given::of(&envelope);
+        self.step(to, Some(Input::Receive(envelope)), given)
+    }
+
+    /// A sync ends, whether or not the process is there to hear of it.
+    pub(super) fn synced(&mut self, cause: u64, at: usize, boot: u64, ticket: Ticket) -> Judgement {
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if !server.is_boot(boot) || server.disk_failed {
+            return Ok(());
+        }
+        let term = server.disk.durable().hard_state.term;
+        let (news, next) = server.disk.synced(self.now, &self.disk_weather, ticket);
+        terms_grow(
+            server.node,
+            "on its disk",
+            term,
+            server.disk.durable().hard_state.term,
+        )?;
+        let (node, paused) = (server.node, server.pauses > 0);
+        if let Some(sync) = next {
+            if sync.stalled {
+                self.happened(Probe::DiskStall, Some(at));
+            }
+            self.push(
+                sync.done_at,
+                Event::Synced {
+                    server: at,
+                    boot,
+                    ticket: sync.ticket,
+                },
+            );
+        }
+        if !news {
+            return Ok(());
+        }
+        self.hash_event(4, at as u64);
+        if self.tells() {
+            self.tell(
+                cause,
+                Place::Server(node),
+                "synced",
+                format!("up to ticket {ticket}"),
+            );
+        }
+        if paused {
+            if let Some(server) = self.servers.get_mut(at) {
+                server.missed.push_back(Event::Persisted {
+                    server: at,
+                    boot,
+                    ticket,
+                });
+            }
+            return Ok(());
+        }
+        self.persisted(at, boot, ticket)
+    }
+
+    pub(super) fn persisted(&mut self, at: usize, boot: u64, ticket: Ticket) -> Judgement {
+        match self.servers.get_mut(at) {
+            Some(server) if server.is_boot(boot) && server.pauses > 0 => {
+                server.missed.push_back(Event::Persisted {
+                    server: at,
+                    boot,
+                    ticket,
+                });
+                Ok(())
+            }
+            Some(server) if server.is_boot(boot) && !server.disk_failed => {
+                self.step(at, Some(Input::Persisted(ticket)), Given::default())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Entries have been read back.
+    pub(super) fn loaded(&mut self, cause: u64, at: usize, boot: u64, load: Load) -> Judgement {
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
+            return Ok(());
+        };
+        if server.pauses > 0 {
+            server.missed.push_back(Event::Loaded {
+                server: at,
+                boot,
+                load,
+            });
+            return Ok(());
+        }
+        let mut bytes = 0_usize;
+        let wanted = server.disk.written().entries();
+        let entries: Vec<Entry> = wanted
+            .skip_while(|entry| entry.id.index < load.first)
+            .take_while(|entry| {
+                let is_first = bytes == 0;
+                bytes = bytes.saturating_add(entry.cost_bytes());
+                entry.id.index <= load.last && (is_first || bytes <= load.max_bytes)
+            })
+            .cloned()
+            .collect();
+        // Entries that were compacted or truncated in the meantime are simply not there.
+        let entries = if entries.first().is_some_and(|entry| entry.id.index == load.first) {
+            entries
+        } else {
+            Vec::new()
+        };
+        let node = server.node;
+        self.hash_event(5, at as u64);
+        if self.tells() {
+            self.tell(
+                cause,
+                Place::Server(node),
+                "loaded",
+                format!("{} entries from {}", entries.len(), load.first),
+            );
+        }
+        self.happened(Probe::LoadEntries, Some(at));
+        self.step(
+            at,
+            Some(Input::EntriesLoaded {
+                ticket: load.ticket,
+                entries,
+            }),
+            Given::default(),
+        )
+    }
+
+    /// A server is told something by its host.
+    pub(super) fn command(&mut self, cause: u64, at: usize, command: HostCommand) -> Judgement {
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
+            return Ok(());
+        };
+        if server.pauses > 0 {
+            server.missed.push_back(Event::Command { server: at, command });
+            return Ok(());
+        }
+        let node = server.node;
+        self.hash_event(6, at as u64);
+        if self.tells() {
+            self.tell(cause, Place::Server(node), "command", format!("{command:?}"));
+        }
+        let input = match command {
+            HostCommand::Campaign => Input::Campaign,
+            HostCommand::TakeSnapshot => Input::TakeSnapshot,
+        };
+        self.step(at, Some(input), Given::default())
+    }
+
+    /// A server's disk reports a failure: it must fall silent.
+    pub(super) fn disk_fails(&mut self, at: usize, boot: u64) -> Judgement {
+        let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
+            return Ok(());
+        };
+        server.disk_failed = true;
+        self.hash_event(7, at as u64);
+        self.step(at, Some(Input::PersistFailed), Given::default())
+    }
+
+    /// A request reaches a replica.
+    pub(super) fn step_request(&mut self, at: usize, input: InputOf<W>) -> Judgement {
+        self.step(at, Some(input), Given::default())
+    }
+}

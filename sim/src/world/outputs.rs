@@ -1,0 +1,213 @@
+//! What a server asks for, carried out one by one; a trigger may strike between any two.
+
+use raft_core::replica::Output;
+use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
+
+use super::step::OutputOf;
+use super::{Event, Load, Simulation, place_of};
+use crate::coverage::Probe;
+use crate::network::Fate;
+use crate::oracle::{Judgement, Oracle, violated};
+use crate::report::Place;
+use crate::workload::Workload;
+
+impl<W: Workload> Simulation<'_, W> {
+    pub(super) fn carry_out(&mut self, at: usize, outputs: &mut Vec<OutputOf<W>>) -> Judgement {
+        for output in outputs.drain(..) {
+            let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
+                // A trigger killed it: the rest of its duties die with it.
+                self.happened(Probe::CrashMidStep, Some(at));
+                return Ok(());
+            };
+            match &mut server.dying {
+                Some((0, fault)) => {
+                    let fault = *fault;
+                    self.crash_by(at, fault);
+                    self.happened(Probe::CrashMidStep, Some(at));
+                    return Ok(());
+                }
+                Some((left, _)) => *left -= 1,
+                None => {}
+            }
+            self.carry_out_one(at, output)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, at: usize, output: OutputOf<W>) -> Judgement {
+        match output {
+            Output::Persist { persist, snapshot } => self.persist(at, persist, snapshot),
+            Output::Send(envelope) => self.send(at, envelope),
+            Output::LoadEntries {
+                ticket,
+                first,
+                last,
+                max_bytes,
+            } => {
+                let Some(server) = self.servers.get(at) else {
+                    return Ok(());
+                };
+                let (boot, load) = (
+                    server.boot,
+                    Load {
+                        ticket,
+                        first,
+                        last,
+                        max_bytes,
+                    },
+                );
+                self.push_after(
+                    self.disk_weather.load,
+                    Event::Loaded {
+                        server: at,
+                        boot,
+                        load,
+                    },
+                );
+                Ok(())
+            }
+            Output::SnapshotInstalled { meta } => {
+                let Some(server) = self.servers.get(at) else {
+                    return Ok(());
+                };
+                if server.vitals.last > Some(meta.last) {
+                    self.happened(Probe::KeepSuffix, Some(at));
+                }
+                self.happened(Probe::InstallSnapshot, Some(at));
+                Ok(())
+            }
+            Output::SnapshotRefused { from, error } => {
+                let node = NodeId::new(at as u64 + 1);
+                violated(
+                    Oracle::S17,
+                    format!("server {node} cannot restore the snapshot of server {from}: {error}"),
+                )
+            }
+            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {
+                Ok(())
+            }
+            Output::Done {
+                id,
+                at: log_id,
+                response,
+            } => self.done(at, id, log_id, response),
+            Output::Rejected { id, reason, .. } => self.turned_down(at, id.value(), reason),
+            Output::ReadRejected { id, reason } => self.turned_down(at, id.value(), reason),
+            Output::Superseded { id } => self.superseded(at, id),
+            Output::Unknown { id } => self.unknown(at, id),
+            Output::Answered { id, index, answer } => self.answered(at, id, index, answer),
+        }
+    }
+
+    fn persist(&mut self, at: usize, persist: Persist, snapshot: Option<raft_core::Payload>) -> Judgement {
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if server.disk_failed {
+            return Ok(());
+        }
+        let (node, boot, ticket) = (server.node, server.boot, persist.ticket);
+        if let Some(meta) = &persist.snapshot {
+            let Some(bytes) = &snapshot else {
+                return violated(
+                    Oracle::S17,
+                    format!(
+                        "server {node} writes the snapshot up to {} without its bytes",
+                        meta.last
+                    ),
+                );
+            };
+            self.oracles
+                .snapshots
+                .written(&self.oracles.facts, node, meta, bytes)?;
+        }
+        let leads = server.vitals.role == RoleName::Leader;
+        let snapshot_ahead = persist
+            .snapshot
+            .as_ref()
+            .map(|meta| Some(meta.last.index) > server.vitals.applied);
+        let noted = [
+            (Probe::IssueVote, persist.hard_state.is_some()),
+            (Probe::IssueEntries, !persist.entries.is_empty()),
+            (Probe::IssueTruncate, persist.truncate_from.is_some()),
+            (Probe::LeaderAppends, leads && !persist.entries.is_empty()),
+            (Probe::TakeSnapshot, snapshot_ahead == Some(false)),
+            (Probe::IssueInstall, snapshot_ahead == Some(true)),
+            (Probe::Compact, persist.compact_to.is_some()),
+        ];
+        if self.trace.is_some() {
+            let detail = crate::report::describe_persist(&persist);
+            self.tell(self.event, Place::Server(node), "persist", detail);
+        }
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
+            if sync.stalled {
+                self.happened(Probe::DiskStall, Some(at));
+            }
+            self.push(
+                sync.done_at,
+                Event::Synced {
+                    server: at,
+                    boot,
+                    ticket,
+                },
+            );
+        }
+        for (probe, happened) in noted {
+            if happened {
+                self.happened(probe, Some(at));
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, at: usize, envelope: Envelope) -> Judgement {
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
+        if server.disk_failed {
+            let message = format!(
+                "server {} sends {} after its disk failed",
+                server.node,
+                envelope.message.name()
+            );
+            return violated(Oracle::S13, message);
+        }
+        self.oracles
+            .promises
+            .sent(&self.oracles.facts, &envelope, server.disk.durable())?;
+        if matches!(envelope.message, Message::SnapshotChunk { .. }) {
+            self.happened(Probe::SendSnapshot, Some(at));
+        }
+        match self.network.fate(self.now, at, place_of(envelope.to)) {
+            Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
+            Fate::Cut => self.happened(Probe::MessageCut, Some(at)),
+            Fate::Held => {
+                self.happened(Probe::MessageHeld, Some(at));
+                self.held.push(envelope);
+            }
+            Fate::Arrives {
+                at: arrives,
+                again,
+                reordered,
+            } => {
+                if reordered {
+                    self.happened(Probe::MessageReordered, Some(at));
+                }
+                if let Some(again) = again {
+                    self.happened(Probe::MessageDuplicated, Some(at));
+                    self.push(
+                        again,
+                        Event::Deliver {
+                            envelope: envelope.clone(),
+                        },
+                    );
+                }
+                self.push(arrives, Event::Deliver { envelope });
+            }
+        }
+        Ok(())
+    }
+}

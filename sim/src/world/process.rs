@@ -1,0 +1,135 @@
+//! What happens to processes and their clocks.
+
+use raft_core::NodeId;
+
+use super::{Event, Phase, Simulation};
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::report::Place;
+use crate::schedule::{FaultKind, Survival};
+use crate::workload::Workload;
+
+impl<W: Workload> Simulation<'_, W> {
+    /// A process dies of a fault, and what the disk keeps is the fault's to say.
+    pub(super) fn crash_by(&mut self, place: usize, fault: usize) {
+        let (keep, restart_after) = match self.schedule.faults.get(fault).map(|fault| &fault.kind) {
+            Some(
+                &(FaultKind::Crash {
+                    keep, restart_after, ..
+                }
+                | FaultKind::FailDisk {
+                    keep, restart_after, ..
+                }),
+            ) => (keep, restart_after),
+            _ => (Survival::Random, None),
+        };
+        if self.crash(place, keep)
+            && let Some(after) = restart_after
+        {
+            self.push_after(after, Event::Start { server: place });
+        }
+    }
+
+    /// A process dies. Returns whether it was alive.
+    pub(super) fn crash(&mut self, place: usize, keep: Survival) -> bool {
+        let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else {
+            return false;
+        };
+        server.replica = None;
+        server.missed.clear();
+        server.wake_at = None;
+        server.dying = None;
+        let had_unsynced = server.disk.has_unsynced();
+        let aftermath = server.disk.crash(keep);
+        self.hash_event(13, place as u64);
+        self.hash.word(aftermath.kept as u64);
+        if self.tells() {
+            self.tell(
+                self.event,
+                Place::Server(NodeId::new(place as u64 + 1)),
+                "crash",
+                format!("{aftermath:?}"),
+            );
+        }
+        for (probe, happened) in [
+            (Probe::Crash, true),
+            (Probe::CrashUnsynced, had_unsynced),
+            (
+                Probe::CrashKeptSome,
+                aftermath.kept > 0 && aftermath.kept < aftermath.unsynced,
+            ),
+            (Probe::CrashTorn, aftermath.torn),
+            (Probe::CrashGap, aftermath.gap),
+        ] {
+            if happened {
+                self.happened(probe, Some(place));
+            }
+        }
+        true
+    }
+
+    /// A process dies of an earlier fault, unless it was started again since.
+    pub(super) fn die(&mut self, place: usize, boot: u64, fault: usize) {
+        let is_same = self.servers.get(place).is_some_and(|server| server.is_boot(boot));
+        if is_same && self.phase == Phase::Faulty {
+            self.crash_by(place, fault);
+        }
+    }
+
+    pub(super) fn pause(&mut self, place: usize, lasts: Nanos) {
+        let timing = &self.schedule.knobs;
+        let election = self
+            .schedule
+            .cluster
+            .tick
+            .times(timing.election_timeout_max_ticks);
+        let Some(server) = self.servers.get_mut(place) else {
+            return;
+        };
+        server.pauses += 1;
+        let leads = server.leads();
+        self.happened(Probe::Pause, Some(place));
+        if leads && lasts > election {
+            self.happened(Probe::PauseLeader, Some(place));
+        }
+    }
+
+    /// A process goes on, and finds everything that it missed.
+    pub(super) fn resume(&mut self, place: usize) {
+        let Some(server) = self.servers.get_mut(place) else {
+            return;
+        };
+        server.pauses = server.pauses.saturating_sub(1);
+        if server.pauses > 0 {
+            return;
+        }
+        for event in std::mem::take(&mut server.missed) {
+            // A wake-up counts only at the time for which it was ordered.
+            if let Event::Wake { .. } = event
+                && let Some(server) = self.servers.get_mut(place)
+            {
+                server.wake_at = Some(self.now);
+            }
+            self.push(self.now, event);
+        }
+    }
+
+    pub(super) fn change_clock(
+        &mut self,
+        place: usize,
+        change: impl FnOnce(&mut crate::clock::Clock, Nanos),
+    ) {
+        let now = self.now;
+        if let Some(server) = self.servers.get_mut(place) {
+            change(&mut server.clock, now);
+            server.wake_at = None;
+        }
+        self.reschedule(place);
+    }
+
+    /// The clock runs as it did before all faults.
+    pub(super) fn restore_clock_rate(&mut self, place: usize) {
+        let drift_ppm = self.servers.get(place).map_or(0, |server| server.drift_ppm);
+        self.change_clock(place, |clock, now| clock.run_at(now, drift_ppm));
+    }
+}

@@ -1,0 +1,110 @@
+//! Whom a fault means, and which links a partition cuts: decided at the moment it strikes.
+
+use super::Simulation;
+use crate::network::Links;
+use crate::random::Draws;
+use crate::schedule::{Delivery, Shape, Target};
+use crate::workload::Workload;
+
+/// The servers in a set of bits.
+pub(super) fn members(servers: u8) -> impl Iterator<Item = usize> {
+    (0..8).filter(move |place| servers >> place & 1 == 1)
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Decides whom a target means now.
+    pub(super) fn resolve(&self, target: Target, subject: Option<usize>, draws: &mut Draws) -> u8 {
+        let count = self.servers.len();
+        let one = |place: usize| 1_u8 << place;
+        let all: Vec<usize> = (0..count).collect();
+        match target {
+            Target::Server(node) => usize::try_from(node.value() - 1).map_or(0, one),
+            Target::Subject => subject.map_or(0, one),
+            Target::Any => draws.pick(&all).map_or(0, one),
+            Target::All => all.into_iter().map(one).fold(0, |set, bit| set | bit),
+            Target::Leader => {
+                let leaders = self
+                    .servers
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, server)| server.leads());
+                leaders
+                    .max_by_key(|(_, server)| server.vitals.term)
+                    .map_or(0, |(place, _)| one(place))
+            }
+            Target::Follower => {
+                let follows = |&place: &usize| {
+                    self.servers
+                        .get(place)
+                        .is_some_and(|s| s.is_running() && !s.leads())
+                };
+                let followers: Vec<usize> = (0..count).filter(follows).collect();
+                draws.pick(&followers).map_or(0, one)
+            }
+            Target::Majority => shuffled(count, draws)
+                .into_iter()
+                .take(count / 2 + 1)
+                .fold(0, |set, place| set | one(place)),
+        }
+    }
+
+    pub(super) fn links_of(&self, shape: Shape, target: usize, draws: &mut Draws) -> Links {
+        let count = self.servers.len();
+        let mut links = Links::default();
+        let others = (0..count).filter(|&place| place != target);
+        match shape {
+            Shape::Isolate => others.for_each(|other| links.add_both(target, other)),
+            Shape::Deaf => others.for_each(|other| links.add(other, target)),
+            Shape::Mute => others.for_each(|other| links.add(target, other)),
+            Shape::Halves | Shape::Bridge => {
+                let bridge = (shape == Shape::Bridge).then_some(target);
+                let order: Vec<usize> = shuffled(count, draws)
+                    .into_iter()
+                    .filter(|&place| Some(place) != bridge)
+                    .collect();
+                let (one, other) = order.split_at(order.len() / 2);
+                for &left in one {
+                    other.iter().for_each(|&right| links.add_both(left, right));
+                }
+            }
+            Shape::Ring => {
+                let order = shuffled(count, draws);
+                for (left, &from) in order.iter().enumerate() {
+                    for (right, &to) in order.iter().enumerate() {
+                        let apart = left.abs_diff(right);
+                        if apart > 1 && apart < count - 1 {
+                            links.add(from, to);
+                        }
+                    }
+                }
+            }
+            Shape::Random => {
+                for from in 0..count {
+                    for to in (0..count).filter(|&to| to != from) {
+                        if draws.chance(5_000) {
+                            links.add(from, to);
+                        }
+                    }
+                }
+            }
+        }
+        links
+    }
+
+    /// Cuts the links of a server that stays broken for good.
+    pub(super) fn cut_for_good(&mut self, shape: Shape, place: usize, draws: &mut Draws) {
+        let links = self.links_of(shape, place, draws);
+        let id = u32::MAX - u32::try_from(place).unwrap_or(0);
+        self.network.cut(id, links, Delivery::DroppedAtSend);
+    }
+}
+
+/// All servers in a random order (Fisher and Yates).
+pub(super) fn shuffled(count: usize, draws: &mut Draws) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for place in (1..count).rev() {
+        let other = usize::try_from(draws.below(place as u64 + 1)).unwrap_or(0);
+        order.swap(place, other);
+    }
+    order
+}

@@ -1,0 +1,174 @@
+//! The oracles see what goes wrong: state machines with a bug, under the shipping replica.
+
+use raft_core::LogId;
+use raft_core::replica::{SnapshotError, StateMachine};
+use sim::{Oracle, Profile, Report, Schedule, Verdict, Workload};
+
+/// A counter with a flaw.
+#[derive(Clone, Copy, Debug)]
+enum Flaw {
+    None,
+    /// Its snapshot forgets the count.
+    ForgetfulSnapshot,
+    /// What it answers depends on more than the commands: here, on the address of a box.
+    Moody,
+    /// It panics at the tenth command.
+    Fragile,
+    /// Its own snapshot is refused.
+    Picky,
+}
+
+struct Counter {
+    flaw: Flaw,
+    count: u64,
+    anchor: Box<u8>,
+}
+
+impl Counter {
+    fn new(flaw: Flaw, count: u64) -> Self {
+        Self {
+            flaw,
+            count,
+            anchor: Box::new(0),
+        }
+    }
+}
+
+impl StateMachine for Counter {
+    type Response = u64;
+    type Query = ();
+    type Answer = u64;
+
+    fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+        self.count += 1;
+        match self.flaw {
+            Flaw::Fragile if self.count == 10 => panic!("ten is too many"),
+            Flaw::Moody => self.count + (std::ptr::from_ref::<u8>(&self.anchor).addr() as u64 >> 4 & 0xff),
+            _ => self.count,
+        }
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.count
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        match self.flaw {
+            Flaw::ForgetfulSnapshot => vec![0; 8],
+            _ => self.count.to_le_bytes().to_vec(),
+        }
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        match snapshot.first_chunk() {
+            Some(bytes) if !matches!(self.flaw, Flaw::Picky) => {
+                Ok(Self::new(self.flaw, u64::from_le_bytes(*bytes)))
+            }
+            _ => Err(SnapshotError("eight bytes, please".into())),
+        }
+    }
+}
+
+struct Counting(Flaw);
+
+impl Workload for Counting {
+    type Machine = Counter;
+
+    fn machine(&self) -> Counter {
+        Counter::new(self.0, 0)
+    }
+
+    fn command(&self, _choice: u64, attempt: u64) -> Vec<u8> {
+        attempt.to_le_bytes().to_vec()
+    }
+
+    fn query(&self, _choice: u64) {}
+}
+
+/// A schedule in which snapshots are taken, sent and restored.
+fn schedule() -> Schedule {
+    let text = include_str!("../scenarios/lagging_follower.toml");
+    Schedule::from_toml(text).unwrap()
+}
+
+fn found(flaw: Flaw, schedule: &Schedule) -> (Option<Oracle>, Report) {
+    let report = sim::run(schedule, &Counting(flaw)).unwrap();
+    (
+        report.violation.as_ref().map(|violation| violation.oracle),
+        report,
+    )
+}
+
+#[test]
+fn a_sound_machine_passes() {
+    let schedule = schedule();
+    let (oracle, report) = found(Flaw::None, &schedule);
+    assert_eq!(oracle, None);
+    assert_eq!(report.verdict(&schedule.expect), Verdict::Pass);
+}
+
+#[test]
+fn a_snapshot_that_forgets_is_found() {
+    let (oracle, _) = found(Flaw::ForgetfulSnapshot, &schedule());
+    assert_eq!(oracle, Some(Oracle::S16));
+}
+
+#[test]
+fn a_machine_that_depends_on_more_than_its_commands_is_found() {
+    assert_eq!(found(Flaw::Moody, &Profile::Calm.schedule(1)).0, Some(Oracle::C2));
+}
+
+#[test]
+fn a_panic_is_found_and_does_not_end_the_sweep() {
+    assert_eq!(
+        found(Flaw::Fragile, &Profile::Calm.schedule(1)).0,
+        Some(Oracle::S25)
+    );
+}
+
+#[test]
+fn a_snapshot_that_its_own_machine_refuses_is_found() {
+    let (oracle, _) = found(Flaw::Picky, &schedule());
+    assert!(matches!(oracle, Some(Oracle::S17 | Oracle::S22)), "{oracle:?}");
+}
+
+#[test]
+fn a_storm_of_events_is_found() {
+    let mut schedule = Profile::Calm.schedule(1);
+    schedule.event_budget = 500;
+    assert_eq!(found(Flaw::None, &schedule).0, Some(Oracle::S24));
+}
+
+#[test]
+fn a_core_that_cannot_converge_in_time_is_found() {
+    let mut schedule = Profile::Calm.schedule(1);
+    // Nobody can be elected in the first moment of a cluster's life.
+    schedule.heal.at = sim::Nanos::from_millis(1);
+    schedule.heal.converge_within = sim::Nanos::from_millis(10);
+    assert_eq!(found(Flaw::None, &schedule).0, Some(Oracle::L1));
+}
+
+#[test]
+fn a_core_that_does_not_serve_in_time_is_found() {
+    let mut schedule = Profile::Calm.schedule(1);
+    // Messages and disks so slow that nobody is served when the cluster is first looked at.
+    let slow = sim::Nanos::from_millis(15);
+    (
+        schedule.weather.network.delay_min,
+        schedule.weather.network.delay_max,
+    ) = (slow, slow);
+    (schedule.weather.disk.sync_min, schedule.weather.disk.sync_max) = (slow, slow);
+    schedule.heal.serve_within = sim::Nanos::ZERO;
+    assert_eq!(found(Flaw::None, &schedule).0, Some(Oracle::L2));
+}
+
+#[test]
+fn a_run_that_misses_what_it_must_hit_is_vacuous() {
+    let mut schedule = Profile::Calm.schedule(1);
+    schedule.expect.probes = vec![sim::Probe::Crash];
+    let (_, report) = found(Flaw::None, &schedule);
+    assert_eq!(
+        report.verdict(&schedule.expect),
+        Verdict::Vacuous(vec![sim::Probe::Crash])
+    );
+}

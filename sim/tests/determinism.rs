@@ -1,0 +1,56 @@
+//! The same schedule comes to the same end: in the same process, with and without a trace, from a seed and from its file.
+
+use sim::kv::KeyValue;
+use sim::{Profile, Schedule};
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 0..100 {
+        let schedule = Profile::Swarm.schedule(seed);
+        let first = sim::run(&schedule, &KeyValue).unwrap();
+        assert_eq!(sim::run(&schedule, &KeyValue).unwrap(), first, "seed {seed}");
+    }
+}
+
+#[test]
+fn watching_a_run_changes_nothing() {
+    for seed in 0..20 {
+        let schedule = Profile::Swarm.schedule(seed);
+        let mut lines = 0;
+        let watched = sim::replay(&schedule, &KeyValue, &mut |_| lines += 1).unwrap();
+        assert_eq!(sim::run(&schedule, &KeyValue).unwrap(), watched, "seed {seed}");
+        assert!(lines > 100, "seed {seed} told only {lines} events");
+    }
+}
+
+#[test]
+fn a_schedule_from_its_file_is_the_schedule_of_its_seed() {
+    for seed in 0..20 {
+        let schedule = Profile::Swarm.schedule(seed);
+        let read = Schedule::from_toml(&schedule.to_toml().unwrap()).unwrap();
+        assert_eq!(
+            sim::run(&read, &KeyValue).unwrap(),
+            sim::run(&schedule, &KeyValue).unwrap(),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn two_seeds_have_two_hashes() {
+    let hash = |seed| sim::run(&Profile::Calm.schedule(seed), &KeyValue).unwrap().hash;
+    assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn a_trace_names_the_cause_of_every_event() {
+    let mut causes = Vec::new();
+    sim::replay(&Profile::Calm.schedule(3), &KeyValue, &mut |event| {
+        causes.push((event.number, event.cause))
+    })
+    .unwrap();
+    assert!(
+        causes.iter().all(|(number, cause)| cause <= number),
+        "nothing is caused by what comes after it"
+    );
+}

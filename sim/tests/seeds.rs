@@ -1,0 +1,54 @@
+//! Some thousand random schedules on every run of the tests: none finds anything, and together they reach everything.
+
+use sim::kv::KeyValue;
+use sim::{Coverage, Probe, Profile, Verdict};
+
+/// Runs the seeds and returns what happened in them.
+fn sweep(profile: Profile, seeds: std::ops::Range<u64>) -> Coverage {
+    let mut coverage = Coverage::default();
+    for seed in seeds {
+        let schedule = profile.schedule(seed);
+        let report = sim::run(&schedule, &KeyValue).unwrap();
+        let verdict = report.verdict(&schedule.expect);
+        assert_eq!(
+            verdict,
+            Verdict::Pass,
+            "sim replay {seed} shows how it came to: {verdict}"
+        );
+        coverage.merge(&report.coverage);
+    }
+    coverage
+}
+
+#[test]
+fn swarm_seeds_pass() {
+    sweep(Profile::Swarm, 0..1_000);
+}
+
+#[test]
+fn more_swarm_seeds_pass_and_reach_everything() {
+    let coverage = sweep(Profile::Swarm, 1_000..2_000);
+    let missed: Vec<Probe> = coverage
+        .iter()
+        .filter(|(_, count)| *count == 0)
+        .map(|(probe, _)| probe)
+        .collect();
+    assert!(missed.is_empty(), "a thousand seeds never reached {missed:?}");
+}
+
+#[test]
+fn long_runs_of_five_servers_pass() {
+    sweep(Profile::Bench, 0..20);
+}
+
+#[test]
+fn without_faults_one_leader_is_elected_and_stays() {
+    for seed in 0..50 {
+        let report = sim::run(&Profile::Calm.schedule(seed), &KeyValue).unwrap();
+        assert_eq!(report.violation, None, "seed {seed}");
+        assert_eq!(
+            report.elections, 1,
+            "seed {seed}: L4, a calm cluster has no reason for a second election"
+        );
+    }
+}
