@@ -1,0 +1,236 @@
+//! Every proposal ends once: done, rejected with its command handed back, superseded, or unknown.
+
+mod support;
+
+use raft_core::{Action, Input, Rejection};
+use support::Cluster;
+use support::scene::{Scene, append, at, entries, heartbeat, id, index, node, snapshot, writes};
+
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Done(raft_core::LogId),
+    Rejected(Rejection, Vec<u8>),
+    Superseded,
+    Unknown,
+}
+
+fn outcomes(actions: &[Action]) -> Vec<(u64, Outcome)> {
+    let outcomes = actions.iter().filter_map(|action| match action {
+        Action::Done { id, at } => Some((id.value(), Outcome::Done(*at))),
+        Action::Rejected { id, reason, payload } => {
+            Some((id.value(), Outcome::Rejected(*reason, payload.to_vec())))
+        }
+        Action::Superseded { id } => Some((id.value(), Outcome::Superseded)),
+        Action::Unknown { id } => Some((id.value(), Outcome::Unknown)),
+        _ => None,
+    });
+    outcomes.collect()
+}
+
+/// A leader of three in term 2 with its no-op committed and the proposals 1 and 2 at positions 2 and 3.
+fn leader_with_two() -> Scene {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"one");
+    scene.propose(2, b"two");
+    scene
+}
+
+#[test]
+fn a_proposal_that_is_committed_and_handed_out_is_done() {
+    let mut scene = leader_with_two();
+    assert_eq!(
+        outcomes(&scene.accept(2, at(2, 2))),
+        [(1, Outcome::Done(id(2, 2)))]
+    );
+    assert_eq!(
+        outcomes(&scene.accept(2, at(2, 3))),
+        [(2, Outcome::Done(id(2, 3)))]
+    );
+}
+
+// Done comes right behind the Apply that its entry is in, so that a host knows what the state machine said.
+#[test]
+fn done_follows_its_apply() {
+    let mut scene = leader_with_two();
+    scene.prompt = false;
+    let actions = scene.accept(2, at(2, 3));
+    let order: Vec<_> = actions
+        .iter()
+        .filter(|a| matches!(a, Action::Apply { .. } | Action::Done { .. }))
+        .collect();
+    assert!(
+        matches!(
+            order.as_slice(),
+            [Action::Apply { .. }, Action::Done { .. }, Action::Done { .. }]
+        ),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn a_proposal_elsewhere_is_handed_back_with_the_leaders_name() {
+    let mut scene = Scene::follower(3, 2, &[]);
+    let nobody = Rejection::NotLeader { leader: None };
+    assert_eq!(
+        outcomes(&scene.propose(1, b"x")),
+        [(1, Outcome::Rejected(nobody, b"x".to_vec()))]
+    );
+    scene.receive(3, 2, heartbeat(None));
+    let third = Rejection::NotLeader {
+        leader: Some(node(3)),
+    };
+    assert_eq!(
+        outcomes(&scene.propose(2, b"y")),
+        [(2, Outcome::Rejected(third, b"y".to_vec()))]
+    );
+    scene.step(Input::Campaign);
+    assert_eq!(
+        outcomes(&scene.propose(3, b"z")),
+        [(3, Outcome::Rejected(nobody, b"z".to_vec()))]
+    );
+}
+
+// Stepping down decides nothing: the log decides, with the next leader's entries.
+#[test]
+fn stepping_down_decides_nothing() {
+    let mut scene = leader_with_two();
+    assert_eq!(outcomes(&scene.receive(3, 3, heartbeat(None))), []);
+    // The new leader has the first of the two, and something else in place of the second.
+    let actions = scene.receive(3, 3, append(at(2, 2), entries(2, &[3]), 0));
+    assert_eq!(outcomes(&actions), [(2, Outcome::Superseded)]);
+    let actions = scene.receive(3, 3, append(at(3, 3), Vec::new(), 3));
+    assert_eq!(outcomes(&actions), [(1, Outcome::Done(id(2, 2)))]);
+}
+
+#[test]
+fn entries_of_a_later_leader_supersede_all_that_they_replace() {
+    let mut scene = leader_with_two();
+    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 2));
+    assert_eq!(
+        outcomes(&actions),
+        [(2, Outcome::Superseded), (1, Outcome::Superseded)]
+    );
+}
+
+// A leader that is elected again carries on with what it had.
+#[test]
+fn proposals_of_an_earlier_leadership_are_done_by_the_next_one() {
+    let mut scene = leader_with_two();
+    scene.receive(3, 3, heartbeat(None));
+    scene.tick(20);
+    scene.grant(2);
+    scene.grant(2);
+    assert_eq!(scene.role(), raft_core::RoleName::Leader);
+    let actions = scene.accept(2, at(4, 4));
+    assert_eq!(
+        outcomes(&actions),
+        [(1, Outcome::Done(id(2, 2))), (2, Outcome::Done(id(2, 3)))]
+    );
+}
+
+// A snapshot that covers a proposal's place hides what became of it; what lay beyond a log that lost is superseded.
+#[test]
+fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
+    let mut scene = leader_with_two();
+    scene.receive(3, 3, heartbeat(None));
+    let actions = scene.step(Input::SnapshotReady {
+        from: node(3),
+        meta: snapshot(3, 2, 3),
+    });
+    assert_eq!(
+        outcomes(&actions),
+        [(2, Outcome::Superseded), (1, Outcome::Unknown)]
+    );
+}
+
+#[test]
+fn a_snapshot_over_the_same_log_leaves_what_follows_it() {
+    let mut scene = leader_with_two();
+    scene.receive(3, 3, heartbeat(None));
+    let actions = scene.step(Input::SnapshotReady {
+        from: node(3),
+        meta: snapshot(2, 2, 3),
+    });
+    assert_eq!(outcomes(&actions), [(1, Outcome::Unknown)]);
+    let actions = scene.receive(3, 3, heartbeat(at(2, 3)));
+    assert_eq!(outcomes(&actions), [(2, Outcome::Done(id(2, 3)))]);
+}
+
+#[test]
+fn a_failed_disk_leaves_unknown_what_was_in_the_log_and_rejects_the_rest() {
+    let mut scene = leader_with_two();
+    let actions = scene.step(Input::PersistFailed);
+    assert_eq!(outcomes(&actions), [(1, Outcome::Unknown), (2, Outcome::Unknown)]);
+    let failed = Outcome::Rejected(Rejection::Failed, b"three".to_vec());
+    assert_eq!(outcomes(&scene.propose(3, b"three")), [(3, failed)]);
+}
+
+// What was told before the disk failed is told, and not told again.
+#[test]
+fn what_was_decided_before_the_disk_failed_stays_decided() {
+    let mut scene = leader_with_two();
+    let (session, round) = (scene.session(2), raft_core::Round::new(0));
+    let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 2) };
+    let reply = scene.envelope(
+        2,
+        2,
+        raft_core::Message::AppendReply {
+            session,
+            round,
+            outcome,
+        },
+    );
+    scene.raft.step(Input::Receive(reply));
+    scene.raft.step(Input::PersistFailed);
+    assert_eq!(
+        outcomes(&scene.drain()),
+        [(1, Outcome::Done(id(2, 2))), (2, Outcome::Unknown)]
+    );
+}
+
+#[test]
+fn a_proposal_takes_the_next_place_in_the_leaders_log() {
+    let mut scene = Scene::leader(3, 2, &[1]);
+    let actions = scene.propose(7, b"here");
+    let write = &writes(&actions)[0];
+    assert_eq!(
+        write.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(),
+        [id(2, 3)]
+    );
+    assert_eq!(scene.raft.log_id(index(3)), at(2, 3));
+}
+
+// Whatever happens to the leaders, every proposal of a cluster has an outcome in the end, and only one.
+#[test]
+fn every_proposal_has_one_outcome_through_changes_of_leaders() {
+    let mut cluster = Cluster::new(3);
+    let mut asked = Vec::new();
+    for round in 0..12_u8 {
+        let leader = cluster.elect();
+        for number in 0..4 {
+            asked.push((leader, cluster.propose(leader, &[round, number])));
+        }
+        if round % 2 == 0 {
+            cluster.isolate(leader);
+            asked.push((leader, cluster.propose(leader, &[round, 9])));
+            cluster.tick(60);
+            cluster.heal();
+        }
+        cluster.tick(30);
+    }
+    for (server, proposal) in asked {
+        let server = cluster.server(server);
+        let told = [
+            server.done.contains_key(&proposal),
+            server.rejected.contains_key(&proposal),
+            server.superseded.contains(&proposal),
+            server.unknown.contains(&proposal),
+        ];
+        assert_eq!(
+            told.iter().filter(|&&told| told).count(),
+            1,
+            "{proposal}: {told:?}"
+        );
+    }
+}
