@@ -109,3 +109,130 @@ impl Membership {
         incoming.min(quorum::majority_index(&self.outgoing, &mut reached))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn half(mask: u32) -> BTreeSet<NodeId> {
+        (0..7)
+            .filter(|bit| mask >> bit & 1 == 1)
+            .map(|bit| NodeId::new(bit + 1))
+            .collect()
+    }
+
+    fn joint(voters: u32, outgoing: u32) -> Membership {
+        Membership {
+            voters: half(voters),
+            outgoing: half(outgoing),
+            ..Membership::default()
+        }
+    }
+
+    /// The obvious slow version: more than half of each half that has anybody in it; and there must be voters.
+    fn slow_quorum(membership: &Membership, agreeing: u32) -> bool {
+        let agrees = half(agreeing);
+        let more_than_half = |half: &BTreeSet<NodeId>| 2 * half.intersection(&agrees).count() > half.len();
+        more_than_half(&membership.voters)
+            && (membership.outgoing.is_empty() || more_than_half(&membership.outgoing))
+    }
+
+    /// Paper §6: agreement needs separate majorities of both configurations. All pairs of halves of up to five servers,
+    /// with every set of servers that agree.
+    #[test]
+    fn a_joint_quorum_is_a_majority_of_both_halves() {
+        for (voters, outgoing) in (0..32).flat_map(|voters| (0..32).map(move |outgoing| (voters, outgoing))) {
+            let membership = joint(voters, outgoing);
+            for agreeing in 0..32 {
+                let agrees = half(agreeing);
+                assert_eq!(
+                    membership.has_quorum(|node| agrees.contains(&node)),
+                    slow_quorum(&membership, agreeing),
+                    "{agrees:?} of {membership:?}"
+                );
+            }
+        }
+    }
+
+    /// The position that a quorum has reached is the highest at which those who reached it are a quorum: seven servers,
+    /// three of which are in both halves, at the positions 0, 1 and 2.
+    #[test]
+    fn a_joint_quorum_index_is_the_highest_that_a_quorum_has_reached() {
+        let memberships = [
+            joint(0b111_1111, 0),
+            joint(0b001_1111, 0b111_0000),
+            joint(0b111, 0b111_1000),
+            joint(0b1111, 0b1),
+        ];
+        for number in 0..3_u64.pow(7) {
+            let positions: Vec<u64> = (0..7).map(|digit| number / 3_u64.pow(digit) % 3).collect();
+            let of = |node: NodeId| positions[node.value() as usize - 1];
+            for membership in &memberships {
+                let slow = [2, 1]
+                    .into_iter()
+                    .find(|&at| membership.has_quorum(|node| of(node) >= at));
+                let found = membership.quorum_index(|node| Index::new(of(node)));
+                assert_eq!(
+                    found,
+                    slow.and_then(Index::new),
+                    "{positions:?} of {membership:?}"
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn two_quorums_of_one_configuration_share_a_server(
+            voters in 1_u32..128, outgoing in 0_u32..128, one in 0_u32..128, other in 0_u32..128
+        ) {
+            let membership = joint(voters, outgoing);
+            let (one, other) = (half(one), half(other));
+            if membership.has_quorum(|node| one.contains(&node)) && membership.has_quorum(|node| other.contains(&node)) {
+                proptest::prop_assert!(one.intersection(&other).next().is_some());
+            }
+        }
+
+        #[test]
+        fn quorums_of_a_joint_configuration_share_a_server_with_those_of_each_half(
+            voters in 1_u32..128, outgoing in 1_u32..128, one in 0_u32..128, other in 0_u32..128
+        ) {
+            let (one, other) = (half(one), half(other));
+            let both = joint(voters, outgoing).has_quorum(|node| one.contains(&node));
+            for single in [joint(voters, 0), joint(outgoing, 0)] {
+                if both && single.has_quorum(|node| other.contains(&node)) {
+                    proptest::prop_assert!(one.intersection(&other).next().is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_member_is_listed_once() {
+        let mut membership = joint(0b011, 0b110);
+        membership.learners = half(0b1000);
+        let members: Vec<u64> = membership.members().map(NodeId::value).collect();
+        assert_eq!((members, membership.len()), (alloc::vec![1, 2, 3, 4], 4));
+        assert!(membership.is_joint() && !membership.is_empty());
+        assert!(membership.is_voter(NodeId::new(3)) && !membership.is_voter(NodeId::new(4)));
+        assert!(membership.contains(NodeId::new(4)) && !membership.contains(NodeId::new(5)));
+    }
+
+    #[test]
+    fn only_members_are_bound_and_only_once() {
+        let (first, second) = (Incarnation::new(7), Incarnation::new(8));
+        let bound = joint(0b1, 0).bind([(NodeId::new(1), first), (NodeId::new(2), first)]);
+        let bound = bound.bind([(NodeId::new(1), second)]);
+        assert_eq!(bound.incarnation(NodeId::new(1)), Some(first));
+        assert_eq!(bound.incarnation(NodeId::new(2)), None);
+    }
+
+    #[test]
+    fn learners_count_nowhere() {
+        let mut membership = joint(0b1, 0);
+        membership.learners = half(0b1110);
+        assert!(!membership.has_quorum(|node| node != NodeId::new(1)));
+        assert_eq!(membership.quorum_index(|node| Index::new(node.value() - 1)), None);
+    }
+}

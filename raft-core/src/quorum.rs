@@ -35,3 +35,66 @@ pub(crate) fn majority_index(
     let weakest_of_majority = positions.len().checked_sub(1)? / 2;
     positions[weakest_of_majority]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(value: u64) -> Option<Index> {
+        Index::new(value)
+    }
+
+    fn voters(count: u64) -> BTreeSet<NodeId> {
+        (1..=count).map(NodeId::new).collect()
+    }
+
+    /// The obvious slow version: the highest position for which those who reached it are a majority.
+    fn slow_majority_index(positions: &[u64]) -> Option<Index> {
+        let reached_by = |at: u64| positions.iter().filter(|&&position| position >= at).count();
+        let candidates = positions.iter().copied();
+        let best = candidates
+            .filter(|&at| at > 0 && 2 * reached_by(at) > positions.len())
+            .max();
+        best.and_then(index)
+    }
+
+    /// All ways to give so many voters the positions 0, 1 and 2.
+    fn all_positions(count: u64) -> impl Iterator<Item = Vec<u64>> {
+        (0..3_u64.pow(count as u32)).map(move |number| {
+            (0..count)
+                .map(|digit| number / 3_u64.pow(digit as u32) % 3)
+                .collect()
+        })
+    }
+
+    #[test]
+    fn majority_and_index_agree_with_the_obvious_version_for_up_to_seven_voters() {
+        for count in 0..=7 {
+            let voters = voters(count);
+            for positions in all_positions(count) {
+                let of = |node: NodeId| positions[node.value() as usize - 1];
+                let found = majority_index(&voters, &mut |node| index(of(node)));
+                assert_eq!(found, slow_majority_index(&positions), "{positions:?}");
+                let agreeing = positions.iter().filter(|&&position| position > 0).count();
+                let found = majority(&voters, &mut |node| of(node) > 0);
+                assert_eq!(found, 2 * agreeing > positions.len(), "{positions:?}");
+                assert_eq!(
+                    found,
+                    slow_majority_index(&positions).is_some(),
+                    "both mean the same"
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn majority_index_agrees_with_the_obvious_version_for_any_cluster(
+            positions in proptest::collection::vec(0_u64..20, 0..30)
+        ) {
+            let voters = voters(positions.len() as u64);
+            let found = majority_index(&voters, &mut |node| index(positions[node.value() as usize - 1]));
+            proptest::prop_assert_eq!(found, slow_majority_index(&positions));
+        }
+    }
+}
