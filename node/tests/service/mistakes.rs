@@ -5,9 +5,10 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Instant;
 
+use node::client::ViewOutcome;
 use node::cluster_key::ClusterKey;
 
-use crate::harness::{Cluster, DEADLINE, ended, files, protect, remaining, view};
+use crate::harness::{Cluster, DEADLINE, UNIFIED_IMAGE, ended, files, protect, remaining, view};
 
 #[tokio::test]
 async fn a_server_with_another_cluster_key_is_told_apart_and_told_what_to_do() {
@@ -59,6 +60,44 @@ async fn a_wiped_data_folder_takes_no_part_and_the_others_go_on() {
     assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 4);
     let trouble = alice.status().await.swap_remove(wiped).trouble.unwrap();
     assert!(trouble.contains("another data folder"), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_counted_in_is_told_so() {
+    let mut cluster = Cluster::new(3);
+    // The first two were started without a word of the third.
+    let all = cluster.ports.clone();
+    cluster.ports.truncate(2);
+    cluster.start(0);
+    cluster.start(1);
+    cluster.leader().await;
+    cluster.ports = all;
+    cluster.start(2);
+    cluster.wait_for_log(0, "is no member of this cluster");
+    cluster.ports.truncate(2);
+    protect(&cluster.library("alice"), "alice", vec![]).await;
+}
+
+#[tokio::test]
+async fn without_a_unified_image_the_built_in_one_is_used_with_a_warning() {
+    let mut cluster = Cluster::new(1);
+    fs::remove_file(cluster.path("unified_image.png")).unwrap();
+    cluster.start(0);
+    cluster.wait_for_log(0, "people without permission will see the built-in picture");
+    cluster.leader().await;
+    let alice = cluster.library("alice");
+    let protected = protect(&alice, "alice", vec![]).await;
+    let bob = view(&cluster.library("bob"), &protected.picture, "bob").await;
+    assert!(matches!(bob, ViewOutcome::Denied { picture, .. } if picture == UNIFIED_IMAGE));
+    // Named explicitly, a picture that is missing or none is an error.
+    for (name, said) in [
+        ("missing.png", "cannot read the unified image"),
+        ("servers.conf", "cannot be used"),
+    ] {
+        let mut other = Cluster::new(1);
+        other.flags[0] = vec!["--unified-image".into(), name.into()];
+        ended(&other.server_command(0).output().unwrap(), 1, said);
+    }
 }
 
 #[test]
