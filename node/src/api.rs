@@ -1,4 +1,5 @@
-//! What clients and servers say to each other over HTTP, as JSON. Byte strings are hexadecimal.
+//! What clients and servers say to each other over HTTP, as JSON. Identifiers, keys, signatures and shares are
+//! hexadecimal.
 
 use lsb_core::ClusterId;
 use lsb_core::envelope::UserName;

@@ -1,42 +1,46 @@
-//! How much one user, and everybody together, may ask for.
+//! How much one device, and everybody together, may ask for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::StatusCode;
-use lsb_core::envelope::UserName;
+use lsb_core::PublicKey;
 
 use super::error::ApiError;
 
-/// Requests of one user that may be under way at a time.
-const REQUESTS_PER_USER: usize = 64;
+/// Requests of one device that may be under way at a time.
+const REQUESTS_PER_DEVICE: usize = 64;
 
-/// Counts what each user has under way.
+type Counts = Arc<Mutex<HashMap<PublicKey, usize>>>;
+
+/// Counts what each device has under way. Devices and not names, because a signature proves the one and only the ledger
+/// knows the other: nobody can use up somebody else's share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PerUser {
-    under_way: Arc<Mutex<HashMap<UserName, usize>>>,
+pub(super) struct PerDevice {
+    under_way: Counts,
 }
 
 /// One request that is under way; dropped when it is over.
 #[derive(Debug)]
 pub(super) struct UnderWay {
-    user: UserName,
-    under_way: Arc<Mutex<HashMap<UserName, usize>>>,
+    device: PublicKey,
+    under_way: Counts,
 }
 
-impl PerUser {
-    /// Counts one more request of this user, or refuses it.
-    pub(super) fn enter(&self, user: &UserName) -> Result<UnderWay, ApiError> {
+impl PerDevice {
+    /// Counts one more request that this device has signed, or refuses it.
+    pub(super) fn enter(&self, device: PublicKey) -> Result<UnderWay, ApiError> {
         let mut counts = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(user.clone()).or_default();
-        if *count >= REQUESTS_PER_USER {
-            let message = format!("{user} has {REQUESTS_PER_USER} requests under way, which is the limit");
-            return Err(too_many(message).limit(REQUESTS_PER_USER as u64));
+        let count = counts.entry(device).or_default();
+        if *count >= REQUESTS_PER_DEVICE {
+            let message =
+                format!("this device has {REQUESTS_PER_DEVICE} requests under way, which is the limit");
+            return Err(too_many(message).limit(REQUESTS_PER_DEVICE as u64));
         }
         *count += 1;
         Ok(UnderWay {
-            user: user.clone(),
+            device,
             under_way: Arc::clone(&self.under_way),
         })
     }
@@ -45,10 +49,10 @@ impl PerUser {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut counts = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.user) {
+        if let Some(count) = counts.get_mut(&self.device) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.remove(&self.user);
+                counts.remove(&self.device);
             }
         }
     }
@@ -100,17 +104,17 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn one_user_cannot_take_everything() {
-        let (alice, bob) = (UserName::parse("alice").unwrap(), UserName::parse("bob").unwrap());
-        let users = PerUser::default();
-        let entered: Vec<_> = (0..REQUESTS_PER_USER)
-            .map(|_| users.enter(&alice).unwrap())
+    fn one_device_cannot_take_everything() {
+        let (one, other) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
+        let devices = PerDevice::default();
+        let entered: Vec<_> = (0..REQUESTS_PER_DEVICE)
+            .map(|_| devices.enter(one).unwrap())
             .collect();
-        assert!(users.enter(&alice).is_err());
-        assert!(users.enter(&bob).is_ok());
+        assert!(devices.enter(one).is_err());
+        assert!(devices.enter(other).is_ok());
         drop(entered);
-        assert!(users.enter(&alice).is_ok());
-        assert!(users.under_way.lock().unwrap().is_empty());
+        assert!(devices.enter(one).is_ok());
+        assert!(devices.under_way.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -38,7 +38,7 @@ use raft_core::{NodeId, RoleName};
 
 use self::body::MemoryBudget;
 use self::error::ApiError;
-use self::limits::{PerUser, Rate};
+use self::limits::{PerDevice, Rate};
 use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
 use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
@@ -73,7 +73,7 @@ struct Inner {
     upload_limit_bytes: usize,
     memory: MemoryBudget,
     processors: tokio::sync::Semaphore,
-    users: PerUser,
+    devices: PerDevice,
     enrolments: Rate,
 }
 
@@ -100,7 +100,7 @@ impl App {
             upload_limit_bytes: settings.upload_limit_bytes,
             memory: MemoryBudget::of_bytes(memory),
             processors: tokio::sync::Semaphore::new(processors),
-            users: PerUser::default(),
+            devices: PerDevice::default(),
             enrolments: Rate::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE),
         }))
     }

@@ -44,10 +44,10 @@ pub(super) async fn protect(
         request: signed,
         embed,
     } = head;
-    let _under_way = app.0.users.enter(signed.request.policy.owner())?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
+    let _under_way = app.0.devices.enter(*signed.request.policy.owner_key())?;
     let share = LedgerShare::open_for_cluster(
         &signed.request.sealed_share,
         &app.0.key.exchange_key(),
@@ -155,10 +155,10 @@ pub(super) async fn query(
 ) -> Result<Json<ObjectInfo>, ApiError> {
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
-    let _under_way = app.0.users.enter(&signed.request.owner)?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
+    let _under_way = app.0.devices.enter(signed.request.device)?;
     let ObjectRequest {
         object,
         owner,

@@ -21,10 +21,10 @@ pub(super) async fn view(
 ) -> Result<Json<ViewAnswer>, ApiError> {
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
-    let _under_way = app.0.users.enter(&signed.request.user)?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
+    let _under_way = app.0.devices.enter(signed.request.device)?;
     match app.commit(Action::View(signed)).await? {
         Outcome::Granted(granted) => release(&app, &granted).map(Json),
         Outcome::Denied(denial) => deny(denial).map(Json),
@@ -98,10 +98,10 @@ pub(super) async fn acknowledge(
 ) -> Result<StatusCode, ApiError> {
     let Json(signed) = body.map_err(ApiError::from_json)?;
     app.require_leadership()?;
-    let _under_way = app.0.users.enter(&signed.request.user)?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
+    let _under_way = app.0.devices.enter(signed.request.device)?;
     match app.commit(Action::Acknowledge(signed)).await? {
         // A device that is not the user's has nothing to forget, and learns nothing.
         Outcome::Acknowledged | Outcome::Denied(_) => Ok(StatusCode::NO_CONTENT),
