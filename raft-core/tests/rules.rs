@@ -1,0 +1,106 @@
+//! Keeps `docs/rules.md` true: whatever it names exists, and no rule's test is missing from it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files whose every test is the test of a rule.
+const RULE_FILES: [&str; 12] = [
+    "elections",
+    "replication",
+    "commitment",
+    "persistence",
+    "snapshots",
+    "replica",
+    "reads",
+    "proposals",
+    "first_start",
+    "restore",
+    "limits",
+    "model",
+];
+
+fn crate_root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("docs/rules.md names {}: {error}", path.display()))
+}
+
+/// The names in backticks in the given column of every row of every table.
+fn named_in_column(column: usize) -> Vec<String> {
+    let rules = read(&crate_root().join("../docs/rules.md"));
+    let rows = rules
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
+    let cells = rows.map(|row| {
+        row.split('|')
+            .nth(column)
+            .expect("a row has four columns")
+            .to_string()
+    });
+    let names = cells.flat_map(|cell| {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_string)
+            .collect::<Vec<_>>()
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 50, "the tables are read");
+    names
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once("::")
+        .unwrap_or_else(|| panic!("{name} is no `file::name`"))
+}
+
+/// The functions of a file that stand right behind `#[test]`.
+fn tests_in(source: &str) -> BTreeSet<String> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]");
+    tests
+        .filter_map(|pair| Some(pair[1].strip_prefix("fn ")?.split('(').next()?.to_string()))
+        .collect()
+}
+
+#[test]
+fn every_function_that_the_rules_name_exists() {
+    for name in named_in_column(3) {
+        let (file, function) = split(&name);
+        let source = read(&crate_root().join("src").join(file));
+        assert!(
+            source.contains(&format!("fn {function}(")) || source.contains(&format!("fn {function}<")),
+            "docs/rules.md names {name}, which does not exist"
+        );
+    }
+}
+
+#[test]
+fn every_test_that_the_rules_name_exists() {
+    for name in named_in_column(4) {
+        let (file, test) = split(&name);
+        let path = match file.strip_prefix("src/") {
+            Some(_) => crate_root().join(file),
+            None => crate_root().join("tests").join(file).with_extension("rs"),
+        };
+        assert!(
+            tests_in(&read(&path)).contains(test),
+            "docs/rules.md names {name}, which does not exist"
+        );
+    }
+}
+
+#[test]
+fn every_test_of_a_rule_is_named_by_the_rules() {
+    let named: BTreeSet<String> = named_in_column(4).into_iter().collect();
+    for file in RULE_FILES {
+        let source = read(&crate_root().join("tests").join(file).with_extension("rs"));
+        for test in tests_in(&source) {
+            let name = format!("{file}::{test}");
+            assert!(named.contains(&name), "docs/rules.md does not name {name}");
+        }
+    }
+}
