@@ -16,18 +16,36 @@ fuzz_target!(|data: &[u8]| {
     let rows = rest.len() / row;
     let used = &rest[..rows * row];
     let samples = if deep {
-        Samples::Sixteen(used.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
+        Samples::Sixteen(
+            used.chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                .collect(),
+        )
     } else {
         Samples::Eight(used.to_vec())
     };
-    let Ok(mut raster) = Raster::new(width, rows as u32, colors, samples) else { return };
+    let Ok(mut raster) = Raster::new(width, rows as u32, colors, samples) else {
+        return;
+    };
     let _ = carrier::read_preamble(&raster);
     if let Ok(body) = carrier::read(&raster) {
-        assert!(body.len() as u64 <= raster.carrier_samples(), "at most a whole byte per two samples");
+        assert!(
+            body.len() as u64 <= raster.carrier_samples(),
+            "at most a whole byte per two samples"
+        );
     }
     let body = &rest[..rest.len().min(64)];
-    let bits = [BitsPerSample::One, BitsPerSample::Two, BitsPerSample::Three, BitsPerSample::Four];
+    let bits = [
+        BitsPerSample::One,
+        BitsPerSample::Two,
+        BitsPerSample::Three,
+        BitsPerSample::Four,
+    ];
     if carrier::write(&mut raster, bits[usize::from(shape >> 6)], body).is_ok() {
-        assert_eq!(carrier::read(&raster).as_deref(), Ok(body), "what is hidden comes back");
+        assert_eq!(
+            carrier::read(&raster).as_deref(),
+            Ok(body),
+            "what is hidden comes back"
+        );
     }
 });

@@ -6,7 +6,11 @@ use lsb_core::{Limits, picture, upload};
 
 fuzz_target!(|data: &[u8]| {
     let most_bytes = 1 << 20;
-    let limits = Limits { pixels: 1 << 16, decoded_bytes: most_bytes, ..Limits::DEFAULT };
+    let limits = Limits {
+        pixels: 1 << 16,
+        decoded_bytes: most_bytes,
+        ..Limits::DEFAULT
+    };
     let _ = upload::inspect(data, &limits);
     if let Ok(envelope) = picture::extract(data, &limits) {
         let _ = envelope.verify_signature();

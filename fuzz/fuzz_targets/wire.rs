@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use node::codec::{decode_envelope, encode_envelope};
 use raft_core::{
-    Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId, Raft,
-    ReadId, Setup,
+    Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId,
+    Raft, ReadId, Setup,
 };
 
 const LENGTH_BYTES: usize = 2;
@@ -19,8 +19,13 @@ fuzz_target!(|data: &[u8]| {
         let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
         let (frame, behind) = behind.split_at(length);
         rest = behind;
-        let Ok(mut envelope) = decode_envelope(frame) else { continue };
-        assert_eq!(decode_envelope(&encode_envelope(&envelope)).ok().as_ref(), Some(&envelope));
+        let Ok(mut envelope) = decode_envelope(frame) else {
+            continue;
+        };
+        assert_eq!(
+            decode_envelope(&encode_envelope(&envelope)).ok().as_ref(),
+            Some(&envelope)
+        );
         // Addressed rightly, or nothing behind the first check would ever be reached.
         envelope.group = GroupId::new(1);
         envelope.to = NodeId::new(1);
@@ -47,7 +52,10 @@ fn server() -> Raft {
     let mut server = Raft::new(setup).expect("a new server is sound");
     server.step(Input::Tick(100));
     carry_out(&mut server);
-    server.step(Input::Propose { id: ProposalId::new(1), payload: Payload::from(&b"command"[..]) });
+    server.step(Input::Propose {
+        id: ProposalId::new(1),
+        payload: Payload::from(&b"command"[..]),
+    });
     server.step(Input::Read { id: ReadId::new(1) });
     carry_out(&mut server);
     server
@@ -70,7 +78,9 @@ fn carry_out(server: &mut Raft) {
                     }
                 }
                 Action::InstallSnapshot { meta } => server.step(Input::Applied(meta.last.index)),
-                Action::SnapshotArrived { from, meta, .. } => server.step(Input::SnapshotReady { from, meta }),
+                Action::SnapshotArrived { from, meta, .. } => {
+                    server.step(Input::SnapshotReady { from, meta })
+                }
                 _ => {}
             }
         }

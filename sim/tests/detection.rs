@@ -88,11 +88,11 @@ impl Workload for Counting {
 /// A schedule in which snapshots are taken, sent and restored.
 fn schedule() -> Schedule {
     let text = include_str!("../scenarios/lagging_follower.toml");
-    Schedule::from_toml(text).unwrap()
+    Schedule::from_toml(text).expect("the schedule is sound")
 }
 
 fn found(flaw: Flaw, schedule: &Schedule) -> (Option<Oracle>, Report) {
-    let report = sim::run(schedule, &Counting(flaw)).unwrap();
+    let report = sim::run(schedule, &Counting(flaw)).expect("the schedule can be run");
     (
         report.violation.as_ref().map(|violation| violation.oracle),
         report,
