@@ -119,6 +119,9 @@ fn swarm(seed: u64) -> Schedule {
     workload(&mut schedule, &mut draws);
     heal(&mut schedule);
     faults(&mut schedule, &mut draws);
+    if draws.chance(1_500) {
+        stale_leader(&mut schedule, &mut draws);
+    }
     triggers(&mut schedule, &mut draws);
     schedule
 }
@@ -241,6 +244,31 @@ fn faults(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
+/// A leader is cut off from the others and not from clients, and its clock runs so slowly that it does not notice for a long time: whatever
+/// it says by itself, the others have moved on.
+fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
+    let at = When::At(Nanos::from_micros(
+        draws.between(100_000, schedule.heal.at.value()) / 1_000,
+    ));
+    let (target, lasts) = (Target::Leader, draws.millis(300, 3_000));
+    let ppm = draws.pick(&[-900_000, -700_000]).unwrap_or(-900_000);
+    add(schedule, at, FaultKind::ClockRate { target, ppm, lasts });
+    let shape = draws
+        .pick(&[Shape::Isolate, Shape::Mute, Shape::Deaf])
+        .unwrap_or(Shape::Isolate);
+    let messages = draws.pick(MESSAGES).unwrap_or_default();
+    add(
+        schedule,
+        at,
+        FaultKind::Partition {
+            shape,
+            target,
+            messages,
+            lasts,
+        },
+    );
+}
+
 /// Strikes where protocols break: right after elections, between append and sync, inside snapshots, at truncations.
 fn triggers(schedule: &mut Schedule, draws: &mut Draws) {
     const EVENTS: &[Probe] = &[
@@ -330,6 +358,12 @@ fn partition(draws: &mut Draws) -> FaultKind {
     partition_of(draws, target)
 }
 
+const MESSAGES: &[Delivery] = &[
+    Delivery::DroppedAtSend,
+    Delivery::DroppedAtDelivery,
+    Delivery::Held,
+];
+
 fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
     const SHAPES: &[Shape] = &[
         Shape::Isolate,
@@ -340,11 +374,6 @@ fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
         Shape::Bridge,
         Shape::Ring,
         Shape::Random,
-    ];
-    const MESSAGES: &[Delivery] = &[
-        Delivery::DroppedAtSend,
-        Delivery::DroppedAtDelivery,
-        Delivery::Held,
     ];
     FaultKind::Partition {
         shape: draws.pick(SHAPES).unwrap_or(Shape::Isolate),

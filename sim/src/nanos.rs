@@ -80,7 +80,12 @@ impl fmt::Display for Nanos {
             .into_iter()
             .find(|&(_, size)| self.0.is_multiple_of(size))
             .unwrap_or(("ns", 1));
-        write!(f, "{}{unit}", self.0 / size)
+        if size > 1 || self.0 < 1_000 {
+            return write!(f, "{}{unit}", self.0 / size);
+        }
+        // Nine digits of nanoseconds say nothing to a reader; with a point in the right place they do, and are as exact.
+        let fraction = format!("{:06}", self.0 % 1_000_000);
+        write!(f, "{}.{}ms", self.0 / 1_000_000, fraction.trim_end_matches('0'))
     }
 }
 
@@ -170,6 +175,20 @@ mod tests {
             let parsed: Nanos = text.parse().unwrap();
             assert_eq!(parsed, Nanos::new(nanos), "{text}");
             assert_eq!(parsed.to_string().parse::<Nanos>().unwrap(), parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_a_person_can_read() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (17, "17ns"),
+            (1_500_000, "1500us"),
+            (38_565_022, "38.565022ms"),
+            (1_001, "0.001001ms"),
+        ] {
+            assert_eq!(Nanos::new(nanos).to_string(), text);
+            assert_eq!(text.parse::<Nanos>().unwrap(), Nanos::new(nanos));
         }
     }
 

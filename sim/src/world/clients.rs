@@ -19,6 +19,9 @@ use crate::schedule::{Operation, OperationKind, Schedule};
 use crate::witness::Witnessed;
 use crate::workload::{AnswerOf, ResponseOf, Workload};
 
+/// How many of 10,000 attempts are made at random servers.
+const ASK_ANYBODY_PERMYRIAD: u32 = 500;
+
 /// One operation and how far it got.
 #[derive(Clone, Copy, Debug)]
 struct Running {
@@ -139,6 +142,8 @@ impl<W: Workload> Simulation<'_, W> {
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, number);
         let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
         let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
+        // Now and then a client asks somebody else, who may take itself for the leader and be wrong.
+        let believed = believed.filter(|_| !draw.part(1).chance(ASK_ANYBODY_PERMYRIAD));
         let server = believed.unwrap_or(anybody);
         self.clients.attempts.push((operation, server));
         let command = match kind {
