@@ -8,7 +8,7 @@ fn sweep(profile: Profile, seeds: std::ops::Range<u64>) -> Coverage {
     let mut coverage = Coverage::default();
     for seed in seeds {
         let schedule = profile.schedule(seed);
-        let report = sim::run(&schedule, &KeyValue).unwrap();
+        let report = sim::run(&schedule, &KeyValue).expect("a generated schedule can be run");
         let verdict = report.verdict(&schedule.expect);
         assert_eq!(
             verdict,
