@@ -1,5 +1,4 @@
 //! Every scenario and every regression in the repository does what it says, twice the same.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +8,8 @@ use sim::{Schedule, Verdict};
 fn schedules(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder exists")
+        .map(|entry| entry.expect("the folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
@@ -21,14 +20,19 @@ fn schedules(folder: &str) -> Vec<PathBuf> {
 fn run_all(folder: &str) {
     let mut failures = Vec::new();
     for path in schedules(folder) {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let schedule = match Schedule::from_toml(&std::fs::read_to_string(&path).unwrap()) {
-            Ok(schedule) => schedule,
-            Err(error) => {
-                failures.push(format!("{name}: {error}"));
-                continue;
-            }
-        };
+        let name = path
+            .file_name()
+            .expect("a file has a name")
+            .to_string_lossy()
+            .into_owned();
+        let schedule =
+            match Schedule::from_toml(&std::fs::read_to_string(&path).expect("the file can be read")) {
+                Ok(schedule) => schedule,
+                Err(error) => {
+                    failures.push(format!("{name}: {error}"));
+                    continue;
+                }
+            };
         assert!(
             schedule.purpose.ends_with('.'),
             "{name} has no sentence that says what it is for"
@@ -37,13 +41,13 @@ fn run_all(folder: &str) {
             !schedule.expect.probes.is_empty(),
             "{name} can become vacuous unseen: it requires no probe"
         );
-        let report = sim::run(&schedule, &KeyValue).unwrap();
+        let report = sim::run(&schedule, &KeyValue).expect("the schedule is valid");
         match report.verdict(&schedule.expect) {
             Verdict::Pass => {}
             verdict => failures.push(format!("{name}: {verdict}")),
         }
         assert_eq!(
-            sim::run(&schedule, &KeyValue).unwrap(),
+            sim::run(&schedule, &KeyValue).expect("the schedule is valid"),
             report,
             "{name} came to two different ends"
         );

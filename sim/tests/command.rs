@@ -1,0 +1,138 @@
+//! The command: its exit status, its JSON, and that the number of jobs changes nothing.
+#![cfg(feature = "command")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(arguments)
+        .output()
+        .expect("the command can be started")
+}
+
+#[track_caller]
+fn ends(arguments: &[&str], status: i32) -> String {
+    let output = sim(arguments);
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    text
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = sim(arguments);
+    serde_json::from_slice(&output.stdout).expect("the output is JSON")
+}
+
+/// A schedule file in a folder that cargo makes for tests.
+fn file(name: &str, text: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, format!("rng = \"v1\"\nseed = 1\n{text}")).expect("the file can be written");
+    path.display().to_string()
+}
+
+#[test]
+fn seeds_that_pass_end_with_0_and_say_so() {
+    let text = ends(&["run", "--seeds", "0..10"], 0);
+    assert!(
+        text.contains("10 schedules") && text.contains("0 findings"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_json_is_the_same_at_any_number_of_jobs() {
+    let one = json(&["run", "--seeds", "0..60", "--json"]);
+    let two = json(&["run", "--seeds", "0..60", "--jobs", "2", "--json"]);
+    for field in [
+        "schedules",
+        "simulated_seconds",
+        "events",
+        "findings",
+        "coverage",
+        "hash",
+    ] {
+        assert!(!one[field].is_null(), "{field} is missing");
+        assert_eq!(one[field], two[field], "{field}");
+    }
+    assert_eq!(one["schedules"], 60);
+    assert!(one["schedules_per_second"].is_number());
+    assert_ne!(one["hash"], json(&["run", "--seeds", "1..61", "--json"])["hash"]);
+}
+
+#[test]
+fn a_violation_ends_with_1() {
+    // The expected violation does not occur, which is as wrong as one that is not expected.
+    let path = file("undetected.toml", "[expect]\nviolation = \"S1\"\n");
+    assert!(ends(&["run", &path], 1).contains("S1"));
+    assert!(ends(&["replay", &path, "--quiet"], 1).contains("S1"));
+    // More events than the budget allows: S24.
+    let path = file("storm.toml", "event_budget = 100\n");
+    let text = ends(&["run", &path], 1);
+    assert!(text.contains("S24") && text.contains("sim replay"), "{text}");
+}
+
+#[test]
+fn what_makes_no_sense_ends_with_2_and_a_sentence() {
+    assert!(ends(&["run", "--seeds", "5..5"], 2).contains("no seeds"));
+    assert!(ends(&["run", "--seeds", "many"], 2).contains("A..B"));
+    assert!(ends(&["run"], 2).contains("--seeds"));
+    assert!(ends(&["replay", "no/such/file.toml"], 2).contains("cannot be read"));
+    let path = file("wrong.toml", "[cluster]\nservers = 99\n");
+    assert!(ends(&["run", &path], 2).contains("1 to 7"));
+}
+
+#[test]
+fn a_vacuous_run_ends_with_4() {
+    let path = file("vacuous.toml", "[expect]\nprobes = [\"Crash\"]\n");
+    assert!(ends(&["run", &path], 4).contains("Crash"));
+}
+
+#[test]
+fn a_replay_has_a_line_per_event_and_a_verdict() {
+    let text = ends(&["replay", "1", "--profile", "calm"], 0);
+    assert!(text.lines().count() > 1_000, "{} lines", text.lines().count());
+    assert!(
+        text.contains("Leader of term 1") && text.contains("passed"),
+        "no leader in the trace"
+    );
+    let quiet = ends(
+        &[
+            "replay",
+            "1",
+            "--profile",
+            "calm",
+            "--node",
+            "1",
+            "--until",
+            "300ms",
+        ],
+        0,
+    );
+    assert!(quiet.lines().count() < text.lines().count() / 10);
+}
+
+#[test]
+fn the_schedule_of_a_seed_runs_as_the_seed_does() {
+    let text = ends(&["schedule", "7"], 0);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("seven.toml");
+    std::fs::write(&path, text).expect("the file can be written");
+    let last = |text: String| text.lines().last().map(str::to_owned);
+    let from_file = last(ends(&["replay", &path.display().to_string(), "--quiet"], 0));
+    assert_eq!(from_file, last(ends(&["replay", "7", "--quiet"], 0)));
+}
+
+#[test]
+fn the_help_teaches() {
+    let text = ends(&["--help"], 0);
+    assert!(
+        text.contains("Examples:") && text.contains("Exit status:"),
+        "{text}"
+    );
+}
