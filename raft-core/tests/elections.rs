@@ -147,6 +147,21 @@ fn votes_of_the_first_stage_are_not_votes_in_the_second() {
     assert_eq!(scene.role(), RoleName::Candidate);
 }
 
+// A pre-vote counts for the term that it was asked about only.
+#[test]
+fn pre_votes_for_an_earlier_term_are_not_counted() {
+    let mut scene = Scene::follower(3, 5, &[]);
+    scene.step(Input::Campaign);
+    for ask in [5, 7] {
+        let late = Message::PreVoteReply {
+            ask: Term::new(ask),
+            granted: true,
+        };
+        scene.receive(2, 4, late);
+        assert_eq!(scene.role(), RoleName::PreCandidate, "{ask}");
+    }
+}
+
 // §5.2: a leader establishes its authority at once; §8: and it writes a no-op of its term.
 #[test]
 fn a_new_leader_is_heard_at_once_and_appends_a_no_op() {

@@ -81,11 +81,42 @@ struct World {
     servers: BTreeMap<u64, Server>,
     down: BTreeMap<u64, (Durable, u64)>,
     wire: Vec<Envelope>,
+    /// Servers that are cut off from everybody.
+    cut: BTreeSet<u64>,
     leaders: BTreeMap<Term, NodeId>,
     /// What was committed at every position, as whoever applied it first saw it.
     committed: BTreeMap<u64, Entry>,
     next_id: u64,
-    done: u64,
+    /// How often each kind of action was seen: a model that never gets somewhere proves nothing about it.
+    seen: BTreeMap<&'static str, u64>,
+}
+
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Persist(persist) if persist.truncate_from == Some(Index::FIRST) => {
+            "Persist that empties the log"
+        }
+        Action::Persist(persist) if persist.truncate_from.is_some() => "Persist that truncates",
+        Action::Persist(persist) if persist.compact_to.is_some() => "Persist that compacts",
+        Action::Persist(_) => "Persist",
+        Action::Send(envelope) => envelope.message.name(),
+        Action::Apply { .. } => "Apply",
+        Action::Done { .. } => "Done",
+        Action::Rejected { .. } => "Rejected",
+        Action::Superseded { .. } => "Superseded",
+        Action::Unknown { .. } => "Unknown",
+        Action::ReadReady { .. } => "ReadReady",
+        Action::ReadRejected { .. } => "ReadRejected",
+        Action::LoadEntries { .. } => "LoadEntries",
+        Action::SendSnapshot { .. } => "SendSnapshot",
+        Action::SnapshotAdvanced { .. } => "SnapshotAdvanced",
+        Action::SnapshotEnded { .. } => "SnapshotEnded",
+        Action::SnapshotArrived { .. } => "SnapshotArrived",
+        Action::InstallSnapshot { .. } => "InstallSnapshot",
+        Action::RoleChanged { .. } => "RoleChanged",
+        Action::LeaderChanged { .. } => "LeaderChanged",
+        Action::MembershipChanged { .. } => "MembershipChanged",
+    }
 }
 
 fn identity(id: u64, boot: u64) -> Identity {
@@ -134,10 +165,11 @@ impl World {
             servers: BTreeMap::new(),
             down: BTreeMap::new(),
             wire: Vec::new(),
+            cut: BTreeSet::new(),
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             next_id: 0,
-            done: 0,
+            seen: BTreeMap::new(),
         };
         for id in 1..=count {
             world.start(id, Durable::default(), 1);
@@ -210,10 +242,14 @@ impl World {
     }
 
     fn carry_out(&mut self, id: u64, action: Action) {
+        *self.seen.entry(kind(&action)).or_default() += 1;
         let server = self.servers.get_mut(&id).expect("it asked");
         match action {
             Action::Persist(persist) => server.writes.push_back(persist),
             Action::Send(envelope) => {
+                if self.cut.contains(&envelope.from.value()) || self.cut.contains(&envelope.to.value()) {
+                    return;
+                }
                 self.wire.push(envelope);
                 if self.wire.len() > 60 {
                     let lost = self.dice.below(self.wire.len() as u64) as usize;
@@ -251,7 +287,6 @@ impl World {
                 let entry = &self.committed[&at.index.value()];
                 let said = Payload::from(proposal.value().to_be_bytes().to_vec());
                 assert_eq!((entry.id, &entry.body), (at, &EntryBody::Command(said)));
-                self.done += 1;
             }
             Action::Rejected { id: proposal, .. }
             | Action::Superseded { id: proposal }
@@ -358,6 +393,30 @@ impl World {
         }
     }
 
+    /// Cuts a leader off, or anybody, or nobody any more.
+    fn cut_off(&mut self) {
+        let anybody = self.any_server();
+        let leader = self.any_leader().unwrap_or(anybody);
+        self.cut.clear();
+        match self.dice.below(4) {
+            0 | 1 => self.cut.insert(leader),
+            2 => self.cut.insert(anybody),
+            _ => false,
+        };
+    }
+
+    fn any_leader(&mut self) -> Option<u64> {
+        let leads = |server: &Server| server.raft.vitals().role == RoleName::Leader;
+        let leaders: Vec<u64> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| leads(server))
+            .map(|(&id, _)| id)
+            .collect();
+        let one = self.dice.below(leaders.len() as u64) as usize;
+        leaders.get(one).copied()
+    }
+
     fn any_server(&mut self) -> u64 {
         1 + self.dice.below(self.count)
     }
@@ -379,7 +438,10 @@ impl World {
             40..58 => self.step(id, Input::Tick(1)),
             58..73 => self.write(id),
             73..80 => self.apply(id),
-            80..86 => self.propose(id),
+            80..86 => {
+                let leader = self.any_leader().filter(|_| id % 4 != 0);
+                self.propose(leader.unwrap_or(id));
+            }
             86..88 => self.read(id),
             88..90 => self.load(id),
             90..93 => self.snapshot(id),
@@ -391,6 +453,8 @@ impl World {
             96..97 => {
                 if self.dice.one_in(4) {
                     self.crash(id);
+                } else if self.dice.one_in(2) {
+                    self.cut_off();
                 }
             }
             _ => {
@@ -497,6 +561,7 @@ impl World {
 
     /// From here on everything works: everybody agrees in the end, and every proposal has its outcome.
     fn settle(&mut self) {
+        self.cut.clear();
         for id in 1..=self.count {
             if let Some((disk, boot)) = self.down.remove(&id) {
                 self.start(id, disk, boot + 1);
@@ -545,7 +610,7 @@ impl World {
 
 #[test]
 fn clusters_keep_every_promise_whatever_happens() {
-    let mut done = 0;
+    let mut seen = BTreeMap::<&str, u64>::new();
     for seed in 0..120 {
         let count = 1 + seed % 5;
         let mut world = World::new(seed, count);
@@ -553,9 +618,15 @@ fn clusters_keep_every_promise_whatever_happens() {
             world.act();
         }
         world.settle();
-        done += world.done;
+        for (kind, count) in world.seen {
+            *seen.entry(kind).or_default() += count;
+        }
     }
-    assert!(done > 5_000, "the schedules do some work: {done}");
+    assert_eq!(seen.len(), 32, "every kind of action is seen: {seen:?}");
+    assert!(
+        seen.values().all(|&count| count >= 10),
+        "and more than by chance: {seen:?}"
+    );
 }
 
 /// A message that no honest server would send, or that it would send in another state.

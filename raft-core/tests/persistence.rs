@@ -36,6 +36,17 @@ fn a_vote_waits_until_it_is_durable() {
     assert_eq!(sent(&released), [(2, Message::VoteReply { granted: true })]);
 }
 
+// Also in a term that is durable already, and as often as it is asked for.
+#[test]
+fn a_vote_in_a_durable_term_waits_as_well() {
+    let mut scene = slow(Scene::follower(3, 2, &[]));
+    let request = Message::Vote { last: None };
+    let write = only_write(&scene.receive(2, 2, request.clone()));
+    assert_eq!(sent(&scene.receive(2, 2, request)), []);
+    let granted = (2, Message::VoteReply { granted: true });
+    assert_eq!(sent(&scene.step(Input::Persisted(write.ticket))), [granted.clone(), granted]);
+}
+
 // Any message of a new term waits for the term, even a refusal.
 #[test]
 fn a_refusal_of_a_new_term_waits_for_the_term() {
@@ -190,6 +201,16 @@ fn a_request_for_votes_is_dropped_when_the_campaign_is_over() {
     scene.receive(3, 2, heartbeat(None));
     let released = scene.step(Input::Persisted(ticket));
     assert_eq!(kinds(&released), [(3, "HeartbeatReply")]);
+}
+
+#[test]
+fn a_request_for_votes_is_dropped_when_the_campaign_has_timed_out() {
+    let mut scene = slow(Scene::follower(3, 1, &[]));
+    scene.step(Input::Campaign);
+    let ticket = only_write(&scene.grant(2)).ticket;
+    scene.tick(20);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    assert_eq!(kinds(&scene.step(Input::Persisted(ticket))), [(2, "PreVote"), (3, "PreVote")]);
 }
 
 // An acknowledgement of entries that were cut off in the meantime is never sent.

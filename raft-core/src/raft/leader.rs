@@ -201,8 +201,7 @@ impl Raft {
         }
     }
 
-    /// Remembers which data folder a member answers from, when nothing binds it yet. False if it is another one
-    /// than before: then nothing that it says counts.
+    /// Remembers which data folder a member answers from, when nothing binds it yet. The first one that is met counts.
     pub(super) fn meet(&mut self, from: NodeId, incarnation: Incarnation) {
         if let Role::Leader(leader) = &mut self.role
             && let Some(peer) = leader.peers.get_mut(&from)
