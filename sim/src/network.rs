@@ -112,20 +112,22 @@ impl Network {
     pub(crate) fn weathered(&mut self, now: Nanos, link: usize) -> Fate {
         let draw = self.draw(now, link);
         let weather = self.now;
-        if draw.part(1).chance(weather.loss_permyriad) {
+        // Each part of the draw costs a round of the hash, so those that cannot matter are left out.
+        let happens = |part, permyriad| permyriad > 0 && draw.part(part).chance(permyriad);
+        if happens(1, weather.loss_permyriad) {
             return Fate::Lost;
         }
         let delay =
             |draw: Draw| Nanos::new(draw.between(weather.delay_min.value(), weather.delay_max.value()));
         let mut at = now + delay(draw);
-        let reordered = draw.part(2).chance(weather.reorder_permyriad);
+        let reordered = happens(2, weather.reorder_permyriad);
         if reordered {
             at += Nanos::new(draw.part(3).below(weather.reorder_by.value()));
         } else if let Some(link) = self.links.get_mut(link) {
             at = at.max(link.in_order_until);
             link.in_order_until = at;
         }
-        let again = draw.part(4).chance(weather.duplicate_permyriad).then(|| {
+        let again = happens(4, weather.duplicate_permyriad).then(|| {
             let behind = Nanos::new(draw.part(6).below(weather.reorder_by.value()));
             now + delay(draw.part(5)) + behind
         });

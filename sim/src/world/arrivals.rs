@@ -121,7 +121,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A message arrives.
-    pub(super) fn deliver(&mut self, cause: u64, envelope: Envelope) -> Judgement {
+    pub(super) fn deliver(&mut self, cause: u64, envelope: Box<Envelope>) -> Judgement {
         let (from, to) = (place_of(envelope.from), place_of(envelope.to));
         if self.network.is_lost_at_delivery(from, to) {
             self.happened(Probe::MessageCut, Some(to));
@@ -155,7 +155,7 @@ impl<W: Workload> Simulation<'_, W> {
             );
         }
         let given = Given::of(&envelope);
-        self.step(to, Some(Input::Receive(envelope)), given)
+        self.step(to, Some(Input::Receive(*envelope)), given)
     }
 
     /// A sync ends, whether or not the process is there to hear of it.

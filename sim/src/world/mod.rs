@@ -68,7 +68,7 @@ enum Event {
     /// A server's deadline is reached.
     Wake { server: usize, boot: u64 },
     /// A message arrives.
-    Deliver { envelope: Envelope },
+    Deliver { envelope: Box<Envelope> },
     /// A sync ends.
     Synced {
         server: usize,
@@ -156,7 +156,7 @@ struct Simulation<'a, W: Workload> {
     client_network: Network,
     disk_weather: DiskWeather,
     servers: Vec<Server<W>>,
-    held: Vec<Envelope>,
+    held: Vec<Box<Envelope>>,
     oracles: Oracles<W>,
     clients: Clients,
     nemesis: Nemesis,

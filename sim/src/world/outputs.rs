@@ -37,7 +37,7 @@ impl<W: Workload> Simulation<'_, W> {
     fn carry_out_one(&mut self, at: usize, output: OutputOf<W>) -> Judgement {
         match output {
             Output::Persist { persist, snapshot } => self.persist(at, persist, snapshot),
-            Output::Send(envelope) => self.send(at, envelope),
+            Output::Send(envelope) => self.send(at, Box::new(envelope)),
             Output::LoadEntries {
                 ticket,
                 first,
@@ -163,7 +163,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    fn send(&mut self, at: usize, envelope: Envelope) -> Judgement {
+    fn send(&mut self, at: usize, envelope: Box<Envelope>) -> Judgement {
         let Some(server) = self.servers.get(at) else {
             return Ok(());
         };
