@@ -288,7 +288,8 @@ impl<M: StateMachine> Replica<M> {
         self.actions = actions;
         // What the log has brought meanwhile need not be collected any more.
         let commit = self.raft.vitals().commit;
-        self.inbound.take_if(|inbound| Some(inbound.meta.last.index) <= commit);
+        self.inbound
+            .take_if(|inbound| Some(inbound.meta.last.index) <= commit);
         into.append(&mut self.outputs);
     }
 

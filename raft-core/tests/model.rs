@@ -439,7 +439,7 @@ impl World {
             58..73 => self.write(id),
             73..80 => self.apply(id),
             80..86 => {
-                let leader = self.any_leader().filter(|_| id % 4 != 0);
+                let leader = self.any_leader().filter(|_| !id.is_multiple_of(4));
                 self.propose(leader.unwrap_or(id));
             }
             86..88 => self.read(id),

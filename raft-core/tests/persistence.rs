@@ -44,7 +44,10 @@ fn a_vote_in_a_durable_term_waits_as_well() {
     let write = only_write(&scene.receive(2, 2, request.clone()));
     assert_eq!(sent(&scene.receive(2, 2, request)), []);
     let granted = (2, Message::VoteReply { granted: true });
-    assert_eq!(sent(&scene.step(Input::Persisted(write.ticket))), [granted.clone(), granted]);
+    assert_eq!(
+        sent(&scene.step(Input::Persisted(write.ticket))),
+        [granted.clone(), granted]
+    );
 }
 
 // Any message of a new term waits for the term, even a refusal.
@@ -210,7 +213,10 @@ fn a_request_for_votes_is_dropped_when_the_campaign_has_timed_out() {
     let ticket = only_write(&scene.grant(2)).ticket;
     scene.tick(20);
     assert_eq!(scene.role(), RoleName::PreCandidate);
-    assert_eq!(kinds(&scene.step(Input::Persisted(ticket))), [(2, "PreVote"), (3, "PreVote")]);
+    assert_eq!(
+        kinds(&scene.step(Input::Persisted(ticket))),
+        [(2, "PreVote"), (3, "PreVote")]
+    );
 }
 
 // An acknowledgement of entries that were cut off in the meantime is never sent.

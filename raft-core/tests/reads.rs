@@ -107,6 +107,19 @@ fn a_read_waits_for_the_first_commit_of_the_term() {
     assert_eq!(ready(&confirm(&mut scene, 3, 1)), [(7, 2)]);
 }
 
+// Also when it knows of an earlier commit index: the leader before it may have committed more.
+#[test]
+fn a_commit_index_of_an_earlier_term_is_not_enough_for_a_read() {
+    let mut scene = Scene::follower(3, 1, &[1, 1]);
+    scene.receive(2, 1, heartbeat(at(1, 1)));
+    scene.win();
+    assert_eq!(scene.commit(), 1);
+    assert_eq!(round(&scene.read(7)), None);
+    let actions = scene.accept(2, at(2, 3));
+    assert_eq!(round(&actions), Some(1));
+    assert_eq!(ready(&confirm(&mut scene, 2, 1)), [(7, 3)]);
+}
+
 // Step 4: a read waits until what was committed when it arrived is applied.
 #[test]
 fn a_read_waits_for_the_state_machine() {
