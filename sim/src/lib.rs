@@ -69,6 +69,7 @@
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
 //! | [`Profile`] | a seed gives a schedule |
 //! | [`run`], [`replay`] | a schedule gives a [`Report`]; `replay` tells every event on the way |
+//! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
 //! | [`Workload`] | your state machine and what clients say to it; [`kv`] is the one of the `sim` command |
@@ -104,6 +105,7 @@ mod queue;
 mod random;
 mod report;
 pub mod schedule;
+mod shrink;
 mod witness;
 mod workload;
 mod world;
@@ -114,5 +116,6 @@ pub use nanos::{Nanos, NanosError};
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};
+pub use shrink::{Shrunk, shrink};
 pub use workload::Workload;
 pub use world::{replay, run};

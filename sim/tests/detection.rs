@@ -172,3 +172,25 @@ fn a_run_that_misses_what_it_must_hit_is_vacuous() {
         Verdict::Vacuous(vec![sim::Probe::Crash])
     );
 }
+
+#[test]
+fn a_failing_run_shrinks_to_what_makes_it_fail_and_still_fails() {
+    let schedule = schedule();
+    let shrunk = sim::shrink(&schedule, &Counting(Flaw::ForgetfulSnapshot), &mut |_, _| {})
+        .unwrap()
+        .unwrap();
+    assert_eq!(shrunk.oracle, Oracle::S16);
+    assert!(shrunk.items_before > 150, "{} items", shrunk.items_before);
+    assert!(shrunk.items_after < 20, "{} items are left", shrunk.items_after);
+    // The file is a regression: it fails as long as the flaw is there, and passes without it, hitting what it must.
+    let read = Schedule::from_toml(&shrunk.schedule.to_toml().unwrap()).unwrap();
+    assert_eq!(found(Flaw::ForgetfulSnapshot, &read).0, Some(Oracle::S16));
+    let (oracle, report) = found(Flaw::None, &read);
+    assert_eq!(oracle, None);
+    assert_eq!(report.verdict(&read.expect), Verdict::Pass);
+    assert!(
+        sim::shrink(&schedule, &Counting(Flaw::None), &mut |_, _| {})
+            .unwrap()
+            .is_none()
+    );
+}

@@ -197,6 +197,24 @@ impl FaultKind {
         }
     }
 
+    /// What is counted when it strikes somebody.
+    pub const fn probe(&self) -> Option<Probe> {
+        match self {
+            Self::Crash { .. } => Some(Probe::Crash),
+            Self::Pause { .. } => Some(Probe::Pause),
+            Self::Partition { .. } => Some(Probe::Partition),
+            Self::CutClients { .. } => Some(Probe::CutClients),
+            Self::Storm { .. } => Some(Probe::Storm),
+            Self::SlowDisk { .. } => Some(Probe::SlowDisk),
+            Self::FailDisk { .. } => Some(Probe::DiskFailed),
+            Self::ClockRate { .. } => Some(Probe::ClockRate),
+            Self::ClockJump { .. } => Some(Probe::ClockJump),
+            Self::Campaign { .. } => Some(Probe::ForceCampaign),
+            // A server may have nothing new to take a snapshot of.
+            Self::Snapshot { .. } => None,
+        }
+    }
+
     /// The kind's name as schedules write it.
     pub const fn name(&self) -> &'static str {
         match self {

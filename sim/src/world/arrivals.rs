@@ -129,7 +129,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         if self.network.is_held(from, to) {
             self.happened(Probe::MessageHeld, Some(to));
-            self.held.push(envelope);
+            self.held.push(*envelope);
             return Ok(());
         }
         let Some(server) = self.servers.get_mut(to) else {

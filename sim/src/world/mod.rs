@@ -25,6 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use raft_core::{Envelope, Index, Membership, NodeId, Payload, Ticket};
 
 use self::clients::Clients;
+pub(crate) use self::clients::planned;
 use self::heal::Phase;
 use self::nemesis::Nemesis;
 use self::server::Server;
@@ -156,7 +157,7 @@ struct Simulation<'a, W: Workload> {
     client_network: Network,
     disk_weather: DiskWeather,
     servers: Vec<Server<W>>,
-    held: Vec<Box<Envelope>>,
+    held: Vec<Envelope>,
     oracles: Oracles<W>,
     clients: Clients,
     nemesis: Nemesis,

@@ -275,7 +275,12 @@ impl<W: Workload> Simulation<'_, W> {
             let (from, to) = (super::place_of(envelope.from), super::place_of(envelope.to));
             match self.network.is_held(from, to) {
                 true => self.held.push(envelope),
-                false => self.push(self.now, Event::Deliver { envelope }),
+                false => self.push(
+                    self.now,
+                    Event::Deliver {
+                        envelope: Box::new(envelope),
+                    },
+                ),
             }
         }
     }

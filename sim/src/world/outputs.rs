@@ -186,7 +186,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fate::Cut => self.happened(Probe::MessageCut, Some(at)),
             Fate::Held => {
                 self.happened(Probe::MessageHeld, Some(at));
-                self.held.push(envelope);
+                self.held.push(*envelope);
             }
             Fate::Arrives {
                 at: arrives,

@@ -1,5 +1,6 @@
 //! The `sim` command: sweeps over seeds, and replays of single runs.
 
+mod reduce;
 mod replay;
 mod sweep;
 
@@ -15,6 +16,7 @@ Examples:
   sim run --seeds 0..1000 --json       the same for machines
   sim replay 4711                      one aligned line per event of that seed's run
   sim replay sim/scenarios/power_cut.toml --node 2
+  sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
   sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
 
 Exit status:
@@ -38,6 +40,8 @@ enum Command {
     Run(sweep::Arguments),
     /// Runs one schedule and prints every event.
     Replay(replay::Arguments),
+    /// Takes everything away that a failing run does not need to fail.
+    Shrink(reduce::Arguments),
     /// Prints the schedule of a seed as TOML.
     Schedule {
         /// The seed.
@@ -99,12 +103,21 @@ fn read_schedule(path: PathBuf) -> Result<Schedule, FileError> {
     }
 }
 
+/// The schedule of a seed or of a file.
+fn find_schedule(what: &str, profile: ProfileName) -> Result<Schedule, FileError> {
+    match what.parse() {
+        Ok(seed) => Ok(Profile::from(profile).schedule(seed)),
+        Err(_) => read_schedule(PathBuf::from(what)),
+    }
+}
+
 fn main() -> ExitCode {
     // Panics of what is simulated are findings, reported with their seed; the default hook would print thousands.
     std::panic::set_hook(Box::new(|_| {}));
     let ending = match Arguments::parse().command {
         Command::Run(arguments) => sweep::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Shrink(arguments) => reduce::run(&arguments),
         Command::Schedule { seed, profile } => print_schedule(&Profile::from(profile).schedule(seed)),
     };
     ExitCode::from(ending as u8)

@@ -1,12 +1,11 @@
 //! `sim replay`: one run, event by event.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use sim::kv::KeyValue;
-use sim::{Nanos, Place, Profile, Schedule, TraceEvent, Verdict};
+use sim::{Nanos, Place, Schedule, TraceEvent, Verdict};
 
-use crate::{Ending, ProfileName, read_schedule};
+use crate::{Ending, ProfileName, find_schedule};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,15 +30,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Ending {
-    let schedule = match arguments.what.parse() {
-        Ok(seed) => Profile::from(arguments.profile).schedule(seed),
-        Err(_) => match read_schedule(PathBuf::from(&arguments.what)) {
-            Ok(schedule) => schedule,
-            Err(error) => {
-                eprintln!("sim: {error}");
-                return Ending::Usage;
-            }
-        },
+    let schedule = match find_schedule(&arguments.what, arguments.profile) {
+        Ok(schedule) => schedule,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            return Ending::Usage;
+        }
     };
     match replay(&schedule, &arguments) {
         Ok(ending) => ending,

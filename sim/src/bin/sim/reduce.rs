@@ -1,0 +1,71 @@
+//! `sim shrink`: the few things that make a run fail.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use sim::Schedule;
+use sim::kv::KeyValue;
+
+use crate::{Ending, ProfileName, find_schedule};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A seed, or the file of a schedule.
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+    /// What kind of schedule a seed gives.
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileName,
+    /// Where to write the small schedule; standard output otherwise.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    let written = find_schedule(&arguments.what, arguments.profile)
+        .map_err(|error| error.to_string())
+        .and_then(|schedule| shrink(&schedule, arguments));
+    match written {
+        Ok(ending) => ending,
+        Err(message) => {
+            eprintln!("sim: {message}");
+            Ending::Usage
+        }
+    }
+}
+
+fn shrink(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, String> {
+    let shows_progress = std::io::stderr().is_terminal();
+    let mut progress = |runs: u64, items: usize| {
+        if shows_progress && runs.is_multiple_of(16) {
+            eprint!("\r{runs} runs, {items} items left \x1b[K");
+        }
+    };
+    let shrunk = sim::shrink(schedule, &KeyValue, &mut progress).map_err(|error| error.to_string())?;
+    if shows_progress {
+        eprint!("\r\x1b[K");
+    }
+    let Some(shrunk) = shrunk else {
+        eprintln!("sim: this run finds nothing, so there is nothing to shrink");
+        return Ok(Ending::Pass);
+    };
+    eprintln!(
+        "{}: {} items shrunk to {} in {} runs: {} faults and {} operations on {} servers",
+        shrunk.oracle,
+        shrunk.items_before,
+        shrunk.items_after,
+        shrunk.runs,
+        shrunk.schedule.faults.len(),
+        shrunk.schedule.operations.len(),
+        shrunk.schedule.cluster.servers
+    );
+    let text = shrunk.schedule.to_toml().map_err(|error| error.to_string())?;
+    match &arguments.output {
+        None => print!("{text}"),
+        Some(path) => {
+            std::fs::write(path, text)
+                .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        }
+    }
+    Ok(Ending::Violation)
+}
