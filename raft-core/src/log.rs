@@ -130,7 +130,7 @@ impl Log {
         // Terms grow along the log, so the run after the last run of a fitting term begins right behind the answer.
         let too_late = self.runs.partition_point(|run| run.term <= term);
         let behind = self.runs.get(too_late)?.index.previous()?;
-        self.log_id(behind.min(at)).filter(|id| id.term <= term)
+        self.log_id(behind).filter(|id| id.term <= term)
     }
 
     fn tail_first(&self) -> Index {

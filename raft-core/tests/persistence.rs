@@ -3,7 +3,7 @@
 
 mod support;
 
-use raft_core::{Action, AppendOutcome, Index, Input, Message, Persist, RoleName, Term};
+use raft_core::{Action, AppendOutcome, Index, Input, Message, Persist, RoleName, Term, Ticket};
 use support::scene::{
     Scene, append, appends, at, entries, heartbeat, index, kinds, node, outcomes, sent, writes,
 };
@@ -248,6 +248,54 @@ fn entries_that_were_cut_off_before_they_were_written_are_not_written() {
     let write = only_write(&scene.drain());
     assert_eq!(write.entries, entries(1, &[3]));
     assert_eq!(write.truncate_from, Index::new(2));
+}
+
+// A cut that reaches further back than what is being gathered takes its beginning along.
+#[test]
+fn a_cut_behind_what_is_gathered_is_written_from_where_it_was_cut() {
+    let mut scene = slow(Scene::follower(3, 2, &[1, 1]));
+    for envelope in [
+        scene.envelope(2, 2, append(at(1, 2), entries(2, &[2, 2]), 0)),
+        scene.envelope(3, 3, append(at(1, 1), entries(1, &[3]), 0)),
+    ] {
+        scene.raft.step(Input::Receive(envelope));
+    }
+    let write = only_write(&scene.drain());
+    assert_eq!(
+        (write.truncate_from, write.entries),
+        (Index::new(2), entries(1, &[3]))
+    );
+}
+
+// Of two cuts in one write, the one that reaches further back counts.
+#[test]
+fn of_two_cuts_in_one_write_the_deeper_one_counts() {
+    let mut scene = slow(Scene::follower(3, 2, &[1, 1, 1, 1]));
+    for envelope in [
+        scene.envelope(2, 3, append(at(1, 1), entries(1, &[3, 3]), 0)),
+        scene.envelope(3, 4, append(at(3, 2), entries(2, &[4]), 0)),
+    ] {
+        scene.raft.step(Input::Receive(envelope));
+    }
+    let write = only_write(&scene.drain());
+    assert_eq!(
+        (write.truncate_from, write.entries),
+        (Index::new(2), entries(1, &[3, 4]))
+    );
+}
+
+// What was never handed out cannot be durable, whatever the host says.
+#[test]
+fn a_report_of_what_was_never_handed_out_makes_nothing_durable() {
+    let mut scene = slow(Scene::follower(3, 2, &[]));
+    for ticket in [1, 2, u64::MAX] {
+        scene.step(Input::Persisted(Ticket::new(ticket)));
+    }
+    let actions = scene.append(2, None, &[1], 0);
+    assert_eq!(outcomes(&actions), []);
+    assert_eq!(scene.step(Input::Persisted(Ticket::new(2))), []);
+    let released = scene.step(Input::Persisted(only_write(&actions).ticket));
+    assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(1, 1) }]);
 }
 
 // Dissertation §10.2.1: a leader's appends leave while its own write is still being made.
