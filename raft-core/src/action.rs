@@ -74,7 +74,7 @@ pub enum Action {
         max_bytes: usize,
     },
     /// Send the latest snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
-    /// first one now.
+    /// first one now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
     SendSnapshot {
         /// Names the transfer.
         ticket: Ticket,

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use crate::config::Limits;
 use crate::status::{Feeding, PeerStatus};
-use crate::types::{Incarnation, Index, LogId, NodeId, Round, Session, Tick, Ticket};
+use crate::types::{Incarnation, Index, NodeId, Round, Session, SnapshotMeta, Tick, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -34,10 +34,10 @@ enum Feed {
 }
 
 /// A snapshot on its way to a peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Transfer {
     pub(super) ticket: Ticket,
-    pub(super) last: LogId,
+    pub(super) meta: SnapshotMeta,
     pub(super) received_bytes: u64,
     /// When the last piece was acknowledged.
     pub(super) advanced_at: Tick,
@@ -213,10 +213,10 @@ impl Progress {
         }
     }
 
-    pub(super) fn begin_snapshot(&mut self, ticket: Ticket, last: LogId, now: Tick) {
+    pub(super) fn begin_snapshot(&mut self, ticket: Ticket, meta: SnapshotMeta, now: Tick) {
         let transfer = Transfer {
             ticket,
-            last,
+            meta,
             received_bytes: 0,
             advanced_at: now,
         };

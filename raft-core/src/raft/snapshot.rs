@@ -21,14 +21,24 @@ impl Raft {
         self.out.snapshot_to_persist(meta.clone());
         self.log.set_snapshot(meta);
         let keep = self.config.snapshots.keep_entries;
-        if let Some(to) = last.index.value().checked_sub(keep).and_then(Index::new)
-            && to >= self.log.first_index()
-        {
+        // A peer that is being sent an earlier snapshot needs what follows that one next. Without this, one that
+        // is taken while another is on its way would leave a slow peer behind for good.
+        let needed = self.oldest_transfer();
+        let to = last.index.value().checked_sub(keep).and_then(Index::new);
+        let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
+        if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
             self.log.compact(to);
             self.out.log_compacted(to);
         }
-        // What was being sent is gone from the host; the peers concerned get the new one.
-        self.end_transfers();
+    }
+
+    /// The last entry of the oldest snapshot that is on its way to a peer.
+    fn oldest_transfer(&mut self) -> Option<Index> {
+        let Role::Leader(leader) = &mut self.role else {
+            return None;
+        };
+        let transfers = leader.peers.values_mut().filter_map(Progress::transfer);
+        transfers.map(|transfer| transfer.meta.last.index).min()
     }
 
     /// Begins to send the latest snapshot to a peer whose next entry the log has no longer, if the peer is there to take it.
@@ -50,7 +60,7 @@ impl Raft {
         {
             return;
         }
-        peer.begin_snapshot(ticket, meta.last, now);
+        peer.begin_snapshot(ticket, meta.clone(), now);
         self.out.push(Action::SendSnapshot { ticket, to, meta });
     }
 
@@ -70,16 +80,13 @@ impl Raft {
         offset: u64,
         data: Payload,
     ) {
-        let Some(meta) = self.log.snapshot().cloned() else {
-            return;
-        };
         let Some((to, peer)) = self.transferring(ticket) else {
             return;
         };
-        if peer.transfer().is_none_or(|transfer| transfer.last != meta.last) {
-            return;
-        }
         let session = peer.session;
+        let Some(meta) = peer.transfer().map(|transfer| transfer.meta.clone()) else {
+            return;
+        };
         let chunk = Message::SnapshotChunk {
             session,
             meta,
@@ -118,7 +125,7 @@ impl Raft {
         };
         peer.incarnation.get_or_insert(incarnation);
         peer.heard_at = Some(now);
-        let Some(transfer) = peer.transfer().filter(|transfer| transfer.last == last) else {
+        let Some(transfer) = peer.transfer().filter(|transfer| transfer.meta.last == last) else {
             return;
         };
         self.ignored.stale -= 1;
@@ -143,18 +150,16 @@ impl Raft {
             return;
         };
         for peer in leader.peers.values_mut() {
-            let Some(&mut transfer) = peer.transfer() else {
+            let Some(transfer) = peer.transfer() else {
                 continue;
             };
             let idle = now.value() - transfer.advanced_at.value();
+            let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
             if idle > patience {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
-                self.out.push(Action::SnapshotEnded {
-                    ticket: transfer.ticket,
-                });
+                self.out.push(Action::SnapshotEnded { ticket });
             } else if idle >= heartbeat {
-                let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
                 self.out.push(Action::SnapshotAdvanced {
                     ticket,
                     received_bytes,
@@ -173,25 +178,23 @@ impl Raft {
         };
         let matched = peer.matched();
         let Some(transfer) = peer.transfer() else { return };
-        if matched >= Some(transfer.last.index) {
+        if matched >= Some(transfer.meta.last.index) {
             let ticket = transfer.ticket;
             peer.probe_from(Index::after(matched));
             self.out.push(Action::SnapshotEnded { ticket });
         }
     }
 
-    /// Ends all transfers: leadership, or the snapshot that was being sent, is gone.
+    /// Ends all transfers: leadership is gone, or the disk.
     pub(super) fn end_transfers(&mut self) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
         for peer in leader.peers.values_mut() {
-            if let Some(&mut transfer) = peer.transfer() {
+            if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
-                self.out.push(Action::SnapshotEnded {
-                    ticket: transfer.ticket,
-                });
+                self.out.push(Action::SnapshotEnded { ticket });
             }
         }
     }
