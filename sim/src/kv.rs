@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 
+use crate::history::{Happened, HistoryEvent};
+use crate::schedule::OperationKind;
 use crate::workload::Workload;
 
 /// Keys with their values. Every value that is ever written is unique, so that a read says exactly which write it saw.
@@ -85,6 +87,32 @@ impl Workload for KeyValue {
     fn query(&self, choice: u64) -> u64 {
         choice
     }
+}
+
+/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`.
+pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Write) -> std::io::Result<()> {
+    for (event, index) in history.iter().zip(0_u64..) {
+        let kind = match event.what {
+            Happened::Invoked => "invoke",
+            Happened::Written(_) | Happened::Read(_) => "ok",
+            Happened::Failed => "fail",
+            Happened::Unknown => "info",
+        };
+        let (function, value) = match (event.kind, &event.what) {
+            (OperationKind::Write, _) => ("write", event.attempt.to_string()),
+            (OperationKind::Read, Happened::Read(Some(value))) => ("read", value.to_string()),
+            (OperationKind::Read, _) => ("read", "nil".to_owned()),
+        };
+        let HistoryEvent {
+            process, choice, at, ..
+        } = event;
+        writeln!(
+            out,
+            "{{:process {process}, :type :{kind}, :f :{function}, :value [{choice} {value}], :time {}, :index {index}}}",
+            at.value()
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@
 //! |---|---|
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
 //! | [`Profile`] | a seed gives a schedule |
-//! | [`run`], [`replay`] | a schedule gives a [`Report`]; `replay` tells every event on the way |
+//! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
@@ -97,6 +97,7 @@ mod coverage;
 mod disk;
 mod generate;
 mod hash;
+mod history;
 pub mod kv;
 mod nanos;
 mod network;
@@ -112,10 +113,11 @@ mod world;
 
 pub use coverage::{Coverage, Probe};
 pub use generate::Profile;
+pub use history::{Happened, HistoryEvent};
 pub use nanos::{Nanos, NanosError};
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};
 pub use shrink::{Shrunk, shrink};
 pub use workload::Workload;
-pub use world::{replay, run};
+pub use world::{record, replay, run};

@@ -9,6 +9,7 @@ use raft_core::{Index, LogId, NodeId, Payload, ProposalId, ReadId, Rejection};
 use super::{Event, Simulation, place_of};
 use crate::coverage::Probe;
 use crate::hash::of_bytes;
+use crate::history::Happened;
 use crate::nanos::Nanos;
 use crate::network::Fate;
 use crate::oracle::client::Outcome;
@@ -42,7 +43,6 @@ pub(super) struct Clients {
     believed: Vec<Option<usize>>,
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
-    pub(super) acknowledged: u64,
 }
 
 impl Clients {
@@ -55,7 +55,6 @@ impl Clients {
             attempts: Vec::with_capacity(256),
             believed: vec![None; usize::from(schedule.workload.clients) + 1],
             fresh_waiting: 0,
-            acknowledged: 0,
         }
     }
 
@@ -139,6 +138,9 @@ impl<W: Workload> Simulation<'_, W> {
         } = running.operation;
         let number = self.oracles.attempts.invoke(kind, choice, self.now);
         running.waiting_for = Some(number);
+        if let Some(history) = &mut self.history {
+            history.invoked(self.now, number, kind, choice);
+        }
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, number);
         let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
         let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
@@ -338,10 +340,10 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("attempt {attempt}: {text}"),
             );
         }
+        self.note_end(attempt, outcome.as_ref());
         match outcome {
             Some(Outcome::Written { .. } | Outcome::Read { .. }) => {
                 self.oracles.attempts.returned(attempt)?;
-                self.clients.acknowledged += 1;
                 self.finish(operation, client, server);
                 let is_write = matches!(outcome, Some(Outcome::Written { .. }));
                 self.happened(
@@ -375,9 +377,25 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("attempt {attempt}"),
             );
         }
+        self.note_end(attempt, None);
         self.happened(Probe::AttemptTimedOut, None);
         self.believe(client, None);
         self.push(self.now, Event::Attempt { operation });
+    }
+
+    /// Writes down what the client was told; nothing, if it stopped waiting.
+    fn note_end(&mut self, attempt: u64, outcome: Option<&Outcome<W>>) {
+        let Some(history) = &mut self.history else { return };
+        let Some(made) = self.oracles.attempts.find(attempt) else {
+            return;
+        };
+        let what = match outcome {
+            Some(Outcome::Written { response, .. }) => Happened::Written(response.clone()),
+            Some(Outcome::Read { answer, .. }) => Happened::Read(answer.clone()),
+            Some(Outcome::WithoutEffect) => Happened::Failed,
+            Some(Outcome::Unknown) | None => Happened::Unknown,
+        };
+        history.ended(self.now, attempt, made.kind, made.choice, what);
     }
 
     /// The operation, client and server of an attempt that is still waited for; it is not any more.

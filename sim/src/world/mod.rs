@@ -31,6 +31,7 @@ use self::nemesis::Nemesis;
 use self::server::Server;
 use crate::coverage::{Coverage, Probe};
 use crate::hash::Rolling;
+use crate::history::{History, HistoryEvent};
 use crate::nanos::Nanos;
 use crate::network::Network;
 use crate::oracle::apply::Snapshots;
@@ -60,6 +61,19 @@ pub fn replay<W: Workload>(
 ) -> Result<Report, ScheduleError> {
     schedule.validate()?;
     Ok(Simulation::new(schedule, workload, Some(each)).run())
+}
+
+/// Runs a schedule and writes down what clients did and were told.
+pub fn record<W: Workload>(
+    schedule: &Schedule,
+    workload: &W,
+) -> Result<(Report, Vec<HistoryEvent<W>>), ScheduleError> {
+    schedule.validate()?;
+    let mut simulation = Simulation::new(schedule, workload, None);
+    simulation.history = Some(History::new());
+    let report = simulation.run();
+    let history = simulation.history.take().map(|history| history.events);
+    Ok((report, history.unwrap_or_default()))
 }
 
 /// Something that is going to happen.
@@ -166,6 +180,7 @@ struct Simulation<'a, W: Workload> {
     hash: Rolling,
     outputs: Vec<step::OutputOf<W>>,
     trace: Option<&'a mut dyn FnMut(TraceEvent)>,
+    history: Option<History<W>>,
 }
 
 /// A scan of all disks costs as much as their logs are long, so it happens only every so many events.
@@ -205,10 +220,11 @@ impl<'a, W: Workload> Simulation<'a, W> {
             hash: Rolling::default(),
             outputs: Vec::with_capacity(64),
             trace,
+            history: None,
         }
     }
 
-    fn run(mut self) -> Report {
+    fn run(&mut self) -> Report {
         // S25. The simulation is not used after a panic but for its counters, so a broken invariant inside it cannot matter.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
@@ -229,7 +245,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             committed: self.oracles.facts.all_committed().len() as u64,
             attempts: self.oracles.attempts.len() as u64,
             elections: self.oracles.elections.count() as u64,
-            coverage: self.coverage,
+            coverage: self.coverage.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `sim replay`: one run, event by event.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use sim::kv::KeyValue;
 use sim::{Nanos, Place, Schedule, TraceEvent, Verdict};
@@ -24,6 +25,9 @@ pub(crate) struct Arguments {
     /// Print only events of this server (and of the world).
     #[arg(long)]
     node: Option<u64>,
+    /// Write what clients did and were told to this file, in Jepsen's form (EDN, one operation per line).
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Print only how the run ended.
     #[arg(long)]
     quiet: bool,
@@ -37,6 +41,12 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
             return Ending::Usage;
         }
     };
+    if let Some(path) = &arguments.history
+        && let Err(message) = write_history(&schedule, path)
+    {
+        eprintln!("sim: {message}");
+        return Ending::Usage;
+    }
     match replay(&schedule, &arguments) {
         Ok(ending) => ending,
         Err(error) => {
@@ -44,6 +54,16 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
             Ending::Usage
         }
     }
+}
+
+fn write_history(schedule: &Schedule, path: &Path) -> Result<(), String> {
+    let (_, history) = sim::record(schedule, &KeyValue).map_err(|error| error.to_string())?;
+    let write = || {
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        sim::kv::write_edn(&history, &mut file)?;
+        file.flush()
+    };
+    write().map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
 fn replay(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, sim::ScheduleError> {
