@@ -63,6 +63,7 @@ oracles! {
     Core = "The library's own invariants hold after every step.",
     C1 = "An acknowledged write is committed where the acknowledgement says.",
     C2 = "What clients see is linearizable, witnessed by the order of the log.",
+    C3 = "What clients see is linearizable, by a search that knows nothing of the log.",
     C7 = "A request that was turned down has no effect, and every request has one outcome.",
     C8 = "Every committed command was proposed by a client, and is committed once.",
     L1 = "A healed core elects a leader and agrees on everything.",

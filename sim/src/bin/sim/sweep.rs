@@ -13,11 +13,11 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use sim::kv::KeyValue;
-use sim::{Coverage, Profile, Report, Schedule, Verdict};
+use sim::{Coverage, Opinion, Oracle, Profile, Report, Schedule, Verdict};
 
 use crate::{Ending, ProfileName, read_schedule};
 
-/// Every so many seeds a run is made twice and the hashes are compared.
+/// Every so many seeds a run is made twice and the hashes are compared, and its history gets a second opinion.
 const TWICE_EVERY: u64 = 64;
 
 #[derive(clap::Args)]
@@ -94,10 +94,29 @@ impl Totals {
     }
 }
 
+/// How many steps the search for a linearization may take, per key.
+const SEARCH_STEPS: u64 = 200_000;
+
+/// C3: what clients saw, judged without the log.
+fn second_opinion(schedule: &Schedule) -> Result<Option<Finding>, sim::ScheduleError> {
+    let (_, history) = sim::record(schedule, &KeyValue)?;
+    Ok(match sim::linearizable(&history, SEARCH_STEPS) {
+        Opinion::Linearizable | Opinion::Unknown { .. } => None,
+        Opinion::NotLinearizable { key } => Some(Finding {
+            ending: Ending::Violation,
+            oracle: Oracle::C3.to_string(),
+            message: format!("no order of the operations on key {key} explains what clients saw"),
+        }),
+    })
+}
+
 /// One schedule, judged; a second time too if asked.
 fn judge(schedule: &Schedule, twice: bool) -> Result<(Report, Option<Finding>), sim::ScheduleError> {
     let report = sim::run(schedule, &KeyValue)?;
     let verdict = report.verdict(&schedule.expect);
+    if twice && let Some(finding) = second_opinion(schedule)? {
+        return Ok((report, Some(finding)));
+    }
     let (ending, oracle) = match &verdict {
         _ if twice && sim::run(schedule, &KeyValue)? != report => {
             let message = "the same schedule came to two different ends".to_owned();
