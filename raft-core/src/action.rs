@@ -38,7 +38,7 @@ pub enum Action {
         /// The command.
         payload: Payload,
     },
-    /// Another leader's entry took the proposal's place: it will never be committed.
+    /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
     Superseded {
         /// The host's name for it.
         id: ProposalId,

@@ -67,7 +67,7 @@ use leader::Leader;
 /// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`]).
 /// * Nothing that depends on a write leaves before the write was reported durable.
 /// * Every proposal and every read ends in exactly one outcome, provided that time goes on, except that of a deposed
-///   leader's proposals, which are decided by what the next leaders do with them.
+///   leader's proposals, which are decided by what the next leaders commit in their places.
 #[derive(Debug)]
 pub struct Raft {
     config: Config,
@@ -84,6 +84,9 @@ pub struct Raft {
     installing: Option<(Ticket, SnapshotMeta)>,
     /// Proposals of ours that are in the log, in its order.
     proposals: VecDeque<Proposal>,
+    /// Proposals of ours that another leader made us cut off. They are not lost yet: whoever still holds one of them may
+    /// win a later election and commit it (paper, Figure 8).
+    overtaken: Vec<Proposal>,
     /// Reads that are confirmed and wait for the state machine, in the order of their indexes.
     confirmed_reads: VecDeque<(ReadId, Index)>,
     /// Numbers requests for entries and snapshot transfers.
@@ -136,6 +139,7 @@ impl Raft {
             applying: None,
             installing: None,
             proposals: VecDeque::new(),
+            overtaken: Vec::new(),
             confirmed_reads: VecDeque::new(),
             next_request: 1,
             ignored: Ignored::default(),
@@ -548,7 +552,7 @@ impl Raft {
                 reason: Rejection::Failed,
             });
         }
-        for proposal in self.proposals.drain(..) {
+        for proposal in self.proposals.drain(..).chain(self.overtaken.drain(..)) {
             self.out.push(Action::Unknown { id: proposal.id });
         }
     }
@@ -581,6 +585,10 @@ impl Raft {
     /// Appends to the log and has it written. A configuration is in force from here on (paper §6).
     fn append(&mut self, entry: Entry) {
         let before = self.log.membership_id();
+        if let Some(place) = self.overtaken.iter().position(|proposal| proposal.at == entry.id) {
+            // Its entry survived elsewhere and comes back, so it may be done after all.
+            self.proposals.push_back(self.overtaken.swap_remove(place));
+        }
         self.out.entry_appended(entry.id.index);
         self.log.append(entry);
         if self.log.membership_id() != before {

@@ -135,7 +135,7 @@ pub enum Output<M: StateMachine> {
         /// The command.
         command: Payload,
     },
-    /// Another leader's entry took the command's place: it will never be applied.
+    /// Another leader's entry is committed in the command's place: the command never will be applied.
     Superseded {
         /// The host's name for it.
         id: ProposalId,

@@ -98,18 +98,38 @@ fn stepping_down_decides_nothing() {
     assert_eq!(outcomes(&scene.receive(3, 3, heartbeat(None))), []);
     // The new leader has the first of the two, and something else in place of the second.
     let actions = scene.receive(3, 3, append(at(2, 2), entries(2, &[3]), 0));
-    assert_eq!(outcomes(&actions), [(2, Outcome::Superseded)]);
+    assert_eq!(outcomes(&actions), []);
     let actions = scene.receive(3, 3, append(at(3, 3), Vec::new(), 3));
-    assert_eq!(outcomes(&actions), [(1, Outcome::Done(id(2, 2)))]);
+    assert_eq!(
+        outcomes(&actions),
+        [(2, Outcome::Superseded), (1, Outcome::Done(id(2, 2)))]
+    );
 }
 
 #[test]
-fn entries_of_a_later_leader_supersede_all_that_they_replace() {
+fn committed_entries_of_a_later_leader_supersede_what_they_replace() {
     let mut scene = leader_with_two();
-    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 2));
+    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
+    assert_eq!(outcomes(&actions), []);
+    // The entry of term 3 stands in the place of the first one, and no log has one of term 2 behind it.
+    let actions = scene.receive(3, 3, append(at(3, 2), Vec::new(), 2));
     assert_eq!(
         outcomes(&actions),
         [(2, Outcome::Superseded), (1, Outcome::Superseded)]
+    );
+}
+
+// Figure 8: an entry that one leader cut off here may be held elsewhere, and committed by a later one.
+#[test]
+fn a_proposal_that_was_cut_off_is_done_when_its_entry_comes_back() {
+    let mut scene = leader_with_two();
+    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
+    assert_eq!(outcomes(&actions), []);
+    // The leader of term 4 still had both entries of term 2.
+    let actions = scene.receive(2, 4, append(at(2, 1), entries(1, &[2, 2, 4]), 4));
+    assert_eq!(
+        outcomes(&actions),
+        [(1, Outcome::Done(id(2, 2))), (2, Outcome::Done(id(2, 3)))]
     );
 }
 
@@ -129,7 +149,7 @@ fn proposals_of_an_earlier_leadership_are_done_by_the_next_one() {
     );
 }
 
-// A snapshot that covers a proposal's place hides what became of it; what lay beyond a log that lost is superseded.
+// A snapshot that covers a proposal's place hides what became of it; what lay behind it in an earlier term is superseded.
 #[test]
 fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
     let mut scene = leader_with_two();
@@ -140,7 +160,7 @@ fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
     });
     assert_eq!(
         outcomes(&actions),
-        [(2, Outcome::Superseded), (1, Outcome::Unknown)]
+        [(1, Outcome::Unknown), (2, Outcome::Superseded)]
     );
 }
 

@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::types::Index;
 
-use super::{Raft, Role};
+use super::{Proposal, Raft, Role};
 
 impl Raft {
     /// A leader's commit rule (paper, Figure 2, Leaders, last rule): an entry of its own term that a quorum holds
@@ -37,6 +37,7 @@ impl Raft {
         );
         let before = core::mem::replace(&mut self.commit, to);
         self.out.commit_advanced(to);
+        self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
             let first = leader.first_own.max(Index::after(before)).value();
             for at in first..=Index::count(to) {
@@ -50,6 +51,20 @@ impl Raft {
             self.release_waiting_reads();
         }
         self.maybe_apply();
+    }
+
+    /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before
+    /// it: terms grow along a log, and every later leader has what is committed (§5.4.3). It is not lost before.
+    pub(super) fn settle_overtaken(&mut self) {
+        let Some(committed) = self.commit.and_then(|commit| self.log.log_id(commit)) else {
+            return;
+        };
+        let is_lost = |proposal: &mut Proposal| {
+            proposal.at.index <= committed.index || proposal.at.term < committed.term
+        };
+        for proposal in self.overtaken.extract_if(.., is_lost) {
+            self.out.push(Action::Superseded { id: proposal.id });
+        }
     }
 
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.

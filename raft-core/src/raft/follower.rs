@@ -225,7 +225,7 @@ impl Raft {
         self.log.truncate(from);
         self.out.log_truncated(from);
         while let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from) {
-            self.out.push(Action::Superseded { id: proposal.id });
+            self.overtaken.push(proposal);
         }
         if self.log.membership_id() != before {
             self.membership_changed();

@@ -176,7 +176,7 @@ impl Raft {
                 size,
                 limit: limits.message_bytes,
             })
-        } else if self.proposals.len() >= limits.proposals {
+        } else if self.proposals.len().saturating_add(self.overtaken.len()) >= limits.proposals {
             Some(Rejection::Busy {
                 what: Waiting::Proposals,
                 limit: limits.proposals,

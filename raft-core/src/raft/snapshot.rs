@@ -7,7 +7,7 @@ use crate::outbox::Promise;
 use crate::types::{Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Ticket};
 
 use super::progress::Progress;
-use super::{Raft, Role};
+use super::{Proposal, Raft, Role};
 
 impl Raft {
     pub(super) fn on_snapshot_taken(&mut self, last: LogId) {
@@ -276,12 +276,12 @@ impl Raft {
             // Step 6: the log holds its last entry, so what follows it stays.
             self.log.set_snapshot(meta.clone());
         } else {
-            // Step 7: discard the entire log. What we proposed beyond the snapshot lost to another leader's entries.
-            while let Some(lost) = self
+            // Step 7: discard the entire log. What we proposed beyond the snapshot is cut off, and not lost yet.
+            while let Some(proposal) = self
                 .proposals
                 .pop_back_if(|proposal| proposal.at.index > last.index)
             {
-                self.out.push(Action::Superseded { id: lost.id });
+                self.overtaken.push(proposal);
             }
             self.out.log_truncated(Index::FIRST);
             self.log.reset(meta.clone());
@@ -292,10 +292,15 @@ impl Raft {
         {
             self.out.push(Action::Unknown { id: hidden.id });
         }
+        let hidden = |proposal: &mut Proposal| proposal.at.index <= last.index;
+        for proposal in self.overtaken.extract_if(.., hidden) {
+            self.out.push(Action::Unknown { id: proposal.id });
+        }
         self.installing = Some((self.out.next_ticket(), meta.clone()));
         self.out.snapshot_to_persist(meta);
         self.commit = Some(last.index);
         self.out.commit_advanced(self.commit);
+        self.settle_overtaken();
         if self.log.membership_id() != membership_before {
             self.membership_changed();
         }
