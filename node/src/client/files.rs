@@ -212,6 +212,21 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
+    fn what_is_no_plain_file_is_never_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        // A socket cannot be opened as a file, so this fails; renaming something over it would have succeeded.
+        assert!(matches!(
+            write(&path, b"picture"),
+            Err(FileError::Unwritable { .. })
+        ));
+        assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    }
+
+    #[test]
     fn files_are_replaced_whole_and_secrets_are_created_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
