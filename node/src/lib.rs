@@ -58,6 +58,8 @@ mod http;
 #[cfg(feature = "tokio")]
 mod listen;
 #[cfg(feature = "tokio")]
+pub mod logging;
+#[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod settings;

@@ -1,19 +1,18 @@
 //! The server's command: reads its settings, starts it, and stops it when asked.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use node::server::Server;
 use node::settings::{ServerArguments, ServerSettings};
-use tracing_subscriber::EnvFilter;
 
 /// The command line, or what it implies, is wrong.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = ServerArguments::parse();
-    log();
+    node::logging::to_standard_error();
     let settings = match arguments.settings() {
         Ok(settings) => settings,
         Err(error) => {
@@ -26,19 +25,6 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     runtime.block_on(run(settings))
-}
-
-/// Logs go to standard error. Without RUST_LOG only what needs attention is said.
-fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A log that cannot be written, on a full disk say, must not stop what it is the log of.
-        .log_internal_errors(false)
-        .init();
 }
 
 async fn run(settings: ServerSettings) -> ExitCode {

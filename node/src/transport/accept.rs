@@ -114,14 +114,8 @@ async fn greet(
     // Answered before it is judged, so that the other side can say who turned it away.
     transport.greeting.send(&mut stream).await?;
     transport.greeting.check(&peer)?;
-    let expected = transport
-        .authority
-        .consensus_certificate(&transport.key, peer.node());
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    match (expected, shown) {
-        (Ok(expected), Some(shown)) if expected == *shown => Ok((stream, peer)),
-        _ => Err(GreetingError::Certificate { server: peer.name() }.into()),
-    }
+    transport.check_certificate(&peer, stream.get_ref().1)?;
+    Ok((stream, peer))
 }
 
 /// Hands messages on until the connection ends. A full inbox slows the sender down, which then drops what is stale.

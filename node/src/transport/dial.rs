@@ -101,17 +101,8 @@ async fn connect(
     transport.greeting.send(&mut stream).await?;
     let greeting = Greeting::receive(&mut stream).await?;
     transport.greeting.check(&greeting)?;
-    let expected = transport
-        .authority
-        .consensus_certificate(&transport.key, greeting.node());
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    match (expected, shown) {
-        (Ok(expected), Some(shown)) if expected == *shown => Ok((stream, greeting)),
-        _ => Err(GreetingError::Certificate {
-            server: greeting.name(),
-        }
-        .into()),
-    }
+    transport.check_certificate(&greeting, stream.get_ref().1)?;
+    Ok((stream, greeting))
 }
 
 /// Carries messages until the connection ends.

@@ -17,6 +17,7 @@ mod frame;
 mod greeting;
 
 pub(crate) use greeting::Greeting;
+use greeting::GreetingError;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use raft_core::{Envelope, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, CommonState, ServerConfig};
 
 use crate::cluster_key::ClusterKey;
 use crate::settings::Address;
@@ -70,6 +71,18 @@ impl Transport {
         tokio::spawn(accept::accept(Arc::clone(&transport), listener, peers.len()));
         for peer in peers {
             tokio::spawn(dial::keep_linked(Arc::clone(&transport), peer.clone()));
+        }
+    }
+
+    /// Whoever greets as a server must show the very certificate that the cluster key gives to that server.
+    fn check_certificate(&self, greeting: &Greeting, connection: &CommonState) -> Result<(), GreetingError> {
+        let expected = self.authority.consensus_certificate(&self.key, greeting.node());
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        match (expected, shown) {
+            (Ok(expected), Some(shown)) if expected == *shown => Ok(()),
+            _ => Err(GreetingError::Certificate {
+                server: greeting.name(),
+            }),
         }
     }
 

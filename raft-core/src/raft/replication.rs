@@ -128,7 +128,12 @@ impl Raft {
     }
 
     /// An answer from a peer counts if it comes from the session and the data folder that were asked. Returns what is known of it.
-    fn heard(&mut self, from: NodeId, incarnation: Incarnation, session: Session) -> Option<&mut Progress> {
+    pub(super) fn heard(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        session: Session,
+    ) -> Option<&mut Progress> {
         let now = self.now;
         if let Role::Leader(leader) = &mut self.role
             && let Some(peer) = leader.peers.get_mut(&from)

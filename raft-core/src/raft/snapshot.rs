@@ -116,19 +116,13 @@ impl Raft {
         received_bytes: u64,
     ) {
         let now = self.now;
-        self.ignored.stale += 1;
-        let Role::Leader(leader) = &mut self.role else {
+        let Some(peer) = self.heard(from, incarnation, session) else {
             return;
         };
-        let Some(peer) = leader.peers.get_mut(&from).filter(|peer| peer.session == session) else {
-            return;
-        };
-        peer.incarnation.get_or_insert(incarnation);
-        peer.heard_at = Some(now);
         let Some(transfer) = peer.transfer().filter(|transfer| transfer.meta.last == last) else {
+            self.ignored.stale += 1;
             return;
         };
-        self.ignored.stale -= 1;
         if received_bytes > transfer.received_bytes {
             transfer.received_bytes = received_bytes;
             transfer.advanced_at = now;

@@ -18,7 +18,6 @@ use node::client::{
 use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 /// After so long without a result, a person is told that something is going on.
 const QUIET: Duration = Duration::from_secs(1);
@@ -28,7 +27,7 @@ const AUTHORITY_LIMIT_BYTES: u64 = 64 << 10;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log();
+    node::logging::to_standard_error();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -53,19 +52,6 @@ fn main() -> ExitCode {
             }
         }
     })
-}
-
-/// Logs go to standard error, and only when RUST_LOG asks for more than trouble.
-fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        // A log that cannot be written, on a full disk say, must not stop what it is the log of.
-        .log_internal_errors(false)
-        .init();
 }
 
 struct Failure {

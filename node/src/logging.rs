@@ -1,0 +1,18 @@
+//! Where the programs' logs go.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Logs go to standard error. Without `RUST_LOG`, only what needs attention is said.
+pub fn to_standard_error() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        // A log that cannot be written, on a full disk say, must not stop what it is the log of.
+        .log_internal_errors(false)
+        .init();
+}
