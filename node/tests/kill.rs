@@ -58,7 +58,7 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
         }),
         snapshot: snapshot_at.map(|at| SnapshotMeta {
             last: log_id(at),
-            membership: new_folder().bootstrap,
+            membership: new_folder().bootstrap.into(),
             membership_id: None,
         }),
         truncate_from: None,

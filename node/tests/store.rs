@@ -61,7 +61,7 @@ fn append(term: u64, positions: std::ops::RangeInclusive<u64>) -> Persist {
 fn snapshot_at(at: u64) -> SnapshotMeta {
     SnapshotMeta {
         last: LogId::new(Term::new(1), index(at)),
-        membership: Membership::of_voters([1, 2, 3].map(NodeId::new)),
+        membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
         membership_id: None,
     }
 }

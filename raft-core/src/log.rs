@@ -53,7 +53,7 @@ impl Log {
         self.runs.clear();
         self.tail.clear();
         self.tail_bytes = 0;
-        self.memberships = VecDeque::from([(meta.membership_id, Arc::new(meta.membership.clone()))]);
+        self.memberships = VecDeque::from([(meta.membership_id, Arc::clone(&meta.membership))]);
         self.snapshot = Some(meta);
     }
 
@@ -262,7 +262,7 @@ impl Log {
         let (membership_id, membership) = self.membership_at(Some(last.index));
         SnapshotMeta {
             last,
-            membership: Membership::clone(membership),
+            membership: Arc::clone(membership),
             membership_id,
         }
     }
@@ -479,7 +479,7 @@ mod tests {
                 let last = slow.last().expect("a snapshot covers something");
                 log.reset(SnapshotMeta {
                     last,
-                    membership,
+                    membership: Arc::new(membership),
                     membership_id,
                 });
             }

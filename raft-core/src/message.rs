@@ -1,6 +1,7 @@
 //! What servers say to each other. A message holds only the fields that its kind needs; everything that all of them
 //! share stands in the [`Envelope`].
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::{
@@ -105,8 +106,8 @@ pub enum Message {
     SnapshotChunk {
         /// The leader's session with the recipient.
         session: Session,
-        /// What the whole snapshot stands for.
-        meta: SnapshotMeta,
+        /// What the whole snapshot stands for; boxed, so that a rare message does not make all others larger.
+        meta: Box<SnapshotMeta>,
         /// Length of the whole snapshot, in bytes.
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.

@@ -486,7 +486,7 @@ impl Raft {
                 data,
             } => {
                 if self.follow(from) {
-                    self.on_snapshot_chunk(from, session, meta, total_bytes, checksum, offset, data);
+                    self.on_snapshot_chunk(from, session, *meta, total_bytes, checksum, offset, data);
                 }
             }
             Message::SnapshotReply {

@@ -355,8 +355,8 @@ pub struct HardState {
 pub struct SnapshotMeta {
     /// The last entry that the snapshot covers.
     pub last: LogId,
-    /// The configuration in force at `last`.
-    pub membership: Membership,
+    /// The configuration in force at `last`, shared with the log that it was taken from.
+    pub membership: Arc<Membership>,
     /// The entry that set it; `None` for the configuration the cluster began with.
     pub membership_id: Option<LogId>,
 }

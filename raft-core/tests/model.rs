@@ -729,7 +729,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
         10 => Message::HeartbeatReply { session, round },
         _ => Message::SnapshotChunk {
             session,
-            meta: random_meta(dice, prev),
+            meta: random_meta(dice, prev).into(),
             total_bytes: edge(dice),
             checksum: 0,
             offset: edge(dice),
@@ -742,7 +742,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
 fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
     SnapshotMeta {
         last: last.unwrap_or(LogId::new(Term::new(1), Index::FIRST)),
-        membership: voters(dice.below(5)),
+        membership: voters(dice.below(5)).into(),
         membership_id: last.filter(|_| dice.one_in(2)),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
     let (session, round) = (Session::new(4), Round::new(5));
     let meta = SnapshotMeta {
         last: log_id(2, 6),
-        membership: membership(),
+        membership: membership().into(),
         membership_id: Some(log_id(1, 2)),
     };
     let entries = vec![
@@ -131,7 +131,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             "SnapshotChunk",
             Message::SnapshotChunk {
                 session,
-                meta,
+                meta: Box::new(meta),
                 total_bytes: 1000,
                 checksum: 0xDEAD_BEEF,
                 offset: 256,

@@ -1,6 +1,8 @@
 //! Snapshots (paper §7): compaction of our own log, sending one to a peer that is too far behind, and installing one
 //! that arrives. The bytes are the host's; this module knows what they stand for and how far they got.
 
+use alloc::boxed::Box;
+
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
@@ -89,7 +91,7 @@ impl Raft {
         };
         let chunk = Message::SnapshotChunk {
             session,
-            meta,
+            meta: Box::new(meta),
             total_bytes,
             checksum,
             offset,

@@ -51,7 +51,7 @@ pub fn voters(count: u64) -> Membership {
 pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
     SnapshotMeta {
         last: id(term, position),
-        membership: voters(count),
+        membership: voters(count).into(),
         membership_id: None,
     }
 }

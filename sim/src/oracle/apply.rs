@@ -104,7 +104,7 @@ impl Snapshots {
 
     fn has_membership(facts: &Facts, node: NodeId, meta: &SnapshotMeta) -> Judgement {
         match facts.membership_at(meta.last.index) {
-            Some((id, membership)) if id == meta.membership_id && *membership == meta.membership => Ok(()),
+            Some((id, membership)) if id == meta.membership_id && *membership == *meta.membership => Ok(()),
             _ => {
                 let message = format!(
                     "the snapshot up to {} of server {node} has another configuration than the log had there",
@@ -131,7 +131,7 @@ mod tests {
     fn meta(index: u64) -> SnapshotMeta {
         SnapshotMeta {
             last: id(1, index),
-            membership: three(),
+            membership: three().into(),
             membership_id: None,
         }
     }
@@ -185,7 +185,7 @@ mod tests {
             snapshots.written(&facts, node(1), &meta(2), &machine.snapshot()),
         );
         let wrong = SnapshotMeta {
-            membership: raft_core::Membership::default(),
+            membership: raft_core::Membership::default().into(),
             ..meta(1)
         };
         reports(

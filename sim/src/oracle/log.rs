@@ -190,7 +190,7 @@ mod tests {
         let known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 2);
         let up_to = |last| SnapshotMeta {
             last,
-            membership: three(),
+            membership: three().into(),
             membership_id: None,
         };
         let mut write = persist(vec![]);
