@@ -113,7 +113,7 @@ fn snapshot_pieces_that_make_no_sense_are_malformed() {
     let mut scene = Scene::follower(3, 3, &[]);
     let piece = |term, position, total_bytes, offset, count| Message::SnapshotChunk {
         session: Session::new(1),
-        meta: snapshot(term, position, count),
+        meta: snapshot(term, position, count).into(),
         total_bytes,
         checksum: 0,
         offset,

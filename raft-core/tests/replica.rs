@@ -60,7 +60,7 @@ fn chunk(commands: u64, offset: usize, length: usize) -> Message {
     let bytes = state(commands).snapshot();
     Message::SnapshotChunk {
         session: Session::new(1),
-        meta: snapshot(1, commands, 3),
+        meta: snapshot(1, commands, 3).into(),
         total_bytes: bytes.len() as u64,
         checksum: crc32fast::hash(&bytes),
         offset: offset as u64,

@@ -90,7 +90,7 @@ fn progress(scene: &mut Scene, received_bytes: u64) -> Vec<Action> {
 fn chunk(meta: SnapshotMeta) -> Message {
     Message::SnapshotChunk {
         session: Session::new(6),
-        meta,
+        meta: meta.into(),
         total_bytes: 4,
         checksum: 1,
         offset: 0,
