@@ -116,6 +116,20 @@
 
 extern crate alloc;
 
+/// Whether this bug of the bank is on: the constant `false` unless the crate is built with its bank of planted bugs.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::$bug.is_on()
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 mod action;
 mod config;
 mod input;
@@ -123,6 +137,8 @@ mod log;
 mod membership;
 mod message;
 mod outbox;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod quorum;
 mod raft;
 pub mod replica;

@@ -53,7 +53,11 @@ impl Log {
         self.runs.clear();
         self.tail.clear();
         self.tail_bytes = 0;
-        self.memberships = VecDeque::from([(meta.membership_id, Arc::clone(&meta.membership))]);
+        if planted!(FORGETS_CONFIGURATION) {
+            self.memberships.truncate(1);
+        } else {
+            self.memberships = VecDeque::from([(meta.membership_id, Arc::clone(&meta.membership))]);
+        }
         self.snapshot = Some(meta);
     }
 
@@ -259,7 +263,10 @@ impl Log {
 
     /// What a snapshot at this entry would stand for.
     pub(crate) fn snapshot_meta(&self, last: LogId) -> SnapshotMeta {
-        let (membership_id, membership) = self.membership_at(Some(last.index));
+        let (membership_id, membership) = match planted!(SNAPSHOTS_NEWEST_CONFIGURATION) {
+            false => self.membership_at(Some(last.index)),
+            true => (self.membership_id(), self.membership()),
+        };
         SnapshotMeta {
             last,
             membership: Arc::clone(membership),

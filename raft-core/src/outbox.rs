@@ -154,7 +154,8 @@ impl Outbox {
 
     pub(crate) fn set_term(&mut self, term: Term) {
         debug_assert!(term > self.hard_state.term, "terms only grow");
-        self.hard_state = HardState { term, vote: None };
+        let vote = self.hard_state.vote.filter(|_| planted!(KEEPS_VOTE_ACROSS_TERMS));
+        self.hard_state = HardState { term, vote };
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
         self.vote_ticket = self.next_ticket;
@@ -167,7 +168,7 @@ impl Outbox {
         );
         if self.hard_state.vote.is_none() {
             self.hard_state.vote = Some(candidate);
-            self.gathering.hard_state = true;
+            self.gathering.hard_state |= !planted!(VOTE_NOT_WRITTEN);
             self.vote_ticket = self.next_ticket;
         }
     }
@@ -180,9 +181,13 @@ impl Outbox {
     /// Notes that the log was cut here. Whatever was durable or being written beyond is worth nothing any more.
     pub(crate) fn log_truncated(&mut self, from: Index) {
         let keep = from.previous();
-        self.durable_index = self.durable_index.min(keep);
+        if !planted!(DURABLE_BEYOND_TRUNCATION) {
+            self.durable_index = self.durable_index.min(keep);
+        }
         for write in &mut self.writes {
-            write.last = write.last.min(keep);
+            if !planted!(WRITE_BEYOND_TRUNCATION) {
+                write.last = write.last.min(keep);
+            }
         }
         let gathering = &mut self.gathering;
         if gathering.entries_from.is_some_and(|first| first >= from) {
@@ -220,7 +225,11 @@ impl Outbox {
             term: self.hard_state.term,
             message,
         };
-        let ticket = self.term_ticket.max(match promise {
+        let of_term = match planted!(TERM_BEFORE_DURABLE) {
+            false => self.term_ticket,
+            true => NOTHING,
+        };
+        let ticket = of_term.max(match promise {
             Promise::Term => NOTHING,
             Promise::Vote => self.vote_ticket,
             Promise::Log(last) => self.ticket_of_log(last),
@@ -259,10 +268,12 @@ impl Outbox {
         let term = self.hard_state.term;
         // What was promised in an earlier term is of no use to anybody now. Within a term, a vote and an
         // acknowledgement stay true: only an entry of a later term's leader can take the place of one of this term.
-        let released = self.held.extract_if(.., |held| held.ticket <= ticket);
+        let released = self
+            .held
+            .extract_if(.., |held| held.ticket <= ticket || planted!(RELEASES_EVERYTHING));
         let current = released
             .map(|held| held.envelope)
-            .filter(|envelope| envelope.term == term);
+            .filter(|envelope| envelope.term == term || planted!(RELEASES_OLD_TERMS));
         self.actions.extend(current.map(Action::Send));
         true
     }
@@ -312,7 +323,9 @@ impl Outbox {
             ticket: Ticket::new(ticket),
             hard_state: gathering.hard_state.then_some(self.hard_state),
             snapshot: gathering.snapshot,
-            truncate_from: gathering.truncate_from,
+            truncate_from: gathering
+                .truncate_from
+                .filter(|_| entries.is_empty() || !planted!(TRUNCATION_NOT_WRITTEN)),
             entries,
             commit: gathering.commit,
             compact_to: gathering.compact_to,

@@ -11,7 +11,7 @@ const INLINE: usize = 9;
 /// Whether more than half of the voters agree. No voters are no majority.
 pub(crate) fn majority(voters: &BTreeSet<NodeId>, agrees: &mut impl FnMut(NodeId) -> bool) -> bool {
     let agreeing = voters.iter().filter(|&&voter| agrees(voter)).count();
-    agreeing > voters.len() / 2
+    agreeing > voters.len() / 2 || (planted!(HALF_ELECTS) && 2 * agreeing == voters.len() && agreeing > 0)
 }
 
 /// The highest position that more than half of the voters have reached (paper §5.3, §5.4.2).
@@ -32,7 +32,10 @@ pub(crate) fn majority_index(
     }
     positions.sort_unstable();
     // Sorted upwards, everybody from here to the end is at least this far, and they are a majority.
-    let weakest_of_majority = positions.len().checked_sub(1)? / 2;
+    let weakest_of_majority = match planted!(HALF_COMMITS) {
+        false => positions.len().checked_sub(1)? / 2,
+        true => positions.len() / 2,
+    };
     positions[weakest_of_majority]
 }
 

@@ -126,16 +126,25 @@ impl Raft {
             ..
         } = setup;
         let disk_is_empty = durable.is_empty();
+        let mut hard_state = durable.hard_state;
+        if planted!(FORGETS_VOTE_AT_RESTART) {
+            hard_state.vote = None;
+        }
         let covered = log.snapshot().map(|meta| meta.last.index);
+        let applied = match covered {
+            _ if planted!(RESTORES_APPLIED_FROM_COMMIT) => durable.commit.max(covered),
+            Some(_) if planted!(REPLAYS_FROM_LOG_START) => log.first_index().previous(),
+            covered => covered,
+        };
         let mut raft = Self {
             jitter: jitter(config.seed, &identity),
             config,
             now: Tick::new(0),
             role: Role::Follower(Follower::default()),
-            out: Outbox::new(identity, durable.hard_state, log.last_index()),
+            out: Outbox::new(identity, hard_state, log.last_index()),
             // What a snapshot covers was applied somewhere, so it is committed, hint or no hint.
             commit: durable.commit.max(covered),
-            applied: covered,
+            applied,
             applying: None,
             installing: None,
             proposals: VecDeque::new(),
@@ -146,7 +155,7 @@ impl Raft {
             failed: false,
             log,
         };
-        if discarded {
+        if discarded && !planted!(LEAVES_OLD_LOG) {
             raft.out.log_truncated(Index::FIRST);
         }
         if disk_is_empty {
@@ -431,11 +440,20 @@ impl Raft {
 
     /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
     fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
-        if term < self.out.term() {
+        let is_old_vote = matches!(message, Message::VoteReply { .. });
+        let is_old_ack = matches!(message, Message::AppendReply { .. });
+        if term < self.out.term()
+            && !(planted!(COUNTS_OLD_VOTES) && is_old_vote)
+            && !(planted!(BELIEVES_OLD_ACKS) && is_old_ack)
+        {
             self.answer_earlier_term(from, message);
             return;
         }
-        if term > self.out.term() {
+        let confirms = matches!(
+            message,
+            Message::HeartbeatReply { .. } | Message::AppendReply { .. }
+        );
+        if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
             // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on.
             if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
                 self.ignored.sticky += 1;
@@ -511,6 +529,9 @@ impl Raft {
     /// would never be let in again by a leader that does not know of it.
     fn answer_earlier_term(&mut self, from: NodeId, message: Message) {
         self.ignored.stale += 1;
+        if planted!(SILENT_TO_EARLIER_TERMS) {
+            return;
+        }
         match message {
             Message::Vote { .. } => {
                 self.send(from, Promise::Term, Message::VoteReply { granted: false });
@@ -537,7 +558,9 @@ impl Raft {
         if matches!(self.role, Role::Candidate(_)) {
             self.count_votes();
         }
-        self.maybe_commit();
+        if !planted!(COMMITS_ON_ACKS_ONLY) {
+            self.maybe_commit();
+        }
         self.maybe_apply();
     }
 

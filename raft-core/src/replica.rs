@@ -416,7 +416,12 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn take_snapshot(&mut self) {
-        let Some(last) = self.last_applied else { return };
+        let Some(mut last) = self.last_applied else { return };
+        if planted!(LABELS_SNAPSHOT_EARLY)
+            && let Some(before) = last.index.previous().and_then(|before| self.raft.log_id(before))
+        {
+            last = before;
+        }
         if self
             .raft
             .snapshot()

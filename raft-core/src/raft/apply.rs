@@ -12,7 +12,9 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return };
         let me = self.me();
         let reached = |node| {
-            if node == me {
+            if node == me && planted!(LEADER_COUNTS_UNSYNCED) {
+                self.log.last_index()
+            } else if node == me {
                 // The leader is a voter like the others: what is not durable here does not count here.
                 self.out.durable_index()
             } else {
@@ -21,14 +23,14 @@ impl Raft {
         };
         let candidate = self.log.membership().quorum_index(reached);
         // §5.4.2: only entries of our own term commit by counting; those before come along (Figure 8 says why).
-        if candidate >= Some(leader.first_own) {
+        if candidate >= Some(leader.first_own) || planted!(COMMITS_OLD_TERMS) {
             self.advance_commit(candidate);
         }
     }
 
     /// Moves the commit index, never back (paper, Figure 2: it increases monotonically).
     pub(super) fn advance_commit(&mut self, to: Option<Index>) {
-        if to <= self.commit {
+        if to == self.commit || (to < self.commit && !planted!(COMMIT_GOES_BACK)) {
             return;
         }
         debug_assert!(
@@ -85,7 +87,10 @@ impl Raft {
         let first = Index::after(self.applied);
         let Some(last) = self
             .commit
-            .min(self.out.durable_index())
+            .min(match planted!(APPLIES_BEFORE_DURABLE) {
+                false => self.out.durable_index(),
+                true => self.log.last_index(),
+            })
             .filter(|&last| last >= first)
         else {
             return;

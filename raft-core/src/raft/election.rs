@@ -50,7 +50,7 @@ impl Raft {
         let Role::Candidate(candidate) = &self.role else {
             return;
         };
-        if self.now >= candidate.retry_at {
+        if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
             // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
             // in the meantime counts its term up without end.
             if self.is_voter() {
@@ -127,7 +127,9 @@ impl Raft {
         };
         let me = self.me();
         // A candidate's own vote is a vote: it counts when it is durable, like everybody's.
-        let own_counts = candidate.stage == Stage::PreVote || self.out.vote_is_durable();
+        let own_counts = candidate.stage == Stage::PreVote
+            || planted!(OWN_VOTE_BEFORE_DURABLE)
+            || self.out.vote_is_durable();
         let agrees = |node: NodeId| candidate.granted.contains(&node) && (node != me || own_counts);
         if !self.log.membership().has_quorum(agrees) {
             return;
@@ -140,7 +142,13 @@ impl Raft {
 
     /// §5.4.1: a voter denies its vote to a log that is less up-to-date than its own.
     fn is_up_to_date(&self, last: Option<LogId>) -> bool {
-        last >= self.log.last()
+        if planted!(COMPARES_LENGTH_ONLY) {
+            return last.map(|last| last.index) >= self.log.last_index();
+        }
+        if planted!(COMPARES_TERM_ONLY) {
+            return last.map(|last| last.term) >= self.log.last().map(|last| last.term);
+        }
+        planted!(VOTES_FOR_ANY_LOG) || last >= self.log.last()
     }
 
     pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, ask: Term, last: Option<LogId>) {
@@ -180,7 +188,7 @@ impl Raft {
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>) {
         let vote = self.out.hard_state().vote;
-        let free = vote.is_none_or(|vote| vote == from);
+        let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
         let granted = free && self.is_up_to_date(last) && !self.campaigned();
         if granted {
             // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.
@@ -190,7 +198,10 @@ impl Raft {
             self.out.set_vote(from);
             self.put_off_campaign(false);
         }
-        let promise = if granted { Promise::Vote } else { Promise::Term };
+        let promise = match granted && !planted!(GRANTS_BEFORE_DURABLE) {
+            true => Promise::Vote,
+            false => Promise::Term,
+        };
         self.send(from, promise, Message::VoteReply { granted });
     }
 
@@ -198,7 +209,7 @@ impl Raft {
         let is_voter = self.log.membership().is_voter(from);
         match &mut self.role {
             Role::Candidate(candidate) if candidate.stage == Stage::Vote && is_voter => {
-                if granted {
+                if granted || planted!(COUNTS_REFUSALS) {
                     candidate.granted.insert(from);
                     self.count_votes();
                 }

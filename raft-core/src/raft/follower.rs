@@ -150,7 +150,10 @@ impl Raft {
             AppendOutcome::Accepted {
                 last: self.commit.and_then(|commit| self.log.log_id(commit)),
             }
-        } else if prev.map(|id| id.index) > self.commit && !self.log.holds(prev) {
+        } else if prev.map(|id| id.index) > self.commit
+            && !self.log.holds(prev)
+            && !(planted!(PREV_BY_INDEX) && prev.map(|id| id.index) <= self.log.last_index())
+        {
             // Receiver's step 2: reply false if the log does not hold prev.
             AppendOutcome::Rejected {
                 prev,
@@ -158,13 +161,21 @@ impl Raft {
             }
         } else if self.store_entries(prev, entries) {
             // Receiver's step 5, bounded by the last entry that this very message verified.
-            self.advance_commit(leader_commit.min(verified_index));
-            AppendOutcome::Accepted { last: verified }
+            self.advance_commit(leader_commit.min(match planted!(COMMITS_UNVERIFIED) {
+                false => verified_index,
+                true => self.log.last_index(),
+            }));
+            let last = match planted!(ACKS_WHOLE_LOG) {
+                false => verified,
+                true => self.log.last(),
+            };
+            AppendOutcome::Accepted { last }
         } else {
             self.ignored.malformed += 1;
             return;
         };
         let promise = match outcome {
+            _ if planted!(ACKS_BEFORE_DURABLE) => Promise::Term,
             AppendOutcome::Accepted { last } => Promise::Log(last.map(|last| last.index)),
             AppendOutcome::Rejected { .. } => Promise::Term,
         };
@@ -198,8 +209,18 @@ impl Raft {
     fn store_entries(&mut self, prev: Option<LogId>, entries: Vec<Entry>) -> bool {
         // What the snapshot covers cannot be compared any more, except for its last entry, the log's base.
         let base = self.log.base().map(|base| base.index);
-        let first_different = (prev.into_iter().chain(entries.iter().map(|entry| entry.id)))
-            .find(|id| Some(id.index) >= base && !self.log.holds(Some(*id)));
+        let first_behind = entries.first().map(|entry| entry.id);
+        let first_different =
+            (prev.into_iter().chain(entries.iter().map(|entry| entry.id))).find(|id| {
+                match planted!(KEEPS_CONFLICTS) {
+                    true => Some(id.index) > self.log.last_index(),
+                    false => Some(id.index) >= base && !self.log.holds(Some(*id)),
+                }
+            });
+        let first_different = match planted!(TRUNCATES_ON_DUPLICATES) {
+            true => first_behind,
+            false => first_different,
+        };
         let Some(first_new) = first_different else {
             return true;
         };
@@ -224,7 +245,13 @@ impl Raft {
         let before = self.log.membership_id();
         self.log.truncate(from);
         self.out.log_truncated(from);
-        while let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from) {
+        while !planted!(DONE_BY_INDEX)
+            && let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from)
+        {
+            if planted!(SUPERSEDED_AT_TRUNCATION) {
+                self.out.push(Action::Superseded { id: proposal.id });
+                continue;
+            }
             self.overtaken.push(proposal);
         }
         if self.log.membership_id() != before {

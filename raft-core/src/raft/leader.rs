@@ -83,10 +83,12 @@ impl Raft {
             term,
         });
         // §8: a no-op of its own term tells a new leader what is committed.
-        self.append(Entry {
-            id: LogId::new(term, first_own),
-            body: EntryBody::Noop,
-        });
+        if !planted!(NO_NOOP) {
+            self.append(Entry {
+                id: LogId::new(term, first_own),
+                body: EntryBody::Noop,
+            });
+        }
         // §5.2: heartbeats establish its authority at once.
         self.leader_tick();
     }
@@ -110,7 +112,7 @@ impl Raft {
             return;
         }
         leader.heartbeat_at = next;
-        if !self.hears_a_quorum() {
+        if !self.hears_a_quorum() && !planted!(LEADS_WITHOUT_QUORUM) {
             // Dissertation §6.2: a leader that was cut off must not keep its clients waiting.
             self.become_follower(None);
             return;
@@ -140,7 +142,14 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return };
         let heartbeats: Vec<(NodeId, Session, Option<Index>)> = leader
             .peers()
-            .map(|(node, peer)| (node, peer.session, peer.matched().min(self.commit)))
+            .map(|(node, peer)| {
+                let commit = peer.matched().min(self.commit);
+                (
+                    node,
+                    peer.session,
+                    commit.filter(|_| !planted!(HEARTBEATS_WITHOUT_COMMIT)),
+                )
+            })
             .collect();
         let round = leader.round;
         for (node, session, commit) in heartbeats {

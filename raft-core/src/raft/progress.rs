@@ -166,7 +166,10 @@ impl Progress {
 
     /// Probes from `next` on, or right behind what is known to match.
     pub(super) fn probe_from(&mut self, next: Index) {
-        self.next = next.max(Index::after(self.matched));
+        self.next = match planted!(REWINDS_BELOW_MATCH) {
+            false => next.max(Index::after(self.matched)),
+            true => next,
+        };
         self.feed = Feed::Probe { waiting: false };
     }
 
@@ -188,11 +191,14 @@ impl Progress {
     pub(super) fn heartbeat(&mut self) -> bool {
         match &mut self.feed {
             Feed::Probe { waiting } => {
-                *waiting = false;
+                *waiting &= planted!(PROBES_ONCE);
                 false
             }
             Feed::Replicate { window, loading } => {
-                let stalled = window.stalled && !window.inflight.is_empty() && loading.is_none();
+                let stalled = !planted!(NEVER_ASKS_AGAIN)
+                    && window.stalled
+                    && !window.inflight.is_empty()
+                    && loading.is_none();
                 window.stalled = true;
                 stalled
             }

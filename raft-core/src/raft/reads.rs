@@ -56,7 +56,10 @@ impl Raft {
             return;
         };
         // From the first own commit on, the commit index is at least everything that any leader before committed.
-        if let Some(index) = self.commit.filter(|&commit| commit >= leader.first_own) {
+        if let Some(index) = self
+            .commit
+            .filter(|&commit| commit >= leader.first_own || planted!(READS_BEFORE_OWN_COMMIT))
+        {
             leader
                 .reads
                 .fresh
@@ -72,7 +75,9 @@ impl Raft {
         if leader.reads.fresh.is_empty() {
             return;
         }
-        leader.round = Round::new(leader.round.value() + 1);
+        if leader.reads.asked.is_empty() || !planted!(READS_JOIN_EARLIER_ROUND) {
+            leader.round = Round::new(leader.round.value() + 1);
+        }
         let round = leader.round;
         let fresh = leader.reads.fresh.drain(..);
         leader
@@ -110,7 +115,7 @@ impl Raft {
         let membership = self.log.membership();
         while let Some((_, id, index)) = leader.reads.asked.pop_front_if(|(round, ..)| {
             let confirms = |node| node == me || peers.get(&node).is_some_and(|peer| peer.round >= *round);
-            membership.has_quorum(confirms)
+            planted!(READS_WITHOUT_QUORUM) || membership.has_quorum(confirms)
         }) {
             self.confirmed_reads.push_back((id, index));
         }
@@ -122,7 +127,7 @@ impl Raft {
         let applied = self.applied;
         while let Some((id, index)) = self
             .confirmed_reads
-            .pop_front_if(|(_, index)| Some(*index) <= applied)
+            .pop_front_if(|(_, index)| Some(*index) <= applied || planted!(READS_BEFORE_APPLY))
         {
             self.out.push(Action::ReadReady { id, index });
         }

@@ -115,7 +115,9 @@ impl Raft {
             .iter_mut()
             .find(|(_, peer)| peer.loading() == Some(ticket));
         let Some((&to, peer)) = waiting else { return };
-        peer.set_loading(None);
+        if !planted!(LOADS_ONCE) {
+            peer.set_loading(None);
+        }
         let next = peer.next();
         let in_order = entries.iter().zip(next.value()..).all(|(entry, at)| {
             entry.id.index.value() == at && self.log.log_id(entry.id.index) == Some(entry.id)

@@ -28,6 +28,12 @@ impl Raft {
         let needed = self.oldest_transfer();
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
         let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
+        let to = match planted!(COMPACTS_TOO_FAR) {
+            true => to
+                .map(Index::next)
+                .filter(|&to| Some(to) <= self.log.last_index()),
+            false => to,
+        };
         if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
             self.log.compact(to);
             self.out.log_compacted(to);
@@ -151,7 +157,7 @@ impl Raft {
             };
             let idle = now.value() - transfer.advanced_at.value();
             let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
-            if idle > patience {
+            if idle > patience && !planted!(TRANSFERS_FOR_EVER) {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
                 self.out.push(Action::SnapshotEnded { ticket });
@@ -268,7 +274,9 @@ impl Raft {
             return;
         }
         let membership_before = self.log.membership_id();
-        if self.log.holds(Some(last)) {
+        let reaches = planted!(KEEPS_SUFFIX_BEHIND_SNAPSHOT) && Some(last.index) <= self.log.last_index();
+        let holds = self.log.holds(Some(last)) && !planted!(DISCARDS_SUFFIX_BEHIND_SNAPSHOT);
+        if holds || reaches {
             // Step 6: the log holds its last entry, so what follows it stays.
             self.log.set_snapshot(meta.clone());
         } else {
@@ -306,6 +314,10 @@ impl Raft {
             round: Round::new(0),
             outcome,
         };
-        self.send(from, Promise::Log(Some(last.index)), reply);
+        let promise = match planted!(ACKS_SNAPSHOT_BEFORE_DURABLE) {
+            false => Promise::Log(Some(last.index)),
+            true => Promise::Term,
+        };
+        self.send(from, promise, reply);
     }
 }
