@@ -7,7 +7,8 @@
 //! # Two ways to embed it
 //!
 //! * [`Replica`] is a server with your [`StateMachine`](replica::StateMachine): it applies, answers, and takes, sends
-//!   and installs snapshots. You persist, send, and load entries.
+//!   and installs snapshots. You persist, send, and load entries. With [`sessions::Sessions`] around your machine, what a
+//!   client sends twice is applied once.
 //! * [`Raft`] is the protocol alone, for hosts that want those for themselves.
 //!
 //! # A cluster in forty lines
@@ -102,6 +103,7 @@
 //! | the first start, and lost disks | `raft/joining.rs` |
 //! | what waits for the disk | `outbox.rs` |
 //! | what a disk must look like at a start | `restore.rs` |
+//! | client sessions, around any state machine | `sessions.rs` |
 //!
 //! # What it does not promise
 //!
@@ -109,7 +111,7 @@
 //!   a transport that knows who speaks.
 //! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
 //! * Not here yet: membership changes by request, leadership transfer, lease reads, learners and witnesses, reads and
-//!   proposals through followers, client sessions. What is in place for them: configurations in the log, in force
+//!   proposals through followers. What is in place for them: configurations in the log, in force
 //!   at append and rolled back at truncation, and joint quorums.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -143,6 +145,7 @@ mod quorum;
 mod raft;
 pub mod replica;
 mod restore;
+pub mod sessions;
 mod status;
 mod types;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 12] = [
+const RULE_FILES: [&str; 13] = [
     "elections",
     "replication",
     "commitment",
@@ -13,6 +13,7 @@ const RULE_FILES: [&str; 12] = [
     "snapshots",
     "replica",
     "reads",
+    "sessions",
     "proposals",
     "first_start",
     "restore",

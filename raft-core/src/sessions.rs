@@ -1,0 +1,439 @@
+//! Client sessions: a command that a client sends twice is applied once, and answered the same way each time
+//! (dissertation §6.3).
+//!
+//! Raft alone gives at-least-once: a leader may commit a command, fall over before it answers, and the client,
+//! who cannot know, asks the next leader. [`Sessions`] wraps any state machine and makes that exactly-once.
+//! A client opens a session, numbers its requests, and repeats a request under its number until it is
+//! answered; the session remembers the outcome of each number and gives it to whoever asks again.
+//!
+//! * A session is named by the log position of the command that opened it. So no two sessions ever share a
+//!   name, and a late copy of an `Open` opens an empty session and brings none back.
+//! * What a client says that it has heard (`first_unanswered`) is forgotten, and never applied again.
+//! * Time is what commands carry, and runs only forwards; no clock is read, so a session ends at the same
+//!   position on every server. The host decides what a unit is; the leader should stamp commands, as a client
+//!   with a wrong clock would end the sessions of others.
+//! * Everything is bounded. Too many sessions: the one that was used the longest ago ends. Too many outcomes
+//!   in one session: the request is turned down, without effect, until the client says what it has heard.
+//! * A stored outcome is given before age is judged: a retry that comes late is answered as long as the
+//!   outcome is there.
+//!
+//! Sessions and outcomes are part of the snapshot. The layout of commands is in [`SessionCommand`], that of the
+//! snapshot is:
+//!
+//! ```text
+//! | version: 1 | time: 8 | sessions ended so far: 8 | sessions: 4 | each session, by id | the machine's snapshot
+//! session: | id: 8 | position of last use: 8 | time of last use: 8 | first unanswered: 8 | outcomes: 4 | each outcome, by number
+//! outcome: | number: 8 | term and position of its command: 8 + 8 | length: 4 | the response
+//! ```
+//!
+//! ```
+//! use raft_core::replica::{SnapshotError, StateMachine};
+//! use raft_core::sessions::{Outcome, SessionClient, SessionCommand, SessionLimits, SessionRequest, Sessions};
+//! use raft_core::{Index, LogId, Term};
+//!
+//! /// Counts the commands that it sees.
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     type Response = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!     fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+//!         self.0 += 1;
+//!         self.0
+//!     }
+//!     fn query(&self, (): ()) -> u64 {
+//!         self.0
+//!     }
+//!     fn snapshot(&self) -> Vec<u8> {
+//!         self.0.to_be_bytes().to_vec()
+//!     }
+//!     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+//!         let bytes = snapshot.try_into().map_err(|_| SnapshotError("a count has eight bytes".into()))?;
+//!         Ok(Self(u64::from_be_bytes(bytes)))
+//!     }
+//! }
+//!
+//! let mut machine = Sessions::new(Counter(0), SessionLimits::default());
+//! let at = |index| LogId::new(Term::new(1), Index::new(index).unwrap());
+//! let open = SessionCommand { time: 10, request: SessionRequest::Open }.encode();
+//! let Outcome::Opened { session } = machine.apply(at(1), &open) else { panic!("a session opens") };
+//!
+//! let mut client = SessionClient::new(session);
+//! let sequence = client.begin();
+//! let count = SessionCommand { time: 20, request: client.request(sequence, b"count") }.encode();
+//! assert_eq!(machine.apply(at(2), &count), Outcome::Fresh(1));
+//! // The answer is lost, and the client asks again.
+//! assert_eq!(machine.apply(at(3), &count), Outcome::Repeated { first: at(2), response: 1 });
+//! assert_eq!(machine.query(()), 1);
+//! ```
+
+mod client;
+mod command;
+mod snapshot;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+pub use self::client::SessionClient;
+pub use self::command::{COMMAND_VERSION, SessionCommand, SessionRequest};
+pub use self::snapshot::SNAPSHOT_VERSION;
+use crate::replica::{SnapshotError, StateMachine};
+use crate::types::{Index, LogId};
+
+/// Names a session: the log position of the command that opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Index);
+
+impl SessionId {
+    /// The session that the command at this position opened.
+    pub const fn new(opened: Index) -> Self {
+        Self(opened)
+    }
+
+    /// The position.
+    pub const fn opened(self) -> Index {
+        self.0
+    }
+}
+
+/// How much is remembered. The limits are part of what commands mean: they must be the same on every server, for
+/// as long as the log lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// How many sessions there may be; at least one is always allowed.
+    pub sessions: usize,
+    /// How many outcomes a session may hold; at least one is always allowed.
+    pub outcomes: usize,
+    /// A session that nobody has used for so long ends, in the unit of [`SessionCommand::time`].
+    pub lifetime: u64,
+}
+
+impl Default for SessionLimits {
+    /// 10,000 sessions of 64 outcomes, and an hour in milliseconds.
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            outcomes: 64,
+            lifetime: 60 * 60 * 1_000,
+        }
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
+    /// A session is open.
+    Opened {
+        /// Its name.
+        session: SessionId,
+    },
+    /// The session is there, and counts as used.
+    Alive,
+    /// The session is no more.
+    Closed,
+    /// The machine applied the command here, and said this.
+    Fresh(R),
+    /// The machine applied the command before, and said this then. Nothing changed.
+    Repeated {
+        /// Where it was applied.
+        first: LogId,
+        /// What was said.
+        response: R,
+    },
+    /// There is no such session: it ended, or never began. Nothing changed; whether an earlier copy of the command had
+    /// an effect cannot be known any more.
+    NoSession {
+        /// The session that the command names.
+        session: SessionId,
+    },
+    /// The client has said that it needs no answer to this number any more. Nothing changed.
+    Stale {
+        /// The lowest number that is not answered.
+        first_unanswered: u64,
+    },
+    /// The session holds as many outcomes as it may. Nothing changed: the client may send the command again, once it
+    /// has said which answers it has heard.
+    TooManyOutcomes {
+        /// How many it may hold.
+        limit: usize,
+    },
+    /// The bytes are no command. Nothing changed.
+    Malformed,
+}
+
+impl<R> Outcome<R> {
+    /// What the machine said to the command, now or when it was applied.
+    pub const fn response(&self) -> Option<&R> {
+        match self {
+            Self::Fresh(response) | Self::Repeated { response, .. } => Some(response),
+            _ => None,
+        }
+    }
+}
+
+/// A response that can be kept in a session and in a snapshot.
+pub trait StoredResponse: Clone {
+    /// Appends the bytes of the response.
+    fn encode(&self, into: &mut Vec<u8>);
+
+    /// The response that exactly these bytes encode.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+impl StoredResponse for () {
+    fn encode(&self, _into: &mut Vec<u8>) {}
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+impl StoredResponse for u64 {
+    fn encode(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+impl StoredResponse for Vec<u8> {
+    fn encode(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(self);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(bytes.to_vec())
+    }
+}
+
+/// What a session remembers of one number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stored<R> {
+    at: LogId,
+    response: R,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Session<R> {
+    /// Where in the log it was used last; no two sessions were used last at the same place.
+    used_at: Index,
+    /// The time then.
+    used: u64,
+    /// Lower numbers are neither kept nor applied.
+    first_unanswered: u64,
+    outcomes: BTreeMap<u64, Stored<R>>,
+}
+
+/// A state machine with client sessions around it. Its commands are those of [`SessionCommand`].
+#[derive(Clone, Debug)]
+pub struct Sessions<M: StateMachine> {
+    machine: M,
+    limits: SessionLimits,
+    /// The latest time that any command carried.
+    now: u64,
+    /// How many sessions have ended, by age or for want of room.
+    ended: u64,
+    sessions: BTreeMap<SessionId, Session<M::Response>>,
+    /// The sessions in the order of their last use. Time only grows along the log, so the first has waited longest.
+    by_use: BTreeMap<Index, SessionId>,
+}
+
+impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
+    /// Sessions around this machine, none of them open.
+    pub fn new(machine: M, limits: SessionLimits) -> Self {
+        Self {
+            machine,
+            limits: SessionLimits {
+                sessions: limits.sessions.max(1),
+                outcomes: limits.outcomes.max(1),
+                ..limits
+            },
+            now: 0,
+            ended: 0,
+            sessions: BTreeMap::new(),
+            by_use: BTreeMap::new(),
+        }
+    }
+
+    /// The machine inside.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The open sessions, in the order in which they were opened.
+    pub fn open(&self) -> impl ExactSizeIterator<Item = SessionId> + '_ {
+        self.sessions.keys().copied()
+    }
+
+    /// How many sessions have ended so far, by age or for want of room.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Carries out a command that is none of a known number.
+    fn carry_out(&mut self, at: LogId, request: SessionRequest<'_>) -> Outcome<M::Response> {
+        match request {
+            SessionRequest::Open => self.begin(at),
+            SessionRequest::KeepAlive { session } => match self.touch(session, at.index) {
+                true => Outcome::Alive,
+                false => Outcome::NoSession { session },
+            },
+            SessionRequest::Close { session } => match self.remove(session) {
+                true => Outcome::Closed,
+                false => Outcome::NoSession { session },
+            },
+            SessionRequest::Apply {
+                session,
+                sequence,
+                first_unanswered,
+                command,
+            } => self.apply_once(at, session, sequence, first_unanswered, command),
+        }
+    }
+
+    fn begin(&mut self, at: LogId) -> Outcome<M::Response> {
+        while self.sessions.len() >= self.limits.sessions {
+            self.end_oldest();
+        }
+        let session = SessionId::new(at.index);
+        let opened = Session {
+            used_at: at.index,
+            used: self.now,
+            first_unanswered: 0,
+            outcomes: BTreeMap::new(),
+        };
+        self.sessions.insert(session, opened);
+        self.by_use.insert(at.index, session);
+        Outcome::Opened { session }
+    }
+
+    fn apply_once(
+        &mut self,
+        at: LogId,
+        id: SessionId,
+        sequence: u64,
+        first_unanswered: u64,
+        command: &[u8],
+    ) -> Outcome<M::Response> {
+        self.touch(id, at.index);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Outcome::NoSession { session: id };
+        };
+        session.hears(first_unanswered);
+        // Its outcome may have been here and been forgotten: to apply it now could be the second time.
+        if sequence < session.first_unanswered {
+            return Outcome::Stale {
+                first_unanswered: session.first_unanswered,
+            };
+        }
+        if session.outcomes.len() >= self.limits.outcomes {
+            return Outcome::TooManyOutcomes {
+                limit: self.limits.outcomes,
+            };
+        }
+        let response = self.machine.apply(at, command);
+        let stored = Stored {
+            at,
+            response: response.clone(),
+        };
+        session.outcomes.insert(sequence, stored);
+        Outcome::Fresh(response)
+    }
+
+    /// The stored outcome that the request asks for again, if it does; its session counts as used.
+    fn repeated(&mut self, at: LogId, request: SessionRequest<'_>) -> Option<Outcome<M::Response>> {
+        let SessionRequest::Apply {
+            session,
+            sequence,
+            first_unanswered,
+            ..
+        } = request
+        else {
+            return None;
+        };
+        let known = self.sessions.get_mut(&session)?;
+        let Stored { at: first, response } = known.outcomes.get(&sequence)?.clone();
+        known.hears(first_unanswered);
+        self.touch(session, at.index);
+        Some(Outcome::Repeated { first, response })
+    }
+
+    /// Notes that a session was used; says whether there is one.
+    fn touch(&mut self, id: SessionId, at: Index) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        self.by_use.remove(&session.used_at);
+        self.by_use.insert(at, id);
+        session.used_at = at;
+        session.used = self.now;
+        true
+    }
+
+    fn remove(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        self.by_use.remove(&session.used_at);
+        true
+    }
+
+    fn end_oldest(&mut self) {
+        if let Some((_, id)) = self.by_use.pop_first() {
+            self.sessions.remove(&id);
+            self.ended = self.ended.saturating_add(1);
+        }
+    }
+
+    /// Ends every session that nobody has used for its lifetime.
+    fn expire(&mut self) {
+        while let Some(oldest) = self.by_use.values().next().and_then(|id| self.sessions.get(id))
+            && self.now.saturating_sub(oldest.used) >= self.limits.lifetime
+        {
+            self.end_oldest();
+        }
+    }
+}
+
+impl<R> Session<R> {
+    /// The client has heard the answers to all lower numbers, and has no use for them any more.
+    fn hears(&mut self, first_unanswered: u64) {
+        if first_unanswered > self.first_unanswered {
+            self.first_unanswered = first_unanswered;
+            self.outcomes = self.outcomes.split_off(&first_unanswered);
+        }
+    }
+}
+
+impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
+    type Response = Outcome<M::Response>;
+    type Query = M::Query;
+    type Answer = M::Answer;
+
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Outcome<M::Response> {
+        let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
+            return Outcome::Malformed;
+        };
+        self.now = self.now.max(time);
+        // A stored outcome comes before age: the client may still be waiting for what was done long ago.
+        let repeated = self.repeated(at, request);
+        self.expire();
+        repeated.unwrap_or_else(|| self.carry_out(at, request))
+    }
+
+    fn query(&self, query: M::Query) -> M::Answer {
+        self.machine.query(query)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        snapshot::write(self)
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        snapshot::read(self, snapshot)
+    }
+}

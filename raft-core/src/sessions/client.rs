@@ -1,0 +1,61 @@
+//! What a client keeps about its session.
+
+use alloc::collections::BTreeSet;
+
+use super::{SessionId, SessionRequest};
+
+/// The client's half of a session: numbers for its requests, and which of them it still waits for.
+///
+/// A client that wants exactly-once across its own restarts must keep this where it survives them, before it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionClient {
+    session: SessionId,
+    next: u64,
+    unanswered: BTreeSet<u64>,
+}
+
+impl SessionClient {
+    /// The client of a session that was just opened.
+    pub const fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            next: 0,
+            unanswered: BTreeSet::new(),
+        }
+    }
+
+    /// The session.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The number of a new request. Repeat the request under it until it is answered or of no interest any more, and then
+    /// say [`answered`](Self::answered).
+    pub fn begin(&mut self) -> u64 {
+        let sequence = self.next;
+        self.next += 1;
+        self.unanswered.insert(sequence);
+        sequence
+    }
+
+    /// The request of this number has its answer, or nobody waits for it any more: servers may forget its outcome,
+    /// and a copy that is still under way will have no effect.
+    pub fn answered(&mut self, sequence: u64) {
+        self.unanswered.remove(&sequence);
+    }
+
+    /// The lowest number that has no answer; the next one, if all have.
+    pub fn first_unanswered(&self) -> u64 {
+        self.unanswered.first().copied().unwrap_or(self.next)
+    }
+
+    /// What to propose for the request of this number, now or again.
+    pub fn request<'a>(&self, sequence: u64, command: &'a [u8]) -> SessionRequest<'a> {
+        SessionRequest::Apply {
+            session: self.session,
+            sequence,
+            first_unanswered: self.first_unanswered().min(sequence),
+            command,
+        }
+    }
+}

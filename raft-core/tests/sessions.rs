@@ -1,0 +1,515 @@
+//! Client sessions: what is sent twice is applied once, and answered the same way (dissertation §6.3).
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::sessions::{
+    Outcome, SessionClient, SessionCommand, SessionId, SessionLimits, SessionRequest, Sessions,
+};
+use raft_core::{Index, LogId, Term};
+
+/// Remembers everything that it was told, so that nothing applied twice goes unseen.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+struct Journal(Vec<u8>);
+
+impl StateMachine for Journal {
+    type Response = u64;
+    type Query = ();
+    type Answer = Vec<u8>;
+
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+        self.0.extend_from_slice(command);
+        self.0.len() as u64
+    }
+
+    fn query(&self, (): ()) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        Ok(Self(snapshot.to_vec()))
+    }
+}
+
+const LIMITS: SessionLimits = SessionLimits {
+    sessions: 2,
+    outcomes: 2,
+    lifetime: 100,
+};
+
+/// A machine and the next place in its log.
+struct Server {
+    machine: Sessions<Journal>,
+    next: u64,
+}
+
+fn at(index: u64) -> LogId {
+    LogId::new(Term::new(1), Index::new(index).expect("positions begin at 1"))
+}
+
+fn id(index: u64) -> SessionId {
+    SessionId::new(at(index).index)
+}
+
+fn server() -> Server {
+    Server {
+        machine: Sessions::new(Journal::default(), LIMITS),
+        next: 1,
+    }
+}
+
+impl Server {
+    fn apply(&mut self, time: u64, request: SessionRequest<'_>) -> Outcome<u64> {
+        self.next += 1;
+        self.machine
+            .apply(at(self.next - 1), &SessionCommand { time, request }.encode())
+    }
+
+    fn open(&mut self, time: u64) -> SessionClient {
+        match self.apply(time, SessionRequest::Open) {
+            Outcome::Opened { session } => SessionClient::new(session),
+            other => panic!("a session opens, and this came of it: {other:?}"),
+        }
+    }
+
+    fn journal(&self) -> Vec<u8> {
+        self.machine.query(())
+    }
+}
+
+#[test]
+fn a_request_that_is_sent_again_is_applied_once_and_answered_the_same() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let sequence = client.begin();
+    assert_eq!(server.apply(1, client.request(sequence, b"a")), Outcome::Fresh(1));
+    for _ in 0..3 {
+        assert_eq!(
+            server.apply(2, client.request(sequence, b"a")),
+            Outcome::Repeated {
+                first: at(2),
+                response: 1
+            }
+        );
+    }
+    assert_eq!(server.journal(), b"a");
+}
+
+#[test]
+fn requests_of_one_session_may_be_under_way_together_and_arrive_in_any_order() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let (first, second) = (client.begin(), client.begin());
+    assert_eq!(server.apply(1, client.request(second, b"b")), Outcome::Fresh(1));
+    assert_eq!(server.apply(1, client.request(first, b"a")), Outcome::Fresh(2));
+    assert_eq!(server.apply(1, client.request(second, b"b")).response(), Some(&1));
+    assert_eq!(server.journal(), b"ba");
+}
+
+#[test]
+fn sessions_have_the_name_of_their_place_and_share_nothing() {
+    let mut server = server();
+    let (mut one, mut other) = (server.open(0), server.open(0));
+    assert_eq!((one.session(), other.session()), (id(1), id(2)));
+    assert_eq!(one.begin(), other.begin());
+    assert_eq!(server.apply(0, one.request(0, b"a")), Outcome::Fresh(1));
+    assert_eq!(server.apply(0, other.request(0, b"b")), Outcome::Fresh(2));
+}
+
+#[test]
+fn what_the_client_has_heard_is_forgotten_and_never_applied_again() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let first = client.begin();
+    let old = client.request(first, b"a");
+    server.apply(0, old);
+    client.answered(first);
+    let second = client.begin();
+    server.apply(0, client.request(second, b"b"));
+    assert_eq!(server.apply(0, old), Outcome::Stale { first_unanswered: 1 });
+    // A request that nobody waits for any more has no effect, even if it never had one.
+    let third = client.begin();
+    let given_up = client.request(third, b"c");
+    client.answered(third);
+    client.answered(second);
+    let fourth = client.begin();
+    server.apply(0, client.request(fourth, b"d"));
+    assert_eq!(server.apply(0, given_up), Outcome::Stale { first_unanswered: 3 });
+    assert_eq!(server.journal(), b"abd");
+}
+
+#[test]
+fn a_session_that_nobody_uses_for_its_lifetime_ends() {
+    let mut server = server();
+    let (mut idle, busy) = (server.open(0), server.open(0));
+    let alive = SessionRequest::KeepAlive {
+        session: busy.session(),
+    };
+    assert_eq!(server.apply(99, alive), Outcome::Alive);
+    assert_eq!(server.machine.open().len(), 2);
+    assert_eq!(server.apply(100, alive), Outcome::Alive);
+    assert_eq!(server.machine.open().collect::<Vec<_>>(), [busy.session()]);
+    assert_eq!(server.machine.ended(), 1);
+    let sequence = idle.begin();
+    let session = idle.session();
+    assert_eq!(
+        server.apply(100, idle.request(sequence, b"a")),
+        Outcome::NoSession { session }
+    );
+    assert_eq!(server.journal(), b"");
+}
+
+#[test]
+fn time_runs_only_forwards() {
+    let mut server = server();
+    let client = server.open(1_000);
+    let session = client.session();
+    assert_eq!(
+        server.apply(0, SessionRequest::KeepAlive { session }),
+        Outcome::Alive
+    );
+    // The session was used at 1,000, whatever the last command said.
+    assert_eq!(
+        server.apply(1_099, SessionRequest::KeepAlive { session }),
+        Outcome::Alive
+    );
+}
+
+#[test]
+fn a_stored_outcome_is_given_before_age_is_judged() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let sequence = client.begin();
+    server.apply(0, client.request(sequence, b"a"));
+    let late = server.apply(5_000, client.request(sequence, b"a"));
+    assert_eq!(
+        late,
+        Outcome::Repeated {
+            first: at(2),
+            response: 1
+        }
+    );
+    // It counts as used again.
+    assert_eq!(server.machine.open().len(), 1);
+    // A new number of a session that is too old has no such claim.
+    let next = client.begin();
+    let session = client.session();
+    assert_eq!(
+        server.apply(9_000, client.request(next, b"b")),
+        Outcome::NoSession { session }
+    );
+}
+
+#[test]
+fn one_session_too_many_ends_the_one_that_was_used_the_longest_ago() {
+    let mut server = server();
+    let (first, second) = (server.open(0), server.open(0));
+    server.apply(
+        0,
+        SessionRequest::KeepAlive {
+            session: first.session(),
+        },
+    );
+    let third = server.open(0);
+    let open: Vec<SessionId> = server.machine.open().collect();
+    assert_eq!(open, [first.session(), third.session()]);
+    assert_eq!(
+        server.apply(
+            0,
+            SessionRequest::Close {
+                session: second.session()
+            }
+        ),
+        Outcome::NoSession {
+            session: second.session()
+        }
+    );
+}
+
+#[test]
+fn one_outcome_too_many_is_turned_down_without_effect() {
+    let mut server = server();
+    let mut client = server.open(0);
+    for sequence in 0..3 {
+        assert_eq!(client.begin(), sequence);
+    }
+    server.apply(0, client.request(0, b"a"));
+    server.apply(0, client.request(1, b"b"));
+    let full = server.apply(0, client.request(2, b"c"));
+    assert_eq!(full, Outcome::TooManyOutcomes { limit: 2 });
+    assert_eq!(server.journal(), b"ab");
+    client.answered(0);
+    assert_eq!(server.apply(0, client.request(2, b"c")), Outcome::Fresh(3));
+}
+
+#[test]
+fn a_closed_session_is_no_more() {
+    let mut server = server();
+    let session = server.open(0).session();
+    assert_eq!(
+        server.apply(0, SessionRequest::Close { session }),
+        Outcome::Closed
+    );
+    assert_eq!(
+        server.apply(0, SessionRequest::KeepAlive { session }),
+        Outcome::NoSession { session }
+    );
+    assert_eq!(
+        server.machine.ended(),
+        0,
+        "a session that its client closes did not end by itself"
+    );
+}
+
+#[test]
+fn bytes_that_make_no_sense_are_answered_and_change_nothing() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let sequence = client.begin();
+    let whole = SessionCommand {
+        time: 7,
+        request: client.request(sequence, b""),
+    }
+    .encode();
+    let before = server.machine.snapshot();
+    let longer = |request| [SessionCommand { time: 1, request }.encode(), vec![0]].concat();
+    let session = client.session();
+    let mut nonsense: Vec<Vec<u8>> = (0..whole.len()).map(|length| whole[..length].to_vec()).collect();
+    nonsense.extend([
+        longer(SessionRequest::Open),
+        longer(SessionRequest::KeepAlive { session }),
+        [&[2], &whole[1..]].concat(),
+        [&[1, 9], &whole[2..]].concat(),
+        // A number below the first that has no answer.
+        SessionCommand {
+            time: 7,
+            request: SessionRequest::Apply {
+                session,
+                sequence: 1,
+                first_unanswered: 2,
+                command: b"a",
+            },
+        }
+        .encode(),
+    ]);
+    for bytes in nonsense {
+        assert_eq!(
+            server.machine.apply(at(9), &bytes),
+            Outcome::Malformed,
+            "{bytes:?}"
+        );
+        assert_eq!(server.machine.snapshot(), before);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn commands_and_snapshots_keep_their_bytes() {
+    let session = id(5);
+    let command = |request| hex(&SessionCommand { time: 258, request }.encode());
+    assert_eq!(command(SessionRequest::Open), "01000000000000000102");
+    assert_eq!(
+        command(SessionRequest::KeepAlive { session }),
+        "010100000000000001020000000000000005"
+    );
+    assert_eq!(
+        command(SessionRequest::Close { session }),
+        "010200000000000001020000000000000005"
+    );
+    let apply = SessionRequest::Apply {
+        session,
+        sequence: 3,
+        first_unanswered: 2,
+        command: b"put",
+    };
+    assert_eq!(
+        command(apply),
+        "01030000000000000102000000000000000500000000000000030000000000000002707574"
+    );
+    let mut server = server();
+    let mut client = server.open(16);
+    let sequence = client.begin();
+    server.apply(17, client.request(sequence, b"put"));
+    assert_eq!(
+        hex(&server.machine.snapshot()),
+        [
+            "01",
+            "0000000000000011", // time
+            "0000000000000000", // ended
+            "00000001",
+            "0000000000000001", // opened at 1
+            "0000000000000002", // used at 2
+            "0000000000000011", // at time 17
+            "0000000000000000", // first unanswered
+            "00000001",
+            "0000000000000000", // number
+            "0000000000000001", // applied in term 1
+            "0000000000000002", // at 2
+            "00000008",
+            "0000000000000003", // the response
+            "707574",           // the machine
+        ]
+        .concat()
+    );
+}
+
+#[test]
+fn a_snapshot_that_contradicts_itself_is_refused() {
+    let mut server = server();
+    let mut client = server.open(16);
+    let sequence = client.begin();
+    server.apply(17, client.request(sequence, b""));
+    let whole = server.machine.snapshot();
+    for length in 0..whole.len() {
+        assert!(
+            server.machine.restore(&whole[..length]).is_err(),
+            "{length} bytes"
+        );
+    }
+    // Version; a session used in the future; its name 0; used before it was opened; an outcome below the first
+    // unanswered; one without a place.
+    for (place, byte) in [(0, 2), (44, 18), (28, 0), (36, 0), (52, 1), (80, 0)] {
+        let mut damaged = whole.clone();
+        assert_ne!(damaged[place], byte, "byte {place} changes");
+        damaged[place] = byte;
+        assert!(server.machine.restore(&damaged).is_err(), "byte {place}");
+    }
+}
+
+/// Place and response of each number.
+type Outcomes = BTreeMap<u64, (u64, u64)>;
+
+/// The rules once more, in the most obvious way.
+#[derive(Default)]
+struct Naive {
+    now: u64,
+    /// Id, place and time of the last use, first unanswered, outcomes.
+    sessions: Vec<(u64, u64, u64, u64, Outcomes)>,
+    journal: Vec<u8>,
+}
+
+impl Naive {
+    fn apply(&mut self, index: u64, time: u64, request: SessionRequest<'_>) -> Outcome<u64> {
+        self.now = self.now.max(time);
+        let now = self.now;
+        let named = match request {
+            SessionRequest::Open => None,
+            SessionRequest::KeepAlive { session }
+            | SessionRequest::Close { session }
+            | SessionRequest::Apply { session, .. } => Some(session.opened().value()),
+        };
+        let repeats = |outcomes: &Outcomes| match request {
+            SessionRequest::Apply { sequence, .. } => outcomes.get(&sequence).copied(),
+            _ => None,
+        };
+        let known = self
+            .sessions
+            .iter()
+            .find(|session| Some(session.0) == named)
+            .and_then(|session| repeats(&session.4));
+        self.sessions.retain(|session| {
+            known.is_some() && Some(session.0) == named || now - session.2 < LIMITS.lifetime
+        });
+        if request == SessionRequest::Open {
+            self.sessions.sort_by_key(|session| session.1);
+            while self.sessions.len() >= LIMITS.sessions {
+                self.sessions.remove(0);
+            }
+            self.sessions.push((index, index, now, 0, BTreeMap::new()));
+            return Outcome::Opened { session: id(index) };
+        }
+        let named = named.expect("everything else names a session");
+        let Some(session) = self.sessions.iter_mut().find(|session| session.0 == named) else {
+            return Outcome::NoSession { session: id(named) };
+        };
+        (session.1, session.2) = (index, now);
+        match request {
+            SessionRequest::Close { .. } => {
+                self.sessions.retain(|session| session.0 != named);
+                Outcome::Closed
+            }
+            SessionRequest::Apply {
+                sequence,
+                first_unanswered,
+                command,
+                ..
+            } => {
+                session.3 = session.3.max(first_unanswered);
+                let heard = session.3;
+                session.4.retain(|sequence, _| *sequence >= heard);
+                if let Some((first, response)) = known {
+                    return Outcome::Repeated {
+                        first: at(first),
+                        response,
+                    };
+                }
+                if sequence < heard {
+                    return Outcome::Stale {
+                        first_unanswered: heard,
+                    };
+                }
+                if session.4.len() >= LIMITS.outcomes {
+                    return Outcome::TooManyOutcomes {
+                        limit: LIMITS.outcomes,
+                    };
+                }
+                self.journal.extend_from_slice(command);
+                let response = self.journal.len() as u64;
+                session.4.insert(sequence, (index, response));
+                Outcome::Fresh(response)
+            }
+            _ => Outcome::Alive,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn sessions_behave_like_the_obvious_version_through_every_snapshot(
+        steps in prop::collection::vec((0_u64..60, 0_u8..12, 1_u64..12, 0_u64..5, 0_u64..4), 1..60)
+    ) {
+        let mut machine = Sessions::new(Journal::default(), LIMITS);
+        let mut naive = Naive::default();
+        let mut clock: u64 = 0;
+        for (index, (elapsed, kind, session, sequence, behind)) in (1..).zip(steps) {
+            // Clocks differ: now and then the time goes back.
+            clock = if elapsed > 50 { clock.saturating_sub(40) } else { clock + elapsed / 3 };
+            let session = id(session);
+            let request = match kind {
+                0 | 1 => SessionRequest::Open,
+                2 => SessionRequest::KeepAlive { session },
+                3 => SessionRequest::Close { session },
+                _ => SessionRequest::Apply {
+                    session,
+                    sequence,
+                    first_unanswered: sequence.saturating_sub(behind),
+                    command: b"x",
+                },
+            };
+            let bytes = SessionCommand { time: clock, request }.encode();
+            prop_assert_eq!(SessionCommand::decode(&bytes), Some(SessionCommand { time: clock, request }));
+            prop_assert_eq!(machine.apply(at(index), &bytes), naive.apply(index, clock, request));
+            prop_assert_eq!(machine.query(()), naive.journal.clone());
+            let snapshot = machine.snapshot();
+            machine = machine.restore(&snapshot).expect("a snapshot restores");
+            prop_assert_eq!(machine.snapshot(), snapshot);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_machine_panic(command: Vec<u8>, snapshot: Vec<u8>) {
+        let mut machine = Sessions::new(Journal::default(), LIMITS);
+        machine.apply(at(1), &command);
+        if let Ok(restored) = machine.restore(&snapshot) {
+            prop_assert_eq!(restored.snapshot(), snapshot);
+        }
+    }
+}
