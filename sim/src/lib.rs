@@ -92,6 +92,20 @@
     clippy::disallowed_methods
 )]
 
+/// Whether this bug of the bank is on: the constant `false` unless the crate is built with its bank of planted bugs.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::$bug.is_on()
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 mod clock;
 mod coverage;
 mod disk;
@@ -103,6 +117,8 @@ mod linearizability;
 mod nanos;
 mod network;
 mod oracle;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod queue;
 mod random;
 mod report;
