@@ -2,7 +2,13 @@
 //!
 //! See [`raft_core::planted`] for what a planted bug is and how it is switched on.
 
+use std::ops::Range;
+
 pub use raft_core::planted::{Bug, Planted};
+
+use crate::generate::Profile;
+use crate::oracle::Oracle;
+use crate::workload::Workload;
 
 raft_core::planted_bank! {
     "storage" {
@@ -29,4 +35,27 @@ pub fn bank() -> impl Iterator<Item = &'static Bug> {
 /// The bug of this name.
 pub fn find(name: &str) -> Option<&'static Bug> {
     bank().find(|bug| bug.name == name)
+}
+
+/// How a bug was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Find {
+    /// The seed whose run failed.
+    pub seed: u64,
+    /// The oracle that reported it.
+    pub oracle: Oracle,
+    /// How many seeds were run until then, this one included.
+    pub seeds: u64,
+}
+
+/// Runs random schedules with the bug until an oracle finds it; `None` if these seeds do not find it.
+pub fn hunt<W: Workload>(bug: &'static Bug, seeds: Range<u64>, workload: &W) -> Option<Find> {
+    let _planted = bug.plant();
+    let first = seeds.start;
+    seeds.into_iter().find_map(|seed| {
+        let report = crate::run(&Profile::Swarm.schedule(seed), workload).ok()?;
+        let oracle = report.violation?.oracle;
+        let seeds = seed - first + 1;
+        Some(Find { seed, oracle, seeds })
+    })
 }

@@ -174,6 +174,7 @@ impl<W: Workload> Simulation<'_, W> {
             term,
             server.disk.durable().hard_state.term,
         )?;
+        let later = server.disk.last_issued().filter(|_| planted!(SYNC_COVERS_LATER));
         let (node, paused) = (server.node, server.pauses > 0);
         if let Some(sync) = next {
             if sync.stalled {
@@ -210,7 +211,7 @@ impl<W: Workload> Simulation<'_, W> {
             }
             return Ok(());
         }
-        self.persisted(at, boot, ticket)
+        self.persisted(at, boot, later.unwrap_or(ticket))
     }
 
     pub(super) fn persisted(&mut self, at: usize, boot: u64, ticket: Ticket) -> Judgement {

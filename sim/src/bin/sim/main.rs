@@ -1,5 +1,7 @@
 //! The `sim` command: sweeps over seeds, and replays of single runs.
 
+#[cfg(feature = "planted-bugs")]
+mod bugs;
 mod reduce;
 mod replay;
 mod sweep;
@@ -42,6 +44,16 @@ enum Command {
     Replay(replay::Arguments),
     /// Takes everything away that a failing run does not need to fail.
     Shrink(reduce::Arguments),
+    /// Measures how soon each bug of the bank of planted bugs is found.
+    #[cfg(feature = "planted-bugs")]
+    Bugs(bugs::Arguments),
+    /// Measures how soon planted bugs are found; this build has none.
+    #[cfg(not(feature = "planted-bugs"))]
+    #[command(disable_help_flag = true)]
+    Bugs {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _ignored: Vec<String>,
+    },
     /// Prints the schedule of a seed as TOML.
     Schedule {
         /// The seed.
@@ -118,6 +130,15 @@ fn main() -> ExitCode {
         Command::Run(arguments) => sweep::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Shrink(arguments) => reduce::run(&arguments),
+        #[cfg(feature = "planted-bugs")]
+        Command::Bugs(arguments) => bugs::run(&arguments),
+        #[cfg(not(feature = "planted-bugs"))]
+        Command::Bugs { .. } => {
+            eprintln!(
+                "sim: this build has no planted bugs; cargo run --release -p sim --features planted-bugs -- bugs makes and runs one that has"
+            );
+            Ending::Usage
+        }
         Command::Schedule { seed, profile } => print_schedule(&Profile::from(profile).schedule(seed)),
     };
     ExitCode::from(ending as u8)

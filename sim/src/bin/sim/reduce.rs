@@ -16,12 +16,17 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
+    #[cfg(feature = "planted-bugs")]
+    #[command(flatten)]
+    plant: crate::bugs::Plant,
     /// Where to write the small schedule; standard output otherwise.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
+    #[cfg(feature = "planted-bugs")]
+    let _planted = arguments.plant.plant();
     let written = find_schedule(&arguments.what, arguments.profile)
         .map_err(|error| error.to_string())
         .and_then(|schedule| shrink(&schedule, arguments));

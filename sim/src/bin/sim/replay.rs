@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
+    #[cfg(feature = "planted-bugs")]
+    #[command(flatten)]
+    plant: crate::bugs::Plant,
     /// Print only events up to this simulated time, such as 1.5s.
     #[arg(long)]
     until: Option<Nanos>,
@@ -34,6 +37,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Ending {
+    #[cfg(feature = "planted-bugs")]
+    let _planted = arguments.plant.plant();
     let schedule = match find_schedule(&arguments.what, arguments.profile) {
         Ok(schedule) => schedule,
         Err(error) => {

@@ -1,0 +1,272 @@
+//! `sim bugs`: how soon random search finds each bug of the bank, and how small the failing run becomes.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use sim::Profile;
+use sim::kv::KeyValue;
+use sim::planted::{self, Bug, Find};
+
+use crate::Ending;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this bug; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = find_bug)]
+    bug: Vec<&'static Bug>,
+    /// How many disjoint ranges of seeds to search, each until the bug is found.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    ranges: u64,
+    /// How many seeds a range has.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    seeds: u64,
+    /// How many searches to make at once.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    jobs: u64,
+    /// Name the bugs, with a sentence each, and search for none.
+    #[arg(long)]
+    list: bool,
+    /// Do not shrink an example of each.
+    #[arg(long)]
+    no_shrink: bool,
+    /// Print an array of rows.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A bug to switch on for the whole command.
+#[derive(clap::Args)]
+pub(crate) struct Plant {
+    /// Switch on this bug of the bank.
+    #[arg(long, value_name = "NAME", value_parser = find_bug)]
+    bug: Option<&'static Bug>,
+}
+
+impl Plant {
+    pub(crate) fn plant(&self) -> Option<planted::Planted> {
+        self.bug.map(Bug::plant)
+    }
+}
+
+fn find_bug(name: &str) -> Result<&'static Bug, String> {
+    planted::find(name).ok_or_else(|| "no bug of that name; sim bugs --list names them".to_owned())
+}
+
+/// What is known of one bug.
+struct Row {
+    bug: &'static Bug,
+    /// One search for each range.
+    finds: Vec<Option<Find>>,
+    example: Option<Example>,
+}
+
+/// One failing run, shrunk.
+struct Example {
+    seed: u64,
+    before: usize,
+    after: usize,
+    runs: u64,
+}
+
+impl Row {
+    fn is_found(&self) -> bool {
+        self.finds.iter().any(Option::is_some)
+    }
+
+    /// The oracles that found it, the most frequent one first.
+    fn oracles(&self) -> Vec<(String, usize)> {
+        let mut counted = BTreeMap::new();
+        for find in self.finds.iter().flatten() {
+            *counted.entry(find.oracle).or_insert(0_usize) += 1;
+        }
+        let mut counted: Vec<_> = counted.into_iter().collect();
+        counted.sort_by_key(|&(oracle, count)| (std::cmp::Reverse(count), oracle));
+        counted
+            .into_iter()
+            .map(|(oracle, count)| (oracle.to_string(), count))
+            .collect()
+    }
+
+    /// The median number of seeds until found; none if fewer than half of the ranges found it.
+    fn median_seeds(&self) -> Option<u64> {
+        let mut seeds: Vec<u64> = self
+            .finds
+            .iter()
+            .map(|find| find.map_or(u64::MAX, |find| find.seeds))
+            .collect();
+        seeds.sort_unstable();
+        seeds
+            .get((seeds.len() - 1) / 2)
+            .copied()
+            .filter(|&seeds| seeds != u64::MAX)
+    }
+
+    /// The first find of the most frequent oracle.
+    fn typical(&self) -> Option<Find> {
+        let (oracle, _) = self.oracles().into_iter().next()?;
+        self.finds
+            .iter()
+            .flatten()
+            .find(|find| find.oracle.to_string() == oracle)
+            .copied()
+    }
+
+    fn as_json(&self) -> Value {
+        let oracles = self.oracles();
+        let searches: Vec<Value> = self
+            .finds
+            .iter()
+            .map(|find| find.map_or(Value::Null, |find| json!(find.seeds)))
+            .collect();
+        let mut row = json!({
+            "bug": self.bug.name,
+            "family": self.bug.family,
+            "found": self.is_found(),
+            "oracle": oracles.first().map(|(oracle, _)| oracle),
+            "oracles": oracles.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "seeds": self.median_seeds(),
+            "searches": searches,
+        });
+        if let (Some(example), Some(row)) = (&self.example, row.as_object_mut()) {
+            row.insert("seed".to_owned(), json!(example.seed));
+            row.insert("items_before".to_owned(), json!(example.before));
+            row.insert("items_after".to_owned(), json!(example.after));
+            row.insert("shrink_runs".to_owned(), json!(example.runs));
+        }
+        row
+    }
+
+    fn print(&self) {
+        let oracles: Vec<String> = self.oracles().into_iter().map(|(oracle, _)| oracle).collect();
+        let oracles = if oracles.is_empty() {
+            "-".to_owned()
+        } else {
+            oracles.join(", ")
+        };
+        let seeds = match (self.median_seeds(), self.is_found()) {
+            (Some(seeds), _) => seeds.to_string(),
+            (None, true) => "late".to_owned(),
+            (None, false) => "never".to_owned(),
+        };
+        let size = self.example.as_ref().map_or("-".to_owned(), |example| {
+            format!("{} -> {}", example.before, example.after)
+        });
+        let (name, family) = (self.bug.name, self.bug.family);
+        println!("| {name} | {family} | {oracles} | {seeds} | {size} |");
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    let bugs: Vec<&'static Bug> = match arguments.bug.is_empty() {
+        true => planted::bank().collect(),
+        false => arguments.bug.clone(),
+    };
+    if arguments.list {
+        for bug in bugs {
+            println!("{:<32} {:<12} {}", bug.name, bug.family, bug.sentence);
+        }
+        return Ending::Pass;
+    }
+    let rows = measure(&bugs, arguments);
+    if arguments.json {
+        println!("{}", Value::Array(rows.iter().map(Row::as_json).collect()));
+    } else {
+        println!("| bug | family | found by | seeds | size |\n|---|---|---|---|---|");
+        rows.iter().for_each(Row::print);
+    }
+    let missed: Vec<&str> = rows
+        .iter()
+        .filter(|row| !row.is_found())
+        .map(|row| row.bug.name)
+        .collect();
+    if missed.is_empty() {
+        return Ending::Pass;
+    }
+    eprintln!("sim: not found: {}", missed.join(", "));
+    Ending::Violation
+}
+
+/// Searches every range for every bug, then shrinks an example of each.
+fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
+    let searches: Vec<(&'static Bug, u64)> = bugs
+        .iter()
+        .flat_map(|&bug| (0..arguments.ranges).map(move |range| (bug, range)))
+        .collect();
+    let finds = side_by_side(arguments, "searches", &searches, |&(bug, range)| {
+        let first = range * arguments.seeds;
+        planted::hunt(bug, first..first + arguments.seeds, &KeyValue)
+    });
+    let ranges = usize::try_from(arguments.ranges).unwrap_or(usize::MAX);
+    let mut rows: Vec<Row> = bugs
+        .iter()
+        .zip(finds.chunks(ranges))
+        .map(|(&bug, finds)| Row {
+            bug,
+            finds: finds.to_vec(),
+            example: None,
+        })
+        .collect();
+    if !arguments.no_shrink {
+        let examples = side_by_side(arguments, "examples", &rows, |row| {
+            shrink(row.bug, row.typical()?)
+        });
+        for (row, example) in rows.iter_mut().zip(examples) {
+            row.example = example;
+        }
+    }
+    rows
+}
+
+fn shrink(bug: &'static Bug, find: Find) -> Option<Example> {
+    let _planted = bug.plant();
+    let schedule = Profile::Swarm.schedule(find.seed);
+    let shrunk = sim::shrink(&schedule, &KeyValue, &mut |_, _| {}).ok()??;
+    Some(Example {
+        seed: find.seed,
+        before: shrunk.items_before,
+        after: shrunk.items_after,
+        runs: shrunk.runs,
+    })
+}
+
+/// Does the same to every item, on as many threads as there are jobs. The results stand in the order of the items,
+/// whoever made them.
+fn side_by_side<T: Sync, R: Send>(
+    arguments: &Arguments,
+    what: &str,
+    items: &[T],
+    each: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let shows_progress = std::io::stderr().is_terminal();
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(place) else { return };
+            let result = each(item);
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.insert(place, result);
+            if shows_progress {
+                eprint!("\r{} of {} {what} \x1b[K", results.len(), items.len());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..arguments.jobs {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if shows_progress {
+        eprint!("\r\x1b[K");
+    }
+    results
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .into_values()
+        .collect()
+}
