@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::bits::BitsPerSample;
 use crate::error::ErrorKind;
+use crate::layout::Layout;
 use crate::preamble::PREAMBLE_SAMPLES;
 use crate::raster::Raster;
 
@@ -155,11 +156,11 @@ impl CapacityError {
 pub fn check(
     raster: &Raster,
     needed_bytes: u64,
-    bits: BitsPerSample,
+    layout: Layout,
     most_bits: BitsPerSample,
 ) -> Result<(), CapacityError> {
     let carriers = raster.carrier_samples();
-    if carriers >= samples_needed(needed_bytes, bits) {
+    if carriers >= layout.samples_needed(needed_bytes) {
         return Ok(());
     }
     let size = Size {
@@ -167,9 +168,9 @@ pub fn check(
         height: raster.height(),
     };
     let wider = BitsPerSample::ALL.into_iter().find(|candidate| {
-        (bits..=most_bits).contains(candidate) && carriers >= samples_needed(needed_bytes, *candidate)
+        (layout.bits..=most_bits).contains(candidate) && carriers >= layout.with_bits(*candidate).samples_needed(needed_bytes)
     });
-    let pixels = samples_needed(needed_bytes, bits).div_ceil(raster.colors().colors() as u64);
+    let pixels = layout.samples_needed(needed_bytes).div_ceil(raster.colors().colors() as u64);
     let remedy = match (wider, size.enlarged_to(pixels)) {
         (Some(bits), _) => Remedy::MoreBits(bits),
         (None, Some(size)) => Remedy::LargerPicture(size),
@@ -177,9 +178,9 @@ pub fn check(
     };
     Err(CapacityError {
         needed_bytes,
-        available_bytes: body_bytes(carriers, bits),
+        available_bytes: layout.body_bytes(carriers),
         size,
-        bits,
+        bits: layout.bits,
         remedy,
     })
 }

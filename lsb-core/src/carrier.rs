@@ -6,9 +6,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::bits::{self, BitsPerSample, Sample};
+use crate::bits::{self, BitsPerSample, Coins, Sample};
 use crate::capacity::{self, CapacityError, Remedy, Size};
 use crate::error::ErrorKind;
+use crate::layout::Layout;
 use crate::preamble::{BodyChecksum, PREAMBLE_BYTES, PREAMBLE_SAMPLES, Preamble, PreambleError};
 use crate::raster::{self, Colors, Raster, Samples};
 
@@ -52,14 +53,15 @@ impl CarrierError {
     }
 }
 
-/// Hides `body` in the picture's samples, plain, row by row.
+/// Hides `body` in the picture's samples.
 ///
 /// # Errors
 ///
 /// [`CapacityError`] if there is no room; the picture is untouched then.
-pub fn write(raster: &mut Raster, bits: BitsPerSample, body: &[u8]) -> Result<(), CapacityError> {
+pub fn write(raster: &mut Raster, layout: impl Into<Layout>, body: &[u8]) -> Result<(), CapacityError> {
+    let layout = layout.into();
     let needed_bytes = body.len() as u64;
-    capacity::check(raster, needed_bytes, bits, BitsPerSample::Four)?;
+    capacity::check(raster, needed_bytes, layout, BitsPerSample::Four)?;
     let size = Size {
         width: raster.width(),
         height: raster.height(),
@@ -68,45 +70,64 @@ pub fn write(raster: &mut Raster, bits: BitsPerSample, body: &[u8]) -> Result<()
         needed_bytes,
         available_bytes: u64::from(u32::MAX),
         size,
-        bits,
+        bits: layout.bits,
         remedy: Remedy::None,
     })?;
     let preamble = Preamble {
-        bits,
+        layout,
         channel_mask: raster.colors().channel_mask(),
         body_bytes,
         body_checksum: BodyChecksum::of(body),
     };
-    let (colors, bytes) = (raster.colors(), preamble.to_bytes());
+    let colors = raster.colors();
     match raster.samples_mut() {
-        Samples::Eight(samples) => write_samples(samples, colors, bits, &bytes, body),
-        Samples::Sixteen(samples) => write_samples(samples, colors, bits, &bytes, body),
+        Samples::Eight(samples) => write_samples(samples, colors, &preamble, body),
+        Samples::Sixteen(samples) => write_samples(samples, colors, &preamble, body),
     }
     Ok(())
 }
 
-fn write_samples<S: Sample>(
-    samples: &mut [S],
-    colors: Colors,
-    bits: BitsPerSample,
-    preamble: &[u8],
-    body: &[u8],
-) {
-    let write_carriers = |carriers: &mut [S]| {
-        if let Some((first, rest)) = carriers.split_at_mut_checked(PREAMBLE_SAMPLES) {
-            bits::embed(first, BitsPerSample::One, preamble);
-            bits::embed(rest, bits, body);
-        }
-    };
+fn write_samples<S: Sample>(samples: &mut [S], colors: Colors, preamble: &Preamble, body: &[u8]) {
     if colors.has_alpha() {
-        let needed = capacity::samples_needed(body.len() as u64, bits);
-        let count = usize::try_from(needed).unwrap_or(usize::MAX);
-        let mut carriers = raster::gather(samples, colors, colors.channel_mask(), count).into_owned();
-        write_carriers(&mut carriers);
-        raster::scatter(samples, colors, &carriers);
+        let mut carriers =
+            raster::gather(samples, colors, colors.channel_mask(), carriers_used(preamble)).into_owned();
+        write_carriers(&mut carriers, preamble, body);
+        raster::put_back(samples, colors, &carriers);
     } else {
-        write_carriers(samples);
+        write_carriers(samples, preamble, body);
     }
+}
+
+fn write_carriers<S: Sample>(carriers: &mut [S], preamble: &Preamble, body: &[u8]) {
+    let Some((first, rest)) = carriers.split_at_mut_checked(PREAMBLE_SAMPLES) else {
+        return;
+    };
+    let Layout {
+        bits,
+        matched,
+        scatter_salt,
+    } = preamble.layout;
+    // Seeded by the body, so that the same body in the same picture gives the same file.
+    let mut coins = matched.then(|| Coins::seeded(u64::from_be_bytes(preamble.body_checksum.0)));
+    let head = preamble.to_bytes();
+    match &mut coins {
+        None => bits::embed(first, BitsPerSample::One, &head),
+        Some(coins) => bits::embed_matched(first, BitsPerSample::One, &head, coins),
+    }
+    match (scatter_salt, &mut coins) {
+        (None, None) => bits::embed(rest, bits, body),
+        (None, Some(coins)) => bits::embed_matched(rest, bits, body, coins),
+        (Some(salt), coins) => bits::scatter::embed_scattered(rest, bits, body, salt, coins.as_mut()),
+    }
+}
+
+/// How many of the carrying samples matter: all of them if the body is spread over all.
+fn carriers_used(preamble: &Preamble) -> usize {
+    if preamble.layout.scatter_salt.is_some() {
+        return usize::MAX;
+    }
+    let needed = preamble.layout.samples_needed(u64::from(preamble.body_bytes));
+    usize::try_from(needed).unwrap_or(usize::MAX)
 }
 
 /// Reads only the preamble: says whether a picture carries a body, and how.
@@ -159,7 +180,7 @@ pub fn read(raster: &Raster) -> Result<Vec<u8>, CarrierError> {
     // Before the body's bytes are allocated: the picture must have room for them.
     let opaque_pixels = raster.carrier_samples() / raster.colors().colors() as u64;
     let carriers = opaque_pixels * u64::from(preamble.channel_mask.count_ones());
-    let available_bytes = capacity::body_bytes(carriers, preamble.bits);
+    let available_bytes = preamble.layout.body_bytes(carriers);
     let body_bytes = u64::from(preamble.body_bytes);
     if body_bytes > available_bytes {
         return Err(CarrierError::BodyCut {
@@ -178,14 +199,13 @@ pub fn read(raster: &Raster) -> Result<Vec<u8>, CarrierError> {
 }
 
 fn read_samples<S: Sample>(samples: &[S], colors: Colors, preamble: &Preamble) -> Vec<u8> {
-    let needed = capacity::samples_needed(u64::from(preamble.body_bytes), preamble.bits);
-    let count = usize::try_from(needed).unwrap_or(usize::MAX);
-    let carriers = raster::gather(samples, colors, preamble.channel_mask, count);
+    let carriers = raster::gather(samples, colors, preamble.channel_mask, carriers_used(preamble));
+    let carriers = carriers.get(PREAMBLE_SAMPLES..).unwrap_or_default();
     let mut body = vec![0; preamble.body_bytes as usize];
-    bits::extract(
-        carriers.get(PREAMBLE_SAMPLES..).unwrap_or_default(),
-        preamble.bits,
-        &mut body,
-    );
+    let bits = preamble.layout.bits;
+    match preamble.layout.scatter_salt {
+        None => bits::extract(carriers, bits, &mut body),
+        Some(salt) => bits::scatter::extract_scattered(carriers, bits, &mut body, salt),
+    }
     body
 }

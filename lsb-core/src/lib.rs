@@ -121,6 +121,7 @@ mod error;
 mod identifiers;
 #[cfg(all(feature = "image", feature = "seal"))]
 pub mod label;
+mod layout;
 mod limits;
 #[cfg(feature = "image")]
 pub mod picture;
@@ -136,5 +137,6 @@ pub use identifiers::{
     ClusterId, Fingerprint, HexError, ObjectId, PolicyHash, PolicyVersion, PublicKey, RequestId, Signature,
     UnixSeconds,
 };
+pub use layout::Layout;
 pub use limits::Limits;
 pub use wire::Truncated;

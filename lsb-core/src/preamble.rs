@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bits::BitsPerSample;
 use crate::error::ErrorKind;
+use crate::layout::Layout;
 use crate::wire::{Reader, Truncated, Write};
 
 /// How many bytes a preamble has.
@@ -31,9 +32,9 @@ pub const PREAMBLE_SAMPLES: usize = PREAMBLE_BYTES * 8;
 pub const MAGIC: [u8; 4] = *b"RLSB";
 /// The version that this crate reads and writes.
 pub const VERSION: u8 = 1;
-/// Flag: the body is scattered over the picture by a keyed permutation. Not supported yet.
+/// Flag: the body is scattered over the picture by permutations that the salt decides.
 pub const FLAG_SCATTERED: u8 = 0b0000_0001;
-/// Flag: the body was embedded by ±1 matching. Not supported yet.
+/// Flag: the body was embedded by ±1 matching. A reader need not care.
 pub const FLAG_MATCHED: u8 = 0b0000_0010;
 
 /// A magic with up to this many flipped bits is ours, and damaged. Random low bits pass for that
@@ -126,8 +127,8 @@ impl BodyChecksum {
 /// How to read a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Preamble {
-    /// Low bits per sample that carry the body.
-    pub bits: BitsPerSample,
+    /// Which samples carry the body, and how.
+    pub layout: Layout,
     /// The colour channels that carry, one bit each, the first the lowest: `0b111` or `0b001`.
     pub channel_mask: u8,
     /// The length of the body in bytes.
@@ -141,16 +142,22 @@ impl Preamble {
     #[must_use]
     pub fn to_bytes(&self) -> [u8; PREAMBLE_BYTES] {
         let mut checked = Vec::with_capacity(PREAMBLE_BYTES);
-        // The scatter salt is zero in every layout that is not scattered.
+        let Layout {
+            bits,
+            matched,
+            scatter_salt,
+        } = self.layout;
+        let scattered = if scatter_salt.is_some() { FLAG_SCATTERED } else { 0 };
+        let matched = if matched { FLAG_MATCHED } else { 0 };
         checked
             .put(&MAGIC)
             .put_u8(VERSION)
-            .put_u8(0)
-            .put_u8(self.bits.count())
+            .put_u8(scattered | matched)
+            .put_u8(bits.count())
             .put_u8(self.channel_mask)
             .put_u32(self.body_bytes)
             .put(&self.body_checksum.0)
-            .put_u64(0);
+            .put_u64(scatter_salt.unwrap_or(0));
         let checksum = crc32fast::hash(&checked);
         checked.put_u32(checksum);
         let mut bytes = [0; PREAMBLE_BYTES];
@@ -191,11 +198,12 @@ impl Preamble {
                 value: 0,
             });
         }
-        if flags != 0 || !matches!(channel_mask, 0b001 | 0b111) {
+        if flags & !(FLAG_SCATTERED | FLAG_MATCHED) != 0 || !matches!(channel_mask, 0b001 | 0b111) {
             return Err(PreambleError::UnsupportedLayout { flags, channel_mask });
         }
         let invalid = |field, value| PreambleError::Invalid { field, value };
-        if salt != 0 {
+        let scatter_salt = (flags & FLAG_SCATTERED != 0).then_some(salt);
+        if scatter_salt.is_none() && salt != 0 {
             return Err(invalid(
                 "the scatter salt of a layout that is not scattered",
                 salt,
@@ -207,7 +215,11 @@ impl Preamble {
             return Err(invalid("the body length", 0));
         }
         Ok(Self {
-            bits,
+            layout: Layout {
+                bits,
+                matched: flags & FLAG_MATCHED != 0,
+                scatter_salt,
+            },
             channel_mask,
             body_bytes,
             body_checksum,

@@ -191,7 +191,7 @@ pub(crate) fn gather<S: Sample>(
 }
 
 /// Puts back what [`gather`] returned, after it was changed.
-pub(crate) fn scatter<S: Sample>(samples: &mut [S], colors: Colors, carriers: &[S]) {
+pub(crate) fn put_back<S: Sample>(samples: &mut [S], colors: Colors, carriers: &[S]) {
     let pixels = samples.chunks_exact_mut(colors.samples());
     let targets = pixels
         .filter_map(<[S]>::split_last_mut)

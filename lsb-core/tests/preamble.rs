@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use lsb_core::ErrorKind;
+use lsb_core::{ErrorKind, Layout};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::preamble::{BodyChecksum, PREAMBLE_BYTES, Preamble, PreambleError};
 use proptest::prelude::*;
 
 fn preamble() -> Preamble {
     Preamble {
-        bits: BitsPerSample::Three,
+        layout: Layout::plain(BitsPerSample::Three),
         channel_mask: 0b111,
         body_bytes: 1000,
         body_checksum: BodyChecksum::of(b"a body"),
@@ -31,12 +31,37 @@ fn it_reads_what_it_wrote() {
 }
 
 #[test]
+fn every_layout_has_its_own_encoding() {
+    for bits in BitsPerSample::ALL {
+        for matched in [false, true] {
+            for scatter_salt in [None, Some(0), Some(u64::MAX)] {
+                let mut written = preamble();
+                written.layout = Layout {
+                    bits,
+                    matched,
+                    scatter_salt,
+                };
+                let bytes = written.to_bytes();
+                assert_eq!(Preamble::parse(&bytes), Ok(written));
+                let flags = u8::from(scatter_salt.is_some()) | u8::from(matched) << 1;
+                assert_eq!((bytes[5], bytes[6]), (flags, bits.count()));
+            }
+        }
+    }
+}
+
+#[test]
 fn every_flipped_bit_is_damage() {
-    for place in 0..PREAMBLE_BYTES * 8 {
-        let mut bytes = preamble().to_bytes();
-        bytes[place / 8] ^= 1 << (place % 8);
-        let error = Preamble::parse(&bytes).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Damaged, "bit {place}: {error}");
+    for layout in [
+        Layout::plain(BitsPerSample::Three),
+        Layout::scattered(BitsPerSample::One, 77),
+    ] {
+        for place in 0..PREAMBLE_BYTES * 8 {
+            let mut bytes = Preamble { layout, ..preamble() }.to_bytes();
+            bytes[place / 8] ^= 1 << (place % 8);
+            let error = Preamble::parse(&bytes).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Damaged, "bit {place}: {error}");
+        }
     }
 }
 
@@ -88,7 +113,7 @@ fn the_checksum_comes_before_the_version() {
 
 #[test]
 fn reserved_layouts_are_unsupported_and_impossible_values_are_tampering() {
-    for flags in [1, 2, 3, 0x80] {
+    for flags in [4, 5, 7, 0x80] {
         let error = Preamble::parse(&rewritten(|bytes| bytes[5] = flags)).unwrap_err();
         assert_eq!(
             error,
@@ -118,12 +143,14 @@ fn reserved_layouts_are_unsupported_and_impossible_values_are_tampering() {
 
 proptest! {
     #[test]
-    fn what_parses_is_what_would_be_written(bytes in any::<[u8; 28]>(), ours in any::<bool>()) {
+    fn what_parses_is_what_would_be_written(bytes in any::<[u8; 28]>(), ours in any::<bool>(), flags in 0u8..4) {
         let bytes = rewritten(|target| {
             target[..28].copy_from_slice(&bytes);
             if ours {
-                target[..8].copy_from_slice(&[b'R', b'L', b'S', b'B', 1, 0, 1 + bytes[6] % 4, 7]);
-                target[20..28].fill(0);
+                target[..8].copy_from_slice(&[b'R', b'L', b'S', b'B', 1, flags, 1 + bytes[6] % 4, 7]);
+                if flags & 1 == 0 {
+                    target[20..28].fill(0);
+                }
             }
         });
         if let Ok(preamble) = Preamble::parse(&bytes) {

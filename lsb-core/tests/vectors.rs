@@ -20,7 +20,7 @@ use lsb_core::seal::{
     ExchangeKey, LedgerShare, ObjectSecrets, PictureShare, ReleaseContext, SealRequest, ShareForCluster,
     ShareForViewer, SigningKey, open, seal_with,
 };
-use lsb_core::{Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, picture};
+use lsb_core::{Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, picture};
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "vectors", name]
@@ -126,7 +126,7 @@ fn label() -> Envelope {
 fn preamble() -> Preamble {
     let body = registered().into_bytes();
     Preamble {
-        bits: BitsPerSample::Three,
+        layout: Layout::plain(BitsPerSample::Three),
         channel_mask: 0b111,
         body_bytes: u32::try_from(body.len()).unwrap(),
         body_checksum: BodyChecksum::of(&body),

@@ -5,11 +5,17 @@
 //! group is filled up with zeros. Replacing the low bits moves a sample by up to `2^bits - 1`; one
 //! step of the bits above can bring it closer to where it was, and is taken whenever it does
 //! ([`Sample::replace`]), so no sample moves by more than `2^(bits - 1)` except at the ends of its
-//! range.
+//! range. Where two values are as close, [`embed_matched`] tosses a coin between them: with one bit
+//! that is ±1 matching, which leaves the histogram without the steps that replacement leaves.
+//! [`scatter`] spreads the payload over all samples.
 
+mod coins;
+pub mod scatter;
 mod words;
 
 use core::fmt;
+
+pub use coins::Coins;
 
 /// How many low bits of each sample carry payload: one to four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +85,11 @@ pub trait Sample: Copy + Eq + private::Lanes {
     /// The value closest to this sample whose low `bits` are `value` (of which only those count).
     #[must_use]
     fn replace(self, value: u8, bits: BitsPerSample) -> Self;
+
+    /// The value as far from `old` as this one, on its other side, if it has the same low bits and
+    /// the range has room; else this one.
+    #[must_use]
+    fn mirrored(self, old: Self, bits: BitsPerSample) -> Self;
 }
 
 pub(crate) mod private {
@@ -110,6 +121,15 @@ macro_rules! implement_sample {
                     plain
                 }
             }
+
+            #[inline]
+            fn mirrored(self, old: Self, bits: BitsPerSample) -> Self {
+                // Both have the same low bits only if a whole step lies between them.
+                let is_tie = self.abs_diff(old) == 1 << (bits.count() - 1);
+                let other = old.wrapping_sub(self.wrapping_sub(old));
+                let is_in_range = (self > old) == (other < old);
+                if is_tie && is_in_range { other } else { self }
+            }
         }
     };
 }
@@ -133,6 +153,36 @@ pub fn embed<S: Sample>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) 
         BitsPerSample::Two => words::embed::<S, 2>(samples, bits, payload),
         BitsPerSample::Three => words::embed::<S, 3>(samples, bits, payload),
         BitsPerSample::Four => words::embed::<S, 4>(samples, bits, payload),
+    }
+}
+
+/// As [`embed`], by matching: of two values that are as close, the coins decide which.
+///
+/// # Panics
+///
+/// If `samples` is too short for `payload`, which is a mistake of the caller.
+pub fn embed_matched<S: Sample>(samples: &mut [S], bits: BitsPerSample, payload: &[u8], coins: &mut Coins) {
+    assert!(
+        bits.samples_for(payload.len() as u64) <= samples.len() as u64,
+        "the capacity is checked before anything is embedded"
+    );
+    const COINS: usize = 64;
+    let mut old = [S::OPAQUE; COINS];
+    // So many samples carry a whole number of bytes at every setting.
+    let parts = payload.chunks(COINS / 8 * usize::from(bits.count()));
+    for (samples, part) in samples.chunks_mut(COINS).zip(parts) {
+        for (old, sample) in old.iter_mut().zip(&*samples) {
+            *old = *sample;
+        }
+        embed(samples, bits, part);
+        let mut coins = coins.toss();
+        for (sample, old) in samples.iter_mut().zip(&old) {
+            // Samples that were not moved have no other side.
+            if coins & 1 == 1 {
+                *sample = sample.mirrored(*old, bits);
+            }
+            coins >>= 1;
+        }
     }
 }
 
