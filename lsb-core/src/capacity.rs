@@ -163,14 +163,14 @@ pub fn check(
     if carriers >= layout.samples_needed(needed_bytes) {
         return Ok(());
     }
-    let size = Size {
-        width: raster.width(),
-        height: raster.height(),
-    };
+    let size = raster.size();
     let wider = BitsPerSample::ALL.into_iter().find(|candidate| {
-        (layout.bits..=most_bits).contains(candidate) && carriers >= layout.with_bits(*candidate).samples_needed(needed_bytes)
+        (layout.bits..=most_bits).contains(candidate)
+            && carriers >= layout.with_bits(*candidate).samples_needed(needed_bytes)
     });
-    let pixels = layout.samples_needed(needed_bytes).div_ceil(raster.colors().colors() as u64);
+    let pixels = layout
+        .samples_needed(needed_bytes)
+        .div_ceil(raster.colors().colors() as u64);
     let remedy = match (wider, size.enlarged_to(pixels)) {
         (Some(bits), _) => Remedy::MoreBits(bits),
         (None, Some(size)) => Remedy::LargerPicture(size),

@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::bits::{self, BitsPerSample, Coins, Sample};
-use crate::capacity::{self, CapacityError, Remedy, Size};
+use crate::capacity::{self, CapacityError, Remedy};
 use crate::error::ErrorKind;
 use crate::layout::Layout;
 use crate::preamble::{BodyChecksum, PREAMBLE_BYTES, PREAMBLE_SAMPLES, Preamble, PreambleError};
@@ -62,10 +62,7 @@ pub fn write(raster: &mut Raster, layout: impl Into<Layout>, body: &[u8]) -> Res
     let layout = layout.into();
     let needed_bytes = body.len() as u64;
     capacity::check(raster, needed_bytes, layout, BitsPerSample::Four)?;
-    let size = Size {
-        width: raster.width(),
-        height: raster.height(),
-    };
+    let size = raster.size();
     let body_bytes = u32::try_from(body.len()).map_err(|_| CapacityError {
         needed_bytes,
         available_bytes: u64::from(u32::MAX),

@@ -2,7 +2,7 @@
 //!
 //! Policy and denied picture ride in the photograph's own low bits; programs that take part heed
 //! them, and everything else shows the photograph. There is no original to open: the photograph is
-//! what there is. Its type and depth, and the chunks that say how its pixels are meant, are kept.
+//! what there is. It becomes a PNG if it was none; its type and depth, its orientation and its colour profile are kept.
 //!
 //! The owner's signature covers policy and denied picture, and not the photograph: someone can move
 //! a label to another picture, just as they can remove it.
@@ -16,17 +16,17 @@ use crate::envelope::{Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
 use crate::identifiers::{ClusterId, ObjectId, PolicyVersion, UnixSeconds};
 use crate::limits::Limits;
-use crate::picture::{DecodedPng, decode_png, encode_png};
+use crate::picture::{DecodedPicture, decode, encode_png};
 use crate::seal::{SealError, SigningKey, sign};
 use crate::upload;
 
-/// How many bits of each sample a label uses: the least visible.
+/// How many bits of each sample a label uses unless something else is asked for: the least visible.
 pub const LABEL_BITS: BitsPerSample = BitsPerSample::One;
 
 /// What is to be labelled, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub struct LabelRequest<'a> {
-    /// The photograph: a whole PNG.
+    /// The photograph: a whole picture of any format.
     pub photograph: &'a [u8],
     /// The bytes of the picture that programs show to those who may not look: a whole PNG. If it
     /// does not fit, that is an error; it is never made smaller.
@@ -39,6 +39,8 @@ pub struct LabelRequest<'a> {
     pub created: UnixSeconds,
     /// The key that signs.
     pub owner: &'a SigningKey,
+    /// How many bits of each sample carry: [`LABEL_BITS`] unless the label needs more room.
+    pub bits: BitsPerSample,
     /// What is too large.
     pub limits: &'a Limits,
 }
@@ -56,7 +58,7 @@ pub struct LabelledPicture {
 ///
 /// # Errors
 ///
-/// [`Error`]: the photograph or the denied picture is no whole PNG or too large, the label does not
+/// [`Error`]: the photograph is no whole picture, or the denied picture no whole PNG, or too large, the label does not
 /// fit, the policy names another owner, or the operating system has no random bytes.
 pub fn protect(request: &LabelRequest<'_>) -> Result<LabelledPicture, Error> {
     let mut object = [0; ObjectId::LENGTH];
@@ -77,13 +79,14 @@ pub fn protect_with(request: &LabelRequest<'_>, object: ObjectId) -> Result<Labe
         cluster,
         created,
         owner,
+        bits,
         limits,
     } = *request;
     upload::inspect_png(denied_picture, limits)?;
-    let DecodedPng {
+    let DecodedPicture {
         mut raster,
         ancillary,
-    } = decode_png(photograph, limits.upload_bytes, limits)?;
+    } = decode(photograph, limits.upload_bytes, limits)?;
     let header = Header {
         mode: Mode::Label,
         suite: Suite::One,
@@ -95,7 +98,7 @@ pub fn protect_with(request: &LabelRequest<'_>, object: ObjectId) -> Result<Labe
     };
     let sections = vec![(SectionKind::DeniedPicture, Vec::from(denied_picture))];
     let envelope = sign(header, policy, sections, owner)?;
-    carrier::write(&mut raster, LABEL_BITS, envelope.as_bytes())?;
+    carrier::write(&mut raster, bits, envelope.as_bytes())?;
     let file = encode_png(raster, &ancillary)?;
     Ok(LabelledPicture { file, envelope })
 }

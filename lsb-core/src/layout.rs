@@ -50,7 +50,9 @@ impl Layout {
         match self.scatter_salt {
             None => self.bits.bytes_in(samples),
             // Only whole groups are scattered.
-            Some(_) => self.bits.bytes_in(samples / GROUP_SAMPLES as u64 * GROUP_SAMPLES as u64),
+            Some(_) => self
+                .bits
+                .bytes_in(samples / GROUP_SAMPLES as u64 * GROUP_SAMPLES as u64),
         }
     }
 

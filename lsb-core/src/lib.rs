@@ -1,6 +1,7 @@
 //! Hides a signed, sealed envelope in the low bits of a picture, and gets the exact original back.
 //!
-//! A protected picture is an ordinary PNG file. Whoever opens it sees the *access-denied picture*.
+//! A protected picture is an ordinary PNG file. Whoever opens it sees the *access-denied picture*, or what its
+//! owner chose instead.
 //! In its low bits rides an envelope: who may look and how often, the denied picture's exact bytes,
 //! and the original file, encrypted under a key that is split in two. One share lies in the picture,
 //! the other in a ledger. Neither opens anything alone, and deleting the ledger's share revokes for
@@ -9,7 +10,7 @@
 //! ```
 //! # #[cfg(all(feature = "image", feature = "seal"))] {
 //! use lsb_core::envelope::{Grant, Policy, UserName, Views};
-//! use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext, SealRequest, SigningKey};
+//! use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext, SealRequest, Shown, SigningKey};
 //! use lsb_core::{ClusterId, Limits, RequestId, UnixSeconds, picture};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +24,7 @@
 //! let sealed = seal::seal(&SealRequest {
 //!     original: photograph,
 //!     denied_picture,
+//!     shown: Shown::DeniedPicture,
 //!     policy: &policy,
 //!     cluster,
 //!     created: UnixSeconds(1_700_000_000),
@@ -62,7 +64,7 @@
 //!
 //! | layer | modules | needs | what it does |
 //! |---|---|---|---|
-//! | files | [`picture`], [`label`], [`upload`] | `image`; [`upload`] nothing | PNG in and out, limits, the carrier |
+//! | files | [`picture`], [`label`], [`upload`] | `image`; [`upload`] nothing | pictures in, PNG out, limits, the carrier |
 //! | seal | [`seal`] | `seal` | keys, signatures, encryption, release of a share |
 //! | envelope | [`envelope`] | nothing | policy, sections, receipt, status; structure and hashes |
 //! | bits | [`carrier`], [`preamble`], [`capacity`], [`raster`], [`mod@bits`] | nothing | a body in samples, and out again |
@@ -95,8 +97,9 @@
 //! * **Who has once seen, has seen.** A viewer can keep what was opened. Views are counted where the
 //!   share is released, by the ledger, and not here.
 //! * **The advisory status is advice**: nothing vouches for it.
-//! * **Modes `preview` and `cover`, ±1 matching, scattering, and originals in other formats than PNG and
-//!   JPEG** are not there yet. Their numbers are reserved, and answered as unsupported.
+//! * **Scattering is no encryption**: its salt stands in the preamble, so everyone can find what is hidden.
+//! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
+//!   are refused, or only stored.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What is too large, said before any memory is spent on it.
+//! What is too large or not wanted, said before any memory is spent on it.
 
 /// The limits on files and pictures.
 ///
@@ -15,6 +15,9 @@ pub struct Limits {
     pub pixels: u64,
     /// The most bytes a picture may take when decoded. Default: 512 MiB.
     pub decoded_bytes: u64,
+    /// Whether an animated file is taken for its first frame, and not refused. What is stored is the
+    /// whole file all the same; pictures that are made of it show the first frame. Default: refused.
+    pub first_frame: bool,
 }
 
 impl Limits {
@@ -24,6 +27,7 @@ impl Limits {
         carrier_bytes: 256 << 20,
         pixels: 100_000_000,
         decoded_bytes: 512 << 20,
+        first_frame: false,
     };
 }
 

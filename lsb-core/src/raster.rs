@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::bits::Sample;
+use crate::capacity::Size;
 
 /// Which samples a pixel has, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +124,15 @@ impl Raster {
     #[must_use]
     pub const fn height(&self) -> u32 {
         self.height
+    }
+
+    /// Columns and rows.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        Size {
+            width: self.width,
+            height: self.height,
+        }
     }
 
     /// Which samples a pixel has.

@@ -105,14 +105,14 @@ fn scattered_order(samples: usize, bits: BitsPerSample, payload_bytes: usize, sa
         let end = groups.min(first + 512);
         let share = end * used / groups - first * used / groups;
         let mut key = salt.wrapping_add((block as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        key = (key ^ key >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        key = (key ^ key >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         key ^= key >> 31;
         let part = |place: u32| (key >> (16 * place) & 0xffff) as usize;
         let inside = (0..BLOCK_SAMPLES)
             .map(|index| {
                 let step = (index * (part(0) | 1) + part(2)) % 4096;
-                ((step ^ step / 64) * (part(1) | 1) + part(3)) % 4096
+                ((step ^ (step / 64)) * (part(1) | 1) + part(3)) % 4096
             })
             .filter(|position| *position < (end - first) * 8);
         order.extend(inside.take(share * 8).map(|position| first * 8 + position));
@@ -177,7 +177,10 @@ fn matching_goes_both_ways_and_replacement_one() {
     embed_matched(&mut samples, BitsPerSample::One, &payload, &mut Coins::seeded(5));
     let up = samples.iter().filter(|sample| **sample == 101).count();
     assert!((39_000..41_000).contains(&up), "{up} of 80000 went up");
-    assert_eq!(samples.iter().filter(|sample| **sample == 99).count(), 80_000 - up);
+    assert_eq!(
+        samples.iter().filter(|sample| **sample == 99).count(),
+        80_000 - up
+    );
     // At the ends of the range there is only one way.
     let mut ends = vec![0u8; 80_000];
     embed_matched(&mut ends, BitsPerSample::One, &payload, &mut Coins::seeded(5));
@@ -191,6 +194,9 @@ fn a_short_payload_is_spread_evenly() {
     for quarter in 0..4 {
         let range = quarter * count / 4..(quarter + 1) * count / 4;
         let inside = order.iter().filter(|place| range.contains(place)).count();
-        assert!((1950..=2050).contains(&inside), "{inside} of 8000 in quarter {quarter}");
+        assert!(
+            (1950..=2050).contains(&inside),
+            "{inside} of 8000 in quarter {quarter}"
+        );
     }
 }

@@ -26,6 +26,7 @@ fn protect(photograph: &[u8], denied_picture: &[u8]) -> Result<LabelledPicture, 
         cluster: CLUSTER,
         created: CREATED,
         owner: &fixture.owner,
+        bits: label::LABEL_BITS,
         limits: &Limits::DEFAULT,
     };
     label::protect_with(&request, ObjectId::from_bytes([9; 16]))
@@ -258,10 +259,19 @@ fn a_denied_picture_that_does_not_fit_is_an_error_with_numbers() {
 }
 
 #[test]
-fn a_jpeg_cannot_be_labelled() {
-    let error = protect(&photo("rocket.jpg"), &tiny_denied_picture()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotAPicture);
-    assert!(error.to_string().contains("JPEG"), "{error}");
+fn a_labelled_jpeg_becomes_a_png_of_the_same_pixels() {
+    for name in ["rocket.jpg", "grace_hopper.jpg"] {
+        let photograph = photo(name);
+        let labelled = protect(&photograph, &tiny_denied_picture()).unwrap();
+        let envelope = picture::extract(&labelled.file, &Limits::DEFAULT).unwrap();
+        assert_eq!(envelope, labelled.envelope);
+        let before = picture::decode(&photograph, u64::MAX, &Limits::DEFAULT)
+            .unwrap()
+            .raster;
+        let after = raster(&labelled.file);
+        assert_eq!((before.size(), before.colors()), (after.size(), after.colors()));
+        assert!(largest_difference(&before, &after) <= 1);
+    }
 }
 
 #[test]

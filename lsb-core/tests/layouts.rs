@@ -99,7 +99,11 @@ fn flips_of_carrying_bits_are_damage_and_all_others_change_nothing() {
                 match carrier::read(&touched) {
                     Ok(read) => assert_eq!(read, body, "{layout:?}: sample {place}, bit {bit}"),
                     Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::Damaged, "{layout:?}: sample {place}, bit {bit}");
+                        assert_eq!(
+                            error.kind(),
+                            ErrorKind::Damaged,
+                            "{layout:?}: sample {place}, bit {bit}"
+                        );
                         damaging += 1;
                     }
                 }

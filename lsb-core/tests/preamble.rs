@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use lsb_core::{ErrorKind, Layout};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::preamble::{BodyChecksum, PREAMBLE_BYTES, Preamble, PreambleError};
+use lsb_core::{ErrorKind, Layout};
 use proptest::prelude::*;
 
 fn preamble() -> Preamble {

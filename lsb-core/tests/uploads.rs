@@ -194,7 +194,12 @@ fn broken_rules_are_named() {
         .chunk(b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0])
         .data(&[0, 1])
         .end();
-    assert_eq!(inspect(&animated, &Limits::DEFAULT), Err(UploadError::Animated));
+    assert_eq!(
+        inspect(&animated, &Limits::DEFAULT),
+        Err(UploadError::Animated {
+            format: MediaType::Png
+        })
+    );
     assert_eq!(kind(&animated), ErrorKind::Unsupported);
 }
 

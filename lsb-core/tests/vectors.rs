@@ -16,11 +16,12 @@ use lsb_core::envelope::{
     UserName, Views,
 };
 use lsb_core::preamble::{BodyChecksum, Preamble};
+use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::seal::{
     ExchangeKey, LedgerShare, ObjectSecrets, PictureShare, ReleaseContext, SealRequest, ShareForCluster,
-    ShareForViewer, SigningKey, open, seal_with,
+    ShareForViewer, Shown, SigningKey, open, seal_with,
 };
-use lsb_core::{Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, picture};
+use lsb_core::{Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, carrier, picture};
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "vectors", name]
@@ -68,10 +69,15 @@ fn secrets() -> ObjectSecrets {
 }
 
 fn sealed() -> Envelope {
+    sealed_as(Shown::DeniedPicture)
+}
+
+fn sealed_as(shown: Shown<'_>) -> Envelope {
     let (owner, policy) = (owner(), policy());
     let request = SealRequest {
         original: &vector("original.png"),
         denied_picture: &vector("denied.png"),
+        shown,
         policy: &policy,
         cluster: CLUSTER,
         created: CREATED,
@@ -139,6 +145,60 @@ fn context() -> ReleaseContext {
         object: secrets().object,
         request: RequestId::from_bytes(counting(0x60)),
         log_index: 6,
+    }
+}
+
+/// The pictures of the vectors: sixteen bits, transparent pixels, shapes that end inside a block.
+fn grey_picture() -> Raster {
+    let samples = (0..150 * 100u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 16) as u16);
+    Raster::new(150, 100, Colors::Grey, Samples::Sixteen(samples.collect())).unwrap()
+}
+
+fn cover_picture() -> Raster {
+    let pixels = (0..120 * 90u32).flat_map(|place| {
+        let [red, green, blue, _] = place.wrapping_mul(2_654_435_761).to_be_bytes();
+        [red, green, blue, if place % 5 == 0 { 0 } else { 255 }]
+    });
+    Raster::new(120, 90, Colors::Rgba, Samples::Eight(pixels.collect())).unwrap()
+}
+
+fn file_of(raster: Raster) -> Vec<u8> {
+    picture::encode_png(raster, &picture::Ancillary::default()).unwrap()
+}
+
+fn samples_of(file: &[u8]) -> Raster {
+    picture::decode_png(file, u64::MAX, &Limits::DEFAULT)
+        .unwrap()
+        .raster
+}
+
+/// Every picture that carries, written anew.
+fn carriers() -> [(&'static str, Vec<u8>); 4] {
+    let (preview, limits) = (vector("denied.png"), &Limits::DEFAULT);
+    let mut label_picture = grey_picture();
+    carrier::write(&mut label_picture, BitsPerSample::Four, label().as_bytes()).unwrap();
+    let cover = sealed_as(Shown::Cover);
+    let cover = picture::embed_in_cover(&cover, &file_of(cover_picture()), BitsPerSample::Two, limits);
+    let preview = picture::embed(&sealed_as(Shown::Preview(&preview)), limits);
+    [
+        ("sealed.png", picture::embed(&registered(), limits).unwrap()),
+        ("preview.png", preview.unwrap()),
+        ("cover.png", cover.unwrap()),
+        ("label.png", file_of(label_picture)),
+    ]
+}
+
+#[test]
+fn pictures_carry_as_they_carried() {
+    for (name, file) in carriers() {
+        // How a PNG is compressed is no part of the layout; its samples are.
+        assert!(samples_of(&file) == samples_of(&vector(name)), "{name}");
+        let envelope = picture::extract(&vector(name), &Limits::DEFAULT).unwrap();
+        envelope.verify_signature().unwrap();
+        if envelope.header().mode != Mode::Label {
+            let opened = open(&envelope, &LedgerShare::from_bytes(counting(0x40))).unwrap();
+            assert_eq!(opened.bytes, vector("original.png"), "{name}");
+        }
     }
 }
 

@@ -129,7 +129,9 @@ pub fn embed_scattered<S: Sample>(
     let plan = Plan::new(samples.len(), bits, payload.len(), salt);
     let mut buffer = [S::OPAQUE; BLOCK_SAMPLES];
     plan.walk(bits, |first, positions, payload_bytes| {
-        let Some(block) = samples.get_mut(first..) else { return };
+        let Some(block) = samples.get_mut(first..) else {
+            return;
+        };
         let Some(buffer) = buffer.get_mut(..positions.len()) else {
             return;
         };

@@ -28,7 +28,7 @@ pub enum EnvelopeError {
     },
     /// A mode that this program does not know.
     #[error(
-        "unsupported mode {mode}: this program opens sealed (1) and label (4); 2 is preview and 3 is cover"
+        "unsupported mode {mode}: this program knows sealed (1), preview (2), cover (3) and label (4); a newer one made this"
     )]
     UnsupportedMode {
         /// The mode's number.
@@ -87,7 +87,7 @@ pub enum EnvelopeError {
         length: u64,
     },
     /// A section that the mode needs is missing.
-    #[error("the envelope lacks the section {kind:?} that mode {mode:?} needs")]
+    #[error("the envelope lacks the section {kind:?} that mode {mode} needs")]
     MissingSection {
         /// Which.
         kind: SectionKind,
@@ -95,7 +95,7 @@ pub enum EnvelopeError {
         mode: Mode,
     },
     /// A section that the mode does not have.
-    #[error("the envelope has a section {kind:?} that mode {mode:?} does not have")]
+    #[error("the envelope has a section {kind:?} that mode {mode} does not have")]
     UnexpectedSection {
         /// Which.
         kind: SectionKind,

@@ -21,6 +21,7 @@
 //! from a few hundred bytes, without seeing the picture.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -47,13 +48,16 @@ const OWNER_DOMAIN: &[u8] = b"raft-lsb envelope v1 owner\0";
 
 /// How a picture shows itself to those who may not look.
 ///
-/// The numbers 2 and 3 are reserved for `preview` and `cover`; files with them are answered with
-/// [`EnvelopeError::UnsupportedMode`].
+/// Modes of later programs are answered with [`EnvelopeError::UnsupportedMode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Mode {
     /// The denied picture is seen; the original is encrypted in its low bits.
     Sealed = 1,
+    /// A small blurred picture of the photograph is seen; the original is encrypted in its low bits.
+    Preview = 2,
+    /// A picture that the owner chose is seen; the original is encrypted in its low bits.
+    Cover = 3,
     /// The photograph itself is seen; policy and denied picture ride in its low bits. **No
     /// secrecy**: only programs that take part heed it.
     Label = 4,
@@ -63,9 +67,22 @@ impl Mode {
     fn from_byte(byte: u8) -> Result<Self, EnvelopeError> {
         match byte {
             1 => Ok(Self::Sealed),
+            2 => Ok(Self::Preview),
+            3 => Ok(Self::Cover),
             4 => Ok(Self::Label),
             mode => Err(EnvelopeError::UnsupportedMode { mode }),
         }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Sealed => "sealed",
+            Self::Preview => "preview",
+            Self::Cover => "cover",
+            Self::Label => "label",
+        })
     }
 }
 
@@ -84,7 +101,7 @@ pub enum SectionKind {
     Policy,
     /// The denied picture's exact bytes.
     DeniedPicture,
-    /// A low-resolution picture that anyone may see. Reserved for mode `preview`.
+    /// The low-resolution picture that anyone may see, in mode `preview`: a PNG.
     Preview,
     /// The original file, sealed.
     Original,
@@ -350,9 +367,16 @@ fn read_entries(reader: &mut Reader<'_>, count: usize) -> Result<Vec<SectionEntr
 /// Each mode has exactly the sections it needs, apart from those of later programs.
 pub(super) fn check_kinds(mode: Mode, entries: &[SectionEntry]) -> Result<(), EnvelopeError> {
     let required: &[SectionKind] = match mode {
-        Mode::Sealed => &[
+        Mode::Sealed | Mode::Cover => &[
             SectionKind::Policy,
             SectionKind::DeniedPicture,
+            SectionKind::Original,
+            SectionKind::OriginalMetadata,
+        ],
+        Mode::Preview => &[
+            SectionKind::Policy,
+            SectionKind::DeniedPicture,
+            SectionKind::Preview,
             SectionKind::Original,
             SectionKind::OriginalMetadata,
         ],

@@ -7,6 +7,7 @@ use std::io::Cursor;
 use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
 use image::{DynamicImage, ImageBuffer, ImageDecoder};
 
+use crate::envelope::Mode;
 use crate::error::ErrorKind;
 use crate::limits::Limits;
 use crate::raster::{Colors, Raster, Samples, ShapeError};
@@ -25,11 +26,20 @@ pub enum PictureError {
     /// The decoder delivered something else than the header announced.
     #[error("the decoded picture is not what its header announced: {0}")]
     Shape(#[from] ShapeError),
-    /// A label was to be hidden in its denied picture.
-    #[error("a label rides in its own photograph: only sealed envelopes can be hidden in the denied picture")]
-    LabelNeedsItsPhotograph,
+    /// An envelope was to be hidden in a picture of another kind than its mode asks for.
+    #[error(
+        "an envelope of mode {mode} cannot be hidden here: `sealed` and `preview` ride in a picture of their own, \
+         `cover` in the one that its owner chose, `label` in the photograph itself"
+    )]
+    OtherCarrier {
+        /// The envelope's mode.
+        mode: Mode,
+    },
     /// The decoder delivered samples of a kind that PNG does not have.
-    #[error("the decoded picture has samples of an unknown kind")]
+    #[error(
+        "the picture has samples of a kind that a PNG cannot hold, such as floating-point numbers: save it with 8 \
+         or 16 bits first"
+    )]
     Samples,
 }
 
@@ -41,7 +51,7 @@ impl PictureError {
             Self::Decode(_) | Self::Shape(_) => ErrorKind::Damaged,
             Self::Encode(_) => ErrorKind::System,
             Self::Samples => ErrorKind::Unsupported,
-            Self::LabelNeedsItsPhotograph => ErrorKind::InvalidRequest,
+            Self::OtherCarrier { .. } => ErrorKind::InvalidRequest,
         }
     }
 }
@@ -54,9 +64,30 @@ pub struct Ancillary {
     after_pixels: Vec<u8>,
 }
 
+impl Ancillary {
+    /// One chunk, before the pixels.
+    pub(super) fn of_chunk(kind: [u8; 4], content: &[u8]) -> Self {
+        let Ok(length) = u32::try_from(content.len()) else {
+            return Self::default();
+        };
+        let mut checked = Vec::with_capacity(content.len() + 4);
+        checked.extend_from_slice(&kind);
+        checked.extend_from_slice(content);
+        let checksum = crc32fast::hash(&checked);
+        let mut chunk = Vec::with_capacity(content.len() + 12);
+        chunk.extend_from_slice(&length.to_be_bytes());
+        chunk.extend_from_slice(&checked);
+        chunk.extend_from_slice(&checksum.to_be_bytes());
+        Self {
+            before_pixels: chunk,
+            after_pixels: Vec::new(),
+        }
+    }
+}
+
 /// A decoded file.
 #[derive(Clone, Debug)]
-pub struct DecodedPng {
+pub struct DecodedPicture {
     /// The samples, with palettes and transparency keys expanded.
     pub raster: Raster,
     /// The rest of the file.
@@ -72,13 +103,32 @@ pub struct DecodedPng {
 ///
 /// [`UploadError`] if the file is no PNG, too large or damaged; [`PictureError`] if its pixel data
 /// is.
-pub fn decode_png(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPng, crate::Error> {
+pub fn decode_png(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPicture, crate::Error> {
     upload::inspect_png_of(file, most_bytes, limits)?;
-    let (pixels, ancillary) = split(file)?;
-    // The decoder's own buffers: a few rows, and a window of 32 KiB.
+    decode_inspected(file, limits)
+}
+
+/// As [`decode_png`], for a file that is a PNG or nothing known.
+pub(super) fn decode_png_of(
+    file: &[u8],
+    most_bytes: u64,
+    limits: &Limits,
+) -> Result<DecodedPicture, crate::Error> {
+    upload::inspect_of(file, most_bytes, limits)?;
+    decode_inspected(file, limits)
+}
+
+/// The limits that decoders know themselves: on their buffers, beside the samples.
+pub(super) fn decoder_limits(limits: &Limits) -> image::Limits {
     let mut decoder_limits = image::Limits::no_limits();
     decoder_limits.max_alloc = Some(limits.decoded_bytes);
-    let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits);
+    decoder_limits
+}
+
+fn decode_inspected(file: &[u8], limits: &Limits) -> Result<DecodedPicture, crate::Error> {
+    let (pixels, ancillary) = split(file)?;
+    // The decoder's own buffers: a few rows, and a window of 32 KiB.
+    let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits(limits));
     let decoder = decoder.map_err(PictureError::Decode)?;
     // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever `max_alloc` says.
     let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
@@ -86,7 +136,7 @@ pub fn decode_png(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<Decod
         return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
     }
     let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?;
-    Ok(DecodedPng {
+    Ok(DecodedPicture {
         raster: to_raster(picture)?,
         ancillary,
     })
@@ -114,9 +164,13 @@ pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, Pict
 }
 
 /// Chunks that describe the samples as they stood in the old file, and not as they stand in the new
-/// one: palette, transparency key, and what refers to the palette or to the original depth.
+/// one: palette, transparency key, what refers to the palette or to the original depth, and an animation's
+/// other frames.
 const fn describes_old_samples(kind: &[u8; 4]) -> bool {
-    matches!(kind, b"PLTE" | b"tRNS" | b"bKGD" | b"hIST" | b"sBIT" | b"sPLT")
+    matches!(
+        kind,
+        b"PLTE" | b"tRNS" | b"bKGD" | b"hIST" | b"sBIT" | b"sPLT" | b"acTL" | b"fcTL" | b"fdAT"
+    )
 }
 
 /// Parts a file into what a decoder needs and the rest.
@@ -176,7 +230,7 @@ fn weave(encoded: &[u8], ancillary: &Ancillary) -> Vec<u8> {
     woven
 }
 
-fn to_raster(picture: DynamicImage) -> Result<Raster, PictureError> {
+pub(super) fn to_raster(picture: DynamicImage) -> Result<Raster, PictureError> {
     let (width, height) = (picture.width(), picture.height());
     let (colors, samples) = match picture {
         DynamicImage::ImageLuma8(picture) => (Colors::Grey, Samples::Eight(picture.into_raw())),

@@ -3,7 +3,7 @@
 //! ```text
 //!   ┌──────────┬───────────────────┬───────────┬────────────┬──────────────┬──────────────────┐
 //!   │ u8 = 1   │ media type u8     │ width u32 │ height u32 │ length u64   │ SHA-256, 32 bytes│   50 bytes
-//!   │ version  │ 1 PNG, 2 JPEG     │ pixels    │ pixels     │ of the file  │ of the file      │
+//!   │ version  │ 1 PNG, 2 JPEG, …  │ pixels    │ pixels     │ of the file  │ of the file      │
 //!   └──────────┴───────────────────┴───────────┴────────────┴──────────────┴──────────────────┘
 //! ```
 //!

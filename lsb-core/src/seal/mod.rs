@@ -21,7 +21,7 @@ pub use keys::{LedgerShare, ObjectSecrets, PictureShare};
 pub use metadata::OriginalMetadata;
 #[cfg(feature = "image")]
 pub(crate) use object::sign;
-pub use object::{OpenedOriginal, SealRequest, SealedObject, open, seal, seal_with};
+pub use object::{OpenedOriginal, SealRequest, SealedObject, Shown, open, seal, seal_with};
 pub use signing::SigningKey;
 pub use stream::CHUNK_BYTES;
 pub use zeroize::Zeroizing;

@@ -27,13 +27,37 @@ use crate::limits::Limits;
 use crate::upload;
 use crate::wire::{Reader, Write};
 
+/// What everybody sees who may not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// The denied picture: mode `sealed`.
+    DeniedPicture,
+    /// This small picture, a whole PNG, under a banner: mode `preview`. Make it with
+    /// `picture::preview_of`.
+    Preview(&'a [u8]),
+    /// A picture that is chosen when the envelope is hidden: mode `cover`.
+    Cover,
+}
+
+impl Shown<'_> {
+    const fn mode(self) -> Mode {
+        match self {
+            Self::DeniedPicture => Mode::Sealed,
+            Self::Preview(_) => Mode::Preview,
+            Self::Cover => Mode::Cover,
+        }
+    }
+}
+
 /// What is to be sealed, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub struct SealRequest<'a> {
-    /// The original file's bytes: a whole PNG or JPEG.
+    /// The original file's bytes: a whole picture of any format of [`upload::MediaType`].
     pub original: &'a [u8],
-    /// The bytes of the picture that everybody else sees: a whole PNG.
+    /// The bytes of the picture that a program shows to whoever may not look: a whole PNG.
     pub denied_picture: &'a [u8],
+    /// What everybody sees without a program.
+    pub shown: Shown<'a>,
     /// Who may view. It must name the public key of `owner`.
     pub policy: &'a Policy,
     /// Whose ledger will count.
@@ -92,6 +116,7 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
     let SealRequest {
         original,
         denied_picture,
+        shown,
         policy,
         cluster,
         created,
@@ -100,13 +125,16 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
     } = *request;
     let uploaded = upload::inspect(original, limits)?;
     upload::inspect_png(denied_picture, limits)?;
+    if let Shown::Preview(preview) = shown {
+        upload::inspect_png(preview, limits)?;
+    }
     let ObjectSecrets {
         object,
         picture_share,
         ledger_share,
     } = secrets;
     let header = Header {
-        mode: Mode::Sealed,
+        mode: shown.mode(),
         suite: Suite::One,
         object,
         cluster,
@@ -131,11 +159,14 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
         &metadata,
         &mut sealed_metadata,
     )?;
-    let sections = vec![
+    let mut sections = vec![
         (SectionKind::DeniedPicture, Vec::from(denied_picture)),
         (SectionKind::Original, sealed),
         (SectionKind::OriginalMetadata, sealed_metadata),
     ];
+    if let Shown::Preview(preview) = shown {
+        sections.push((SectionKind::Preview, Vec::from(preview)));
+    }
     let envelope = sign(header, policy, sections, owner)?;
     Ok(SealedObject {
         envelope,

@@ -13,35 +13,38 @@ pub(super) fn inspect(
     check_size: impl Fn(Size) -> Result<(), UploadError>,
 ) -> Result<Size, UploadError> {
     let mut walk = Walk { file, offset: 2 };
-    let mut size = None;
-    let mut scanned = false;
+    let mut header: Option<(Size, u64)> = None;
+    let mut scanned = 0u64;
     loop {
         let start = walk.offset;
         match walk.marker()? {
             END_OF_IMAGE => {
-                let size = size.ok_or(damaged(start, "it ends before its header"))?;
+                let (size, blocks) = header.ok_or(damaged(start, "it ends before its header"))?;
                 // A truncated file decodes without an error in most programs: the missing rows are
                 // grey. So a file must have its scans and its end marker.
-                return if scanned {
-                    Ok(size)
-                } else {
+                return if scanned == 0 {
                     Err(damaged(start, "it has no scan"))
+                } else if blocks > scanned.saturating_mul(8) {
+                    Err(false_header(blocks, scanned))
+                } else {
+                    Ok(size)
                 };
             }
             marker if is_frame_header(marker) => {
-                let frame = frame_size(walk.segment()?, start)?;
-                check_size(frame)?;
-                if size.replace(frame).is_some() {
+                let frame = frame_header(walk.segment()?, start)?;
+                check_size(frame.0)?;
+                if header.replace(frame).is_some() {
                     return Err(damaged(start, "a second header"));
                 }
             }
             START_OF_SCAN => {
-                if size.is_none() {
+                if header.is_none() {
                     return Err(damaged(start, "a scan before the header"));
                 }
                 walk.segment()?;
+                let data = walk.offset;
                 walk.skip_entropy_coded_data()?;
-                scanned = true;
+                scanned += (walk.offset - data) as u64;
             }
             // Restart and temporary markers stand alone; a second start is no part of a picture.
             0xd0..=0xd7 | 0x01 => (),
@@ -59,8 +62,20 @@ const fn is_frame_header(marker: u8) -> bool {
     matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
 }
 
-/// §B.2.2: precision u8, lines u16, samples per line u16, components u8, three bytes for each.
-fn frame_size(segment: &[u8], offset: usize) -> Result<Size, UploadError> {
+/// Every block of 64 samples takes a bit at least: the code of its mean (§F.1.2.1). A header that claims more
+/// is false, and would keep a decoder busy for minutes over a few kilobytes.
+const fn false_header(blocks: u64, scanned: u64) -> UploadError {
+    UploadError::FalseHeader {
+        format: MediaType::Jpeg,
+        claimed: blocks.saturating_mul(64),
+        compressed: scanned,
+        possible: scanned.saturating_mul(8 * 64),
+    }
+}
+
+/// §B.2.2: precision u8, lines u16, samples per line u16, components u8, three bytes for each. Returns the size
+/// and the number of blocks.
+fn frame_header(segment: &[u8], offset: usize) -> Result<(Size, u64), UploadError> {
     let short = damaged(offset, "a header of the wrong length");
     let (&[_precision, h1, h0, w1, w0, components], rest) = segment.split_first_chunk::<6>().ok_or(short)?;
     if components == 0 || rest.len() != usize::from(components) * 3 {
@@ -74,7 +89,19 @@ fn frame_size(segment: &[u8], offset: usize) -> Result<Size, UploadError> {
     if size.width == 0 || size.height == 0 {
         return Err(damaged(offset, "a width or height of zero"));
     }
-    Ok(size)
+    // §A.1.1: each component has its share of the most finely sampled one's samples.
+    let sampling = |component: &[u8; 3]| {
+        let [_, factors, _] = *component;
+        (u64::from(factors >> 4), u64::from(factors & 15))
+    };
+    let factors = || rest.as_chunks::<3>().0.iter().map(sampling);
+    let (most_h, most_v) = factors().fold((0, 0), |(h, v), (own_h, own_v)| (own_h.max(h), own_v.max(v)));
+    if factors().any(|(h, v)| h == 0 || v == 0) {
+        return Err(damaged(offset, "a sampling factor of zero"));
+    }
+    let side = |pixels: u32, own: u64, most: u64| (u64::from(pixels) * own).div_ceil(most).div_ceil(8);
+    let blocks = factors().map(|(h, v)| side(size.width, h, most_h) * side(size.height, v, most_v));
+    Ok((size, blocks.sum()))
 }
 
 const fn damaged(offset: usize, problem: &'static str) -> UploadError {

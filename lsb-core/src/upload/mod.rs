@@ -3,11 +3,16 @@
 //! An original is stored as its file's bytes, so it need not be decoded to be protected; and the
 //! decoders ask for this first, because they allocate what a header claims. The structure is walked
 //! from the first byte to the end marker: PNG chunk by chunk with their checksums, JPEG segment by
-//! segment. Bytes after the end marker are accepted and kept, as every viewer does: phones append
+//! segment, WebP and GIF block by block; of BMP and TIFF the headers, and whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
 //! depth maps and moving pictures there.
 
+mod bmp;
+mod bytes;
+mod gif;
 mod jpeg;
 mod png;
+mod tiff;
+mod webp;
 
 use core::fmt;
 
@@ -25,26 +30,44 @@ pub enum MediaType {
     Png,
     /// JPEG.
     Jpeg,
+    /// WebP, lossy or lossless.
+    WebP,
+    /// Windows bitmap.
+    Bmp,
+    /// Tagged Image File Format; of several pages the first one.
+    Tiff,
+    /// Graphics Interchange Format.
+    Gif,
 }
 
 impl MediaType {
+    /// Every format.
+    pub const ALL: [Self; 6] = [
+        Self::Png,
+        Self::Jpeg,
+        Self::WebP,
+        Self::Bmp,
+        Self::Tiff,
+        Self::Gif,
+    ];
+
     /// The number that stands for it in an envelope.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
             Self::Png => 1,
             Self::Jpeg => 2,
+            Self::WebP => 3,
+            Self::Bmp => 4,
+            Self::Tiff => 5,
+            Self::Gif => 6,
         }
     }
 
     /// The format of a number, if there is one.
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Png),
-            2 => Some(Self::Jpeg),
-            _ => None,
-        }
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.number() == number)
     }
 
     /// The name that HTTP knows it by.
@@ -53,6 +76,10 @@ impl MediaType {
         match self {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
+            Self::WebP => "image/webp",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+            Self::Gif => "image/gif",
         }
     }
 
@@ -62,6 +89,10 @@ impl MediaType {
         match self {
             Self::Png => "png",
             Self::Jpeg => "jpg",
+            Self::WebP => "webp",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tif",
+            Self::Gif => "gif",
         }
     }
 
@@ -72,6 +103,14 @@ impl MediaType {
             Some(Self::Png)
         } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             Some(Self::Jpeg)
+        } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
+            Some(Self::Gif)
+        } else if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") {
+            Some(Self::Tiff)
+        } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+            Some(Self::WebP)
+        } else if bytes.starts_with(b"BM") {
+            Some(Self::Bmp)
         } else {
             None
         }
@@ -83,6 +122,10 @@ impl fmt::Display for MediaType {
         formatter.write_str(match self {
             Self::Png => "PNG",
             Self::Jpeg => "JPEG",
+            Self::WebP => "WebP",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+            Self::Gif => "GIF",
         })
     }
 }
@@ -94,11 +137,14 @@ pub enum UploadError {
     /// An empty file.
     #[error("the file is empty")]
     Empty,
-    /// Neither PNG nor JPEG.
-    #[error("the file is not a picture that this program reads: it is neither PNG nor JPEG")]
+    /// None of the formats of [`MediaType`].
+    #[error(
+        "the file is not a picture that this program reads: it is neither PNG, JPEG, WebP, BMP, TIFF nor GIF. Save \
+         it in one of these formats first"
+    )]
     NotAPicture,
     /// A picture of another format than the one that is needed.
-    #[error("the file is a {found}, and a {needed} is needed here")]
+    #[error("the file is a {found} picture, and a {needed} is needed here: save it as {needed} first")]
     WrongFormat {
         /// What it is.
         found: MediaType,
@@ -157,10 +203,12 @@ pub enum UploadError {
     },
     /// The header promises more pixels than the file's data can hold.
     #[error(
-        "the PNG's header claims {claimed} bytes of pixels, and its {compressed} bytes of data can hold at most \
+        "the {format}'s header claims {claimed} bytes of pixels, and its {compressed} bytes of data can hold at most \
          {possible}: the header is false or the data is cut off"
     )]
     FalseHeader {
+        /// Its format.
+        format: MediaType,
         /// What the header asks for.
         claimed: u64,
         /// The compressed data.
@@ -170,9 +218,13 @@ pub enum UploadError {
     },
     /// An animation, of which only one frame would survive.
     #[error(
-        "the file is an animated PNG, which is not supported: save the frame you mean as a picture of its own"
+        "the file is an animated {format}: ask for its first frame (--first-frame), or save the frame you mean as a \
+         picture of its own"
     )]
-    Animated,
+    Animated {
+        /// Its format.
+        format: MediaType,
+    },
 }
 
 impl UploadError {
@@ -186,7 +238,7 @@ impl UploadError {
                 ErrorKind::TooLarge
             }
             Self::CutOff { .. } | Self::Damaged { .. } | Self::FalseHeader { .. } => ErrorKind::Damaged,
-            Self::Animated => ErrorKind::Unsupported,
+            Self::Animated { .. } => ErrorKind::Unsupported,
         }
     }
 }
@@ -200,58 +252,68 @@ pub struct Upload {
     pub size: Size,
 }
 
-/// Checks that a file is one whole PNG or JPEG within [`Limits::upload_bytes`] and
+/// Checks that a file is one whole picture within [`Limits::upload_bytes`] and
 /// [`Limits::pixels`].
 ///
 /// # Errors
 ///
 /// [`UploadError`]: no picture, too large, cut off, damaged, animated.
 pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
-    check_bytes(bytes, limits.upload_bytes)?;
-    match MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)? {
-        MediaType::Png => inspect_png(bytes, limits),
-        MediaType::Jpeg => {
-            let size = jpeg::inspect(bytes, |size| check_pixels(size, limits))?;
-            Ok(Upload {
-                media_type: MediaType::Jpeg,
-                size,
-            })
+    inspect_of(bytes, limits.upload_bytes, limits)
+}
+
+/// Checks a file with the byte limit of its purpose.
+pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Result<Upload, UploadError> {
+    check_bytes(bytes, most_bytes)?;
+    let media_type = MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)?;
+    let check_size = |size: Size| {
+        if size.width == 0 || size.height == 0 {
+            let problem = "a width or height of zero";
+            return Err(UploadError::Damaged {
+                format: media_type,
+                offset: 0,
+                problem,
+            });
         }
+        check_pixels(size, limits)
+    };
+    let (size, animated) = match media_type {
+        MediaType::Png => (png::inspect(bytes, limits)?.size, false),
+        MediaType::Jpeg => (jpeg::inspect(bytes, check_size)?, false),
+        MediaType::WebP => {
+            let webp = webp::inspect(bytes, check_size)?;
+            (webp.size, webp.animated)
+        }
+        MediaType::Bmp => (bmp::inspect(bytes, check_size)?, false),
+        MediaType::Tiff => (tiff::inspect(bytes, check_size)?, false),
+        MediaType::Gif => {
+            let gif = gif::inspect(bytes, check_size)?;
+            (gif.size, gif.frames > 1)
+        }
+    };
+    if animated && !limits.first_frame {
+        return Err(UploadError::Animated { format: media_type });
     }
+    Ok(Upload { media_type, size })
 }
 
 /// As [`inspect`], for a file that must be a PNG.
 ///
 /// # Errors
 ///
-/// As [`inspect`], and [`UploadError::WrongFormat`] for a JPEG.
+/// As [`inspect`], and [`UploadError::WrongFormat`] for anything else.
 pub fn inspect_png(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
-    check_bytes(bytes, limits.upload_bytes)?;
-    match MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)? {
-        MediaType::Png => {
-            let header = png::inspect(bytes, limits)?;
-            Ok(Upload {
-                media_type: MediaType::Png,
-                size: header.size,
-            })
-        }
-        found => Err(UploadError::WrongFormat {
-            found,
-            needed: MediaType::Png,
-        }),
-    }
+    inspect_png_of(bytes, limits.upload_bytes, limits)
 }
 
-/// Checks a PNG that is about to be decoded, with the byte limit of its purpose.
-#[cfg(feature = "image")]
-pub(crate) fn inspect_png_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Result<(), UploadError> {
-    check_bytes(bytes, most_bytes)?;
-    match MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)? {
-        MediaType::Png => png::inspect(bytes, limits).map(|_| ()),
-        found => Err(UploadError::WrongFormat {
+/// As [`inspect_png`], with the byte limit of its purpose.
+pub(crate) fn inspect_png_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Result<Upload, UploadError> {
+    match MediaType::sniff(bytes) {
+        Some(found) if found != MediaType::Png => Err(UploadError::WrongFormat {
             found,
             needed: MediaType::Png,
         }),
+        _ => inspect_of(bytes, most_bytes, limits),
     }
 }
 

@@ -201,7 +201,11 @@ pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadE
     for chunk in chunks {
         let chunk = chunk?;
         match &chunk.kind {
-            b"acTL" => return Err(UploadError::Animated),
+            b"acTL" if !limits.first_frame => {
+                return Err(UploadError::Animated {
+                    format: MediaType::Png,
+                });
+            }
             b"IHDR" => return Err(chunk.damaged("a second header")),
             b"PLTE" => {
                 if chunk.content.is_empty() || chunk.content.len() % 3 != 0 || chunk.content.len() > 768 {
@@ -238,6 +242,7 @@ fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<P
     let (claimed, possible) = (header.filtered_bytes(), compressed.saturating_mul(MOST_EXPANSION));
     if claimed > possible {
         return Err(UploadError::FalseHeader {
+            format: MediaType::Png,
             claimed,
             compressed,
             possible,

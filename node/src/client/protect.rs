@@ -3,7 +3,7 @@
 use hyper::body::Bytes;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label::{self, LabelRequest};
-use lsb_core::seal::{self, LedgerShare, SealRequest, SigningKey, Zeroizing};
+use lsb_core::seal::{self, LedgerShare, SealRequest, Shown, SigningKey, Zeroizing};
 use lsb_core::{Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
@@ -175,6 +175,7 @@ fn prepare(
             let request = SealRequest {
                 original,
                 denied_picture,
+                shown: Shown::DeniedPicture,
                 policy,
                 cluster,
                 created,
@@ -196,6 +197,7 @@ fn prepare(
                 cluster,
                 created,
                 owner,
+                bits: label::LABEL_BITS,
                 limits,
             };
             let labelled = label::protect(&request)?;

@@ -97,8 +97,8 @@ fn hide(
 ) -> Result<Vec<u8>, ApiError> {
     let envelope = Envelope::parse(envelope).map_err(|error| unprocessable(&error.into()))?;
     check(envelope.manifest(), request, picture_hash)?;
-    if envelope.header().mode != Mode::Sealed {
-        let message = "a label is hidden in the photograph itself, which this server does not have: register it without `embed`";
+    if !matches!(envelope.header().mode, Mode::Sealed | Mode::Preview) {
+        let message = "a label is hidden in the photograph itself, and a cover is its owner's: this server has neither. Register it without `embed`";
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "NOT_SEALED",

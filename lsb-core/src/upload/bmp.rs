@@ -1,0 +1,51 @@
+//! A BMP file: its headers, and whether all rows are there.
+
+use super::bytes::Walk;
+use super::{MediaType, UploadError};
+use crate::capacity::Size;
+
+const CORE_HEADER_BYTES: u32 = 12;
+const SMALLEST_INFO_HEADER_BYTES: u32 = 40;
+/// Compression methods that store rows as they are: none, and none with masks for the colours.
+const UNCOMPRESSED: [u32; 3] = [0, 3, 6];
+
+pub(super) fn inspect(
+    file: &[u8],
+    check_size: impl Fn(Size) -> Result<(), UploadError>,
+) -> Result<Size, UploadError> {
+    let mut walk = Walk::new(file, MediaType::Bmp);
+    walk.skip(10)?;
+    let pixels_at = walk.u32_little()?;
+    let (width, height, depth, compression, stored) = match walk.u32_little()? {
+        CORE_HEADER_BYTES => {
+            let (width, height) = (u32::from(walk.u16_little()?), u32::from(walk.u16_little()?));
+            walk.skip(2)?;
+            (width, height, walk.u16_little()?, 0, 0)
+        }
+        SMALLEST_INFO_HEADER_BYTES.. => {
+            let width = walk.u32_little()?;
+            // A negative height says that rows stand from the top.
+            let height = walk.array().map(i32::from_le_bytes)?.unsigned_abs();
+            walk.skip(2)?;
+            let depth = walk.u16_little()?;
+            (width, height, depth, walk.u32_little()?, walk.u32_little()?)
+        }
+        _ => return Err(walk.damaged("a header of an unknown kind")),
+    };
+    let size = Size { width, height };
+    if width > i32::MAX as u32 {
+        return Err(walk.damaged("a negative width"));
+    }
+    check_size(size)?;
+    let rows = if UNCOMPRESSED.contains(&compression) {
+        // Each row is filled up to four bytes.
+        let row = (u64::from(width) * u64::from(depth)).div_ceil(32) * 4;
+        row.saturating_mul(u64::from(height))
+    } else {
+        u64::from(stored)
+    };
+    if u64::from(pixels_at).saturating_add(rows) > file.len() as u64 {
+        return Err(walk.cut_off());
+    }
+    Ok(size)
+}

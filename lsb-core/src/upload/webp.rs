@@ -1,0 +1,97 @@
+//! A WebP file, chunk by chunk (RFC 9649).
+
+use super::bytes::Walk;
+use super::{MediaType, UploadError};
+use crate::capacity::Size;
+
+/// The flag of an animation in the extended header.
+const ANIMATED: u8 = 0b0000_0010;
+
+/// What a WebP file consists of.
+pub(super) struct WebP {
+    pub(super) size: Size,
+    pub(super) animated: bool,
+}
+
+pub(super) fn inspect(
+    file: &[u8],
+    check_size: impl Fn(Size) -> Result<(), UploadError>,
+) -> Result<WebP, UploadError> {
+    let mut walk = Walk::new(file, MediaType::WebP);
+    walk.skip(4)?;
+    // The length counts from behind itself.
+    let length = walk.u32_little()? as usize;
+    let end = length.saturating_add(8);
+    if end > file.len() {
+        return Err(walk.cut_off());
+    }
+    walk.skip(4)?;
+    let (mut size, mut animated, mut pixels) = (None, false, false);
+    while walk.offset().saturating_add(8) <= end {
+        let (kind, length): ([u8; 4], _) = (walk.array()?, walk.u32_little()? as usize);
+        let content = walk.take(length)?;
+        match &kind {
+            b"VP8X" => {
+                let (extended, canvas) = extended_header(content).ok_or(walk.damaged("a short header"))?;
+                check_size(canvas)?;
+                (size, animated) = (Some(canvas), extended);
+            }
+            b"VP8 " | b"VP8L" => {
+                let own = if kind == *b"VP8 " {
+                    lossy_size(content)
+                } else {
+                    lossless_size(content)
+                };
+                let own = own.ok_or(walk.damaged("a picture without a header"))?;
+                check_size(own)?;
+                if size.is_some_and(|size| size != own) {
+                    return Err(walk.damaged("a picture of another size than the canvas"));
+                }
+                (size, pixels) = (Some(own), true);
+            }
+            b"ANMF" => pixels = true,
+            _ => (),
+        }
+        // Chunks of odd length are filled up.
+        if length % 2 == 1 && walk.offset() < end {
+            walk.skip(1)?;
+        }
+    }
+    match size {
+        Some(size) if pixels => Ok(WebP { size, animated }),
+        _ => Err(walk.damaged("it has no picture")),
+    }
+}
+
+/// §2.7: flags, three reserved bytes, and the canvas's sides less one, of 24 bits.
+fn extended_header(content: &[u8]) -> Option<(bool, Size)> {
+    let &[flags, _, _, _, w0, w1, w2, h0, h1, h2] = content.first_chunk::<10>()?;
+    let size = Size {
+        width: u32::from_le_bytes([w0, w1, w2, 0]) + 1,
+        height: u32::from_le_bytes([h0, h1, h2, 0]) + 1,
+    };
+    Some((flags & ANIMATED != 0, size))
+}
+
+/// RFC 6386, §9.1: a frame tag of three bytes, a start code, and sides of 14 bits.
+fn lossy_size(content: &[u8]) -> Option<Size> {
+    let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1] = content.first_chunk::<10>()? else {
+        return None;
+    };
+    Some(Size {
+        width: u32::from(u16::from_le_bytes([w0, w1]) & 0x3fff),
+        height: u32::from(u16::from_le_bytes([h0, h1]) & 0x3fff),
+    })
+}
+
+/// §3.4: a signature, and the sides less one, of 14 bits each.
+fn lossless_size(content: &[u8]) -> Option<Size> {
+    let &[0x2f, a, b, c, d] = content.first_chunk::<5>()? else {
+        return None;
+    };
+    let bits = u32::from_le_bytes([a, b, c, d]);
+    Some(Size {
+        width: (bits & 0x3fff) + 1,
+        height: (bits >> 14 & 0x3fff) + 1,
+    })
+}
