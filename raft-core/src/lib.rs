@@ -93,7 +93,8 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | the way in, the rule about terms, the way out | `raft.rs` |
+//! | the way in, the way out | `raft.rs` |
+//! | what becomes of a message, the rule about terms | `raft/receive.rs` |
 //! | who may win an election | `raft/election.rs` |
 //! | what a follower accepts | `raft/follower.rs` |
 //! | proposals, heartbeats, stepping down | `raft/leader.rs` |

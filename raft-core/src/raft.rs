@@ -1,5 +1,5 @@
-//! The state machine of one server: what it knows, the way in, the rule about terms, and the way out. What each role
-//! does with an input stands in a module of its own.
+//! The state machine of one server: what it knows, the way in, and the way out. What becomes of a message, and what each
+//! role does with an input, stands in modules of their own.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -12,14 +12,13 @@ use crate::action::{Action, Rejection};
 use crate::config::{Config, Setup};
 use crate::input::Input;
 use crate::log::Log;
-use crate::membership::Membership;
-use crate::message::{Envelope, Message};
+use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::restore::{RestoreError, Restored, restore_log};
-use crate::status::{Ignored, PeerStatus, RoleName, Status, Vitals};
+use crate::status::{Ignored, RoleName};
 use crate::types::{
-    Entry, HardState, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta,
-    Term, Tick, Ticket,
+    Entry, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Tick,
+    Ticket,
 };
 
 mod apply;
@@ -30,8 +29,10 @@ mod joining;
 mod leader;
 mod progress;
 mod reads;
+mod receive;
 mod replication;
 mod snapshot;
+mod view;
 
 use election::Candidate;
 use follower::Follower;
@@ -64,7 +65,7 @@ use leader::Leader;
 /// # What it promises
 ///
 /// * The same setup and the same inputs give the same actions, on every machine.
-/// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`]).
+/// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`](crate::Status::ignored)).
 /// * Nothing that depends on a write leaves before the write was reported durable.
 /// * Every proposal and every read ends in exactly one outcome, provided that time goes on, except that of a deposed
 ///   leader's proposals, which are decided by what the next leaders commit in their places.
@@ -240,90 +241,6 @@ impl Raft {
         }
     }
 
-    /// Who this server is.
-    pub fn identity(&self) -> &Identity {
-        self.out.identity()
-    }
-
-    /// The server at a glance, cheaply.
-    pub fn vitals(&self) -> Vitals {
-        Vitals {
-            role: self.role_name(),
-            term: self.out.term(),
-            leader: self.leader(),
-            last: self.log.last(),
-            durable: self.out.durable_index(),
-            commit: self.commit,
-            applied: self.applied,
-        }
-    }
-
-    /// The server at a glance, with everything that takes a little longer.
-    pub fn status(&self) -> Status {
-        let peers = match &self.role {
-            Role::Leader(leader) => leader.peers().map(|(node, peer)| peer.status(node)).collect(),
-            _ => Vec::new(),
-        };
-        Status {
-            node: self.me(),
-            role: self.role_name(),
-            hard_state: self.hard_state(),
-            leader: self.leader(),
-            last: self.log.last(),
-            durable: self.out.durable_index(),
-            commit: self.commit,
-            applied: self.applied,
-            snapshot: self.log.snapshot().map(|meta| meta.last),
-            peers,
-            fenced: matches!(&self.role, Role::Joining(joining) if joining.is_fenced()),
-            failed: self.failed,
-            ignored: self.ignored,
-        }
-    }
-
-    /// Where a peer is, on a leader.
-    pub fn progress(&self, peer: NodeId) -> Option<PeerStatus> {
-        match &self.role {
-            Role::Leader(leader) => leader.peer(peer).map(|progress| progress.status(peer)),
-            _ => None,
-        }
-    }
-
-    /// The configuration in force: the last one in the log, whether it is committed or not (paper §6).
-    pub fn membership(&self) -> &Membership {
-        self.log.membership()
-    }
-
-    /// The entry that set the configuration in force; `None` for the one that the cluster began with.
-    pub fn membership_id(&self) -> Option<LogId> {
-        self.log.membership_id()
-    }
-
-    /// Term and vote, as they will be once everything handed out is durable.
-    pub fn hard_state(&self) -> HardState {
-        self.out.hard_state()
-    }
-
-    /// The first entry that a snapshot has not replaced.
-    pub fn first_index(&self) -> Index {
-        self.log.first_index()
-    }
-
-    /// The name of the entry at this position, for retained entries and the one right before them.
-    pub fn log_id(&self, at: Index) -> Option<LogId> {
-        self.log.log_id(at)
-    }
-
-    /// The entry at this position, where it is in memory.
-    pub fn entry(&self, at: Index) -> Option<&Entry> {
-        self.log.entry(at)
-    }
-
-    /// What the latest snapshot stands for.
-    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
-        self.log.snapshot()
-    }
-
     fn me(&self) -> NodeId {
         self.out.identity().node
     }
@@ -388,166 +305,6 @@ impl Raft {
             Role::Follower(_) => self.follower_tick(),
             Role::Candidate(_) => self.candidate_tick(),
             Role::Leader(_) => self.leader_tick(),
-        }
-    }
-
-    fn on_receive(&mut self, envelope: Envelope) {
-        if !self.is_addressed_here(&envelope) {
-            self.ignored.misaddressed += 1;
-            return;
-        }
-        if !self.incarnations_match(&envelope) {
-            self.ignored.fenced += 1;
-            return;
-        }
-        if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
-            self.ignored.malformed += 1;
-            return;
-        }
-        let Envelope {
-            from,
-            from_incarnation,
-            term,
-            message,
-            ..
-        } = envelope;
-        match (&self.role, message) {
-            (_, Message::Hello) => self.on_hello(from, from_incarnation),
-            (_, Message::HelloReply { standing }) => self.on_hello_reply(from, term, standing),
-            // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
-            (Role::Joining(_), _) => self.ignored.stale += 1,
-            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
-            (_, Message::PreVoteReply { ask, granted: true }) => self.on_pre_vote_granted(from, term, ask),
-            (_, message) => self.on_termed(from, from_incarnation, term, message),
-        }
-    }
-
-    fn is_addressed_here(&self, envelope: &Envelope) -> bool {
-        let me = self.out.identity();
-        envelope.group == me.group && envelope.to == me.node && envelope.from != me.node
-    }
-
-    /// Fails closed: where the log knows a data folder, no other one speaks for its server.
-    fn incarnations_match(&self, envelope: &Envelope) -> bool {
-        let mine = self.out.identity().incarnation;
-        if envelope.to_incarnation.is_some_and(|meant| meant != mine) {
-            return false;
-        }
-        let asks_to_join = matches!(envelope.message, Message::Hello);
-        let known = self.incarnation_of(envelope.from);
-        asks_to_join || known.is_none_or(|known| known == envelope.from_incarnation)
-    }
-
-    /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
-    fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
-        let is_old_vote = matches!(message, Message::VoteReply { .. });
-        let is_old_ack = matches!(message, Message::AppendReply { .. });
-        if term < self.out.term()
-            && !(planted!(COUNTS_OLD_VOTES) && is_old_vote)
-            && !(planted!(BELIEVES_OLD_ACKS) && is_old_ack)
-        {
-            self.answer_earlier_term(from, message);
-            return;
-        }
-        let confirms = matches!(
-            message,
-            Message::HeartbeatReply { .. } | Message::AppendReply { .. }
-        );
-        if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
-            // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on.
-            if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
-                self.ignored.sticky += 1;
-                return;
-            }
-            self.out.set_term(term);
-            self.become_follower(None);
-        }
-        match message {
-            Message::Vote { last } => self.on_vote(from, last),
-            Message::VoteReply { granted } => self.on_vote_reply(from, granted),
-            Message::Append {
-                session,
-                round,
-                prev,
-                commit,
-                entries,
-            } => {
-                if self.follow(from) {
-                    self.on_append(from, session, round, prev, commit, entries);
-                }
-            }
-            Message::AppendReply {
-                session,
-                round,
-                outcome,
-            } => {
-                self.on_append_reply(from, incarnation, session, round, outcome);
-            }
-            Message::Heartbeat {
-                session,
-                round,
-                commit,
-            } => {
-                if self.follow(from) {
-                    self.on_heartbeat(from, session, round, commit);
-                }
-            }
-            Message::HeartbeatReply { session, round } => {
-                self.on_heartbeat_reply(from, incarnation, session, round);
-            }
-            Message::SnapshotChunk {
-                session,
-                meta,
-                total_bytes,
-                checksum,
-                offset,
-                data,
-            } => {
-                if self.follow(from) {
-                    self.on_snapshot_chunk(from, session, *meta, total_bytes, checksum, offset, data);
-                }
-            }
-            Message::SnapshotReply {
-                session,
-                last,
-                received_bytes,
-            } => {
-                self.on_snapshot_reply(from, incarnation, session, last, received_bytes);
-            }
-            // A refusal's only news is the term in its envelope, which has been taken in above.
-            Message::PreVoteReply { .. } => {}
-            Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {
-                debug_assert!(
-                    false,
-                    "messages without the rule about terms are dispatched before it"
-                );
-            }
-        }
-    }
-
-    /// Tells a server that lags behind which term it is. Without an answer a partitioned server with a higher term
-    /// would never be let in again by a leader that does not know of it.
-    fn answer_earlier_term(&mut self, from: NodeId, message: Message) {
-        self.ignored.stale += 1;
-        if planted!(SILENT_TO_EARLIER_TERMS) {
-            return;
-        }
-        match message {
-            Message::Vote { .. } => {
-                self.send(from, Promise::Term, Message::VoteReply { granted: false });
-            }
-            Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. } => {
-                self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
-            }
-            Message::SnapshotChunk { session, meta, .. } => {
-                let reply = Message::SnapshotReply {
-                    session,
-                    last: meta.last,
-                    received_bytes: 0,
-                };
-                self.send(from, Promise::Term, reply);
-            }
-            _ => {}
         }
     }
 

@@ -1,0 +1,170 @@
+//! What becomes of a message: whether it is meant for this server and makes sense, and the rule about terms, once for
+//! all messages to which it applies.
+
+use crate::message::{Envelope, Message};
+use crate::outbox::Promise;
+use crate::types::{Incarnation, NodeId, Term};
+
+use super::{Raft, Role};
+
+impl Raft {
+    pub(super) fn on_receive(&mut self, envelope: Envelope) {
+        if !self.is_addressed_here(&envelope) {
+            self.ignored.misaddressed += 1;
+            return;
+        }
+        if !self.incarnations_match(&envelope) {
+            self.ignored.fenced += 1;
+            return;
+        }
+        if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
+            self.ignored.malformed += 1;
+            return;
+        }
+        let Envelope {
+            from,
+            from_incarnation,
+            term,
+            message,
+            ..
+        } = envelope;
+        match (&self.role, message) {
+            (_, Message::Hello) => self.on_hello(from, from_incarnation),
+            (_, Message::HelloReply { standing }) => self.on_hello_reply(from, term, standing),
+            // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
+            (Role::Joining(_), _) => self.ignored.stale += 1,
+            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
+            (_, Message::PreVoteReply { ask, granted: true }) => self.on_pre_vote_granted(from, term, ask),
+            (_, message) => self.on_termed(from, from_incarnation, term, message),
+        }
+    }
+
+    fn is_addressed_here(&self, envelope: &Envelope) -> bool {
+        let me = self.out.identity();
+        envelope.group == me.group && envelope.to == me.node && envelope.from != me.node
+    }
+
+    /// Fails closed: where the log knows a data folder, no other one speaks for its server.
+    fn incarnations_match(&self, envelope: &Envelope) -> bool {
+        let mine = self.out.identity().incarnation;
+        if envelope.to_incarnation.is_some_and(|meant| meant != mine) {
+            return false;
+        }
+        let asks_to_join = matches!(envelope.message, Message::Hello);
+        let known = self.incarnation_of(envelope.from);
+        asks_to_join || known.is_none_or(|known| known == envelope.from_incarnation)
+    }
+
+    /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
+    fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
+        let is_old_vote = matches!(message, Message::VoteReply { .. });
+        let is_old_ack = matches!(message, Message::AppendReply { .. });
+        if term < self.out.term()
+            && !(planted!(COUNTS_OLD_VOTES) && is_old_vote)
+            && !(planted!(BELIEVES_OLD_ACKS) && is_old_ack)
+        {
+            self.answer_earlier_term(from, message);
+            return;
+        }
+        let confirms = matches!(
+            message,
+            Message::HeartbeatReply { .. } | Message::AppendReply { .. }
+        );
+        if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
+            // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on.
+            if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
+                self.ignored.sticky += 1;
+                return;
+            }
+            self.out.set_term(term);
+            self.become_follower(None);
+        }
+        match message {
+            Message::Vote { last } => self.on_vote(from, last),
+            Message::VoteReply { granted } => self.on_vote_reply(from, granted),
+            Message::Append {
+                session,
+                round,
+                prev,
+                commit,
+                entries,
+            } => {
+                if self.follow(from) {
+                    self.on_append(from, session, round, prev, commit, entries);
+                }
+            }
+            Message::AppendReply {
+                session,
+                round,
+                outcome,
+            } => {
+                self.on_append_reply(from, incarnation, session, round, outcome);
+            }
+            Message::Heartbeat {
+                session,
+                round,
+                commit,
+            } => {
+                if self.follow(from) {
+                    self.on_heartbeat(from, session, round, commit);
+                }
+            }
+            Message::HeartbeatReply { session, round } => {
+                self.on_heartbeat_reply(from, incarnation, session, round);
+            }
+            Message::SnapshotChunk {
+                session,
+                meta,
+                total_bytes,
+                checksum,
+                offset,
+                data,
+            } => {
+                if self.follow(from) {
+                    self.on_snapshot_chunk(from, session, *meta, total_bytes, checksum, offset, data);
+                }
+            }
+            Message::SnapshotReply {
+                session,
+                last,
+                received_bytes,
+            } => {
+                self.on_snapshot_reply(from, incarnation, session, last, received_bytes);
+            }
+            // A refusal's only news is the term in its envelope, which has been taken in above.
+            Message::PreVoteReply { .. } => {}
+            Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {
+                debug_assert!(
+                    false,
+                    "messages without the rule about terms are dispatched before it"
+                );
+            }
+        }
+    }
+
+    /// Tells a server that lags behind which term it is. Without an answer a partitioned server with a higher term
+    /// would never be let in again by a leader that does not know of it.
+    fn answer_earlier_term(&mut self, from: NodeId, message: Message) {
+        self.ignored.stale += 1;
+        if planted!(SILENT_TO_EARLIER_TERMS) {
+            return;
+        }
+        match message {
+            Message::Vote { .. } => {
+                self.send(from, Promise::Term, Message::VoteReply { granted: false });
+            }
+            Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. } => {
+                self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
+            }
+            Message::SnapshotChunk { session, meta, .. } => {
+                let reply = Message::SnapshotReply {
+                    session,
+                    last: meta.last,
+                    received_bytes: 0,
+                };
+                self.send(from, Promise::Term, reply);
+            }
+            _ => {}
+        }
+    }
+}
