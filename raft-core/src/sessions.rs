@@ -103,7 +103,7 @@ impl SessionId {
 pub struct SessionLimits {
     /// How many sessions there may be; at least one is always allowed.
     pub sessions: usize,
-    /// How many outcomes a session may hold; at least one is always allowed.
+    /// How many outcomes a session may hold; the request with the lowest number that has no answer gets in beyond that.
     pub outcomes: usize,
     /// A session that nobody has used for so long ends, in the unit of [`SessionCommand::time`].
     pub lifetime: u64,
@@ -249,7 +249,6 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             machine,
             limits: SessionLimits {
                 sessions: limits.sessions.max(1),
-                outcomes: limits.outcomes.max(1),
                 ..limits
             },
             now: 0,
@@ -330,7 +329,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
                 first_unanswered: session.first_unanswered,
             };
         }
-        if session.outcomes.len() >= self.limits.outcomes {
+        // Later numbers may hold all the room while the lowest one waits. It alone lets the client say more, so it always gets in.
+        if sequence > session.first_unanswered && session.outcomes.len() >= self.limits.outcomes {
             return Outcome::TooManyOutcomes {
                 limit: self.limits.outcomes,
             };

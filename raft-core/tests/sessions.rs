@@ -248,6 +248,25 @@ fn one_outcome_too_many_is_turned_down_without_effect() {
 }
 
 #[test]
+fn the_lowest_number_without_an_answer_always_gets_in() {
+    let mut server = server();
+    let mut client = server.open(0);
+    for sequence in 0..4 {
+        assert_eq!(client.begin(), sequence);
+    }
+    server.apply(0, client.request(1, b"b"));
+    server.apply(0, client.request(2, b"c"));
+    client.answered(1);
+    client.answered(2);
+    // The answers to both were heard, and the client cannot say so before number 0 has its own.
+    let full = server.apply(0, client.request(3, b"d"));
+    assert_eq!(full, Outcome::TooManyOutcomes { limit: 2 });
+    assert_eq!(server.apply(0, client.request(0, b"a")), Outcome::Fresh(3));
+    client.answered(0);
+    assert_eq!(server.apply(0, client.request(3, b"d")), Outcome::Fresh(4));
+}
+
+#[test]
 fn a_closed_session_is_no_more() {
     let mut server = server();
     let session = server.open(0).session();
@@ -456,7 +475,7 @@ impl Naive {
                         first_unanswered: heard,
                     };
                 }
-                if session.4.len() >= LIMITS.outcomes {
+                if sequence != heard && session.4.len() >= LIMITS.outcomes {
                     return Outcome::TooManyOutcomes {
                         limit: LIMITS.outcomes,
                     };

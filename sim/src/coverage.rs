@@ -131,6 +131,12 @@ probes! {
     AttemptTimedOut,
     /// An operation ran out of attempts.
     OperationGivenUp,
+    /// A client has a session.
+    SessionOpened,
+    /// A client heard that its session is no more.
+    SessionLost,
+    /// A client heard the answer to a request that an earlier attempt had carried out.
+    AnswerRepeated,
     /// The faults ended.
     Heal,
     /// Servers outside the core stayed broken.

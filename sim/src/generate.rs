@@ -8,8 +8,8 @@ use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::{
-    Delivery, Fault, FaultKind, Heal, Knobs, NetworkWeather, Rest, Schedule, Shape, Survival, Target,
-    Trigger, When, WorkloadPlan,
+    Delivery, Fault, FaultKind, Heal, Knobs, NetworkWeather, Rest, Schedule, SessionPlan, Shape, Survival,
+    Target, Trigger, When, WorkloadPlan,
 };
 
 /// What kind of schedule a seed gives.
@@ -123,7 +123,25 @@ fn swarm(seed: u64) -> Schedule {
         stale_leader(&mut schedule, &mut draws);
     }
     triggers(&mut schedule, &mut draws);
+    sessions(&mut schedule);
     schedule
+}
+
+/// Clients of some seeds use sessions, and servers forget them early. The draws have a name of their own, so that everything else
+/// about a seed is what it would be without.
+fn sessions(schedule: &mut Schedule) {
+    let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 2, 0, 0);
+    if draws.chance(3_500) {
+        // Commands are longer in a session: still one to an append, where it was one.
+        schedule.knobs.message_bytes = schedule.knobs.message_bytes.max(96);
+        schedule.workload.sessions = Some(SessionPlan {
+            sessions: draws.pick(&[2, 3, 8, 1_000]).unwrap_or(8),
+            outcomes: draws.pick(&[1, 2, 4, 64]).unwrap_or(4),
+            lifetime: draws
+                .pick(&[200, 1_000, 5_000, 3_600_000].map(Nanos::from_millis))
+                .unwrap_or_default(),
+        });
+    }
 }
 
 fn knobs(draws: &mut Draws) -> Knobs {

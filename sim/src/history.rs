@@ -12,7 +12,7 @@ pub struct HistoryEvent<W: Workload> {
     pub process: u64,
     /// When.
     pub at: Nanos,
-    /// The number of the attempt, which its command contains.
+    /// The number of the request: that of its first attempt. What a client repeats until it is answered is one request.
     pub attempt: u64,
     /// A write or a read...
     pub kind: OperationKind,

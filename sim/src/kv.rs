@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::sessions::StoredResponse;
 
 use crate::history::{Happened, HistoryEvent};
-use crate::schedule::OperationKind;
-use crate::workload::Workload;
+use crate::oracle::Violation;
+use crate::schedule::{OperationKind, WorkloadPlan};
+use crate::sessions::{Machine, Reply, WithSessions};
+use crate::workload::{Call, Concluded, Heard, Retry, Workload};
 
 /// Keys with their values. Every value that is ever written is unique, so that a read says exactly which write it saw.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -69,23 +72,87 @@ impl StateMachine for Store {
     }
 }
 
-/// Clients that write unique values to a few keys and read them.
+impl StoredResponse for Response {
+    fn encode(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Malformed => into.push(0),
+            Self::Written { previous: None } => into.push(1),
+            Self::Written {
+                previous: Some(previous),
+            } => {
+                into.push(2);
+                into.extend_from_slice(&previous.to_le_bytes());
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0] => Some(Self::Malformed),
+            [1] => Some(Self::Written { previous: None }),
+            [2, previous @ ..] => Some(Self::Written {
+                previous: Some(u64::from_le_bytes(previous.try_into().ok()?)),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Clients that write unique values to a few keys and read them, in sessions where the schedule says so.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyValue;
 
-impl Workload for KeyValue {
+/// The same without sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain;
+
+impl Workload for Plain {
     type Machine = Store;
 
-    fn machine(&self) -> Store {
+    fn machine(&self, _plan: &WorkloadPlan) -> Store {
         Store::default()
     }
 
-    fn command(&self, choice: u64, attempt: u64) -> Vec<u8> {
-        [choice.to_le_bytes(), attempt.to_le_bytes()].concat()
+    fn command(&self, call: &Call) -> Vec<u8> {
+        [call.choice.to_le_bytes(), call.request.to_le_bytes()].concat()
     }
 
     fn query(&self, choice: u64) -> u64 {
         choice
+    }
+}
+
+const INSIDE: WithSessions<Plain> = WithSessions(Plain);
+
+impl Workload for KeyValue {
+    type Machine = Machine<Store>;
+
+    fn machine(&self, plan: &WorkloadPlan) -> Self::Machine {
+        INSIDE.machine(plan)
+    }
+
+    fn command(&self, call: &Call) -> Vec<u8> {
+        INSIDE.command(call)
+    }
+
+    fn query(&self, choice: u64) -> u64 {
+        choice
+    }
+
+    fn name(&self) -> &'static str {
+        "kv"
+    }
+
+    fn retry(&self, plan: &WorkloadPlan) -> Retry {
+        INSIDE.retry(plan)
+    }
+
+    fn heard(&self, response: &Reply<Response>) -> Heard {
+        INSIDE.heard(response)
+    }
+
+    fn check(&self, run: &Concluded<'_, Self::Machine>) -> Result<(), Violation> {
+        INSIDE.check(run)
     }
 }
 
@@ -123,11 +190,9 @@ mod tests {
     #[test]
     fn a_snapshot_restores_the_same_store_and_nonsense_is_refused() {
         let mut store = Store::default();
-        for attempt in 0..10 {
-            store.apply(
-                LogId::new(Term::new(1), Index::FIRST),
-                &KeyValue.command(attempt % 3, attempt),
-            );
+        for attempt in 0..10_u64 {
+            let command = [(attempt % 3).to_le_bytes(), attempt.to_le_bytes()].concat();
+            store.apply(LogId::new(Term::new(1), Index::FIRST), &command);
         }
         assert_eq!(store.restore(&store.snapshot()).unwrap(), store);
         assert_eq!(store.query(0), Some(9));
@@ -136,5 +201,20 @@ mod tests {
             store.apply(LogId::new(Term::new(1), Index::FIRST), &[1, 2]),
             Response::Malformed
         );
+    }
+
+    #[test]
+    fn a_stored_response_is_read_back_and_nonsense_is_refused() {
+        for response in [
+            Response::Malformed,
+            Response::Written { previous: None },
+            Response::Written { previous: Some(258) },
+        ] {
+            let mut bytes = Vec::new();
+            response.encode(&mut bytes);
+            assert_eq!(Response::decode(&bytes), Some(response));
+            bytes.push(0);
+            assert_eq!(Response::decode(&bytes), None);
+        }
     }
 }

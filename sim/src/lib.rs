@@ -45,11 +45,11 @@
 //! impl sim::Workload for Adding {
 //!     type Machine = Sum;
 //!
-//!     fn machine(&self) -> Sum {
+//!     fn machine(&self, _plan: &sim::schedule::WorkloadPlan) -> Sum {
 //!         Sum(0)
 //!     }
-//!     fn command(&self, _choice: u64, attempt: u64) -> Vec<u8> {
-//!         attempt.to_le_bytes().to_vec()
+//!     fn command(&self, call: &sim::Call) -> Vec<u8> {
+//!         call.attempt.to_le_bytes().to_vec()
 //!     }
 //!     fn query(&self, _choice: u64) {}
 //! }
@@ -73,6 +73,7 @@
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
 //! | [`Workload`] | your state machine and what clients say to it; [`kv`] is the one of the `sim` command |
+//! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
 //! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out of
 //! a schedule leaves the weather of everything else as it was, so failing schedules shrink.
@@ -123,6 +124,7 @@ mod queue;
 mod random;
 mod report;
 pub mod schedule;
+pub mod sessions;
 mod shrink;
 mod witness;
 mod workload;
@@ -136,6 +138,7 @@ pub use nanos::{Nanos, NanosError};
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};
+pub use sessions::WithSessions;
 pub use shrink::{Shrunk, shrink};
-pub use workload::Workload;
+pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Workload};
 pub use world::{record, replay, run};

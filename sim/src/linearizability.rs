@@ -85,9 +85,9 @@ fn by_key(history: &[HistoryEvent<KeyValue>]) -> BTreeMap<u64, Vec<Call>> {
                 );
             }
             (Happened::Written(response), _) => {
-                let saw = match response {
-                    Response::Written { previous } => Some(*previous),
-                    Response::Malformed => None,
+                let saw = match response.response() {
+                    Some(Response::Written { previous }) => Some(*previous),
+                    Some(Response::Malformed) | None => None,
                 };
                 let ended = |call: &mut Call| {
                     call.action = Action::Swap {
@@ -201,6 +201,7 @@ fn search(calls: &[Call], steps: u64) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::nanos::Nanos;
+    use crate::sessions::Reply;
     use Happened::{Failed, Invoked, Read, Unknown, Written};
     use OperationKind::{Read as Reads, Write as Writes};
 
@@ -219,7 +220,7 @@ mod tests {
     }
 
     fn wrote(previous: Option<u64>) -> Happened<KeyValue> {
-        Written(Response::Written { previous })
+        Written(Reply::Plain(Response::Written { previous }))
     }
 
     #[track_caller]
@@ -328,7 +329,7 @@ mod tests {
     fn a_search_that_takes_too_long_says_that_it_does_not_know() {
         // Twelve writes at the same time, and a read that none of them explains.
         let mut lines: Vec<_> = (0..12).map(|attempt| (attempt, Writes, Invoked)).collect();
-        lines.extend((0..12).map(|attempt| (attempt, Writes, Written(Response::Malformed))));
+        lines.extend((0..12).map(|attempt| (attempt, Writes, Written(Reply::Plain(Response::Malformed)))));
         lines.extend([(99, Reads, Invoked), (99, Reads, Read(Some(77)))]);
         assert_eq!(linearizable(&history(lines), 500), Opinion::Unknown { key: 7 });
     }

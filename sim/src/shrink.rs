@@ -191,6 +191,7 @@ impl<W: Workload> Shrinker<'_, W> {
             self.attempt(|schedule| schedule.weather.disk.group_commit = false);
             self.attempt(|schedule| schedule.weather.clock_drift_ppm = 0);
         }
+        self.attempt(|schedule| schedule.workload.sessions = None);
         self.attempt(|schedule| schedule.cluster.tick = Cluster::default().tick);
         self.attempt(|schedule| schedule.heal.rest = Rest::Healed);
         let default = Knobs::default();

@@ -1,7 +1,11 @@
 //! The user's state machine inside one that keeps a witness: which commands it has seen, in which order.
 
-use raft_core::LogId;
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::rc::Rc;
+
 use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::{Index, LogId};
 
 use crate::hash::{Rolling, of_bytes};
 
@@ -42,26 +46,98 @@ pub(crate) struct Witnessed<A> {
     pub(crate) answer: A,
 }
 
+/// What the machines of all servers have said to the commands of the log, which must be the same everywhere (S16).
+pub(crate) struct Responses<R> {
+    /// What was said first to the command at each position, from 1 on.
+    first: Vec<Option<(LogId, R)>>,
+    /// The first two responses that differ.
+    difference: Option<String>,
+}
+
+/// Shared by the machines of one run.
+pub(crate) type Shared<R> = Rc<RefCell<Responses<R>>>;
+
+impl<R> Default for Responses<R> {
+    fn default() -> Self {
+        Self {
+            first: Vec::new(),
+            difference: None,
+        }
+    }
+}
+
+impl<R: Clone + PartialEq + Debug> Responses<R> {
+    fn heard(&mut self, at: LogId, response: &R) {
+        let place = usize::try_from(at.index.value()).unwrap_or(0).saturating_sub(1);
+        if self.first.len() <= place {
+            self.first.resize_with(place + 1, || None);
+        }
+        match self.first.get_mut(place) {
+            Some(first @ None) => *first = Some((at, response.clone())),
+            Some(Some((first, said))) if *first == at && said != response && self.difference.is_none() => {
+                self.difference = Some(format!(
+                    "one machine answers {response:?} to the command at {at}, and another one answered {said:?}"
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was said to this command.
+    pub(crate) fn said(&self, at: LogId) -> Option<&R> {
+        let place = usize::try_from(at.index.value()).ok()?.checked_sub(1)?;
+        let (first, said) = self.first.get(place)?.as_ref()?;
+        (*first == at).then_some(said)
+    }
+
+    /// Two responses to one command that differ, if there are any.
+    pub(crate) fn difference(&self) -> Option<&str> {
+        self.difference.as_deref()
+    }
+}
+
+type Listener<R> = (Shared<R>, fn(&mut Responses<R>, LogId, &R));
+
 /// The user's machine with its history. Snapshots carry the history in front of the user's bytes.
-pub(crate) struct Witness<M> {
+pub(crate) struct Witness<M: StateMachine> {
     machine: M,
     history: History,
+    /// Who listens, and how: a machine inside another one has no listener, and its responses need not be comparable.
+    listener: Option<Listener<M::Response>>,
 }
 
 const HEADER: usize = 24;
 
-impl<M> Witness<M> {
-    /// A machine that has seen nothing.
-    pub(crate) fn new(machine: M) -> Self {
+impl<M: StateMachine> Witness<M> {
+    /// A machine that has seen nothing, and compares what it says with what the others say.
+    pub(crate) fn new(machine: M, responses: Shared<M::Response>) -> Self
+    where
+        M::Response: Clone + PartialEq + Debug,
+    {
+        Self {
+            listener: Some((responses, Responses::heard)),
+            ..Self::alone(machine)
+        }
+    }
+
+    /// A machine that has seen nothing, and that nobody listens to.
+    pub(crate) fn alone(machine: M) -> Self {
         Self {
             machine,
             history: History::default(),
+            listener: None,
         }
     }
 
     /// The user's machine.
     pub(crate) fn machine(&self) -> &M {
         &self.machine
+    }
+
+    /// What all machines of the run have said.
+    #[cfg(test)]
+    pub(crate) fn responses(&self) -> Option<Shared<M::Response>> {
+        self.listener.as_ref().map(|(responses, _)| responses.clone())
     }
 
     /// What it has been through.
@@ -82,7 +158,11 @@ impl<M: StateMachine> StateMachine for Witness<M> {
 
     fn apply(&mut self, at: LogId, command: &[u8]) -> M::Response {
         self.history = self.history.after(at, of_bytes(command));
-        self.machine.apply(at, command)
+        let response = self.machine.apply(at, command);
+        if let Some((responses, hear)) = &self.listener {
+            hear(&mut responses.borrow_mut(), at, &response);
+        }
+        response
     }
 
     fn query(&self, query: M::Query) -> Witnessed<M::Answer> {
@@ -117,7 +197,7 @@ impl<M: StateMachine> StateMachine for Witness<M> {
             ));
         };
         let machine = self.machine.restore(snapshot.get(HEADER..).unwrap_or_default())?;
-        let last = raft_core::Index::new(index).map(|index| LogId::new(raft_core::Term::new(term), index));
+        let last = Index::new(index).map(|index| LogId::new(raft_core::Term::new(term), index));
         Ok(Self {
             machine,
             history: History {
@@ -125,6 +205,53 @@ impl<M: StateMachine> StateMachine for Witness<M> {
                 chain,
                 disordered: false,
             },
+            listener: self.listener.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::fixture::id;
+
+    /// Answers with its own number.
+    struct Stubborn(u64);
+
+    impl StateMachine for Stubborn {
+        type Response = u64;
+        type Query = ();
+        type Answer = ();
+
+        fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+            self.0
+        }
+
+        fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn restore(&self, _snapshot: &[u8]) -> Result<Self, SnapshotError> {
+            Ok(Self(self.0))
+        }
+    }
+
+    #[test]
+    fn two_machines_that_answer_the_same_command_differently_are_noticed() {
+        let responses = Shared::<u64>::default();
+        let mut one = Witness::new(Stubborn(1), responses.clone());
+        let mut same = Witness::new(Stubborn(1), responses.clone());
+        let mut other = Witness::new(Stubborn(2), responses.clone());
+        one.apply(id(1, 5), b"a");
+        same.apply(id(1, 5), b"a");
+        // A command at the same position in another term is another command.
+        other.apply(id(2, 5), b"b");
+        assert_eq!(responses.borrow().difference(), None);
+        assert_eq!(responses.borrow().said(id(1, 5)), Some(&1));
+        let mut restored = other.restore(&other.snapshot()).unwrap();
+        restored.apply(id(1, 5), b"a");
+        assert!(responses.borrow().difference().is_some());
     }
 }

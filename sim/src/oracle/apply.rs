@@ -155,7 +155,7 @@ mod tests {
         let other = History::default().after(id(1, 1), of_bytes(b"z"));
         reports(Oracle::S16, applied(&facts, node(1), Some(at(1)), other));
         let header = |tail: &[u8]| {
-            let mut machine = Witness::new(crate::kv::Store::default());
+            let mut machine = Witness::alone(crate::kv::Store::default());
             machine.apply(id(1, 1), b"a");
             [machine.snapshot().as_slice(), tail].concat()
         };
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn s17_reports_a_snapshot_of_other_commands_or_with_another_configuration() {
         let facts = known();
-        let mut machine = Witness::new(crate::kv::Store::default());
+        let mut machine = Witness::alone(crate::kv::Store::default());
         machine.apply(id(1, 1), b"a");
         let mut snapshots = Snapshots::default();
         assert_eq!(

@@ -4,24 +4,25 @@
 //! command that its answer reflects. Then (a) whatever was returned before something else was invoked stands before it, checked as answers
 //! arrive, and (b) every answer is what a fresh machine says there, checked by replaying the committed commands at the
 //! end. An attempt without an answer stays open for ever: it may take effect at any time, or never.
+//!
+//! Where clients repeat requests, an entry is judged by its attempt, as it is committed at most once whatever it does; and order in
+//! real time is judged by the request: from its first attempt's invocation to the answer, at the place where it took effect.
 
 use raft_core::{Index, LogId};
 
 use super::facts::Facts;
 use super::{Judgement, Oracle, count, violated};
-use crate::nanos::Nanos;
-use crate::schedule::OperationKind;
-use crate::workload::{AnswerOf, ResponseOf, Workload};
+use crate::schedule::{OperationKind, WorkloadPlan};
+use crate::witness::Responses;
+use crate::workload::{AnswerOf, Applied, Call, Concluded, ResponseOf, Workload};
 
 /// One attempt at one operation.
 pub(crate) struct Attempt<W: Workload> {
     /// What is attempted.
     pub(crate) kind: OperationKind,
-    /// On which of the things that there are.
-    pub(crate) choice: u64,
-    /// When the client began to wait.
-    pub(crate) invoked: Nanos,
-    /// The latest position that any client had been told of by then.
+    /// Who asks for what, and when.
+    pub(crate) call: Call,
+    /// The latest position that any client had been told of when the request was first made.
     floor: u64,
     /// Hash of the command; 0 for a read.
     command_hash: u64,
@@ -73,25 +74,16 @@ impl<W: Workload> Attempts<W> {
         }
     }
 
-    /// A client begins an attempt, which gets the next number.
-    pub(crate) fn invoke(&mut self, kind: OperationKind, choice: u64, invoked: Nanos) -> u64 {
-        let floor = self.told;
+    /// A client begins an attempt, which has the next number, by asking a query or by proposing the command with this hash.
+    pub(crate) fn invoke(&mut self, kind: OperationKind, call: Call, command_hash: u64) {
+        let first = self.find(call.request).map(|attempt| attempt.floor);
         self.attempts.push(Attempt {
             kind,
-            choice,
-            invoked,
-            floor,
-            command_hash: 0,
+            call,
+            floor: first.unwrap_or(self.told),
+            command_hash,
             outcome: None,
         });
-        self.attempts.len() as u64 - 1
-    }
-
-    /// The command that the attempt proposes.
-    pub(crate) fn proposes(&mut self, number: u64, command_hash: u64) {
-        if let Some(attempt) = self.place(number) {
-            attempt.command_hash = command_hash;
-        }
     }
 
     pub(crate) fn find(&self, number: u64) -> Option<&Attempt<W>> {
@@ -133,13 +125,17 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked.
-    pub(crate) fn returned(&mut self, number: u64) -> Judgement {
+    /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked. What a
+    /// request says that was carried out by an earlier attempt stands where that one stood: `first`.
+    pub(crate) fn returned(&mut self, number: u64, first: Option<Index>) -> Judgement {
         let Some(attempt) = self.find(number) else {
             return Ok(());
         };
         let (position, ordered) = match &attempt.outcome {
-            Some(Outcome::Written { at, .. }) => (at.index.value(), at.index.value() > attempt.floor),
+            Some(Outcome::Written { at, .. }) => {
+                let position = first.unwrap_or(at.index).value();
+                (position, position > attempt.floor && position <= at.index.value())
+            }
             Some(Outcome::Read { at, .. }) => {
                 let position = count(at.map(|at| at.index));
                 (position, position >= attempt.floor)
@@ -148,8 +144,8 @@ impl<W: Workload> Attempts<W> {
         };
         if !ordered {
             let message = format!(
-                "attempt {number} ({:?}, invoked at {}) takes effect at {position}, and a client knew of {} before",
-                attempt.kind, attempt.invoked, attempt.floor
+                "attempt {number} ({:?}, made at {}) takes effect at {position}, and a client knew of {} before",
+                attempt.kind, attempt.call.at, attempt.floor
             );
             return violated(Oracle::C2, message);
         }
@@ -157,25 +153,32 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (b), C7 and C8, at the end: the committed commands are replayed on a fresh machine, which must answer
-    /// everybody as the servers did. Returns the machine.
-    pub(crate) fn replayed(&self, facts: &Facts, workload: &W) -> Result<W::Machine, super::Violation> {
+    /// C2 (b), C7, C8, S16 and what the workload itself checks, at the end: the committed commands are replayed on a fresh machine, which
+    /// must answer everybody as the servers did. Returns the machine.
+    pub(crate) fn replayed(
+        &self,
+        facts: &Facts,
+        workload: &W,
+        plan: &WorkloadPlan,
+        responses: &Responses<ResponseOf<W>>,
+    ) -> Result<W::Machine, super::Violation> {
         use raft_core::EntryBody;
         use raft_core::replica::StateMachine;
 
-        let mut machine = workload.machine();
+        let mut machine = workload.machine(plan);
         let (by_hash, writes, reads) = self.sorted()?;
         let mut reads = reads.into_iter().peekable();
         let mut seen = vec![false; self.attempts.len()];
+        let mut log = Vec::with_capacity(facts.all_committed().len());
         self.read_here(&machine, workload, 0, &mut reads)?;
         for committed in facts.all_committed() {
             let Some(EntryBody::Command(command)) = facts.body(committed.id) else {
                 continue;
             };
-            let response = machine.apply(committed.id, command);
-            self.is_known(committed.content_hash, committed.id, &by_hash, &mut seen)?;
-            let at = committed.id.index;
-            if let Ok(place) = writes.binary_search_by_key(&at, |(at, _)| *at)
+            let at = committed.id;
+            let response = machine.apply(at, command);
+            let call = self.is_known(committed.content_hash, at, &by_hash, &mut seen)?;
+            if let Ok(place) = writes.binary_search_by_key(&at.index, |(at, _)| *at)
                 && let Some(&(_, number)) = writes.get(place)
                 && let Some(Attempt {
                     outcome: Some(Outcome::Written { response: told, .. }),
@@ -188,15 +191,27 @@ impl<W: Workload> Attempts<W> {
                 );
                 return violated(Oracle::C2, message);
             }
-            self.read_here(&machine, workload, at.value(), &mut reads)?;
+            if let Some(said) = responses.said(at)
+                && *said != response
+            {
+                let message = format!(
+                    "a machine answers {said:?} to the command at {at}, and a replay says {response:?}"
+                );
+                return violated(Oracle::S16, message);
+            }
+            self.read_here(&machine, workload, at.index.value(), &mut reads)?;
+            log.push(Applied { at, call, response });
         }
-        match reads.next() {
-            Some((at, number)) => violated(
-                Oracle::C2,
-                format!("attempt {number} has read at {at}, which is not committed"),
-            ),
-            None => Ok(machine),
+        if let Some((at, number)) = reads.next() {
+            let message = format!("attempt {number} has read at {at}, which is not committed");
+            return violated(Oracle::C2, message);
         }
+        workload.check(&Concluded {
+            plan,
+            log: &log,
+            machine: &machine,
+        })?;
+        Ok(machine)
     }
 
     /// Attempts by the hash of their command, acknowledged writes by position, answered reads by position.
@@ -224,38 +239,39 @@ impl<W: Workload> Attempts<W> {
         Ok((by_hash, writes, reads))
     }
 
-    /// C7 and C8: the committed command was proposed, once, and by an attempt that was not told otherwise.
-    fn is_known(&self, hash: u64, at: LogId, by_hash: &[(u64, u64)], seen: &mut [bool]) -> Judgement {
-        let place = by_hash.binary_search_by_key(&hash, |(hash, _)| *hash);
-        let Some(&(_, number)) = place.ok().and_then(|place| by_hash.get(place)) else {
-            return violated(Oracle::C8, format!("the command at {at} was proposed by nobody"));
-        };
-        if matches!(
-            self.find(number),
-            Some(Attempt {
-                outcome: Some(Outcome::WithoutEffect),
-                ..
-            })
-        ) {
-            return violated(
-                Oracle::C7,
-                format!("attempt {number} was told that it has no effect, and is committed at {at}"),
-            );
-        }
-        match usize::try_from(number)
-            .ok()
-            .and_then(|number| seen.get_mut(number))
-        {
-            Some(seen) if *seen => violated(
-                Oracle::C8,
-                format!("attempt {number} is committed a second time, at {at}"),
-            ),
-            Some(seen) => {
+    /// C7 and C8: the committed command was proposed, once, and by an attempt that was not told otherwise. Attempts whose commands
+    /// are equal byte for byte may each be committed once.
+    fn is_known(
+        &self,
+        hash: u64,
+        at: LogId,
+        by_hash: &[(u64, u64)],
+        seen: &mut [bool],
+    ) -> Result<Call, super::Violation> {
+        let first = by_hash.partition_point(|(known, _)| *known < hash);
+        let made = by_hash
+            .iter()
+            .skip(first)
+            .take_while(|(known, _)| *known == hash)
+            .filter_map(|(_, number)| Some((usize::try_from(*number).ok()?, self.find(*number)?)));
+        let mut judgement = violated(Oracle::C8, format!("the command at {at} was proposed by nobody"));
+        for (number, attempt) in made {
+            let Some(seen) = seen.get_mut(number) else {
+                continue;
+            };
+            if *seen {
+                let message = format!("attempt {number} is committed a second time, at {at}");
+                judgement = violated(Oracle::C8, message);
+            } else if matches!(attempt.outcome, Some(Outcome::WithoutEffect)) {
+                let message =
+                    format!("attempt {number} was told that it has no effect, and is committed at {at}");
+                judgement = violated(Oracle::C7, message);
+            } else {
                 *seen = true;
-                Ok(())
+                return Ok(attempt.call);
             }
-            None => Ok(()),
         }
+        judgement
     }
 
     /// C2 (b) for the reads that stand right here.
@@ -275,7 +291,7 @@ impl<W: Workload> Attempts<W> {
             let Some(Outcome::Read { answer, .. }) = &attempt.outcome else {
                 continue;
             };
-            let expected = machine.query(workload.query(attempt.choice));
+            let expected = machine.query(workload.query(attempt.call.choice));
             if *answer != expected {
                 let message = format!(
                     "attempt {number} was answered {answer:?} after {at}, and a replay says {expected:?}"
@@ -289,34 +305,63 @@ impl<W: Workload> Attempts<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{facts, id, reports};
+    use super::super::fixture::{at, facts, id, reports};
     use super::*;
     use crate::hash::of_bytes;
     use crate::kv::{KeyValue, Response};
+    use crate::nanos::Nanos;
+    use crate::sessions::Reply;
     use raft_core::{Entry, EntryBody, Payload};
+
+    fn call(attempt: u64) -> Call {
+        Call {
+            client: 1,
+            choice: 7,
+            request: attempt,
+            attempt,
+            at: Nanos::new(attempt),
+            session: None,
+        }
+    }
+
+    fn replayed(attempts: &Attempts<KeyValue>, facts: &Facts) -> Judgement {
+        let plan = WorkloadPlan::default();
+        attempts
+            .replayed(facts, &KeyValue, &plan, &Responses::default())
+            .map(drop)
+    }
+
+    fn write(attempts: &mut Attempts<KeyValue>, call: Call) {
+        attempts.invoke(OperationKind::Write, call, of_bytes(&KeyValue.command(&call)));
+    }
+
+    /// The number of a new read of key 7.
+    fn read(attempts: &mut Attempts<KeyValue>) -> u64 {
+        let number = attempts.len() as u64;
+        attempts.invoke(OperationKind::Read, call(number), 0);
+        number
+    }
 
     /// Two committed writes to key 7, by attempts 0 and 1.
     fn committed() -> Facts {
         let entry = |index: u64| Entry {
             id: id(1, index),
-            body: EntryBody::Command(Payload::from(KeyValue.command(7, index - 1))),
+            body: EntryBody::Command(Payload::from(KeyValue.command(&call(index - 1)))),
         };
         facts(&[entry(1), entry(2)], 2)
     }
 
     fn two_writes() -> Attempts<KeyValue> {
         let mut attempts = Attempts::new();
-        for number in 0..2 {
-            assert_eq!(attempts.invoke(OperationKind::Write, 7, Nanos::ZERO), number);
-            attempts.proposes(number, of_bytes(&KeyValue.command(7, number)));
-        }
+        write(&mut attempts, call(0));
+        write(&mut attempts, call(1));
         attempts
     }
 
     fn written(index: u64, previous: Option<u64>) -> Outcome<KeyValue> {
         Outcome::Written {
             at: id(1, index),
-            response: Response::Written { previous },
+            response: Reply::Plain(Response::Written { previous }),
         }
     }
 
@@ -333,8 +378,8 @@ mod tests {
         let facts = committed();
         let mut attempts = two_writes();
         attempts.decided(&facts, 1, written(2, Some(0))).unwrap();
-        attempts.returned(1).unwrap();
-        let stale = attempts.invoke(OperationKind::Read, 7, Nanos::new(5));
+        attempts.returned(1, None).unwrap();
+        let stale = read(&mut attempts);
         attempts
             .decided(
                 &facts,
@@ -345,15 +390,19 @@ mod tests {
                 },
             )
             .unwrap();
-        reports(Oracle::C2, attempts.returned(stale));
+        reports(Oracle::C2, attempts.returned(stale, None));
 
-        let late = attempts.invoke(OperationKind::Write, 7, Nanos::new(6));
-        attempts.proposes(late, of_bytes(&KeyValue.command(7, 0)));
+        let late = attempts.len() as u64;
+        attempts.invoke(
+            OperationKind::Write,
+            call(late),
+            of_bytes(&KeyValue.command(&call(0))),
+        );
         attempts.decided(&facts, late, written(1, None)).unwrap();
-        reports(Oracle::C2, attempts.returned(late));
+        reports(Oracle::C2, attempts.returned(late, None));
         // The first attempt was invoked before anything was known, so it may stand anywhere.
         attempts.decided(&facts, 0, written(1, None)).unwrap();
-        assert_eq!(attempts.returned(0), Ok(()));
+        assert_eq!(attempts.returned(0, None), Ok(()));
     }
 
     #[test]
@@ -361,7 +410,7 @@ mod tests {
         let facts = committed();
         let mut wrong_response = two_writes();
         wrong_response.decided(&facts, 1, written(2, None)).unwrap();
-        reports(Oracle::C2, wrong_response.replayed(&facts, &KeyValue).map(drop));
+        reports(Oracle::C2, replayed(&wrong_response, &facts));
 
         for (at, answer, right) in [
             (None, None, true),
@@ -372,11 +421,11 @@ mod tests {
             (Some(id(1, 3)), Some(1), false),
         ] {
             let mut attempts = two_writes();
-            let read = attempts.invoke(OperationKind::Read, 7, Nanos::ZERO);
+            let read = read(&mut attempts);
             attempts
                 .decided(&facts, read, Outcome::Read { at, answer })
                 .unwrap();
-            let judgement = attempts.replayed(&facts, &KeyValue).map(drop);
+            let judgement = replayed(&attempts, &facts);
             match right {
                 true => assert_eq!(judgement, Ok(())),
                 false => reports(Oracle::C2, judgement),
@@ -390,7 +439,7 @@ mod tests {
         let mut attempts = two_writes();
         attempts.decided(&facts, 0, Outcome::WithoutEffect).unwrap();
         reports(Oracle::C7, attempts.decided(&facts, 0, written(1, None)));
-        reports(Oracle::C7, attempts.replayed(&facts, &KeyValue).map(drop));
+        reports(Oracle::C7, replayed(&attempts, &facts));
         reports(Oracle::C7, attempts.decided(&facts, 9, Outcome::Unknown));
     }
 
@@ -398,18 +447,62 @@ mod tests {
     fn c8_reports_commands_that_nobody_proposed_or_that_are_committed_twice() {
         let facts = committed();
         let mut attempts = Attempts::<KeyValue>::new();
-        attempts.invoke(OperationKind::Write, 7, Nanos::ZERO);
-        attempts.proposes(0, of_bytes(&KeyValue.command(7, 0)));
-        reports(Oracle::C8, attempts.replayed(&facts, &KeyValue).map(drop));
+        write(&mut attempts, call(0));
+        reports(Oracle::C8, replayed(&attempts, &facts));
 
         let twice = [1, 2].map(|index| Entry {
             id: id(1, index),
-            body: EntryBody::Command(Payload::from(KeyValue.command(7, 0))),
+            body: EntryBody::Command(Payload::from(KeyValue.command(&call(0)))),
         });
+        let facts = super::super::fixture::facts(&twice, 2);
+        reports(Oracle::C8, replayed(&attempts, &facts));
+        // Another attempt that asks for the same with the same bytes may be committed, too.
+        attempts.invoke(
+            OperationKind::Write,
+            call(1),
+            of_bytes(&KeyValue.command(&call(0))),
+        );
+        assert_eq!(replayed(&attempts, &facts), Ok(()));
+        attempts.decided(&facts, 1, Outcome::WithoutEffect).unwrap();
+        reports(Oracle::C7, replayed(&attempts, &facts));
+    }
+
+    #[test]
+    fn c2_judges_a_repeated_request_from_its_first_attempt_and_where_it_took_effect() {
+        let facts = committed();
+        let mut attempts = two_writes();
+        attempts.decided(&facts, 1, written(2, Some(0))).unwrap();
+        // Request 0 was made before anybody knew anything; its second attempt hears that the first one stands at 1.
+        let mut again = call(2);
+        again.request = 0;
+        attempts.invoke(OperationKind::Write, again, of_bytes(&KeyValue.command(&call(1))));
+        attempts.returned(1, None).unwrap();
+        attempts.decided(&facts, 2, written(2, None)).unwrap();
+        assert_eq!(attempts.returned(2, Some(at(1))), Ok(()));
+        // A request that was made later cannot stand there, and none stands behind the entry that says so.
+        write(&mut attempts, call(3));
+        let mut late = call(4);
+        late.request = 3;
+        attempts.invoke(OperationKind::Write, late, of_bytes(&KeyValue.command(&call(1))));
+        attempts.decided(&facts, 4, written(2, None)).unwrap();
+        reports(Oracle::C2, attempts.returned(4, Some(at(1))));
+        reports(Oracle::C2, attempts.returned(2, Some(at(3))));
+    }
+
+    #[test]
+    fn s16_reports_a_response_that_a_replay_does_not_give() {
+        let facts = committed();
+        let mut machine =
+            crate::witness::Witness::new(KeyValue.machine(&WorkloadPlan::default()), std::rc::Rc::default());
+        let shared = machine.responses().expect("somebody listens");
+        use raft_core::replica::StateMachine;
+        machine.apply(id(1, 1), &KeyValue.command(&call(1)));
+        machine.apply(id(1, 2), &KeyValue.command(&call(1)));
+        let plan = WorkloadPlan::default();
         reports(
-            Oracle::C8,
-            attempts
-                .replayed(&super::super::fixture::facts(&twice, 2), &KeyValue)
+            Oracle::S16,
+            two_writes()
+                .replayed(&facts, &KeyValue, &plan, &shared.borrow())
                 .map(drop),
         );
     }

@@ -72,6 +72,14 @@ pub enum ScheduleError {
         /// What it must be.
         must: &'static str,
     },
+    /// The schedule was made for another state machine, and its operations mean something else to this one.
+    #[error("the schedule is for the workload \"{wanted}\", and this one is \"{given}\"")]
+    OtherWorkload {
+        /// The workload that the schedule names.
+        wanted: String,
+        /// The one at hand.
+        given: &'static str,
+    },
     /// The library refuses the settings.
     #[error("the knobs are unusable: {0}")]
     Knobs(raft_core::ConfigError),

@@ -30,6 +30,9 @@ pub struct Schedule {
     pub rng: RngVersion,
     /// The root of every draw that the schedule does not fix.
     pub seed: u64,
+    /// The name of the workload that it is for ([`Workload::name`](crate::Workload::name)); any, if it is empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
     /// What the faults may do, and so which oracles are judged.
     #[serde(default)]
     pub class: Class,
@@ -279,6 +282,21 @@ pub struct WorkloadPlan {
     pub attempts: u32,
     /// The wait before the next attempt.
     pub retry_after: Nanos,
+    /// Clients use sessions with these limits, if the workload knows of sessions ([`WithSessions`](crate::WithSessions)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionPlan>,
+}
+
+/// How much of sessions is remembered (see [`raft_core::sessions::SessionLimits`]); little makes for expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionPlan {
+    /// How many sessions there may be.
+    pub sessions: u32,
+    /// How many outcomes a session may hold.
+    pub outcomes: u32,
+    /// How long a session lives that nobody uses.
+    pub lifetime: Nanos,
 }
 
 impl Default for WorkloadPlan {
@@ -293,6 +311,7 @@ impl Default for WorkloadPlan {
             attempt_timeout: Nanos::from_millis(500),
             attempts: 8,
             retry_after: Nanos::from_millis(20),
+            sessions: None,
         }
     }
 }
@@ -381,6 +400,7 @@ impl Schedule {
             purpose: String::new(),
             rng: RngVersion::V1,
             seed,
+            machine: String::new(),
             class: Class::A,
             cluster: Cluster::default(),
             knobs: Knobs::default(),

@@ -42,7 +42,10 @@ impl<W: Workload> Simulation<'_, W> {
             image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()),
         );
         let from_snapshot = snapshot.is_some();
-        let machine = Witness::new(self.workload.machine());
+        let machine = Witness::new(
+            self.workload.machine(&self.schedule.workload),
+            self.oracles.responses.clone(),
+        );
         let replica = Replica::new(setup, machine, snapshot).map_err(|error| Violation {
             oracle: Oracle::S22,
             message: format!("server {} cannot start from its disk: {error}", server.node),

@@ -1,24 +1,24 @@
-//! Clients: what they want, whom they ask, and what they make of the answers.
+//! Clients: what they want, whom they ask, and when they ask again.
 //!
-//! Every attempt at an operation is a call of its own: a new number, a new command, its own place in the history. So nothing has
-//! to be assumed about an attempt that was given up; it may take effect at any time, or never.
+//! An operation is attempted until it is done or the client gives up. Whether two attempts are two requests or one and the same
+//! is the workload's affair (see [`Retry`]). Where every attempt is a request of its own, nothing has to be assumed about one that was
+//! given up: it may take effect at any time, or never.
 
 use raft_core::replica::Input;
-use raft_core::{Index, LogId, NodeId, Payload, ProposalId, ReadId, Rejection};
+use raft_core::sessions::SessionClient;
+use raft_core::{Payload, ProposalId, ReadId};
 
-use super::{Event, Simulation, place_of};
+use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::hash::of_bytes;
 use crate::history::Happened;
 use crate::nanos::Nanos;
 use crate::network::Fate;
-use crate::oracle::client::Outcome;
-use crate::oracle::{Judgement, Oracle, count, violated};
+use crate::oracle::Judgement;
 use crate::random::{Domain, Seed};
 use crate::report::Place;
 use crate::schedule::{Operation, OperationKind, Schedule};
-use crate::witness::Witnessed;
-use crate::workload::{AnswerOf, ResponseOf, Workload};
+use crate::workload::{Call, Retry, SessionCall, Workload};
 
 /// How many of 10,000 attempts are made at random servers.
 const ASK_ANYBODY_PERMYRIAD: u32 = 500;
@@ -30,8 +30,21 @@ struct Running {
     attempts: u32,
     /// The attempt that the client waits for.
     waiting_for: Option<u64>,
+    /// The request that is being made, from its first attempt until it is known what became of it, or given up.
+    request: Option<Request>,
     /// Made after the heal, and tried until it succeeds.
     is_fresh: bool,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    /// The number of its first attempt.
+    number: u64,
+    /// Its number in the client's session, and the place there.
+    session: Option<SessionCall>,
+    /// Whether an attempt may have had an effect that the client does not know of.
+    may_have_effect: bool,
 }
 
 /// All clients.
@@ -41,6 +54,8 @@ pub(super) struct Clients {
     attempts: Vec<(usize, usize)>,
     /// Which server each client takes for the leader.
     believed: Vec<Option<usize>>,
+    /// The session of each client.
+    sessions: Vec<Option<SessionClient>>,
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
 }
@@ -54,6 +69,7 @@ impl Clients {
                 .collect(),
             attempts: Vec::with_capacity(256),
             believed: vec![None; usize::from(schedule.workload.clients) + 1],
+            sessions: vec![None; usize::from(schedule.workload.clients) + 1],
             fresh_waiting: 0,
         }
     }
@@ -74,6 +90,7 @@ impl Running {
             operation,
             attempts: 0,
             waiting_for: None,
+            request: None,
             is_fresh,
         }
     }
@@ -129,6 +146,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         };
         if running.attempts >= allowed && !running.is_fresh {
+            self.end_request(operation, None);
             self.happened(Probe::OperationGivenUp, None);
             return;
         }
@@ -136,29 +154,30 @@ impl<W: Workload> Simulation<'_, W> {
         let Operation {
             client, kind, choice, ..
         } = running.operation;
-        let number = self.oracles.attempts.invoke(kind, choice, self.now);
-        running.waiting_for = Some(number);
-        if let Some(history) = &mut self.history {
+        let number = self.oracles.attempts.len() as u64;
+        let call = self.call(operation, number);
+        let command = (kind == OperationKind::Write).then(|| Payload::from(self.workload.command(&call)));
+        self.oracles
+            .attempts
+            .invoke(kind, call, command.as_deref().map_or(0, of_bytes));
+        if let Some(history) = &mut self.history
+            && call.request == number
+            && call.session != Some(SessionCall::Open)
+        {
             history.invoked(self.now, number, kind, choice);
         }
-        let draw = self.seed.quick(Domain::Client, u64::from(client), 0, number);
-        let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
-        let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
-        // Now and then a client asks somebody else, who may take itself for the leader and be wrong.
-        let believed = believed.filter(|_| !draw.part(1).chance(ASK_ANYBODY_PERMYRIAD));
-        let server = believed.unwrap_or(anybody);
+        let server = self.choose_server(client, number);
         self.clients.attempts.push((operation, server));
-        let command = match kind {
-            OperationKind::Read => None,
-            OperationKind::Write => {
-                let bytes = self.workload.command(choice, number);
-                self.oracles.attempts.proposes(number, of_bytes(&bytes));
-                Some(Payload::from(bytes))
-            }
-        };
         self.hash_event(20 + kind as u64, number);
         if self.tells() {
-            let detail = format!("attempt {number}: {kind:?} {choice} at server {}", server + 1);
+            let again = match call.request == number {
+                true => String::new(),
+                false => format!(", again for request {}", call.request),
+            };
+            let detail = format!(
+                "attempt {number}: {kind:?} {choice} at server {}{again}",
+                server + 1
+            );
             self.tell(cause, Place::Client(client), "ask", detail);
         }
         if let Fate::Arrives { at, .. } = self
@@ -178,6 +197,86 @@ impl<W: Workload> Simulation<'_, W> {
             self.schedule.workload.attempt_timeout,
             Event::GiveUp { attempt: number },
         );
+    }
+
+    /// Whom a client asks: whom it takes for the leader, and now and then somebody else, who may take itself for the leader and be wrong.
+    fn choose_server(&self, client: u8, attempt: u64) -> usize {
+        let draw = self.seed.quick(Domain::Client, u64::from(client), 0, attempt);
+        let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
+        let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
+        believed
+            .filter(|_| !draw.part(1).chance(ASK_ANYBODY_PERMYRIAD))
+            .unwrap_or(anybody)
+    }
+
+    /// What an attempt asks for: something new, or the same as the attempt before it.
+    fn call(&mut self, operation: usize, attempt: u64) -> Call {
+        let retry = self.workload.retry(&self.schedule.workload);
+        let Clients {
+            operations, sessions, ..
+        } = &mut self.clients;
+        let mut call = Call {
+            client: 0,
+            choice: 0,
+            request: attempt,
+            attempt,
+            at: self.now,
+            session: None,
+        };
+        let Some(running) = operations.get_mut(operation) else {
+            return call;
+        };
+        running.waiting_for = Some(attempt);
+        (call.client, call.choice) = (running.operation.client, running.operation.choice);
+        let begun = Request {
+            number: attempt,
+            session: None,
+            may_have_effect: false,
+        };
+        let begun = match (running.operation.kind, retry) {
+            (OperationKind::Read, _) | (_, Retry::Anew) => {
+                running.request = None;
+                begun
+            }
+            (OperationKind::Write, Retry::Same) => begun,
+            (OperationKind::Write, Retry::InSession) if running.request.is_none() => {
+                match sessions
+                    .get_mut(usize::from(call.client))
+                    .and_then(Option::as_mut)
+                {
+                    Some(client) => {
+                        let sequence = client.begin();
+                        let session = Some(SessionCall::Apply {
+                            session: client.session(),
+                            sequence,
+                            first_unanswered: client.first_unanswered(),
+                        });
+                        Request { session, ..begun }
+                    }
+                    None => {
+                        call.session = Some(SessionCall::Open);
+                        return call;
+                    }
+                }
+            }
+            (OperationKind::Write, Retry::InSession) => begun,
+        };
+        let request = running.request.get_or_insert(begun);
+        (call.request, call.session) = (request.number, request.session);
+        // What the client has heard meanwhile, it says with every attempt.
+        if let (
+            Some(SessionCall::Apply {
+                session,
+                sequence,
+                first_unanswered,
+            }),
+            Some(Some(client)),
+        ) = (&mut call.session, sessions.get(usize::from(call.client)))
+            && client.session() == *session
+        {
+            *first_unanswered = client.first_unanswered().min(*sequence);
+        }
+        call
     }
 
     /// A request arrives at a server.
@@ -218,7 +317,12 @@ impl<W: Workload> Simulation<'_, W> {
                 command,
             },
             None => {
-                let Some(choice) = self.oracles.attempts.find(attempt).map(|attempt| attempt.choice) else {
+                let Some(choice) = self
+                    .oracles
+                    .attempts
+                    .find(attempt)
+                    .map(|attempt| attempt.call.choice)
+                else {
                     return Ok(());
                 };
                 Input::Read {
@@ -228,139 +332,6 @@ impl<W: Workload> Simulation<'_, W> {
             }
         };
         self.step_request(at, input)
-    }
-
-    pub(super) fn done(
-        &mut self,
-        at: usize,
-        id: ProposalId,
-        log_id: LogId,
-        response: ResponseOf<W>,
-    ) -> Judgement {
-        self.decided(at, id.value(), Outcome::Written { at: log_id, response }, None)
-    }
-
-    pub(super) fn turned_down(&mut self, at: usize, attempt: u64, reason: Rejection) -> Judgement {
-        self.happened(Probe::RequestRejected, Some(at));
-        let hint = match reason {
-            Rejection::NotLeader { leader } => leader,
-            _ => None,
-        };
-        self.decided(at, attempt, Outcome::WithoutEffect, hint)
-    }
-
-    pub(super) fn superseded(&mut self, at: usize, id: ProposalId) -> Judgement {
-        self.happened(Probe::ProposalSuperseded, Some(at));
-        self.decided(at, id.value(), Outcome::WithoutEffect, None)
-    }
-
-    pub(super) fn unknown(&mut self, at: usize, id: ProposalId) -> Judgement {
-        self.happened(Probe::ProposalUnknown, Some(at));
-        self.decided(at, id.value(), Outcome::Unknown, None)
-    }
-
-    pub(super) fn answered(
-        &mut self,
-        at: usize,
-        id: ReadId,
-        index: Index,
-        answer: Witnessed<AnswerOf<W>>,
-    ) -> Judgement {
-        let applied = self.servers.get(at).and_then(|server| server.vitals.applied);
-        if applied < Some(index) {
-            let message = format!(
-                "attempt {} is answered as of {index}, and only {applied:?} is applied",
-                id.value()
-            );
-            return violated(Oracle::C2, message);
-        }
-        let outcome = Outcome::Read {
-            at: answer.at,
-            answer: answer.answer,
-        };
-        self.decided(at, id.value(), outcome, None)
-    }
-
-    /// A server has decided what to say; the network decides whether the client hears it.
-    fn decided(&mut self, at: usize, attempt: u64, outcome: Outcome<W>, hint: Option<NodeId>) -> Judgement {
-        self.oracles
-            .attempts
-            .decided(&self.oracles.facts, attempt, outcome)?;
-        let Some(&(operation, _)) = usize::try_from(attempt)
-            .ok()
-            .and_then(|place| self.clients.attempts.get(place))
-        else {
-            return Ok(());
-        };
-        let cut = self.servers.get(at).is_none_or(|server| server.client_cuts > 0);
-        let Some(client) = self
-            .clients
-            .operations
-            .get(operation)
-            .map(|running| running.operation.client)
-        else {
-            return Ok(());
-        };
-        if cut {
-            return Ok(());
-        }
-        if let Fate::Arrives { at, .. } = self
-            .client_network
-            .weathered(self.now, client_link(client, at) + 1)
-        {
-            self.push(at, Event::Response { attempt, hint });
-        }
-        Ok(())
-    }
-
-    /// A client hears an answer.
-    pub(super) fn response(&mut self, cause: u64, attempt: u64, hint: Option<NodeId>) -> Judgement {
-        let Some((operation, client, server)) = self.is_waited_for(attempt) else {
-            return Ok(());
-        };
-        self.hash_event(9, attempt);
-        let outcome = self
-            .oracles
-            .attempts
-            .find(attempt)
-            .and_then(|attempt| attempt.outcome.clone());
-        if self.tells() {
-            let text = match &outcome {
-                Some(Outcome::Written { at, response }) => format!("written at {at}: {response:?}"),
-                Some(Outcome::Read { at, answer }) => {
-                    format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
-                }
-                Some(Outcome::WithoutEffect) => format!("turned down, leader {hint:?}"),
-                Some(Outcome::Unknown) | None => "unknown".to_owned(),
-            };
-            self.tell(
-                cause,
-                Place::Client(client),
-                "hear",
-                format!("attempt {attempt}: {text}"),
-            );
-        }
-        self.note_end(attempt, outcome.as_ref());
-        match outcome {
-            Some(Outcome::Written { .. } | Outcome::Read { .. }) => {
-                self.oracles.attempts.returned(attempt)?;
-                self.finish(operation, client, server);
-                let is_write = matches!(outcome, Some(Outcome::Written { .. }));
-                self.happened(
-                    if is_write {
-                        Probe::WriteDone
-                    } else {
-                        Probe::ReadDone
-                    },
-                    Some(server),
-                );
-            }
-            _ => {
-                self.believe(client, hint.map(place_of));
-                self.push_after(self.schedule.workload.retry_after, Event::Attempt { operation });
-            }
-        }
-        Ok(())
     }
 
     /// A client stops waiting, unless it has heard.
@@ -377,36 +348,130 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("attempt {attempt}"),
             );
         }
-        self.note_end(attempt, None);
+        self.ended_unknown(operation, attempt);
         self.happened(Probe::AttemptTimedOut, None);
         self.believe(client, None);
         self.push(self.now, Event::Attempt { operation });
     }
 
-    /// Writes down what the client was told; nothing, if it stopped waiting.
-    fn note_end(&mut self, attempt: u64, outcome: Option<&Outcome<W>>) {
-        let Some(history) = &mut self.history else { return };
-        let Some(made) = self.oracles.attempts.find(attempt) else {
+    /// An attempt may have had an effect that nobody will ever tell the client of.
+    pub(super) fn ended_unknown(&mut self, operation: usize, attempt: u64) {
+        self.set_may_have_effect(operation);
+        self.attempt_ended(operation, attempt, Happened::Unknown);
+    }
+
+    fn set_may_have_effect(&mut self, operation: usize) {
+        if let Some(running) = self.clients.operations.get_mut(operation)
+            && let Some(request) = &mut running.request
+        {
+            request.may_have_effect = true;
+        }
+    }
+
+    /// Writes down how an attempt ended, where every attempt is a request of its own.
+    pub(super) fn attempt_ended(&mut self, operation: usize, attempt: u64, what: Happened<W>) {
+        let is_shared = self
+            .clients
+            .operations
+            .get(operation)
+            .is_some_and(|running| self.is_repeated(running));
+        if !is_shared {
+            self.note_end(attempt, what);
+        }
+    }
+
+    fn is_repeated(&self, running: &Running) -> bool {
+        running.operation.kind == OperationKind::Write
+            && self.workload.retry(&self.schedule.workload) != Retry::Anew
+    }
+
+    /// A request is over: it was answered, or nobody tries it any more. Returns whether it may have had an effect that the client does
+    /// not know of.
+    pub(super) fn end_request(&mut self, operation: usize, heard: Option<Happened<W>>) -> bool {
+        let Some(running) = self.clients.operations.get_mut(operation) else {
+            return false;
+        };
+        let Some(request) = running.request.take() else {
+            return false;
+        };
+        let client = running.operation.client;
+        if let (
+            Some(SessionCall::Apply {
+                session, sequence, ..
+            }),
+            Some(Some(client)),
+        ) = (
+            request.session,
+            self.clients.sessions.get_mut(usize::from(client)),
+        ) && client.session() == session
+        {
+            client.answered(sequence);
+        }
+        let is_shared = self
+            .clients
+            .operations
+            .get(operation)
+            .is_some_and(|running| self.is_repeated(running));
+        let is_unknown = heard.is_none() && request.may_have_effect;
+        if is_shared {
+            let what = heard.unwrap_or(match request.may_have_effect {
+                true => Happened::Unknown,
+                false => Happened::Failed,
+            });
+            self.note_end(request.number, what);
+        }
+        is_unknown
+    }
+
+    /// The client has a session, unless it had one already.
+    pub(super) fn opened(&mut self, client: u8, session: raft_core::sessions::SessionId) {
+        if let Some(known @ None) = self.clients.sessions.get_mut(usize::from(client)) {
+            *known = Some(SessionClient::new(session));
+        }
+    }
+
+    /// The session of the operation's request is no more. What became of earlier attempts cannot be found out, so the request ends; and
+    /// another one is made only if nothing can come of it twice.
+    pub(super) fn session_lost(&mut self, operation: usize) {
+        let Some(running) = self.clients.operations.get(operation) else {
             return;
         };
-        let what = match outcome {
-            Some(Outcome::Written { response, .. }) => Happened::Written(response.clone()),
-            Some(Outcome::Read { answer, .. }) => Happened::Read(answer.clone()),
-            Some(Outcome::WithoutEffect) => Happened::Failed,
-            Some(Outcome::Unknown) | None => Happened::Unknown,
-        };
-        history.ended(self.now, attempt, made.kind, made.choice, what);
+        let (client, is_fresh) = (usize::from(running.operation.client), running.is_fresh);
+        let lost = running.request.and_then(|request| request.session);
+        if let (Some(SessionCall::Apply { session, .. }), Some(known)) =
+            (lost, self.clients.sessions.get_mut(client))
+        {
+            known.take_if(|known| known.session() == session);
+        }
+        let is_unknown = self.end_request(operation, None);
+        if is_fresh || !is_unknown {
+            self.push_after(self.schedule.workload.retry_after, Event::Attempt { operation });
+        }
+    }
+
+    /// Writes down what the client was told; nothing, if it stopped waiting.
+    fn note_end(&mut self, request: u64, what: Happened<W>) {
+        let Some(history) = &mut self.history else { return };
+        if let Some(made) = self.oracles.attempts.find(request) {
+            history.ended(self.now, request, made.kind, made.call.choice, what);
+        }
+    }
+
+    /// The client that made an attempt.
+    pub(super) fn client_of(&self, attempt: u64) -> Option<u8> {
+        let &(operation, _) = self.clients.attempts.get(usize::try_from(attempt).ok()?)?;
+        Some(self.clients.operations.get(operation)?.operation.client)
     }
 
     /// The operation, client and server of an attempt that is still waited for; it is not any more.
-    fn is_waited_for(&mut self, attempt: u64) -> Option<(usize, u8, usize)> {
+    pub(super) fn is_waited_for(&mut self, attempt: u64) -> Option<(usize, u8, usize)> {
         let &(operation, server) = self.clients.attempts.get(usize::try_from(attempt).ok()?)?;
         let running = self.clients.operations.get_mut(operation)?;
         running.waiting_for.take_if(|waiting| *waiting == attempt)?;
         Some((operation, running.operation.client, server))
     }
 
-    fn finish(&mut self, operation: usize, client: u8, server: usize) {
+    pub(super) fn finish(&mut self, operation: usize, client: u8, server: usize) {
         self.believe(client, Some(server));
         if self
             .clients
@@ -418,7 +483,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    fn believe(&mut self, client: u8, server: Option<usize>) {
+    pub(super) fn believe(&mut self, client: u8, server: Option<usize>) {
         let server = server.filter(|&server| server < self.servers.len());
         if let Some(believed) = self.clients.believed.get_mut(usize::from(client)) {
             *believed = server;
@@ -427,6 +492,6 @@ impl<W: Workload> Simulation<'_, W> {
 }
 
 /// The number of the link from a client to a server; the way back has the next number.
-const fn client_link(client: u8, server: usize) -> usize {
+pub(super) const fn client_link(client: u8, server: usize) -> usize {
     (client as usize % 16) * 16 + server * 2
 }

@@ -193,14 +193,19 @@ impl<W: Workload> Simulation<'_, W> {
         super::targets::members(core).filter_map(member).collect()
     }
 
-    /// C1, C2, C7, C8 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
+    /// C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
     /// state that every machine of the core is in.
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 
         self.scan_disks()?;
         let facts = &self.oracles.facts;
-        let expected = self.oracles.attempts.replayed(facts, self.workload)?;
+        let expected = self.oracles.attempts.replayed(
+            facts,
+            self.workload,
+            &self.schedule.workload,
+            &self.oracles.responses.borrow(),
+        )?;
         let bytes = expected.snapshot();
         for place in super::targets::members(core) {
             let Some(server) = self.servers.get(place) else {

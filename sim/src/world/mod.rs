@@ -10,6 +10,7 @@
 //!                 │ a trigger may strike between any two of them
 //! ```
 
+mod answers;
 mod arrivals;
 mod clients;
 mod heal;
@@ -45,11 +46,12 @@ use crate::queue::Queue;
 use crate::random::{Domain, Seed};
 use crate::report::{Place, Report, TraceEvent};
 use crate::schedule::{DiskWeather, Schedule, ScheduleError};
-use crate::workload::Workload;
+use crate::witness::Shared;
+use crate::workload::{ResponseOf, Workload};
 
 /// Runs a schedule and judges it.
 pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, ScheduleError> {
-    schedule.validate()?;
+    fits(schedule, workload)?;
     Ok(Simulation::new(schedule, workload, None).run())
 }
 
@@ -59,7 +61,7 @@ pub fn replay<W: Workload>(
     workload: &W,
     each: &mut dyn FnMut(TraceEvent),
 ) -> Result<Report, ScheduleError> {
-    schedule.validate()?;
+    fits(schedule, workload)?;
     Ok(Simulation::new(schedule, workload, Some(each)).run())
 }
 
@@ -68,12 +70,24 @@ pub fn record<W: Workload>(
     schedule: &Schedule,
     workload: &W,
 ) -> Result<(Report, Vec<HistoryEvent<W>>), ScheduleError> {
-    schedule.validate()?;
+    fits(schedule, workload)?;
     let mut simulation = Simulation::new(schedule, workload, None);
     simulation.history = Some(History::new());
     let report = simulation.run();
     let history = simulation.history.take().map(|history| history.events);
     Ok((report, history.unwrap_or_default()))
+}
+
+/// The schedule can be run, with this workload.
+fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(), ScheduleError> {
+    schedule.validate()?;
+    match schedule.machine.is_empty() || schedule.machine == workload.name() {
+        true => Ok(()),
+        false => Err(ScheduleError::OtherWorkload {
+            wanted: schedule.machine.clone(),
+            given: workload.name(),
+        }),
+    }
 }
 
 /// Something that is going to happen.
@@ -156,6 +170,7 @@ struct Oracles<W: Workload> {
     promises: Promises,
     snapshots: Snapshots,
     attempts: Attempts<W>,
+    responses: Shared<ResponseOf<W>>,
 }
 
 /// One run.
@@ -212,6 +227,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 promises: Promises::default(),
                 snapshots: Snapshots::default(),
                 attempts: Attempts::new(),
+                responses: Shared::default(),
             },
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),

@@ -7,7 +7,7 @@ use super::{Event, Oracles, Simulation, core_violation, place_of};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, apply, commit, log};
+use crate::oracle::{Judgement, Oracle, apply, commit, log, violated};
 use crate::report::Place;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -92,6 +92,7 @@ impl<W: Workload> Simulation<'_, W> {
             elections,
             commits,
             snapshots,
+            responses,
             ..
         } = &mut self.oracles;
         for output in outputs {
@@ -137,6 +138,9 @@ impl<W: Workload> Simulation<'_, W> {
             elections.elected(facts, node, after.term, raft)?;
         }
         if before.applied != after.applied {
+            if let Some(difference) = responses.borrow().difference() {
+                return violated(Oracle::S16, difference.to_owned());
+            }
             apply::applied(facts, node, after.applied, replica.machine().history())?;
         }
         for output in outputs {

@@ -74,12 +74,17 @@ struct Totals {
     committed: u64,
     elections: u64,
     coverage: Coverage,
+    /// How many histories were searched for a linearization, and in how many cases that took too long to say anything.
+    searched: u64,
+    search_unknown: u64,
     hash: u64,
     failures: Vec<(u64, Failure)>,
 }
 
 impl Totals {
-    fn add(&mut self, number: u64, report: &Report, failure: Option<Failure>) {
+    fn add(&mut self, number: u64, report: &Report, searched: Searched, failure: Option<Failure>) {
+        self.searched += u64::from(searched != Searched::Not);
+        self.search_unknown += u64::from(searched == Searched::Unknown);
         self.schedules += 1;
         self.simulated_nanos += u128::from(report.at.value());
         self.events += report.events;
@@ -97,49 +102,72 @@ impl Totals {
 /// How many steps the search for a linearization may take, per key.
 const SEARCH_STEPS: u64 = 200_000;
 
+/// What the search for a linearization came to, for each history that was searched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Searched {
+    Not,
+    Decided,
+    Unknown,
+}
+
 /// C3: what clients saw, judged without the log.
-fn second_opinion(schedule: &Schedule) -> Result<Option<Finding>, sim::ScheduleError> {
+fn second_opinion(schedule: &Schedule) -> Result<(Searched, Option<Finding>), sim::ScheduleError> {
     let (_, history) = sim::record(schedule, &KeyValue)?;
-    Ok(match sim::linearizable(&history, SEARCH_STEPS) {
+    let opinion = sim::linearizable(&history, SEARCH_STEPS);
+    let searched = match opinion {
+        Opinion::Unknown { .. } => Searched::Unknown,
+        Opinion::Linearizable | Opinion::NotLinearizable { .. } => Searched::Decided,
+    };
+    let finding = match opinion {
         Opinion::Linearizable | Opinion::Unknown { .. } => None,
         Opinion::NotLinearizable { key } => Some(Finding {
             ending: Ending::Violation,
             oracle: Oracle::C3.to_string(),
             message: format!("no order of the operations on key {key} explains what clients saw"),
         }),
-    })
+    };
+    Ok((searched, finding))
+}
+
+/// A run with what was found in it.
+struct Judged {
+    report: Report,
+    searched: Searched,
+    finding: Option<Finding>,
 }
 
 /// One schedule, judged; a second time too if asked.
-fn judge(schedule: &Schedule, twice: bool) -> Result<(Report, Option<Finding>), sim::ScheduleError> {
+fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, sim::ScheduleError> {
     let report = sim::run(schedule, &KeyValue)?;
     let verdict = report.verdict(&schedule.expect);
-    if twice && let Some(finding) = second_opinion(schedule)? {
-        return Ok((report, Some(finding)));
-    }
-    let (ending, oracle) = match &verdict {
-        _ if twice && sim::run(schedule, &KeyValue)? != report => {
-            let message = "the same schedule came to two different ends".to_owned();
-            let finding = Finding {
-                ending: Ending::Nondeterminism,
-                oracle: "determinism".to_owned(),
-                message,
-            };
-            return Ok((report, Some(finding)));
-        }
-        Verdict::Pass => return Ok((report, None)),
-        Verdict::Violation(violation) => (Ending::Violation, violation.oracle.to_string()),
-        Verdict::Undetected(oracle) => (Ending::Violation, oracle.to_string()),
-        Verdict::Vacuous(_) => (Ending::Vacuous, "vacuous".to_owned()),
+    let (searched, other) = match twice {
+        true => second_opinion(schedule)?,
+        false => (Searched::Not, None),
     };
-    Ok((
-        report,
+    let finding = |ending, oracle: &str| {
         Some(Finding {
             ending,
-            oracle,
+            oracle: oracle.to_owned(),
             message: verdict.to_string(),
+        })
+    };
+    let found = match &verdict {
+        _ if other.is_some() => other,
+        _ if twice && sim::run(schedule, &KeyValue)? != report => Some(Finding {
+            ending: Ending::Nondeterminism,
+            oracle: "determinism".to_owned(),
+            message: "the same schedule came to two different ends".to_owned(),
         }),
-    ))
+        Verdict::Pass => None,
+        Verdict::Violation(violation) => finding(Ending::Violation, &violation.oracle.to_string()),
+        Verdict::Undetected(oracle) => finding(Ending::Violation, &oracle.to_string()),
+        Verdict::Vacuous(_) => finding(Ending::Vacuous, "vacuous"),
+    };
+    Ok(Judged {
+        report,
+        searched,
+        finding: found,
+    })
 }
 
 #[expect(
@@ -188,14 +216,14 @@ fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
     let mut totals = Totals::default();
     for (path, number) in files.iter().zip(0..) {
         let schedule = read_schedule(path.clone()).map_err(|error| error.to_string())?;
-        let (report, finding) = judge(&schedule, true).map_err(|error| error.to_string())?;
+        let judged = judge(&schedule, true).map_err(|error| error.to_string())?;
         let name = path.display().to_string();
-        let failure = finding.map(|finding| Failure {
+        let failure = judged.finding.map(|finding| Failure {
             again: format!("sim replay {name}"),
             name,
             finding,
         });
-        totals.add(number, &report, failure);
+        totals.add(number, &judged.report, judged.searched, failure);
     }
     Ok(totals)
 }
@@ -221,9 +249,13 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             let judged = judge(&schedule, seed.is_multiple_of(TWICE_EVERY));
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match judged {
-                Ok((report, finding)) => {
+                Ok(Judged {
+                    report,
+                    searched,
+                    finding,
+                }) => {
                     let failure = finding.map(|finding| failure_of(seed, arguments, finding));
-                    totals.add(seed, &report, failure);
+                    totals.add(seed, &report, searched, failure);
                 }
                 Err(error) => {
                     let (oracle, message) = ("schedule".to_owned(), error.to_string());
@@ -291,6 +323,7 @@ fn as_json(totals: &Totals, micros: u128) -> Value {
         "events": totals.events,
         "committed": totals.committed,
         "elections": totals.elections,
+        "linearizability": { "searched": totals.searched, "unknown": totals.search_unknown },
         "findings": findings,
         "coverage": coverage,
         "hash": format!("{:016x}", totals.hash),
@@ -320,6 +353,12 @@ fn print_summary(totals: &Totals, micros: u128) {
         micros * 1_000 / u128::from(totals.events.max(1)),
         totals.hash
     );
+    if totals.searched > 0 {
+        println!(
+            "{} histories searched for an order of what clients saw, {} of them without an answer in time",
+            totals.searched, totals.search_unknown
+        );
+    }
     let missed: Vec<&str> = totals
         .coverage
         .iter()

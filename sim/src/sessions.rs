@@ -1,0 +1,202 @@
+//! Exactly-once clients for any workload: [`raft_core::sessions`] around its machine, where the schedule asks for it.
+//!
+//! Clients open a session, number their requests, and repeat a request under its number until it is answered. Oracle C6
+//! judges what came of it by a model of sessions that shares nothing with the library's but the rules.
+
+mod model;
+
+use raft_core::LogId;
+use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest, Sessions, StoredResponse};
+
+use crate::oracle::Violation;
+use crate::schedule::{SessionPlan, WorkloadPlan};
+use crate::witness::Witness;
+use crate::workload::{AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Workload};
+
+/// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`], and make every attempt a request of
+/// its own in the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WithSessions<W>(
+    /// The workload inside.
+    pub W,
+);
+
+/// The machine of [`WithSessions`].
+pub struct Machine<M: StateMachine>(Form<M>);
+
+enum Form<M: StateMachine> {
+    Plain(M),
+    /// The witness tells how often the machine inside was really told to apply something.
+    Sessions(Sessions<Witness<M>>),
+}
+
+/// What the machine of [`WithSessions`] responds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<R> {
+    /// There are no sessions, and the machine inside said this.
+    Plain(R),
+    /// What the session said.
+    Session(Outcome<R>),
+}
+
+impl<R> Reply<R> {
+    /// What the machine inside said, now or when the request was applied.
+    pub const fn response(&self) -> Option<&R> {
+        match self {
+            Self::Plain(response) => Some(response),
+            Self::Session(outcome) => outcome.response(),
+        }
+    }
+}
+
+impl SessionPlan {
+    fn limits(&self) -> SessionLimits {
+        SessionLimits {
+            sessions: usize::try_from(self.sessions).unwrap_or(usize::MAX),
+            outcomes: usize::try_from(self.outcomes).unwrap_or(usize::MAX),
+            lifetime: millis(self.lifetime.value()),
+        }
+    }
+}
+
+const fn millis(nanos: u64) -> u64 {
+    nanos / 1_000_000
+}
+
+/// How far the clock of each client lags behind that of the one before it, so that time in the log runs backwards now and then.
+const LAG_MILLIS: u64 = 40;
+
+/// What the client's clock says, in milliseconds.
+fn stamp(call: &Call) -> u64 {
+    millis(call.at.value()).saturating_sub(u64::from(call.client % 4) * LAG_MILLIS)
+}
+
+impl<M: StateMachine<Response: StoredResponse>> StateMachine for Machine<M> {
+    type Response = Reply<M::Response>;
+    type Query = M::Query;
+    type Answer = M::Answer;
+
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Reply<M::Response> {
+        match &mut self.0 {
+            Form::Plain(machine) => Reply::Plain(machine.apply(at, command)),
+            Form::Sessions(sessions) => Reply::Session(sessions.apply(at, command)),
+        }
+    }
+
+    fn query(&self, query: M::Query) -> M::Answer {
+        match &self.0 {
+            Form::Plain(machine) => machine.query(query),
+            Form::Sessions(sessions) => sessions.query(query).answer,
+        }
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        match &self.0 {
+            Form::Plain(machine) => machine.snapshot(),
+            Form::Sessions(sessions) => sessions.snapshot(),
+        }
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        Ok(Self(match &self.0 {
+            Form::Plain(machine) => Form::Plain(machine.restore(snapshot)?),
+            Form::Sessions(sessions) => Form::Sessions(sessions.restore(snapshot)?),
+        }))
+    }
+}
+
+impl<W: Workload> Workload for WithSessions<W>
+where
+    ResponseOf<W>: StoredResponse,
+    AnswerOf<W>: Clone,
+{
+    type Machine = Machine<W::Machine>;
+
+    fn machine(&self, plan: &WorkloadPlan) -> Self::Machine {
+        let machine = self.0.machine(plan);
+        Machine(match plan.sessions {
+            None => Form::Plain(machine),
+            Some(sessions) => Form::Sessions(Sessions::new(Witness::alone(machine), sessions.limits())),
+        })
+    }
+
+    fn command(&self, call: &Call) -> Vec<u8> {
+        let command;
+        let request = match call.session {
+            None => return self.0.command(call),
+            Some(SessionCall::Open) => SessionRequest::Open,
+            Some(SessionCall::Apply {
+                session,
+                sequence,
+                first_unanswered,
+            }) => {
+                command = self.0.command(call);
+                SessionRequest::Apply {
+                    session,
+                    sequence,
+                    first_unanswered,
+                    command: &command,
+                }
+            }
+        };
+        let time = stamp(call);
+        SessionCommand { time, request }.encode()
+    }
+
+    fn query(&self, choice: u64) -> <W::Machine as StateMachine>::Query {
+        self.0.query(choice)
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn retry(&self, plan: &WorkloadPlan) -> Retry {
+        match plan.sessions {
+            None => self.0.retry(plan),
+            Some(_) => Retry::InSession,
+        }
+    }
+
+    fn heard(&self, response: &ResponseOf<Self>) -> Heard {
+        match response {
+            Reply::Plain(response) | Reply::Session(Outcome::Fresh(response)) => self.0.heard(response),
+            Reply::Session(Outcome::Repeated { first, .. }) => Heard::Done {
+                first: Some(first.index),
+            },
+            Reply::Session(Outcome::Opened { session }) => Heard::Opened(*session),
+            Reply::Session(Outcome::NoSession { .. }) => Heard::SessionLost,
+            Reply::Session(Outcome::TooManyOutcomes { .. }) => Heard::Again,
+            Reply::Session(Outcome::Stale { .. } | Outcome::Malformed | Outcome::Alive | Outcome::Closed) => {
+                Heard::Never
+            }
+        }
+    }
+
+    fn check(&self, run: &Concluded<'_, Self::Machine>) -> Result<(), Violation> {
+        let plan = run.plan;
+        let log: Vec<Applied<ResponseOf<W>>>;
+        let machine = match (&run.machine.0, plan.sessions) {
+            (Form::Sessions(sessions), Some(limits)) => {
+                log = model::judge(&self.0, plan, limits, run.log, sessions.machine())?;
+                sessions.machine().machine()
+            }
+            (Form::Plain(machine), _) => {
+                let plain = |applied: &Applied<ResponseOf<Self>>| {
+                    Some(Applied {
+                        at: applied.at,
+                        call: applied.call,
+                        response: applied.response.response()?.clone(),
+                    })
+                };
+                log = run.log.iter().filter_map(plain).collect();
+                machine
+            }
+            // The form of a machine is that of its plan.
+            (Form::Sessions(_), None) => return Ok(()),
+        };
+        let log = &log;
+        self.0.check(&Concluded { plan, log, machine })
+    }
+}
