@@ -116,6 +116,13 @@ pub enum Action {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
+    /// A [`Transfer`](crate::Input::Transfer) is over.
+    TransferEnded {
+        /// Who was to lead.
+        to: NodeId,
+        /// How it ended.
+        outcome: TransferOutcome,
+    },
     /// This server plays another role now, or the same one in another term.
     RoleChanged {
         /// The role.
@@ -187,9 +194,33 @@ pub enum Rejection {
         /// The limit that was reached.
         limit: usize,
     },
+    /// Leadership is being handed over (dissertation §3.10): try there in a moment.
+    #[error("leadership is being handed over to server {to}; try again in a moment")]
+    Transferring {
+        /// Who shall lead.
+        to: NodeId,
+    },
+    /// Only another server that votes, and goes on voting, can be handed the leadership.
+    #[error("server {to} cannot take over: name another voter of the configuration in force")]
+    NotATarget {
+        /// Who was to lead.
+        to: NodeId,
+    },
     /// This server's disk failed: it takes no further part until it is restarted.
     #[error("this server's disk failed, and it has stopped until it is restarted")]
     Failed,
+}
+
+/// How a transfer of leadership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferOutcome {
+    /// This server leads no more; [`LeaderChanged`](Action::LeaderChanged) tells who does.
+    SteppedDown,
+    /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was
+    /// told to and the message is late.
+    TimedOut,
+    /// It was not begun.
+    Rejected(Rejection),
 }
 
 /// What a limit was reached of.

@@ -29,6 +29,12 @@ pub enum Input {
     },
     /// Try to become leader now, without waiting for the election timeout.
     Campaign,
+    /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
+    /// [`TransferEnded`](crate::Action::TransferEnded); until then a leader takes no proposals.
+    Transfer {
+        /// Who shall lead.
+        to: NodeId,
+    },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
     /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads the truth.

@@ -98,6 +98,7 @@
 //! | who may win an election | `raft/election.rs` |
 //! | what a follower accepts | `raft/follower.rs` |
 //! | proposals, heartbeats, stepping down | `raft/leader.rs` |
+//! | handing leadership over | `raft/leadership_transfer.rs` |
 //! | how a lagging follower catches up | `raft/replication.rs`, `raft/progress.rs`, `raft/snapshot.rs` |
 //! | when an entry counts as committed, and is applied | `raft/apply.rs` |
 //! | linearizable reads | `raft/reads.rs` |
@@ -111,7 +112,7 @@
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that knows who speaks.
 //! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
-//! * Not here yet: membership changes by request, leadership transfer, lease reads, learners and witnesses, reads and
+//! * Not here yet: membership changes by request, lease reads, learners and witnesses, reads and
 //!   proposals through followers. What is in place for them: configurations in the log, in force
 //!   at append and rolled back at truncation, and joint quorums.
 #![no_std]
@@ -150,7 +151,7 @@ pub mod sessions;
 mod status;
 mod types;
 
-pub use action::{Action, Persist, Rejection, Waiting};
+pub use action::{Action, Persist, Rejection, TransferOutcome, Waiting};
 pub use config::{Config, ConfigError, Durable, Limits, Setup, Snapshots, Timing};
 pub use input::Input;
 pub use membership::Membership;

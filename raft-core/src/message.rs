@@ -126,6 +126,14 @@ pub enum Message {
         /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.
         received_bytes: u64,
     },
+    /// From a leader that hands over, to a server that has its whole log: campaign now (dissertation §3.10).
+    TimeoutNow,
+    /// [`Message::Vote`] of a candidate that was told to campaign: granted although a leader makes itself heard, for that
+    /// leader wants it (dissertation §3.10, §4.2.3).
+    TransferVote {
+        /// The candidate's last entry.
+        last: Option<LogId>,
+    },
 }
 
 /// What became of an append.
@@ -180,6 +188,8 @@ impl Message {
             Self::HeartbeatReply { .. } => "HeartbeatReply",
             Self::SnapshotChunk { .. } => "SnapshotChunk",
             Self::SnapshotReply { .. } => "SnapshotReply",
+            Self::TimeoutNow => "TimeoutNow",
+            Self::TransferVote { .. } => "TransferVote",
         }
     }
 }
@@ -192,7 +202,8 @@ impl Message {
         match self {
             Self::PreVote { ask, last } => !ask.is_malformed() && *ask == term.next() && fits_if_any(last),
             Self::PreVoteReply { ask, .. } => !ask.is_malformed(),
-            Self::Vote { last } => term > Term::ZERO && fits_if_any(last),
+            Self::Vote { last } | Self::TransferVote { last } => term > Term::ZERO && fits_if_any(last),
+            Self::TimeoutNow => term > Term::ZERO,
             Self::Append {
                 prev,
                 commit,

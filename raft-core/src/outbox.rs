@@ -283,7 +283,7 @@ impl Outbox {
         self.held.retain(|held| {
             !matches!(
                 held.envelope.message,
-                Message::Vote { .. } | Message::PreVote { .. }
+                Message::Vote { .. } | Message::PreVote { .. } | Message::TransferVote { .. }
             )
         });
     }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::action::{Action, Rejection};
+use crate::action::{Action, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::input::Input;
 use crate::log::Log;
@@ -27,6 +27,7 @@ mod follower;
 mod invariants;
 mod joining;
 mod leader;
+mod leadership_transfer;
 mod progress;
 mod reads;
 mod receive;
@@ -180,6 +181,7 @@ impl Raft {
             Input::Propose { id, payload } => self.on_propose(id, payload),
             Input::Read { id } => self.on_read(id),
             Input::Campaign => self.on_campaign(),
+            Input::Transfer { to } => self.on_transfer(to),
             Input::Persisted(ticket) => self.on_persisted(ticket),
             Input::PersistFailed => self.on_persist_failed(),
             Input::Applied(index) => self.on_applied(index),
@@ -237,7 +239,7 @@ impl Raft {
             Role::Joining(joining) => Some(joining.hello_at()),
             Role::Follower(follower) => self.is_voter().then(|| follower.campaign_at()),
             Role::Candidate(candidate) => Some(candidate.retry_at()),
-            Role::Leader(leader) => Some(leader.heartbeat_at()),
+            Role::Leader(leader) => Some(leader.deadline()),
         }
     }
 
@@ -325,6 +327,7 @@ impl Raft {
         self.failed = true;
         self.out.fall_silent();
         self.end_transfers();
+        self.end_handover(TransferOutcome::Rejected(Rejection::Failed));
         self.fail_reads(Rejection::Failed);
         for (id, _) in self.confirmed_reads.drain(..) {
             self.out.push(Action::ReadRejected {
@@ -345,6 +348,7 @@ impl Raft {
                 id,
                 reason: Rejection::Failed,
             }),
+            Input::Transfer { to } => self.end_transfer(to, TransferOutcome::Rejected(Rejection::Failed)),
             Input::Tick(ticks) => self.now = self.after(ticks),
             _ => {}
         }

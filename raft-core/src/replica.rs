@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Persist, Rejection};
+use crate::action::{Action, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
 use crate::message::Envelope;
 use crate::restore::RestoreError;
@@ -79,6 +79,11 @@ pub enum Input<M: StateMachine> {
     },
     /// Try to become leader now.
     Campaign,
+    /// Hand leadership over. Ends in exactly one [`Output::TransferEnded`].
+    Transfer {
+        /// Who shall lead.
+        to: NodeId,
+    },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
     /// A write or a sync failed.
@@ -174,6 +179,13 @@ pub enum Output<M: StateMachine> {
         /// What is wrong with it.
         error: SnapshotError,
     },
+    /// A [`Input::Transfer`] is over.
+    TransferEnded {
+        /// Who was to lead.
+        to: NodeId,
+        /// How it ended.
+        outcome: TransferOutcome,
+    },
     /// This server plays another role now, or the same one in another term.
     RoleChanged {
         /// The role.
@@ -266,6 +278,7 @@ impl<M: StateMachine> Replica<M> {
                 input::Input::Read { id }
             }
             Input::Campaign => input::Input::Campaign,
+            Input::Transfer { to } => input::Input::Transfer { to },
             Input::Persisted(ticket) => input::Input::Persisted(ticket),
             Input::PersistFailed => input::Input::PersistFailed,
             Input::EntriesLoaded { ticket, entries } => input::Input::EntriesLoaded { ticket, entries },
@@ -362,6 +375,7 @@ impl<M: StateMachine> Replica<M> {
                 self.receive_piece(announced, offset, &data);
             }
             Action::InstallSnapshot { meta } => self.install(meta),
+            Action::TransferEnded { to, outcome } => self.outputs.push(Output::TransferEnded { to, outcome }),
             Action::RoleChanged { role, term } => self.outputs.push(Output::RoleChanged { role, term }),
             Action::LeaderChanged { leader, term } => {
                 self.outputs.push(Output::LeaderChanged { leader, term });

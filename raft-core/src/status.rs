@@ -42,6 +42,8 @@ pub struct Status {
     pub snapshot: Option<LogId>,
     /// Where every peer is, on a leader; empty elsewhere.
     pub peers: Vec<PeerStatus>,
+    /// Whom this leader is handing over to.
+    pub transferring_to: Option<NodeId>,
     /// Whether a committed configuration knows this server by another incarnation: its disk was lost.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.

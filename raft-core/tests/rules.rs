@@ -17,6 +17,7 @@ const RULE_FILES: [&str; 13] = [
     "proposals",
     "first_start",
     "restore",
+    "leadership_transfer",
     "limits",
     "model",
 ];

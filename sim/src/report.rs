@@ -145,7 +145,7 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
     let rest = match &envelope.message {
         Message::PreVote { ask, last } => format!("for term {ask}, last {}", or_none(*last)),
         Message::PreVoteReply { ask, granted } => format!("for term {ask}: {granted}"),
-        Message::Vote { last } => format!("last {}", or_none(*last)),
+        Message::Vote { last } | Message::TransferVote { last } => format!("last {}", or_none(*last)),
         Message::VoteReply { granted } => granted.to_string(),
         Message::Append {
             prev,

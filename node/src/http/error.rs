@@ -84,6 +84,9 @@ impl ApiError {
         };
         match failure {
             RequestFailure::Rejected(Rejection::NotLeader { .. }) => Self::not_leader(app),
+            RequestFailure::Rejected(
+                rejection @ (Rejection::Transferring { .. } | Rejection::NotATarget { .. }),
+            ) => unavailable("TRANSFERRING", rejection.to_string()),
             RequestFailure::Rejected(Rejection::TooLarge { size, limit }) => {
                 let message = format!("the request has {size} bytes, and the limit is {limit}");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).limit(limit as u64)

@@ -146,6 +146,13 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 received_bytes: 512,
             },
         ),
+        ("TimeoutNow", Message::TimeoutNow),
+        (
+            "TransferVote",
+            Message::TransferVote {
+                last: Some(log_id(3, 9)),
+            },
+        ),
     ];
     let envelope = |(name, message)| {
         let envelope = Envelope {

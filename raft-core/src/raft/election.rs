@@ -75,19 +75,15 @@ impl Raft {
         self.count_votes();
     }
 
-    fn become_candidate(&mut self) {
+    /// Asks for votes with this request: the same for all, and one that says so when a leader wants this campaign.
+    pub(super) fn become_candidate(&mut self, request: &Message) {
         // Figure 2, Candidates: increment the term, vote for self, reset the timer, send RequestVote to all.
         let term = self.out.term().next();
         self.out.set_term(term);
         let me = self.me();
         self.out.set_vote(me);
         self.begin_stage(Stage::Vote);
-        self.ask_all(
-            Promise::Vote,
-            &Message::Vote {
-                last: self.log.last(),
-            },
-        );
+        self.ask_all(Promise::Vote, request);
         self.count_votes();
     }
 
@@ -135,7 +131,10 @@ impl Raft {
             return;
         }
         match candidate.stage {
-            Stage::PreVote => self.become_candidate(),
+            Stage::PreVote => {
+                let last = self.log.last();
+                self.become_candidate(&Message::Vote { last });
+            }
             Stage::Vote => self.become_leader(),
         }
     }

@@ -38,6 +38,10 @@ impl Raft {
             if leader.first_own > Index::after(last) {
                 return Err("a leader's first entry is beyond its log");
             }
+            let voters = self.log.membership();
+            if leader.handover.as_ref().is_some_and(|handover| handover.to == self.me() || !voters.is_voter(handover.to)) {
+                return Err("leadership is handed over to nobody who could take it");
+            }
             for (_, peer) in leader.peers() {
                 peer.check(last)?;
             }

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Action, Rejection, TransferOutcome, Waiting};
 use crate::membership::Membership;
 use crate::message::Message;
 use crate::outbox::Promise;
@@ -13,6 +13,7 @@ use crate::types::{
     Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, ProposalId, Round, Session, Tick,
 };
 
+use super::leadership_transfer::Handover;
 use super::progress::Progress;
 use super::reads::Reads;
 use super::{Proposal, Raft, Role};
@@ -29,11 +30,16 @@ pub(super) struct Leader {
     pub(super) reads: Reads,
     elected_at: Tick,
     heartbeat_at: Tick,
+    pub(super) handover: Option<Handover>,
 }
 
 impl Leader {
-    pub(super) fn heartbeat_at(&self) -> Tick {
-        self.heartbeat_at
+    /// When time next matters to it.
+    pub(super) fn deadline(&self) -> Tick {
+        match &self.handover {
+            Some(handover) => self.heartbeat_at.min(handover.gives_up_at()),
+            None => self.heartbeat_at,
+        }
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
@@ -73,6 +79,7 @@ impl Raft {
             reads: Reads::default(),
             elected_at: self.now,
             heartbeat_at: self.now,
+            handover: None,
         };
         leader.follow_membership(&membership, me, first_own);
         self.role = Role::Leader(leader);
@@ -100,9 +107,11 @@ impl Raft {
             leader: leader.filter(|&node| node != self.me()),
         });
         self.end_transfers();
+        self.end_handover(TransferOutcome::SteppedDown);
     }
 
     pub(super) fn leader_tick(&mut self) {
+        self.maybe_abort_transfer();
         let next = self.after(self.config.timing.heartbeat_ticks);
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else {
@@ -120,6 +129,7 @@ impl Raft {
         self.broadcast_heartbeat();
         self.probe_what_stalls();
         self.drive_transfers();
+        self.tell_target_again();
     }
 
     /// Whether a quorum answered within the shortest election timeout. Only voters count.
@@ -173,6 +183,12 @@ impl Raft {
             self.reject(id, Rejection::NotLeader { leader }, payload);
             return;
         };
+        if let Some(handover) = &leading.handover {
+            // Dissertation §3.10: the target can catch up only with a log that does not grow.
+            let to = handover.to;
+            self.reject(id, Rejection::Transferring { to }, payload);
+            return;
+        }
         let at = LogId::new(self.out.term(), self.log.next_index());
         let size = payload.len();
         let entry = Entry {
@@ -226,7 +242,7 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return };
         let own_term_committed = self.commit >= Some(leader.first_own);
         let settled = self.log.membership_id().map(|id| id.index) <= self.commit;
-        if !own_term_committed || !settled {
+        if !own_term_committed || !settled || leader.handover.is_some() {
             return;
         }
         let membership = self.log.membership();

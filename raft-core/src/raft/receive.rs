@@ -71,7 +71,8 @@ impl Raft {
             Message::HeartbeatReply { .. } | Message::AppendReply { .. }
         );
         if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
-            // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on.
+            // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on, unless that
+            // leader asked for it, which a `TransferVote` says.
             if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
                 self.ignored.sticky += 1;
                 return;
@@ -80,7 +81,8 @@ impl Raft {
             self.become_follower(None);
         }
         match message {
-            Message::Vote { last } => self.on_vote(from, last),
+            Message::Vote { last } | Message::TransferVote { last } => self.on_vote(from, last),
+            Message::TimeoutNow => self.on_timeout_now(from),
             Message::VoteReply { granted } => self.on_vote_reply(from, granted),
             Message::Append {
                 session,
@@ -150,7 +152,7 @@ impl Raft {
             return;
         }
         match message {
-            Message::Vote { .. } => {
+            Message::Vote { .. } | Message::TransferVote { .. } => {
                 self.send(from, Promise::Term, Message::VoteReply { granted: false });
             }
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. } => {

@@ -15,6 +15,7 @@ impl Raft {
     /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels together.
     pub(super) fn replicate(&mut self) {
         self.maybe_bind();
+        self.maybe_tell_target();
         self.begin_round();
         let Role::Leader(leader) = &self.role else { return };
         let next = self.log.next_index();

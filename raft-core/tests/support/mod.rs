@@ -117,6 +117,7 @@ pub struct Server {
     pub answered: BTreeMap<u64, usize>,
     pub reads_rejected: BTreeMap<u64, raft_core::Rejection>,
     pub installed: usize,
+    pub transfers: Vec<(u64, raft_core::TransferOutcome)>,
 }
 
 pub struct Cluster {
@@ -195,6 +196,7 @@ impl Cluster {
             answered: BTreeMap::new(),
             reads_rejected: BTreeMap::new(),
             installed: 0,
+            transfers: Vec::new(),
         };
         self.servers.insert(id, server);
         self.drain(id);
@@ -274,6 +276,7 @@ impl Cluster {
             }
             Output::SnapshotInstalled { .. } => server.installed += 1,
             Output::SnapshotRefused { error, .. } => panic!("{error}"),
+            Output::TransferEnded { to, outcome } => server.transfers.push((to.value(), outcome)),
             Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {}
         }
     }

@@ -29,7 +29,7 @@ impl Promises {
         }
         match &envelope.message {
             // A candidate's request says that it has voted for itself.
-            Message::Vote { .. } => self.voted(term, from, from, image),
+            Message::Vote { .. } | Message::TransferVote { .. } => self.voted(term, from, from, image),
             Message::VoteReply { granted: true, .. } => self.voted(term, from, envelope.to, image),
             Message::AppendReply {
                 outcome: AppendOutcome::Accepted { last: Some(last) },

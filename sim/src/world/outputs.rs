@@ -83,9 +83,10 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 )
             }
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {
-                Ok(())
-            }
+            Output::RoleChanged { .. }
+            | Output::LeaderChanged { .. }
+            | Output::MembershipChanged { .. }
+            | Output::TransferEnded { .. } => Ok(()),
             Output::Done {
                 id,
                 at: log_id,
