@@ -73,6 +73,8 @@ struct Server {
     transfers: BTreeSet<Ticket>,
     pending: BTreeSet<u64>,
     reads: BTreeSet<u64>,
+    /// Transfers of leadership without an outcome.
+    handovers: u64,
 }
 
 struct World {
@@ -113,6 +115,7 @@ fn kind(action: &Action) -> &'static str {
         Action::SnapshotEnded { .. } => "SnapshotEnded",
         Action::SnapshotArrived { .. } => "SnapshotArrived",
         Action::InstallSnapshot { .. } => "InstallSnapshot",
+        Action::TransferEnded { .. } => "TransferEnded",
         Action::RoleChanged { .. } => "RoleChanged",
         Action::LeaderChanged { .. } => "LeaderChanged",
         Action::MembershipChanged { .. } => "MembershipChanged",
@@ -198,6 +201,7 @@ impl World {
             transfers: BTreeSet::new(),
             pending: BTreeSet::new(),
             reads: BTreeSet::new(),
+            handovers: 0,
         };
         self.servers.insert(id, server);
         self.drain(id);
@@ -342,6 +346,9 @@ impl World {
                     assert_eq!(first, node(id), "§5.2: one leader in {term}");
                 }
             }
+            Action::TransferEnded { .. } => {
+                server.handovers = server.handovers.checked_sub(1).expect("a transfer ends once");
+            }
             Action::LeaderChanged { .. } | Action::MembershipChanged { .. } => {}
         }
     }
@@ -445,6 +452,7 @@ impl World {
             86..88 => self.read(id),
             88..90 => self.load(id),
             90..93 => self.snapshot(id),
+            93..94 if self.dice.one_in(3) => self.hand_over(),
             93..94 => self.step(id, Input::Campaign),
             94..96 => {
                 let peer = self.any_server();
@@ -516,6 +524,17 @@ impl World {
                     payload,
                 },
             );
+        }
+    }
+
+    /// Asks a leader to make room for somebody, now and then itself or a stranger.
+    fn hand_over(&mut self) {
+        let to = node(1 + self.dice.below(self.count + 1));
+        if let Some(id) = self.any_leader()
+            && let Some(server) = self.servers.get_mut(&id)
+        {
+            server.handovers += 1;
+            self.step(id, Input::Transfer { to });
         }
     }
 
@@ -603,6 +622,7 @@ impl World {
                 && vitals.applied == vitals.last.map(|last| last.index)
                 && server.pending.is_empty()
                 && server.reads.is_empty()
+                && server.handovers == 0
         });
         led && agree
     }
@@ -622,7 +642,7 @@ fn clusters_keep_every_promise_whatever_happens() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 32, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 35, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"
@@ -673,7 +693,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
     } else {
         Term::new(edge(dice))
     };
-    let message = match dice.below(12) {
+    let message = match dice.below(14) {
         0 => Message::Hello,
         1 => {
             let bound = Incarnation::new(dice.below(3));
@@ -727,6 +747,8 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             commit: prev,
         },
         10 => Message::HeartbeatReply { session, round },
+        11 => Message::TimeoutNow,
+        12 => Message::TransferVote { last: prev },
         _ => Message::SnapshotChunk {
             session,
             meta: random_meta(dice, prev).into(),
@@ -755,7 +777,7 @@ fn random_input(dice: &mut Dice) -> Input {
         Term::new(dice.below(6)),
         Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
     );
-    match dice.below(14) {
+    match dice.below(15) {
         0 => Input::Tick(if dice.one_in(50) { u64::MAX } else { dice.below(30) }),
         1..4 => Input::Persisted(ticket),
         4 | 5 => Input::Applied(last.index),
@@ -785,6 +807,7 @@ fn random_input(dice: &mut Dice) -> Input {
             meta: random_meta(dice, Some(last)),
         },
         12 => Input::Unreachable(from),
+        13 => Input::Transfer { to: from },
         _ => Input::Campaign,
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 13] = [
+const RULE_FILES: [&str; 14] = [
     "elections",
     "replication",
     "commitment",

@@ -39,7 +39,11 @@ impl Raft {
                 return Err("a leader's first entry is beyond its log");
             }
             let voters = self.log.membership();
-            if leader.handover.as_ref().is_some_and(|handover| handover.to == self.me() || !voters.is_voter(handover.to)) {
+            if leader
+                .handover
+                .as_ref()
+                .is_some_and(|handover| handover.to == self.me() || !voters.is_voter(handover.to))
+            {
                 return Err("leadership is handed over to nobody who could take it");
             }
             for (_, peer) in leader.peers() {
