@@ -66,6 +66,8 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
         owner: alice.clone(),
         grants,
         mode: Mode::Sealed,
+        bits: None,
+        first_frame: false,
     };
     let protected = alices.protect(input).await?;
     story.keep("encrypted_lsb_image.png", &protected.picture)?;

@@ -33,7 +33,9 @@ pub(super) fn inspect(
             marker if is_frame_header(marker) => {
                 let frame = frame_header(walk.segment()?, start)?;
                 check_size(frame.0)?;
-                if header.replace(frame).is_some() {
+                // Arithmetic coding (SOF9 and above) may spend less than a bit on a block.
+                let blocks = if marker < 0xc9 { frame.1 } else { 0 };
+                if header.replace((frame.0, blocks)).is_some() {
                     return Err(damaged(start, "a second header"));
                 }
             }

@@ -1,6 +1,7 @@
 //! Protecting a picture: the client seals and signs, the server embeds and registers.
 
 use hyper::body::Bytes;
+use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label::{self, LabelRequest};
 use lsb_core::seal::{self, LedgerShare, SealRequest, Shown, SigningKey, Zeroizing};
@@ -16,11 +17,15 @@ use crate::ledger::request::{ProtectRequest, Signed};
 pub const OWNER_VIEWS: u32 = 5;
 
 /// How a protected picture shows itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
     /// Everybody sees the denied picture; the original is encrypted inside.
     #[default]
     Sealed,
+    /// Everybody sees a small blurred picture of the photograph; the original is encrypted inside.
+    Preview,
+    /// Everybody sees this picture; the original is encrypted inside.
+    Cover(Vec<u8>),
     /// Everybody sees the photograph; only its policy rides inside. **No secrecy.**
     Label,
 }
@@ -28,7 +33,7 @@ pub enum Mode {
 /// What is to be protected, and for whom.
 #[derive(Clone, Debug)]
 pub struct ProtectInput {
-    /// The file: a whole PNG or JPEG.
+    /// The file: a whole PNG, JPEG, WebP, BMP, TIFF or GIF.
     pub original: Vec<u8>,
     /// Who owns it.
     pub owner: UserName,
@@ -36,6 +41,10 @@ pub struct ProtectInput {
     pub grants: Vec<Grant>,
     /// How it shows itself.
     pub mode: Mode,
+    /// How many bits of each sample carry; none for the mode's own: three for sealed and preview, one for cover and label.
+    pub bits: Option<BitsPerSample>,
+    /// Whether an animated file is taken for its first frame, and not refused.
+    pub first_frame: bool,
 }
 
 /// A picture that is protected.
@@ -53,7 +62,7 @@ pub struct Protected {
 struct Prepared {
     envelope: Envelope,
     share: LedgerShare,
-    /// For a label, the picture is made here.
+    /// The picture, unless the server makes it.
     picture: Option<Vec<u8>>,
 }
 
@@ -65,11 +74,15 @@ impl Client {
     /// [`ClientError`]: the file is no picture or too large, the owner's name belongs to another device, no leader.
     pub async fn protect(&self, input: ProtectInput) -> Result<Protected, ClientError> {
         // Before anything is asked of anybody: most mistakes are in the file.
-        lsb_core::upload::inspect(&input.original, &Limits::DEFAULT).map_err(lsb_core::Error::from)?;
+        let limits = Limits {
+            first_frame: input.first_frame,
+            ..Limits::DEFAULT
+        };
+        lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
         let info = self.cluster_info().await?;
         let limits = Limits {
             upload_bytes: info.upload_limit_bytes,
-            ..Limits::DEFAULT
+            ..limits
         };
         lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
         let device = self.device(info.cluster, &input.owner)?;
@@ -81,11 +94,11 @@ impl Client {
         }
         let policy = Policy::new(input.owner, device.key.public(), grants).map_err(lsb_core::Error::from)?;
         let (owner, cluster) = (device.key, info.cluster);
-        let (original, mode, owned_policy, signer) =
-            (input.original, input.mode, policy.clone(), owner.clone());
+        let (original, appearance) = (input.original, (input.mode, input.bits));
+        let (owned_policy, signer) = (policy.clone(), owner.clone());
         let prepared = blocking(move || {
             prepare(
-                mode,
+                &appearance,
                 &original,
                 &denied_picture,
                 &owned_policy,
@@ -161,7 +174,7 @@ impl Client {
 }
 
 fn prepare(
-    mode: Mode,
+    (mode, bits): &(Mode, Option<BitsPerSample>),
     original: &[u8],
     denied_picture: &[u8],
     policy: &Policy,
@@ -170,48 +183,62 @@ fn prepare(
     limits: &Limits,
 ) -> Result<Prepared, ClientError> {
     let created = now();
-    match mode {
-        Mode::Sealed => {
-            let request = SealRequest {
-                original,
-                denied_picture,
-                shown: Shown::DeniedPicture,
-                policy,
-                cluster,
-                created,
-                owner,
-                limits,
-            };
-            let sealed = seal::seal(&request)?;
-            Ok(Prepared {
-                envelope: sealed.envelope,
-                share: sealed.ledger_share,
-                picture: None,
-            })
+    let seal_as = |shown: Shown<'_>| {
+        seal::seal(&SealRequest {
+            original,
+            denied_picture,
+            shown,
+            policy,
+            cluster,
+            created,
+            owner,
+            limits,
+        })
+    };
+    let (sealed, picture) = match mode {
+        Mode::Sealed => (seal_as(Shown::DeniedPicture)?, None),
+        Mode::Preview => {
+            let preview = picture::preview_of(original, limits)?;
+            (seal_as(Shown::Preview(&preview))?, None)
+        }
+        Mode::Cover(cover) => {
+            let sealed = seal_as(Shown::Cover)?;
+            let bits = bits.unwrap_or(picture::COVER_BITS);
+            let picture = picture::embed_in_cover(&sealed.envelope, cover, bits, limits)?;
+            (sealed, Some(picture))
         }
         Mode::Label => {
-            let request = LabelRequest {
+            let labelled = label::protect(&LabelRequest {
                 photograph: original,
                 denied_picture,
                 policy,
                 cluster,
                 created,
                 owner,
-                bits: label::LABEL_BITS,
+                bits: bits.unwrap_or(label::LABEL_BITS),
                 limits,
-            };
-            let labelled = label::protect(&request)?;
+            })?;
             // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
             let mut unused = Zeroizing::new([0; 32]);
             getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
             let share = LedgerShare::from_bytes(*unused);
-            Ok(Prepared {
+            return Ok(Prepared {
                 envelope: labelled.envelope,
                 share,
                 picture: Some(labelled.file),
-            })
+            });
         }
-    }
+    };
+    // Servers hide with the usual number of bits; any other is done here.
+    let picture = match (picture, bits) {
+        (None, Some(bits)) => Some(picture::embed_with(&sealed.envelope, *bits, limits)?),
+        (picture, _) => picture,
+    };
+    Ok(Prepared {
+        envelope: sealed.envelope,
+        share: sealed.ledger_share,
+        picture,
+    })
 }
 
 /// Does work that keeps a processor busy, beside the runtime.

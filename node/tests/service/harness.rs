@@ -269,6 +269,8 @@ pub(crate) async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) ->
         owner: user(owner),
         grants,
         mode: Mode::Sealed,
+        bits: None,
+        first_frame: false,
     };
     client.protect(input).await.unwrap()
 }

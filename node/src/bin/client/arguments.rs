@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, UserName, Views};
-use node::client::Mode;
 
 const EXAMPLES: &str = "\
 Protect a photograph; bob may look three times, and alice, who owns it, five times:
@@ -15,10 +15,27 @@ Send encrypted_lsb_image.png to bob, any way that keeps the file as it is. He vi
 
   client view --input encrypted_lsb_image.png --user bob
 
+What everybody else sees is yours to choose: the access-denied picture (--mode sealed, the default), a blurred preview
+(--mode preview), any other picture (--cover beach.png), or the photograph itself, which hides nothing (--mode label).
+How much a picture can hold, and what a file that you received tells about itself, needs no server:
+
+  client capacity --input beach.png
+  client inspect --input encrypted_lsb_image.png
+
 Every view is counted once, whichever server counts it. Whoever may not look gets the access-denied picture.
 
 Exit status: 0 granted or done, 1 other failure, 2 usage, 3 denied, 4 not a protected picture, 5 damaged or tampered with,
 6 no leader or no server.";
+
+const CAPACITY_NOTES: &str = "\
+A protected file holds the photograph as it is, the access-denied picture, and one or two kilobytes of rules and signatures. The picture is
+counted with 1 to 4 low bits of each colour sample of its opaque pixels; `client encrypt --cover FILE --bits N` uses them.";
+
+const INSPECT_NOTES: &str = "\
+Everything that is shown can be read by whoever has the file: who owns it, who may look and how often, when it was made. The
+photograph itself is encrypted (but for a label), and opens only with the share of its key that the servers release, one view at a time.
+
+Exit status: 0 it is whole, 4 not a protected picture, 5 damaged or tampered with.";
 
 /// Protects pictures and views protected ones, with the servers listed in servers.conf.
 #[derive(Debug, Parser)]
@@ -66,13 +83,19 @@ pub(crate) enum Command {
     Encrypt(Encrypt),
     /// Views a protected picture, and uses up one view.
     View(View),
+    /// Shows how much a picture can hold, at every setting. Needs no server.
+    #[command(after_help = CAPACITY_NOTES)]
+    Capacity(Capacity),
+    /// Shows what a protected file tells everybody who has it. Needs no server, and uses up no view.
+    #[command(after_help = INSPECT_NOTES)]
+    Inspect(Inspect),
     /// Shows what each server says about itself.
     Status,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Encrypt {
-    /// The picture: a PNG or JPEG file, or `-` for standard input.
+    /// The picture: a PNG, JPEG, WebP, BMP, TIFF or GIF file, or `-` for standard input.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: PathBuf,
     /// Who owns it. The first use of a name binds it to a key on this machine.
@@ -84,9 +107,38 @@ pub(crate) struct Encrypt {
     /// Where to put the protected picture; `-` for standard output.
     #[arg(short, long, value_name = "FILE", default_value = "encrypted_lsb_image.png")]
     pub(crate) output: PathBuf,
-    /// How the picture shows itself.
-    #[arg(short, long, value_enum, default_value_t = ModeArgument::Sealed)]
-    pub(crate) mode: ModeArgument,
+    /// What everybody sees who may not look [default: sealed, or cover if there is one].
+    #[arg(short, long, value_enum)]
+    pub(crate) mode: Option<ModeArgument>,
+    /// The picture that everybody sees in mode cover, of any format; the result is a PNG of the same size.
+    #[arg(short, long, value_name = "FILE", required_if_eq("mode", "cover"))]
+    pub(crate) cover: Option<PathBuf>,
+    /// How many low bits of each sample carry, 1 to 4: fewer show less and need a larger picture [default: 3 for sealed and preview, 1 for cover and label].
+    #[arg(short, long, value_name = "BITS", value_parser = bits)]
+    pub(crate) bits: Option<BitsPerSample>,
+    /// Takes an animated file: it is stored whole, and its first frame stands for it wherever a picture of it is seen.
+    #[arg(long)]
+    pub(crate) first_frame: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Capacity {
+    /// The picture that would carry, of any format, or `-` for standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// A file to hide: says at which settings it fits.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) payload: Option<PathBuf>,
+    /// Takes an animated file for its first frame.
+    #[arg(long)]
+    pub(crate) first_frame: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The protected picture, or `-` for standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -106,21 +158,32 @@ pub(crate) struct View {
 pub(crate) enum ModeArgument {
     /// Everybody sees the access-denied picture; the photograph is encrypted inside.
     Sealed,
+    /// Everybody sees a small blurred picture of the photograph, with a banner; the photograph is encrypted inside.
+    Preview,
+    /// Everybody sees the picture given with --cover; the photograph is encrypted inside.
+    Cover,
     /// Everybody sees the photograph; only its rules ride inside. No secrecy.
     Label,
 }
 
-impl From<ModeArgument> for Mode {
-    fn from(argument: ModeArgument) -> Self {
-        match argument {
-            ModeArgument::Sealed => Self::Sealed,
-            ModeArgument::Label => Self::Label,
+impl Encrypt {
+    /// The mode, which a cover alone is enough to name.
+    pub(crate) fn mode(&self) -> ModeArgument {
+        match (self.mode, &self.cover) {
+            (Some(mode), _) => mode,
+            (None, Some(_)) => ModeArgument::Cover,
+            (None, None) => ModeArgument::Sealed,
         }
     }
 }
 
 fn name(text: &str) -> Result<UserName, String> {
     UserName::parse(text).map_err(|error| error.to_string())
+}
+
+fn bits(text: &str) -> Result<BitsPerSample, String> {
+    let count = text.parse().ok().and_then(BitsPerSample::from_count);
+    count.ok_or_else(|| "the number of bits is 1, 2, 3 or 4".to_owned())
 }
 
 fn grant(text: &str) -> Result<Grant, String> {

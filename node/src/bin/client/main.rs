@@ -1,6 +1,7 @@
 //! The client's command: reads files, asks the library, writes files, and says what happened.
 
 mod arguments;
+mod offline;
 mod report;
 
 use std::io::IsTerminal;
@@ -8,12 +9,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Command, Encrypt, Shared, View};
-use clap::Parser;
+use arguments::{Arguments, Command, Encrypt, ModeArgument, Shared, View};
+use clap::{CommandFactory, Parser};
 use lsb_core::Limits;
 use node::api::Role;
 use node::client::{
-    Client, ClientError, ErrorClass, Options, ProtectInput, ViewOutcome, default_keys, files,
+    Client, ClientError, ErrorClass, Mode, Options, ProtectInput, ViewOutcome, default_keys, files,
 };
 use node::settings::servers_conf;
 use report::Speaker;
@@ -99,6 +100,8 @@ async fn run(Arguments { shared, command }: Arguments) -> Result<ExitCode, Failu
     match command {
         Command::Encrypt(encrypt) => protect(&shared, encrypt).await,
         Command::View(wanted) => view(&shared, wanted).await,
+        Command::Capacity(wanted) => offline::capacity(speaker(&shared, Path::new("")), &wanted),
+        Command::Inspect(wanted) => offline::inspect(speaker(&shared, Path::new("")), &wanted),
         Command::Status => status(&shared).await,
     }
 }
@@ -132,12 +135,15 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
     let client = client(shared)?;
     files::check_distinct(&wanted.input, &wanted.output)?;
     let original = files::read(&wanted.input, Limits::DEFAULT.upload_bytes)?;
-    let mode = wanted.mode.into();
+    let mode = mode(&wanted)?;
+    let label = mode == Mode::Label;
     let input = ProtectInput {
         original,
         owner: wanted.owner,
         grants: wanted.grant,
         mode,
+        bits: wanted.bits,
+        first_frame: wanted.first_frame,
     };
     let protected = client.protect(input).await.map_err(|error| match error.class() {
         // What is to be protected need not be protected yet.
@@ -152,10 +158,29 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
         speaker(shared, &wanted.output),
         &wanted.input,
         &wanted.output,
-        mode,
+        label,
         &protected,
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the picture shows itself, with the cover's file read.
+fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
+    Ok(match (wanted.mode(), &wanted.cover) {
+        (ModeArgument::Cover, Some(cover)) => {
+            files::check_distinct(cover, &wanted.output)?;
+            Mode::Cover(files::read(cover, Limits::DEFAULT.carrier_bytes)?)
+        }
+        (ModeArgument::Cover, None) | (_, Some(_)) => Arguments::command()
+            .error(
+                clap::error::ErrorKind::ArgumentConflict,
+                "--cover names the picture that everybody sees in --mode cover, and in no other",
+            )
+            .exit(),
+        (ModeArgument::Sealed, None) => Mode::Sealed,
+        (ModeArgument::Preview, None) => Mode::Preview,
+        (ModeArgument::Label, None) => Mode::Label,
+    })
 }
 
 async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lsb_core::envelope::{Policy, Views};
 use node::api::{Reason, Role};
-use node::client::{Mode, Protected, ServerReport, ViewOutcome};
+use node::client::{Protected, ServerReport, ViewOutcome};
 use serde_json::{Value, json};
 
 /// Where text for people goes: beside the picture, when that goes to standard output.
@@ -42,7 +42,7 @@ impl Speaker {
 }
 
 /// A picture was protected.
-pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, mode: Mode, protected: &Protected) {
+pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, label: bool, protected: &Protected) {
     let grants: Vec<Value> = protected
         .policy
         .grants()
@@ -68,7 +68,7 @@ pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, mode: Mod
     ));
     speaker.say(&format!("  views    {}", views(&protected.policy)));
     speaker.say(&format!("  object   {}", protected.object));
-    if mode == Mode::Label {
+    if label {
         speaker.say(
             "A label keeps nothing secret: everybody who has the file sees the photograph, and only programs that take part heed it.",
         );
@@ -199,7 +199,7 @@ fn views(policy: &Policy) -> String {
     grants.collect::<Vec<_>>().join(", ")
 }
 
-fn number(views: Views) -> Option<u32> {
+pub(crate) fn number(views: Views) -> Option<u32> {
     match views {
         Views::Total(views) => Some(views),
         Views::Unlimited => None,
@@ -207,6 +207,10 @@ fn number(views: Views) -> Option<u32> {
 }
 
 fn size(bytes: usize) -> String {
+    size_of(bytes as u64)
+}
+
+pub(crate) fn size_of(bytes: u64) -> String {
     if bytes < 1 << 20 {
         format!("{} KiB", bytes.div_ceil(1 << 10))
     } else {
@@ -214,6 +218,6 @@ fn size(bytes: usize) -> String {
     }
 }
 
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }

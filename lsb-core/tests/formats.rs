@@ -1,0 +1,505 @@
+//! Every format in, the exact file out; and pictures made of it keep their size, their samples, their
+//! orientation and their colours' meaning.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod fixtures;
+
+use std::io::Cursor;
+
+use fixtures::jpeg::RawJpeg;
+use fixtures::{CLUSTER, CREATED, Fixture, RawPng, denied_picture, noise, photo, png};
+use image::{DynamicImage, ExtendedColorType, Frame, ImageFormat, RgbaImage};
+use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
+use lsb_core::raster::{Colors, Raster, Samples};
+use lsb_core::upload::{MediaType, UploadError, inspect};
+use lsb_core::{Error, ErrorKind, Limits, ObjectId, picture, seal};
+use proptest::prelude::*;
+
+const FIRST_FRAME: Limits = Limits {
+    first_frame: true,
+    ..Limits::DEFAULT
+};
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+fn rgb(width: u32, height: u32, seed: u64) -> DynamicImage {
+    let samples = noise(width as usize * height as usize * 3, seed);
+    DynamicImage::ImageRgb8(image::RgbImage::from_raw(width, height, samples).unwrap())
+}
+
+fn raster(file: &[u8], limits: &Limits) -> Raster {
+    picture::decode(file, u64::MAX, limits).unwrap().raster
+}
+
+fn eight_bits(raster: &Raster) -> &[u8] {
+    match raster.samples() {
+        Samples::Eight(samples) => samples,
+        Samples::Sixteen(_) => panic!("eight bits were expected"),
+    }
+}
+
+fn labelled(photograph: &[u8], limits: &Limits) -> Result<LabelledPicture, Error> {
+    let fixture = Fixture::new();
+    let request = LabelRequest {
+        photograph,
+        denied_picture: &png(1, 1, ExtendedColorType::L8, &[128]),
+        policy: &fixture.policy,
+        cluster: CLUSTER,
+        created: CREATED,
+        owner: &fixture.owner,
+        bits: LABEL_BITS,
+        limits,
+    };
+    label::protect_with(&request, ObjectId::from_bytes([9; 16]))
+}
+
+/// Sealed, hidden, found and opened again: byte for byte the same.
+fn check_sealed(original: &[u8], media_type: MediaType) {
+    let upload = inspect(original, &Limits::DEFAULT).unwrap();
+    assert_eq!(upload.media_type, media_type);
+    let sealed = Fixture::new().seal(original, &denied_picture());
+    let file = picture::embed(&sealed.envelope, &Limits::DEFAULT).unwrap();
+    let envelope = picture::extract(&file, &Limits::DEFAULT).unwrap();
+    let opened = seal::open(&envelope, &sealed.ledger_share).unwrap();
+    assert!(opened.bytes == original);
+    assert_eq!(
+        (opened.metadata.media_type, opened.metadata.size),
+        (media_type, upload.size)
+    );
+}
+
+/// Labelled: a PNG of the same size and kind, no sample further than one away.
+fn check_labelled(photograph: &[u8]) {
+    let labelled = labelled(photograph, &Limits::DEFAULT).unwrap();
+    assert_eq!(
+        picture::extract(&labelled.file, &Limits::DEFAULT).unwrap(),
+        labelled.envelope
+    );
+    let (before, after) = (
+        raster(photograph, &Limits::DEFAULT),
+        raster(&labelled.file, &Limits::DEFAULT),
+    );
+    assert_eq!((before.size(), before.colors()), (after.size(), after.colors()));
+    let close = match (before.samples(), after.samples()) {
+        (Samples::Eight(before), Samples::Eight(after)) => {
+            before.iter().zip(after).all(|(old, new)| old.abs_diff(*new) <= 1)
+        }
+        (Samples::Sixteen(before), Samples::Sixteen(after)) => {
+            before.iter().zip(after).all(|(old, new)| old.abs_diff(*new) <= 1)
+        }
+        _ => false,
+    };
+    assert!(close, "the depth and the samples stay");
+}
+
+const LOSSLESS: [(ImageFormat, MediaType); 4] = [
+    (ImageFormat::Png, MediaType::Png),
+    (ImageFormat::WebP, MediaType::WebP),
+    (ImageFormat::Bmp, MediaType::Bmp),
+    (ImageFormat::Tiff, MediaType::Tiff),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn every_format_and_shape_comes_back(
+        format in 0usize..LOSSLESS.len(), width in 1u32..200, height in 1u32..200, seed in any::<u64>(), tall in any::<bool>(),
+    ) {
+        let (format, media_type) = LOSSLESS[format];
+        let picture = rgb(width, height, seed);
+        let file = encoded(&picture, format);
+        check_sealed(&file, media_type);
+        let decoded = raster(&file, &Limits::DEFAULT);
+        prop_assert_eq!(eight_bits(&decoded), picture.as_bytes());
+        // Labels need some room: 6,000 pixels have it.
+        let other = 6000u32.div_ceil(width);
+        let (width, height) = if tall { (width, other) } else { (other, width) };
+        check_labelled(&encoded(&rgb(width, height, seed), format));
+    }
+
+    #[test]
+    fn jpegs_of_every_kind_and_shape_come_back(
+        components in proptest::sample::select([1usize, 3, 4].as_slice()), width in 1u16..300, height in 1u16..300, seed in any::<u64>(),
+    ) {
+        let file = RawJpeg::new(width, height, components).noise(seed).end();
+        check_sealed(&file, MediaType::Jpeg);
+        let decoded = raster(&file, &Limits::DEFAULT);
+        prop_assert_eq!(decoded.size(), inspect(&file, &Limits::DEFAULT).unwrap().size);
+        prop_assert_eq!(decoded.colors(), if components == 1 { Colors::Grey } else { Colors::Rgb });
+        if u32::from(width) * u32::from(height) > 20_000 {
+            check_labelled(&file);
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_and_alpha_keep_their_type_and_depth() {
+    let (width, height) = (150u32, 120u32);
+    let count = (width * height) as usize;
+    let wide = |samples: usize| -> Vec<u16> {
+        let bytes = noise(count * samples * 2, 3);
+        bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect()
+    };
+    let deep = DynamicImage::ImageRgb16(image::ImageBuffer::from_raw(width, height, wide(3)).unwrap());
+    let grey = DynamicImage::ImageLuma16(image::ImageBuffer::from_raw(width, height, wide(1)).unwrap());
+    let mut samples = noise(count * 4, 4);
+    samples
+        .chunks_exact_mut(4)
+        .for_each(|pixel| pixel[3] |= if pixel[0] > 100 { 255 } else { 0 });
+    let alpha = DynamicImage::ImageRgba8(RgbaImage::from_raw(width, height, samples).unwrap());
+    for (picture, format) in [
+        (&deep, ImageFormat::Tiff),
+        (&grey, ImageFormat::Tiff),
+        (&deep, ImageFormat::Png),
+        (&alpha, ImageFormat::WebP),
+        (&alpha, ImageFormat::Tiff),
+        (&alpha, ImageFormat::Bmp),
+    ] {
+        let file = encoded(picture, format);
+        check_labelled(&file);
+        let decoded = raster(&file, &Limits::DEFAULT);
+        let depth = matches!(decoded.samples(), Samples::Sixteen(_));
+        assert_eq!(
+            depth,
+            picture.color().bytes_per_pixel() / picture.color().channel_count() == 2,
+            "{format:?}"
+        );
+        assert_eq!(
+            decoded.colors().has_alpha(),
+            picture.color().has_alpha(),
+            "{format:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cmyk_jpeg_shows_its_colours() {
+    // Adobe stores inverted inks: 255 is none. White paper, and then pure cyan.
+    for (inks, expected) in [
+        ([255, 255, 255, 255], [255, 255, 255]),
+        ([0, 255, 255, 255], [0, 255, 255]),
+    ] {
+        let file = RawJpeg::new(32, 24, 4).flat(&inks).adobe(0).end();
+        let decoded = raster(&file, &Limits::DEFAULT);
+        let pixel = &eight_bits(&decoded)[..3];
+        assert!(
+            pixel
+                .iter()
+                .zip(expected)
+                .all(|(is, should)| is.abs_diff(should) <= 4),
+            "{pixel:?} {expected:?}"
+        );
+    }
+}
+
+#[test]
+fn a_rotated_jpeg_is_labelled_upright() {
+    // Eight orientations of a picture of 240 × 80, dark left and bright right, as stored.
+    let stored = |orientation: u8| {
+        RawJpeg::new(240, 80, 1)
+            .halves(40, 200)
+            .exif_orientation(orientation)
+            .end()
+    };
+    let plain = raster(&stored(1), &Limits::DEFAULT);
+    assert_eq!((plain.width(), plain.height()), (240, 80));
+    let corner = |raster: &Raster, x: u32, y: u32| eight_bits(raster)[(y * raster.width() + x) as usize];
+    // Where the bright half is: right, left, left, right, bottom, bottom, top, top.
+    for (orientation, turned, bright) in [
+        (1, false, (239, 40)),
+        (2, false, (0, 40)),
+        (3, false, (0, 40)),
+        (4, false, (239, 40)),
+        (5, true, (40, 239)),
+        (6, true, (40, 239)),
+        (7, true, (40, 0)),
+        (8, true, (40, 0)),
+    ] {
+        let file = stored(orientation);
+        // The file's own bytes are what is sealed; a label's pixels stand upright.
+        check_sealed(&file, MediaType::Jpeg);
+        let labelled = labelled(&file, &Limits::DEFAULT).unwrap();
+        let upright = raster(&labelled.file, &Limits::DEFAULT);
+        assert_eq!(
+            upright.width() < upright.height(),
+            turned,
+            "orientation {orientation}"
+        );
+        assert!(
+            corner(&upright, bright.0, bright.1) > 150,
+            "orientation {orientation}"
+        );
+        let preview = picture::preview_of(&file, &Limits::DEFAULT).unwrap();
+        let preview = raster(&preview, &Limits::DEFAULT);
+        assert_eq!(
+            preview.width() < preview.height(),
+            turned,
+            "orientation {orientation}"
+        );
+    }
+}
+
+/// The smallest bytes that call themselves a profile of this colour space.
+fn profile(space: &[u8; 4], length: usize) -> Vec<u8> {
+    let mut profile = noise(length, 8);
+    profile[16..20].copy_from_slice(space);
+    profile[36..40].copy_from_slice(b"acsp");
+    profile
+}
+
+#[test]
+fn a_colour_profile_survives_and_one_of_other_colours_does_not() {
+    let length = 205_000;
+    for (components, space, kept) in [
+        (3, b"RGB ", true),
+        (1, b"GRAY", true),
+        (4, b"CMYK", false),
+        (3, b"CMYK", false),
+    ] {
+        let profile = profile(space, length);
+        let file = RawJpeg::new(160, 120, components)
+            .noise(1)
+            .profile(&profile)
+            .end();
+        let labelled = labelled(&file, &Limits::DEFAULT).unwrap();
+        let mut decoder = image::codecs::png::PngDecoder::new(Cursor::new(&labelled.file)).unwrap();
+        let found = image::ImageDecoder::icc_profile(&mut decoder).unwrap();
+        assert_eq!(
+            found.as_deref() == Some(profile.as_slice()),
+            kept,
+            "{components} components"
+        );
+        assert_eq!(found.is_some(), kept);
+    }
+}
+
+fn animated_gif(frames: u32) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut file);
+    for frame in 0..frames {
+        let grey = u8::try_from(40 + frame * 150).unwrap();
+        let picture = RgbaImage::from_pixel(160, 120, image::Rgba([grey, grey, grey, 255]));
+        encoder.encode_frame(Frame::new(picture)).unwrap();
+    }
+    drop(encoder);
+    file
+}
+
+fn animated_webp() -> Vec<u8> {
+    let still = encoded(&rgb(160, 120, 3), ImageFormat::WebP);
+    let picture = &still[12..];
+    let mut frame = vec![0; 6];
+    frame.extend(159u32.to_le_bytes()[..3].iter().chain(&119u32.to_le_bytes()[..3]));
+    frame.extend([10, 0, 0, 0]);
+    frame.extend(picture);
+    let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0".to_vec();
+    body.extend(159u32.to_le_bytes()[..3].iter().chain(&119u32.to_le_bytes()[..3]));
+    body.extend(b"ANIM\x06\0\0\0\0\0\0\0\0\0");
+    for _ in 0..2 {
+        body.extend(b"ANMF");
+        body.extend(u32::try_from(frame.len()).unwrap().to_le_bytes());
+        body.extend(&frame);
+    }
+    let mut file = b"RIFF".to_vec();
+    file.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+    file.extend(body);
+    file
+}
+
+fn animated_png() -> Vec<u8> {
+    let control = |number: u32| {
+        let mut content = number.to_be_bytes().to_vec();
+        content.extend([160u32, 120, 0, 0].iter().flat_map(|value| value.to_be_bytes()));
+        content.extend([0, 1, 0, 10, 0, 0]);
+        content
+    };
+    let rows = |grey: u8| -> Vec<u8> {
+        (0..120)
+            .flat_map(|_| [vec![0], vec![grey; 160]].concat())
+            .collect()
+    };
+    let mut second = 2u32.to_be_bytes().to_vec();
+    second.extend([0x78, 0x01, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 1]);
+    RawPng::new(160, 120, 8, 0, false)
+        .chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0])
+        .chunk(b"fcTL", &control(0))
+        .data(&rows(40))
+        .chunk(b"fcTL", &control(1))
+        .chunk(b"fdAT", &second)
+        .end()
+}
+
+#[test]
+fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
+    for (file, format) in [
+        (animated_gif(2), MediaType::Gif),
+        (animated_webp(), MediaType::WebP),
+        (animated_png(), MediaType::Png),
+    ] {
+        let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(error, UploadError::Animated { format });
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("--first-frame"), "{error}");
+        assert!(picture::decode(&file, u64::MAX, &Limits::DEFAULT).is_err());
+        assert_eq!(inspect(&file, &FIRST_FRAME).unwrap().media_type, format);
+        // What is stored is the whole file; what is shown is its first frame.
+        let fixture = Fixture::new();
+        let denied = denied_picture();
+        let mut request = fixture.request(&file, &denied);
+        assert!(seal::seal(&request).is_err());
+        request.limits = &FIRST_FRAME;
+        let sealed = seal::seal(&request).unwrap();
+        assert_eq!(
+            seal::open(&sealed.envelope, &sealed.ledger_share).unwrap().bytes,
+            file
+        );
+        let labelled = labelled(&file, &FIRST_FRAME).unwrap();
+        assert!(
+            !labelled
+                .file
+                .windows(4)
+                .any(|kind| kind == b"acTL" || kind == b"fdAT")
+        );
+        let still = raster(&labelled.file, &Limits::DEFAULT);
+        assert_eq!((still.width(), still.height()), (160, 120));
+        if format != MediaType::WebP {
+            assert!(eight_bits(&still)[0].abs_diff(40) <= 1, "the first frame's grey");
+        }
+    }
+    check_sealed(&animated_gif(1), MediaType::Gif);
+    check_labelled(&animated_gif(1));
+}
+
+#[test]
+fn a_lossless_copy_in_another_format_keeps_everything() {
+    let sealed = Fixture::new().seal(&denied_picture(), &denied_picture());
+    let file = picture::embed(&sealed.envelope, &Limits::DEFAULT).unwrap();
+    let copy = image::load_from_memory(&file).unwrap();
+    for (format, _) in LOSSLESS {
+        let copy = encoded(&copy, format);
+        assert_eq!(
+            picture::extract(&copy, &Limits::DEFAULT).unwrap(),
+            sealed.envelope,
+            "{format:?}"
+        );
+    }
+    // A palette of 256 colours destroys it.
+    let error = picture::extract(&encoded(&copy, ImageFormat::Gif), &Limits::DEFAULT).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotProtected | ErrorKind::Damaged),
+        "{error}"
+    );
+}
+
+/// Files that are cut off, or claim more than they have, in every format.
+#[test]
+fn what_is_cut_off_or_false_is_refused() {
+    let picture = rgb(60, 50, 1);
+    let files = [
+        encoded(&picture, ImageFormat::WebP),
+        encoded(&picture, ImageFormat::Bmp),
+        encoded(&picture, ImageFormat::Tiff),
+        animated_gif(1),
+        RawJpeg::new(60, 50, 3).noise(2).end(),
+    ];
+    for file in files {
+        let format = MediaType::sniff(&file).unwrap();
+        for length in (12..file.len()).step_by(1 + file.len() / 300) {
+            let cut = &file[..length];
+            match inspect(cut, &Limits::DEFAULT) {
+                Err(error) => assert_eq!(
+                    error.kind(),
+                    ErrorKind::Damaged,
+                    "{format} cut at {length}: {error}"
+                ),
+                // A TIFF's directory may stand before other things than pixels.
+                Ok(_) => assert_eq!(format, MediaType::Tiff, "cut at {length} of {}", file.len()),
+            }
+            let _ = picture::decode(cut, u64::MAX, &Limits::DEFAULT);
+        }
+        let small = Limits {
+            pixels: 60 * 50 - 1,
+            ..Limits::DEFAULT
+        };
+        assert_eq!(
+            inspect(&file, &small).unwrap_err().kind(),
+            ErrorKind::TooLarge,
+            "{format}"
+        );
+        let small = Limits {
+            decoded_bytes: 60 * 50 - 1,
+            ..Limits::DEFAULT
+        };
+        let error = picture::decode(&file, u64::MAX, &small).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{format}: {error}");
+    }
+}
+
+#[test]
+fn eleven_kilobytes_of_jpeg_cannot_claim_a_hundred_million_pixels() {
+    let mut file = RawJpeg::new(600, 600, 1).noise(5).end();
+    let header = file.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    file[header + 5..header + 9].copy_from_slice(&[0x27, 0x10, 0x27, 0x10]);
+    assert!(file.len() < 20_000, "{}", file.len());
+    let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            UploadError::FalseHeader {
+                format: MediaType::Jpeg,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let started = std::time::Instant::now();
+    assert_eq!(
+        picture::decode(&file, u64::MAX, &Limits::DEFAULT)
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Damaged
+    );
+    assert!(started.elapsed().as_secs() < 2);
+}
+
+#[test]
+fn the_photographs_are_labelled_covered_and_previewed() {
+    for name in ["chelsea.png", "rocket.jpg", "grace_hopper.jpg"] {
+        check_labelled(&photo(name));
+    }
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_never_panic(
+        which in 0usize..6, flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let picture = rgb(40, 30, 1);
+        let mut file = match which {
+            0 => encoded(&picture, ImageFormat::WebP),
+            1 => encoded(&picture, ImageFormat::Bmp),
+            2 => encoded(&picture, ImageFormat::Tiff),
+            3 => animated_gif(2),
+            4 => animated_webp(),
+            _ => RawJpeg::new(40, 30, 4).noise(2).end(),
+        };
+        for (place, value) in flips {
+            let place = place.index(file.len().min(200));
+            file[place] = value;
+        }
+        let limits = Limits { pixels: 1 << 20, decoded_bytes: 1 << 22, first_frame: true, ..Limits::DEFAULT };
+        let inspected = inspect(&file, &limits);
+        let decoded = picture::decode(&file, u64::MAX, &limits);
+        prop_assert!(inspected.is_ok() || decoded.is_err());
+        let _ = picture::extract(&file, &limits);
+    }
+}

@@ -1,0 +1,303 @@
+//! What the client says about files without asking any server: how much they can hold, and what they hold.
+
+use std::process::ExitCode;
+
+use lsb_core::bits::BitsPerSample;
+use lsb_core::envelope::{Grant, SectionKind, Views};
+use lsb_core::picture::{self, Carried};
+use lsb_core::raster::Colors;
+use lsb_core::{Error, Layout, Limits, UnixSeconds};
+use node::client::{ClientError, files};
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::arguments::{Capacity, Inspect};
+use super::report::{self, Speaker};
+
+/// What an envelope holds beside the photograph and the access-denied picture, with a few grants.
+const ABOUT_OVERHEAD_BYTES: u64 = 1024;
+
+/// How much a picture can hold.
+pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, Failure> {
+    let limits = Limits {
+        first_frame: wanted.first_frame,
+        ..Limits::DEFAULT
+    };
+    let file = files::read(&wanted.input, limits.carrier_bytes)?;
+    let decoded = picture::decode(&file, limits.carrier_bytes, &limits).map_err(ClientError::from)?;
+    drop(file);
+    let payload = match &wanted.payload {
+        None => None,
+        Some(path) => Some(files::read(path, limits.upload_bytes)?.len() as u64),
+    };
+    let carriers = decoded.raster.carrier_samples();
+    let size = decoded.raster.size();
+    let settings = BitsPerSample::ALL.map(|bits| (bits, Layout::scattered(bits, 0).body_bytes(carriers)));
+    let fits = |room: u64| payload.map(|bytes| bytes.saturating_add(ABOUT_OVERHEAD_BYTES) <= room);
+
+    let rows =
+        settings.map(|(bits, room)| json!({ "bits": bits.count(), "bytes": room, "fits": fits(room) }));
+    speaker.print(&json!({
+        "file": report::shown(&wanted.input),
+        "width": size.width,
+        "height": size.height,
+        "carrier_samples": carriers,
+        "payload_bytes": payload,
+        "settings": rows,
+    }));
+    speaker.say(&format!(
+        "{}: {size} pixels, {}; {carriers} samples can carry.",
+        report::shown(&wanted.input),
+        colors(decoded.raster.colors()),
+    ));
+    for (bits, room) in settings {
+        let verdict = match fits(room) {
+            None => "",
+            Some(true) => "   fits",
+            Some(false) => "   too small",
+        };
+        speaker.say(&format!(
+            "  --bits {bits}   {room:>12} bytes ({}){verdict}",
+            report::size_of(room)
+        ));
+    }
+    if let Some(bytes) = payload {
+        speaker.say(&format!(
+            "To hide: {bytes} bytes, about {ABOUT_OVERHEAD_BYTES} for rules and signatures, and the access-denied picture, which is not counted here."
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a protected file tells everybody who has it.
+pub(super) fn inspect(speaker: Speaker, wanted: &Inspect) -> Result<ExitCode, Failure> {
+    let limits = Limits::DEFAULT;
+    let file = files::read(&wanted.input, limits.carrier_bytes)?;
+    let carried = picture::inspect(&file, &limits).map_err(ClientError::from)?;
+    // Structure and hashes are in order by now, so what is left is whether the owner signed them.
+    carried
+        .envelope
+        .verify_signature()
+        .map_err(|error| ClientError::from(Error::from(error)))?;
+    let receipt = receipt_is_signed(&carried)?;
+    speaker.print(&as_json(&carried, receipt));
+    for line in as_lines(&carried, receipt) {
+        speaker.say(&line);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether there is a receipt that the key it names signed. Whose key that is, only a cluster can say.
+fn receipt_is_signed(carried: &Carried) -> Result<bool, ClientError> {
+    let Some(receipt) = carried.envelope.receipt() else {
+        return Ok(false);
+    };
+    let verified = carried.envelope.verify_receipt(&receipt.cluster_key);
+    Ok(verified.map_err(Error::from)?.is_some())
+}
+
+fn as_json(carried: &Carried, receipt: bool) -> Value {
+    let (envelope, layout) = (&carried.envelope, carried.preamble.layout);
+    let (header, policy) = (envelope.header(), envelope.policy());
+    let grants = policy.grants().iter().map(|grant| {
+        json!({
+            "user": grant.user.as_str(),
+            "views": report::number(grant.views),
+            "not_before": grant.not_before.map(|time| time.0),
+            "expires": grant.expires.map(|time| time.0),
+        })
+    });
+    let sections = envelope.manifest().sections().iter().map(|section| {
+        json!({ "kind": section.kind.number(), "name": name(section.kind), "bytes": section.length, "sha256": hex(&section.hash) })
+    });
+    let status = envelope.status().map(|status| {
+        let remaining = status.remaining.iter();
+        let remaining = remaining.map(|user| json!({ "user": user.user.as_str(), "views": report::number(user.views) }));
+        json!({ "as_of": status.as_of.0, "log_index": status.log_index, "remaining": remaining.collect::<Vec<_>>() })
+    });
+    let receipt = envelope.receipt().filter(|_| receipt).map(|receipt| {
+        json!({ "cluster_key": receipt.cluster_key.to_string(), "log_index": receipt.log_index, "registered": receipt.registered.0 })
+    });
+    json!({
+        "outcome": "protected",
+        "mode": header.mode.to_string(),
+        "object": header.object.to_string(),
+        "cluster": header.cluster.to_string(),
+        "created": header.created.0,
+        "policy_version": header.policy_version.0,
+        "owner": policy.owner().as_str(),
+        "owner_key": policy.owner_key().fingerprint().to_string(),
+        "grants": grants.collect::<Vec<_>>(),
+        "sections": sections.collect::<Vec<_>>(),
+        "receipt": receipt,
+        "status": status,
+        "width": carried.size.width,
+        "height": carried.size.height,
+        "depth": carried.depth,
+        "bits": layout.bits.count(),
+        "scattered": layout.scatter_salt.is_some(),
+        "matched": layout.matched,
+        "body_bytes": carried.preamble.body_bytes,
+        "room_bytes": layout.body_bytes(carried.carrier_samples),
+    })
+}
+
+fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
+    let (envelope, layout) = (&carried.envelope, carried.preamble.layout);
+    let (header, policy) = (envelope.header(), envelope.policy());
+    let mut lines = vec![
+        format!(
+            "A protected picture of mode {}, whole, and signed by the key that it names.",
+            header.mode
+        ),
+        format!(
+            "  owner     {}, key {}",
+            policy.owner(),
+            policy.owner_key().fingerprint()
+        ),
+        format!("  object    {}", header.object),
+        format!("  cluster   {}", header.cluster),
+        format!("  created   {} (by the owner's clock)", date(header.created)),
+        format!(
+            "  policy    version {} when it was made; the cluster may know a newer one",
+            header.policy_version
+        ),
+    ];
+    lines.extend(
+        policy
+            .grants()
+            .iter()
+            .map(|grant| format!("    {}", describe(grant))),
+    );
+    lines.push(format!(
+        "  picture   {}, {} of {} bits; {} bytes hidden in the lowest {} of each sample{}, of {} that have room",
+        carried.size,
+        colors(carried.colors),
+        carried.depth,
+        carried.preamble.body_bytes,
+        if layout.bits == BitsPerSample::One { "bit".to_owned() } else { format!("{} bits", layout.bits) },
+        if layout.scatter_salt.is_some() { ", scattered" } else { "" },
+        layout.body_bytes(carried.carrier_samples),
+    ));
+    for section in envelope.manifest().sections() {
+        let hash = hex(&section.hash);
+        lines.push(format!(
+            "    {:<16} {:>10} bytes  SHA-256 {hash}",
+            name(section.kind),
+            section.length
+        ));
+    }
+    lines.push(match envelope.receipt().filter(|_| receipt) {
+        None => "  receipt   none".to_owned(),
+        Some(receipt) => format!(
+            "  receipt   registered at log index {} on {}, by the key {}",
+            receipt.log_index,
+            date(receipt.registered),
+            receipt.cluster_key.fingerprint(),
+        ),
+    });
+    if let Some(status) = envelope.status() {
+        lines.push(format!(
+            "  status    as of {}; nothing vouches for it",
+            date(status.as_of)
+        ));
+        lines.extend(
+            status
+                .remaining
+                .iter()
+                .map(|user| format!("    {}: {} left", user.user, views(user.views))),
+        );
+    }
+    lines.push(if envelope.section(SectionKind::Original).is_some() {
+        "The photograph is encrypted: half of its key is here, the other half with the cluster's servers."
+            .to_owned()
+    } else {
+        "It is a label: the photograph is what you see, and nothing here is secret.".to_owned()
+    });
+    lines
+}
+
+fn describe(grant: &Grant) -> String {
+    let mut text = format!("{} may view {}", grant.user, views(grant.views));
+    if let Some(time) = grant.not_before {
+        text.push_str(&format!(", not before {}", date(time)));
+    }
+    if let Some(time) = grant.expires {
+        text.push_str(&format!(", until {}", date(time)));
+    }
+    text
+}
+
+fn views(views: Views) -> String {
+    match views {
+        Views::Unlimited => "without limit".to_owned(),
+        Views::Total(1) => "once".to_owned(),
+        Views::Total(views) => format!("{views} times"),
+    }
+}
+
+fn name(kind: SectionKind) -> String {
+    match kind {
+        SectionKind::Policy => "policy".to_owned(),
+        SectionKind::DeniedPicture => "denied picture".to_owned(),
+        SectionKind::Preview => "preview".to_owned(),
+        SectionKind::Original => "original, sealed".to_owned(),
+        SectionKind::OriginalMetadata => "metadata, sealed".to_owned(),
+        SectionKind::Other(number) => format!("unknown {number}"),
+    }
+}
+
+const fn colors(colors: Colors) -> &'static str {
+    match colors {
+        Colors::Grey => "grey",
+        Colors::GreyAlpha => "grey with alpha",
+        Colors::Rgb => "RGB",
+        Colors::Rgba => "RGB with alpha",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A moment as people write it, in UTC. Days are counted from 1 March of year 0, where leap days come last
+/// (Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn date(UnixSeconds(seconds): UnixSeconds) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        time / 3600,
+        time / 60 % 60,
+        time % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_827_696, "2000-02-29 12:34:56 UTC"),
+            (1_700_000_000, "2023-11-14 22:13:20 UTC"),
+            (4_107_542_399, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(date(UnixSeconds(seconds)), expected);
+        }
+    }
+}

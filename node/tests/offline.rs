@@ -1,0 +1,131 @@
+//! The commands that need no server, as a person would type them.
+
+#![cfg(feature = "tokio")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn vector(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../lsb-core/tests/vectors")
+        .join(name)
+}
+
+fn photo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../lsb-core/tests/photos")
+        .join(name)
+}
+
+fn client(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_client"))
+        .args(arguments)
+        .arg("--input")
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+fn json(arguments: &[&str], file: &Path) -> serde_json::Value {
+    let output = client(&[arguments, &["--json"]].concat(), file);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn inspect_tells_what_everybody_can_read() {
+    for (name, mode, bits, scattered) in [
+        ("sealed.png", "sealed", 3, false),
+        ("preview.png", "preview", 3, false),
+        ("cover.png", "cover", 2, true),
+        ("label.png", "label", 4, false),
+    ] {
+        let told = json(&["inspect"], &vector(name));
+        assert_eq!(told["mode"], mode);
+        assert_eq!(
+            (&told["bits"], &told["scattered"]),
+            (&bits.into(), &scattered.into()),
+            "{name}"
+        );
+        assert_eq!(told["owner"], "alice");
+        assert_eq!(told["grants"][1]["user"], "bob");
+        assert_eq!(told["grants"][1]["views"], 3);
+        assert_eq!(told["created"], 1_700_000_000);
+        let text = String::from_utf8(client(&["inspect"], &vector(name)).stdout).unwrap();
+        assert!(
+            text.contains("bob may view 3 times") && text.contains("2023-11-14 22:13:20 UTC"),
+            "{text}"
+        );
+        assert_eq!(text.contains("nothing here is secret"), mode == "label", "{text}");
+    }
+    let told = json(&["inspect"], &vector("sealed.png"));
+    assert_eq!(
+        (&told["receipt"]["log_index"], &told["status"]["log_index"]),
+        (&5.into(), &8.into())
+    );
+}
+
+#[test]
+fn inspect_says_what_is_wrong_by_its_exit_status() {
+    let output = client(&["inspect"], &photo("chelsea.png"));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("never protected"));
+    let output = client(&["inspect"], &photo("rocket.jpg"));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("JPEG"));
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.png");
+    let whole = std::fs::read(vector("sealed.png")).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() - 100]).unwrap();
+    let output = client(&["inspect"], &cut);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cut off"));
+    let output = client(&["inspect"], &folder.path().join("none.png"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn capacity_counts_every_setting() {
+    let told = json(&["capacity"], &photo("chelsea.png"));
+    assert_eq!((&told["width"], &told["height"]), (&451.into(), &300.into()));
+    assert_eq!(told["carrier_samples"], 451 * 300 * 3);
+    for (index, bits) in (1..=4u64).enumerate() {
+        assert_eq!(told["settings"][index]["bits"], bits);
+        // Whole groups of eight samples behind the preamble.
+        assert_eq!(told["settings"][index]["bytes"], (451 * 300 * 3 - 256) / 8 * bits);
+    }
+    let payload = photo("grace_hopper.jpg");
+    let told = json(
+        &["capacity", "--payload", payload.to_str().unwrap()],
+        &photo("chelsea.png"),
+    );
+    assert_eq!(
+        (&told["settings"][0]["fits"], &told["settings"][3]["fits"]),
+        (&false.into(), &true.into())
+    );
+    let output = client(&["capacity"], &vector("policy.hex"));
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let cover = photo("rocket.jpg");
+    let cover = cover.to_str().unwrap();
+    for wrong in [
+        &["encrypt", "--owner", "alice", "--mode", "cover"][..],
+        &["encrypt", "--owner", "alice", "--mode", "label", "--cover", cover],
+        &["encrypt", "--owner", "alice", "--bits", "5"],
+    ] {
+        let output = client(wrong, &photo("chelsea.png"));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
