@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Happened, HistoryEvent};
 use crate::kv::{KeyValue, Response};
+use crate::oracle::{Oracle, Violation};
 use crate::schedule::OperationKind;
 
 /// What the checker says about a history.
@@ -26,6 +27,19 @@ pub enum Opinion {
         /// The key.
         key: u64,
     },
+}
+
+impl Opinion {
+    /// C3: a history that no order of its operations explains. Not to know is no finding.
+    pub fn violation(self) -> Option<Violation> {
+        match self {
+            Self::Linearizable | Self::Unknown { .. } => None,
+            Self::NotLinearizable { key } => Some(Violation {
+                oracle: Oracle::C3,
+                message: format!("no order of the operations on key {key} explains what clients saw"),
+            }),
+        }
+    }
 }
 
 /// What an operation does to a register, and what it saw there.
@@ -271,6 +285,24 @@ mod tests {
             ],
             true,
         );
+    }
+
+    #[test]
+    fn c3_reports_a_history_that_no_order_explains_and_not_one_that_it_does_not_know() {
+        let lines = |seen| {
+            vec![
+                (0, Writes, Invoked),
+                (0, Writes, wrote(None)),
+                (1, Reads, Invoked),
+                (1, Reads, Read(seen)),
+            ]
+        };
+        let judged = |seen, steps| linearizable(&history(lines(seen)), steps).violation();
+        assert_eq!(judged(Some(0), STEPS), None);
+        let found = judged(None, STEPS).expect("the read is stale");
+        assert_eq!(found.oracle, Oracle::C3);
+        assert!(found.message.contains("key 7"), "{}", found.message);
+        assert_eq!(judged(None, 0), None, "it took too long to say");
     }
 
     #[test]

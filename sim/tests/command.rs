@@ -63,7 +63,44 @@ fn the_json_is_the_same_at_any_number_of_jobs() {
     }
     assert_eq!(one["schedules"], 60);
     assert!(one["schedules_per_second"].is_number());
+    let hash = one["hash"].as_str().expect("the hash is a string");
+    assert!(
+        hash.len() == 16 && u64::from_str_radix(hash, 16).is_ok(),
+        "{hash}"
+    );
     assert_ne!(one["hash"], json(&["run", "--seeds", "1..61", "--json"])["hash"]);
+}
+
+#[test]
+fn shards_add_up_to_the_whole() {
+    let number = |value: &Value| u64::from_str_radix(value["hash"].as_str().unwrap_or(""), 16);
+    let whole = json(&["run", "--seeds", "0..20", "--json"]);
+    let shards =
+        ["1/3", "2/3", "3/3"].map(|part| json(&["run", "--seeds", "0..20", "--shard", part, "--json"]));
+    let schedules = shards
+        .iter()
+        .map(|shard| shard["schedules"].as_u64().unwrap_or(0));
+    assert_eq!(schedules.sum::<u64>(), 20);
+    let hashes = shards.iter().map(|shard| number(shard).expect("a hash in hex"));
+    assert_eq!(Ok(hashes.fold(0, u64::wrapping_add)), number(&whole));
+    assert!(ends(&["run", "--seeds", "0..20", "--shard", "4/3"], 2).contains("K/N"));
+}
+
+#[test]
+fn a_finding_names_its_seed_its_oracle_and_what_it_saw() {
+    let path = file("finding.toml", "event_budget = 100\n");
+    let found = json(&["run", &path, "--json"]);
+    let finding = &found["findings"][0];
+    assert_eq!(found["findings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&finding["seed"], &finding["oracle"]),
+        (&Value::from(0), &Value::from("S24"))
+    );
+    assert!(
+        finding["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("100 events"))
+    );
 }
 
 #[test]

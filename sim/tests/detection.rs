@@ -3,7 +3,7 @@
 use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use sim::schedule::WorkloadPlan;
-use sim::{Call, Oracle, Profile, Report, Schedule, Verdict, Workload};
+use sim::{Call, Concluded, Oracle, Profile, Report, Schedule, Verdict, Violation, Workload};
 
 /// A counter with a flaw.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ enum Flaw {
     Fragile,
     /// Its own snapshot is refused.
     Picky,
+    /// It counts by twos, on every server alike.
+    Double,
 }
 
 struct Counter {
@@ -41,7 +43,10 @@ impl StateMachine for Counter {
     type Answer = u64;
 
     fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
-        self.count += 1;
+        self.count += match self.flaw {
+            Flaw::Double => 2,
+            _ => 1,
+        };
         match self.flaw {
             Flaw::Fragile if self.count == 10 => panic!("ten is too many"),
             Flaw::Moody => self.count + (std::ptr::from_ref::<u8>(&self.anchor).addr() as u64 >> 4 & 0xff),
@@ -84,6 +89,25 @@ impl Workload for Counting {
     }
 
     fn query(&self, _choice: u64) {}
+
+    /// The rule of a counter: the nth command is answered with n.
+    fn check(&self, run: &Concluded<'_, Counter>) -> Result<(), Violation> {
+        match run
+            .log
+            .iter()
+            .zip(1..)
+            .find(|(applied, count)| applied.response != *count)
+        {
+            None => Ok(()),
+            Some((applied, count)) => Err(Violation {
+                oracle: Oracle::C9,
+                message: format!(
+                    "command {count}, at {}, was answered {}",
+                    applied.at, applied.response
+                ),
+            }),
+        }
+    }
 }
 
 /// A schedule in which snapshots are taken, sent and restored.
@@ -123,7 +147,15 @@ fn a_machine_that_depends_on_more_than_its_commands_is_found() {
 }
 
 #[test]
-fn a_panic_is_found_and_does_not_end_the_sweep() {
+fn c9_reports_a_machine_that_breaks_the_rules_of_its_workload() {
+    assert_eq!(
+        found(Flaw::Double, &Profile::Calm.schedule(1)).0,
+        Some(Oracle::C9)
+    );
+}
+
+#[test]
+fn s25_reports_a_panic_and_the_sweep_goes_on() {
     assert_eq!(
         found(Flaw::Fragile, &Profile::Calm.schedule(1)).0,
         Some(Oracle::S25)

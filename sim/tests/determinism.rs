@@ -12,6 +12,37 @@ fn a_seed_replays_exactly() {
     }
 }
 
+/// What the first thousand seeds come to, on every machine, at any number of jobs, in every build.
+///
+/// It changes with every change of what is simulated. To renew it, from the root of the repository:
+///
+/// ```text
+/// cargo run --release -p sim --bin sim -- run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
+/// ```
+const GOLDEN_HASH: &str = include_str!("golden_hash");
+
+#[test]
+fn the_first_thousand_seeds_come_to_the_golden_hash() {
+    let sum = |seeds: std::ops::Range<u64>| {
+        seeds.fold(0_u64, |sum, seed| {
+            let report = sim::run(&Profile::Swarm.schedule(seed), &KeyValue).unwrap();
+            sum.wrapping_add(report.hash_as(seed))
+        })
+    };
+    let found = std::thread::scope(|scope| {
+        let first_half = scope.spawn(|| sum(0..500));
+        sum(500..1_000).wrapping_add(first_half.join().unwrap())
+    });
+    let found = format!("\"hash\":\"{found:016x}\"");
+    assert_eq!(
+        found,
+        GOLDEN_HASH.trim(),
+        "if something was changed on purpose in what servers, disks, networks, clients, faults or draws do, renew the \
+         hash (the command stands above this test); if nothing was, two machines or builds disagree about the same \
+         seeds, and that is a bug"
+    );
+}
+
 #[test]
 fn watching_a_run_changes_nothing() {
     for seed in 0..20 {

@@ -268,21 +268,27 @@ impl<'a, W: Workload> Simulation<'a, W> {
     fn run_events(&mut self) -> Judgement {
         self.begin();
         while self.phase != Phase::Over {
-            let Some((at, caused)) = self.queue.pop() else {
-                return violated(Oracle::S24, "nothing is going to happen any more".to_owned());
-            };
-            self.now = at;
-            self.event += 1;
-            if self.event > self.schedule.event_budget {
-                let message = format!("more than {} events by {at}", self.schedule.event_budget);
-                return violated(Oracle::S24, message);
-            }
-            self.happen(caused.cause, caused.event)?;
+            let Caused { cause, event } = self.next_event()?;
+            self.happen(cause, event)?;
             if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
                 self.scan_disks()?;
             }
         }
         Ok(())
+    }
+
+    /// S24: there is always a next event, and never too many of them.
+    fn next_event(&mut self) -> Result<Caused, Violation> {
+        let Some((at, caused)) = self.queue.pop() else {
+            return violated(Oracle::S24, "nothing is going to happen any more".to_owned());
+        };
+        self.now = at;
+        self.event += 1;
+        if self.event > self.schedule.event_budget {
+            let message = format!("more than {} events by {at}", self.schedule.event_budget);
+            return violated(Oracle::S24, message);
+        }
+        Ok(caused)
     }
 
     fn begin(&mut self) {
@@ -422,10 +428,79 @@ fn place_of(node: NodeId) -> usize {
         .wrapping_sub(1)
 }
 
-/// Turns an error of the library about its own state into a finding.
-fn core_violation(node: NodeId, error: &impl std::fmt::Display) -> Violation {
-    Violation {
+/// Core: what the library says of its own state after a step.
+fn core_holds(node: NodeId, invariants: Result<(), &'static str>) -> Judgement {
+    invariants.map_err(|broken| Violation {
         oracle: Oracle::Core,
-        message: format!("server {node} breaks its own rule: {error}"),
+        message: format!("server {node} breaks its own rule: {broken}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{LogId, Persist, SnapshotMeta, Term};
+
+    use super::*;
+    use crate::Profile;
+    use crate::kv::KeyValue;
+    use crate::oracle::fixture::{command, node, persist, reports, three};
+
+    /// Starts a server from a disk that holds what these writes left.
+    fn start_from(writes: &[(Persist, Option<Payload>)]) -> Judgement {
+        let schedule = Profile::Calm.schedule(1);
+        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+        let disk = &mut simulation.servers[0].disk;
+        for (persist, snapshot) in writes {
+            disk.issue(
+                Nanos::ZERO,
+                &schedule.weather.disk,
+                persist.clone(),
+                snapshot.clone(),
+            );
+            disk.synced(Nanos::ZERO, &schedule.weather.disk, persist.ticket);
+        }
+        simulation.start(0, 0)
+    }
+
+    #[test]
+    fn s22_reports_a_disk_that_no_server_can_start_from() {
+        let mut log = persist(vec![command(1, 1, "a"), command(1, 2, "b")]);
+        log.hard_state = Some(raft_core::HardState {
+            term: Term::new(1),
+            vote: None,
+        });
+        assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
+        // A log with a gap.
+        let gap = persist(vec![command(1, 4, "d")]);
+        reports(Oracle::S22, start_from(&[(log.clone(), None), (gap, None)]));
+        // A snapshot whose bytes are no state.
+        let mut snapshot = persist(vec![]);
+        snapshot.snapshot = Some(SnapshotMeta {
+            last: LogId::new(Term::new(1), Index::FIRST),
+            membership: three().into(),
+            membership_id: None,
+        });
+        let bytes = Payload::from(b"nonsense".as_slice());
+        reports(Oracle::S22, start_from(&[(log, None), (snapshot, Some(bytes))]));
+    }
+
+    #[test]
+    fn s24_reports_a_run_beyond_its_budget_and_one_that_stands_still() {
+        let mut schedule = Profile::Calm.schedule(1);
+        let mut idle = Simulation::new(&schedule, &KeyValue, None);
+        reports(Oracle::S24, idle.next_event().map(drop));
+        schedule.event_budget = 10;
+        let report = run(&schedule, &KeyValue).unwrap();
+        assert_eq!(
+            report.violation.map(|violation| violation.oracle),
+            Some(Oracle::S24)
+        );
+        assert_eq!(report.events, 11);
+    }
+
+    #[test]
+    fn core_reports_an_invariant_of_the_library_that_broke() {
+        assert_eq!(core_holds(node(1), Ok(())), Ok(()));
+        reports(Oracle::Core, core_holds(node(1), Err("commit is beyond the log")));
     }
 }

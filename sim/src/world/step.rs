@@ -3,7 +3,7 @@
 use raft_core::replica::{Input, Output};
 use raft_core::{Envelope, Message, NodeId, RoleName, Vitals};
 
-use super::{Event, Oracles, Simulation, core_violation, place_of};
+use super::{Event, Oracles, Simulation, core_holds, place_of};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
 use crate::oracle::election::terms_grow;
@@ -85,8 +85,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let (node, raft) = (server.node, replica.raft());
-        raft.check_invariants()
-            .map_err(|error| core_violation(node, &error))?;
+        core_holds(node, raft.check_invariants())?;
         let Oracles {
             facts,
             elections,

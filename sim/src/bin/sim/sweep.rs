@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use sim::kv::KeyValue;
-use sim::{Coverage, Opinion, Oracle, Profile, Report, Schedule, Verdict};
+use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict};
 
 use crate::{Ending, ProfileName, read_schedule};
 
@@ -34,9 +34,42 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
+    /// Run only the Kth of N equal parts of the seeds; the hashes of all parts add up to that of the whole.
+    #[arg(long, value_name = "K/N", value_parser = shard, conflicts_with = "files")]
+    shard: Option<Shard>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// One of `parts` equal parts of a range, counted from 1.
+#[derive(Clone, Copy, Debug)]
+struct Shard {
+    part: u64,
+    parts: u64,
+}
+
+impl Shard {
+    fn of(self, seeds: &Range<u64>) -> Range<u64> {
+        let length = u128::from(seeds.end - seeds.start);
+        let boundary = |part: u64| {
+            let offset = length * u128::from(part) / u128::from(self.parts);
+            seeds.start + u64::try_from(offset).unwrap_or(u64::MAX)
+        };
+        boundary(self.part - 1)..boundary(self.part)
+    }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    match parsed {
+        Some((part, parts)) if (1..=parts).contains(&part) => Ok(Shard { part, parts }),
+        _ => Err(format!(
+            "\"{text}\" is no part: write K/N with K from 1 to N, as in 3/16"
+        )),
+    }
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -91,11 +124,14 @@ impl Totals {
         self.committed += report.committed;
         self.elections += report.elections;
         self.coverage.merge(&report.coverage);
-        // A sum does not depend on the order; the product ties each hash to its run.
-        self.hash = self
-            .hash
-            .wrapping_add(report.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1)));
+        self.hash = self.hash.wrapping_add(report.hash_as(number));
         self.failures.extend(failure.map(|failure| (number, failure)));
+    }
+
+    /// The worst of all endings.
+    fn ending(&self) -> Ending {
+        let endings = self.failures.iter().map(|(_, failure)| failure.finding.ending);
+        endings.max_by_key(severity).unwrap_or(Ending::Pass)
     }
 }
 
@@ -111,21 +147,18 @@ enum Searched {
 }
 
 /// C3: what clients saw, judged without the log.
-fn second_opinion(schedule: &Schedule) -> Result<(Searched, Option<Finding>), sim::ScheduleError> {
+fn second_opinion(schedule: &Schedule) -> Result<(Searched, Option<Finding>), ScheduleError> {
     let (_, history) = sim::record(schedule, &KeyValue)?;
     let opinion = sim::linearizable(&history, SEARCH_STEPS);
     let searched = match opinion {
         Opinion::Unknown { .. } => Searched::Unknown,
         Opinion::Linearizable | Opinion::NotLinearizable { .. } => Searched::Decided,
     };
-    let finding = match opinion {
-        Opinion::Linearizable | Opinion::Unknown { .. } => None,
-        Opinion::NotLinearizable { key } => Some(Finding {
-            ending: Ending::Violation,
-            oracle: Oracle::C3.to_string(),
-            message: format!("no order of the operations on key {key} explains what clients saw"),
-        }),
-    };
+    let finding = opinion.violation().map(|violation| Finding {
+        ending: Ending::Violation,
+        oracle: violation.oracle.to_string(),
+        message: violation.message,
+    });
     Ok((searched, finding))
 }
 
@@ -136,13 +169,49 @@ struct Judged {
     finding: Option<Finding>,
 }
 
+/// Makes a run again, which must come to the same end. If it does not, two more runs that tell everything say where
+/// they part.
+fn repeated(
+    first: &Report,
+    again: impl FnOnce() -> Result<Report, ScheduleError>,
+    mut trace: impl FnMut() -> Result<Vec<TraceEvent>, ScheduleError>,
+) -> Result<Option<Finding>, ScheduleError> {
+    if again()? == *first {
+        return Ok(None);
+    }
+    let (one, other) = (trace()?, trace()?);
+    let parted = one.iter().zip(&other).find(|(one, other)| one != other);
+    let place = match parted {
+        Some((one, other)) => format!("first at event {}:\n{one}\n{other}", one.number),
+        None if one.len() != other.len() => {
+            format!("one of them goes on after {} lines", one.len().min(other.len()))
+        }
+        None => "two more runs came to the same end again".to_owned(),
+    };
+    Ok(Some(Finding {
+        ending: Ending::Nondeterminism,
+        oracle: "determinism".to_owned(),
+        message: format!("the same schedule came to two different ends; {place}"),
+    }))
+}
+
+fn traced(schedule: &Schedule) -> Result<Vec<TraceEvent>, ScheduleError> {
+    let mut trace = Vec::new();
+    sim::replay(schedule, &KeyValue, &mut |event| trace.push(event))?;
+    Ok(trace)
+}
+
 /// One schedule, judged; a second time too if asked.
-fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, sim::ScheduleError> {
+fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
     let report = sim::run(schedule, &KeyValue)?;
     let verdict = report.verdict(&schedule.expect);
     let (searched, other) = match twice {
         true => second_opinion(schedule)?,
         false => (Searched::Not, None),
+    };
+    let unrepeated = match twice {
+        true => repeated(&report, || sim::run(schedule, &KeyValue), || traced(schedule))?,
+        false => None,
     };
     let finding = |ending, oracle: &str| {
         Some(Finding {
@@ -153,11 +222,7 @@ fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, sim::ScheduleError>
     };
     let found = match &verdict {
         _ if other.is_some() => other,
-        _ if twice && sim::run(schedule, &KeyValue)? != report => Some(Finding {
-            ending: Ending::Nondeterminism,
-            oracle: "determinism".to_owned(),
-            message: "the same schedule came to two different ends".to_owned(),
-        }),
+        _ if unrepeated.is_some() => unrepeated,
         Verdict::Pass => None,
         Verdict::Violation(violation) => finding(Ending::Violation, &violation.oracle.to_string()),
         Verdict::Undetected(oracle) => finding(Ending::Violation, &oracle.to_string()),
@@ -178,7 +243,10 @@ fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, sim::ScheduleError>
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let began = Instant::now();
     let totals = match arguments.seeds.clone() {
-        Some(seeds) => sweep_seeds(seeds, arguments),
+        Some(seeds) => {
+            let seeds = arguments.shard.map_or(seeds.clone(), |shard| shard.of(&seeds));
+            sweep_seeds(seeds, arguments)
+        }
         None => match run_files(&arguments.files) {
             Ok(totals) => totals,
             Err(message) => {
@@ -193,12 +261,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     } else {
         print_summary(&totals, micros);
     }
-    totals
-        .failures
-        .iter()
-        .map(|(_, failure)| failure.finding.ending)
-        .max_by_key(severity)
-        .unwrap_or(Ending::Pass)
+    totals.ending()
 }
 
 /// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
@@ -369,4 +432,86 @@ fn print_summary(totals: &Totals, micros: u128) {
         println!("never happened: {}", missed.join(", "));
     }
     println!("{} findings", totals.failures.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule() -> Schedule {
+        Profile::Calm.schedule(1)
+    }
+
+    fn report() -> Report {
+        sim::run(&schedule(), &KeyValue).expect("the schedule of a seed can be run")
+    }
+
+    /// Nothing that is simulated here differs from run to run, so the second run is given another end by hand.
+    #[test]
+    fn a_run_that_cannot_be_repeated_ends_with_3_and_says_where_the_runs_part() {
+        let other = Report {
+            hash: report().hash ^ 1,
+            ..report()
+        };
+        let mut runs = 0;
+        let drifting = || {
+            runs += 1;
+            let mut trace = traced(&schedule())?;
+            let event = trace
+                .get_mut(100)
+                .filter(|_| runs == 2)
+                .map(|event| &mut event.detail);
+            if let Some(detail) = event {
+                detail.push_str(" and something else");
+            }
+            Ok(trace)
+        };
+        let found = repeated(&report(), || Ok(other), drifting).expect("the runs are made");
+        let finding = found.expect("the second run came to another end");
+        let expected = traced(&schedule()).expect("the run is made").swap_remove(100);
+        assert!(
+            finding
+                .message
+                .contains(&format!("first at event {}", expected.number))
+                && finding.message.contains("and something else"),
+            "{}",
+            finding.message
+        );
+        let mut totals = Totals::default();
+        let vacuous = Finding {
+            ending: Ending::Vacuous,
+            oracle: String::new(),
+            message: String::new(),
+        };
+        for (number, finding) in [(0, finding), (1, vacuous)] {
+            let failure = Failure {
+                name: String::new(),
+                again: String::new(),
+                finding,
+            };
+            totals.add(number, &report(), Searched::Not, Some(failure));
+        }
+        assert_eq!(totals.ending() as u8, 3);
+    }
+
+    #[test]
+    fn a_run_that_can_be_repeated_is_no_finding() {
+        let found = repeated(&report(), || Ok(report()), || traced(&schedule()));
+        assert!(found.expect("the runs are made").is_none());
+    }
+
+    #[test]
+    fn shards_share_out_all_seeds() {
+        for (seeds, parts) in [(0..1_000, 16), (5..8, 4), (0..i64::MAX as u64, 3)] {
+            let shards = (1..=parts).map(|part| Shard { part, parts }.of(&seeds));
+            let end = shards.fold(seeds.start, |next, shard| {
+                assert_eq!(shard.start, next);
+                shard.end
+            });
+            assert_eq!(end, seeds.end);
+        }
+        for text in ["0/4", "5/4", "1/0", "3", "a/b"] {
+            assert!(shard(text).is_err(), "{text}");
+        }
+    }
 }
