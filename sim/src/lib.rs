@@ -114,6 +114,8 @@ mod generate;
 mod hash;
 mod history;
 pub mod kv;
+#[cfg(feature = "node")]
+pub mod ledger;
 mod linearizability;
 mod nanos;
 mod network;

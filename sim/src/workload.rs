@@ -62,8 +62,10 @@ pub struct Call {
     pub request: u64,
     /// The number of the attempt, unique in a run.
     pub attempt: u64,
-    /// When the client asks.
+    /// When the client makes this attempt.
     pub at: Nanos,
+    /// When it made the request's first one.
+    pub made: Nanos,
     /// Its place in the client's session, for [`Retry::InSession`].
     pub session: Option<SessionCall>,
 }

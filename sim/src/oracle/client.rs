@@ -320,6 +320,7 @@ mod tests {
             request: attempt,
             attempt,
             at: Nanos::new(attempt),
+            made: Nanos::new(attempt),
             session: None,
         }
     }

@@ -242,6 +242,7 @@ mod tests {
                 request,
                 attempt,
                 at: Nanos::from_millis(millis),
+                made: Nanos::from_millis(millis),
                 session: Some(session),
             },
             response: Reply::Session(answer),

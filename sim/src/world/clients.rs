@@ -41,6 +41,8 @@ struct Running {
 struct Request {
     /// The number of its first attempt.
     number: u64,
+    /// When that was.
+    made: Nanos,
     /// Its number in the client's session, and the place there.
     session: Option<SessionCall>,
     /// Whether an attempt may have had an effect that the client does not know of.
@@ -221,6 +223,7 @@ impl<W: Workload> Simulation<'_, W> {
             request: attempt,
             attempt,
             at: self.now,
+            made: self.now,
             session: None,
         };
         let Some(running) = operations.get_mut(operation) else {
@@ -230,6 +233,7 @@ impl<W: Workload> Simulation<'_, W> {
         (call.client, call.choice) = (running.operation.client, running.operation.choice);
         let begun = Request {
             number: attempt,
+            made: self.now,
             session: None,
             may_have_effect: false,
         };
@@ -262,7 +266,7 @@ impl<W: Workload> Simulation<'_, W> {
             (OperationKind::Write, Retry::InSession) => begun,
         };
         let request = running.request.get_or_insert(begun);
-        (call.request, call.session) = (request.number, request.session);
+        (call.request, call.made, call.session) = (request.number, request.made, request.session);
         // What the client has heard meanwhile, it says with every attempt.
         if let (
             Some(SessionCall::Apply {

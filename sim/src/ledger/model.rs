@@ -1,0 +1,377 @@
+//! C9 and C6 for the ledger: its promises, stated one by one, and then every answer and the whole audit, by a model of its rules.
+//!
+//! The model works on what was asked, not on bytes, and keeps plain lists. It knows nothing of how the ledger stores anything.
+
+use std::collections::BTreeMap;
+
+use lsb_core::UnixSeconds;
+use lsb_core::envelope::{Grant, Views};
+use node::ledger::audit::{Event, EventKind, KEPT_EVENTS};
+use node::ledger::request::LONGEST_REQUEST_SECONDS;
+use node::ledger::{
+    Answer, Denial, GrantedView, Ledger as Machine, MOST_OUTCOMES_PER_USER, OUTCOME_LIFETIME_SECONDS,
+    Outcome, Query, Refusal,
+};
+use raft_core::replica::StateMachine;
+use raft_core::{Index, LogId};
+
+use super::{Ask, Ledger, object_id, object_of, request_id, stamp, user_of};
+use crate::oracle::{Judgement, Oracle, violated};
+use crate::workload::{Applied, Call, Concluded};
+
+/// Judges a whole run.
+pub(super) fn judge(ledger: &Ledger, run: &Concluded<'_, Machine>) -> Judgement {
+    let mut promises = Promises::default();
+    let mut model = Model::new(ledger);
+    for Applied { at, call, response } in run.log {
+        promises.hold(ledger, *at, call, response)?;
+        let expected = model.apply(*at, call);
+        if *response != expected {
+            let message = format!(
+                "attempt {} ({:?}) is answered {response:?} at {at}, and the rules say {expected:?}",
+                call.attempt,
+                ledger.ask(call)
+            );
+            return violated(Oracle::C9, message);
+        }
+    }
+    model.has_audit_of(run.machine)
+}
+
+/// What people are promised, without any rule about how it is kept.
+#[derive(Default)]
+struct Promises {
+    now: u64,
+    /// Where each request of each user was charged.
+    charged: BTreeMap<(u64, u64), Index>,
+    /// How many views of each object each user was granted.
+    granted: BTreeMap<(u64, u64), u64>,
+    owners: BTreeMap<u64, u64>,
+}
+
+impl Promises {
+    fn hold(&mut self, ledger: &Ledger, at: LogId, call: &Call, response: &Outcome) -> Judgement {
+        // Time in the log never runs backwards, whatever the clocks say.
+        self.now = self.now.max(stamp(call).0);
+        let (user, object) = (user_of(call), object_of(call));
+        if let Outcome::Protected { already: false, .. } = response {
+            self.owners.insert(object, user);
+        }
+        let (Outcome::Granted(view), Ask::View { id, expires, .. }) = (response, ledger.ask(call)) else {
+            return Ok(());
+        };
+        let first = *self.charged.entry((user, id)).or_insert(view.index);
+        if first != view.index || view.repeated == (view.index == at.index) {
+            let message =
+                format!("request {id} of user {user} is charged at {at}, and was at {first} before");
+            return violated(Oracle::C6, message);
+        }
+        if view.repeated {
+            return Ok(());
+        }
+        let count = self.granted.entry((object, user)).or_default();
+        *count += 1;
+        let grant = self
+            .owners
+            .get(&object)
+            .and_then(|owner| grant_of(ledger, *owner, object, user));
+        let Some(grant) = grant else {
+            return violated(
+                Oracle::C9,
+                format!("user {user}, who has no grant, is granted a view at {at}"),
+            );
+        };
+        let left = match grant.views {
+            Views::Unlimited => Some(Views::Unlimited),
+            Views::Total(total) => u64::from(total)
+                .checked_sub(*count)
+                .and_then(|left| u32::try_from(left).ok())
+                .map(Views::Total),
+        };
+        if left != Some(view.remaining) {
+            let (total, told) = (grant.views, view.remaining);
+            let message =
+                format!("view {count} of {total} is granted to user {user} at {at}, with {told} left");
+            return violated(Oracle::C9, message);
+        }
+        let ended = grant.expires.is_some_and(|end| self.now >= end.0) || self.now >= expires.0;
+        if ended || grant.not_before.is_some_and(|begin| self.now < begin.0) {
+            let message = format!("a view is granted at {at}, outside the time of its grant or request");
+            return violated(Oracle::C9, message);
+        }
+        Ok(())
+    }
+}
+
+fn grant_of(ledger: &Ledger, owner: u64, object: u64, user: u64) -> Option<&Grant> {
+    ledger.policy(owner, object).grant(ledger.user(user).0)
+}
+
+/// What the ledger remembers of a view.
+struct Kept {
+    user: u64,
+    id: u64,
+    /// What the request said.
+    content: (u64, UnixSeconds),
+    outcome: What,
+    expires: u64,
+    forget: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Granted {
+        object: u64,
+        index: Index,
+        remaining: Views,
+    },
+    Denied(Denial),
+    Acknowledged,
+}
+
+struct Registered {
+    object: u64,
+    owner: u64,
+    at: Index,
+    /// Views charged to each user.
+    charged: BTreeMap<u64, u64>,
+}
+
+struct Model<'a> {
+    ledger: &'a Ledger,
+    now: u64,
+    begun: bool,
+    enrolled: Vec<u64>,
+    objects: Vec<Registered>,
+    kept: Vec<Kept>,
+    events: Vec<Event>,
+}
+
+impl<'a> Model<'a> {
+    fn new(ledger: &'a Ledger) -> Self {
+        Self {
+            ledger,
+            now: 0,
+            begun: false,
+            enrolled: Vec::new(),
+            objects: Vec::new(),
+            kept: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, at: LogId, call: &Call) -> Outcome {
+        self.now = self.now.max(stamp(call).0);
+        let now = self.now;
+        self.kept.retain(|kept| kept.forget > now);
+        let ask = self.ledger.ask(call);
+        if !self.begun && ask != Ask::Begin {
+            return Outcome::Refused(Refusal::NotBegun);
+        }
+        let user = user_of(call);
+        let index = at.index;
+        match ask {
+            Ask::Begin => {
+                if !self.begun {
+                    self.begun = true;
+                    self.note(index, EventKind::Begun(self.ledger.genesis));
+                }
+                Outcome::Begun
+            }
+            Ask::Enrol => {
+                let already = self.enrolled.contains(&user);
+                if !already {
+                    self.enrolled.push(user);
+                    let (name, key) = self.ledger.user(user);
+                    let user = name.clone();
+                    self.note(index, EventKind::Enrolled { user, key });
+                }
+                Outcome::Enrolled { already }
+            }
+            Ask::Protect => self.protect(index, user, object_of(call)),
+            Ask::View { id, expires, foreign } => {
+                if foreign || !self.enrolled.contains(&user) {
+                    return Outcome::Denied(Denial::UnknownDevice);
+                }
+                self.view(index, user, object_of(call), id, expires)
+            }
+            Ask::Acknowledge { id } => {
+                if !self.enrolled.contains(&user) {
+                    return Outcome::Denied(Denial::UnknownDevice);
+                }
+                let of_request = |kept: &&mut Kept| kept.user == user && kept.id == id;
+                if let Some(kept) = self.kept.iter_mut().find(of_request) {
+                    kept.outcome = What::Acknowledged;
+                    kept.forget = kept.forget.min(kept.expires);
+                }
+                Outcome::Acknowledged
+            }
+        }
+    }
+
+    fn note(&mut self, index: Index, kind: EventKind) {
+        let time = UnixSeconds(self.now);
+        self.events.push(Event { index, time, kind });
+    }
+
+    fn protect(&mut self, index: Index, owner: u64, object: u64) -> Outcome {
+        if !self.enrolled.contains(&owner) {
+            return Outcome::Refused(Refusal::UnknownOwner);
+        }
+        if let Some(known) = self.objects.iter().find(|known| known.object == object) {
+            return match known.owner == owner {
+                true => Outcome::Protected {
+                    index: known.at,
+                    already: true,
+                },
+                false => Outcome::Refused(Refusal::ObjectTaken),
+            };
+        }
+        self.objects.push(Registered {
+            object,
+            owner,
+            at: index,
+            charged: BTreeMap::new(),
+        });
+        let kind = EventKind::Protected {
+            object: object_id(object),
+            owner: self.ledger.user(owner).0.clone(),
+            policy: self.ledger.policy(owner, object).hash(),
+        };
+        self.note(index, kind);
+        Outcome::Protected {
+            index,
+            already: false,
+        }
+    }
+
+    fn view(&mut self, index: Index, user: u64, object: u64, id: u64, expires: UnixSeconds) -> Outcome {
+        let content = (object, expires);
+        let known = self.kept.iter().find(|kept| kept.user == user && kept.id == id);
+        if let Some(kept) = known {
+            return match kept.content == content {
+                true => self.answer(id, kept.outcome, true),
+                false => Outcome::Denied(Denial::RequestReused),
+            };
+        }
+        let now = UnixSeconds(self.now);
+        if expires <= now {
+            return Outcome::Denied(Denial::RequestTooOld {
+                expired: expires,
+                now,
+            });
+        }
+        let waiting = |kept: &&Kept| kept.user == user && kept.outcome != What::Acknowledged;
+        if self.kept.iter().filter(waiting).count() >= MOST_OUTCOMES_PER_USER {
+            let limit = MOST_OUTCOMES_PER_USER;
+            return Outcome::Denied(Denial::TooManyOutcomes { limit });
+        }
+        let outcome = match expires.0 > now.0 + LONGEST_REQUEST_SECONDS {
+            true => What::Denied(Denial::RequestTooLong { expires, now }),
+            false => self.charge(index, user, object, id),
+        };
+        self.kept.push(Kept {
+            user,
+            id,
+            content,
+            outcome,
+            expires: expires.0,
+            forget: now.0 + OUTCOME_LIFETIME_SECONDS,
+        });
+        self.answer(id, outcome, false)
+    }
+
+    fn charge(&mut self, index: Index, user: u64, object: u64, id: u64) -> What {
+        let now = UnixSeconds(self.now);
+        let ledger = self.ledger;
+        let registered = self.objects.iter_mut().find(|known| known.object == object);
+        let grant = registered
+            .as_ref()
+            .and_then(|known| grant_of(ledger, known.owner, object, user));
+        let (Some(registered), Some(grant)) = (registered, grant) else {
+            return What::Denied(Denial::NotListed);
+        };
+        let charged = registered.charged.entry(user).or_default();
+        let refused = match (grant.not_before, grant.expires, grant.views) {
+            (Some(from), _, _) if now < from => Some(Denial::NotYet { from }),
+            (_, Some(since), _) if now >= since => Some(Denial::Expired { since }),
+            (_, _, Views::Total(total)) if *charged >= u64::from(total) => Some(Denial::Exhausted { total }),
+            _ => None,
+        };
+        let (name, request) = (ledger.user(user).0.clone(), request_id(id));
+        if let Some(reason) = refused {
+            let kind = EventKind::Denied {
+                object: object_id(object),
+                user: name,
+                request,
+                reason,
+            };
+            self.note(index, kind);
+            return What::Denied(reason);
+        }
+        *charged += 1;
+        let remaining = match grant.views {
+            Views::Unlimited => Views::Unlimited,
+            Views::Total(total) => Views::Total(total - u32::try_from(*charged).unwrap_or(total)),
+        };
+        let kind = EventKind::Viewed {
+            object: object_id(object),
+            user: name,
+            request,
+            remaining,
+        };
+        self.note(index, kind);
+        What::Granted {
+            object,
+            index,
+            remaining,
+        }
+    }
+
+    fn answer(&self, id: u64, outcome: What, repeated: bool) -> Outcome {
+        match outcome {
+            What::Granted {
+                object,
+                index,
+                remaining,
+            } => Outcome::Granted(GrantedView {
+                object: object_id(object),
+                request: request_id(id),
+                index,
+                remaining,
+                share: self.ledger.share(object),
+                reply_to: self.ledger.reply_to,
+                repeated,
+            }),
+            What::Denied(denial) => Outcome::Denied(denial),
+            What::Acknowledged => Outcome::Denied(Denial::AlreadyAcknowledged),
+        }
+    }
+
+    /// The machine's audit tells what happened, in the order in which it happened, and its chain holds.
+    fn has_audit_of(&self, machine: &Machine) -> Judgement {
+        if let Err(error) = machine.verify_audit() {
+            return violated(Oracle::C9, error.to_string());
+        }
+        let kept = self.events.len().min(KEPT_EVENTS);
+        let expected = self.events.get(self.events.len() - kept..).unwrap_or_default();
+        let Answer::Audit(found) = machine.query(Query::Audit { most: KEPT_EVENTS }) else {
+            return violated(Oracle::C9, "the audit is answered with something else".to_owned());
+        };
+        match found
+            .iter()
+            .zip(expected)
+            .find(|(found, expected)| found != expected)
+        {
+            Some((found, expected)) => {
+                let message = format!("the audit says {found:?} where {expected:?} happened");
+                violated(Oracle::C9, message)
+            }
+            None if found.len() != kept => {
+                let message = format!("the audit has {} events of {kept} that happened", found.len());
+                violated(Oracle::C9, message)
+            }
+            None => Ok(()),
+        }
+    }
+}
