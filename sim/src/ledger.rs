@@ -15,8 +15,7 @@ use lsb_core::{ClusterId, ObjectId, PublicKey, RequestId, Signature, UnixSeconds
 use node::cluster_key::{ClusterKey, WrappedShare};
 use node::ledger::request::{AcknowledgeRequest, EnrolRequest, Signed, ViewRequest};
 use node::ledger::{
-    Action, Command, Denial, Genesis, Ledger as Machine, Outcome, Query, Refusal, Registration,
-    encode_command,
+    Action, Command, Denial, Genesis, Ledger as Machine, Outcome, Query, Registration, encode_command,
 };
 
 use crate::generate::Profile;
@@ -129,13 +128,14 @@ impl Ledger {
         let whom = u64::from(call.client) << 32 | call.choice;
         let draw = Seed(whom).quick(Domain::Workload, 1, 0, call.request);
         let earlier = |most: u64| call.request.saturating_sub(1 + draw.part(2).below(most));
+        let begins = if call.request < 100 { 4 } else { 1 };
         match draw.below(32) {
             // The first leader fixes the cluster's constants before anything else, and every later one does it again.
-            _ if call.request < 3 => Ask::Begin,
-            0 => Ask::Begin,
-            1..=4 => Ask::Enrol,
-            5..=8 => Ask::Protect,
-            9..=11 => Ask::Acknowledge { id: earlier(40) },
+            _ if call.request < 5 => Ask::Begin,
+            number if number < begins => Ask::Begin,
+            1..=6 => Ask::Enrol,
+            7..=9 => Ask::Protect,
+            10..=12 => Ask::Acknowledge { id: earlier(40) },
             _ => Ask::View {
                 id: match draw.part(3).chance(500) {
                     true => earlier(20),
@@ -306,9 +306,7 @@ impl Workload for Ledger {
             Outcome::Granted(view) => Heard::Done {
                 first: view.repeated.then_some(view.index),
             },
-            Outcome::Refused(Refusal::NotBegun) | Outcome::Denied(Denial::TooManyOutcomes { .. }) => {
-                Heard::Again
-            }
+            Outcome::Denied(Denial::TooManyOutcomes { .. }) => Heard::Again,
             _ => Heard::Done { first: None },
         }
     }

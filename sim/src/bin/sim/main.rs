@@ -5,17 +5,21 @@ mod bugs;
 mod reduce;
 mod replay;
 mod sweep;
+mod workload;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sim::{Profile, Schedule};
 
+use crate::workload::WorkloadName;
+
 const AFTER_HELP: &str = "\
 Examples:
   sim run --seeds 0..1000              a thousand random schedules; failing seeds with a line to paste
   sim run --seeds 0..1000 --json       the same for machines
+  sim run --seeds 0..1000 --workload ledger
+                                       the service's ledger instead of a key-value store
   sim replay 4711                      one aligned line per event of that seed's run
   sim replay sim/scenarios/power_cut.toml --node 2
   sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
@@ -61,6 +65,9 @@ enum Command {
         /// What kind of schedule the seed gives.
         #[arg(long, value_enum, default_value_t)]
         profile: ProfileName,
+        /// Which state machine it is for.
+        #[arg(long, value_enum, default_value_t)]
+        workload: WorkloadName,
     },
 }
 
@@ -96,33 +103,6 @@ enum Ending {
     Vacuous = 4,
 }
 
-/// Why a schedule file cannot be used.
-#[derive(Debug, thiserror::Error)]
-enum FileError {
-    #[error("{} cannot be read: {error}", path.display())]
-    Read { path: PathBuf, error: std::io::Error },
-    #[error("{}: {error}", path.display())]
-    Schedule {
-        path: PathBuf,
-        error: sim::ScheduleError,
-    },
-}
-
-fn read_schedule(path: PathBuf) -> Result<Schedule, FileError> {
-    match std::fs::read_to_string(&path) {
-        Err(error) => Err(FileError::Read { path, error }),
-        Ok(text) => Schedule::from_toml(&text).map_err(|error| FileError::Schedule { path, error }),
-    }
-}
-
-/// The schedule of a seed or of a file.
-fn find_schedule(what: &str, profile: ProfileName) -> Result<Schedule, FileError> {
-    match what.parse() {
-        Ok(seed) => Ok(Profile::from(profile).schedule(seed)),
-        Err(_) => read_schedule(PathBuf::from(what)),
-    }
-}
-
 fn main() -> ExitCode {
     // Panics of what is simulated are findings, reported with their seed; the default hook would print thousands.
     std::panic::set_hook(Box::new(|_| {}));
@@ -139,7 +119,11 @@ fn main() -> ExitCode {
             );
             Ending::Usage
         }
-        Command::Schedule { seed, profile } => print_schedule(&Profile::from(profile).schedule(seed)),
+        Command::Schedule {
+            seed,
+            profile,
+            workload,
+        } => print_schedule(&workload.schedule(profile.into(), seed)),
     };
     ExitCode::from(ending as u8)
 }

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use sim::Schedule;
-use sim::kv::KeyValue;
 
-use crate::{Ending, ProfileName, find_schedule};
+use crate::workload::{WorkloadName, find_schedule, with_workload};
+use crate::{Ending, ProfileName};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
+    /// Which state machine a seed's schedule is for; a file says it itself.
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
     #[command(flatten)]
     plant: crate::bugs::Plant,
@@ -27,9 +30,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     #[cfg(feature = "planted-bugs")]
     let _planted = arguments.plant.plant();
-    let written = find_schedule(&arguments.what, arguments.profile)
+    let written = find_schedule(&arguments.what, arguments.profile, arguments.workload)
         .map_err(|error| error.to_string())
-        .and_then(|schedule| shrink(&schedule, arguments));
+        .and_then(|(workload, schedule)| shrink(workload, &schedule, arguments));
     match written {
         Ok(ending) => ending,
         Err(message) => {
@@ -39,14 +42,15 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     }
 }
 
-fn shrink(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, String> {
+fn shrink(workload: WorkloadName, schedule: &Schedule, arguments: &Arguments) -> Result<Ending, String> {
     let shows_progress = std::io::stderr().is_terminal();
     let mut progress = |runs: u64, items: usize| {
         if shows_progress && runs.is_multiple_of(16) {
             eprint!("\r{runs} runs, {items} items left \x1b[K");
         }
     };
-    let shrunk = sim::shrink(schedule, &KeyValue, &mut progress).map_err(|error| error.to_string())?;
+    let shrunk = with_workload!(workload, |machine| sim::shrink(schedule, machine, &mut progress))
+        .map_err(|error| error.to_string())?;
     if shows_progress {
         eprint!("\r\x1b[K");
     }

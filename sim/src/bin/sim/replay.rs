@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sim::kv::KeyValue;
-use sim::{Nanos, Place, Schedule, TraceEvent, Verdict};
+use sim::{Nanos, Place, Schedule, TraceEvent, Verdict, Workload};
 
-use crate::{Ending, ProfileName, find_schedule};
+use crate::workload::{WorkloadName, find_schedule, with_workload};
+use crate::{Ending, ProfileName};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -16,6 +17,9 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
+    /// Which state machine a seed's schedule is for; a file says it itself.
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
     #[command(flatten)]
     plant: crate::bugs::Plant,
@@ -28,7 +32,7 @@ pub(crate) struct Arguments {
     /// Print only events of this server (and of the world).
     #[arg(long)]
     node: Option<u64>,
-    /// Write what clients did and were told to this file, in Jepsen's form (EDN, one operation per line).
+    /// Write what clients of the key-value store did and were told to this file, in Jepsen's form (EDN, one operation per line).
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Print only how the run ended.
@@ -39,20 +43,20 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Ending {
     #[cfg(feature = "planted-bugs")]
     let _planted = arguments.plant.plant();
-    let schedule = match find_schedule(&arguments.what, arguments.profile) {
-        Ok(schedule) => schedule,
+    let (workload, schedule) = match find_schedule(&arguments.what, arguments.profile, arguments.workload) {
+        Ok(found) => found,
         Err(error) => {
             eprintln!("sim: {error}");
             return Ending::Usage;
         }
     };
     if let Some(path) = &arguments.history
-        && let Err(message) = write_history(&schedule, path)
+        && let Err(message) = write_history(workload, &schedule, path)
     {
         eprintln!("sim: {message}");
         return Ending::Usage;
     }
-    match replay(&schedule, &arguments) {
+    match with_workload!(workload, |machine| replay(&schedule, machine, &arguments)) {
         Ok(ending) => ending,
         Err(error) => {
             eprintln!("sim: {error}");
@@ -61,7 +65,10 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
     }
 }
 
-fn write_history(schedule: &Schedule, path: &Path) -> Result<(), String> {
+fn write_history(workload: WorkloadName, schedule: &Schedule, path: &Path) -> Result<(), String> {
+    if workload != WorkloadName::Kv {
+        return Err("a history in Jepsen's form has reads and writes of keys; leave --history out, or take --workload kv".to_owned());
+    }
     let (_, history) = sim::record(schedule, &KeyValue).map_err(|error| error.to_string())?;
     let write = || {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
@@ -71,17 +78,21 @@ fn write_history(schedule: &Schedule, path: &Path) -> Result<(), String> {
     write().map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
-fn replay(schedule: &Schedule, arguments: &Arguments) -> Result<Ending, sim::ScheduleError> {
+fn replay<W: Workload>(
+    schedule: &Schedule,
+    workload: &W,
+    arguments: &Arguments,
+) -> Result<Ending, sim::ScheduleError> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     // A closed pipe (`| head`) ends the printing, and the run goes on to its verdict.
     let mut is_open = true;
-    let report = sim::replay(schedule, &KeyValue, &mut |event: TraceEvent| {
+    let report = sim::replay(schedule, workload, &mut |event: TraceEvent| {
         if is_open && shows(arguments, &event) {
             is_open = writeln!(out, "{event}").is_ok();
         }
     })?;
     is_open = is_open && out.flush().is_ok();
-    let again = sim::run(schedule, &KeyValue)?;
+    let again = sim::run(schedule, workload)?;
     let verdict = report.verdict(&schedule.expect);
     let (ending, line) = match &verdict {
         _ if again != report => (

@@ -13,9 +13,10 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use sim::kv::KeyValue;
-use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict};
+use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
-use crate::{Ending, ProfileName, read_schedule};
+use crate::workload::{WorkloadName, read_schedule, with_workload};
+use crate::{Ending, ProfileName};
 
 /// Every so many seeds a run is made twice and the hashes are compared, and its history gets a second opinion.
 const TWICE_EVERY: u64 = 64;
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
     /// Run only the Kth of N equal parts of the seeds; the hashes of all parts add up to that of the whole.
     #[arg(long, value_name = "K/N", value_parser = shard, conflicts_with = "files")]
     shard: Option<Shard>,
+    /// Which state machine is simulated; files say it themselves. By default the key-value store.
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -195,22 +199,42 @@ fn repeated(
     }))
 }
 
-fn traced(schedule: &Schedule) -> Result<Vec<TraceEvent>, ScheduleError> {
+fn traced<W: Workload>(workload: &W, schedule: &Schedule) -> Result<Vec<TraceEvent>, ScheduleError> {
     let mut trace = Vec::new();
-    sim::replay(schedule, &KeyValue, &mut |event| trace.push(event))?;
+    sim::replay(schedule, workload, &mut |event| trace.push(event))?;
     Ok(trace)
 }
 
 /// One schedule, judged; a second time too if asked.
-fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
-    let report = sim::run(schedule, &KeyValue)?;
-    let verdict = report.verdict(&schedule.expect);
-    let (searched, other) = match twice {
+fn judge(name: WorkloadName, schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
+    // The search knows registers that are read and written, and nothing else.
+    let (searched, other) = match twice && name == WorkloadName::Kv {
         true => second_opinion(schedule)?,
         false => (Searched::Not, None),
     };
+    with_workload!(name, |workload| {
+        let (report, found) = judge_with(workload, schedule, twice)?;
+        Ok(Judged {
+            report,
+            searched,
+            finding: other.or(found),
+        })
+    })
+}
+
+fn judge_with<W: Workload>(
+    workload: &W,
+    schedule: &Schedule,
+    twice: bool,
+) -> Result<(Report, Option<Finding>), ScheduleError> {
+    let report = sim::run(schedule, workload)?;
+    let verdict = report.verdict(&schedule.expect);
     let unrepeated = match twice {
-        true => repeated(&report, || sim::run(schedule, &KeyValue), || traced(schedule))?,
+        true => repeated(
+            &report,
+            || sim::run(schedule, workload),
+            || traced(workload, schedule),
+        )?,
         false => None,
     };
     let finding = |ending, oracle: &str| {
@@ -221,18 +245,13 @@ fn judge(schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
         })
     };
     let found = match &verdict {
-        _ if other.is_some() => other,
         _ if unrepeated.is_some() => unrepeated,
         Verdict::Pass => None,
         Verdict::Violation(violation) => finding(Ending::Violation, &violation.oracle.to_string()),
         Verdict::Undetected(oracle) => finding(Ending::Violation, &oracle.to_string()),
         Verdict::Vacuous(_) => finding(Ending::Vacuous, "vacuous"),
     };
-    Ok(Judged {
-        report,
-        searched,
-        finding: found,
-    })
+    Ok((report, found))
 }
 
 #[expect(
@@ -247,7 +266,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
             let seeds = arguments.shard.map_or(seeds.clone(), |shard| shard.of(&seeds));
             sweep_seeds(seeds, arguments)
         }
-        None => match run_files(&arguments.files) {
+        None => match run_files(&arguments.files, arguments.workload) {
             Ok(totals) => totals,
             Err(message) => {
                 eprintln!("sim: {message}");
@@ -257,7 +276,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     };
     let micros = began.elapsed().as_micros().max(1);
     if arguments.json {
-        println!("{}", as_json(&totals, micros));
+        println!("{}", as_json(&totals, arguments, micros));
     } else {
         print_summary(&totals, micros);
     }
@@ -275,11 +294,11 @@ fn severity(ending: &Ending) -> u8 {
     }
 }
 
-fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
+fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, String> {
     let mut totals = Totals::default();
     for (path, number) in files.iter().zip(0..) {
-        let schedule = read_schedule(path.clone()).map_err(|error| error.to_string())?;
-        let judged = judge(&schedule, true).map_err(|error| error.to_string())?;
+        let (workload, schedule) = read_schedule(path.clone(), asked).map_err(|error| error.to_string())?;
+        let judged = judge(workload, &schedule, true).map_err(|error| error.to_string())?;
         let name = path.display().to_string();
         let failure = judged.finding.map(|finding| Failure {
             again: format!("sim replay {name}"),
@@ -298,6 +317,7 @@ fn run_files(files: &[PathBuf]) -> Result<Totals, String> {
 )]
 fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
     let profile = Profile::from(arguments.profile);
+    let workload = arguments.workload.unwrap_or_default();
     let next = AtomicU64::new(seeds.start);
     let totals = Mutex::new(Totals::default());
     let shows_progress = std::io::stderr().is_terminal() && !arguments.json;
@@ -308,8 +328,8 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             if !seeds.contains(&seed) {
                 return;
             }
-            let schedule = profile.schedule(seed);
-            let judged = judge(&schedule, seed.is_multiple_of(TWICE_EVERY));
+            let schedule = workload.schedule(profile, seed);
+            let judged = judge(workload, &schedule, seed.is_multiple_of(TWICE_EVERY));
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match judged {
                 Ok(Judged {
@@ -359,14 +379,18 @@ fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
         ProfileName::Calm => " --profile calm",
         ProfileName::Bench => " --profile bench",
     };
+    let workload = match arguments.workload.unwrap_or_default() {
+        WorkloadName::Kv => "",
+        WorkloadName::Ledger => " --workload ledger",
+    };
     Failure {
         name: format!("seed {seed}"),
-        again: format!("sim replay {seed}{profile}"),
+        again: format!("sim replay {seed}{profile}{workload}"),
         finding,
     }
 }
 
-fn as_json(totals: &Totals, micros: u128) -> Value {
+fn as_json(totals: &Totals, arguments: &Arguments, micros: u128) -> Value {
     let coverage: Map<String, Value> = totals
         .coverage
         .iter()
@@ -379,7 +403,13 @@ fn as_json(totals: &Totals, micros: u128) -> Value {
             json!({ "seed": seed, "oracle": finding.oracle, "message": finding.message, "replay": again })
         })
         .collect();
+    // Files may be for several; each says itself for which.
+    let workload = arguments
+        .seeds
+        .as_ref()
+        .map(|_| arguments.workload.unwrap_or_default().name());
     json!({
+        "workload": workload,
         "schedules": totals.schedules,
         "schedules_per_second": per_second(u128::from(totals.schedules), micros),
         "simulated_seconds": totals.simulated_nanos / 1_000_000_000,

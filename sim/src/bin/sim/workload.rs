@@ -1,0 +1,123 @@
+//! Which state machine is simulated, and the schedules of seeds and files for it.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use sim::ledger::Ledger;
+use sim::{Profile, Schedule};
+
+use crate::ProfileName;
+
+/// Which state machine is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum WorkloadName {
+    /// A key-value store, whose clients use sessions in a part of the seeds.
+    #[default]
+    Kv,
+    /// The service's ledger of views.
+    Ledger,
+}
+
+/// Runs the expression with the workload of this name.
+macro_rules! with_workload {
+    ($name:expr, |$workload:ident| $body:expr) => {
+        match $name {
+            $crate::workload::WorkloadName::Kv => {
+                let $workload = &sim::kv::KeyValue;
+                $body
+            }
+            $crate::workload::WorkloadName::Ledger => {
+                let $workload = &sim::ledger::Ledger::new();
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_workload;
+
+impl WorkloadName {
+    const ALL: [Self; 2] = [Self::Kv, Self::Ledger];
+
+    /// As schedules and the command line write it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kv => "kv",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// The schedule of a seed.
+    pub(crate) fn schedule(self, profile: Profile, seed: u64) -> Schedule {
+        match self {
+            Self::Kv => profile.schedule(seed),
+            Self::Ledger => Ledger::schedule(profile, seed),
+        }
+    }
+
+    /// The workload that a schedule is for; the default one, if it does not say.
+    fn of(schedule: &Schedule) -> Option<Self> {
+        let named = |name: &Self| name.name() == schedule.machine;
+        match schedule.machine.is_empty() {
+            true => Some(Self::default()),
+            false => Self::ALL.into_iter().find(named),
+        }
+    }
+}
+
+/// Why a schedule file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("{} cannot be read: {error}", path.display())]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("{}: {error}", path.display())]
+    Schedule {
+        path: PathBuf,
+        error: sim::ScheduleError,
+    },
+    #[error("{}: the schedule is for the workload \"{wanted}\", and this command has kv and ledger", path.display())]
+    Unknown { path: PathBuf, wanted: String },
+    #[error("{}: the schedule is for the workload {}, and --workload {} was asked for", path.display(), wanted.name(), asked.name())]
+    Other {
+        path: PathBuf,
+        wanted: WorkloadName,
+        asked: WorkloadName,
+    },
+}
+
+/// The schedule of a file, and the workload that it is for.
+pub(crate) fn read_schedule(
+    path: PathBuf,
+    asked: Option<WorkloadName>,
+) -> Result<(WorkloadName, Schedule), FileError> {
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(FileError::Read { path, error }),
+    };
+    let schedule = match Schedule::from_toml(&text) {
+        Ok(schedule) => schedule,
+        Err(error) => return Err(FileError::Schedule { path, error }),
+    };
+    match (WorkloadName::of(&schedule), asked) {
+        (None, _) => {
+            let wanted = schedule.machine;
+            Err(FileError::Unknown { path, wanted })
+        }
+        (Some(wanted), Some(asked)) if wanted != asked => Err(FileError::Other { path, wanted, asked }),
+        (Some(wanted), _) => Ok((wanted, schedule)),
+    }
+}
+
+/// The schedule of a seed or of a file, and the workload that it is for.
+pub(crate) fn find_schedule(
+    what: &str,
+    profile: ProfileName,
+    asked: Option<WorkloadName>,
+) -> Result<(WorkloadName, Schedule), FileError> {
+    match what.parse() {
+        Ok(seed) => {
+            let workload = asked.unwrap_or_default();
+            Ok((workload, workload.schedule(profile.into(), seed)))
+        }
+        Err(_) => read_schedule(PathBuf::from(what), asked),
+    }
+}
