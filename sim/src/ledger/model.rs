@@ -375,3 +375,189 @@ impl<'a> Model<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nanos::Nanos;
+    use crate::oracle::fixture::{id, reports};
+    use crate::schedule::WorkloadPlan;
+    use crate::workload::Workload;
+
+    /// A run of the true ledger, and what it answered.
+    struct Run {
+        ledger: Ledger,
+        machine: Machine,
+        log: Vec<Applied<Outcome>>,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let ledger = Ledger::new();
+            let machine = ledger.machine(&WorkloadPlan::default());
+            let log = Vec::new();
+            let mut run = Self { ledger, machine, log };
+            run.push(1, 0, 0, |ask| ask == Ask::Begin);
+            for client in [1, 2] {
+                run.push(client, 0, 1, |ask| ask == Ask::Enrol);
+            }
+            run.push(1, 0, 2, |ask| ask == Ask::Protect);
+            run
+        }
+
+        /// The next command: a request of this client for this object, of the kind wanted, made so many milliseconds after the start.
+        fn push(&mut self, client: u8, choice: u64, millis: u64, wanted: impl Fn(Ask) -> bool) -> Call {
+            let at = Nanos::from_millis(millis);
+            let call = |request| Call {
+                client,
+                choice,
+                request,
+                attempt: self.log.len() as u64 * 3,
+                at,
+                made: at,
+                session: None,
+            };
+            let used = |request| self.log.iter().any(|applied| applied.call.request == request);
+            let call = (0..10_000)
+                .filter(|request| !used(*request))
+                .map(call)
+                .find(|call| wanted(self.ledger.ask(call)))
+                .expect("some number asks for it");
+            self.apply(call);
+            call
+        }
+
+        /// A view that is asked for in due form.
+        fn view(&mut self, client: u8, choice: u64, millis: u64) -> Call {
+            self.push(client, choice, millis, |ask| {
+                matches!(ask, Ask::View { id, expires, foreign: false }
+                    if id >= 100 && (BEGIN_OF_TIME + 2 * millis + 300..BEGIN_OF_TIME + 2 * millis + 600).contains(&expires.0))
+            })
+        }
+
+        fn apply(&mut self, call: Call) {
+            let at = id(1, self.log.len() as u64 + 1);
+            let response = self.machine.apply(at, &self.ledger.command(&call));
+            self.log.push(Applied { at, call, response });
+        }
+
+        fn judged(&self) -> Judgement {
+            let plan = &WorkloadPlan::default();
+            let (log, machine) = (self.log.as_slice(), &self.machine);
+            judge(&self.ledger, &Concluded { plan, log, machine })
+        }
+
+        fn last(&mut self) -> &mut Outcome {
+            &mut self.log.last_mut().expect("there is a command").response
+        }
+    }
+
+    const BEGIN_OF_TIME: u64 = super::super::BEGIN;
+
+    fn granted(outcome: &mut Outcome) -> &mut GrantedView {
+        match outcome {
+            Outcome::Granted(view) => view,
+            other => panic!("a view is granted, and this came of it: {other:?}"),
+        }
+    }
+
+    /// User 2 may look at picture 0 three times.
+    const VIEWS: u64 = 3;
+
+    #[test]
+    fn views_are_counted_and_the_true_ledger_passes() {
+        let mut run = Run::new();
+        for left in (0..VIEWS).rev() {
+            run.view(2, 0, 10);
+            let left = u32::try_from(left).expect("it is small");
+            assert_eq!(granted(run.last()).remaining, Views::Total(left));
+        }
+        run.view(2, 0, 10);
+        let exhausted = Denial::Exhausted { total: 3 };
+        assert_eq!(*run.last(), Outcome::Denied(exhausted));
+        assert_eq!(run.judged(), Ok(()));
+    }
+
+    #[test]
+    fn c6_reports_a_view_that_is_charged_twice() {
+        let mut run = Run::new();
+        let call = run.view(2, 0, 10);
+        // The same request long after it has expired: the stored outcome comes before age.
+        let again = Call {
+            attempt: call.attempt + 300,
+            at: Nanos::from_millis(1_000),
+            ..call
+        };
+        run.apply(again);
+        assert!(granted(run.last()).repeated);
+        assert_eq!(run.judged(), Ok(()));
+        granted(run.last()).repeated = false;
+        reports(Oracle::C6, run.judged());
+        let at = run.log.last().expect("there is a command").at;
+        granted(run.last()).index = at.index;
+        reports(Oracle::C6, run.judged());
+    }
+
+    #[test]
+    fn c9_reports_a_view_beyond_the_quota_and_a_wrong_count() {
+        let mut run = Run::new();
+        run.view(2, 0, 10);
+        let one = granted(run.last()).clone();
+        granted(run.last()).remaining = Views::Total(1);
+        reports(Oracle::C9, run.judged());
+        *run.last() = Outcome::Granted(one.clone());
+        for _ in 1..=VIEWS {
+            run.view(2, 0, 10);
+        }
+        let at = run.log.last().expect("there is a command").at;
+        *run.last() = Outcome::Granted(GrantedView {
+            index: at.index,
+            remaining: Views::Total(0),
+            ..one
+        });
+        reports(Oracle::C9, run.judged());
+    }
+
+    #[test]
+    fn c9_reports_a_view_outside_its_time_by_the_logs_time() {
+        let mut run = Run::new();
+        let call = run.view(2, 0, 10);
+        let view = granted(run.last()).clone();
+        assert_eq!(run.judged(), Ok(()));
+        // The same request, of which the log knows nothing, after another command has moved time on.
+        let mut late = Run::new();
+        late.push(1, 0, 5_000, |ask| ask == Ask::Enrol);
+        late.apply(call);
+        assert!(matches!(
+            late.last(),
+            Outcome::Denied(Denial::RequestTooOld { .. })
+        ));
+        assert_eq!(late.judged(), Ok(()));
+        let at = late.log.last().expect("there is a command").at;
+        *late.last() = Outcome::Granted(GrantedView {
+            index: at.index,
+            ..view
+        });
+        reports(Oracle::C9, late.judged());
+    }
+
+    #[test]
+    fn c9_reports_an_audit_that_leaves_something_out_or_tells_another_order() {
+        let mut run = Run::new();
+        run.view(2, 0, 10);
+        run.view(2, 0, 10);
+        assert_eq!(run.judged(), Ok(()));
+        let whole = run.machine.clone();
+        let last = run.log.pop().expect("there is a command");
+        reports(Oracle::C9, run.judged());
+        run.log.push(last);
+        run.machine = run.ledger.machine(&WorkloadPlan::default());
+        let (log, last) = (run.log.clone(), run.log.len() - 1);
+        for place in (0..last - 1).chain([last, last - 1]) {
+            let Applied { at, call, .. } = &log[place];
+            run.machine.apply(*at, &run.ledger.command(call));
+        }
+        assert_ne!(run.machine, whole);
+        reports(Oracle::C9, run.judged());
+    }
+}

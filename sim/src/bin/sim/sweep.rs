@@ -486,7 +486,7 @@ mod tests {
         let mut runs = 0;
         let drifting = || {
             runs += 1;
-            let mut trace = traced(&schedule())?;
+            let mut trace = traced(&KeyValue, &schedule())?;
             let event = trace
                 .get_mut(100)
                 .filter(|_| runs == 2)
@@ -498,7 +498,9 @@ mod tests {
         };
         let found = repeated(&report(), || Ok(other), drifting).expect("the runs are made");
         let finding = found.expect("the second run came to another end");
-        let expected = traced(&schedule()).expect("the run is made").swap_remove(100);
+        let expected = traced(&KeyValue, &schedule())
+            .expect("the run is made")
+            .swap_remove(100);
         assert!(
             finding
                 .message
@@ -526,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_run_that_can_be_repeated_is_no_finding() {
-        let found = repeated(&report(), || Ok(report()), || traced(&schedule()));
+        let found = repeated(&report(), || Ok(report()), || traced(&KeyValue, &schedule()));
         assert!(found.expect("the runs are made").is_none());
     }
 
