@@ -4,6 +4,8 @@
 //! run with every fault at once rarely gets anywhere interesting; a run with two of them often does. On top of that come the
 //! library's settings turned to extremes, and a few triggers that strike where it hurts.
 
+mod themes;
+
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
@@ -119,10 +121,8 @@ fn swarm(seed: u64) -> Schedule {
     workload(&mut schedule, &mut draws);
     heal(&mut schedule);
     faults(&mut schedule, &mut draws);
-    if draws.chance(1_500) {
-        stale_leader(&mut schedule, &mut draws);
-    }
     triggers(&mut schedule, &mut draws);
+    themes::add_to(&mut schedule);
     sessions(&mut schedule);
     schedule
 }
@@ -262,31 +262,6 @@ fn faults(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// A leader is cut off from the others and not from clients, and its clock runs so slowly that it does not notice for a long time: whatever
-/// it says by itself, the others have moved on.
-fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
-    let at = When::At(Nanos::from_micros(
-        draws.between(100_000, schedule.heal.at.value()) / 1_000,
-    ));
-    let (target, lasts) = (Target::Leader, draws.millis(300, 3_000));
-    let ppm = draws.pick(&[-900_000, -700_000]).unwrap_or(-900_000);
-    add(schedule, at, FaultKind::ClockRate { target, ppm, lasts });
-    let shape = draws
-        .pick(&[Shape::Isolate, Shape::Mute, Shape::Deaf])
-        .unwrap_or(Shape::Isolate);
-    let messages = draws.pick(MESSAGES).unwrap_or_default();
-    add(
-        schedule,
-        at,
-        FaultKind::Partition {
-            shape,
-            target,
-            messages,
-            lasts,
-        },
-    );
-}
-
 /// Strikes where protocols break: right after elections, between append and sync, inside snapshots, at truncations.
 fn triggers(schedule: &mut Schedule, draws: &mut Draws) {
     const EVENTS: &[Probe] = &[
@@ -389,6 +364,7 @@ fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
         Shape::Deaf,
         Shape::Mute,
         Shape::Halves,
+        Shape::Pair,
         Shape::Bridge,
         Shape::Ring,
         Shape::Random,

@@ -239,6 +239,8 @@ impl FaultKind {
 pub enum Shape {
     /// The target from everybody, both ways.
     Isolate,
+    /// The target and one other, by draw, from everybody else.
+    Pair,
     /// Everybody's messages to the target: it is deaf.
     Deaf,
     /// The target's messages to everybody: it is mute.

@@ -54,6 +54,16 @@ impl<W: Workload> Simulation<'_, W> {
         let others = (0..count).filter(|&place| place != target);
         match shape {
             Shape::Isolate => others.for_each(|other| links.add_both(target, other)),
+            Shape::Pair => {
+                let others: Vec<usize> = others.collect();
+                let friend = draws.pick(&others);
+                for &other in others.iter().filter(|&&other| Some(other) != friend) {
+                    links.add_both(target, other);
+                    friend
+                        .into_iter()
+                        .for_each(|friend| links.add_both(friend, other));
+                }
+            }
             Shape::Deaf => others.for_each(|other| links.add(other, target)),
             Shape::Mute => others.for_each(|other| links.add(target, other)),
             Shape::Halves | Shape::Bridge => {
