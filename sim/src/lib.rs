@@ -54,11 +54,7 @@
 //!     fn query(&self, _choice: u64) {}
 //! }
 //!
-//! for seed in 0..20 {
-//!     let schedule = sim::Profile::Swarm.schedule(seed);
-//!     let report = sim::run(&schedule, &Adding)?;
-//!     assert_eq!(report.verdict(&schedule.expect), sim::Verdict::Pass, "seed {seed}");
-//! }
+//! assert!(sim::sweep(sim::Profile::Swarm, 0..20, &Adding)?.is_none());
 //! # Ok::<(), sim::ScheduleError>(())
 //! ```
 //!
@@ -69,17 +65,21 @@
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
 //! | [`Profile`] | a seed gives a schedule |
 //! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
+//! | [`sweep`] | many seeds, until one finds something |
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
-//! | [`Workload`] | your state machine and what clients say to it; [`kv`] is the one of the `sim` command |
+//! | [`Workload`] | your state machine and what clients say to it; [`kv`] and the ledger are those of the `sim` command |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
 //! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out of
 //! a schedule leaves the weather of everything else as it was, so failing schedules shrink.
 //!
+//! Clients whose requests the machine recognises when they are repeated, and workloads that know what the answers must be, say so in
+//! [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in somebody else's machine.
+//!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The feature
-//! `command` adds the `sim` command; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//! `command` adds the `sim` command, and `node` the service's ledger as a workload; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
 //!
 //! # What it does not promise
 //!
@@ -128,6 +128,7 @@ mod report;
 pub mod schedule;
 pub mod sessions;
 mod shrink;
+mod sweep;
 mod witness;
 mod workload;
 mod world;
@@ -142,5 +143,6 @@ pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};
 pub use sessions::WithSessions;
 pub use shrink::{Shrunk, shrink};
+pub use sweep::{Found, sweep};
 pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Workload};
 pub use world::{record, replay, run};

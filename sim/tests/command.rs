@@ -173,3 +173,34 @@ fn the_help_teaches() {
         "{text}"
     );
 }
+
+#[test]
+fn a_file_is_run_with_the_workload_that_it_names_and_no_other() {
+    let text = ends(&["schedule", "3", "--workload", "ledger", "--profile", "calm"], 0);
+    assert!(text.contains("machine = \"ledger\""), "{text}");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ledger.toml");
+    std::fs::write(&path, &text).expect("the file can be written");
+    let path = path.display().to_string();
+    let seen = ends(&["replay", &path], 0);
+    assert!(seen.contains("Granted"), "the ledger ran");
+    ends(&["run", &path, "--workload", "ledger"], 0);
+    let refused = ends(&["run", &path, "--workload", "kv"], 2);
+    assert!(refused.contains("is for the workload ledger"), "{refused}");
+    let strange = file("strange.toml", "machine = \"abacus\"\n");
+    let refused = ends(&["replay", &strange], 2);
+    assert!(
+        refused.contains("\"abacus\"") && refused.contains("kv and ledger"),
+        "{refused}"
+    );
+    ends(&["replay", &path, "--history", "unused.edn"], 2);
+}
+
+#[test]
+fn the_json_says_which_workload_was_run_and_how_many_searches_ended_without_an_answer() {
+    let ledger = json(&["run", "--seeds", "0..3", "--workload", "ledger", "--json"]);
+    assert_eq!(ledger["workload"], "ledger");
+    let kv = json(&["run", "--seeds", "0..3", "--json"]);
+    assert_eq!(kv["workload"], "kv");
+    assert_eq!(kv["linearizability"]["searched"], 1);
+    assert_eq!(kv["linearizability"]["unknown"], 0);
+}

@@ -1,0 +1,41 @@
+//! Many seeds, one after the other, until one finds something.
+
+use std::ops::Range;
+
+use crate::generate::Profile;
+use crate::report::Verdict;
+use crate::schedule::{Schedule, ScheduleError};
+use crate::workload::Workload;
+use crate::world::run;
+
+/// A seed whose run is not what was expected.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The seed.
+    pub seed: u64,
+    /// Its schedule, to be shrunk and replayed.
+    pub schedule: Schedule,
+    /// What its run came to.
+    pub verdict: Verdict,
+}
+
+/// Runs the schedules of these seeds, and returns the first whose run does not pass.
+pub fn sweep<W: Workload>(
+    profile: Profile,
+    mut seeds: Range<u64>,
+    workload: &W,
+) -> Result<Option<Found>, ScheduleError> {
+    let found = seeds.find_map(|seed| {
+        let schedule = profile.schedule(seed);
+        let verdict = match run(&schedule, workload) {
+            Ok(report) => report.verdict(&schedule.expect),
+            Err(error) => return Some(Err(error)),
+        };
+        (verdict != Verdict::Pass).then_some(Ok(Found {
+            seed,
+            schedule,
+            verdict,
+        }))
+    });
+    found.transpose()
+}
