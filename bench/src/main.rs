@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 mod core;
+mod lsb;
 mod report;
+mod visibility;
 
 /// Others measured beside us. Every row says what was done, how fast each side was, and the ratio; above 1 is in our
 /// favour. Absolute figures belong to the machine and the minute; only the ratio travels.
@@ -21,12 +23,37 @@ struct Arguments {
 enum What {
     /// raft-core beside the crate `raft` 0.7: nodes in one thread, 256-byte entries, apply included.
     Core(core::Options),
+    /// lsb-core: samples in memory beside memcpy, and file to file beside the command of stegano-cli 0.6.
+    Lsb(lsb::Options),
+    /// How far each setting of lsb-core moves samples, and what two well-known detectors see. Not a comparison.
+    Visibility(visibility::Options),
+    /// One job of `lsb`, file to file, in a process of its own.
+    #[command(hide = true)]
+    LsbJob(lsb::worker::Job),
 }
 
 fn main() {
     let arguments = Arguments::parse();
     let rows = match arguments.what {
         What::Core(options) => core::run(&options),
+        What::Lsb(options) => lsb::run(&options),
+        What::Visibility(options) => {
+            match visibility::run(&options) {
+                Ok(rows) => visibility::print(&rows, arguments.json),
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    std::process::exit(1);
+                }
+            }
+            return;
+        }
+        What::LsbJob(job) => {
+            if let Err(error) = lsb::worker::run(&job) {
+                eprintln!("error: {error}");
+                std::process::exit(1);
+            }
+            return;
+        }
     };
     report::print(&rows, arguments.json);
 }

@@ -9,13 +9,13 @@ pub(crate) struct Row {
     pub(crate) work: String,
     /// Our figure.
     pub(crate) ours: f64,
-    /// The peer's figure.
+    /// The peer's figure; not a number where the peer is not there.
     pub(crate) peer: f64,
     /// What the figures count.
     pub(crate) unit: &'static str,
     /// How many times better we are.
     pub(crate) ratio: f64,
-    /// The ratio that we promise.
+    /// The ratio that we promise; zero where we promise none.
     pub(crate) due: f64,
 }
 
@@ -40,6 +40,8 @@ pub(crate) fn print(rows: &[Row], json: bool) {
         due,
     } in rows
     {
-        println!("{work:<34} {ours:>14.0} {peer:>14.0} {unit:<14} {ratio:>6.2} {due:>5.1}");
+        // Small figures need their decimals.
+        let decimals = usize::from(ours.abs() < 1000.0);
+        println!("{work:<34} {ours:>14.decimals$} {peer:>14.decimals$} {unit:<14} {ratio:>6.2} {due:>5.1}");
     }
 }

@@ -152,6 +152,12 @@ impl Lanes for u16 {
     }
 }
 
+/// The 64 bits of a word, each in a byte of its own.
+pub(super) fn one_per_byte(word: u64) -> [[u8; 8]; 8] {
+    word.to_le_bytes()
+        .map(|byte| spread::<1>(u64::from(byte)).to_le_bytes())
+}
+
 pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {
     let (eights, last_samples) = samples.as_chunks_mut::<8>();
     let (groups, tail) = payload.as_chunks::<BITS>();

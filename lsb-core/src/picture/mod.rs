@@ -86,6 +86,19 @@ pub fn embed_in_cover(
     bits: BitsPerSample,
     limits: &Limits,
 ) -> Result<Vec<u8>, Error> {
+    embed_in_decoded(envelope, decode(cover, limits.carrier_bytes, limits)?, bits)
+}
+
+/// As [`embed_in_cover`], in a picture that is decoded already: whoever lets go of the cover's file first needs less memory.
+///
+/// # Errors
+///
+/// As [`embed_in_cover`].
+pub fn embed_in_decoded(
+    envelope: &Envelope,
+    cover: DecodedPicture,
+    bits: BitsPerSample,
+) -> Result<Vec<u8>, Error> {
     let header = envelope.header();
     if header.mode != Mode::Cover {
         return Err(PictureError::OtherCarrier { mode: header.mode }.into());
@@ -93,7 +106,7 @@ pub fn embed_in_cover(
     let DecodedPicture {
         mut raster,
         ancillary,
-    } = decode(cover, limits.carrier_bytes, limits)?;
+    } = cover;
     let salt = header
         .object
         .as_bytes()

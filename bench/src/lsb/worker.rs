@@ -1,0 +1,80 @@
+//! One job, file to file, in a process of its own: what the peer's command does for the peer.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use lsb_core::envelope::{Policy, UserName};
+use lsb_core::picture::{self, COVER_BITS};
+use lsb_core::seal::{self, LedgerShare, SealRequest, Shown, SigningKey};
+use lsb_core::{ClusterId, Limits, UnixSeconds};
+
+const DENIED_PICTURE: &[u8] = include_bytes!("../../../unified_image.png");
+
+#[derive(Args)]
+pub(crate) struct Job {
+    what: What,
+    /// The original, or the protected picture.
+    input: PathBuf,
+    /// The protected picture, or the original. The ledger's share lies beside the protected picture.
+    output: PathBuf,
+    /// The picture to hide in.
+    #[arg(long)]
+    cover: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    Hide,
+    Reveal,
+}
+
+pub(crate) fn run(job: &Job) -> Result<(), Box<dyn Error>> {
+    let limits = &Limits::DEFAULT;
+    match job.what {
+        What::Hide => {
+            let original = fs::read(&job.input)?;
+            let owner = SigningKey::generate()?;
+            let policy = Policy::new(UserName::parse("alice")?, owner.public(), vec![])?;
+            let sealed = seal::seal(&SealRequest {
+                original: &original,
+                denied_picture: DENIED_PICTURE,
+                shown: if job.cover.is_some() {
+                    Shown::Cover
+                } else {
+                    Shown::DeniedPicture
+                },
+                policy: &policy,
+                cluster: ClusterId::from_bytes([1; 16]),
+                created: UnixSeconds(0),
+                owner: &owner,
+                limits,
+            })?;
+            drop(original);
+            let file = match &job.cover {
+                None => picture::embed(&sealed.envelope, limits)?,
+                Some(cover) => {
+                    let file = fs::read(cover)?;
+                    let decoded = picture::decode(&file, limits.carrier_bytes, limits)?;
+                    drop(file);
+                    picture::embed_in_decoded(&sealed.envelope, decoded, COVER_BITS)?
+                }
+            };
+            fs::write(&job.output, file)?;
+            fs::write(
+                job.output.with_extension("share"),
+                sealed.ledger_share.expose_bytes(),
+            )?;
+        }
+        What::Reveal => {
+            let share: [u8; 32] = fs::read(job.input.with_extension("share"))?
+                .try_into()
+                .map_err(|_| "a share has 32 bytes")?;
+            let envelope = picture::extract(&fs::read(&job.input)?, limits)?;
+            let opened = seal::open(&envelope, &LedgerShare::from_bytes(share))?;
+            fs::write(&job.output, opened.bytes)?;
+        }
+    }
+    Ok(())
+}
