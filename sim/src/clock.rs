@@ -56,6 +56,12 @@ impl Clock {
         self.rate = rate_of(drift_ppm);
     }
 
+    /// The clock jumps back. Whoever counts its ticks has counted some of them before, and waits for new ones.
+    pub(crate) fn jump_back(&mut self, now: Nanos, by: Nanos) {
+        self.stood_at = self.reading(now).since(by);
+        self.since = now;
+    }
+
     /// The clock jumps ahead.
     pub(crate) fn jump(&mut self, now: Nanos, by: Nanos) {
         self.stood_at = self.reading(now) + by;

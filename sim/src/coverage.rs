@@ -99,10 +99,38 @@ probes! {
     DiskStall,
     /// A write failed, and its server fell silent.
     DiskFailed,
+    /// A write found its disk full.
+    DiskFull,
+    /// A disk was lost and replaced by an empty one.
+    DiskWiped,
+    /// A disk began to lie about its syncs.
+    DiskLies,
+    /// A crash lost what a lying disk had reported as synced.
+    LieExposed,
+    /// An earlier state of a disk was put back.
+    BackupRestored,
+    /// A record on a disk rotted.
+    RecordCorrupted,
+    /// A server read a record that had rotted, and stopped.
+    CorruptionRead,
+    /// A server refused to start from a disk with a record that had rotted.
+    StartRefused,
+    /// A server with a new disk was let in by its leader.
+    NewDiskAdmitted,
+    /// A fault was left out, as it would have exceeded the fault budget.
+    DamageSpared,
+    /// A server contradicted a promise that its disk had forgotten, within the fault budget.
+    PromiseBroken,
+    /// The fault budget was exceeded: the run goes on in class C.
+    BudgetExceeded,
+    /// Too few sound servers were left for the heal to promise anything.
+    HealUnjudged,
     /// A clock changed its rate.
     ClockRate,
     /// A clock jumped.
     ClockJump,
+    /// A clock jumped back.
+    ClockJumpBack,
     /// A server was told to campaign.
     ForceCampaign,
     /// A message was lost to the weather.
@@ -115,6 +143,16 @@ probes! {
     MessageCut,
     /// A message was kept by a cut link.
     MessageHeld,
+    /// A link that flaps changed its state.
+    LinkFlapped,
+    /// All connections of a server broke.
+    ConnectionsBroken,
+    /// A connection broke, with everything under way on it.
+    StreamBroken,
+    /// A message found no place in the queue of a slow link.
+    QueueFull,
+    /// The bytes of a message were damaged on their way.
+    MessageCorrupted,
     /// A message arrived at a server that was down.
     MessageToTheDead,
     /// A write was acknowledged to its client.

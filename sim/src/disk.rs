@@ -7,7 +7,10 @@
 //!         `written`: what a read sees        `durable`: what a crash leaves for certain
 //! ```
 //!
-//! What lies between the two is what a crash may keep or lose, by [`Survival`].
+//! What lies between the two is what a crash may keep or lose, by [`Survival`]. What a disk may do beyond that, to forget, to lie
+//! and to rot, stands in `damage`.
+
+mod damage;
 
 use std::collections::VecDeque;
 
@@ -16,6 +19,8 @@ use raft_core::{Durable, Entry, HardState, Index, LogId, Payload, Persist, Snaps
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed, bucket};
 use crate::schedule::{DiskWeather, Survival};
+
+pub(crate) use self::damage::{Rot, Rotten};
 
 /// What a disk holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub(crate) struct Image {
     /// The commit hint.
     pub(crate) commit: Option<Index>,
     entries: VecDeque<Entry>,
+    /// The record that has rotted, if any has.
+    rot: Option<Rot>,
 }
 
 impl Image {
@@ -68,7 +75,7 @@ impl Image {
     }
 
     /// What a server is started from.
-    pub(crate) fn to_durable(&self) -> Durable {
+    fn to_durable(&self) -> Durable {
         Durable {
             hard_state: self.hard_state,
             snapshot: self.snapshot.as_ref().map(|(meta, _)| meta.clone()),
@@ -87,6 +94,9 @@ impl Image {
         };
         for part in order_of_parts() {
             self.write_part(part, persist, snapshot, &mut allowed);
+        }
+        if self.rot.is_some() {
+            self.forget_replaced_rot(persist);
         }
     }
 
@@ -195,6 +205,8 @@ pub(crate) struct Disk {
     server: u64,
     written: Image,
     durable: Image,
+    /// What is really there, while the disk lies about its syncs.
+    truth: Option<Box<Image>>,
     pending: VecDeque<Write>,
     /// When the last sync that was begun ends.
     busy_until: Nanos,
@@ -223,6 +235,7 @@ impl Disk {
             server,
             written: Image::default(),
             durable: Image::default(),
+            truth: None,
             pending: VecDeque::new(),
             busy_until: Nanos::ZERO,
             syncing: None,

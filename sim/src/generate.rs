@@ -4,6 +4,7 @@
 //! run with every fault at once rarely gets anywhere interesting; a run with two of them often does. On top of that come the
 //! library's settings turned to extremes, and a few triggers that strike where it hurts.
 
+mod further;
 mod themes;
 
 use crate::coverage::Probe;
@@ -22,6 +23,8 @@ pub enum Profile {
     Swarm,
     /// Default settings and good weather; only the draws of weather and workload differ.
     Calm,
+    /// Everything at once, as often and as strong as it gets.
+    Hell,
     /// The yardstick of speed: five servers, 60 simulated seconds, heartbeats every 100 ms, 20 operations a second, faults of every kind.
     Bench,
 }
@@ -32,6 +35,7 @@ impl Profile {
         match self {
             Self::Swarm => swarm(seed),
             Self::Calm => Schedule::calm(seed),
+            Self::Hell => hell(seed),
             Self::Bench => bench(seed),
         }
     }
@@ -124,6 +128,33 @@ fn swarm(seed: u64) -> Schedule {
     triggers(&mut schedule, &mut draws);
     themes::add_to(&mut schedule);
     sessions(&mut schedule);
+    further::add_to(&mut schedule, false);
+    schedule
+}
+
+/// Everything at once, as often and as strong as it gets.
+fn hell(seed: u64) -> Schedule {
+    let mut draws = Seed(seed).careful(Domain::Configuration, 3, 0, 0);
+    let mut schedule = Schedule::calm(seed);
+    schedule.cluster.servers = draws.pick(&[3, 5, 5, 7]).unwrap_or(5);
+    schedule.heal.at = draws.millis(6_000, 12_000);
+    schedule.heal.rest = Rest::Broken;
+    schedule.knobs = knobs(&mut draws);
+    weather(&mut schedule, &mut draws);
+    workload(&mut schedule, &mut draws);
+    heal(&mut schedule);
+    let end = schedule.heal.at.value();
+    for family in FAMILIES {
+        for _ in 0..draws.between(family.strikes, 2 * family.strikes) {
+            let at = Nanos::from_micros(draws.between(100_000, end) / 1_000);
+            let kind = (family.make)(&mut draws);
+            add(&mut schedule, When::At(at), kind);
+        }
+    }
+    triggers(&mut schedule, &mut draws);
+    themes::add_to(&mut schedule);
+    sessions(&mut schedule);
+    further::add_to(&mut schedule, true);
     schedule
 }
 
@@ -373,6 +404,7 @@ fn partition_of(draws: &mut Draws, target: Target) -> FaultKind {
         shape: draws.pick(SHAPES).unwrap_or(Shape::Isolate),
         target,
         messages: draws.pick(MESSAGES).unwrap_or_default(),
+        flap_every: None,
         lasts: draws.millis(20, 3_000),
     }
 }
@@ -392,6 +424,7 @@ fn storm(draws: &mut Draws) -> FaultKind {
         delay: draws
             .pick(&[Nanos::ZERO, Nanos::from_millis(10), Nanos::from_millis(120)])
             .unwrap_or_default(),
+        corrupt_permyriad: 0,
         lasts: draws.millis(50, 2_000),
     }
 }
@@ -408,6 +441,7 @@ fn fail_disk(draws: &mut Draws) -> FaultKind {
     FaultKind::FailDisk {
         target: victim(draws),
         keep: Survival::Random,
+        phantom: false,
         restart_after: Some(draws.millis(10, 1_000)),
     }
 }
@@ -417,6 +451,7 @@ fn clock(draws: &mut Draws) -> FaultKind {
         0 => FaultKind::ClockJump {
             target: victim(draws),
             by: draws.millis(10, 5_000),
+            back: false,
         },
         _ => FaultKind::ClockRate {
             target: victim(draws),
@@ -496,7 +531,7 @@ mod tests {
 
     #[test]
     fn every_generated_schedule_is_valid_and_survives_its_file() {
-        for profile in [Profile::Swarm, Profile::Calm, Profile::Bench] {
+        for profile in [Profile::Swarm, Profile::Calm, Profile::Hell, Profile::Bench] {
             for seed in 0..200 {
                 let schedule = profile.schedule(seed);
                 assert_eq!(schedule.validate(), Ok(()), "seed {seed}");

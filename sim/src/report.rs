@@ -81,7 +81,9 @@ impl Report {
             .copied()
             .filter(|&probe| self.coverage.count(probe) == 0)
             .collect();
-        if !missed.is_empty() || self.committed == 0 {
+        // Where disks lost so much that nothing is promised, nothing need have been committed.
+        let is_promised = self.coverage.count(Probe::HealUnjudged) == 0;
+        if !missed.is_empty() || (self.committed == 0 && is_promised) {
             return Verdict::Vacuous(missed);
         }
         Verdict::Pass

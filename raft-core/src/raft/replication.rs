@@ -199,6 +199,12 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         }
+        // Nobody who keeps what it has acknowledged denies it, so this is old news, or a disk went back. It is asked again
+        // with the next heartbeat; asked at once, it would deny without end.
+        if prev.map(|id| id.index) <= peer.matched() {
+            peer.pause();
+            return;
+        }
         // The other side of the back-up by terms: nothing of a later term than the hint's can match at or below it.
         let shared = hint.and_then(|hint| self.log.last_not_after(hint.index, hint.term));
         let below_base = hint.map(|hint| hint.index) < self.log.base().map(|base| base.index);

@@ -49,6 +49,7 @@ fn cut(shape: Shape, target: Target, messages: Delivery, lasts: Nanos) -> FaultK
         shape,
         target,
         messages,
+        flap_every: None,
         lasts,
     }
 }

@@ -83,7 +83,8 @@ impl Commits {
         }
     }
 
-    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, `image` the durable image of each server.
+    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, `image` the durable image of each server; `is_excused`
+    /// says whose disk is known to be faulty.
     /// Returns how many entries were committed for the first time.
     pub(crate) fn stepped<'i, L: LogView>(
         &mut self,
@@ -91,6 +92,7 @@ impl Commits {
         step: &Step<'_, L>,
         message: Option<Verifies>,
         image: impl Fn(NodeId) -> Option<&'i Image>,
+        is_excused: impl Fn(NodeId) -> bool,
     ) -> Result<u64, super::Violation> {
         self.verify(step, message);
         if step.before == step.after {
@@ -138,7 +140,7 @@ impl Commits {
             };
             if facts.commit(step.node, id, step.after.term)? {
                 new += 1;
-                Self::is_on_quorum(facts, step, id, &image)?;
+                Self::is_on_quorum(facts, step, id, &image, &is_excused)?;
             }
         }
         Ok(new)
@@ -248,9 +250,14 @@ impl Commits {
         step: &Step<'_, L>,
         id: LogId,
         image: &impl Fn(NodeId) -> Option<&'i Image>,
+        is_excused: &impl Fn(NodeId) -> bool,
     ) -> Judgement {
         let holds = |voter: NodeId| image(voter).is_some_and(|image| covers(facts, image, id));
-        if step.membership.has_quorum(holds) {
+        // A faulty disk may have lost what it acknowledged; the fault budget judges that.
+        if step
+            .membership
+            .has_quorum(|voter| holds(voter) || is_excused(voter))
+        {
             return Ok(());
         }
         let holders: Vec<u64> = step
@@ -339,7 +346,7 @@ mod tests {
         });
         let find = |node: NodeId| disks.get(usize::try_from(node.value() - 1).unwrap());
         Commits::new(3)
-            .stepped(&mut facts, &step, message, find)
+            .stepped(&mut facts, &step, message, find, |_| false)
             .map(drop)
     }
 

@@ -16,8 +16,15 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
-    /// S12 and S13: a server sends this; `image` is its durable image.
-    pub(crate) fn sent(&mut self, facts: &Facts, envelope: &Envelope, image: &Image) -> Judgement {
+    /// S12 and S13: a server sends this; `image` is its durable image. What a faulty one has voted before is the fault budget's to
+    /// judge.
+    pub(crate) fn sent(
+        &mut self,
+        facts: &Facts,
+        envelope: &Envelope,
+        image: &Image,
+        is_faulty: bool,
+    ) -> Judgement {
         let (from, term) = (envelope.from, envelope.term);
         if image.hard_state.term < term {
             let message = format!(
@@ -26,6 +33,9 @@ impl Promises {
                 image.hard_state.term
             );
             return violated(Oracle::S13, message);
+        }
+        if is_faulty {
+            self.votes.remove(&(term, from));
         }
         match &envelope.message {
             // A candidate's request says that it has voted for itself.
@@ -100,23 +110,26 @@ mod tests {
         let facts = facts(&[], 0);
         let mut promises = Promises::default();
         assert_eq!(
-            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))),
+            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3)), false),
             Ok(())
         );
         assert_eq!(
-            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3))),
+            promises.sent(&facts, &envelope(2, 3, granted()), &image(2, Some(3)), false),
             Ok(())
         );
         reports(
             Oracle::S12,
-            promises.sent(&facts, &envelope(2, 2, granted()), &image(2, Some(2))),
+            promises.sent(&facts, &envelope(2, 2, granted()), &image(2, Some(2)), false),
         );
         reports(
             Oracle::S12,
-            promises.sent(&facts, &envelope(3, 2, granted()), &image(3, None)),
+            promises.sent(&facts, &envelope(3, 2, granted()), &image(3, None), false),
         );
         let request = envelope(4, 2, Message::Vote { last: None });
-        reports(Oracle::S12, promises.sent(&facts, &request, &image(4, Some(2))));
+        reports(
+            Oracle::S12,
+            promises.sent(&facts, &request, &image(4, Some(2)), false),
+        );
     }
 
     #[test]
@@ -129,10 +142,10 @@ mod tests {
         };
         reports(
             Oracle::S13,
-            promises.sent(&facts, &envelope(3, 2, heartbeat.clone()), &image(2, None)),
+            promises.sent(&facts, &envelope(3, 2, heartbeat.clone()), &image(2, None), false),
         );
         assert_eq!(
-            promises.sent(&facts, &envelope(2, 2, heartbeat), &image(2, None)),
+            promises.sent(&facts, &envelope(2, 2, heartbeat), &image(2, None), false),
             Ok(())
         );
         let accepted = |last| Message::AppendReply {
@@ -141,16 +154,31 @@ mod tests {
             outcome: AppendOutcome::Accepted { last: Some(last) },
         };
         assert_eq!(
-            promises.sent(&facts, &envelope(2, 2, accepted(id(1, 1))), &image(2, None)),
+            promises.sent(
+                &facts,
+                &envelope(2, 2, accepted(id(1, 1))),
+                &image(2, None),
+                false
+            ),
             Ok(())
         );
         reports(
             Oracle::S13,
-            promises.sent(&facts, &envelope(2, 2, accepted(id(1, 2))), &image(2, None)),
+            promises.sent(
+                &facts,
+                &envelope(2, 2, accepted(id(1, 2))),
+                &image(2, None),
+                false,
+            ),
         );
         reports(
             Oracle::S13,
-            promises.sent(&facts, &envelope(2, 2, accepted(id(2, 1))), &image(2, None)),
+            promises.sent(
+                &facts,
+                &envelope(2, 2, accepted(id(2, 1))),
+                &image(2, None),
+                false,
+            ),
         );
     }
 }

@@ -4,6 +4,7 @@
 //! durable images, so that they share no code with what they judge. Each has a unit test that feeds it a violation.
 
 pub(crate) mod apply;
+pub(crate) mod budget;
 pub(crate) mod client;
 pub(crate) mod commit;
 pub(crate) mod durability;
@@ -11,6 +12,7 @@ pub(crate) mod election;
 pub(crate) mod facts;
 pub(crate) mod liveness;
 pub(crate) mod log;
+pub(crate) mod recovery;
 
 use std::fmt;
 
@@ -57,8 +59,10 @@ oracles! {
     S15 = "The state machine sees every committed command once and in order.",
     S16 = "State machines that have applied the same entries are equal, and have said the same.",
     S17 = "A snapshot is what the committed entries up to its end lead to, configuration included.",
-    S22 = "A disk that a crash left behind within the contract can be started from.",
-    S24 = "The run stays within its budget of events.",
+    S21 = "A server whose disk was lost takes no part before the cluster knows it anew, and keeps out of what the lost disk promised.",
+    S22 = "A disk that a crash left behind within the contract can be started from, and one with a rotten record cannot.",
+    S23 = "A message whose bytes were damaged is not taken for another message.",
+    S24 = "The run stays within its budget of events, and every window within its limits.",
     S25 = "Nothing panics and no arithmetic overflows.",
     Core = "The library's own invariants hold after every step.",
     C1 = "An acknowledged write is committed where the acknowledgement says.",

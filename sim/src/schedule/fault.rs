@@ -1,12 +1,8 @@
 //! What can go wrong, as data. A fault has an id, which names its private draws: taking one away leaves the draws of all others as they were.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
-use raft_core::NodeId;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::MAX_SERVERS;
+use super::Target;
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 
@@ -52,6 +48,11 @@ const fn first() -> u64 {
     1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -84,11 +85,19 @@ pub enum FaultKind {
         /// Whom the shape is about; halves are drawn.
         #[serde(default)]
         target: Target,
-        /// What becomes of messages on them.
+        /// What becomes of messages on them. A link that keeps its messages is a clogged one.
         #[serde(default)]
         messages: Delivery,
+        /// The links flap: cut for so long, whole for so long, and so on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flap_every: Option<Nanos>,
         /// For how long.
         lasts: Nanos,
+    },
+    /// All connections from and to a server break (in stream mode): what is under way on them is lost.
+    BreakConnections {
+        /// Whose.
+        target: Target,
     },
     /// Clients and servers cannot reach each other.
     CutClients {
@@ -108,6 +117,10 @@ pub enum FaultKind {
         /// So many more are overtaken by later ones.
         #[serde(default)]
         reorder_permyriad: u32,
+        /// So many arrive damaged: bits flipped, cut short, or spliced with others. Only bytes can be damaged, so this
+        /// counts where messages are encoded ([`Knobs::encode_messages`](super::Knobs::encode_messages)).
+        #[serde(default, skip_serializing_if = "is_zero")]
+        corrupt_permyriad: u32,
         /// Every message takes so much longer.
         #[serde(default)]
         delay: Nanos,
@@ -130,7 +143,57 @@ pub enum FaultKind {
         /// What of the writes that were not synced survives.
         #[serde(default)]
         keep: Survival,
+        /// The next start reads back everything that was written as if it were on the disk, and the next crash loses it: the pages
+        /// of a failed sync stay in memory and count as clean (class B).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        phantom: bool,
         /// How long until it starts again; without it, when the cluster is healed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart_after: Option<Nanos>,
+    },
+    /// The disk is full: writes fail until there is room again. A server whose write fails falls silent and is restarted, again
+    /// and again.
+    FullDisk {
+        /// Whose.
+        target: Target,
+        /// How long a restart takes.
+        restart_after: Nanos,
+        /// For how long.
+        lasts: Nanos,
+    },
+    /// The disk is lost and replaced by an empty one: the server comes back as a new incarnation (class B).
+    WipeDisk {
+        /// Whose.
+        target: Target,
+        /// How long until it starts again; without it, when the cluster is healed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart_after: Option<Nanos>,
+    },
+    /// The disk reports syncs that it has not made. A crash meanwhile loses everything since the fault began (class B).
+    LyingDisk {
+        /// Whose.
+        target: Target,
+        /// For how long. What is not lost by then reaches the disk after all.
+        lasts: Nanos,
+    },
+    /// Somebody takes a copy of the disk now and puts it back later (class B).
+    RestoreBackup {
+        /// Whose.
+        target: Target,
+        /// When the copy is put back; the server dies of it.
+        lasts: Nanos,
+        /// How long until it starts again then; without it, when the cluster is healed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart_after: Option<Nanos>,
+    },
+    /// A record on the disk rots, for good: whoever reads it finds that its checksum does not match (class B).
+    CorruptDisk {
+        /// Whose.
+        target: Target,
+        /// Which record.
+        #[serde(default)]
+        record: Record,
+        /// The server dies now and starts again so much later; without it nobody notices until the record is read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
@@ -143,12 +206,15 @@ pub enum FaultKind {
         /// For how long.
         lasts: Nanos,
     },
-    /// The clock jumps ahead.
+    /// The clock jumps.
     ClockJump {
         /// Whose.
         target: Target,
         /// By how much.
         by: Nanos,
+        /// Backwards instead of ahead. Ticks are never taken back: they stand still until the clock has caught up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        back: bool,
     },
     /// The server is told to campaign now.
     Campaign {
@@ -172,6 +238,12 @@ impl FaultKind {
             | Self::CutClients { target, .. }
             | Self::SlowDisk { target, .. }
             | Self::FailDisk { target, .. }
+            | Self::FullDisk { target, .. }
+            | Self::WipeDisk { target, .. }
+            | Self::LyingDisk { target, .. }
+            | Self::RestoreBackup { target, .. }
+            | Self::CorruptDisk { target, .. }
+            | Self::BreakConnections { target }
             | Self::ClockRate { target, .. }
             | Self::ClockJump { target, .. }
             | Self::Campaign { target }
@@ -188,13 +260,32 @@ impl FaultKind {
             | Self::CutClients { lasts, .. }
             | Self::Storm { lasts, .. }
             | Self::SlowDisk { lasts, .. }
+            | Self::FullDisk { lasts, .. }
+            | Self::LyingDisk { lasts, .. }
+            | Self::RestoreBackup { lasts, .. }
             | Self::ClockRate { lasts, .. } => Some(*lasts),
             Self::Crash { .. }
             | Self::FailDisk { .. }
+            | Self::WipeDisk { .. }
+            | Self::CorruptDisk { .. }
+            | Self::BreakConnections { .. }
             | Self::ClockJump { .. }
             | Self::Campaign { .. }
             | Self::Snapshot { .. } => None,
         }
+    }
+
+    /// Whether Raft assumes that this never happens: disks keep what they reported as synced, and a server's disk stays its own.
+    /// Such faults need class B or C.
+    pub const fn breaks_assumptions(&self) -> bool {
+        matches!(
+            self,
+            Self::WipeDisk { .. }
+                | Self::LyingDisk { .. }
+                | Self::RestoreBackup { .. }
+                | Self::CorruptDisk { .. }
+                | Self::FailDisk { phantom: true, .. }
+        )
     }
 
     /// What is counted when it strikes somebody.
@@ -208,6 +299,13 @@ impl FaultKind {
             Self::SlowDisk { .. } => Some(Probe::SlowDisk),
             Self::FailDisk { .. } => Some(Probe::DiskFailed),
             Self::ClockRate { .. } => Some(Probe::ClockRate),
+            Self::FullDisk { .. } => Some(Probe::DiskFull),
+            Self::WipeDisk { .. } => Some(Probe::DiskWiped),
+            Self::LyingDisk { .. } => Some(Probe::DiskLies),
+            Self::RestoreBackup { .. } => Some(Probe::BackupRestored),
+            Self::CorruptDisk { .. } => Some(Probe::RecordCorrupted),
+            Self::BreakConnections { .. } => Some(Probe::ConnectionsBroken),
+            Self::ClockJump { back: true, .. } => Some(Probe::ClockJumpBack),
             Self::ClockJump { .. } => Some(Probe::ClockJump),
             Self::Campaign { .. } => Some(Probe::ForceCampaign),
             // A server may have nothing new to take a snapshot of.
@@ -225,6 +323,12 @@ impl FaultKind {
             Self::Storm { .. } => "storm",
             Self::SlowDisk { .. } => "slow_disk",
             Self::FailDisk { .. } => "fail_disk",
+            Self::FullDisk { .. } => "full_disk",
+            Self::WipeDisk { .. } => "wipe_disk",
+            Self::LyingDisk { .. } => "lying_disk",
+            Self::RestoreBackup { .. } => "restore_backup",
+            Self::CorruptDisk { .. } => "corrupt_disk",
+            Self::BreakConnections { .. } => "break_connections",
             Self::ClockRate { .. } => "clock_rate",
             Self::ClockJump { .. } => "clock_jump",
             Self::Campaign { .. } => "campaign",
@@ -287,80 +391,19 @@ pub enum Survival {
     All,
 }
 
-/// Whom a fault strikes, decided at the moment it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Target {
-    /// This server.
-    Server(NodeId),
-    /// The running leader of the latest term.
-    Leader,
-    /// A running server that does not lead, by draw.
-    Follower,
-    /// The server to which the triggering event happened.
-    Subject,
-    /// Any server, by draw.
+/// Which record of a disk rots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// One of the others, by draw.
     #[default]
-    Any,
-    /// Every server.
-    All,
-    /// A random majority of the servers.
-    Majority,
-}
-
-/// Why a text names no target. The author of the schedule is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no target: write a server's number (1 to {MAX_SERVERS}) or one of {symbols}", symbols = symbols())]
-pub struct TargetError(String);
-
-const SYMBOLS: [(&str, Target); 6] = [
-    ("$leader", Target::Leader),
-    ("$follower", Target::Follower),
-    ("$subject", Target::Subject),
-    ("$any", Target::Any),
-    ("$all", Target::All),
-    ("$majority", Target::Majority),
-];
-
-fn symbols() -> String {
-    SYMBOLS.map(|(name, _)| name).join(", ")
-}
-
-impl FromStr for Target {
-    type Err = TargetError;
-
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        if let Some(&(_, target)) = SYMBOLS.iter().find(|(name, _)| *name == text) {
-            return Ok(target);
-        }
-        match text.parse() {
-            Ok(number) if (1..=u64::from(MAX_SERVERS)).contains(&number) => {
-                Ok(Self::Server(NodeId::new(number)))
-            }
-            _ => Err(TargetError(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, SYMBOLS.iter().find(|(_, target)| target == self)) {
-            (Self::Server(node), _) => node.fmt(f),
-            (_, Some((name, _))) => f.write_str(name),
-            (_, None) => f.write_str("$any"),
-        }
-    }
-}
-
-impl Serialize for Target {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
+    Random,
+    /// An entry of the log, by draw.
+    Entry,
+    /// The last entry of the log.
+    LastEntry,
+    /// Term and vote.
+    HardState,
+    /// The snapshot.
+    Snapshot,
 }

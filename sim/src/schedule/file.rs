@@ -1,6 +1,6 @@
 //! Schedules as TOML, and what makes one unusable.
 
-use super::{MAX_SERVERS, Schedule, Target, When};
+use super::{Class, FaultKind, MAX_SERVERS, Schedule, Target, When};
 use crate::nanos::Nanos;
 
 /// Why a schedule cannot be run. Its author is wrong.
@@ -47,6 +47,16 @@ pub enum ScheduleError {
     NoSubject {
         /// The fault.
         id: u32,
+    },
+    /// The fault does what class A excludes.
+    #[error(
+        "fault {id} ({kind}) breaks what Raft assumes of disks: give the schedule class = \"B\" or \"C\""
+    )]
+    BeyondClass {
+        /// The fault.
+        id: u32,
+        /// What it is.
+        kind: &'static str,
     },
     /// The third time of nothing.
     #[error("fault {id} strikes on the 0th event; they are counted from 1")]
@@ -201,6 +211,17 @@ impl Schedule {
         }
         for fault in &self.faults {
             let id = fault.id;
+            if let FaultKind::Partition {
+                flap_every: Some(Nanos::ZERO),
+                ..
+            } = fault.kind
+            {
+                return Err(ScheduleError::Value {
+                    name: "flap_every",
+                    value: Nanos::ZERO.to_string(),
+                    must: "more than nothing",
+                });
+            }
             match (fault.kind.target(), fault.when) {
                 (Some(Target::Server(node)), _) if node.value() > u64::from(servers) => {
                     return Err(ScheduleError::UnknownServer {
@@ -210,6 +231,12 @@ impl Schedule {
                     });
                 }
                 (Some(Target::Subject), When::At(_)) => return Err(ScheduleError::NoSubject { id }),
+                _ if self.class == Class::A && fault.kind.breaks_assumptions() => {
+                    return Err(ScheduleError::BeyondClass {
+                        id,
+                        kind: fault.kind.name(),
+                    });
+                }
                 (_, When::On(trigger)) if trigger.nth == 0 => return Err(ScheduleError::ZerothEvent { id }),
                 _ => {}
             }

@@ -5,12 +5,14 @@
 
 mod fault;
 mod file;
+mod target;
 
 use raft_core::{Config, Limits, Snapshots, Timing};
 use serde::{Deserialize, Serialize};
 
-pub use self::fault::{Delivery, Fault, FaultKind, Shape, Survival, Target, TargetError, Trigger, When};
+pub use self::fault::{Delivery, Fault, FaultKind, Record, Shape, Survival, Trigger, When};
 pub use self::file::ScheduleError;
+pub use self::target::{Target, TargetError};
 
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
@@ -74,12 +76,18 @@ pub enum RngVersion {
     V1,
 }
 
-/// What the faults may do.
+/// What the faults may do, and so what is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Class {
     /// Within Raft's assumptions: every oracle is judged.
     #[default]
     A,
+    /// One server's disk may forget, lie or rot, within the fault budget: safety holds, or that server stops. What would
+    /// exceed the budget is left out, as far as that can be foreseen. A run that exceeds it nevertheless goes on in class C.
+    B,
+    /// Any number of disks may, and nobody heeds the budget. Once it is exceeded, only this is judged: nothing panics, and nothing
+    /// corrupt is believed.
+    C,
 }
 
 /// Who takes part.
@@ -130,8 +138,12 @@ pub struct Knobs {
     pub snapshot_keep_entries: u64,
     /// See [`raft_core::Snapshots`].
     pub snapshot_chunk_bytes: u64,
+    /// See [`raft_core::Limits`].
+    pub uncommitted_bytes: u64,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
     pub shuffle_ties: bool,
+    /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec), if it has one.
+    pub encode_messages: bool,
 }
 
 impl Default for Knobs {
@@ -149,7 +161,9 @@ impl Default for Knobs {
             snapshot_every_entries: 500,
             snapshot_keep_entries: 100,
             snapshot_chunk_bytes: 16 << 10,
+            uncommitted_bytes: 64 << 20,
             shuffle_ties: false,
+            encode_messages: false,
         }
     }
 }
@@ -171,6 +185,7 @@ impl Knobs {
                 inflight_messages: bytes(self.inflight_messages),
                 apply_bytes: bytes(self.apply_bytes),
                 tail_bytes: bytes(self.tail_bytes),
+                uncommitted_bytes: bytes(self.uncommitted_bytes),
                 ..Limits::default()
             },
             snapshots: Snapshots {
@@ -211,6 +226,17 @@ pub struct NetworkWeather {
     pub reorder_permyriad: u32,
     /// How long those are held up, at most.
     pub reorder_by: Nanos,
+    /// How many arrive damaged, where messages are encoded ([`Knobs::encode_messages`]).
+    pub corrupt_permyriad: u32,
+    /// Whether each directed link between servers is a connection: it keeps the order and repeats nothing, and a loss breaks it, which takes
+    /// everything under way and everything sent until it is there again.
+    pub stream: bool,
+    /// How long a broken connection takes to come back, at most.
+    pub reconnect_within: Nanos,
+    /// How many bytes a link between servers carries in a second; 0 for as many as there are.
+    pub bytes_per_second: u64,
+    /// How many bytes may wait for a link of limited bandwidth. What does not fit is dropped.
+    pub queue_bytes: u64,
 }
 
 impl Default for NetworkWeather {
@@ -222,6 +248,11 @@ impl Default for NetworkWeather {
             duplicate_permyriad: 0,
             reorder_permyriad: 0,
             reorder_by: Nanos::from_millis(20),
+            corrupt_permyriad: 0,
+            stream: false,
+            reconnect_within: Nanos::from_millis(50),
+            bytes_per_second: 0,
+            queue_bytes: 64 << 10,
         }
     }
 }

@@ -56,7 +56,7 @@ impl<W: Workload> Simulation<'_, W> {
                 "attempt {} is answered as of {index}, and only {applied:?} is applied",
                 id.value()
             );
-            return violated(Oracle::C2, message);
+            self.ruled(violated(Oracle::C2, message))?;
         }
         let outcome = Outcome::Read {
             at: answer.at,
@@ -67,9 +67,11 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A server has decided what to say; the network decides whether the client hears it.
     fn decided(&mut self, at: usize, attempt: u64, outcome: Outcome<W>, hint: Option<NodeId>) -> Judgement {
-        self.oracles
+        let judgement = self
+            .oracles
             .attempts
-            .decided(&self.oracles.facts, attempt, outcome)?;
+            .decided(&self.oracles.facts, attempt, outcome);
+        self.ruled(judgement)?;
         let cut = self.servers.get(at).is_none_or(|server| server.client_cuts > 0);
         let Some(client) = self.client_of(attempt).filter(|_| !cut) else {
             return Ok(());
@@ -116,7 +118,8 @@ impl<W: Workload> Simulation<'_, W> {
             }
             Some(Outcome::Read { answer, .. }) => {
                 self.attempt_ended(operation, attempt, Happened::Read(answer));
-                self.oracles.attempts.returned(attempt, None)?;
+                let judgement = self.oracles.attempts.returned(attempt, None);
+                self.ruled(judgement)?;
                 self.finish(operation, client, server);
                 self.happened(Probe::ReadDone, Some(server));
                 return Ok(());
@@ -143,7 +146,8 @@ impl<W: Workload> Simulation<'_, W> {
             Heard::Done { first } => {
                 self.attempt_ended(operation, attempt, Happened::Written(response.clone()));
                 self.end_request(operation, Some(Happened::Written(response)));
-                self.oracles.attempts.returned(attempt, first)?;
+                let judgement = self.oracles.attempts.returned(attempt, first);
+                self.ruled(judgement)?;
                 self.finish(operation, client, server);
                 if first.is_some() {
                     self.happened(Probe::AnswerRepeated, Some(server));
@@ -151,7 +155,8 @@ impl<W: Workload> Simulation<'_, W> {
                 self.happened(Probe::WriteDone, Some(server));
             }
             Heard::Opened(session) => {
-                self.oracles.attempts.returned(attempt, None)?;
+                let judgement = self.oracles.attempts.returned(attempt, None);
+                self.ruled(judgement)?;
                 self.believe(client, Some(server));
                 self.opened(client, session);
                 self.happened(Probe::SessionOpened, Some(server));
@@ -169,7 +174,7 @@ impl<W: Workload> Simulation<'_, W> {
             Heard::Never => {
                 let message =
                     format!("attempt {attempt}, which a client waits for, is answered {response:?}");
-                return violated(Oracle::C6, message);
+                return self.ruled(violated(Oracle::C6, message));
             }
         }
         Ok(())

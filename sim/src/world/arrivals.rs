@@ -3,11 +3,12 @@
 use raft_core::replica::{Input, Replica};
 use raft_core::{Entry, Envelope, GroupId, Identity, Membership, NodeId, Setup, Ticket};
 
+use super::nemesis::FAILED_SERVER_LINGERS;
 use super::step::{Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation, place_of};
 use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, Oracle, Violation, apply, log};
+use crate::oracle::{Judgement, Oracle, Violation, apply, log, recovery};
 use crate::report::Place;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -25,7 +26,17 @@ impl<W: Workload> Simulation<'_, W> {
         };
         server.boot += 1;
         let image = server.disk.durable();
-        log::restored(&mut self.oracles.facts, image)?;
+        let durable = match image.recover() {
+            Ok(durable) => durable,
+            Err(why) => {
+                self.refuse_start(cause, at, &why);
+                return Ok(());
+            }
+        };
+        let judges = !self.budget.is_exceeded();
+        if judges {
+            log::restored(&mut self.oracles.facts, image)?;
+        }
         let setup = Setup {
             identity: Identity {
                 group: GroupId::new(1),
@@ -35,7 +46,7 @@ impl<W: Workload> Simulation<'_, W> {
             },
             config: self.schedule.knobs.config(self.schedule.seed),
             bootstrap,
-            durable: image.to_durable(),
+            durable,
         };
         let (is_blank, snapshot) = (
             image.is_empty(),
@@ -51,20 +62,29 @@ impl<W: Workload> Simulation<'_, W> {
             message: format!("server {} cannot start from its disk: {error}", server.node),
         })?;
         server.vitals = replica.raft().vitals();
+        recovery::started(
+            server.node,
+            image,
+            server.vitals.last,
+            replica.raft().hard_state(),
+        )?;
         server.boot_ticks = server.clock.ticks(self.now);
         server.ticks_told = 0;
         server.wake_at = None;
         server.disk_failed = false;
+        server.write_refused = false;
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
-        self.oracles
-            .commits
-            .restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
-        apply::applied(
-            &self.oracles.facts,
-            node,
-            vitals.applied,
-            replica.machine().history(),
-        )?;
+        if judges {
+            self.oracles
+                .commits
+                .restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
+            apply::applied(
+                &self.oracles.facts,
+                node,
+                vitals.applied,
+                replica.machine().history(),
+            )?;
+        }
         server.replica = Some(replica);
         self.hash_event(1, at as u64);
         if self.tells() {
@@ -246,6 +266,19 @@ impl<W: Workload> Simulation<'_, W> {
                 load,
             });
             return Ok(());
+        }
+        if server.disk.has_rotten_entry(load.first, load.last) {
+            // The store does not hand out what it cannot verify: it takes the read for a failure of the disk.
+            self.happened(Probe::CorruptionRead, Some(at));
+            self.push_after(
+                FAILED_SERVER_LINGERS,
+                Event::Die {
+                    server: at,
+                    boot,
+                    fault: usize::MAX,
+                },
+            );
+            return self.disk_fails(at, boot);
         }
         let mut bytes = 0_usize;
         let wanted = server.disk.written().entries();

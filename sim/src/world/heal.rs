@@ -22,12 +22,17 @@ pub(super) enum Phase {
     Healed { at: Nanos, core: u8 },
     /// The core has converged and must serve.
     Converged { at: Nanos, core: u8 },
+    /// Everybody who can run does, and nothing is promised but safety.
+    Unjudged { until: Nanos },
     /// All is said and done.
     Over,
 }
 
 /// How often the healed cluster is looked at.
 const EXAMINE_EVERY: Nanos = Nanos::from_millis(25);
+
+/// How long a cluster goes on after a heal that can promise nothing.
+const UNJUDGED_FOR: Nanos = Nanos::from_secs(5);
 
 /// How many queries machines are compared by at the end.
 const COMPARED_CHOICES: u64 = 64;
@@ -36,11 +41,24 @@ impl<W: Workload> Simulation<'_, W> {
     /// The faults end.
     pub(super) fn heal(&mut self) {
         let mut draws = self.seed.careful(Domain::Heal, 0, 0, 0);
+        self.end_damage();
+        let everybody = u8::MAX >> (8 - self.servers.len());
+        let damaged = self.damaged_servers();
+        let is_promised = self.is_quorum_sound(damaged) && !self.budget.is_exceeded();
         let core = match self.schedule.heal.rest {
-            Rest::Healed => u8::MAX >> (8 - self.servers.len()),
-            Rest::Broken => self.choose_core(&mut draws),
+            _ if !is_promised => everybody,
+            Rest::Healed => everybody & !damaged,
+            Rest::Broken => self.choose_core(damaged, &mut draws),
         };
-        self.phase = Phase::Healed { at: self.now, core };
+        self.phase = match is_promised {
+            true => Phase::Healed { at: self.now, core },
+            false => Phase::Unjudged {
+                until: self.now + UNJUDGED_FOR,
+            },
+        };
+        if !is_promised {
+            self.happened(Probe::HealUnjudged, None);
+        }
         self.hash_event(14, u64::from(core));
         self.happened(Probe::Heal, None);
         if self.tells() {
@@ -79,18 +97,12 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only they can vote,
     /// so that unless a quorum of them exists everybody is needed.
-    fn choose_core(&self, draws: &mut Draws) -> u8 {
-        let count = self.servers.len();
-        let quorum = count / 2 + 1;
-        let has_joined = |place: usize| {
-            self.servers
-                .get(place)
-                .is_some_and(|server| match server.is_running() {
-                    true => server.vitals.role != RoleName::Joining,
-                    false => !server.disk.durable().is_empty(),
-                })
-        };
-        let mut order = shuffled(count, draws);
+    fn choose_core(&self, damaged: u8, draws: &mut Draws) -> u8 {
+        let quorum = self.servers.len() / 2 + 1;
+        let has_joined = |place: usize| self.has_joined(place);
+        let mut order = shuffled(self.servers.len(), draws);
+        order.retain(|place| damaged >> place & 1 == 0);
+        let count = order.len();
         order.sort_by_key(|&place| !has_joined(place));
         let joined = order.iter().filter(|&&place| has_joined(place)).count();
         let extra = usize::try_from(draws.below((count - quorum) as u64 + 1)).unwrap_or(0);
@@ -99,6 +111,23 @@ impl<W: Workload> Simulation<'_, W> {
             .into_iter()
             .take(size)
             .fold(0, |core, place| core | 1 << place)
+    }
+
+    /// Whether the server has left the first start's waiting room.
+    fn has_joined(&self, place: usize) -> bool {
+        self.servers
+            .get(place)
+            .is_some_and(|server| match server.is_running() {
+                true => server.vitals.role != RoleName::Joining,
+                false => !server.disk.durable().is_empty(),
+            })
+    }
+
+    /// Whether servers that can vote and whose disks never broke a promise are a quorum, so that they can go on without the others.
+    fn is_quorum_sound(&self, damaged: u8) -> bool {
+        let count = self.servers.len();
+        let sound = (0..count).filter(|place| damaged >> place & 1 == 0);
+        damaged == 0 || sound.filter(|&place| self.has_joined(place)).count() > count / 2
     }
 
     /// Takes every fault off a server; one of the core also runs again if it does not.
@@ -151,6 +180,11 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn examine(&mut self) -> Judgement {
         self.hash_event(15, 0);
         let heal = &self.schedule.heal;
+        if self.budget.is_exceeded() && matches!(self.phase, Phase::Healed { .. } | Phase::Converged { .. }) {
+            self.phase = Phase::Unjudged {
+                until: self.now + UNJUDGED_FOR,
+            };
+        }
         match self.phase {
             Phase::Healed { at, core } => {
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
@@ -176,6 +210,14 @@ impl<W: Workload> Simulation<'_, W> {
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }
+            Phase::Unjudged { until } if self.now >= until => {
+                self.phase = Phase::Over;
+                return match self.budget.is_exceeded() {
+                    true => Ok(()),
+                    false => self.conclude(0),
+                };
+            }
+            Phase::Unjudged { .. } => {}
             Phase::Faulty | Phase::Over => return Ok(()),
         }
         self.push_after(EXAMINE_EVERY, Event::Examine);
@@ -198,7 +240,7 @@ impl<W: Workload> Simulation<'_, W> {
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 
-        self.scan_disks()?;
+        self.ruled(self.scan_disks())?;
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(
             facts,

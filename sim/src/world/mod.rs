@@ -13,6 +13,7 @@
 mod answers;
 mod arrivals;
 mod clients;
+mod damage;
 mod heal;
 mod nemesis;
 mod outputs;
@@ -27,6 +28,7 @@ use raft_core::{Envelope, Index, Membership, NodeId, Payload, Ticket};
 
 use self::clients::Clients;
 pub(crate) use self::clients::planned;
+use self::damage::Backup;
 use self::heal::Phase;
 use self::nemesis::Nemesis;
 use self::server::Server;
@@ -36,6 +38,7 @@ use crate::history::{History, HistoryEvent};
 use crate::nanos::Nanos;
 use crate::network::Network;
 use crate::oracle::apply::Snapshots;
+use crate::oracle::budget::Budget;
 use crate::oracle::client::Attempts;
 use crate::oracle::commit::Commits;
 use crate::oracle::durability::Promises;
@@ -188,6 +191,11 @@ struct Simulation<'a, W: Workload> {
     servers: Vec<Server<W>>,
     held: Vec<Envelope>,
     oracles: Oracles<W>,
+    /// What the disks' promises are still worth.
+    budget: Budget,
+    /// The servers whose disks faults have damaged, one bit each.
+    damaged: u8,
+    backups: Vec<Backup>,
     clients: Clients,
     nemesis: Nemesis,
     phase: Phase,
@@ -229,6 +237,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 attempts: Attempts::new(),
                 responses: Shared::default(),
             },
+            budget: Budget::new(count),
+            damaged: 0,
+            backups: Vec::new(),
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
             phase: Phase::Faulty,
@@ -271,7 +282,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             let Caused { cause, event } = self.next_event()?;
             self.happen(cause, event)?;
             if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
-                self.scan_disks()?;
+                self.ruled(self.scan_disks())?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::workload::Workload;
 
 /// Which faults wait for which events.
 pub(super) struct Nemesis {
-    watched: u64,
+    watched: u128,
     triggers: Vec<Watch>,
 }
 
@@ -25,12 +25,12 @@ struct Watch {
 
 // The set of watched probes is one word.
 const _: () = assert!(
-    Probe::ALL.len() <= 64,
+    Probe::ALL.len() <= 128,
     "more probes than bits: widen Nemesis::watched"
 );
 
 /// A failed disk's server notices by itself that it is of no use, and exits.
-const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
+pub(super) const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
 
 impl Nemesis {
     pub(super) fn new(schedule: &Schedule) -> Self {
@@ -46,7 +46,7 @@ impl Nemesis {
         let triggers: Vec<Watch> = schedule.faults.iter().enumerate().filter_map(watch).collect();
         let watched = triggers
             .iter()
-            .fold(0, |watched, watch| watched | 1 << watch.probe as u64);
+            .fold(0, |watched, watch| watched | 1 << watch.probe as u32);
         Self { watched, triggers }
     }
 
@@ -60,7 +60,7 @@ impl Nemesis {
     }
 
     pub(super) const fn is_watched(&self, probe: Probe) -> bool {
-        self.watched >> probe as u64 & 1 == 1
+        self.watched >> probe as u32 & 1 == 1
     }
 }
 
@@ -124,6 +124,7 @@ impl<W: Workload> Simulation<'_, W> {
                 loss_permyriad,
                 duplicate_permyriad,
                 reorder_permyriad,
+                corrupt_permyriad,
                 delay,
                 ..
             } => {
@@ -133,7 +134,8 @@ impl<W: Workload> Simulation<'_, W> {
                     loss_permyriad,
                     duplicate_permyriad,
                     reorder_permyriad,
-                    reorder_by: Nanos::ZERO,
+                    corrupt_permyriad,
+                    ..NetworkWeather::default()
                 };
                 self.network.storm(id, worse);
                 self.client_network.storm(id, worse);
@@ -141,7 +143,12 @@ impl<W: Workload> Simulation<'_, W> {
             }
             _ => {
                 for place in members(servers) {
-                    self.strike_server(fault, kind, place);
+                    match kind.breaks_assumptions() {
+                        true if !matches!(kind, FaultKind::FailDisk { .. }) => {
+                            self.damage(fault, kind, place, draws);
+                        }
+                        _ => self.strike_server(fault, kind, place),
+                    }
                 }
             }
         }
@@ -176,7 +183,13 @@ impl<W: Workload> Simulation<'_, W> {
                 server.disk.extra += extra;
                 Probe::SlowDisk
             }
+            FaultKind::FullDisk { .. } => {
+                server.full += 1;
+                server.full_by = fault;
+                return;
+            }
             FaultKind::FailDisk { .. } if !is_running => return,
+            FaultKind::FailDisk { phantom: true, .. } if self.is_spared(at) => Probe::DamageSpared,
             FaultKind::FailDisk { .. } => {
                 self.push(self.now, Event::DiskFails { server: at, boot });
                 self.push_after(
@@ -193,9 +206,13 @@ impl<W: Workload> Simulation<'_, W> {
                 self.change_clock(at, |clock, now| clock.run_at(now, i64::from(ppm)));
                 Probe::ClockRate
             }
-            FaultKind::ClockJump { by, .. } => {
+            FaultKind::ClockJump { by, back: false, .. } => {
                 self.change_clock(at, |clock, now| clock.jump(now, by));
                 Probe::ClockJump
+            }
+            FaultKind::ClockJump { by, back: true, .. } => {
+                self.change_clock(at, |clock, now| clock.jump_back(now, by));
+                Probe::ClockJumpBack
             }
             FaultKind::Campaign { .. } => {
                 self.push(
@@ -217,8 +234,14 @@ impl<W: Workload> Simulation<'_, W> {
                 );
                 return;
             }
-            // These strike links, not servers.
-            FaultKind::Partition { .. } | FaultKind::Storm { .. } => return,
+            // These strike links, or only what is on a disk.
+            FaultKind::Partition { .. }
+            | FaultKind::Storm { .. }
+            | FaultKind::BreakConnections { .. }
+            | FaultKind::WipeDisk { .. }
+            | FaultKind::LyingDisk { .. }
+            | FaultKind::RestoreBackup { .. }
+            | FaultKind::CorruptDisk { .. } => return,
         };
         self.happened(probe, Some(at));
     }
@@ -256,12 +279,15 @@ impl<W: Workload> Simulation<'_, W> {
             match *kind {
                 FaultKind::Pause { .. } => self.resume(place),
                 FaultKind::ClockRate { .. } => self.restore_clock_rate(place),
+                FaultKind::RestoreBackup { .. } => self.restore_backup(fault, place),
                 _ => {}
             }
             let Some(server) = self.servers.get_mut(place) else {
                 continue;
             };
             match *kind {
+                FaultKind::FullDisk { .. } => server.full = server.full.saturating_sub(1),
+                FaultKind::LyingDisk { .. } => server.disk.come_true(),
                 FaultKind::CutClients { .. } => server.client_cuts = server.client_cuts.saturating_sub(1),
                 FaultKind::SlowDisk { extra, .. } => server.disk.extra = server.disk.extra.since(extra),
                 _ => {}

@@ -9,6 +9,7 @@ use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::{Judgement, Oracle, violated};
 use crate::report::Place;
+use crate::schedule::Class;
 use crate::workload::Workload;
 
 impl<W: Workload> Simulation<'_, W> {
@@ -78,10 +79,10 @@ impl<W: Workload> Simulation<'_, W> {
             }
             Output::SnapshotRefused { from, error } => {
                 let node = NodeId::new(at as u64 + 1);
-                violated(
+                self.ruled(violated(
                     Oracle::S17,
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
-                )
+                ))
             }
             Output::RoleChanged { .. }
             | Output::LeaderChanged { .. }
@@ -107,7 +108,11 @@ impl<W: Workload> Simulation<'_, W> {
         if server.disk_failed {
             return Ok(());
         }
-        let (node, boot, ticket) = (server.node, server.boot, persist.ticket);
+        let (node, boot, ticket, vitals) = (server.node, server.boot, persist.ticket, server.vitals);
+        if server.full > 0 {
+            self.refuse_write(at);
+            return Ok(());
+        }
         if let Some(meta) = &persist.snapshot {
             let Some(bytes) = &snapshot else {
                 return violated(
@@ -118,15 +123,17 @@ impl<W: Workload> Simulation<'_, W> {
                     ),
                 );
             };
-            self.oracles
+            let judgement = self
+                .oracles
                 .snapshots
-                .written(&self.oracles.facts, node, meta, bytes)?;
+                .written(&self.oracles.facts, node, meta, bytes);
+            self.ruled(judgement)?;
         }
-        let leads = server.vitals.role == RoleName::Leader;
+        let leads = vitals.role == RoleName::Leader;
         let snapshot_ahead = persist
             .snapshot
             .as_ref()
-            .map(|meta| Some(meta.last.index) > server.vitals.applied);
+            .map(|meta| Some(meta.last.index) > vitals.applied);
         let noted = [
             (Probe::IssueVote, persist.hard_state.is_some()),
             (Probe::IssueEntries, !persist.entries.is_empty()),
@@ -176,9 +183,17 @@ impl<W: Workload> Simulation<'_, W> {
             );
             return violated(Oracle::S13, message);
         }
-        self.oracles
-            .promises
-            .sent(&self.oracles.facts, &envelope, server.disk.durable())?;
+        if self.schedule.class != Class::A {
+            self.weigh_message(at, &envelope)?;
+        }
+        if !self.budget.is_exceeded()
+            && let Some(server) = self.servers.get(at)
+        {
+            let is_faulty = self.budget.is_faulty(at);
+            self.oracles
+                .promises
+                .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
+        }
         if matches!(envelope.message, Message::SnapshotChunk { .. }) {
             self.happened(Probe::SendSnapshot, Some(at));
         }

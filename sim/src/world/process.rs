@@ -6,7 +6,7 @@ use super::{Event, Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::report::Place;
-use crate::schedule::{FaultKind, Survival};
+use crate::schedule::{Class, FaultKind, Survival};
 use crate::workload::Workload;
 
 impl<W: Workload> Simulation<'_, W> {
@@ -21,9 +21,14 @@ impl<W: Workload> Simulation<'_, W> {
                     keep, restart_after, ..
                 }),
             ) => (keep, restart_after),
+            Some(&FaultKind::FullDisk { restart_after, .. }) => (Survival::Random, Some(restart_after)),
             _ => (Survival::Random, None),
         };
-        if self.crash(place, keep)
+        let has_phantoms = matches!(
+            self.schedule.faults.get(fault).map(|fault| &fault.kind),
+            Some(FaultKind::FailDisk { phantom: true, .. })
+        );
+        if self.crash_leaving(place, keep, has_phantoms)
             && let Some(after) = restart_after
         {
             self.push_after(after, Event::Start { server: place });
@@ -32,6 +37,11 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A process dies. Returns whether it was alive.
     pub(super) fn crash(&mut self, place: usize, keep: Survival) -> bool {
+        self.crash_leaving(place, keep, false)
+    }
+
+    /// A process dies, and may leave pages behind that were not synced and count as clean.
+    fn crash_leaving(&mut self, place: usize, keep: Survival, has_phantoms: bool) -> bool {
         let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else {
             return false;
         };
@@ -40,7 +50,11 @@ impl<W: Workload> Simulation<'_, W> {
         server.wake_at = None;
         server.dying = None;
         let had_unsynced = server.disk.has_unsynced();
-        let aftermath = server.disk.crash(keep);
+        let has_phantoms = has_phantoms && server.disk.has_unsynced() && !server.disk.is_lying();
+        let aftermath = match has_phantoms {
+            true => server.disk.crash_with_phantoms(),
+            false => server.disk.crash(keep),
+        };
         self.hash_event(13, place as u64);
         self.hash.word(aftermath.kept as u64);
         if self.tells() {
@@ -64,6 +78,11 @@ impl<W: Workload> Simulation<'_, W> {
             if happened {
                 self.happened(probe, Some(place));
             }
+        }
+        if has_phantoms {
+            self.happened(Probe::DiskLies, Some(place));
+        } else if self.schedule.class != Class::A {
+            self.expose_lie(place);
         }
         true
     }

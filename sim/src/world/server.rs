@@ -41,6 +41,10 @@ pub(super) struct Server<W: Workload> {
     pub(super) dying: Option<(u32, usize)>,
     /// Its disk has failed in this boot.
     pub(super) disk_failed: bool,
+    /// How many faults have filled its disk, the latest of them, and whether a write of this boot was refused for it.
+    pub(super) full: u32,
+    pub(super) full_by: usize,
+    pub(super) write_refused: bool,
     /// It stays down for good.
     pub(super) retired: bool,
 }
@@ -81,6 +85,9 @@ impl<W: Workload> Server<W> {
             client_cuts: 0,
             dying: None,
             disk_failed: false,
+            full: 0,
+            full_by: 0,
+            write_refused: false,
             retired: false,
         }
     }

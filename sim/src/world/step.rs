@@ -60,6 +60,7 @@ impl<W: Workload> Simulation<'_, W> {
         let (before, after) = (server.vitals, replica.raft().vitals());
         server.vitals = after;
         self.judge(at, &before, &after, given, &outputs)?;
+        self.hash_step(at, &before, &after);
         self.notice(at, &before, &after);
         let carried_out = self.carry_out(at, &mut outputs);
         outputs.clear();
@@ -86,6 +87,9 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let (node, raft) = (server.node, replica.raft());
         core_holds(node, raft.check_invariants())?;
+        if self.budget.is_exceeded() {
+            return Ok(());
+        }
         let Oracles {
             facts,
             elections,
@@ -116,13 +120,24 @@ impl<W: Workload> Simulation<'_, W> {
             membership: raft.membership(),
             disk: server.disk.written(),
         };
-        commits.stepped(facts, &step, given.verifies, image)?;
+        let budget = &self.budget;
+        let is_excused = |node: NodeId| budget.is_faulty(place_of(node));
+        let known = facts.all_committed().len();
+        let new = commits.stepped(facts, &step, given.verifies, image, is_excused)?;
+        if new > 0 && budget.is_damaged() {
+            let image = |place: usize| servers.get(place).map(|server| server.disk.durable());
+            if !budget.covers_committed(facts, known, image) {
+                self.exceed("an entry is committed, and a quorum of voters lacks it");
+                return Ok(());
+            }
+        }
         for output in outputs {
             if let Output::Persist { persist, .. } = output {
                 log::snapshot_issued(facts, node, persist)?;
             }
         }
         if let Some(peer) = given.acknowledged_by.filter(|_| after.role == RoleName::Leader)
+            && !is_excused(peer)
             && let (Some(progress), Some(image)) = (raft.progress(peer), image(peer))
         {
             let id = progress.matched.and_then(|matched| raft.log_id(matched));
@@ -147,6 +162,14 @@ impl<W: Workload> Simulation<'_, W> {
                 snapshots.installed(facts, node, meta, replica.machine().history())?;
             }
         }
+        Ok(())
+    }
+
+    /// Takes what a step changed into the rolling hash.
+    fn hash_step(&mut self, at: usize, before: &Vitals, after: &Vitals) {
+        if before == after {
+            return;
+        }
         let of = |id: Option<raft_core::LogId>| id.map_or(0, |id| id.term.value() << 40 | id.index.value());
         for word in [
             (after.role as u64) << 56 | (at as u64) << 48 | after.term.value(),
@@ -155,7 +178,6 @@ impl<W: Workload> Simulation<'_, W> {
         ] {
             self.hash.word(word);
         }
-        Ok(())
     }
 
     /// Counts what the step was, and lets triggers strike.

@@ -79,6 +79,8 @@ enum ProfileName {
     Swarm,
     /// Default settings and good weather.
     Calm,
+    /// Everything at once, as often and as strong as it gets.
+    Hell,
     /// The yardstick of speed.
     Bench,
 }
@@ -88,6 +90,7 @@ impl From<ProfileName> for Profile {
         match name {
             ProfileName::Swarm => Self::Swarm,
             ProfileName::Calm => Self::Calm,
+            ProfileName::Hell => Self::Hell,
             ProfileName::Bench => Self::Bench,
         }
     }

@@ -377,6 +377,7 @@ fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
     let profile = match arguments.profile {
         ProfileName::Swarm => "",
         ProfileName::Calm => " --profile calm",
+        ProfileName::Hell => " --profile hell",
         ProfileName::Bench => " --profile bench",
     };
     let workload = match arguments.workload.unwrap_or_default() {

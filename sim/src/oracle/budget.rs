@@ -1,0 +1,396 @@
+//! S21, and the fault budget: how much disks may forget, lie and rot before Raft can promise nothing any more.
+//!
+//! Raft is safe because any two quorums share a server, and that server keeps two kinds of promise (paper §5.2, §5.4): what it has
+//! acknowledged stays in its log, and whom it has voted for stays its vote, for good and for that term. A disk that forgets
+//! breaks such promises, and no server can see it. So the budget is about what is left:
+//!
+//! * **Copies.** For every committed entry, those voters that do not hold it are fewer than a quorum: then every
+//!   quorum that could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1).
+//! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one when it votes for
+//!   another candidate in the same term, or when it votes, acknowledges or answers a leader in a term below one in which it has
+//!   voted: the leader of the later term need not know of it (the heart of the proof in §5.4.3), and the leader of the earlier one takes it for
+//!   a confirmation of its reads. Two quorums of n servers share 2q − n, so it takes as many such servers to exceed the budget:
+//!   one, where n is odd.
+//! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at once: those who
+//!   voted for it vote for it again, and a term has two leaderships, each with its own entries.
+//!
+//! The rules are judged by what is on the wire and on the disks, and when it gets there: a forgotten vote does no harm until the server
+//! votes again, and copies are counted whenever a disk lost some or an entry is committed.
+//!
+//! A *wiped* disk is another matter, as its server can see it. It comes back as a new incarnation, which takes no part until a
+//! committed configuration binds it (`raft-core/src/raft/joining.rs`); until then it is no voter, and S21 sees to it that it says nothing. After
+//! that it may contradict what the lost disk promised in terms up to that of the binding or later: no candidate to which that matters
+//! holds the binding, so none can win. What it must not do is vote in that term or an earlier one. There is one exception: a server with an
+//! empty disk that meets a majority of empty logs takes that for the first start, and so a wipe exceeds the budget when
+//! logs are empty on a quorum of servers.
+//!
+//! A server that cannot start is neither a voter nor a holder.
+
+use std::collections::BTreeMap;
+
+use raft_core::{Envelope, Incarnation, Message, NodeId, Term};
+
+use super::commit::covers;
+use super::facts::Facts;
+use super::{Oracle, Violation, violated};
+use crate::disk::Image;
+
+/// What is the matter with a server's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// Nothing.
+    #[default]
+    Sound,
+    /// It has lost something that it had reported as synced.
+    Forgetful,
+    /// It is a new one, and no configuration binds it yet.
+    Outside,
+    /// It was a new one, which a configuration of this term has bound.
+    Admitted(Term),
+    /// It cannot be read.
+    Dead,
+}
+
+impl Standing {
+    /// Whether the server may take part in elections.
+    const fn votes(self) -> bool {
+        matches!(self, Self::Sound | Self::Forgetful | Self::Admitted(_))
+    }
+}
+
+/// What a server has promised about terms, on the wire.
+#[derive(Clone, Debug, Default)]
+struct Promised {
+    /// Its latest vote.
+    vote: Option<(Term, NodeId)>,
+    /// In which boot it campaigned in which term.
+    campaigns: BTreeMap<Term, u64>,
+    /// Whether it has contradicted itself.
+    broken: bool,
+}
+
+/// What the budget says about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It contradicts nothing.
+    Kept,
+    /// It contradicts what its sender has promised, within the budget.
+    Broken,
+    /// With it the budget is exceeded.
+    Exceeded,
+}
+
+/// The budget, and who has used it up.
+pub(crate) struct Budget {
+    standings: Vec<Standing>,
+    promises: Vec<Promised>,
+    exceeded: bool,
+    damaged: bool,
+}
+
+/// The smallest number of servers that is a majority.
+const fn quorum(servers: usize) -> usize {
+    servers / 2 + 1
+}
+
+impl Budget {
+    pub(crate) fn new(servers: usize) -> Self {
+        Self {
+            standings: vec![Standing::Sound; servers],
+            promises: vec![Promised::default(); servers],
+            exceeded: false,
+            damaged: false,
+        }
+    }
+
+    /// What is the matter with a server.
+    pub(crate) fn standing(&self, place: usize) -> Standing {
+        self.standings.get(place).copied().unwrap_or_default()
+    }
+
+    /// Whether a server's disk has broken Raft's assumptions, so that S7, S9 and S12 are suspended for it.
+    pub(crate) fn is_faulty(&self, place: usize) -> bool {
+        self.damaged && self.standing(place) != Standing::Sound
+    }
+
+    /// Whether any server's has.
+    pub(crate) const fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// Whether nothing but class C's promises is left.
+    pub(crate) const fn is_exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    pub(crate) const fn exceed(&mut self) {
+        self.exceeded = true;
+    }
+
+    /// Something has happened to a server's disk.
+    pub(crate) fn note(&mut self, place: usize, standing: Standing) {
+        self.damaged = true;
+        if let Some(known) = self.standings.get_mut(place) {
+            *known = standing;
+        }
+        if standing == Standing::Outside
+            && let Some(promised) = self.promises.get_mut(place)
+        {
+            *promised = Promised::default();
+        }
+    }
+
+    /// The vote that a server has last put on the wire.
+    pub(crate) fn last_vote(&self, place: usize) -> Option<(Term, NodeId)> {
+        self.promises.get(place)?.vote
+    }
+
+    /// Copies: whether those voters that do not hold this are fewer than a quorum.
+    pub(crate) fn is_held(&self, holds: impl Fn(usize) -> bool) -> bool {
+        let servers = self.standings.len();
+        let lacks = |&(place, standing): &(usize, Standing)| standing.votes() && !holds(place);
+        let lacking = self.standings.iter().copied().enumerate().filter(lacks).count();
+        lacking < quorum(servers)
+    }
+
+    /// Copies of all committed entries but the first `skip`. Returns whether the budget still covers them.
+    pub(crate) fn covers_committed<'i>(
+        &self,
+        facts: &Facts,
+        skip: usize,
+        image: impl Fn(usize) -> Option<&'i Image>,
+    ) -> bool {
+        facts.all_committed().iter().skip(skip).all(|committed| {
+            self.is_held(|place| image(place).is_some_and(|image| covers(facts, image, committed.id)))
+        })
+    }
+
+    /// Whether a wiped disk could take itself for a new cluster's, with so many logs that are empty.
+    pub(crate) const fn looks_new(servers: usize, empty_logs: usize) -> bool {
+        empty_logs >= quorum(servers)
+    }
+
+    /// Votes and leaderships, and S21: a server of this incarnation sends this.
+    pub(crate) fn sends(
+        &mut self,
+        facts: &Facts,
+        place: usize,
+        incarnation: Incarnation,
+        boot: u64,
+        envelope: &Envelope,
+    ) -> Result<Verdict, Violation> {
+        let (from, term) = (envelope.from, envelope.term);
+        // These promise nothing and change nothing at the recipient.
+        if matches!(
+            envelope.message,
+            Message::Hello
+                | Message::HelloReply { .. }
+                | Message::PreVote { .. }
+                | Message::PreVoteReply { .. }
+        ) {
+            return Ok(Verdict::Kept);
+        }
+        let votes_for = match envelope.message {
+            Message::Vote { .. } => Some(from),
+            Message::VoteReply { granted: true } => Some(envelope.to),
+            _ => None,
+        };
+        self.is_admitted(facts, place, incarnation, envelope, votes_for)?;
+        let standing = self.standing(place);
+        let servers = self.standings.len();
+        let Some(promised) = self.promises.get_mut(place) else {
+            return Ok(Verdict::Kept);
+        };
+        let is_campaign = matches!(envelope.message, Message::Vote { .. });
+        let again = is_campaign && *promised.campaigns.entry(term).or_insert(boot) != boot;
+        let contradicts = promised.vote.is_some_and(|(voted_in, candidate)| {
+            term < voted_in || (term == voted_in && votes_for.is_some_and(|node| node != candidate))
+        });
+        if let Some(node) = votes_for
+            && promised.vote.is_none_or(|(voted_in, _)| voted_in <= term)
+        {
+            promised.vote = Some((term, node));
+        }
+        // What a sound server says is S12's and S13's to judge.
+        if !matches!(standing, Standing::Forgetful | Standing::Dead) || !(again || contradicts) {
+            return Ok(Verdict::Kept);
+        }
+        promised.broken = true;
+        let broken = self.promises.iter().filter(|promised| promised.broken).count();
+        if again || broken >= 2 * quorum(servers) - servers {
+            self.exceeded = true;
+            return Ok(Verdict::Exceeded);
+        }
+        Ok(Verdict::Broken)
+    }
+
+    /// S21: a server with a new disk says nothing until a committed configuration binds it, and then votes in later terms only.
+    fn is_admitted(
+        &mut self,
+        facts: &Facts,
+        place: usize,
+        incarnation: Incarnation,
+        envelope: &Envelope,
+        votes_for: Option<NodeId>,
+    ) -> Result<(), Violation> {
+        let (from, name) = (envelope.from, envelope.message.name());
+        let standing = self.standing(place);
+        if standing == Standing::Outside {
+            let bound = facts
+                .last_committed()
+                .and_then(|last| facts.membership_at(last))
+                .filter(|(_, membership)| membership.incarnation(from) == Some(incarnation))
+                .and_then(|(id, _)| id);
+            match bound {
+                Some(binding) => self.note_admission(place, binding.term),
+                None => {
+                    let message = format!(
+                        "server {from} sends {name} with a new disk, and no committed configuration has let it in"
+                    );
+                    return violated(Oracle::S21, message);
+                }
+            }
+        }
+        if let Standing::Admitted(since) = self.standing(place)
+            && votes_for.is_some()
+            && envelope.term <= since
+        {
+            let message = format!(
+                "server {from} votes in term {} with a disk that was let in in term {since}: the lost one may have voted",
+                envelope.term
+            );
+            return violated(Oracle::S21, message);
+        }
+        Ok(())
+    }
+
+    fn note_admission(&mut self, place: usize, term: Term) {
+        if let Some(standing) = self.standings.get_mut(place) {
+            *standing = Standing::Admitted(term);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{command, facts, id, node, persist};
+    use super::*;
+    use raft_core::{Entry, EntryBody, GroupId, Membership, Round, Session};
+    use std::sync::Arc;
+
+    fn envelope(from: u64, to: u64, term: u64, message: Message) -> Envelope {
+        Envelope {
+            group: GroupId::new(1),
+            from: node(from),
+            from_incarnation: Incarnation::new(1),
+            to: node(to),
+            to_incarnation: None,
+            term: Term::new(term),
+            message,
+        }
+    }
+
+    fn granted() -> Message {
+        Message::VoteReply { granted: true }
+    }
+
+    fn alive() -> Message {
+        Message::HeartbeatReply {
+            session: Session::new(1),
+            round: Round::new(1),
+        }
+    }
+
+    fn campaign() -> Message {
+        Message::Vote { last: None }
+    }
+
+    /// What server 1 of `servers` may say, one message after the other, when its disk forgets before the last one.
+    fn after_forgetting(servers: usize, said: &[(u64, Message)], last: (u64, u64, Message)) -> Verdict {
+        let facts = facts(&[], 0);
+        let mut budget = Budget::new(servers);
+        for (term, message) in said {
+            let sent = envelope(1, 2, *term, message.clone());
+            assert_eq!(
+                budget.sends(&facts, 0, Incarnation::new(1), 1, &sent),
+                Ok(Verdict::Kept)
+            );
+        }
+        budget.note(0, Standing::Forgetful);
+        let (to, term, message) = last;
+        let verdict = budget.sends(&facts, 0, Incarnation::new(1), 2, &envelope(1, to, term, message));
+        assert_eq!(budget.is_exceeded(), verdict == Ok(Verdict::Exceeded));
+        verdict.expect("S21 is about new disks only")
+    }
+
+    #[test]
+    fn a_forgotten_vote_exceeds_the_budget_when_it_is_contradicted_and_quorums_share_one_server() {
+        let voted = [(3, granted())];
+        assert_eq!(after_forgetting(3, &voted, (2, 3, granted())), Verdict::Kept);
+        assert_eq!(after_forgetting(3, &voted, (3, 4, granted())), Verdict::Kept);
+        assert_eq!(after_forgetting(3, &voted, (3, 3, alive())), Verdict::Kept);
+        assert_eq!(after_forgetting(3, &voted, (3, 3, granted())), Verdict::Exceeded);
+        assert_eq!(after_forgetting(3, &voted, (3, 2, alive())), Verdict::Exceeded);
+        assert_eq!(after_forgetting(4, &voted, (3, 3, granted())), Verdict::Broken);
+        assert_eq!(
+            after_forgetting(4, &[(3, campaign())], (3, 3, campaign())),
+            Verdict::Exceeded
+        );
+    }
+
+    #[test]
+    fn s21_reports_a_new_disk_that_takes_part_uninvited_and_one_that_votes_in_the_term_that_let_it_in() {
+        let bound = Membership::of_voters([1, 2, 3].map(NodeId::new)).bind([(node(1), Incarnation::new(9))]);
+        let binding = Entry {
+            id: id(2, 2),
+            body: EntryBody::Membership(Arc::new(bound)),
+        };
+        let before = facts(&[command(1, 1, "a")], 1);
+        let after = facts(&[command(1, 1, "a"), binding], 2);
+        let mut budget = Budget::new(3);
+        budget.note(0, Standing::Outside);
+        let mut sends = |facts: &Facts, incarnation, term, message| {
+            budget
+                .sends(
+                    facts,
+                    0,
+                    Incarnation::new(incarnation),
+                    1,
+                    &envelope(1, 2, term, message),
+                )
+                .map_err(|violation| violation.oracle)
+        };
+        assert_eq!(sends(&before, 9, 0, Message::Hello), Ok(Verdict::Kept));
+        assert_eq!(sends(&before, 9, 2, alive()), Err(Oracle::S21));
+        assert_eq!(
+            sends(&after, 8, 2, alive()),
+            Err(Oracle::S21),
+            "another disk is bound"
+        );
+        assert_eq!(sends(&after, 9, 2, alive()), Ok(Verdict::Kept));
+        assert_eq!(sends(&after, 9, 2, granted()), Err(Oracle::S21));
+        assert_eq!(sends(&after, 9, 3, granted()), Ok(Verdict::Kept));
+    }
+
+    #[test]
+    fn copies_are_enough_while_those_without_one_are_no_quorum() {
+        let facts = facts(&[command(1, 1, "a")], 1);
+        let mut image = Image::default();
+        image.write(&persist(vec![command(1, 1, "a")]), None, usize::MAX);
+        let empty = Image::default();
+        let held_by = |budget: &Budget, holders: &[usize]| {
+            budget.covers_committed(&facts, 0, |place| {
+                Some(if holders.contains(&place) { &image } else { &empty })
+            })
+        };
+        let mut budget = Budget::new(3);
+        assert!(held_by(&budget, &[0, 1]));
+        assert!(!held_by(&budget, &[0]));
+        budget.note(1, Standing::Outside);
+        assert!(
+            held_by(&budget, &[0]),
+            "server 2 is no voter, and server 3 is no quorum"
+        );
+        assert!(Budget::looks_new(3, 2) && !Budget::looks_new(3, 1));
+    }
+}

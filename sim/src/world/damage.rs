@@ -1,0 +1,358 @@
+//! What disks do that Raft assumes they never do, and what is left of its promises then (classes B and C).
+
+use raft_core::{Envelope, Incarnation, NodeId};
+
+use super::nemesis::FAILED_SERVER_LINGERS;
+use super::{Event, Simulation};
+use crate::coverage::Probe;
+use crate::disk::Image;
+use crate::oracle::budget::{Budget, Standing, Verdict};
+use crate::oracle::{Judgement, Oracle};
+use crate::random::{Domain, Draws};
+use crate::report::Place;
+use crate::schedule::{Class, FaultKind, Record, Survival};
+use crate::workload::Workload;
+
+/// A copy of a server's disk.
+pub(super) struct Backup {
+    pub(super) fault: usize,
+    pub(super) place: usize,
+    incarnation: Incarnation,
+    image: Image,
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// What the class still judges of this: everything, until the fault budget is exceeded.
+    pub(super) fn ruled(&self, judgement: Judgement) -> Judgement {
+        match judgement {
+            Err(violation) if self.budget.is_exceeded() && !is_judged_always(violation.oracle) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// What a fault does to one server's disk.
+    pub(super) fn damage(&mut self, fault: usize, kind: &FaultKind, at: usize, draws: &mut Draws) {
+        match *kind {
+            FaultKind::WipeDisk { restart_after, .. } => {
+                if self.wipe(at) {
+                    self.start_after(at, restart_after);
+                }
+            }
+            FaultKind::LyingDisk { .. } => {
+                if self.is_spared(at) {
+                    return self.happened(Probe::DamageSpared, Some(at));
+                }
+                if let Some(server) = self.servers.get_mut(at) {
+                    server.disk.begin_to_lie();
+                }
+                self.happened(Probe::DiskLies, Some(at));
+            }
+            FaultKind::RestoreBackup { .. } => {
+                if let Some(server) = self.servers.get(at) {
+                    let (incarnation, image) = (server.incarnation, server.disk.durable().clone());
+                    self.backups.push(Backup {
+                        fault,
+                        place: at,
+                        incarnation,
+                        image,
+                    });
+                }
+            }
+            FaultKind::CorruptDisk {
+                record,
+                restart_after,
+                ..
+            } => self.corrupt(at, record, restart_after, draws),
+            _ => {}
+        }
+    }
+
+    fn start_after(&mut self, at: usize, after: Option<crate::nanos::Nanos>) {
+        if let Some(after) = after {
+            self.push_after(after, Event::Start { server: at });
+        }
+    }
+
+    /// The disk is lost. Returns whether that was allowed.
+    fn wipe(&mut self, at: usize) -> bool {
+        let others_empty = self.empty_logs(at);
+        if self.respects_budget() && (self.is_spared(at) || self.exceeds(at, None)) {
+            self.happened(Probe::DamageSpared, Some(at));
+            return false;
+        }
+        self.crash(at, Survival::None);
+        let wipes = self.coverage.count(Probe::DiskWiped) + 1;
+        let Some(server) = self.servers.get_mut(at) else {
+            return false;
+        };
+        server.disk.replace(Image::default());
+        let drawn = self.seed.quick(Domain::Timers, at as u64, wipes, 2);
+        server.incarnation = Incarnation::new(drawn.bits() >> 1 | 1);
+        self.budget.note(at, Standing::Outside);
+        if Budget::looks_new(self.servers.len(), others_empty + 1) {
+            self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
+        }
+        self.happened(Probe::DiskWiped, Some(at));
+        self.weigh(0);
+        true
+    }
+
+    /// A copy of the disk is put back.
+    pub(super) fn restore_backup(&mut self, fault: usize, at: usize) {
+        let place = self
+            .backups
+            .iter()
+            .position(|backup| backup.fault == fault && backup.place == at);
+        let Some(backup) = place.map(|place| self.backups.swap_remove(place)) else {
+            return;
+        };
+        if self.respects_budget() && (self.is_spared(at) || self.exceeds(at, Some(&backup.image))) {
+            return self.happened(Probe::DamageSpared, Some(at));
+        }
+        self.crash(at, Survival::Random);
+        let standing = self.budget.standing(at);
+        if let Some(server) = self.servers.get_mut(at) {
+            let is_same_disk = server.incarnation == backup.incarnation;
+            server.incarnation = backup.incarnation;
+            let is_outside = standing == Standing::Outside && is_same_disk;
+            let is_change = !is_same_disk || *server.disk.durable() != backup.image;
+            server.disk.replace(backup.image);
+            if is_change && !is_outside {
+                self.note_loss(at);
+            }
+        }
+        self.happened(Probe::BackupRestored, Some(at));
+        if let Some(FaultKind::RestoreBackup { restart_after, .. }) =
+            self.schedule.faults.get(fault).map(|fault| &fault.kind)
+        {
+            self.start_after(at, *restart_after);
+        }
+    }
+
+    /// After a crash: what the disk had lied about is lost, unless that would exceed a budget that the nemesis respects.
+    pub(super) fn expose_lie(&mut self, at: usize) {
+        let Some(server) = self.servers.get(at) else {
+            return;
+        };
+        let Some(truth) = server.disk.lied_about().cloned() else {
+            return;
+        };
+        let is_spared = self.respects_budget() && (self.is_spared(at) || self.exceeds(at, Some(&truth)));
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        if is_spared {
+            server.disk.come_true();
+            return self.happened(Probe::DamageSpared, Some(at));
+        }
+        server.disk.expose_lie();
+        if self.budget.standing(at) != Standing::Outside {
+            self.note_loss(at);
+        }
+        self.happened(Probe::LieExposed, Some(at));
+    }
+
+    fn corrupt(
+        &mut self,
+        at: usize,
+        record: Record,
+        restart_after: Option<crate::nanos::Nanos>,
+        draws: &mut Draws,
+    ) {
+        if self.is_spared(at) {
+            return self.happened(Probe::DamageSpared, Some(at));
+        }
+        let rot = self
+            .servers
+            .get_mut(at)
+            .and_then(|server| server.disk.corrupt(record, draws));
+        let Some(rot) = rot else { return };
+        if self.tells() {
+            let place = Place::Server(NodeId::new(at as u64 + 1));
+            self.tell(self.event, place, "rot", rot.to_string());
+        }
+        // It may be read at any time from now on, and then the server stops for good.
+        self.damaged |= 1 << at;
+        self.happened(Probe::RecordCorrupted, Some(at));
+        if restart_after.is_some() {
+            self.crash(at, Survival::Random);
+            self.start_after(at, restart_after);
+        }
+    }
+
+    /// A server forgets what it had reported as synced.
+    fn note_loss(&mut self, at: usize) {
+        self.budget.note(at, Standing::Forgetful);
+        if self.servers.len() == 1 {
+            // It can elect itself twice in one term without a word to anybody.
+            self.exceed("the only server forgot something");
+        }
+        self.weigh(0);
+    }
+
+    /// Counts the copies of committed entries, all but the first `skip`.
+    pub(super) fn weigh(&mut self, skip: usize) {
+        if self.budget.is_exceeded() {
+            return;
+        }
+        let servers = &self.servers;
+        let image = |place: usize| servers.get(place).map(|server| server.disk.durable());
+        if !self.budget.covers_committed(&self.oracles.facts, skip, image) {
+            self.exceed("a quorum of voters lacks a committed entry");
+        }
+    }
+
+    /// The fault budget is exceeded.
+    pub(super) fn exceed(&mut self, why: &str) {
+        if self.budget.is_exceeded() && self.coverage.count(Probe::BudgetExceeded) > 0 {
+            return;
+        }
+        self.budget.exceed();
+        self.hash_event(16, 0);
+        if self.tells() {
+            self.tell(self.event, Place::World, "class C", why.to_owned());
+        }
+        self.happened(Probe::BudgetExceeded, None);
+    }
+
+    /// Whether the nemesis leaves out what would exceed the budget.
+    fn respects_budget(&self) -> bool {
+        self.schedule.class == Class::B && !self.budget.is_exceeded()
+    }
+
+    /// In class B the disk of one server is damaged, and no other one's.
+    pub(super) fn is_spared(&self, at: usize) -> bool {
+        self.schedule.class == Class::B && self.damaged_servers() & !(1 << at) != 0
+    }
+
+    /// The servers whose disks have broken Raft's assumptions, or may do so at any time.
+    pub(super) fn damaged_servers(&self) -> u8 {
+        let is_damaged = |place: usize| {
+            let standing = self.budget.standing(place);
+            let lies = self
+                .servers
+                .get(place)
+                .is_some_and(|server| server.disk.is_lying());
+            lies || !matches!(standing, Standing::Sound | Standing::Admitted(_))
+        };
+        let found = (0..self.servers.len()).filter(|&place| is_damaged(place));
+        found.fold(self.damaged, |set, place| set | 1 << place)
+    }
+
+    /// How many servers but this one have an empty log on their disk.
+    fn empty_logs(&self, but: usize) -> usize {
+        let others = self.servers.iter().enumerate().filter(|&(place, _)| place != but);
+        others
+            .filter(|(_, server)| server.disk.durable().has_no_log())
+            .count()
+    }
+
+    /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would be.
+    fn exceeds(&self, at: usize, image: Option<&Image>) -> bool {
+        let Some(server) = self.servers.get(at) else {
+            return true;
+        };
+        let servers = self.servers.len();
+        let Some(image) = image else {
+            return Budget::looks_new(servers, self.empty_logs(at) + 1);
+        };
+        // A vote that is forgotten would be contradicted sooner or later.
+        let held = image.hard_state;
+        let forgets = |(term, node)| held.term < term || (held.term == term && held.vote != Some(node));
+        if servers == 1 || self.budget.last_vote(at).is_some_and(forgets) {
+            return true;
+        }
+        // Entries that are not committed yet count as well: their acknowledgements may be under way.
+        let now = server.disk.durable();
+        let is_lost = |id| now.log_id(id) != image.log_id(id);
+        let uncommitted = now.entries().map(|entry| entry.id).filter(|id| {
+            is_lost(id.index)
+                && !self.budget.is_held(|place| {
+                    place != at
+                        && self
+                            .servers
+                            .get(place)
+                            .is_some_and(|server| server.disk.durable().log_id(id.index) == Some(*id))
+                })
+        });
+        let image_of = |place: usize| match place == at {
+            true => Some(image),
+            false => self.servers.get(place).map(|server| server.disk.durable()),
+        };
+        let above = |id: raft_core::LogId| Some(id.index) > self.oracles.facts.last_committed();
+        uncommitted.into_iter().any(above) || !self.budget.covers_committed(&self.oracles.facts, 0, image_of)
+    }
+
+    /// S21 and the budget's votes: a server puts this on the wire.
+    pub(super) fn weigh_message(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
+        if self.budget.is_exceeded() {
+            return Ok(());
+        }
+        let was = self.budget.standing(at);
+        let facts = &self.oracles.facts;
+        let verdict = self
+            .budget
+            .sends(facts, at, server.incarnation, server.boot, envelope)?;
+        if was != self.budget.standing(at) {
+            self.happened(Probe::NewDiskAdmitted, Some(at));
+        }
+        match verdict {
+            Verdict::Kept => {}
+            Verdict::Broken => self.happened(Probe::PromiseBroken, Some(at)),
+            Verdict::Exceeded => self.exceed("a server contradicts a vote that its disk has forgotten"),
+        }
+        Ok(())
+    }
+
+    /// A write finds the disk full, which a server takes for a failure.
+    pub(super) fn refuse_write(&mut self, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        if std::mem::replace(&mut server.write_refused, true) {
+            return;
+        }
+        let (boot, fault) = (server.boot, server.full_by);
+        self.push(self.now, Event::DiskFails { server: at, boot });
+        self.push_after(
+            FAILED_SERVER_LINGERS,
+            Event::Die {
+                server: at,
+                boot,
+                fault,
+            },
+        );
+        self.happened(Probe::DiskFull, Some(at));
+    }
+
+    /// A server cannot be started from its disk: it stays down, which is what it promises.
+    pub(super) fn refuse_start(&mut self, cause: u64, at: usize, why: &crate::disk::Rotten) {
+        self.hash_event(17, at as u64);
+        if self.tells() {
+            let place = Place::Server(NodeId::new(at as u64 + 1));
+            self.tell(cause, place, "refuse", why.to_string());
+        }
+        self.budget.note(at, Standing::Dead);
+        self.happened(Probe::StartRefused, Some(at));
+    }
+
+    /// What disks did is over: lies come true, and no backup is put back any more.
+    pub(super) fn end_damage(&mut self) {
+        self.backups.clear();
+        for server in &mut self.servers {
+            server.disk.come_true();
+            server.full = 0;
+        }
+    }
+}
+
+/// What is promised whatever disks do: nothing corrupt is believed, nothing panics, nothing storms, and no replica breaks its own rules.
+const fn is_judged_always(oracle: Oracle) -> bool {
+    matches!(
+        oracle,
+        Oracle::S22 | Oracle::S23 | Oracle::S24 | Oracle::S25 | Oracle::Core
+    )
+}
