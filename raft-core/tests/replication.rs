@@ -277,6 +277,21 @@ fn a_probe_is_repeated_until_it_is_answered() {
     }
 }
 
+// Found by simulation: a follower whose disk went back denies what it has acknowledged, for good. Asked at once each time, it
+// would deny without end.
+#[test]
+fn who_denies_what_it_acknowledged_is_asked_again_with_the_next_heartbeat() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"one more");
+    let asked = scene.reject(2, at(2, 2), None);
+    assert_eq!(appends(2, &asked), [(at(2, 1), vec![2])]);
+    for _ in 0..3 {
+        assert_eq!(appends(2, &scene.reject(2, at(2, 1), None)), []);
+        assert_eq!(appends(2, &scene.tick(2)), [(at(2, 1), vec![2])]);
+    }
+}
+
 // Every wait ends: a window in which nothing moves is probed, and what the answer says is missing is sent again.
 #[test]
 fn a_window_that_was_lost_is_found_out_and_sent_again() {

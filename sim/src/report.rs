@@ -65,6 +65,11 @@ impl Report {
         self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
     }
 
+    /// Whether the run stayed within the fault budget, so that everything that clients saw must make sense.
+    pub fn is_within_budget(&self) -> bool {
+        self.coverage.count(Probe::BudgetExceeded) == 0
+    }
+
     /// Compares the run with what was expected of it. A run that commits nothing is vacuous whatever was expected.
     pub fn verdict(&self, expected: &Expectation) -> Verdict {
         match (&self.violation, expected.violation) {

@@ -33,10 +33,8 @@ impl<W: Workload> Simulation<'_, W> {
     /// What a fault does to one server's disk.
     pub(super) fn damage(&mut self, fault: usize, kind: &FaultKind, at: usize, draws: &mut Draws) {
         match *kind {
-            FaultKind::WipeDisk { restart_after, .. } => {
-                if self.wipe(at) {
-                    self.start_after(at, restart_after);
-                }
+            FaultKind::WipeDisk { restart_after, .. } if self.wipe(at) => {
+                self.start_after(at, restart_after);
             }
             FaultKind::LyingDisk { .. } => {
                 if self.is_spared(at) {
