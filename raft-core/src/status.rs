@@ -63,6 +63,8 @@ pub struct PeerStatus {
     pub next: Index,
     /// How it is being fed.
     pub feeding: Feeding,
+    /// Appends with entries that it was sent and has not acknowledged; 0 unless it is fed through windows.
+    pub inflight_messages: usize,
 }
 
 /// How a leader feeds a peer.

@@ -108,6 +108,7 @@ macro_rules! planted {
 }
 
 mod clock;
+mod codec;
 mod coverage;
 mod disk;
 mod generate;
@@ -133,6 +134,7 @@ mod witness;
 mod workload;
 mod world;
 
+pub use codec::{Codec, Undecodable};
 pub use coverage::{Coverage, Probe};
 pub use generate::Profile;
 pub use history::{Happened, HistoryEvent};

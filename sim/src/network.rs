@@ -1,8 +1,12 @@
 //! What becomes of each message, decided when it is sent: by the weather of its directed link, and by the cuts in force.
 
+mod wires;
+
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draw, Seed, bucket};
 use crate::schedule::{Delivery, NetworkWeather};
+
+use self::wires::Wires;
 
 /// Servers are numbered from 0 here; a row of the matrix of links has eight places.
 const ROW: usize = 8;
@@ -39,6 +43,8 @@ struct Cut {
     fault: u32,
     links: Links,
     delivery: Delivery,
+    /// Whole for the moment, as it flaps.
+    is_off: bool,
 }
 
 /// What becomes of a message.
@@ -50,6 +56,10 @@ pub(crate) enum Fate {
     Cut,
     /// Its link keeps it until it is healed.
     Held,
+    /// Its connection breaks.
+    Broken,
+    /// There is no room for it in its link's queue.
+    Full,
     /// It arrives, perhaps twice.
     Arrives {
         at: Nanos,
@@ -78,6 +88,8 @@ pub(crate) struct Network {
     dropped_at_send: Links,
     dropped_at_delivery: Links,
     held: Links,
+    /// What links are besides delays, if anything.
+    wires: Option<Wires>,
 }
 
 impl Network {
@@ -93,7 +105,14 @@ impl Network {
             dropped_at_send: Links::default(),
             dropped_at_delivery: Links::default(),
             held: Links::default(),
+            wires: Wires::new(&weather).filter(|_| domain == Domain::Link),
         }
+        .combined()
+    }
+
+    fn combined(mut self) -> Self {
+        self.combine();
+        self
     }
 
     /// Decides what becomes of a message that is sent now.
@@ -109,7 +128,14 @@ impl Network {
     }
 
     /// Decides by the weather alone, for link number `link`.
+    #[inline]
     pub(crate) fn weathered(&mut self, now: Nanos, link: usize) -> Fate {
+        self.weathered_leaving(now, now, link)
+    }
+
+    /// The same for a message that is sent now and leaves later.
+    #[inline]
+    fn weathered_leaving(&mut self, now: Nanos, leaves: Nanos, link: usize) -> Fate {
         let draw = self.draw(now, link);
         let weather = self.now;
         // Each part of the draw costs a round of the hash, so those that cannot matter are left out.
@@ -119,7 +145,7 @@ impl Network {
         }
         let delay =
             |draw: Draw| Nanos::new(draw.between(weather.delay_min.value(), weather.delay_max.value()));
-        let mut at = now + delay(draw);
+        let mut at = leaves + delay(draw);
         let reordered = happens(2, weather.reorder_permyriad);
         if reordered {
             at += Nanos::new(draw.part(3).below(weather.reorder_by.value()));
@@ -129,7 +155,7 @@ impl Network {
         }
         let again = happens(4, weather.duplicate_permyriad).then(|| {
             let behind = Nanos::new(draw.part(6).below(weather.reorder_by.value()));
-            now + delay(draw.part(5)) + behind
+            leaves + delay(draw.part(5)) + behind
         });
         Fate::Arrives { at, again, reordered }
     }
@@ -165,8 +191,20 @@ impl Network {
             fault,
             links,
             delivery,
+            is_off: false,
         });
         self.combine();
+    }
+
+    /// A partition that flaps changes its state. Returns whether there is such a partition.
+    pub(crate) fn flap(&mut self, fault: u32) -> bool {
+        let mut found = false;
+        for cut in self.cuts.iter_mut().filter(|cut| cut.fault == fault) {
+            cut.is_off = !cut.is_off;
+            found = true;
+        }
+        self.combine();
+        found
     }
 
     /// A storm begins.
@@ -191,12 +229,17 @@ impl Network {
         self.weather.loss_permyriad = 0;
         self.weather.duplicate_permyriad = 0;
         self.weather.reorder_permyriad = 0;
+        self.weather.corrupt_permyriad = 0;
+        self.wires = None;
         self.combine();
     }
 
     fn combine(&mut self) {
         let all = |delivery: Delivery| {
-            let those = self.cuts.iter().filter(|cut| cut.delivery == delivery);
+            let those = self
+                .cuts
+                .iter()
+                .filter(|cut| cut.delivery == delivery && !cut.is_off);
             those.fold(Links::default(), |links, cut| links.union(cut.links))
         };
         (self.dropped_at_send, self.dropped_at_delivery, self.held) = (
@@ -211,6 +254,11 @@ impl Network {
             self.now.reorder_permyriad += storm.reorder_permyriad;
             self.now.delay_min += storm.delay_min;
             self.now.delay_max += storm.delay_min;
+            self.now.corrupt_permyriad += storm.corrupt_permyriad;
+        }
+        if self.is_stream() {
+            self.now.duplicate_permyriad = 0;
+            self.now.reorder_permyriad = 0;
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Domain {
     Heal = 9,
     /// Which server a client turns to.
     Client = 10,
+    /// How long a broken connection takes to come back, and what becomes of bytes; the entity is the directed link.
+    Wire = 11,
 }
 
 /// Weather is drawn per bucket of about 16.8 ms: long enough that a fault's removal shifts few ordinals, short enough

@@ -6,6 +6,7 @@ use raft_core::replica::StateMachine;
 use raft_core::sessions::SessionId;
 use raft_core::{Index, LogId};
 
+use crate::codec::Codec;
 use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::schedule::WorkloadPlan;
@@ -42,6 +43,12 @@ pub trait Workload {
     /// What a response means to the client that waits for it.
     fn heard(&self, _response: &ResponseOf<Self>) -> Heard {
         Heard::Done { first: None }
+    }
+
+    /// How messages between servers become bytes. Schedules that ask for it ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages))
+    /// then send every message through it, and damage some.
+    fn codec(&self) -> Option<&dyn Codec> {
+        None
     }
 
     /// Judges a whole run at its end, with all that was committed and answered. A violation of no other oracle is one

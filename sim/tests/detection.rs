@@ -1,9 +1,12 @@
 //! The oracles see what goes wrong: state machines with a bug, under the shipping replica.
 
+mod support;
+
 use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use sim::schedule::WorkloadPlan;
-use sim::{Call, Concluded, Oracle, Profile, Report, Schedule, Verdict, Violation, Workload};
+use sim::{Call, Concluded, Oracle, Probe, Profile, Report, Schedule, Verdict, Violation, Workload};
+use support::{Checks, Encoded};
 
 /// A counter with a flaw.
 #[derive(Clone, Copy, Debug)]
@@ -229,4 +232,16 @@ fn a_failing_run_shrinks_to_what_makes_it_fail_and_still_fails() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn s23_reports_a_codec_that_takes_damaged_bytes_for_another_message() {
+    let mut schedule = Schedule::calm(1);
+    schedule.knobs.encode_messages = true;
+    schedule.weather.network.corrupt_permyriad = 3_000;
+    let careful = sim::run(&schedule, &Encoded(Checks::Checksum)).expect("the schedule is valid");
+    assert_eq!(careful.violation, None);
+    assert!(careful.coverage.count(Probe::MessageCorrupted) > 20);
+    let careless = sim::run(&schedule, &Encoded(Checks::Nothing)).expect("the schedule is valid");
+    assert_eq!(careless.violation.map(|found| found.oracle), Some(Oracle::S23));
 }

@@ -69,16 +69,17 @@ impl Progress {
     }
 
     pub(super) fn status(&self, node: NodeId) -> PeerStatus {
-        let feeding = match self.feed {
-            Feed::Probe { .. } => Feeding::Probe,
-            Feed::Replicate { .. } => Feeding::Replicate,
-            Feed::Snapshot { .. } => Feeding::Snapshot,
+        let (feeding, inflight_messages) = match &self.feed {
+            Feed::Probe { .. } => (Feeding::Probe, 0),
+            Feed::Replicate { window, .. } => (Feeding::Replicate, window.inflight.len()),
+            Feed::Snapshot { .. } => (Feeding::Snapshot, 0),
         };
         PeerStatus {
             node,
             matched: self.matched,
             next: self.next,
             feeding,
+            inflight_messages,
         }
     }
 

@@ -51,6 +51,14 @@ impl Raft {
         }
     }
 
+    /// How many bytes of entries a leader has taken in that are not committed yet; 0 elsewhere.
+    pub fn uncommitted_bytes(&self) -> usize {
+        match &self.role {
+            Role::Leader(leader) => leader.uncommitted_bytes,
+            _ => 0,
+        }
+    }
+
     /// Where a peer is, on a leader.
     pub fn progress(&self, peer: NodeId) -> Option<PeerStatus> {
         match &self.role {

@@ -191,7 +191,7 @@ impl Budget {
             return Ok(Verdict::Kept);
         }
         let votes_for = match envelope.message {
-            Message::Vote { .. } => Some(from),
+            Message::Vote { .. } | Message::TransferVote { .. } => Some(from),
             Message::VoteReply { granted: true } => Some(envelope.to),
             _ => None,
         };
@@ -201,7 +201,7 @@ impl Budget {
         let Some(promised) = self.promises.get_mut(place) else {
             return Ok(Verdict::Kept);
         };
-        let is_campaign = matches!(envelope.message, Message::Vote { .. });
+        let is_campaign = votes_for == Some(from);
         let again = is_campaign && *promised.campaigns.entry(term).or_insert(boot) != boot;
         let contradicts = promised.vote.is_some_and(|(voted_in, candidate)| {
             term < voted_in || (term == voted_in && votes_for.is_some_and(|node| node != candidate))

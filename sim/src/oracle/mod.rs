@@ -13,6 +13,7 @@ pub(crate) mod facts;
 pub(crate) mod liveness;
 pub(crate) mod log;
 pub(crate) mod recovery;
+pub(crate) mod resources;
 
 use std::fmt;
 

@@ -146,6 +146,10 @@ impl<W: Workload> Simulation<'_, W> {
     /// A message arrives.
     pub(super) fn deliver(&mut self, cause: u64, envelope: Box<Envelope>) -> Judgement {
         let (from, to) = (place_of(envelope.from), place_of(envelope.to));
+        if self.is_wired && self.network.is_lost_with_connection(self.now, from, to) {
+            self.happened(Probe::MessageLost, Some(to));
+            return Ok(());
+        }
         if self.network.is_lost_at_delivery(from, to) {
             self.happened(Probe::MessageCut, Some(to));
             return Ok(());
@@ -335,6 +339,7 @@ impl<W: Workload> Simulation<'_, W> {
         let input = match command {
             HostCommand::Campaign => Input::Campaign,
             HostCommand::TakeSnapshot => Input::TakeSnapshot,
+            HostCommand::Unreachable(peer) => Input::Unreachable(peer),
         };
         self.step(at, Some(input), Given::default())
     }

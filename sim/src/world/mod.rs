@@ -21,6 +21,7 @@ mod process;
 mod server;
 mod step;
 mod targets;
+mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -129,6 +130,8 @@ enum Event {
     GiveUp { attempt: u64 },
     /// A fault strikes.
     Strike { fault: usize, subject: Option<usize> },
+    /// Links that flap change their state.
+    Flap { fault: usize },
     /// A fault ends.
     Relent { fault: usize, servers: u8 },
     /// A disk reports a failure.
@@ -148,6 +151,7 @@ enum Event {
 enum HostCommand {
     Campaign,
     TakeSnapshot,
+    Unreachable(NodeId),
 }
 
 /// Entries that a server wants to have read back.
@@ -186,6 +190,10 @@ struct Simulation<'a, W: Workload> {
     event: u64,
     queue: Queue<Caused>,
     network: Network,
+    /// Whether messages between servers are more than values with a delay: bytes, or on connections, or on slow links.
+    is_wired: bool,
+    /// The bytes of an earlier message, which damage may splice into a later one.
+    earlier_bytes: Vec<u8>,
     client_network: Network,
     disk_weather: DiskWeather,
     servers: Vec<Server<W>>,
@@ -222,6 +230,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
             event: 0,
             queue: Queue::new(schedule.knobs.shuffle_ties.then_some(seed)),
             network: Network::new(seed, Domain::Link, schedule.weather.network),
+            is_wired: wire::is_wired(schedule, workload),
+            earlier_bytes: Vec::new(),
             client_network: Network::new(seed, Domain::ClientLink, schedule.weather.network),
             disk_weather: schedule.weather.disk,
             servers: (0..count)
@@ -361,6 +371,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
             Event::Start { server } => self.start(cause, server),
             Event::Strike { fault, subject } => {
                 self.strike(fault, subject);
+                Ok(())
+            }
+            Event::Flap { fault } => {
+                self.flap(fault);
                 Ok(())
             }
             Event::Relent { fault, servers } => {

@@ -113,10 +113,18 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn apply_fault(&mut self, fault: usize, id: u32, kind: &FaultKind, servers: u8, draws: &mut Draws) {
         match *kind {
-            FaultKind::Partition { shape, messages, .. } => {
+            FaultKind::Partition {
+                shape,
+                messages,
+                flap_every,
+                ..
+            } => {
                 for target in members(servers) {
                     let links = self.links_of(shape, target, draws);
                     self.network.cut(id, links, messages);
+                }
+                if let Some(every) = flap_every {
+                    self.push_after(every, Event::Flap { fault });
                 }
                 self.happened(Probe::Partition, None);
             }
@@ -214,6 +222,12 @@ impl<W: Workload> Simulation<'_, W> {
                 self.change_clock(at, |clock, now| clock.jump_back(now, by));
                 Probe::ClockJumpBack
             }
+            FaultKind::BreakConnections { .. } => {
+                if self.is_wired && self.break_connections(at) {
+                    self.happened(Probe::ConnectionsBroken, Some(at));
+                }
+                return;
+            }
             FaultKind::Campaign { .. } => {
                 self.push(
                     self.now,
@@ -237,7 +251,6 @@ impl<W: Workload> Simulation<'_, W> {
             // These strike links, or only what is on a disk.
             FaultKind::Partition { .. }
             | FaultKind::Storm { .. }
-            | FaultKind::BreakConnections { .. }
             | FaultKind::WipeDisk { .. }
             | FaultKind::LyingDisk { .. }
             | FaultKind::RestoreBackup { .. }
@@ -301,12 +314,11 @@ impl<W: Workload> Simulation<'_, W> {
             let (from, to) = (super::place_of(envelope.from), super::place_of(envelope.to));
             match self.network.is_held(from, to) {
                 true => self.held.push(envelope),
-                false => self.push(
-                    self.now,
-                    Event::Deliver {
-                        envelope: Box::new(envelope),
-                    },
-                ),
+                false => {
+                    let at = self.network.release(self.now, from, to);
+                    let envelope = Box::new(envelope);
+                    self.push(at, Event::Deliver { envelope });
+                }
             }
         }
     }

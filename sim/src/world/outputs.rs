@@ -7,10 +7,13 @@ use super::step::OutputOf;
 use super::{Event, Load, Simulation, place_of};
 use crate::coverage::Probe;
 use crate::network::Fate;
-use crate::oracle::{Judgement, Oracle, violated};
+use crate::oracle::{Judgement, Oracle, resources, violated};
 use crate::report::Place;
 use crate::schedule::Class;
 use crate::workload::Workload;
+
+/// What an entry counts besides its payload, see [`raft_core::Entry::cost_bytes`].
+const ENTRY_OVERHEAD_BYTES: u64 = 32;
 
 impl<W: Workload> Simulation<'_, W> {
     pub(super) fn carry_out(&mut self, at: usize, outputs: &mut Vec<OutputOf<W>>) -> Judgement {
@@ -150,6 +153,16 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
         };
+        if leads
+            && !persist.entries.is_empty()
+            && let Some(replica) = &server.replica
+        {
+            let limits = &self.schedule.knobs;
+            let largest = limits
+                .uncommitted_bytes
+                .max(limits.message_bytes + ENTRY_OVERHEAD_BYTES);
+            resources::log_is_bounded(node, replica.raft().uncommitted_bytes(), largest)?;
+        }
         if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
@@ -194,11 +207,38 @@ impl<W: Workload> Simulation<'_, W> {
                 .promises
                 .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
         }
-        if matches!(envelope.message, Message::SnapshotChunk { .. }) {
-            self.happened(Probe::SendSnapshot, Some(at));
+        match envelope.message {
+            Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
+            Message::Append { .. } => self.window_holds(at, envelope.to)?,
+            _ => {}
         }
-        match self.network.fate(self.now, at, place_of(envelope.to)) {
+        if self.is_wired {
+            return self.send_on_wire(at, envelope);
+        }
+        let fate = self.network.fate(self.now, at, place_of(envelope.to));
+        self.launch(at, envelope, fate);
+        Ok(())
+    }
+
+    /// S24: a leader keeps no more appends under way to a peer than its window allows.
+    fn window_holds(&self, at: usize, to: NodeId) -> Judgement {
+        let server = self.servers.get(at);
+        let Some((server, replica)) = server.and_then(|server| Some((server, server.replica.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        match replica.raft().progress(to) {
+            Some(peer) => resources::window_holds(server.node, &peer, self.schedule.knobs.inflight_messages),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets a message meet its fate.
+    pub(super) fn launch(&mut self, at: usize, envelope: Box<Envelope>, fate: Fate) {
+        match fate {
             Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
+            Fate::Broken => self.connection_broke(at, place_of(envelope.to)),
+            Fate::Full => self.happened(Probe::QueueFull, Some(at)),
             Fate::Cut => self.happened(Probe::MessageCut, Some(at)),
             Fate::Held => {
                 self.happened(Probe::MessageHeld, Some(at));
@@ -224,6 +264,5 @@ impl<W: Workload> Simulation<'_, W> {
                 self.push(arrives, Event::Deliver { envelope });
             }
         }
-        Ok(())
     }
 }

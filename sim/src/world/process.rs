@@ -46,6 +46,12 @@ impl<W: Workload> Simulation<'_, W> {
             return false;
         };
         server.replica = None;
+        if self.is_wired {
+            self.break_connections(place);
+        }
+        let Some(server) = self.servers.get_mut(place) else {
+            return false;
+        };
         server.missed.clear();
         server.wake_at = None;
         server.dying = None;

@@ -1,0 +1,70 @@
+//! Messages as bytes: what a codec promises, and how bytes are damaged to see whether it keeps that.
+
+use raft_core::{Entry, EntryBody, Envelope, Message};
+
+use crate::random::Draws;
+
+/// How messages between servers become bytes and are read again.
+///
+/// A codec must read what it wrote, and must refuse bytes that it did not write, as a checksum over all of them does (oracle S23). A
+/// message that is refused is lost; on a connection it breaks the connection.
+pub trait Codec {
+    /// The message as bytes.
+    fn encode(&self, envelope: &Envelope) -> Vec<u8>;
+
+    /// The message that these bytes are.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not what [`Codec::encode`] makes of a message.
+    fn decode(&self, bytes: &[u8]) -> Result<Envelope, Undecodable>;
+}
+
+/// Why bytes are no message. Whoever sent them is wrong, or the way was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are no message: {0}")]
+pub struct Undecodable(pub String);
+
+/// About how many bytes a message takes that is never encoded.
+pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
+    const ENVELOPE_BYTES: u64 = 64;
+    let more = match &envelope.message {
+        Message::Append { entries, .. } => entries.iter().map(cost_bytes).sum(),
+        Message::SnapshotChunk { data, .. } => data.len() as u64,
+        _ => 0,
+    };
+    ENVELOPE_BYTES + more
+}
+
+fn cost_bytes(entry: &Entry) -> u64 {
+    match &entry.body {
+        EntryBody::Noop => 16,
+        EntryBody::Command(payload) => 16 + payload.len() as u64,
+        EntryBody::Membership(membership) => 16 + 16 * membership.len() as u64,
+    }
+}
+
+/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them.
+pub(crate) fn damage(bytes: &mut Vec<u8>, earlier: &[u8], draws: &mut Draws) {
+    let below = |draws: &mut Draws, bound: usize| usize::try_from(draws.below(bound as u64)).unwrap_or(0);
+    match draws.below(4) {
+        0 => bytes.truncate(below(draws, bytes.len())),
+        1 if !earlier.is_empty() => {
+            let from = below(draws, earlier.len());
+            let length = 1 + below(draws, earlier.len() - from);
+            let piece = earlier.iter().skip(from).take(length).copied();
+            let place = below(draws, bytes.len() + 1);
+            let replaced = below(draws, bytes.len() - place + 1);
+            bytes.splice(place..place + replaced, piece);
+        }
+        _ => {
+            for _ in 0..draws.between(1, 8) {
+                let place = below(draws, bytes.len());
+                let bit = draws.below(8);
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte ^= 1 << bit;
+                }
+            }
+        }
+    }
+}
