@@ -204,11 +204,11 @@ fn a_core_that_does_not_serve_in_time_is_found() {
 #[test]
 fn a_run_that_misses_what_it_must_hit_is_vacuous() {
     let mut schedule = Profile::Calm.schedule(1);
-    schedule.expect.probes = vec![sim::Probe::Crash];
+    schedule.expect.probes = vec![Probe::Crash];
     let (_, report) = found(Flaw::None, &schedule);
     assert_eq!(
         report.verdict(&schedule.expect),
-        Verdict::Vacuous(vec![sim::Probe::Crash])
+        Verdict::Vacuous(vec![Probe::Crash])
     );
 }
 

@@ -37,6 +37,9 @@ fn sweep_some(
     coverage
 }
 
+/// What takes more than some thousand seeds; each has a scenario that requires it.
+const RARE: &[Probe] = &[Probe::CorruptionRead, Probe::PromiseBroken];
+
 #[test]
 fn swarm_seeds_pass() {
     sweep(Profile::Swarm, 0..1_000);
@@ -53,6 +56,7 @@ fn more_swarm_seeds_pass_and_reach_everything() {
         .iter()
         .filter(|(_, count)| *count == 0)
         .map(|(probe, _)| probe)
+        .filter(|probe| !RARE.contains(probe))
         .collect();
     assert!(missed.is_empty(), "a thousand seeds never reached {missed:?}");
 }

@@ -11,9 +11,10 @@ use crate::schedule::{Class, FaultKind, Record, Schedule, Survival, Target, When
 /// Adds them to the schedule of a swarm, or all of them at their strongest.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 2, 0, 0);
+    let (a, b) = if all { (40, 75) } else { (80, 95) };
     schedule.class = match draws.below(100) {
-        0..80 => Class::A,
-        80..95 => Class::B,
+        drawn if drawn < a => Class::A,
+        drawn if drawn < b => Class::B,
         _ => Class::C,
     };
     network(schedule, &mut draws, all);
