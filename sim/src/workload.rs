@@ -9,7 +9,7 @@ use raft_core::{Index, LogId};
 use crate::codec::Codec;
 use crate::nanos::Nanos;
 use crate::oracle::Violation;
-use crate::schedule::WorkloadPlan;
+use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
 
 /// A state machine under simulation.
 ///
@@ -147,3 +147,15 @@ pub struct Concluded<'a, M: StateMachine> {
 pub(crate) type ResponseOf<W> = <<W as Workload>::Machine as StateMachine>::Response;
 /// What the workload's machine answers to a query.
 pub(crate) type AnswerOf<W> = <<W as Workload>::Machine as StateMachine>::Answer;
+
+/// Whether the schedule can be run, with this workload.
+pub(crate) fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(), ScheduleError> {
+    schedule.validate()?;
+    match schedule.machine.is_empty() || schedule.machine == workload.name() {
+        true => Ok(()),
+        false => Err(ScheduleError::OtherWorkload {
+            wanted: schedule.machine.clone(),
+            given: workload.name(),
+        }),
+    }
+}

@@ -1,8 +1,10 @@
 //! Clients: what they want, whom they ask, and when they ask again.
 //!
 //! An operation is attempted until it is done or the client gives up. Whether two attempts are two requests or one and the same
-//! is the workload's affair (see [`Retry`]). Where every attempt is a request of its own, nothing has to be assumed about one that was
+//! is the workload's affair (see [`Retry`](crate::Retry)). Where every attempt is a request of its own, nothing has to be assumed about one that was
 //! given up: it may take effect at any time, or never.
+
+mod requests;
 
 use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
@@ -11,14 +13,13 @@ use raft_core::{Payload, ProposalId, ReadId};
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::hash::of_bytes;
-use crate::history::Happened;
 use crate::nanos::Nanos;
 use crate::network::Fate;
 use crate::oracle::Judgement;
 use crate::random::{Domain, Seed};
 use crate::report::Place;
 use crate::schedule::{Operation, OperationKind, Schedule};
-use crate::workload::{Call, Retry, SessionCall, Workload};
+use crate::workload::{SessionCall, Workload};
 
 /// How many of 10,000 attempts are made at random servers.
 const ASK_ANYBODY_PERMYRIAD: u32 = 500;
@@ -211,78 +212,6 @@ impl<W: Workload> Simulation<'_, W> {
             .unwrap_or(anybody)
     }
 
-    /// What an attempt asks for: something new, or the same as the attempt before it.
-    fn call(&mut self, operation: usize, attempt: u64) -> Call {
-        let retry = self.workload.retry(&self.schedule.workload);
-        let Clients {
-            operations, sessions, ..
-        } = &mut self.clients;
-        let mut call = Call {
-            client: 0,
-            choice: 0,
-            request: attempt,
-            attempt,
-            at: self.now,
-            made: self.now,
-            session: None,
-        };
-        let Some(running) = operations.get_mut(operation) else {
-            return call;
-        };
-        running.waiting_for = Some(attempt);
-        (call.client, call.choice) = (running.operation.client, running.operation.choice);
-        let begun = Request {
-            number: attempt,
-            made: self.now,
-            session: None,
-            may_have_effect: false,
-        };
-        let begun = match (running.operation.kind, retry) {
-            (OperationKind::Read, _) | (_, Retry::Anew) => {
-                running.request = None;
-                begun
-            }
-            (OperationKind::Write, Retry::Same) => begun,
-            (OperationKind::Write, Retry::InSession) if running.request.is_none() => {
-                match sessions
-                    .get_mut(usize::from(call.client))
-                    .and_then(Option::as_mut)
-                {
-                    Some(client) => {
-                        let sequence = client.begin();
-                        let session = Some(SessionCall::Apply {
-                            session: client.session(),
-                            sequence,
-                            first_unanswered: client.first_unanswered(),
-                        });
-                        Request { session, ..begun }
-                    }
-                    None => {
-                        call.session = Some(SessionCall::Open);
-                        return call;
-                    }
-                }
-            }
-            (OperationKind::Write, Retry::InSession) => begun,
-        };
-        let request = running.request.get_or_insert(begun);
-        (call.request, call.made, call.session) = (request.number, request.made, request.session);
-        // What the client has heard meanwhile, it says with every attempt.
-        if let (
-            Some(SessionCall::Apply {
-                session,
-                sequence,
-                first_unanswered,
-            }),
-            Some(Some(client)),
-        ) = (&mut call.session, sessions.get(usize::from(call.client)))
-            && client.session() == *session
-        {
-            *first_unanswered = client.first_unanswered().min(*sequence);
-        }
-        call
-    }
-
     /// A request arrives at a server.
     pub(super) fn request(
         &mut self,
@@ -356,109 +285,6 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::AttemptTimedOut, None);
         self.believe(client, None);
         self.push(self.now, Event::Attempt { operation });
-    }
-
-    /// An attempt may have had an effect that nobody will ever tell the client of.
-    pub(super) fn ended_unknown(&mut self, operation: usize, attempt: u64) {
-        self.set_may_have_effect(operation);
-        self.attempt_ended(operation, attempt, Happened::Unknown);
-    }
-
-    fn set_may_have_effect(&mut self, operation: usize) {
-        if let Some(running) = self.clients.operations.get_mut(operation)
-            && let Some(request) = &mut running.request
-        {
-            request.may_have_effect = true;
-        }
-    }
-
-    /// Writes down how an attempt ended, where every attempt is a request of its own.
-    pub(super) fn attempt_ended(&mut self, operation: usize, attempt: u64, what: Happened<W>) {
-        let is_shared = self
-            .clients
-            .operations
-            .get(operation)
-            .is_some_and(|running| self.is_repeated(running));
-        if !is_shared {
-            self.note_end(attempt, what);
-        }
-    }
-
-    fn is_repeated(&self, running: &Running) -> bool {
-        running.operation.kind == OperationKind::Write
-            && self.workload.retry(&self.schedule.workload) != Retry::Anew
-    }
-
-    /// A request is over: it was answered, or nobody tries it any more. Returns whether it may have had an effect that the client does
-    /// not know of.
-    pub(super) fn end_request(&mut self, operation: usize, heard: Option<Happened<W>>) -> bool {
-        let Some(running) = self.clients.operations.get_mut(operation) else {
-            return false;
-        };
-        let Some(request) = running.request.take() else {
-            return false;
-        };
-        let client = running.operation.client;
-        if let (
-            Some(SessionCall::Apply {
-                session, sequence, ..
-            }),
-            Some(Some(client)),
-        ) = (
-            request.session,
-            self.clients.sessions.get_mut(usize::from(client)),
-        ) && client.session() == session
-        {
-            client.answered(sequence);
-        }
-        let is_shared = self
-            .clients
-            .operations
-            .get(operation)
-            .is_some_and(|running| self.is_repeated(running));
-        let is_unknown = heard.is_none() && request.may_have_effect;
-        if is_shared {
-            let what = heard.unwrap_or(match request.may_have_effect {
-                true => Happened::Unknown,
-                false => Happened::Failed,
-            });
-            self.note_end(request.number, what);
-        }
-        is_unknown
-    }
-
-    /// The client has a session, unless it had one already.
-    pub(super) fn opened(&mut self, client: u8, session: raft_core::sessions::SessionId) {
-        if let Some(known @ None) = self.clients.sessions.get_mut(usize::from(client)) {
-            *known = Some(SessionClient::new(session));
-        }
-    }
-
-    /// The session of the operation's request is no more. What became of earlier attempts cannot be found out, so the request ends; and
-    /// another one is made only if nothing can come of it twice.
-    pub(super) fn session_lost(&mut self, operation: usize) {
-        let Some(running) = self.clients.operations.get(operation) else {
-            return;
-        };
-        let (client, is_fresh) = (usize::from(running.operation.client), running.is_fresh);
-        let lost = running.request.and_then(|request| request.session);
-        if let (Some(SessionCall::Apply { session, .. }), Some(known)) =
-            (lost, self.clients.sessions.get_mut(client))
-        {
-            known.take_if(|known| known.session() == session);
-        }
-        let is_unknown = self.end_request(operation, None);
-        if is_fresh || !is_unknown {
-            self.push_after(self.schedule.workload.retry_after, Event::Attempt { operation });
-        }
-    }
-
-    /// Writes down what the client was told; nothing, if it stopped waiting.
-    fn note_end(&mut self, request: u64, what: Happened<W>) {
-        let Some(history) = &mut self.history else { return };
-        if let Some(made) = self.oracles.attempts.find(request) {
-            history.ended(self.now, request, made.kind, made.call.choice, what);
-        }
     }
 
     /// The client that made an attempt.

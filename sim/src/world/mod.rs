@@ -51,7 +51,7 @@ use crate::random::{Domain, Seed};
 use crate::report::{Place, Report, TraceEvent};
 use crate::schedule::{DiskWeather, Schedule, ScheduleError};
 use crate::witness::Shared;
-use crate::workload::{ResponseOf, Workload};
+use crate::workload::{ResponseOf, Workload, fits};
 
 /// Runs a schedule and judges it.
 pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, ScheduleError> {
@@ -80,18 +80,6 @@ pub fn record<W: Workload>(
     let report = simulation.run();
     let history = simulation.history.take().map(|history| history.events);
     Ok((report, history.unwrap_or_default()))
-}
-
-/// The schedule can be run, with this workload.
-fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(), ScheduleError> {
-    schedule.validate()?;
-    match schedule.machine.is_empty() || schedule.machine == workload.name() {
-        true => Ok(()),
-        false => Err(ScheduleError::OtherWorkload {
-            wanted: schedule.machine.clone(),
-            given: workload.name(),
-        }),
-    }
 }
 
 /// Something that is going to happen.
