@@ -144,6 +144,20 @@ fn what_the_client_has_heard_is_forgotten_and_never_applied_again() {
 }
 
 #[test]
+fn a_client_knows_what_it_waits_for() {
+    let mut client = SessionClient::new(id(1));
+    assert!(client.is_idle());
+    let (first, second) = (client.begin(), client.begin());
+    assert_eq!(client.first_unanswered(), first);
+    client.answered(second);
+    assert_eq!(client.first_unanswered(), first);
+    assert!(!client.is_idle());
+    client.answered(first);
+    assert_eq!(client.first_unanswered(), second + 1);
+    assert!(client.is_idle());
+}
+
+#[test]
 fn a_session_that_nobody_uses_for_its_lifetime_ends() {
     let mut server = server();
     let (mut idle, busy) = (server.open(0), server.open(0));

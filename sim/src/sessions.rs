@@ -126,6 +126,8 @@ where
         let request = match call.session {
             None => return self.0.command(call),
             Some(SessionCall::Open) => SessionRequest::Open,
+            Some(SessionCall::KeepAlive(session)) => SessionRequest::KeepAlive { session },
+            Some(SessionCall::Close(session)) => SessionRequest::Close { session },
             Some(SessionCall::Apply {
                 session,
                 sequence,
@@ -167,10 +169,11 @@ where
             },
             Reply::Session(Outcome::Opened { session }) => Heard::Opened(*session),
             Reply::Session(Outcome::NoSession { .. }) => Heard::SessionLost,
-            Reply::Session(Outcome::TooManyOutcomes { .. }) => Heard::Again,
-            Reply::Session(Outcome::Stale { .. } | Outcome::Malformed | Outcome::Alive | Outcome::Closed) => {
-                Heard::Never
+            // What the client wants comes after that.
+            Reply::Session(Outcome::TooManyOutcomes { .. } | Outcome::Alive | Outcome::Closed) => {
+                Heard::Again
             }
+            Reply::Session(Outcome::Stale { .. } | Outcome::Malformed) => Heard::Never,
         }
     }
 

@@ -82,6 +82,10 @@ pub struct Call {
 pub enum SessionCall {
     /// It opens one.
     Open,
+    /// It uses one, and asks for nothing.
+    KeepAlive(SessionId),
+    /// It ends one.
+    Close(SessionId),
     /// It is a request in one.
     Apply {
         /// Which.

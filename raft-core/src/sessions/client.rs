@@ -49,6 +49,12 @@ impl SessionClient {
         self.unanswered.first().copied().unwrap_or(self.next)
     }
 
+    /// Whether no request waits for its answer. Close a session only then: what is repeated in a session that its client has
+    /// forgotten cannot say any more what was heard.
+    pub fn is_idle(&self) -> bool {
+        self.unanswered.is_empty()
+    }
+
     /// What to propose for the request of this number, now or again.
     pub fn request<'a>(&self, sequence: u64, command: &'a [u8]) -> SessionRequest<'a> {
         SessionRequest::Apply {

@@ -29,6 +29,8 @@ struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Opened,
+    Alive,
+    Closed,
     Fresh,
     Repeated(LogId),
     NoSession,
@@ -113,6 +115,8 @@ fn says<R: std::fmt::Debug>(at: LogId, expected: Expected, outcome: &Outcome<R>)
         (Expected::Opened, Outcome::Opened { session }) => session.opened() == at.index,
         (Expected::Repeated(expected), Outcome::Repeated { first, .. }) => *first == expected,
         (Expected::Fresh, Outcome::Fresh(_))
+        | (Expected::Alive, Outcome::Alive)
+        | (Expected::Closed, Outcome::Closed)
         | (Expected::NoSession, Outcome::NoSession { .. })
         | (Expected::Stale, Outcome::Stale { .. })
         | (Expected::TooManyOutcomes, Outcome::TooManyOutcomes { .. }) => true,
@@ -142,6 +146,18 @@ impl Model {
         self.now = self.now.max(time);
         let (now, lifetime) = (self.now, millis(self.limits.lifetime.value()));
         match call {
+            SessionCall::KeepAlive(id) | SessionCall::Close(id) => {
+                self.sessions.retain(|session| now - session.used < lifetime);
+                let Some(session) = self.sessions.iter_mut().find(|session| session.id == id) else {
+                    return Expected::NoSession;
+                };
+                (session.used_at, session.used) = (at.index, now);
+                if call == SessionCall::KeepAlive(id) {
+                    return Expected::Alive;
+                }
+                self.sessions.retain(|session| session.id != id);
+                Expected::Closed
+            }
             SessionCall::Open => {
                 self.sessions.retain(|session| now - session.used < lifetime);
                 while self.sessions.len() >= (self.limits.sessions.max(1)) as usize {
@@ -258,7 +274,7 @@ mod tests {
     }
 
     /// A machine that was told these attempts' requests, at these places.
-    fn told(log: &Log, places: &[usize]) -> Witness<Store> {
+    fn told_of(log: &Log, places: &[usize]) -> Witness<Store> {
         let mut machine = Witness::alone(Store::default());
         for &place in places {
             let Applied { at, call, .. } = &log[place];
@@ -287,7 +303,7 @@ mod tests {
     #[test]
     fn c6_reports_a_request_that_is_applied_twice_or_answered_differently() {
         let log = written_twice(repeated(2, None));
-        assert_eq!(judged(&log, &told(&log, &[1])), Ok(()));
+        assert_eq!(judged(&log, &told_of(&log, &[1])), Ok(()));
         for wrong in [
             Outcome::Fresh(wrote(Some(1))),
             repeated(2, Some(1)),
@@ -296,15 +312,15 @@ mod tests {
             Outcome::Stale { first_unanswered: 0 },
         ] {
             let log = written_twice(wrong);
-            reports(Oracle::C6, judged(&log, &told(&log, &[1])));
+            reports(Oracle::C6, judged(&log, &told_of(&log, &[1])));
         }
     }
 
     #[test]
     fn c6_reports_a_machine_that_was_told_twice_whatever_the_answers_say() {
         let log = written_twice(repeated(2, None));
-        reports(Oracle::C6, judged(&log, &told(&log, &[1, 2])));
-        reports(Oracle::C6, judged(&log, &told(&log, &[])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[1, 2])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[])));
     }
 
     #[test]
@@ -323,7 +339,7 @@ mod tests {
                 &[]
             };
             push(&mut log, 1, millis, apply(1, 0, 0), answer);
-            let judgement = judged(&log, &told(&log, places));
+            let judgement = judged(&log, &told_of(&log, places));
             match right {
                 true => assert_eq!(judgement, Ok(())),
                 false => reports(Oracle::C6, judgement),
@@ -339,10 +355,10 @@ mod tests {
         push(&mut log, 4, 500, SessionCall::Open, opened(5));
         push(&mut log, 5, 500, SessionCall::Open, opened(6));
         push(&mut log, 1, 500, apply(1, 0, 0), no_session(1));
-        assert_eq!(judged(&log, &told(&log, &[1])), Ok(()));
+        assert_eq!(judged(&log, &told_of(&log, &[1])), Ok(()));
         log.truncate(6);
         push(&mut log, 1, 500, apply(1, 0, 0), repeated(2, None));
-        reports(Oracle::C6, judged(&log, &told(&log, &[1])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[1])));
     }
 
     #[test]
@@ -358,11 +374,11 @@ mod tests {
         };
         let full = || Outcome::TooManyOutcomes { limit: 1 };
         let log = begin([full(), repeated(2, None)]);
-        assert_eq!(judged(&log, &told(&log, &[1])), Ok(()));
+        assert_eq!(judged(&log, &told_of(&log, &[1])), Ok(()));
         let log = begin([Outcome::Fresh(wrote(Some(1))), repeated(2, None)]);
-        reports(Oracle::C6, judged(&log, &told(&log, &[1, 2])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[1, 2])));
         let log = begin([full(), Outcome::Stale { first_unanswered: 1 }]);
-        reports(Oracle::C6, judged(&log, &told(&log, &[1])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[1])));
 
         let late = |answer| {
             let mut log = written_twice(repeated(2, None));
@@ -371,8 +387,44 @@ mod tests {
             log
         };
         let log = late(Outcome::Stale { first_unanswered: 1 });
-        assert_eq!(judged(&log, &told(&log, &[1, 3])), Ok(()));
+        assert_eq!(judged(&log, &told_of(&log, &[1, 3])), Ok(()));
         let log = late(repeated(2, None));
-        reports(Oracle::C6, judged(&log, &told(&log, &[1, 3])));
+        reports(Oracle::C6, judged(&log, &told_of(&log, &[1, 3])));
+    }
+
+    #[test]
+    fn c6_reports_a_session_that_outlives_its_end_or_is_not_kept_alive() {
+        let session = SessionId::new(id(1, 1).index);
+        let log = |ending: Option<SessionCall>, told, last| {
+            let mut log = Log::new();
+            push(&mut log, 0, 0, SessionCall::Open, opened(1));
+            if let Some(ending) = ending {
+                push(&mut log, 1, 60, ending, told);
+            }
+            push(&mut log, 2, 120, apply(1, 0, 0), last);
+            log
+        };
+        let (keep, close) = (SessionCall::KeepAlive(session), SessionCall::Close(session));
+        let fresh = || Outcome::Fresh(wrote(None));
+        for (ending, told, last, right) in [
+            (Some(keep), Outcome::Alive, fresh(), true),
+            (Some(keep), Outcome::Alive, no_session(1), false),
+            (Some(keep), no_session(1), no_session(1), false),
+            (Some(close), Outcome::Closed, no_session(1), true),
+            (Some(close), Outcome::Closed, fresh(), false),
+            (None, Outcome::Alive, no_session(1), true),
+        ] {
+            let places: &[usize] = if matches!(last, Outcome::Fresh(_)) {
+                &[2]
+            } else {
+                &[]
+            };
+            let log = log(ending, told, last);
+            let judgement = judged(&log, &told_of(&log, places));
+            match right {
+                true => assert_eq!(judgement, Ok(())),
+                false => reports(Oracle::C6, judgement),
+            }
+        }
     }
 }

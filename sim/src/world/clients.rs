@@ -165,7 +165,7 @@ impl<W: Workload> Simulation<'_, W> {
             .invoke(kind, call, command.as_deref().map_or(0, of_bytes));
         if let Some(history) = &mut self.history
             && call.request == number
-            && call.session != Some(SessionCall::Open)
+            && matches!(call.session, None | Some(SessionCall::Apply { .. }))
         {
             history.invoked(self.now, number, kind, choice);
         }

@@ -4,14 +4,20 @@ use raft_core::sessions::{SessionClient, SessionId};
 
 use super::{Clients, Request, Running};
 use crate::history::Happened;
+use crate::random::{Domain, Draw};
 use crate::schedule::OperationKind;
 use crate::workload::{Call, Retry, SessionCall, Workload};
 use crate::world::{Event, Simulation};
+
+/// How many of 10,000 attempts only keep the session alive, and how many end it first.
+const KEEP_ALIVE_PERMYRIAD: u32 = 300;
+const CLOSE_PERMYRIAD: u32 = 300;
 
 impl<W: Workload> Simulation<'_, W> {
     /// What an attempt asks for: something new, or the same as the attempt before it.
     pub(super) fn call(&mut self, operation: usize, attempt: u64) -> Call {
         let retry = self.workload.retry(&self.schedule.workload);
+        let seed = self.seed;
         let Clients {
             operations, sessions, ..
         } = &mut self.clients;
@@ -42,21 +48,19 @@ impl<W: Workload> Simulation<'_, W> {
             }
             (OperationKind::Write, Retry::Same) => begun,
             (OperationKind::Write, Retry::InSession) if running.request.is_none() => {
-                match sessions
-                    .get_mut(usize::from(call.client))
-                    .and_then(Option::as_mut)
-                {
-                    Some(client) => {
-                        let sequence = client.begin();
-                        let session = Some(SessionCall::Apply {
-                            session: client.session(),
-                            sequence,
-                            first_unanswered: client.first_unanswered(),
-                        });
-                        Request { session, ..begun }
-                    }
-                    None => {
-                        call.session = Some(SessionCall::Open);
+                let Some(known) = sessions.get_mut(usize::from(call.client)) else {
+                    return call;
+                };
+                match in_session(
+                    known,
+                    seed.quick(Domain::Client, u64::from(call.client), 1, attempt),
+                ) {
+                    session @ SessionCall::Apply { .. } => Request {
+                        session: Some(session),
+                        ..begun
+                    },
+                    session => {
+                        call.session = Some(session);
                         return call;
                     }
                 }
@@ -182,5 +186,26 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(made) = self.oracles.attempts.find(request) {
             history.ended(self.now, request, made.kind, made.call.choice, what);
         }
+    }
+}
+
+/// What a client begins in its session: a request as a rule, and now and then its end. Without a session, it opens one.
+fn in_session(known: &mut Option<SessionClient>, draw: Draw) -> SessionCall {
+    let Some(client) = known else {
+        return SessionCall::Open;
+    };
+    let session = client.session();
+    if draw.chance(KEEP_ALIVE_PERMYRIAD) {
+        return SessionCall::KeepAlive(session);
+    }
+    if client.is_idle() && draw.part(1).chance(CLOSE_PERMYRIAD) {
+        *known = None;
+        return SessionCall::Close(session);
+    }
+    let sequence = client.begin();
+    SessionCall::Apply {
+        session,
+        sequence,
+        first_unanswered: client.first_unanswered(),
     }
 }
