@@ -79,7 +79,7 @@
 //! [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in somebody else's machine.
 //!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The feature
-//! `command` adds the `sim` command, and `node` the service's ledger as a workload; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//! `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
 //!
 //! # What it does not promise
 //!
@@ -120,6 +120,8 @@ pub mod ledger;
 mod linearizability;
 mod nanos;
 mod network;
+#[cfg(feature = "node")]
+mod node_codec;
 mod oracle;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
@@ -140,6 +142,8 @@ pub use generate::Profile;
 pub use history::{Happened, HistoryEvent};
 pub use linearizability::{Opinion, linearizable};
 pub use nanos::{Nanos, NanosError};
+#[cfg(feature = "node")]
+pub use node_codec::NodeCodec;
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};

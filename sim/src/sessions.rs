@@ -9,6 +9,7 @@ use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest, Sessions, StoredResponse};
 
+use crate::codec::Codec;
 use crate::oracle::Violation;
 use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
@@ -152,6 +153,10 @@ where
 
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn codec(&self) -> Option<&dyn Codec> {
+        self.0.codec()
     }
 
     fn retry(&self, plan: &WorkloadPlan) -> Retry {

@@ -83,3 +83,13 @@ fn signatures_are_verified_at_the_edge_and_never_looked_at_again() {
     };
     assert_eq!(applied(signed), applied(placeholder));
 }
+
+#[test]
+fn the_services_frames_survive_the_wire_and_damaged_ones_are_refused() {
+    let mut schedule = Ledger::schedule(Profile::Calm, 1);
+    schedule.knobs.encode_messages = true;
+    schedule.weather.network.corrupt_permyriad = 3_000;
+    let report = sim::run(&schedule, &Ledger::new()).expect("the schedule is valid");
+    assert_eq!(report.violation, None);
+    assert!(report.coverage.count(Probe::MessageCorrupted) > 20);
+}
