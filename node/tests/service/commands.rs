@@ -132,6 +132,54 @@ async fn pictures_may_come_from_and_go_to_pipes_and_labels_say_what_they_are() {
 }
 
 #[tokio::test]
+async fn every_mode_delivers_the_exact_file() {
+    let cluster = Cluster::started(1);
+    cluster.leader().await;
+    let rocket = include_bytes!("../../../examples/photos/rocket.jpg");
+    fs::write(cluster.path("rocket.jpg"), rocket).unwrap();
+    for (settings, mode, bits) in [
+        (&["--bits", "1"][..], "sealed", 1),
+        (&["--mode", "preview"], "preview", 3),
+        (&["--mode", "preview", "--bits", "2"], "preview", 2),
+        (&["--cover", "photo.png", "--bits", "4"], "cover", 4),
+        (&["--mode", "label", "--bits", "2"], "label", 2),
+    ] {
+        let encrypt = ["encrypt", "-i", "rocket.jpg", "-u", "alice", "-g", "bob=1"];
+        ended(&cluster.client(&[&encrypt, settings].concat()), 0, "");
+        let output = cluster.client(&["inspect", "-i", "encrypted_lsb_image.png", "--json"]);
+        ended(&output, 0, "");
+        let told = json(&output);
+        assert_eq!(
+            (&told["mode"], &told["bits"]),
+            (&Value::from(mode), &Value::from(bits))
+        );
+        let view = |user: &str, code: i32| {
+            let output = cluster.client(&["view", "-i", "encrypted_lsb_image.png", "-u", user]);
+            ended(&output, code, "");
+            fs::read(cluster.path("viewable_image.png")).unwrap()
+        };
+        let seen = view("bob", 0);
+        if mode == "label" {
+            assert!(seen == fs::read(cluster.path("encrypted_lsb_image.png")).unwrap());
+        } else {
+            assert!(seen == rocket, "{mode}: byte for byte");
+        }
+        assert!(view("bob", 3) == UNIFIED_IMAGE, "{mode}: once only");
+    }
+    // A cover without room is an error that says what would do.
+    let output = cluster.client(&[
+        "encrypt",
+        "-i",
+        "rocket.jpg",
+        "-u",
+        "alice",
+        "--cover",
+        "photo.png",
+    ]);
+    ended(&output, 1, "it fits with 3 bits per sample");
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_viewed_are_told_apart() {
     let cluster = Cluster::started(1);
     cluster.leader().await;
@@ -150,7 +198,12 @@ async fn files_that_cannot_be_viewed_are_told_apart() {
             "{name} left an output"
         );
     };
-    view("text.png", b"this is no picture", 4, "neither PNG nor JPEG");
+    view(
+        "text.png",
+        b"this is no picture",
+        4,
+        "neither PNG, JPEG, WebP, BMP, TIFF nor GIF",
+    );
     view("empty.png", b"", 4, "the file is empty");
     view("plain.png", PHOTO, 4, "carries nothing of ours");
     view(
@@ -205,7 +258,12 @@ async fn files_that_cannot_be_protected_are_told_apart() {
             "{name} left an output"
         );
     };
-    encrypt("text.txt", b"this is no picture", 1, "neither PNG nor JPEG");
+    encrypt(
+        "text.txt",
+        b"this is no picture",
+        1,
+        "neither PNG, JPEG, WebP, BMP, TIFF nor GIF",
+    );
     encrypt("cut.png", &PHOTO[..PHOTO.len() / 2], 5, "cut off");
     encrypt("bomb.png", &bomb(), 1, "100000");
     let large = [PHOTO, &vec![0; 1 << 20]].concat();
