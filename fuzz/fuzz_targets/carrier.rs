@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use lsb_core::bits::BitsPerSample;
-use lsb_core::carrier;
 use lsb_core::raster::{Colors, Raster, Samples};
+use lsb_core::{Layout, carrier};
 
 fuzz_target!(|data: &[u8]| {
     let [shape, width, rest @ ..] = data else { return };
@@ -41,7 +41,12 @@ fuzz_target!(|data: &[u8]| {
         BitsPerSample::Three,
         BitsPerSample::Four,
     ];
-    if carrier::write(&mut raster, bits[usize::from(shape >> 6)], body).is_ok() {
+    let layout = Layout {
+        bits: bits[usize::from(shape >> 6)],
+        matched: shape & 0x20 != 0,
+        scatter_salt: (shape & 0x08 != 0).then(|| u64::from(width) << 32 | rest.len() as u64),
+    };
+    if carrier::write(&mut raster, layout, body).is_ok() {
         assert_eq!(
             carrier::read(&raster).as_deref(),
             Ok(body),

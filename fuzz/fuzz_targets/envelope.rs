@@ -2,8 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lsb_core::envelope::{Envelope, Manifest, Policy};
-use lsb_core::preamble::Preamble;
+use lsb_core::envelope::{Envelope, Manifest};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(envelope) = Envelope::parse(data.to_vec()) {
@@ -13,11 +12,5 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(manifest) = Manifest::parse(data) {
         assert_eq!(manifest.to_bytes(), data, "a manifest has one encoding");
-    }
-    if let Ok(policy) = Policy::parse(data) {
-        assert_eq!(policy.to_bytes(), data, "a policy has one encoding");
-    }
-    if let Ok(bytes) = data.try_into() {
-        let _ = Preamble::parse(bytes);
     }
 });

@@ -12,8 +12,12 @@ fuzz_target!(|data: &[u8]| {
         ..Limits::DEFAULT
     };
     let _ = upload::inspect(data, &limits);
-    if let Ok(envelope) = picture::extract(data, &limits) {
-        let _ = envelope.verify_signature();
+    if let Ok(carried) = picture::inspect(data, &limits) {
+        let _ = carried.envelope.verify_signature();
+        assert!(
+            carried.preamble.layout.body_bytes(carried.carrier_samples)
+                >= u64::from(carried.preamble.body_bytes)
+        );
     }
     if let Ok(decoded) = picture::decode_png(data, most_bytes, &limits) {
         let file = picture::encode_png(decoded.raster, &decoded.ancillary);
