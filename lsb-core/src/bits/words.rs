@@ -152,10 +152,11 @@ impl Lanes for u16 {
     }
 }
 
-/// The 64 bits of a word, each in a byte of its own.
+/// The 64 bits of a word from the lowest, each in a byte of its own.
 pub(super) fn one_per_byte(word: u64) -> [[u8; 8]; 8] {
+    // `spread` begins with the highest bit of a byte.
     word.to_le_bytes()
-        .map(|byte| spread::<1>(u64::from(byte)).to_le_bytes())
+        .map(|byte| spread::<1>(u64::from(byte.reverse_bits())).to_le_bytes())
 }
 
 pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {

@@ -4,8 +4,8 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use std::io::Cursor;
 
-use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
-use image::{DynamicImage, ImageBuffer, ImageDecoder};
+use image::codecs::png::PngDecoder;
+use image::{DynamicImage, ImageDecoder};
 
 use crate::envelope::Mode;
 use crate::error::ErrorKind;
@@ -22,7 +22,7 @@ pub enum PictureError {
     Decode(#[source] image::ImageError),
     /// The picture could not be written.
     #[error("the picture cannot be encoded: {0}")]
-    Encode(#[source] image::ImageError),
+    Encode(#[from] png::EncodingError),
     /// The decoder delivered something else than the header announced.
     #[error("the decoded picture is not what its header announced: {0}")]
     Shape(#[from] ShapeError),
@@ -142,27 +142,6 @@ fn decode_inspected(file: &[u8], limits: &Limits) -> Result<DecodedPicture, crat
     })
 }
 
-/// Encodes samples as a PNG file, never interlaced (interlaced writing is broken in png 0.18.1).
-///
-/// The fast setting with the adaptive filter: the default level takes 25 times as long for hidden
-/// bits that hardly compress, and without a filter a flat card takes eight times the space.
-///
-/// # Errors
-///
-/// [`PictureError::Encode`] if the picture cannot be written.
-pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, PictureError> {
-    let picture = to_picture(raster)?;
-    let mut encoded = Vec::new();
-    let encoder = PngEncoder::new_with_quality(&mut encoded, CompressionType::Fast, FilterType::Adaptive);
-    picture
-        .write_with_encoder(encoder)
-        .map_err(PictureError::Encode)?;
-    if *ancillary == Ancillary::default() {
-        return Ok(encoded);
-    }
-    Ok(weave(&encoded, ancillary))
-}
-
 /// Chunks that describe the samples as they stood in the old file, and not as they stand in the new
 /// one: palette, transparency key, what refers to the palette or to the original depth, and an animation's
 /// other frames.
@@ -211,7 +190,7 @@ const fn needed_for_pixels(kind: &[u8; 4]) -> bool {
 
 /// Puts the old file's other chunks into a newly encoded one, before or after the pixels as they
 /// stood.
-fn weave(encoded: &[u8], ancillary: &Ancillary) -> Vec<u8> {
+pub(super) fn weave(encoded: &[u8], ancillary: &Ancillary) -> Vec<u8> {
     let extra = ancillary.before_pixels.len() + ancillary.after_pixels.len();
     let mut woven = Vec::with_capacity(encoded.len() + extra);
     woven.extend_from_slice(encoded.get(..8).unwrap_or_default());
@@ -244,36 +223,4 @@ pub(super) fn to_raster(picture: DynamicImage) -> Result<Raster, PictureError> {
         _ => return Err(PictureError::Samples),
     };
     Ok(Raster::new(width, height, colors, samples)?)
-}
-
-fn to_picture(raster: Raster) -> Result<DynamicImage, PictureError> {
-    let (width, height, colors) = (raster.width(), raster.height(), raster.colors());
-    let picture = match (raster.into_samples(), colors) {
-        (Samples::Eight(samples), Colors::Grey) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)
-        }
-        (Samples::Eight(samples), Colors::GreyAlpha) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
-        }
-        (Samples::Eight(samples), Colors::Rgb) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
-        }
-        (Samples::Eight(samples), Colors::Rgba) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba8)
-        }
-        (Samples::Sixteen(samples), Colors::Grey) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLuma16)
-        }
-        (Samples::Sixteen(samples), Colors::GreyAlpha) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageLumaA16)
-        }
-        (Samples::Sixteen(samples), Colors::Rgb) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgb16)
-        }
-        (Samples::Sixteen(samples), Colors::Rgba) => {
-            ImageBuffer::from_raw(width, height, samples).map(DynamicImage::ImageRgba16)
-        }
-    };
-    // A raster's shape was checked when it was made.
-    picture.ok_or(PictureError::Samples)
 }

@@ -6,6 +6,7 @@
 
 mod decode;
 mod denied;
+mod encode;
 mod file;
 mod flat;
 mod preview;
@@ -15,7 +16,8 @@ use alloc::vec::Vec;
 
 pub use decode::decode;
 pub use denied::carrier_for;
-pub use file::{Ancillary, DecodedPicture, PictureError, decode_png, encode_png};
+pub use encode::encode_png;
+pub use file::{Ancillary, DecodedPicture, PictureError, decode_png};
 pub use preview::{PREVIEW_SIDE, preview_of};
 
 use crate::bits::BitsPerSample;

@@ -3,8 +3,8 @@
 
 use alloc::vec::Vec;
 
-use super::file::{Ancillary, PictureError, encode_png};
-use super::{decode, flat};
+use super::file::{Ancillary, PictureError};
+use super::{decode, encode_png, flat};
 use crate::capacity::Size;
 use crate::error::Error;
 use crate::limits::Limits;
