@@ -28,6 +28,7 @@ mod invariants;
 mod joining;
 mod leader;
 mod leadership_transfer;
+mod peers;
 mod progress;
 mod reads;
 mod receive;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 14] = [
+const RULE_FILES: [&str; 15] = [
+    "allocation",
     "elections",
     "replication",
     "commitment",

@@ -45,6 +45,10 @@ impl Clock {
     /// When the clock will have counted so many ticks.
     pub(crate) fn when(&self, ticks: u64) -> Nanos {
         let target = self.tick.times(ticks).since(self.stood_at).value();
+        // The common case needs no wide arithmetic.
+        if self.rate == MILLION {
+            return self.since + Nanos::new(target);
+        }
         let real = (u128::from(target) * u128::from(MILLION)).div_ceil(u128::from(self.rate));
         self.since + Nanos::new(u64::try_from(real).unwrap_or(u64::MAX))
     }

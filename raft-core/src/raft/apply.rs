@@ -58,6 +58,9 @@ impl Raft {
     /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before
     /// it: terms grow along a log, and every later leader has what is committed (§5.4.3). It is not lost before.
     pub(super) fn settle_overtaken(&mut self) {
+        if self.overtaken.is_empty() {
+            return;
+        }
         let Some(committed) = self.commit.and_then(|commit| self.log.log_id(commit)) else {
             return;
         };

@@ -1,7 +1,6 @@
 //! What a leader does (paper §5.3, §8): it takes proposals, makes itself heard, and steps down when it does not hear
 //! a quorum (dissertation §6.2).
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -14,13 +13,16 @@ use crate::types::{
 };
 
 use super::leadership_transfer::Handover;
+use super::peers::Peers;
 use super::progress::Progress;
 use super::reads::Reads;
 use super::{Proposal, Raft, Role};
 
 #[derive(Debug)]
 pub(super) struct Leader {
-    pub(super) peers: BTreeMap<NodeId, Progress>,
+    pub(super) peers: Peers,
+    /// Whether a member may have been met whose data folder the log does not bind yet.
+    pub(super) to_bind: bool,
     /// The next session to give to a peer.
     next_session: u64,
     /// This leader's first entry. Nothing is known to be committed before it is (§8), and no reads are answered.
@@ -43,7 +45,7 @@ impl Leader {
     }
 
     pub(super) fn peers(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
-        self.peers.iter().map(|(&node, progress)| (node, progress))
+        self.peers.iter()
     }
 
     pub(super) fn peer(&self, node: NodeId) -> Option<&Progress> {
@@ -53,7 +55,8 @@ impl Leader {
     /// Feeds whoever is a member now, and nobody else. Whoever comes back starts a new session, so that no answer to an
     /// old one counts.
     pub(super) fn follow_membership(&mut self, membership: &Membership, me: NodeId, next: Index) {
-        self.peers.retain(|&node, _| membership.contains(node));
+        self.to_bind = true;
+        self.peers.retain(|node| membership.contains(node));
         for node in membership.members().filter(|&node| node != me) {
             if !self.peers.contains_key(&node) {
                 let session = Session::new(self.next_session);
@@ -71,7 +74,8 @@ impl Raft {
         let first_own = self.log.next_index();
         let membership = Arc::clone(self.log.membership());
         let mut leader = Leader {
-            peers: BTreeMap::new(),
+            peers: Peers::default(),
+            to_bind: true,
             next_session: 1,
             first_own,
             uncommitted_bytes: 0,
@@ -149,30 +153,19 @@ impl Raft {
     }
 
     pub(super) fn broadcast_heartbeat(&mut self) {
-        let Role::Leader(leader) = &self.role else { return };
-        let heartbeats: Vec<(NodeId, Session, Option<Index>)> = leader
-            .peers()
-            .map(|(node, peer)| {
-                let commit = peer.matched().min(self.commit);
-                (
-                    node,
-                    peer.session,
-                    commit.filter(|_| !planted!(HEARTBEATS_WITHOUT_COMMIT)),
-                )
-            })
-            .collect();
-        let round = leader.round;
-        for (node, session, commit) in heartbeats {
-            let commit = commit.and_then(|commit| self.log.log_id(commit));
-            self.send(
-                node,
-                Promise::Term,
-                Message::Heartbeat {
-                    session,
-                    round,
-                    commit,
-                },
-            );
+        for place in 0.. {
+            let Role::Leader(leader) = &self.role else { return };
+            let Some((node, peer)) = leader.peers.nth(place) else {
+                return;
+            };
+            let commit = peer.matched().min(self.commit);
+            let commit = commit.filter(|_| !planted!(HEARTBEATS_WITHOUT_COMMIT));
+            let heartbeat = Message::Heartbeat {
+                session: peer.session,
+                round: leader.round,
+                commit: commit.and_then(|commit| self.log.log_id(commit)),
+            };
+            self.send(node, Promise::Term, heartbeat);
         }
     }
 
@@ -231,7 +224,7 @@ impl Raft {
         if let Role::Leader(leader) = &mut self.role
             && let Some(peer) = leader.peers.get_mut(&from)
         {
-            peer.incarnation.get_or_insert(incarnation);
+            leader.to_bind |= peer.meet(incarnation);
         }
     }
 
@@ -239,14 +232,20 @@ impl Raft {
     /// configuration it waits for an entry of the leader's own term to be committed, and for the one before it
     /// (dissertation §4.1 and its correction of 2015).
     pub(super) fn maybe_bind(&mut self) {
-        let Role::Leader(leader) = &self.role else { return };
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if !leader.to_bind {
+            return;
+        }
         let own_term_committed = self.commit >= Some(leader.first_own);
         let settled = self.log.membership_id().map(|id| id.index) <= self.commit;
         if !own_term_committed || !settled || leader.handover.is_some() {
             return;
         }
         let membership = self.log.membership();
-        let me = (self.me(), self.out.identity().incarnation);
+        let identity = self.out.identity();
+        let me = (identity.node, identity.incarnation);
         let met = leader
             .peers()
             .filter_map(|(node, peer)| Some((node, peer.incarnation?)));
@@ -255,6 +254,7 @@ impl Raft {
         };
         let known: Vec<(NodeId, Incarnation)> = met.chain([me]).filter(unbound).collect();
         if known.is_empty() {
+            leader.to_bind = false;
             return;
         }
         let bound = membership.bind(known);

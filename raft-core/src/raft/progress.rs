@@ -83,6 +83,13 @@ impl Progress {
         }
     }
 
+    /// Remembers the data folder that answers, if none is known. Returns whether that is news.
+    pub(super) fn meet(&mut self, incarnation: Incarnation) -> bool {
+        let is_news = self.incarnation.is_none();
+        self.incarnation.get_or_insert(incarnation);
+        is_news
+    }
+
     pub(super) fn matched(&self) -> Option<Index> {
         self.matched
     }

@@ -17,17 +17,12 @@ impl Raft {
         self.maybe_bind();
         self.maybe_tell_target();
         self.begin_round();
-        let Role::Leader(leader) = &self.role else { return };
-        let next = self.log.next_index();
-        let limits = &self.config.limits;
-        let due = |peer: &Progress| peer.may_send(limits) && (peer.next() < next || peer.is_probing());
-        let behind: Vec<NodeId> = leader
-            .peers()
-            .filter(|(_, peer)| due(peer))
-            .map(|(node, _)| node)
-            .collect();
-        for peer in behind {
-            while self.feed(peer) {}
+        for place in 0.. {
+            let Role::Leader(leader) = &self.role else { return };
+            let Some((node, _)) = leader.peers.nth(place) else {
+                return;
+            };
+            while self.feed(node) {}
         }
     }
 
@@ -115,7 +110,7 @@ impl Raft {
             .peers
             .iter_mut()
             .find(|(_, peer)| peer.loading() == Some(ticket));
-        let Some((&to, peer)) = waiting else { return };
+        let Some((to, peer)) = waiting else { return };
         if !planted!(LOADS_ONCE) {
             peer.set_loading(None);
         }
@@ -142,7 +137,7 @@ impl Raft {
             && let Some(peer) = leader.peers.get_mut(&from)
             && peer.session == session
         {
-            peer.incarnation.get_or_insert(incarnation);
+            leader.to_bind |= peer.meet(incarnation);
             peer.heard_at = Some(now);
             return Some(peer);
         }
@@ -233,15 +228,17 @@ impl Raft {
     /// Asks those peers that acknowledged nothing since the last heartbeat whether they have what was sent: an append
     /// without entries, behind the last one sent. The answer releases the window, or says where to begin again.
     pub(super) fn probe_what_stalls(&mut self) {
-        let Role::Leader(leader) = &mut self.role else {
-            return;
-        };
-        let stalled: Vec<(NodeId, Index)> = leader
-            .peers
-            .iter_mut()
-            .filter_map(|(&node, peer)| peer.heartbeat().then(|| (node, peer.next())))
-            .collect();
-        for (node, next) in stalled {
+        for place in 0.. {
+            let Role::Leader(leader) = &mut self.role else {
+                return;
+            };
+            let Some((node, peer)) = leader.peers.nth_mut(place) else {
+                return;
+            };
+            if !peer.heartbeat() {
+                continue;
+            }
+            let next = peer.next();
             if next.previous() >= self.log.base().map(|base| base.index) {
                 self.send_append(node, next, Vec::new());
             } else {

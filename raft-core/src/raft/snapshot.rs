@@ -77,7 +77,7 @@ impl Raft {
             return None;
         };
         let mut peers = leader.peers.iter_mut();
-        peers.find_map(|(&node, peer)| (peer.transfer()?.ticket == ticket).then_some((node, peer)))
+        peers.find_map(|(node, peer)| (peer.transfer()?.ticket == ticket).then_some((node, peer)))
     }
 
     pub(super) fn on_snapshot_piece(

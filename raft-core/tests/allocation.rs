@@ -1,0 +1,122 @@
+//! What a step costs in memory: a heartbeat allocates nothing, anywhere, and payloads are shared and not copied.
+
+use std::collections::VecDeque;
+
+use allocation_counter::measure;
+use raft_core::{
+    Action, Config, Durable, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
+    ProposalId, Raft, RoleName, Setup,
+};
+
+struct Cluster {
+    servers: Vec<Raft>,
+    wire: VecDeque<Envelope>,
+    actions: Vec<Action>,
+    heartbeats: u64,
+}
+
+impl Cluster {
+    /// Servers that have elected a leader and have nothing left to say but heartbeats.
+    fn settled(size: u64) -> Self {
+        let server = |node| {
+            let setup = Setup {
+                identity: Identity {
+                    group: GroupId::new(1),
+                    node: NodeId::new(node),
+                    incarnation: Incarnation::new(node),
+                    boot: 1,
+                },
+                config: Config::default(),
+                bootstrap: Membership::of_voters((1..=size).map(NodeId::new)),
+                durable: Durable::default(),
+            };
+            Raft::new(setup).expect("the settings are sound")
+        };
+        let mut cluster = Self {
+            servers: (1..=size).map(server).collect(),
+            wire: VecDeque::new(),
+            actions: Vec::new(),
+            heartbeats: 0,
+        };
+        cluster.pass(300);
+        assert!(cluster.leader().is_some(), "somebody was elected");
+        cluster
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leads = |server: &Raft| server.vitals().role == RoleName::Leader;
+        self.servers.iter().position(leads)
+    }
+
+    /// So many ticks pass, one after another, and every message arrives at once.
+    fn pass(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            for at in 0..self.servers.len() {
+                self.servers[at].step(Input::Tick(1));
+                self.carry_out(at);
+            }
+            self.deliver();
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(envelope) = self.wire.pop_front() {
+            let to = envelope.to.value() as usize - 1;
+            self.heartbeats += u64::from(envelope.message.name() == "Heartbeat");
+            self.servers[to].step(Input::Receive(envelope));
+            self.carry_out(to);
+        }
+    }
+
+    fn carry_out(&mut self, at: usize) {
+        loop {
+            self.servers[at].drain(&mut self.actions);
+            if self.actions.is_empty() {
+                return;
+            }
+            for action in self.actions.drain(..) {
+                match action {
+                    Action::Persist(persist) => self.servers[at].step(Input::Persisted(persist.ticket)),
+                    Action::Send(envelope) => self.wire.push_back(envelope),
+                    Action::Apply { entries } => {
+                        let last = entries.last().map(|entry| entry.id.index);
+                        last.into_iter()
+                            .for_each(|last| self.servers[at].step(Input::Applied(last)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_allocates_nothing() {
+    for size in [3, 5, 7] {
+        let mut cluster = Cluster::settled(size);
+        let before = cluster.heartbeats;
+        let counted = measure(|| cluster.pass(200));
+        let heartbeats = cluster.heartbeats - before;
+        assert!(heartbeats >= 10 * (size - 1), "{heartbeats} heartbeats");
+        assert_eq!(
+            counted.count_total, 0,
+            "allocations in {heartbeats} heartbeats of {size} servers"
+        );
+    }
+}
+
+#[test]
+fn payloads_are_shared_and_not_copied_per_peer() {
+    const PAYLOAD_BYTES: usize = 1 << 20;
+    let mut cluster = Cluster::settled(5);
+    let leader = cluster.leader().expect("somebody leads");
+    let payload = Payload::from(vec![7; PAYLOAD_BYTES]);
+    let counted = measure(|| {
+        let id = ProposalId::new(1);
+        cluster.servers[leader].step(Input::Propose { id, payload });
+        cluster.carry_out(leader);
+        cluster.deliver();
+    });
+    let total = usize::try_from(counted.bytes_total).expect("a number of bytes");
+    assert!(total < PAYLOAD_BYTES / 10, "{total} bytes for five servers");
+}
