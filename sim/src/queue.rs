@@ -1,9 +1,13 @@
 //! The one event queue: by time, then by the order in which events were caused, or by a draw where ties are shuffled.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use crate::nanos::Nanos;
 use crate::random::{Domain, Seed};
 
-/// When an event is due, and where it waits.
+/// When an event is due, and where it waits. For the few hundred pending events of a cluster a binary heap of small keys beats a timing
+/// wheel; the events themselves stay where they are while the heap moves its keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: Nanos,
@@ -11,56 +15,13 @@ struct Due {
     slot: u32,
 }
 
-/// How many children a key of the heap has: with four it is half as deep as with two, and those four share a cache line or two.
-const CHILDREN: usize = 4;
-
-/// Keys, the next one first. For the few hundred pending events of a cluster a heap of small keys beats a timing wheel; the
-/// events themselves stay where they are while the heap moves its keys.
-#[derive(Default)]
-struct Heap(Vec<Due>);
-
-impl Heap {
-    fn push(&mut self, due: Due) {
-        let mut place = self.0.len();
-        self.0.push(due);
-        while let Some(parent) = place.checked_sub(1).map(|before| before / CHILDREN) {
-            if self.0[parent] <= due {
-                break;
-            }
-            self.0[place] = self.0[parent];
-            place = parent;
-        }
-        self.0[place] = due;
-    }
-
-    fn pop(&mut self) -> Option<Due> {
-        let last = self.0.pop()?;
-        let Some(&first) = self.0.first() else {
-            return Some(last);
-        };
-        // The last key sinks from the top until nothing below it is earlier.
-        let mut place = 0;
-        loop {
-            let begin = place * CHILDREN + 1;
-            let end = (begin + CHILDREN).min(self.0.len());
-            let children = self.0.get(begin..end).unwrap_or(&[]);
-            let Some((child, &earliest)) = children.iter().enumerate().min_by_key(|(_, due)| **due) else {
-                break;
-            };
-            if last <= earliest {
-                break;
-            }
-            self.0[place] = earliest;
-            place = begin + child;
-        }
-        self.0[place] = last;
-        Some(first)
-    }
-}
-
 /// Pending events of type `E`.
 pub(crate) struct Queue<E> {
-    heap: Heap,
+    /// What was known before the first event was taken, the next one last. A schedule plans a thousand events ahead; in the
+    /// heap, every other event would have to climb over them.
+    planned: Vec<Due>,
+    has_begun: bool,
+    heap: BinaryHeap<Reverse<Due>>,
     slots: Vec<Option<E>>,
     free: Vec<u32>,
     pushed: u64,
@@ -71,7 +32,9 @@ impl<E> Queue<E> {
     /// An empty queue; `ties` shuffles events of the same instant.
     pub(crate) fn new(ties: Option<Seed>) -> Self {
         Self {
-            heap: Heap(Vec::with_capacity(256)),
+            planned: Vec::new(),
+            has_begun: false,
+            heap: BinaryHeap::with_capacity(256),
             slots: Vec::with_capacity(256),
             free: Vec::new(),
             pushed: 0,
@@ -96,12 +59,24 @@ impl<E> Queue<E> {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(event);
         }
-        self.heap.push(Due { at, order, slot });
+        let due = Due { at, order, slot };
+        match self.has_begun {
+            true => self.heap.push(Reverse(due)),
+            false => self.planned.push(due),
+        }
     }
 
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<(Nanos, E)> {
-        let due = self.heap.pop()?;
+        if !self.has_begun {
+            self.planned.sort_unstable_by_key(|due| Reverse(*due));
+            self.has_begun = true;
+        }
+        let due = match (self.planned.last(), self.heap.peek()) {
+            (Some(planned), Some(Reverse(caused))) if planned < caused => self.planned.pop()?,
+            (Some(_), None) => self.planned.pop()?,
+            _ => self.heap.pop()?.0,
+        };
         self.free.push(due.slot);
         let event = self.slots.get_mut(due.slot as usize)?.take()?;
         Some((due.at, event))
@@ -130,16 +105,18 @@ mod tests {
         let mut pending = Vec::new();
         for step in 0..2_000 {
             let draw = Seed(9).quick(Domain::Ties, 0, 0, step);
-            for part in 0..draw.below(4) {
-                let at = Nanos::new(draw.part(part).below(50));
-                queue.push(at, (at, step * 4 + part));
-                pending.push((at, step * 4 + part));
+            // Many before the first one is taken, and then about as many as are taken.
+            let added = if step == 0 { 500 } else { draw.below(3) };
+            for part in 0..added {
+                let at = Nanos::new(draw.part(part).below(2_000));
+                queue.push(at, (at, step * 1_000 + part));
+                pending.push((at, step * 1_000 + part));
             }
             pending.sort_unstable();
             let expected = (!pending.is_empty()).then(|| pending.remove(0));
             assert_eq!(queue.pop().map(|(_, event)| event), expected);
         }
-        assert!(!pending.is_empty(), "the queue held many events at once");
+        assert!(pending.len() > 100, "the queue held many events at once");
     }
 
     #[test]
