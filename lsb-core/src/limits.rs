@@ -3,7 +3,8 @@
 /// The limits on files and pictures.
 ///
 /// They are checked against headers, before anything is decoded. The peak memory of one operation
-/// follows from them: the file, the decoded samples, and the envelope once or twice.
+/// follows from them: the file twice, the decoded samples three times (a progressive JPEG's coefficients, the
+/// samples, the samples turned upright), and the envelope twice. A PNG takes less: its samples are there once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most bytes an original or a denied picture may have. Default: 64 MiB.

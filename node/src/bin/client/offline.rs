@@ -205,7 +205,7 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
             status
                 .remaining
                 .iter()
-                .map(|user| format!("    {}: {} left", user.user, views(user.views))),
+                .map(|user| format!("    {}: {}", user.user, left(user.views))),
         );
     }
     lines.push(if envelope.section(SectionKind::Original).is_some() {
@@ -233,6 +233,14 @@ fn views(views: Views) -> String {
         Views::Unlimited => "without limit".to_owned(),
         Views::Total(1) => "once".to_owned(),
         Views::Total(views) => format!("{views} times"),
+    }
+}
+
+fn left(views: Views) -> String {
+    match views {
+        Views::Unlimited => "no limit".to_owned(),
+        Views::Total(1) => "1 view left".to_owned(),
+        Views::Total(views) => format!("{views} views left"),
     }
 }
 
