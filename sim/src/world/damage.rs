@@ -185,6 +185,11 @@ impl<W: Workload> Simulation<'_, W> {
             // It can elect itself twice in one term without a word to anybody.
             self.exceed("the only server forgot something");
         }
+        // What a new disk that waits outside may take for the first start depends on the other logs as they are now.
+        let waits = (0..self.servers.len()).any(|place| self.budget.standing(place) == Standing::Outside);
+        if waits && Budget::looks_new(self.servers.len(), self.empty_logs(usize::MAX)) {
+            self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
+        }
         self.weigh(0);
     }
 
