@@ -32,6 +32,21 @@ impl Limits {
     };
 }
 
+impl Limits {
+    /// The most pixels a preview may have: it is small on purpose, and whoever hides an envelope for somebody else
+    /// must not be made to decode a large one.
+    pub const PREVIEW_PIXELS: u64 = 64 * 64;
+
+    /// The same, for a preview.
+    #[must_use]
+    pub(crate) const fn of_preview(mut self) -> Self {
+        if self.pixels > Self::PREVIEW_PIXELS {
+            self.pixels = Self::PREVIEW_PIXELS;
+        }
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT

@@ -7,7 +7,7 @@ mod fixtures;
 use fixtures::{Fixture, denied_picture, noise, photo, png};
 use image::ExtendedColorType;
 use lsb_core::bits::BitsPerSample;
-use lsb_core::envelope::{Envelope, Mode, SectionKind};
+use lsb_core::envelope::{Draft, Envelope, Mode, SectionKind};
 use lsb_core::raster::{Raster, Samples};
 use lsb_core::seal::{self, SealedObject, Shown};
 use lsb_core::{Error, ErrorKind, Layout, Limits, carrier, picture};
@@ -73,6 +73,28 @@ fn a_preview_is_small_blurred_and_says_what_it_is() {
             "no band above"
         );
     }
+}
+
+#[test]
+fn a_preview_that_is_not_small_is_refused() {
+    let (fixture, original, denied) = (Fixture::new(), denied_picture(), denied_picture());
+    let large = png(65, 64, ExtendedColorType::L8, &[9; 65 * 64]);
+    let mut request = fixture.request(&original, &denied);
+    request.shown = Shown::Preview(&large);
+    assert_eq!(seal::seal(&request).unwrap_err().kind(), ErrorKind::TooLarge);
+    // Nor does anybody decode it who hides an envelope that somebody else made.
+    let sections = [
+        (SectionKind::DeniedPicture, denied.clone()),
+        (SectionKind::Preview, large.clone()),
+        (SectionKind::Original, vec![1]),
+        (SectionKind::OriginalMetadata, vec![1]),
+    ];
+    let small = sealed_as(&original, Shown::Preview(&denied));
+    let header = *small.envelope.header();
+    let draft = Draft::new(header, fixture.policy.clone(), sections.to_vec()).unwrap();
+    let forged = draft.finish(*small.envelope.manifest().signature());
+    let error = picture::embed(&forged, &Limits::DEFAULT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::preamble::Preamble;
 use crate::raster::{Colors, Raster, Samples};
-use crate::upload::{MediaType, UploadError};
+use crate::upload::{self, MediaType, UploadError};
 
 /// How many bits of each sample carry in modes `sealed` and `preview`, unless something else is asked for.
 pub const SEALED_BITS: BitsPerSample = BitsPerSample::Three;
@@ -61,6 +61,7 @@ pub fn embed_with(envelope: &Envelope, bits: BitsPerSample, limits: &Limits) -> 
         Mode::Sealed => denied::enlarged(envelope.denied_picture(), body_bytes, bits, 0, limits)?,
         Mode::Preview => {
             let preview = envelope.section(SectionKind::Preview).unwrap_or_default();
+            upload::inspect_png(preview, &limits.of_preview())?;
             let mut raster = denied::enlarged(preview, body_bytes, bits, preview::SHOWN_SIDE, limits)?;
             let size = raster.size();
             if let Samples::Eight(samples) = raster.samples_mut() {

@@ -32,7 +32,7 @@ use crate::wire::{Reader, Write};
 pub enum Shown<'a> {
     /// The denied picture: mode `sealed`.
     DeniedPicture,
-    /// This small picture, a whole PNG, under a banner: mode `preview`. Make it with
+    /// This small picture, a whole PNG of at most [`Limits::PREVIEW_PIXELS`], under a banner: mode `preview`. Make it with
     /// `picture::preview_of`.
     Preview(&'a [u8]),
     /// A picture that is chosen when the envelope is hidden: mode `cover`.
@@ -126,7 +126,7 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
     let uploaded = upload::inspect(original, limits)?;
     upload::inspect_png(denied_picture, limits)?;
     if let Shown::Preview(preview) = shown {
-        upload::inspect_png(preview, limits)?;
+        upload::inspect_png(preview, &limits.of_preview())?;
     }
     let ObjectSecrets {
         object,
