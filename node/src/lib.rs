@@ -43,9 +43,25 @@
 //! * Not here yet: changing or revoking policies, further devices, leases, viewing peer to peer, metrics, backups, and
 //!   adding or removing servers.
 
+/// Whether this bug of the bank is on: the constant `false` unless the crate is built with its bank of planted bugs.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::$bug.is_on()
+    };
+}
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 pub mod cluster_key;
 pub mod codec;
 pub mod ledger;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod private_files;
 pub mod store;
 

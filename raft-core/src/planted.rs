@@ -183,6 +183,18 @@ planted_bank! {
         LEAVES_OLD_LOG "leaves-old-log"
             "A log that a torn install left behind is not removed from the disk."
     }
+    "sessions" {
+        APPLIES_RETRIES "applies-retries"
+            "A command that is sent again is applied again."
+        APPLIES_STALE_NUMBERS "applies-stale-numbers"
+            "A late copy of a command whose answer the client has heard is applied again."
+        FORGETS_ONE_TOO_MANY "forgets-one-too-many"
+            "The outcome of the first unanswered command is forgotten with those that are answered."
+        OUTCOMES_NOT_IN_SNAPSHOT "outcomes-not-in-snapshot"
+            "A snapshot has the sessions and not what they remember."
+        SESSION_TIME_GOES_BACK "session-time-goes-back"
+            "The time of sessions is that of the last command, even if it is earlier than the one before."
+    }
     "progress" {
         REWINDS_BELOW_MATCH "rewinds-below-match"
             "A refusal sets the next entry to send below what is known to match."

@@ -324,7 +324,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         };
         session.hears(first_unanswered);
         // Its outcome may have been here and been forgotten: to apply it now could be the second time.
-        if sequence < session.first_unanswered {
+        if sequence < session.first_unanswered && !planted!(APPLIES_STALE_NUMBERS) {
             return Outcome::Stale {
                 first_unanswered: session.first_unanswered,
             };
@@ -404,7 +404,8 @@ impl<R> Session<R> {
     fn hears(&mut self, first_unanswered: u64) {
         if first_unanswered > self.first_unanswered {
             self.first_unanswered = first_unanswered;
-            self.outcomes = self.outcomes.split_off(&first_unanswered);
+            let keep = first_unanswered + u64::from(planted!(FORGETS_ONE_TOO_MANY));
+            self.outcomes = self.outcomes.split_off(&keep);
         }
     }
 }
@@ -418,9 +419,15 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
         let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
             return Outcome::Malformed;
         };
-        self.now = self.now.max(time);
+        self.now = match planted!(SESSION_TIME_GOES_BACK) {
+            false => self.now.max(time),
+            true => time,
+        };
         // A stored outcome comes before age: the client may still be waiting for what was done long ago.
-        let repeated = self.repeated(at, request);
+        let repeated = match planted!(APPLIES_RETRIES) {
+            false => self.repeated(at, request),
+            true => None,
+        };
         self.expire();
         repeated.unwrap_or_else(|| self.carry_out(at, request))
     }

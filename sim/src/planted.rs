@@ -6,8 +6,8 @@ use std::ops::Range;
 
 pub use raft_core::planted::{Bug, Planted};
 
-use crate::generate::Profile;
 use crate::oracle::Oracle;
+use crate::schedule::Schedule;
 use crate::workload::Workload;
 
 raft_core::planted_bank! {
@@ -29,7 +29,10 @@ raft_core::planted_bank! {
 
 /// Every bug that can be planted, of all crates.
 pub fn bank() -> impl Iterator<Item = &'static Bug> {
-    raft_core::planted::BANK.iter().chain(BANK).copied()
+    let banks = raft_core::planted::BANK.iter().chain(BANK);
+    #[cfg(feature = "node")]
+    let banks = banks.chain(node::planted::BANK);
+    banks.copied()
 }
 
 /// The bug of this name.
@@ -48,12 +51,17 @@ pub struct Find {
     pub seeds: u64,
 }
 
-/// Runs random schedules with the bug until an oracle finds it; `None` if these seeds do not find it.
-pub fn hunt<W: Workload>(bug: &'static Bug, seeds: Range<u64>, workload: &W) -> Option<Find> {
+/// Runs the schedules of these seeds with the bug until an oracle finds it; `None` if these seeds do not find it.
+pub fn hunt<W: Workload>(
+    bug: &'static Bug,
+    seeds: Range<u64>,
+    schedule: impl Fn(u64) -> Schedule,
+    workload: &W,
+) -> Option<Find> {
     let _planted = bug.plant();
     let first = seeds.start;
     seeds.into_iter().find_map(|seed| {
-        let report = crate::run(&Profile::Swarm.schedule(seed), workload).ok()?;
+        let report = crate::run(&schedule(seed), workload).ok()?;
         let oracle = report.violation?.oracle;
         let seeds = seed - first + 1;
         Some(Find { seed, oracle, seeds })

@@ -45,7 +45,11 @@ impl From<BTreeMap<OutcomeKey, OutcomeRecord>> for Outcomes {
 
 impl From<Outcomes> for BTreeMap<OutcomeKey, OutcomeRecord> {
     fn from(outcomes: Outcomes) -> Self {
-        outcomes.records
+        let mut records = outcomes.records;
+        if planted!(MARKERS_NOT_IN_SNAPSHOT) {
+            records.retain(|_, record| record.outcome != StoredOutcome::Acknowledged);
+        }
+        records
     }
 }
 
@@ -85,6 +89,9 @@ impl Outcomes {
         if let Some(record) = self.records.get(key).copied()
             && record.outcome != StoredOutcome::Acknowledged
         {
+            if planted!(ACKNOWLEDGED_WITHOUT_MARKER) {
+                return self.remove(key);
+            }
             // A request that was denied for being valid too long goes with its day all the same.
             let forget = record.expires.min(record.forget);
             self.insert(

@@ -82,11 +82,18 @@ impl GrantAccount {
         if let Some(from) = self.not_before.filter(|&from| now < from) {
             return Err(Denial::NotYet { from });
         }
-        if let Some(since) = self.expires.filter(|&since| now >= since) {
+        if let Some(since) = self
+            .expires
+            .filter(|&since| now > since || (now == since && !planted!(EXPIRES_LATE)))
+        {
             return Err(Denial::Expired { since });
         }
         match self.views {
-            Views::Total(total) if self.charged >= u64::from(total) => Err(Denial::Exhausted { total }),
+            Views::Total(total)
+                if self.charged >= u64::from(total) + u64::from(planted!(GRANTS_ONE_MORE)) =>
+            {
+                Err(Denial::Exhausted { total })
+            }
             _ => Ok(()),
         }
     }
@@ -122,7 +129,10 @@ impl Default for State {
 impl State {
     /// Moves time on, never back.
     pub(super) fn advance(&mut self, time: UnixSeconds) {
-        self.now = self.now.max(time);
+        self.now = match planted!(LEDGER_TIME_GOES_BACK) {
+            false => self.now.max(time),
+            true => time,
+        };
         self.outcomes.forget_until(self.now);
     }
 

@@ -17,26 +17,29 @@ use super::state::{OutcomeKey, OutcomeRecord, State, StoredOutcome};
 
 /// Decides about a view and charges it.
 pub(super) fn view(state: &mut State, index: Index, request: &ViewRequest) -> Outcome {
-    if !state.is_device(&request.user, &request.device) {
+    if !state.is_device(&request.user, &request.device) && !planted!(ANY_DEVICE) {
         return Outcome::Denied(Denial::UnknownDevice);
+    }
+    let too_old = Outcome::Denied(Denial::RequestTooOld {
+        expired: request.expires,
+        now: state.now,
+    });
+    if planted!(AGE_BEFORE_OUTCOME) && request.expires <= state.now {
+        return too_old;
     }
     let key = (request.user.clone(), request.request);
     let content: [u8; 32] = Sha256::digest(request.message()).into();
-    if let Some(record) = state.outcomes.get(&key) {
-        let outcome = if record.content == content {
+    if let Some(record) = state.outcomes.get(&key).filter(|_| !planted!(CHARGES_REPEATS)) {
+        let outcome = if record.content == content || planted!(ANY_CONTENT) {
             record.outcome
         } else {
             StoredOutcome::Denied(Denial::RequestReused)
         };
         return answer(state, request, outcome, true);
     }
-    let now = state.now;
-    if request.expires <= now {
+    if request.expires <= state.now {
         // Not kept: time only moves on, so the answer stays the same by itself.
-        return Outcome::Denied(Denial::RequestTooOld {
-            expired: request.expires,
-            now,
-        });
+        return too_old;
     }
     if let Some(limit) = state.outcomes.limit_reached(&request.user) {
         return Outcome::Denied(Denial::TooManyOutcomes { limit });
@@ -45,7 +48,9 @@ pub(super) fn view(state: &mut State, index: Index, request: &ViewRequest) -> Ou
         Ok(granted) => granted,
         Err(denial) => StoredOutcome::Denied(denial),
     };
-    keep(state, key, content, request.expires, outcome);
+    if !(planted!(FORGETS_DENIALS) && matches!(outcome, StoredOutcome::Denied(_))) {
+        keep(state, key, content, request.expires, outcome);
+    }
     answer(state, request, outcome, false)
 }
 

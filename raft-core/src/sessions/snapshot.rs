@@ -23,6 +23,10 @@ pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessio
         put(&mut bytes, session.used_at.value());
         put(&mut bytes, session.used);
         put(&mut bytes, session.first_unanswered);
+        if planted!(OUTCOMES_NOT_IN_SNAPSHOT) {
+            put_count(&mut bytes, 0);
+            continue;
+        }
         put_count(&mut bytes, session.outcomes.len());
         for (sequence, Stored { at, response }) in &session.outcomes {
             put(&mut bytes, *sequence);

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use sim::Profile;
-use sim::kv::KeyValue;
 use sim::planted::{self, Bug, Find};
 
 use crate::Ending;
+use crate::workload::{WorkloadName, with_workload};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -197,7 +197,9 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
         .collect();
     let finds = side_by_side(arguments, "searches", &searches, |&(bug, range)| {
         let first = range * arguments.seeds;
-        planted::hunt(bug, first..first + arguments.seeds, &KeyValue)
+        let (name, seeds) = (workload_of(bug), first..first + arguments.seeds);
+        let schedule = |seed| name.schedule(Profile::Swarm, seed);
+        with_workload!(name, |workload| planted::hunt(bug, seeds, schedule, workload))
     });
     let ranges = usize::try_from(arguments.ranges).unwrap_or(usize::MAX);
     let mut rows: Vec<Row> = bugs
@@ -220,10 +222,19 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
     rows
 }
 
+/// The state machine whose commands bring the bug out.
+fn workload_of(bug: &Bug) -> WorkloadName {
+    match bug.family {
+        "quotas" => WorkloadName::Ledger,
+        _ => WorkloadName::Kv,
+    }
+}
+
 fn shrink(bug: &'static Bug, find: Find) -> Option<Example> {
     let _planted = bug.plant();
-    let schedule = Profile::Swarm.schedule(find.seed);
-    let shrunk = sim::shrink(&schedule, &KeyValue, &mut |_, _| {}).ok()??;
+    let name = workload_of(bug);
+    let schedule = name.schedule(Profile::Swarm, find.seed);
+    let shrunk = with_workload!(name, |workload| sim::shrink(&schedule, workload, &mut |_, _| {})).ok()??;
     Some(Example {
         seed: find.seed,
         before: shrunk.items_before,
