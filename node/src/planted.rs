@@ -17,11 +17,7 @@ raft_core::planted_bank! {
             "A stored outcome answers any request with its number, whatever it asks for."
         ANY_DEVICE "any-device"
             "A view is granted to whoever names the user, with any device's key."
-        EXPIRES_LATE "expires-late"
-            "A grant is still good in the second in which it expires."
         LEDGER_TIME_GOES_BACK "ledger-time-goes-back"
             "The ledger's time is that of the last command, even if it is earlier than the one before."
-        MARKERS_NOT_IN_SNAPSHOT "markers-not-in-snapshot"
-            "A snapshot leaves out the markers of acknowledged requests."
     }
 }

@@ -126,8 +126,6 @@ planted_bank! {
             "An entry at an index that the log has already is taken for the same entry."
         PREV_BY_INDEX "prev-by-index"
             "The check for prev compares its index and not its term."
-        ACKS_WHOLE_LOG "acks-whole-log"
-            "An acknowledgement names the end of the log, and not the last entry that the message verified."
     }
     "commitment" {
         COMMITS_OLD_TERMS "commits-old-terms"
@@ -138,8 +136,6 @@ planted_bank! {
             "A follower commits to the leader's commit index, beyond what the append verified."
         COMMIT_GOES_BACK "commit-goes-back"
             "A commit index lower than the known one is believed."
-        BELIEVES_OLD_ACKS "believes-old-acks"
-            "An acknowledgement of an earlier term counts in this one."
         SUPERSEDED_AT_TRUNCATION "superseded-at-truncation"
             "A proposal that is cut off is reported as lost, although a later leader may still commit it."
         DONE_BY_INDEX "done-by-index"

@@ -137,10 +137,10 @@ impl Ledger {
             number if number < begins => Ask::Begin,
             1..=6 => Ask::Enrol,
             7..=9 => Ask::Protect,
-            10..=12 => Ask::Acknowledge { id: earlier(40) },
+            10..=12 => Ask::Acknowledge { id: earlier(12) },
             _ => Ask::View {
-                id: match draw.part(3).chance(500) {
-                    true => earlier(20),
+                id: match draw.part(3).chance(1_000) {
+                    true => earlier(12),
                     false => call.request,
                 },
                 expires: UnixSeconds(clock(call.made).0 + draw.part(4).between(20, 650)),

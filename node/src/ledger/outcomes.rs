@@ -45,11 +45,7 @@ impl From<BTreeMap<OutcomeKey, OutcomeRecord>> for Outcomes {
 
 impl From<Outcomes> for BTreeMap<OutcomeKey, OutcomeRecord> {
     fn from(outcomes: Outcomes) -> Self {
-        let mut records = outcomes.records;
-        if planted!(MARKERS_NOT_IN_SNAPSHOT) {
-            records.retain(|_, record| record.outcome != StoredOutcome::Acknowledged);
-        }
-        records
+        outcomes.records
     }
 }
 

@@ -82,10 +82,7 @@ impl GrantAccount {
         if let Some(from) = self.not_before.filter(|&from| now < from) {
             return Err(Denial::NotYet { from });
         }
-        if let Some(since) = self
-            .expires
-            .filter(|&since| now > since || (now == since && !planted!(EXPIRES_LATE)))
-        {
+        if let Some(since) = self.expires.filter(|&since| now >= since) {
             return Err(Denial::Expired { since });
         }
         match self.views {

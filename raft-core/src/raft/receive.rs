@@ -58,11 +58,7 @@ impl Raft {
     /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
     fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
         let is_old_vote = matches!(message, Message::VoteReply { .. });
-        let is_old_ack = matches!(message, Message::AppendReply { .. });
-        if term < self.out.term()
-            && !(planted!(COUNTS_OLD_VOTES) && is_old_vote)
-            && !(planted!(BELIEVES_OLD_ACKS) && is_old_ack)
-        {
+        if term < self.out.term() && !(planted!(COUNTS_OLD_VOTES) && is_old_vote) {
             self.answer_earlier_term(from, message);
             return;
         }
