@@ -87,7 +87,7 @@ impl Report {
             .filter(|&probe| self.coverage.count(probe) == 0)
             .collect();
         // Where disks lost so much that nothing is promised, nothing need have been committed.
-        let is_promised = self.coverage.count(Probe::HealUnjudged) == 0;
+        let is_promised = self.coverage.count(Probe::HealUnjudged) == 0 && self.is_within_budget();
         if !missed.is_empty() || (self.committed == 0 && is_promised) {
             return Verdict::Vacuous(missed);
         }

@@ -3,7 +3,7 @@
 //! A server whose disk is wholly empty may be new, or it may have voted and acknowledged before its disk was lost. In
 //! the second case, taking part again would break promises that others rely on. So it asks:
 //!
-//! * Goes ahead when a majority of the first configuration, itself included, was seen with an empty log: a first start.
+//! * Goes ahead when a majority of the first configuration, itself included, says that its log is empty: a first start.
 //! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it meets to its data
 //!   folder by an entry in the log, and when that is committed the member is admitted. What an unbound folder that was
 //!   lost may have promised before does no harm by then, except its vote in the leader's own term: an admitted member
@@ -22,7 +22,7 @@ use super::{Raft, Role};
 
 #[derive(Debug)]
 pub(super) struct Joining {
-    /// Who was seen with an empty log since this boot. Seeing it filled later proves nothing against us:
+    /// Who answered our greeting with an empty log since this boot. Seeing it filled later proves nothing against us:
     /// whatever filled it happened after our disk was found empty.
     blank: BTreeSet<NodeId>,
     /// Whether somebody's log was not empty at first sight.
@@ -72,7 +72,8 @@ impl Raft {
     }
 
     pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {
-        self.saw_blank(from);
+        // A greeting proves nothing about its sender's log: it may have been on its way since long before our disk was found empty. An
+        // answer to our own greeting is younger than that.
         let standing = self.standing_of(from, incarnation);
         // The one that asks may be another folder than the one we know, so the reply names the folder that asked.
         let reply = Message::HelloReply { standing };
@@ -80,7 +81,6 @@ impl Raft {
         if standing == Standing::Established {
             self.meet(from, incarnation);
         }
-        self.maybe_first_start();
     }
 
     /// Only members are remembered, however many others greet.
