@@ -3,8 +3,8 @@
 //!
 //! One thread, one seed, one event queue. The simulator runs the *shipping* [`raft_core::Replica`] of every server with
 //! your state machine in it, on a simulated network, disk and clock, against clients that check what they are told. It
-//! loses, delays, repeats and reorders messages, cuts links one way and both, kills processes between any two of their
-//! duties and in the middle of a write, lets disks lose what was not synced, pauses processes, bends clocks; and after every
+//! loses, delays, repeats and reorders messages, cuts links one way and both, breaks connections, damages bytes, kills processes between any two of their
+//! duties and in the middle of a write, lets disks lose what was not synced and worse, pauses processes, bends clocks; and after every
 //! single event it checks the rules of Raft, exactly. A seed names a run: it replays event by event on every machine.
 //!
 //! # Simulate your state machine
@@ -69,6 +69,7 @@
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
+//! | [`Codec`] | your messages as bytes, to be damaged |
 //! | [`Workload`] | your state machine and what clients say to it; [`kv`] and the ledger are those of the `sim` command |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
@@ -83,9 +84,9 @@
 //!
 //! # What it does not promise
 //!
-//! A run that passes shows that *these* events in *this* order did no harm. Bytes are not simulated: messages and disks hold
-//! values, so codecs, checksums and the real store have tests of their own. Membership does not change yet, disks lose
-//! only what was not synced, and nobody lies.
+//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes, so the real store has tests of its own; messages
+//! are bytes only where the workload has a [`Codec`]. Membership does not change yet. Where disks lose more than the fault budget allows
+//! ([`schedule::Class`]), little is promised, and so little is judged.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::float_arithmetic,

@@ -186,6 +186,9 @@ impl<W: Workload> Shrinker<'_, W> {
             self.attempt(|schedule| schedule.weather.network.loss_permyriad = 0);
             self.attempt(|schedule| schedule.weather.network.duplicate_permyriad = 0);
             self.attempt(|schedule| schedule.weather.network.reorder_permyriad = 0);
+            self.attempt(|schedule| schedule.weather.network.corrupt_permyriad = 0);
+            self.attempt(|schedule| schedule.weather.network.bytes_per_second = 0);
+            self.attempt(|schedule| schedule.weather.network.stream = false);
             self.attempt(|schedule| schedule.weather.disk = Weather::default().disk);
             self.attempt(|schedule| schedule.weather.disk.stall_permyriad = 0);
             self.attempt(|schedule| schedule.weather.disk.group_commit = false);
@@ -209,6 +212,8 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.snapshot_every_entries = default.snapshot_every_entries);
         self.attempt(|schedule| schedule.knobs.snapshot_keep_entries = default.snapshot_keep_entries);
         self.attempt(|schedule| schedule.knobs.snapshot_chunk_bytes = default.snapshot_chunk_bytes);
+        self.attempt(|schedule| schedule.knobs.uncommitted_bytes = default.uncommitted_bytes);
+        self.attempt(|schedule| schedule.knobs.encode_messages = false);
         self.attempt(|schedule| schedule.knobs.shuffle_ties = false);
     }
 
