@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::membership::{Change, ChangeError};
 use crate::message::Envelope;
 use crate::status::RoleName;
 use crate::types::{
@@ -22,7 +23,7 @@ pub enum Action {
         /// In order, without a gap, right after the last applied one.
         entries: Vec<Entry>,
     },
-    /// The proposal is committed, and this server has been told to apply it.
+    /// The proposal, or the change of the configuration, is committed, and this server has been told to apply it.
     Done {
         /// The host's name for it.
         id: ProposalId,
@@ -38,12 +39,22 @@ pub enum Action {
         /// The command.
         payload: Payload,
     },
+    /// The change of the configuration never entered the log, and is handed back.
+    ChangeRejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: ChangeRejection,
+        /// The change.
+        change: Change,
+    },
     /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
     Superseded {
         /// The host's name for it.
         id: ProposalId,
     },
-    /// What became of the proposal cannot be known here: a snapshot covers its place in the log.
+    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
+    /// removed from the cluster before it was committed, or its disk failed.
     Unknown {
         /// The host's name for it.
         id: ProposalId,
@@ -211,6 +222,40 @@ pub enum Rejection {
     Failed,
 }
 
+/// Why a change of the configuration was turned down. Nothing of it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeRejection {
+    /// A proposal would have been turned down as well.
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
+    #[error("this leader has committed nothing in its term yet; try again in a moment")]
+    NotReady,
+    /// An earlier change is not over: one at a time.
+    #[error("the last change of the configuration{} is not over; try again when it is", At(*.current))]
+    InProgress {
+        /// The entry of the configuration in force.
+        current: Option<LogId>,
+    },
+    /// The configuration in force is another one than the caller looked at.
+    #[error("the configuration has changed in the meantime{}; look at it again", At(*.current))]
+    Outdated {
+        /// The entry of the configuration in force.
+        current: Option<LogId>,
+    },
+    /// The server that shall vote would hold up the others (dissertation §4.2.1).
+    #[error("server {node} has not caught up yet (it holds {}); try again when it has", Held(*.matched))]
+    NotCaughtUp {
+        /// Which server.
+        node: NodeId,
+        /// The last entry that it holds for certain.
+        matched: Option<Index>,
+    },
+    /// The change makes nothing sensible of the configuration.
+    #[error(transparent)]
+    Impossible(#[from] ChangeError),
+}
+
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
@@ -241,6 +286,25 @@ impl core::fmt::Display for Waiting {
             Self::Proposals => "proposals",
             Self::Reads => "reads",
         })
+    }
+}
+
+struct At(Option<LogId>);
+
+impl core::fmt::Display for At {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.map_or(Ok(()), |id| write!(f, " ({id})"))
+    }
+}
+
+struct Held(Option<Index>);
+
+impl core::fmt::Display for Held {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(index) => write!(f, "everything up to {index}"),
+            None => f.write_str("nothing yet"),
+        }
     }
 }
 

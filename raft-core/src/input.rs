@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::membership::Change;
 use crate::message::Envelope;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 
@@ -34,6 +35,31 @@ pub enum Input {
     Transfer {
         /// Who shall lead.
         to: NodeId,
+    },
+    /// Change the configuration (dissertation chapter 4). It ends like a proposal, in exactly one of
+    /// [`Done`](crate::Action::Done), [`ChangeRejected`](crate::Action::ChangeRejected),
+    /// [`Superseded`](crate::Action::Superseded) and [`Unknown`](crate::Action::Unknown).
+    ///
+    /// ```
+    /// use raft_core::{Change, Input, NodeId, ProposalId, Raft};
+    ///
+    /// /// Makes a voter of a learner, unless somebody else has changed the configuration since it was looked at.
+    /// fn promote(raft: &mut Raft, learner: NodeId) {
+    ///     raft.step(Input::ChangeMembership {
+    ///         id: ProposalId::new(1),
+    ///         expect: raft.membership_id(),
+    ///         change: Change::Promote(learner),
+    ///     });
+    /// }
+    /// ```
+    ChangeMembership {
+        /// The host's name for it, not in use for another unfinished change or proposal.
+        id: ProposalId,
+        /// The entry of the configuration that is to be changed, see [`Raft::membership_id`](crate::Raft::membership_id);
+        /// `None` for whichever is in force.
+        expect: Option<LogId>,
+        /// The change.
+        change: Change,
     },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),

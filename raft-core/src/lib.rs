@@ -98,6 +98,7 @@
 //! | who may win an election | `raft/election.rs` |
 //! | what a follower accepts | `raft/follower.rs` |
 //! | proposals, heartbeats, stepping down | `raft/leader.rs` |
+//! | changes of the configuration | `membership/change.rs`, `raft/reconfiguration.rs` |
 //! | handing leadership over | `raft/leadership_transfer.rs` |
 //! | how a lagging follower catches up | `raft/replication.rs`, `raft/progress.rs`, `raft/snapshot.rs` |
 //! | when an entry counts as committed, and is applied | `raft/apply.rs` |
@@ -151,10 +152,10 @@ pub mod sessions;
 mod status;
 mod types;
 
-pub use action::{Action, Persist, Rejection, TransferOutcome, Waiting};
+pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
 pub use config::{Config, ConfigError, Durable, Limits, Setup, Snapshots, Timing};
 pub use input::Input;
-pub use membership::Membership;
+pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, Standing};
 pub use raft::Raft;
 pub use replica::Replica;

@@ -302,6 +302,17 @@ impl Log {
         (*id, membership)
     }
 
+    /// The configurations that the log remembers, the oldest first.
+    pub(crate) fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.memberships.iter().map(|(_, membership)| &**membership)
+    }
+
+    /// The entries behind this position that set configurations.
+    pub(crate) fn memberships_behind(&self, at: Option<Index>) -> impl Iterator<Item = LogId> {
+        let ids = self.memberships.iter().filter_map(|(id, _)| *id);
+        ids.filter(move |id| Some(id.index) > at)
+    }
+
     /// What must always hold within a log; linear in the number of terms.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.last < self.base {

@@ -2,6 +2,10 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+mod change;
+
+pub use change::{Change, ChangeError};
+
 use crate::quorum;
 use crate::types::{Incarnation, Index, NodeId};
 
@@ -37,7 +41,7 @@ impl Membership {
         self.outgoing.iter().copied()
     }
 
-    /// Members that are sent the log and count nowhere.
+    /// Members that are sent the log and count nowhere; while joint also those of the outgoing voters that will be.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.learners.iter().copied()
     }

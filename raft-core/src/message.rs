@@ -218,7 +218,7 @@ impl Message {
                         let follows = entry.id.index == Index::after(previous.map(|id| id.index))
                             && Some(entry.id.term) >= previous.map(|id| id.term);
                         previous = Some(entry.id);
-                        follows && fits(&entry.id)
+                        follows && fits(&entry.id) && entry.is_well_formed()
                     })
             }
             Self::AppendReply {

@@ -2,7 +2,6 @@
 //! role does with an input, stands in modules of their own.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +31,7 @@ mod peers;
 mod progress;
 mod reads;
 mod receive;
+mod reconfiguration;
 mod replication;
 mod snapshot;
 mod view;
@@ -183,6 +183,7 @@ impl Raft {
             Input::Read { id } => self.on_read(id),
             Input::Campaign => self.on_campaign(),
             Input::Transfer { to } => self.on_transfer(to),
+            Input::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
             Input::Persisted(ticket) => self.on_persisted(ticket),
             Input::PersistFailed => self.on_persist_failed(),
             Input::Applied(index) => self.on_applied(index),
@@ -238,7 +239,7 @@ impl Raft {
         }
         match &self.role {
             Role::Joining(joining) => Some(joining.hello_at()),
-            Role::Follower(follower) => self.is_voter().then(|| follower.campaign_at()),
+            Role::Follower(follower) => self.may_campaign().then(|| follower.campaign_at()),
             Role::Candidate(candidate) => Some(candidate.retry_at()),
             Role::Leader(leader) => Some(leader.deadline()),
         }
@@ -350,6 +351,9 @@ impl Raft {
                 reason: Rejection::Failed,
             }),
             Input::Transfer { to } => self.end_transfer(to, TransferOutcome::Rejected(Rejection::Failed)),
+            Input::ChangeMembership { id, change, .. } => {
+                self.reject_change(id, Rejection::Failed.into(), change);
+            }
             Input::Tick(ticks) => self.now = self.after(ticks),
             _ => {}
         }
@@ -382,12 +386,7 @@ impl Raft {
     }
 
     fn membership_changed(&mut self) {
-        let membership = Arc::clone(self.log.membership());
-        let next = self.log.next_index();
-        let me = self.me();
-        if let Role::Leader(leader) = &mut self.role {
-            leader.follow_membership(&membership, me, next);
-        }
+        self.follow_membership();
         self.out.push(Action::MembershipChanged {
             at: self.log.membership_id(),
         });

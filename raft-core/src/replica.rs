@@ -8,8 +8,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Persist, Rejection, TransferOutcome};
+use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
+use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::RestoreError;
 use crate::status::RoleName;
@@ -84,6 +85,16 @@ pub enum Input<M: StateMachine> {
         /// Who shall lead.
         to: NodeId,
     },
+    /// Change the configuration. It ends in exactly one of [`Output::Changed`], [`Output::ChangeRejected`],
+    /// [`Output::Superseded`] and [`Output::Unknown`].
+    ChangeMembership {
+        /// The host's name for it, not in use for another unfinished change or proposal.
+        id: ProposalId,
+        /// The entry of the configuration that is to be changed; `None` for whichever is in force.
+        expect: Option<LogId>,
+        /// The change.
+        change: Change,
+    },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
     /// A write or a sync failed.
@@ -140,6 +151,22 @@ pub enum Output<M: StateMachine> {
         reason: Rejection,
         /// The command.
         command: Payload,
+    },
+    /// The change of the configuration is committed.
+    Changed {
+        /// The host's name for it.
+        id: ProposalId,
+        /// The entry that set the configuration.
+        at: LogId,
+    },
+    /// The change of the configuration never entered the log, and is handed back.
+    ChangeRejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: ChangeRejection,
+        /// The change.
+        change: Change,
     },
     /// Another leader's entry is committed in the command's place: the command never will be applied.
     Superseded {
@@ -279,6 +306,9 @@ impl<M: StateMachine> Replica<M> {
             }
             Input::Campaign => input::Input::Campaign,
             Input::Transfer { to } => input::Input::Transfer { to },
+            Input::ChangeMembership { id, expect, change } => {
+                input::Input::ChangeMembership { id, expect, change }
+            }
             Input::Persisted(ticket) => input::Input::Persisted(ticket),
             Input::PersistFailed => input::Input::PersistFailed,
             Input::EntriesLoaded { ticket, entries } => input::Input::EntriesLoaded { ticket, entries },
@@ -342,6 +372,9 @@ impl<M: StateMachine> Replica<M> {
                     reason,
                     command: payload,
                 });
+            }
+            Action::ChangeRejected { id, reason, change } => {
+                self.outputs.push(Output::ChangeRejected { id, reason, change });
             }
             Action::Superseded { id } => self.outputs.push(Output::Superseded { id }),
             Action::Unknown { id } => self.outputs.push(Output::Unknown { id }),
@@ -421,12 +454,16 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn done(&mut self, id: ProposalId, at: LogId) {
-        while let Some((index, response)) = self.responses.pop_front() {
-            if index == at.index {
-                self.outputs.push(Output::Done { id, at, response });
-                return;
-            }
-        }
-        debug_assert!(false, "a proposal is done only after its entry was applied");
+        while self
+            .responses
+            .pop_front_if(|(index, _)| *index < at.index)
+            .is_some()
+        {}
+        // Commands have a response; what else is proposed is a configuration.
+        let output = match self.responses.pop_front_if(|(index, _)| *index == at.index) {
+            Some((_, response)) => Output::Done { id, at, response },
+            None => Output::Changed { id, at },
+        };
+        self.outputs.push(output);
     }
 }

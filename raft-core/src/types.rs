@@ -328,6 +328,14 @@ pub enum EntryBody {
 }
 
 impl Entry {
+    /// Whether an honest leader can have made it. What its name says is judged elsewhere.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        match &self.body {
+            EntryBody::Membership(membership) => membership.is_well_formed(),
+            EntryBody::Noop | EntryBody::Command(_) => true,
+        }
+    }
+
     /// What the entry counts against every limit that is stated in bytes: its payload and a flat sum for the rest.
     pub fn cost_bytes(&self) -> usize {
         const OVERHEAD: usize = 32;

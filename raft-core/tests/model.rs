@@ -7,9 +7,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation,
-    Index, Input, Limits, LogId, Membership, Message, NodeId, Payload, Persist, ProposalId, Raft, ReadId,
-    RoleName, Round, Session, Setup, SnapshotMeta, Snapshots, Standing, Term, Ticket, Timing,
+    Action, AppendOutcome, Change, Config, Durable, Entry, EntryBody, Envelope, GroupId, Identity,
+    Incarnation, Index, Input, Limits, LogId, Membership, Message, NodeId, Payload, Persist, ProposalId,
+    Raft, ReadId, RoleName, Round, Session, Setup, SnapshotMeta, Snapshots, Standing, Term, Ticket, Timing,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -85,6 +85,8 @@ struct World {
     wire: Vec<Envelope>,
     /// Servers that are cut off from everybody.
     cut: BTreeSet<u64>,
+    /// Whether the configuration changes.
+    changes: bool,
     leaders: BTreeMap<Term, NodeId>,
     /// What was committed at every position, as whoever applied it first saw it.
     committed: BTreeMap<u64, Entry>,
@@ -115,6 +117,7 @@ fn kind(action: &Action) -> &'static str {
         Action::SnapshotEnded { .. } => "SnapshotEnded",
         Action::SnapshotArrived { .. } => "SnapshotArrived",
         Action::InstallSnapshot { .. } => "InstallSnapshot",
+        Action::ChangeRejected { .. } => "ChangeRejected",
         Action::TransferEnded { .. } => "TransferEnded",
         Action::RoleChanged { .. } => "RoleChanged",
         Action::LeaderChanged { .. } => "LeaderChanged",
@@ -169,6 +172,7 @@ impl World {
             down: BTreeMap::new(),
             wire: Vec::new(),
             cut: BTreeSet::new(),
+            changes: seed % 2 == 1,
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             next_id: 0,
@@ -289,10 +293,17 @@ impl World {
                     "{proposal} has one outcome"
                 );
                 let entry = &self.committed[&at.index.value()];
+                assert_eq!(entry.id, at);
                 let said = Payload::from(proposal.value().to_be_bytes().to_vec());
-                assert_eq!((entry.id, &entry.body), (at, &EntryBody::Command(said)));
+                match &entry.body {
+                    EntryBody::Membership(_) => {
+                        *self.seen.entry("change of the configuration").or_default() += 1;
+                    }
+                    body => assert_eq!(body, &EntryBody::Command(said)),
+                }
             }
             Action::Rejected { id: proposal, .. }
+            | Action::ChangeRejected { id: proposal, .. }
             | Action::Superseded { id: proposal }
             | Action::Unknown { id: proposal } => {
                 assert!(
@@ -451,7 +462,9 @@ impl World {
             }
             86..88 => self.read(id),
             88..90 => self.load(id),
-            90..93 => self.snapshot(id),
+            90..92 => self.snapshot(id),
+            92..93 if self.changes => self.change(),
+            92..93 => self.snapshot(id),
             93..94 if self.dice.one_in(3) => self.hand_over(),
             93..94 => self.step(id, Input::Campaign),
             94..96 => {
@@ -525,6 +538,49 @@ impl World {
                 },
             );
         }
+    }
+
+    /// Asks a leader for a change of the configuration, sensible or not.
+    fn change(&mut self) {
+        let Some(id) = self.any_leader() else { return };
+        let any = node(self.any_server());
+        let mut set = || -> BTreeSet<NodeId> {
+            let mask = self.dice.below(1 << self.count);
+            (0..self.count)
+                .filter(|bit| mask >> bit & 1 == 1)
+                .map(|bit| node(bit + 1))
+                .collect()
+        };
+        let (voters, learners) = (set(), set());
+        let learners = learners.difference(&voters).copied().collect();
+        let change = match self.dice.below(8) {
+            0 | 1 => Change::AddLearner(any),
+            2 | 3 => Change::Promote(any),
+            4 => Change::Demote(any),
+            5 => Change::Remove(any),
+            _ => Change::Replace { voters, learners },
+        };
+        self.next_id += 1;
+        let proposal = self.next_id;
+        let expect = self
+            .dice
+            .one_in(2)
+            .then(|| self.servers[&id].raft.membership_id())
+            .flatten();
+        self.servers
+            .get_mut(&id)
+            .expect("it leads")
+            .pending
+            .insert(proposal);
+        let id_of_change = ProposalId::new(proposal);
+        self.step(
+            id,
+            Input::ChangeMembership {
+                id: id_of_change,
+                expect,
+                change,
+            },
+        );
     }
 
     /// Asks a leader to make room for somebody, now and then itself or a stranger.
@@ -610,21 +666,27 @@ impl World {
         panic!("the cluster does not settle: {vitals:#?}");
     }
 
+    /// Whether all members of the latest leader's configuration are level and have nothing left to do. Who was removed may
+    /// have been out of reach when the others took their leave of it, and knows nothing of what came after.
     fn agree(&self) -> bool {
-        let led = self
+        let leaders = self
             .servers
             .values()
-            .any(|server| server.raft.vitals().role == RoleName::Leader);
-        let first = self.servers[&1].raft.vitals();
-        let agree = self.servers.values().all(|server| {
-            let vitals = server.raft.vitals();
-            (vitals.last, vitals.applied) == (first.last, first.applied)
-                && vitals.applied == vitals.last.map(|last| last.index)
-                && server.pending.is_empty()
-                && server.reads.is_empty()
-                && server.handovers == 0
-        });
-        led && agree
+            .filter(|server| server.raft.vitals().role == RoleName::Leader);
+        let Some(leader) = leaders.max_by_key(|server| server.raft.vitals().term) else {
+            return false;
+        };
+        let (first, membership) = (leader.raft.vitals(), leader.raft.membership());
+        let mut members = membership.members().map(|node| &self.servers[&node.value()]);
+        !membership.is_joint()
+            && members.all(|server| {
+                let vitals = server.raft.vitals();
+                (vitals.last, vitals.applied) == (first.last, first.applied)
+                    && vitals.applied == vitals.last.map(|last| last.index)
+                    && server.pending.is_empty()
+                    && server.reads.is_empty()
+                    && server.handovers == 0
+            })
     }
 }
 
@@ -642,7 +704,7 @@ fn clusters_keep_every_promise_whatever_happens() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 35, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 37, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"
@@ -769,15 +831,28 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
     }
 }
 
+fn random_change(dice: &mut Dice, node: NodeId) -> Change {
+    match dice.below(5) {
+        0 => Change::AddLearner(node),
+        1 => Change::Promote(node),
+        2 => Change::Demote(node),
+        3 => Change::Remove(node),
+        _ => Change::Replace {
+            voters: voters(dice.below(5)).voters().collect(),
+            learners: BTreeSet::from([node]),
+        },
+    }
+}
+
 /// What a confused host might say.
-fn random_input(dice: &mut Dice) -> Input {
+fn random_input(dice: &mut Dice, number: u64) -> Input {
     let ticket = Ticket::new(dice.below(40));
     let from = node(dice.below(5));
     let last = LogId::new(
         Term::new(dice.below(6)),
         Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
     );
-    match dice.below(15) {
+    match dice.below(16) {
         0 => Input::Tick(if dice.one_in(50) { u64::MAX } else { dice.below(30) }),
         1..4 => Input::Persisted(ticket),
         4 | 5 => Input::Applied(last.index),
@@ -808,6 +883,11 @@ fn random_input(dice: &mut Dice) -> Input {
         },
         12 => Input::Unreachable(from),
         13 => Input::Transfer { to: from },
+        14 => Input::ChangeMembership {
+            id: ProposalId::new(1_000 + number),
+            expect: Some(last).filter(|_| dice.one_in(4)),
+            change: random_change(dice, from),
+        },
         _ => Input::Campaign,
     }
 }
@@ -852,8 +932,9 @@ fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
                     id: ReadId::new(number),
                 }
             }
-            _ => random_input(&mut dice),
+            _ => random_input(&mut dice, number),
         };
+        offered.0 += usize::from(matches!(input, Input::ChangeMembership { .. }));
         let shown = format!("{input:?}");
         raft.step(input);
         assert_eq!(raft.check_invariants(), Ok(()), "seed {seed}, after {shown}");
@@ -890,6 +971,7 @@ fn every_proposal_and_read_has_one_outcome_even_from_a_hostile_host() {
             match action {
                 Action::Done { id, .. }
                 | Action::Rejected { id, .. }
+                | Action::ChangeRejected { id, .. }
                 | Action::Superseded { id }
                 | Action::Unknown { id } => {
                     assert!(proposals.insert(id.value()), "seed {seed}: {id} ended twice")

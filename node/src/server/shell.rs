@@ -219,8 +219,8 @@ impl Shell {
             Output::SnapshotRefused { from, error } => {
                 tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
             }
-            // Nobody asks this server for one yet.
-            Output::TransferEnded { .. } => {}
+            // Nobody asks this server for either yet.
+            Output::Changed { .. } | Output::ChangeRejected { .. } | Output::TransferEnded { .. } => {}
             Output::RoleChanged { role, term } => announce(role, term),
             Output::LeaderChanged {
                 leader: Some(leader),

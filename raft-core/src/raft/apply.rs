@@ -53,6 +53,10 @@ impl Raft {
             self.release_waiting_reads();
         }
         self.maybe_apply();
+        let (membership, _) = self.log.membership_at(to);
+        if membership.map(|id| id.index) > before {
+            self.membership_committed();
+        }
     }
 
     /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before

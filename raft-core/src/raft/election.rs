@@ -41,7 +41,7 @@ impl Candidate {
 
 impl Raft {
     pub(super) fn on_campaign(&mut self) {
-        if matches!(self.role, Role::Follower(_)) && self.is_voter() {
+        if matches!(self.role, Role::Follower(_)) && self.may_campaign() {
             self.become_pre_candidate();
         }
     }
@@ -53,7 +53,7 @@ impl Raft {
         if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
             // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
             // in the meantime counts its term up without end.
-            if self.is_voter() {
+            if self.may_campaign() {
                 self.become_pre_candidate();
             } else {
                 self.become_follower(None);

@@ -72,7 +72,7 @@ impl Raft {
         let Role::Follower(follower) = &self.role else {
             return;
         };
-        if self.now >= follower.campaign_at && self.is_voter() {
+        if self.now >= follower.campaign_at && self.may_campaign() {
             self.become_pre_candidate();
         }
     }

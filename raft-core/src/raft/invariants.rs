@@ -1,8 +1,9 @@
 //! What must always hold within one server. It runs after every step in debug builds and in the simulator; what must
 //! hold between servers is the simulator's to check.
 
+use super::leader::Leader;
 use super::{Raft, Role};
-use crate::types::Index;
+use crate::types::{Index, LogId};
 
 impl Raft {
     /// Checks every invariant of this server, in time linear in the number of its peers and terms.
@@ -38,16 +39,47 @@ impl Raft {
             if leader.first_own > Index::after(last) {
                 return Err("a leader's first entry is beyond its log");
             }
-            let voters = self.log.membership();
-            if leader
-                .handover
-                .as_ref()
-                .is_some_and(|handover| handover.to == self.me() || !voters.is_voter(handover.to))
-            {
-                return Err("leadership is handed over to nobody who could take it");
-            }
+            self.check_membership(leader)?;
             for (_, peer) in leader.peers() {
                 peer.check(last)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold of a leader's configuration, of its peers and of what it appended.
+    fn check_membership(&self, leader: &Leader) -> Result<(), &'static str> {
+        let membership = self.log.membership();
+        let is_target = |to| to != self.me() && membership.voters().any(|voter| voter == to);
+        if leader
+            .handover
+            .as_ref()
+            .is_some_and(|handover| !is_target(handover.to))
+        {
+            return Err("leadership is handed over to nobody who could take it");
+        }
+        if leader
+            .peers()
+            .any(|(node, peer)| membership.contains(node) == peer.leaving.is_some())
+        {
+            return Err("a peer is leaving exactly when it is no member");
+        }
+        if membership
+            .members()
+            .any(|node| node != self.me() && leader.peer(node).is_none())
+        {
+            return Err("a leader knows how far every other member is");
+        }
+        // §6; dissertation §4.1, corrected 2015. What it inherited may be uncommitted, as many as there are.
+        let own_term = |id: &LogId| id.term == self.out.term();
+        if self.log.membership_id().is_some_and(|id| own_term(&id)) {
+            if self.commit < Some(leader.first_own) {
+                return Err(
+                    "a configuration was appended before an entry of the leader's term was committed",
+                );
+            }
+            if self.log.memberships_behind(self.commit).count() > 1 {
+                return Err("a configuration was appended before the last one was committed");
             }
         }
         Ok(())

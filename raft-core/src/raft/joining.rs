@@ -7,7 +7,12 @@
 //! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it meets to its data
 //!   folder by an entry in the log, and when that is committed the member is admitted. What an unbound folder that was
 //!   lost may have promised before does no harm by then, except its vote in the leader's own term: an admitted member
-//!   votes in later terms only. A member that is bound to another folder is fenced for good.
+//!   votes in later terms only. A member that is bound to another folder is fenced until it is removed
+//!   and added again.
+//!
+//! A server that is added to a cluster later comes with an empty disk as well, and may know nobody. The leader that added
+//! it, as a learner, makes itself heard; the server asks it where it stands, and is bound and admitted like any other. So
+//! is a server whose disk was lost, once it was removed, which unbinds it, and added again.
 //!
 //! What remains possible: a majority that lost its disks together, or lost them while the only others that could be
 //! reached had never received an entry, looks like a first start.
@@ -69,6 +74,12 @@ impl Raft {
             self.send(other, Promise::Term, Message::Hello);
         }
         self.maybe_first_start();
+    }
+
+    /// A leader that this server has not heard of makes itself heard: it has added this server, which can now ask where
+    /// it stands. A new server knows nobody until then.
+    pub(super) fn on_called(&mut self, from: NodeId) {
+        self.send(from, Promise::Term, Message::Hello);
     }
 
     pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {

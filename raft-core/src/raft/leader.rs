@@ -1,11 +1,9 @@
 //! What a leader does (paper §5.3, §8): it takes proposals, makes itself heard, and steps down when it does not hear
 //! a quorum (dissertation §6.2).
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Rejection, TransferOutcome, Waiting};
-use crate::membership::Membership;
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::types::{
@@ -52,19 +50,10 @@ impl Leader {
         self.peers.get(&node)
     }
 
-    /// Feeds whoever is a member now, and nobody else. Whoever comes back starts a new session, so that no answer to an
-    /// old one counts.
-    pub(super) fn follow_membership(&mut self, membership: &Membership, me: NodeId, next: Index) {
-        self.to_bind = true;
-        self.peers.retain(|node| membership.contains(node));
-        for node in membership.members().filter(|&node| node != me) {
-            if !self.peers.contains_key(&node) {
-                let session = Session::new(self.next_session);
-                self.next_session += 1;
-                self.peers
-                    .insert(node, Progress::new(session, membership.incarnation(node), next));
-            }
-        }
+    pub(super) fn next_session(&mut self) -> Session {
+        let session = Session::new(self.next_session);
+        self.next_session += 1;
+        session
     }
 }
 
@@ -72,8 +61,7 @@ impl Raft {
     pub(super) fn become_leader(&mut self) {
         let me = self.me();
         let first_own = self.log.next_index();
-        let membership = Arc::clone(self.log.membership());
-        let mut leader = Leader {
+        self.role = Role::Leader(Leader {
             peers: Peers::default(),
             to_bind: true,
             next_session: 1,
@@ -84,9 +72,9 @@ impl Raft {
             elected_at: self.now,
             heartbeat_at: self.now,
             handover: None,
-        };
-        leader.follow_membership(&membership, me, first_own);
-        self.role = Role::Leader(leader);
+        });
+        self.follow_membership();
+        self.follow_former_members();
         let term = self.out.term();
         self.role_changed();
         self.out.push(Action::LeaderChanged {
@@ -130,6 +118,7 @@ impl Raft {
             self.become_follower(None);
             return;
         }
+        self.take_leave();
         self.broadcast_heartbeat();
         self.probe_what_stalls();
         self.drive_transfers();
@@ -232,36 +221,26 @@ impl Raft {
     /// configuration it waits for an entry of the leader's own term to be committed, and for the one before it
     /// (dissertation §4.1 and its correction of 2015).
     pub(super) fn maybe_bind(&mut self) {
-        let Role::Leader(leader) = &mut self.role else {
-            return;
-        };
+        let Role::Leader(leader) = &self.role else { return };
         if !leader.to_bind {
             return;
         }
-        let own_term_committed = self.commit >= Some(leader.first_own);
-        let settled = self.log.membership_id().map(|id| id.index) <= self.commit;
-        if !own_term_committed || !settled || leader.handover.is_some() {
+        let settled = self.own_term_is_committed(leader) && self.membership_is_committed();
+        if !settled || leader.handover.is_some() {
             return;
         }
         let membership = self.log.membership();
-        let identity = self.out.identity();
-        let me = (identity.node, identity.incarnation);
-        let met = leader
-            .peers()
-            .filter_map(|(node, peer)| Some((node, peer.incarnation?)));
         let unbound = |(node, _): &(NodeId, Incarnation)| {
             membership.contains(*node) && membership.incarnation(*node).is_none()
         };
-        let known: Vec<(NodeId, Incarnation)> = met.chain([me]).filter(unbound).collect();
+        let known: Vec<(NodeId, Incarnation)> = self.folders_met(leader).filter(unbound).collect();
         if known.is_empty() {
-            leader.to_bind = false;
+            if let Role::Leader(leader) = &mut self.role {
+                leader.to_bind = false;
+            }
             return;
         }
         let bound = membership.bind(known);
-        let at = LogId::new(self.out.term(), self.log.next_index());
-        self.append(Entry {
-            id: at,
-            body: EntryBody::Membership(Arc::new(bound)),
-        });
+        self.append_membership(bound);
     }
 }

@@ -114,7 +114,7 @@ impl Raft {
     /// campaign although a leader makes itself heard: that leader wants it (§3.10, §4.2.3).
     pub(super) fn on_timeout_now(&mut self, from: NodeId) {
         match &self.role {
-            Role::Follower(follower) if follower.leader() == Some(from) && self.is_voter() => {
+            Role::Follower(follower) if follower.leader() == Some(from) && self.may_campaign() => {
                 let last = self.log.last();
                 self.become_candidate(&Message::TransferVote { last });
             }

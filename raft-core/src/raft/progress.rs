@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::reconfiguration::Leaving;
 use crate::config::Limits;
 use crate::status::{Feeding, PeerStatus};
 use crate::types::{Incarnation, Index, NodeId, Round, Session, SnapshotMeta, Tick, Ticket};
@@ -20,6 +21,18 @@ pub(super) struct Progress {
     pub(super) heard_at: Option<Tick>,
     /// The latest round that the peer has confirmed.
     pub(super) round: Round,
+    catching_up: CatchingUp,
+    /// Set once the configuration in force does not name the peer any more.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// Replication seen in rounds (dissertation §4.2.1): each brings what the leader's log held when it began.
+#[derive(Debug)]
+struct CatchingUp {
+    until: Option<Index>,
+    began_at: Tick,
+    /// How many ticks the last round took, if there was one.
+    last_took: Option<u64>,
 }
 
 /// How the peer is fed.
@@ -56,7 +69,7 @@ struct Window {
 }
 
 impl Progress {
-    pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index) -> Self {
+    pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index, now: Tick) -> Self {
         Self {
             session,
             incarnation,
@@ -65,6 +78,12 @@ impl Progress {
             feed: Feed::Probe { waiting: false },
             heard_at: None,
             round: Round::new(0),
+            catching_up: CatchingUp {
+                until: next.previous(),
+                began_at: now,
+                last_took: None,
+            },
+            leaving: None,
         }
     }
 
@@ -92,6 +111,31 @@ impl Progress {
 
     pub(super) fn matched(&self) -> Option<Index> {
         self.matched
+    }
+
+    /// Takes note of how far the peer is, `last` being the leader's last entry (dissertation §4.2.1).
+    pub(super) fn note_round(&mut self, last: Option<Index>, now: Tick) {
+        let round = &mut self.catching_up;
+        if self.matched >= round.until {
+            round.last_took = Some(now.value() - round.began_at.value());
+            round.began_at = now;
+            round.until = last;
+        }
+    }
+
+    /// Whether the peer has answered within the last so many ticks.
+    pub(super) fn answers(&self, now: Tick, patience: u64) -> bool {
+        self.heard_at
+            .is_some_and(|heard_at| now.value() - heard_at.value() <= patience)
+    }
+
+    /// Whether the peer would hold nobody up if it voted (dissertation §4.2.1): it answers, and either it has
+    /// everything, or the last round took no longer than this, and neither has the present one.
+    pub(super) fn has_caught_up(&self, last: Option<Index>, now: Tick, patience: u64) -> bool {
+        let round = &self.catching_up;
+        let lasts = now.value() - round.began_at.value();
+        let keeps_up = round.last_took.is_some_and(|took| took <= patience) && lasts <= patience;
+        self.answers(now, patience) && (self.matched >= last || keeps_up)
     }
 
     pub(super) fn next(&self) -> Index {
@@ -265,7 +309,7 @@ mod tests {
     }
 
     fn replicating(limits: &Limits) -> Progress {
-        let mut peer = Progress::new(Session::new(1), None, index(6));
+        let mut peer = Progress::new(Session::new(1), None, index(6), Tick::new(0));
         peer.sent(None, 0);
         peer.accepted(Some(index(5)));
         assert!(peer.may_send(limits));

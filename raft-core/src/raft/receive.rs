@@ -31,6 +31,9 @@ impl Raft {
         match (&self.role, message) {
             (_, Message::Hello) => self.on_hello(from, from_incarnation),
             (_, Message::HelloReply { standing }) => self.on_hello_reply(from, term, standing),
+            (Role::Joining(_), Message::Heartbeat { .. }) if !self.log.membership().contains(from) => {
+                self.on_called(from);
+            }
             // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => self.ignored.stale += 1,
             (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),

@@ -14,6 +14,7 @@ use super::{Raft, Role};
 impl Raft {
     /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels together.
     pub(super) fn replicate(&mut self) {
+        self.maybe_leave_joint();
         self.maybe_bind();
         self.maybe_tell_target();
         self.begin_round();
@@ -177,6 +178,7 @@ impl Raft {
             return;
         };
         let news = peer.accepted(last.map(|id| id.index));
+        peer.note_round(self.log.last_index(), self.now);
         self.maybe_end_transfer(from);
         if news {
             self.maybe_commit();

@@ -308,6 +308,7 @@ impl Raft {
         if self.log.membership_id() != membership_before {
             self.membership_changed();
         }
+        self.membership_committed();
         let outcome = AppendOutcome::Accepted { last: Some(last) };
         let reply = Message::AppendReply {
             session,

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Index, LogId, Membership, NodeId,
-    Payload, Persist, ProposalId, ReadId, RoleName, Setup, Snapshots,
+    Change, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Index, LogId, Membership,
+    NodeId, Payload, Persist, ProposalId, ReadId, RoleName, Setup, Snapshots,
 };
 
 /// Remembers every command in order.
@@ -118,6 +118,8 @@ pub struct Server {
     pub reads_rejected: BTreeMap<u64, raft_core::Rejection>,
     pub installed: usize,
     pub transfers: Vec<(u64, raft_core::TransferOutcome)>,
+    pub changed: BTreeMap<u64, LogId>,
+    pub changes_rejected: BTreeMap<u64, raft_core::ChangeRejection>,
 }
 
 pub struct Cluster {
@@ -169,6 +171,16 @@ impl Cluster {
     }
 
     pub fn start(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64) {
+        let bootstrap = Membership::of_voters((1..=self.size).map(NodeId::new));
+        self.start_with(id, disk, boot, incarnation, bootstrap);
+    }
+
+    /// A server that is to be added: its disk is empty, and it knows nobody.
+    pub fn start_new(&mut self, id: u64) {
+        self.start_with(id, Disk::default(), 1, id, Membership::default());
+    }
+
+    fn start_with(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64, bootstrap: Membership) {
         let identity = Identity {
             group: GroupId::new(1),
             node: NodeId::new(id),
@@ -178,7 +190,7 @@ impl Cluster {
         let setup = Setup {
             identity,
             config: self.config.clone(),
-            bootstrap: Membership::of_voters((1..=self.size).map(NodeId::new)),
+            bootstrap,
             durable: disk.durable.clone(),
         };
         let replica =
@@ -197,6 +209,8 @@ impl Cluster {
             reads_rejected: BTreeMap::new(),
             installed: 0,
             transfers: Vec::new(),
+            changed: BTreeMap::new(),
+            changes_rejected: BTreeMap::new(),
         };
         self.servers.insert(id, server);
         self.drain(id);
@@ -276,6 +290,12 @@ impl Cluster {
             }
             Output::SnapshotInstalled { .. } => server.installed += 1,
             Output::SnapshotRefused { error, .. } => panic!("{error}"),
+            Output::Changed { id, at } => {
+                server.changed.insert(id.value(), at);
+            }
+            Output::ChangeRejected { id, reason, .. } => {
+                server.changes_rejected.insert(id.value(), reason);
+            }
             Output::TransferEnded { to, outcome } => server.transfers.push((to.value(), outcome)),
             Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {}
         }
@@ -310,7 +330,7 @@ impl Cluster {
 
     /// Cuts a server off from everybody.
     pub fn isolate(&mut self, id: u64) {
-        for other in (1..=self.size).filter(|&other| other != id) {
+        for other in (1..=9).filter(|&other| other != id) {
             self.cut.insert((id, other));
             self.cut.insert((other, id));
         }
@@ -356,6 +376,18 @@ impl Cluster {
                 command: command.into(),
             },
         );
+        proposal
+    }
+
+    pub fn change(&mut self, id: u64, change: Change) -> u64 {
+        self.next_id += 1;
+        let proposal = self.next_id;
+        let input = Input::ChangeMembership {
+            id: ProposalId::new(proposal),
+            expect: None,
+            change,
+        };
+        self.step(id, input);
         proposal
     }
 

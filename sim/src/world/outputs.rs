@@ -90,6 +90,8 @@ impl<W: Workload> Simulation<'_, W> {
             Output::RoleChanged { .. }
             | Output::LeaderChanged { .. }
             | Output::MembershipChanged { .. }
+            | Output::Changed { .. }
+            | Output::ChangeRejected { .. }
             | Output::TransferEnded { .. } => Ok(()),
             Output::Done {
                 id,

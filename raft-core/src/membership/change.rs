@@ -1,0 +1,311 @@
+//! What may become of a configuration (dissertation chapter 4): changes of one server at a time, and joint consensus for
+//! everything else. Whether the time has come for one is the leader's to judge: see `raft/reconfiguration.rs`.
+
+use alloc::collections::BTreeSet;
+
+use super::Membership;
+use crate::types::NodeId;
+
+/// A change of the configuration in force.
+///
+/// A new server comes as a learner, is sent the log, and is promoted when it has caught up: so no change waits for a
+/// server that has nothing yet (dissertation §4.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds a member that is sent the log and counts nowhere.
+    AddLearner(NodeId),
+    /// Makes a voter of a learner that has caught up (dissertation §4.1, §4.2.1).
+    Promote(NodeId),
+    /// Makes a learner of a voter.
+    Demote(NodeId),
+    /// Removes a member (dissertation §4.1). Added again, it may come with another data folder.
+    Remove(NodeId),
+    /// Makes these the voters and the learners, through a joint configuration (dissertation §4.3). Its entry being committed,
+    /// the change is decided; whoever leads then appends the one that leaves the joint configuration.
+    Replace {
+        /// Who votes afterwards: voters of now, and learners that have caught up.
+        voters: BTreeSet<NodeId>,
+        /// Who learns afterwards.
+        learners: BTreeSet<NodeId>,
+    },
+}
+
+/// Why a change makes nothing sensible of the configuration in force. The caller is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// It is one already.
+    #[error("server {node} is a member already")]
+    AlreadyMember {
+        /// Which server.
+        node: NodeId,
+    },
+    /// There is nothing to remove.
+    #[error("server {node} is no member")]
+    NotMember {
+        /// Which server.
+        node: NodeId,
+    },
+    /// Only learners become voters: a server that has nothing yet must not be waited for.
+    #[error("server {node} is no learner: add it as one, and let it catch up, before it votes")]
+    NotLearner {
+        /// Which server.
+        node: NodeId,
+    },
+    /// Only voters can be demoted.
+    #[error("server {node} is no voter")]
+    NotVoter {
+        /// Which server.
+        node: NodeId,
+    },
+    /// A voter counts and a learner does not.
+    #[error("server {node} cannot be a voter and a learner at once")]
+    VoterAndLearner {
+        /// Which server.
+        node: NodeId,
+    },
+    /// Nobody could ever commit anything again, not even a change back.
+    #[error("a configuration needs a voter")]
+    NoVoters,
+    /// It is what it would become.
+    #[error("the configuration is like this already")]
+    NoChange,
+}
+
+impl Membership {
+    /// The configuration that the change makes of this one, which is not joint.
+    pub(crate) fn changed(&self, change: &Change) -> Result<Self, ChangeError> {
+        debug_assert!(!self.is_joint(), "a joint configuration is left first");
+        let mut changed = self.clone();
+        match *change {
+            Change::AddLearner(node) if self.contains(node) => {
+                return Err(ChangeError::AlreadyMember { node });
+            }
+            Change::AddLearner(node) => {
+                changed.learners.insert(node);
+            }
+            Change::Promote(node) => {
+                if !changed.learners.remove(&node) {
+                    return Err(ChangeError::NotLearner { node });
+                }
+                changed.voters.insert(node);
+            }
+            Change::Demote(node) => {
+                if !changed.voters.remove(&node) {
+                    return Err(ChangeError::NotVoter { node });
+                }
+                changed.learners.insert(node);
+            }
+            Change::Remove(node) => {
+                if !changed.voters.remove(&node) && !changed.learners.remove(&node) {
+                    return Err(ChangeError::NotMember { node });
+                }
+            }
+            Change::Replace {
+                ref voters,
+                ref learners,
+            } => {
+                if let Some(&node) = voters.intersection(learners).next() {
+                    return Err(ChangeError::VoterAndLearner { node });
+                }
+                if let Some(&node) = voters.iter().find(|&&node| !self.contains(node)) {
+                    return Err(ChangeError::NotLearner { node });
+                }
+                // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
+                if *voters != self.voters {
+                    changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone());
+                }
+                changed.learners.clone_from(learners);
+            }
+        }
+        changed.forget_strangers();
+        if changed.voters.is_empty() {
+            return Err(ChangeError::NoVoters);
+        }
+        if changed == *self {
+            return Err(ChangeError::NoChange);
+        }
+        Ok(changed)
+    }
+
+    /// The configuration that a joint one leads to: its incoming half (dissertation §4.3).
+    pub(crate) fn left(&self) -> Self {
+        let mut left = self.clone();
+        left.outgoing.clear();
+        left.forget_strangers();
+        left
+    }
+
+    /// A server that is removed is bound to no data folder any more: added again, it may come with another one.
+    fn forget_strangers(&mut self) {
+        let mut incarnations = core::mem::take(&mut self.incarnations);
+        incarnations.retain(|&node, _| self.contains(node));
+        self.incarnations = incarnations;
+    }
+
+    /// Whether an honest leader can have made it.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        !self.voters.is_empty()
+            && self.voters.is_disjoint(&self.learners)
+            && self.incarnations.keys().all(|&node| self.contains(node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Incarnation;
+    use alloc::vec::Vec;
+
+    const SERVERS: u32 = 5;
+
+    fn set(mask: u32) -> BTreeSet<NodeId> {
+        (0..SERVERS)
+            .filter(|bit| mask >> bit & 1 == 1)
+            .map(|bit| NodeId::new(u64::from(bit) + 1))
+            .collect()
+    }
+
+    fn simple(voters: u32, learners: u32) -> Membership {
+        Membership {
+            voters: set(voters),
+            learners: set(learners & !voters),
+            ..Membership::default()
+        }
+    }
+
+    fn changes_of(node: NodeId) -> [Change; 4] {
+        [
+            Change::AddLearner(node),
+            Change::Promote(node),
+            Change::Demote(node),
+            Change::Remove(node),
+        ]
+    }
+
+    /// Whether every quorum of one shares a server with every quorum of the other, by trying all of them.
+    fn quorums_intersect(one: &Membership, other: &Membership) -> bool {
+        let quorums = |membership: &Membership| -> Vec<u32> {
+            let agree = |mask: u32| move |node: NodeId| mask >> (node.value() - 1) & 1 == 1;
+            (0..1 << SERVERS)
+                .filter(|&mask| membership.has_quorum(agree(mask)))
+                .collect()
+        };
+        let others = quorums(other);
+        quorums(one)
+            .iter()
+            .all(|one| others.iter().all(|other| one & other != 0))
+    }
+
+    /// Dissertation §4.1: for a change of one server, any majority of the old and any of the new configuration overlap.
+    /// All configurations of up to five servers and all changes of each.
+    #[test]
+    fn a_change_of_one_server_keeps_quorums_overlapping() {
+        let mut made = 0;
+        for (voters, learners) in (1..32).flat_map(|voters| (0..32).map(move |learners| (voters, learners))) {
+            let old = simple(voters, learners);
+            for change in (1..=5).flat_map(|node| changes_of(NodeId::new(node))) {
+                if let Ok(new) = old.changed(&change) {
+                    made += 1;
+                    assert!(!new.is_joint() && new.is_well_formed());
+                    assert!(quorums_intersect(&old, &new), "{change:?} of {old:?}");
+                }
+            }
+        }
+        assert!(made > 5_000, "{made}");
+    }
+
+    /// Dissertation §4.3: a joint configuration overlaps with what was before and with what comes after it.
+    #[test]
+    fn a_joint_configuration_overlaps_with_both_its_neighbours() {
+        for (from, to) in (1..32).flat_map(|from| (1..32).map(move |to| (from, to))) {
+            let old = simple(from, 31);
+            let (voters, learners) = (set(to), set(!to & from));
+            let change = Change::Replace { voters, learners };
+            let Ok(joint) = old.changed(&change) else {
+                assert_eq!((from, old.changed(&change)), (to, Err(ChangeError::NoChange)));
+                continue;
+            };
+            assert_eq!(joint.is_joint(), from != to);
+            let new = joint.left();
+            assert!(!new.is_joint() && new.is_well_formed() && joint.is_well_formed());
+            assert_eq!(
+                (new.voters.clone(), new.learners.clone()),
+                (set(to), set(!to & from))
+            );
+            assert!(quorums_intersect(&old, &joint) && quorums_intersect(&joint, &new));
+        }
+    }
+
+    #[test]
+    fn a_change_that_makes_no_sense_is_refused() {
+        let old = simple(0b00011, 0b00100);
+        let node = NodeId::new;
+        let replace = |voters, learners| Change::Replace {
+            voters: set(voters),
+            learners: set(learners),
+        };
+        let refused = [
+            (
+                Change::AddLearner(node(1)),
+                ChangeError::AlreadyMember { node: node(1) },
+            ),
+            (
+                Change::AddLearner(node(3)),
+                ChangeError::AlreadyMember { node: node(3) },
+            ),
+            (
+                Change::Promote(node(1)),
+                ChangeError::NotLearner { node: node(1) },
+            ),
+            (
+                Change::Promote(node(4)),
+                ChangeError::NotLearner { node: node(4) },
+            ),
+            (Change::Demote(node(3)), ChangeError::NotVoter { node: node(3) }),
+            (Change::Remove(node(4)), ChangeError::NotMember { node: node(4) }),
+            (
+                replace(0b011, 0b010),
+                ChangeError::VoterAndLearner { node: node(2) },
+            ),
+            (replace(0b1011, 0), ChangeError::NotLearner { node: node(4) }),
+            (replace(0, 0b011), ChangeError::NoVoters),
+            (replace(0b011, 0b100), ChangeError::NoChange),
+        ];
+        for (change, error) in refused {
+            assert_eq!(old.changed(&change), Err(error), "{change:?}");
+        }
+        let alone = simple(1, 0);
+        for change in [Change::Remove(node(1)), Change::Demote(node(1))] {
+            assert_eq!(alone.changed(&change), Err(ChangeError::NoVoters));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_removed_is_bound_no_more() {
+        let folder = Incarnation::new(7);
+        let bound = simple(0b111, 0).bind((1..=3).map(|node| (NodeId::new(node), folder)));
+        let third = NodeId::new(3);
+        let removed = bound.changed(&Change::Remove(third)).expect("it is a member");
+        assert_eq!(removed.incarnation(third), None);
+        let demoted = bound.changed(&Change::Demote(third)).expect("it is a voter");
+        assert_eq!(demoted.incarnation(third), Some(folder));
+        let (voters, learners) = (set(0b11), set(0));
+        let joint = bound
+            .changed(&Change::Replace { voters, learners })
+            .expect("it makes sense");
+        assert_eq!(joint.incarnation(third), Some(folder), "it still votes");
+        assert_eq!(joint.left().incarnation(third), None);
+    }
+
+    #[test]
+    fn what_no_leader_makes_is_malformed() {
+        assert!(!Membership::default().is_well_formed());
+        assert!(!simple(0, 0b1).is_well_formed());
+        let mut both = simple(0b1, 0b10);
+        both.learners = set(0b1);
+        assert!(!both.is_well_formed());
+        let mut stranger = simple(0b1, 0);
+        stranger.incarnations.insert(NodeId::new(9), Incarnation::new(9));
+        assert!(!stranger.is_well_formed());
+    }
+}

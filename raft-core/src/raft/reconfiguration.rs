@@ -1,0 +1,296 @@
+//! Changes of the configuration (paper §6; dissertation chapter 4): when a leader may append one, what it does when one
+//! is committed, and how those that leave take their leave.
+//!
+//! A configuration is in force from the moment it is appended, and taken back when it is cut off. Three rules keep any
+//! two quorums that can decide at the same time overlapping:
+//!
+//! * one uncommitted configuration at a time, judged where the next one would be appended: a new leader may inherit two;
+//! * an entry of the leader's own term is committed first (the correction of 2015 to dissertation §4.1);
+//! * servers come and go one at a time, or through a joint configuration (§4.3).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use crate::action::{Action, ChangeRejection, Rejection, Waiting};
+use crate::membership::{Change, Membership};
+use crate::message::Message;
+use crate::outbox::Promise;
+use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, ProposalId, Round, Tick, Ticket};
+
+use super::leader::Leader;
+use super::progress::Progress;
+use super::{Proposal, Raft, Role};
+
+/// How many of the longest election timeouts a server that was removed is fed, if it does not say that it knows.
+const FAREWELL_TIMEOUTS: u64 = 10;
+
+/// A peer that the configuration in force does not name any more.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// The entry that removes it.
+    removal: Option<Index>,
+    gives_up_at: Tick,
+    /// The round in which it was told that its removal is committed.
+    told: Option<Round>,
+}
+
+impl Raft {
+    pub(super) fn on_change_membership(&mut self, id: ProposalId, expect: Option<LogId>, change: Change) {
+        match self.judge_change(expect, &change) {
+            Ok(membership) => {
+                let at = LogId::new(self.out.term(), self.log.next_index());
+                self.proposals.push_back(Proposal { id, at });
+                self.append_membership(membership);
+            }
+            Err(reason) => self.reject_change(id, reason, change),
+        }
+    }
+
+    pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
+        self.out.push(Action::ChangeRejected { id, reason, change });
+    }
+
+    /// The configuration to append, or why none is.
+    fn judge_change(&self, expect: Option<LogId>, change: &Change) -> Result<Membership, ChangeRejection> {
+        let Role::Leader(leader) = &self.role else {
+            let leader = self.leader();
+            return Err(Rejection::NotLeader { leader }.into());
+        };
+        if let Some(to) = self.transferring_to() {
+            return Err(Rejection::Transferring { to }.into());
+        }
+        let limit = self.config.limits.proposals;
+        if self.proposals.len().saturating_add(self.overtaken.len()) >= limit {
+            let what = Waiting::Proposals;
+            return Err(Rejection::Busy { what, limit }.into());
+        }
+        if !self.own_term_is_committed(leader) {
+            return Err(ChangeRejection::NotReady);
+        }
+        let current = self.log.membership_id();
+        if !self.membership_is_committed() || self.log.membership().is_joint() {
+            return Err(ChangeRejection::InProgress { current });
+        }
+        if expect.is_some() && expect != current {
+            return Err(ChangeRejection::Outdated { current });
+        }
+        let before = self.log.membership();
+        let changed = before.changed(change)?;
+        let lagging = changed
+            .voters()
+            .filter(|&node| !before.is_voter(node))
+            .find(|&node| !self.has_caught_up(leader, node));
+        if let Some(node) = lagging {
+            let matched = leader.peer(node).and_then(Progress::matched);
+            return Err(ChangeRejection::NotCaughtUp { node, matched });
+        }
+        Ok(changed.bind(self.folders_met(leader)))
+    }
+
+    /// Dissertation §4.1, corrected 2015: before that, a leader might not know of a configuration that another one has
+    /// committed, and a change from the one before could give two disjoint majorities.
+    pub(super) fn own_term_is_committed(&self, leader: &Leader) -> bool {
+        self.commit >= Some(leader.first_own)
+    }
+
+    /// Whether the configuration in force is committed: no other one is appended before.
+    pub(super) fn membership_is_committed(&self) -> bool {
+        self.log.membership_id().map(|id| id.index) <= self.commit
+    }
+
+    /// Dissertation §4.2.1: whether the learner would not hold up commitment if it voted. It answers, and it either has
+    /// everything, or the last round of replication, which brought what the log held when the round began, took
+    /// no longer than the shortest election timeout, and neither has the present one so far.
+    fn has_caught_up(&self, leader: &Leader, node: NodeId) -> bool {
+        let patience = self.config.timing.election_timeout_min_ticks;
+        let last = self.log.last_index();
+        leader
+            .peer(node)
+            .is_some_and(|peer| peer.has_caught_up(last, self.now, patience))
+    }
+
+    /// The data folders that members have answered from, and our own. Whoever is leaving may come back with another one.
+    pub(super) fn folders_met(&self, leader: &Leader) -> impl Iterator<Item = (NodeId, Incarnation)> {
+        let met = leader
+            .peers()
+            .filter(|(_, peer)| peer.leaving.is_none())
+            .filter_map(|(node, peer)| Some((node, peer.incarnation?)));
+        met.chain([(self.me(), self.out.identity().incarnation)])
+    }
+
+    pub(super) fn append_membership(&mut self, membership: Membership) {
+        let id = LogId::new(self.out.term(), self.log.next_index());
+        self.append(Entry {
+            id,
+            body: EntryBody::Membership(Arc::new(membership)),
+        });
+    }
+
+    /// Dissertation §4.3: once the joint configuration is committed, any leader makes the one that it leads to, also of a
+    /// change that an earlier leader began. No limit holds this back.
+    pub(super) fn maybe_leave_joint(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let membership = self.log.membership();
+        if membership.is_joint()
+            && leader.handover.is_none()
+            && self.own_term_is_committed(leader)
+            && self.membership_is_committed()
+        {
+            let left = membership.left();
+            self.append_membership(left);
+        }
+    }
+
+    /// §4.2.2: a server campaigns for as long as it votes in the configuration in force or in the last that it knows to be
+    /// committed. Its removal may be taken back before that, and the cluster may need it to get it committed. A server that
+    /// knows that its removal is committed keeps silent.
+    pub(super) fn may_campaign(&self) -> bool {
+        let (_, committed) = self.log.membership_at(self.commit);
+        self.is_voter() || committed.is_voter(self.me())
+    }
+
+    /// Another configuration is committed.
+    pub(super) fn membership_committed(&mut self) {
+        let me = self.me();
+        let (_, committed) = self.log.membership_at(self.commit);
+        let (votes, belongs) = (committed.is_voter(me), committed.contains(me));
+        if !votes {
+            self.resign();
+        }
+        if !belongs && !self.log.membership().contains(me) {
+            self.give_up_proposals();
+        }
+    }
+
+    /// §4.2.2: a leader steps down when the configuration without it is committed. It names a successor first (§3.10), so
+    /// that nobody need wait for an election timeout: of the voters that answer, the one that holds most.
+    fn resign(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
+        let membership = self.log.membership();
+        let best = leader
+            .peers()
+            .filter(|(node, peer)| membership.is_voter(*node) && peer.answers(now, patience))
+            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .map(|(node, _)| node);
+        // A transfer that is under way has its successor: two campaigns at once would split the vote.
+        if let Some(to) = self.transferring_to().or(best) {
+            self.send(to, Promise::Term, Message::TimeoutNow);
+        }
+        self.become_follower(None);
+    }
+
+    /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn.
+    fn give_up_proposals(&mut self) {
+        while let Some(proposal) = self
+            .proposals
+            .pop_back_if(|proposal| Some(proposal.at.index) > self.commit)
+        {
+            self.out.push(Action::Unknown { id: proposal.id });
+        }
+        for proposal in self.overtaken.drain(..) {
+            self.out.push(Action::Unknown { id: proposal.id });
+        }
+    }
+
+    /// Feeds whoever is a member now, from `next` on. Whoever is not any more is fed until it knows, or for a while; whoever
+    /// comes back starts a new session, so that no answer to an old one counts.
+    pub(super) fn follow_membership(&mut self) {
+        let membership = Arc::clone(self.log.membership());
+        let removal = self.log.membership_id().map(|id| id.index);
+        let (me, now, next) = (self.me(), self.now, self.log.next_index());
+        let gives_up_at = self.farewell_ends_at();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let mut ended = Vec::new();
+        for (&node, peer) in &mut leader.peers {
+            if !membership.contains(node) && peer.leaving.is_none() {
+                peer.leaving = Some(Leaving {
+                    removal,
+                    gives_up_at,
+                    told: None,
+                });
+            }
+        }
+        for node in membership.members().filter(|&node| node != me) {
+            if leader.peers.get(&node).is_none_or(|peer| peer.leaving.is_some()) {
+                let folder = membership.incarnation(node);
+                let peer = Progress::new(leader.next_session(), folder, next, now);
+                let former = leader.peers.insert(node, peer);
+                ended.extend(former.and_then(|mut former| Some(former.transfer()?.ticket)));
+            }
+        }
+        self.snapshots_ended(ended);
+    }
+
+    /// A new leader takes leave as well of those that its predecessors removed, as far as its log remembers them: the one
+    /// that removed them may have been gone before they knew, not least because it was removed with them.
+    pub(super) fn follow_former_members(&mut self) {
+        let me = self.me();
+        let (now, next, gives_up_at) = (self.now, self.log.next_index(), self.farewell_ends_at());
+        let removal = self.log.membership_id().map(|id| id.index);
+        let membership = self.log.membership();
+        let named = self.log.memberships();
+        let former: BTreeMap<NodeId, Option<Incarnation>> = named
+            .flat_map(|former| former.members().map(|node| (node, former.incarnation(node))))
+            .filter(|(node, _)| *node != me && !membership.contains(*node))
+            .collect();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for (node, folder) in former {
+            let mut peer = Progress::new(leader.next_session(), folder, next, now);
+            peer.leaving = Some(Leaving {
+                removal,
+                gives_up_at,
+                told: None,
+            });
+            leader.peers.insert(node, peer);
+        }
+    }
+
+    fn farewell_ends_at(&self) -> Tick {
+        let longest = self.config.timing.election_timeout_max_ticks;
+        self.after(longest.saturating_mul(FAREWELL_TIMEOUTS))
+    }
+
+    /// With every heartbeat: tells those that have their removal that it is committed, in a round of its own, and
+    /// forgets those that have answered, or that do not answer for too long. Called before the heartbeats leave.
+    pub(super) fn take_leave(&mut self) {
+        let (now, commit) = (self.now, self.commit);
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let telling = Round::new(leader.round.value() + 1);
+        let mut told_somebody = false;
+        let mut ended = Vec::new();
+        leader.peers.retain(|_, peer| {
+            let (matched, confirmed) = (peer.matched(), peer.round);
+            let Some(leaving) = &mut peer.leaving else {
+                return true;
+            };
+            if leaving.told.is_none() && matched.min(commit) >= leaving.removal {
+                leaving.told = Some(telling);
+                told_somebody = true;
+            }
+            let stays = now < leaving.gives_up_at && leaving.told.is_none_or(|told| confirmed < told);
+            if !stays {
+                ended.extend(peer.transfer().map(|transfer| transfer.ticket));
+            }
+            stays
+        });
+        if told_somebody {
+            leader.round = telling;
+        }
+        self.snapshots_ended(ended);
+    }
+
+    fn snapshots_ended(&mut self, tickets: Vec<Ticket>) {
+        for ticket in tickets {
+            self.out.push(Action::SnapshotEnded { ticket });
+        }
+    }
+}
