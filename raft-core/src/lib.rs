@@ -113,9 +113,9 @@
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that knows who speaks.
 //! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
-//! * Not here yet: membership changes by request, lease reads, learners and witnesses, reads and
-//!   proposals through followers. What is in place for them: configurations in the log, in force
-//!   at append and rolled back at truncation, and joint quorums.
+//! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of it.
+//!   It asks for votes in vain from then on; stop it, or wipe it.
+//! * Not here yet: witnesses, lease reads, reads and proposals through followers.
 #![no_std]
 #![forbid(unsafe_code)]
 

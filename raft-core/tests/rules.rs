@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 15] = [
+const RULE_FILES: [&str; 16] = [
     "allocation",
     "elections",
     "replication",
@@ -19,6 +19,7 @@ const RULE_FILES: [&str; 15] = [
     "first_start",
     "restore",
     "leadership_transfer",
+    "membership",
     "limits",
     "model",
 ];
