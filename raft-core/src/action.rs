@@ -243,6 +243,13 @@ pub enum ChangeRejection {
         /// The entry of the configuration in force.
         current: Option<LogId>,
     },
+    /// The voters would change while one of those that remain has never joined: it is bound to no data folder yet, and takes
+    /// no part before it is. Let it join, or remove it first.
+    #[error("server {node} votes and has never joined: start it, or remove it first")]
+    NotJoined {
+        /// Which server.
+        node: NodeId,
+    },
     /// The server that shall vote would hold up the others (dissertation §4.2.1).
     #[error("server {node} has not caught up yet (it holds {}); try again when it has", Held(*.matched))]
     NotCaughtUp {

@@ -781,6 +781,29 @@ fn a_new_server_joins_as_a_learner() {
     }
 }
 
+// A server that has never joined takes no part before its binding is committed. No quorum may come to need it for that:
+// found by the model, in which the removal of a healthy server stopped a cluster for good.
+#[test]
+fn no_quorum_comes_to_depend_on_a_server_that_has_never_joined() {
+    let mut setup = setup(3, 1, &[]);
+    let known = [1, 3].map(|number| (node(number), Incarnation::new(number)));
+    setup.bootstrap = Membership::of_voters([1, 2, 3].map(node)).bind(known);
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.accept(3, at(2, 1));
+    let reason = ChangeRejection::NotJoined { node: node(2) };
+    for (proposal, without) in [(1, Change::Remove(node(3))), (2, replace(&[1, 2], &[]))] {
+        assert_eq!(
+            refusals(&change(&mut scene, proposal, without)),
+            [(proposal, reason)]
+        );
+    }
+    // Learners change no quorum, and the one that never came may go.
+    assert_eq!(refusals(&change(&mut scene, 3, Change::AddLearner(node(4)))), []);
+    scene.accept(3, at(2, 2));
+    assert_eq!(refusals(&change(&mut scene, 4, Change::Remove(node(2)))), []);
+}
+
 // From one server to three, and back to another one.
 #[test]
 fn a_cluster_grows_from_one_and_moves_house() {

@@ -87,6 +87,9 @@ struct World {
     cut: BTreeSet<u64>,
     /// Whether the configuration changes.
     changes: bool,
+    /// Whether one server may lose its disk, and which one has.
+    loses: bool,
+    lost: Option<u64>,
     leaders: BTreeMap<Term, NodeId>,
     /// What was committed at every position, as whoever applied it first saw it.
     committed: BTreeMap<u64, Entry>,
@@ -125,11 +128,11 @@ fn kind(action: &Action) -> &'static str {
     }
 }
 
-fn identity(id: u64, boot: u64) -> Identity {
+fn identity(id: u64, folder: u64, boot: u64) -> Identity {
     Identity {
         group: GroupId::new(1),
         node: node(id),
-        incarnation: Incarnation::new(id),
+        incarnation: Incarnation::new(folder),
         boot,
     }
 }
@@ -173,6 +176,8 @@ impl World {
             wire: Vec::new(),
             cut: BTreeSet::new(),
             changes: seed % 2 == 1,
+            loses: seed % 4 == 3 && count >= 3,
+            lost: None,
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             next_id: 0,
@@ -188,7 +193,7 @@ impl World {
         let mut config = small_config();
         config.seed = self.dice.below(u64::MAX);
         let setup = Setup {
-            identity: identity(id, boot),
+            identity: identity(id, self.folder(id), boot),
             config,
             bootstrap: Membership::of_voters((1..=self.count).map(node)),
             durable: disk.clone(),
@@ -209,6 +214,11 @@ impl World {
         };
         self.servers.insert(id, server);
         self.drain(id);
+    }
+
+    /// The data folder that a server has now.
+    fn folder(&self, id: u64) -> u64 {
+        if self.lost == Some(id) { id + 100 } else { id }
     }
 
     /// A crash keeps a prefix of what was asked to be written, and of the last write a prefix of its parts.
@@ -480,10 +490,30 @@ impl World {
             }
             _ => {
                 if let Some((disk, boot)) = self.down.remove(&id) {
-                    self.start(id, disk, boot + 1);
+                    if self.loses && self.lost.is_none() && self.everybody_holds_something() {
+                        self.lost = Some(id);
+                        self.start(id, Durable::default(), 1);
+                    } else {
+                        self.start(id, disk, boot + 1);
+                    }
                 }
             }
         }
+    }
+
+    /// Whether every other server's disk proves that the cluster exists: see the limits of what `joining` detects.
+    fn everybody_holds_something(&self) -> bool {
+        let running = self.servers.values().map(|server| &server.disk);
+        let down = self.down.values().map(|(disk, _)| disk);
+        running
+            .chain(down)
+            .all(|disk| !disk.entries.is_empty() || disk.snapshot.is_some())
+    }
+
+    /// Whether the server that lost its disk was removed, added again, and takes part.
+    fn lost_one_is_back(&self) -> bool {
+        let lost = self.lost.and_then(|id| self.servers.get(&id));
+        lost.is_some_and(|server| server.raft.vitals().role != RoleName::Joining)
     }
 
     fn write(&mut self, id: u64) {
@@ -699,12 +729,18 @@ fn clusters_keep_every_promise_whatever_happens() {
         for _ in 0..2_500 {
             world.act();
         }
-        world.settle();
+        if world.loses {
+            // Too few servers may be left to settle anything; what was promised is checked all the same.
+            let back = u64::from(world.lost_one_is_back());
+            *world.seen.entry("a lost disk that is back").or_default() += back;
+        } else {
+            world.settle();
+        }
         for (kind, count) in world.seen {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 37, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 38, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"

@@ -78,6 +78,13 @@ impl Raft {
         }
         let before = self.log.membership();
         let changed = before.changed(change)?;
+        if !changed.voters().eq(before.voters())
+            && let Some(node) = changed.voters().find(|&node| before.incarnation(node).is_none())
+        {
+            // An unbound server takes no part before its binding is committed (see `joining`). A quorum that needs it
+            // could never commit that binding.
+            return Err(ChangeRejection::NotJoined { node });
+        }
         let lagging = changed
             .voters()
             .filter(|&node| !before.is_voter(node))
