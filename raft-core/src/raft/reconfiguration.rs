@@ -78,13 +78,6 @@ impl Raft {
         }
         let before = self.log.membership();
         let changed = before.changed(change)?;
-        if !changed.voters().eq(before.voters())
-            && let Some(node) = changed.voters().find(|&node| before.incarnation(node).is_none())
-        {
-            // An unbound server takes no part before its binding is committed (see `joining`). A quorum that needs it
-            // could never commit that binding.
-            return Err(ChangeRejection::NotJoined { node });
-        }
         let lagging = changed
             .voters()
             .filter(|&node| !before.is_voter(node))
@@ -92,6 +85,13 @@ impl Raft {
         if let Some(node) = lagging {
             let matched = leader.peer(node).and_then(Progress::matched);
             return Err(ChangeRejection::NotCaughtUp { node, matched });
+        }
+        if !changed.voters().eq(before.voters())
+            && let Some(node) = changed.voters().find(|&node| before.incarnation(node).is_none())
+        {
+            // An unbound server takes no part before its binding is committed (see `joining`). A quorum that needs it
+            // could never commit that binding.
+            return Err(ChangeRejection::NotJoined { node });
         }
         Ok(changed.bind(self.folders_met(leader)))
     }
