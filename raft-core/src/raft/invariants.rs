@@ -62,13 +62,12 @@ impl Raft {
             .peers()
             .any(|(node, peer)| membership.contains(node) == peer.leaving.is_some())
         {
-            return Err("a peer is leaving exactly when it is no member");
+            return Err("a member is taken leave of, or a stranger is fed");
         }
-        if membership
-            .members()
-            .any(|node| node != self.me() && leader.peer(node).is_none())
-        {
-            return Err("a leader knows how far every other member is");
+        let named = (membership.voters().chain(membership.outgoing())).chain(membership.learners());
+        let mut others = named.filter(|&node| node != self.me());
+        if others.any(|node| leader.peer(node).is_none()) {
+            return Err("a leader does not know how far a member is");
         }
         // §6; dissertation §4.1, corrected 2015. What it inherited may be uncommitted, as many as there are.
         let own_term = |id: &LogId| id.term == self.out.term();

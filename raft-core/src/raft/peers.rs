@@ -28,21 +28,20 @@ impl Peers {
         self.0.iter_mut().find(|(id, _)| id == node).map(|(_, peer)| peer)
     }
 
-    pub(super) fn contains_key(&self, node: &NodeId) -> bool {
-        self.get(node).is_some()
-    }
-
-    /// Adds a peer, or puts it in the place of an older one of the same id.
-    pub(super) fn insert(&mut self, node: NodeId, peer: Progress) {
+    /// Adds a peer, or puts it in the place of an older one of the same id, which is handed back.
+    pub(super) fn insert(&mut self, node: NodeId, peer: Progress) -> Option<Progress> {
         match self.0.binary_search_by_key(&node, |(id, _)| *id) {
-            Ok(place) => self.0[place].1 = peer,
-            Err(place) => self.0.insert(place, (node, peer)),
+            Ok(place) => Some(core::mem::replace(&mut self.0[place].1, peer)),
+            Err(place) => {
+                self.0.insert(place, (node, peer));
+                None
+            }
         }
     }
 
     /// Keeps those peers for which `stays` holds.
-    pub(super) fn retain(&mut self, mut stays: impl FnMut(NodeId) -> bool) {
-        self.0.retain(|(node, _)| stays(*node));
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(NodeId, &mut Progress) -> bool) {
+        self.0.retain_mut(|(node, peer)| stays(*node, peer));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
@@ -61,23 +60,24 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Index, Session};
+    use crate::types::{Index, Session, Tick};
 
     #[test]
     fn peers_are_found_by_id_and_by_place_in_the_order_of_their_ids() {
         let mut peers = Peers::default();
-        let peer = |session| Progress::new(Session::new(session), None, Index::FIRST);
+        let peer = |session| Progress::new(Session::new(session), None, Index::FIRST, Tick::new(0));
         for id in [3, 1, 5, 3] {
             peers.insert(NodeId::new(id), peer(id));
         }
-        peers.insert(NodeId::new(5), peer(9));
+        let former = peers.insert(NodeId::new(5), peer(9));
+        assert_eq!(former.map(|peer| peer.session), Some(Session::new(5)));
         let listed: Vec<u64> = peers.iter().map(|(node, _)| node.value()).collect();
         assert_eq!(listed, [1, 3, 5]);
         assert_eq!(peers.nth(1).map(|(node, _)| node), Some(NodeId::new(3)));
-        assert!(peers.nth(3).is_none() && !peers.contains_key(&NodeId::new(2)));
+        assert!(peers.nth(3).is_none() && peers.get(&NodeId::new(2)).is_none());
         let replaced = peers.get(&NodeId::new(5)).map(|peer| peer.session);
         assert_eq!(replaced, Some(Session::new(9)));
-        peers.retain(|node| node != NodeId::new(3));
+        peers.retain(|node, _| node != NodeId::new(3));
         assert_eq!(peers.values_mut().count(), 2);
         assert!(peers.get_mut(&NodeId::new(3)).is_none());
     }

@@ -213,7 +213,8 @@ impl Raft {
             return;
         };
         let mut ended = Vec::new();
-        for (&node, peer) in &mut leader.peers {
+        leader.to_bind = true;
+        for (node, peer) in leader.peers.iter_mut() {
             if !membership.contains(node) && peer.leaving.is_none() {
                 peer.leaving = Some(Leaving {
                     removal,
