@@ -472,6 +472,8 @@ impl World {
             }
             86..88 => self.read(id),
             88..90 => self.load(id),
+            // Of a lost disk's removal and return something is to be seen in every run.
+            90..92 if self.lost.is_some() => self.change(),
             90..92 => self.snapshot(id),
             92..93 if self.changes => self.change(),
             92..93 => self.snapshot(id),
@@ -583,12 +585,16 @@ impl World {
         };
         let (voters, learners) = (set(), set());
         let learners = learners.difference(&voters).copied().collect();
-        let change = match self.dice.below(8) {
-            0 | 1 => Change::AddLearner(any),
-            2 | 3 => Change::Promote(any),
-            4 => Change::Demote(any),
-            5 => Change::Remove(any),
-            _ => Change::Replace { voters, learners },
+        // Whoever lost its disk comes back only by these two.
+        let lost = self.lost.map(node).filter(|_| self.dice.one_in(2));
+        let change = match (self.dice.below(8), lost) {
+            (0..4, Some(lost)) => Change::Remove(lost),
+            (_, Some(lost)) => Change::AddLearner(lost),
+            (0 | 1, None) => Change::AddLearner(any),
+            (2 | 3, None) => Change::Promote(any),
+            (4, None) => Change::Demote(any),
+            (5, None) => Change::Remove(any),
+            (_, None) => Change::Replace { voters, learners },
         };
         self.next_id += 1;
         let proposal = self.next_id;
