@@ -9,7 +9,8 @@ use crate::nanos::Nanos;
 use crate::oracle::Oracle;
 use crate::report::Report;
 use crate::schedule::{
-    Cluster, FaultKind, Knobs, NetworkWeather, Rest, Schedule, ScheduleError, Survival, Weather, When,
+    Cluster, FaultKind, Knobs, NetworkWeather, Rest, Schedule, ScheduleError, Survival, Trigger, Weather,
+    When,
 };
 use crate::workload::Workload;
 use crate::world;
@@ -55,6 +56,7 @@ pub fn shrink<W: Workload>(
     loop {
         let before = (shrinker.items(), shrinker.best.clone());
         shrinker.take_faults();
+        shrinker.count_less();
         shrinker.take_operations();
         shrinker.take_servers();
         shrinker.calm();
@@ -137,6 +139,43 @@ impl<W: Workload> Shrinker<'_, W> {
             |schedule| schedule.faults.len(),
             |schedule, from, to| drop(schedule.faults.drain(from..to)),
         );
+    }
+
+    /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs fewer.
+    fn count_less(&mut self) {
+        for place in 0..self.best.faults.len() {
+            let Some(When::On(Trigger { nth, .. })) = self.best.faults.get(place).map(|fault| fault.when)
+            else {
+                continue;
+            };
+            for fewer in [
+                1,
+                2,
+                nth / 8,
+                nth / 4,
+                nth / 2,
+                nth - nth / 4,
+                nth.saturating_sub(1),
+            ] {
+                let lowered = (1..nth).contains(&fewer)
+                    && self.attempt(|schedule| {
+                        // Faults that wait for the same event strike together, and go on doing so.
+                        let same = schedule.faults.get(place).map(|fault| fault.when);
+                        for fault in schedule
+                            .faults
+                            .iter_mut()
+                            .filter(|fault| Some(fault.when) == same)
+                        {
+                            if let When::On(trigger) = &mut fault.when {
+                                trigger.nth = fewer;
+                            }
+                        }
+                    });
+                if lowered {
+                    break;
+                }
+            }
+        }
     }
 
     fn take_operations(&mut self) {

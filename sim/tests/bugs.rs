@@ -134,7 +134,30 @@ fn a_bug_that_is_not_planted_is_found_by_nobody() {
 }
 
 /// Schedules of the repository that find a bug for certain, whatever seeds come to mean.
-const SCRIPTED: &[(&str, &str, Oracle)] = &[];
+const SCRIPTED: &[(&str, &str, Oracle)] = &[
+    ("counts-old-votes", "scenarios/late_votes.toml", Oracle::S1),
+    (
+        "reads-join-earlier-round",
+        "scenarios/read_behind_a_round.toml",
+        Oracle::C2,
+    ),
+    (
+        "writes-term-last",
+        "scenarios/torn_term_and_entries.toml",
+        Oracle::S22,
+    ),
+    (
+        "superseded-at-truncation",
+        "regressions/cut_off_and_committed.toml",
+        Oracle::C7,
+    ),
+    (
+        "leaves-old-log",
+        "regressions/torn_install_leaves_old_log.toml",
+        Oracle::S13,
+    ),
+    ("done-by-index", "regressions/done_by_index.toml", Oracle::C1),
+];
 
 #[test]
 fn scripted_schedules_find_the_bugs_that_random_search_finds_late() {
