@@ -147,11 +147,6 @@ const SCRIPTED: &[(&str, &str, Oracle)] = &[
         Oracle::S22,
     ),
     (
-        "superseded-at-truncation",
-        "regressions/cut_off_and_committed.toml",
-        Oracle::C7,
-    ),
-    (
         "leaves-old-log",
         "regressions/torn_install_leaves_old_log.toml",
         Oracle::S13,
