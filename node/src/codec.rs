@@ -91,7 +91,13 @@ pub struct MalformedBytes(bincode::error::DecodeError);
 /// The frame that carries this envelope to another server.
 pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
     let mut frame = vec![FRAME_VERSION, 0, 0, 0, 0];
-    encode_into(&mut frame, envelope);
+    if planted!(RECIPIENT_NOT_ENCODED) {
+        let mut envelope = envelope.clone();
+        envelope.to_incarnation = None;
+        encode_into(&mut frame, &envelope);
+    } else {
+        encode_into(&mut frame, envelope);
+    }
     let checksum = frame_checksum(FRAME_VERSION, frame.get(FRAME_HEADER_BYTES..).unwrap_or_default());
     if let Some(field) = frame.get_mut(1..FRAME_HEADER_BYTES) {
         field.copy_from_slice(&checksum.to_be_bytes());
@@ -121,7 +127,8 @@ pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
             known: FRAME_VERSION,
         });
     }
-    if frame_checksum(version, body) != u32::from_be_bytes([c0, c1, c2, c3]) {
+    let is_intact = frame_checksum(version, body) == u32::from_be_bytes([c0, c1, c2, c3]);
+    if !is_intact && !planted!(CHECKSUM_UNCHECKED) {
         return Err(CodecError::Checksum);
     }
     decode(body)
@@ -130,7 +137,10 @@ pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
 fn frame_checksum(version: u8, body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&[version]);
-    hasher.update(body);
+    hasher.update(match planted!(CHECKSUM_OF_THE_FRONT) {
+        true => body.get(..64).unwrap_or(body),
+        false => body,
+    });
     hasher.finalize()
 }
 

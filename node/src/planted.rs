@@ -19,5 +19,12 @@ raft_core::planted_bank! {
             "A view is granted to whoever names the user, with any device's key."
         LEDGER_TIME_GOES_BACK "ledger-time-goes-back"
             "The ledger's time is that of the last command, even if it is earlier than the one before."
+    }    "codec" {
+        CHECKSUM_UNCHECKED "checksum-unchecked"
+            "A frame is decoded without a look at its checksum."
+        CHECKSUM_OF_THE_FRONT "checksum-of-the-front"
+            "The checksum covers the first 64 bytes of a frame's body and no more."
+        RECIPIENT_NOT_ENCODED "recipient-not-encoded"
+            "A frame does not say which incarnation it is for."
     }
 }

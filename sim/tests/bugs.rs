@@ -152,6 +152,11 @@ const SCRIPTED: &[(&str, &str, Oracle)] = &[
         Oracle::S13,
     ),
     ("done-by-index", "regressions/done_by_index.toml", Oracle::C1),
+    (
+        "superseded-at-truncation",
+        "regressions/cut_off_and_committed.toml",
+        Oracle::C7,
+    ),
 ];
 
 #[test]

@@ -58,7 +58,7 @@ impl Standing {
     }
 }
 
-/// What a server has promised about terms, on the wire.
+/// What a server has promised about terms, on the wire, with any of its disks: one that was replaced may come back.
 #[derive(Clone, Debug, Default)]
 struct Promised {
     /// Its latest vote.
@@ -132,11 +132,6 @@ impl Budget {
         self.damaged = true;
         if let Some(known) = self.standings.get_mut(place) {
             *known = standing;
-        }
-        if standing == Standing::Outside
-            && let Some(promised) = self.promises.get_mut(place)
-        {
-            *promised = Promised::default();
         }
     }
 
@@ -336,6 +331,23 @@ mod tests {
             after_forgetting(4, &[(3, campaign())], (3, 3, campaign())),
             Verdict::Exceeded
         );
+    }
+
+    #[test]
+    fn what_a_server_promised_with_a_disk_that_was_replaced_counts_when_that_disk_comes_back() {
+        let facts = facts(&[], 0);
+        let mut budget = Budget::new(3);
+        let sends = |budget: &mut Budget, message| {
+            budget.sends(&facts, 0, Incarnation::new(1), 1, &envelope(1, 3, 3, message))
+        };
+        assert_eq!(
+            budget.sends(&facts, 0, Incarnation::new(1), 1, &envelope(1, 2, 3, granted())),
+            Ok(Verdict::Kept)
+        );
+        budget.note(0, Standing::Outside);
+        assert_eq!(budget.last_vote(0), Some((Term::new(3), node(2))));
+        budget.note(0, Standing::Forgetful);
+        assert_eq!(sends(&mut budget, granted()), Ok(Verdict::Exceeded));
     }
 
     #[test]
