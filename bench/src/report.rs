@@ -19,13 +19,17 @@ pub(crate) struct Row {
     pub(crate) due: f64,
 }
 
+/// Prints rows of any kind for programs.
+pub(crate) fn print_json(rows: &[impl Serialize]) {
+    match serde_json::to_string_pretty(rows) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("the rows cannot be written as JSON: {error}"),
+    }
+}
+
 pub(crate) fn print(rows: &[Row], json: bool) {
     if json {
-        match serde_json::to_string_pretty(rows) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("the rows cannot be written as JSON: {error}"),
-        }
-        return;
+        return print_json(rows);
     }
     println!(
         "{:<34} {:>14} {:>14} {:<14} {:>6} {:>5}",

@@ -11,6 +11,7 @@ use lsb_core::{Layout, Limits, carrier};
 use serde::Serialize;
 
 use crate::lsb::noise;
+use crate::report;
 
 mod detectors;
 
@@ -129,11 +130,7 @@ fn row(
 
 pub(crate) fn print(rows: &[Row], json: bool) {
     if json {
-        match serde_json::to_string_pretty(rows) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("the rows cannot be written as JSON: {error}"),
-        }
-        return;
+        return report::print_json(rows);
     }
     println!(
         "{:<18} {:>4} {:<18} {:>6} {:>8} {:>6} {:>9} {:>7}",

@@ -3,7 +3,6 @@
 use raft_core::replica::{Input, Replica};
 use raft_core::{Entry, Envelope, GroupId, Identity, Membership, NodeId, Setup, Ticket};
 
-use super::nemesis::FAILED_SERVER_LINGERS;
 use super::step::{Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation, place_of};
 use crate::coverage::Probe;
@@ -274,14 +273,7 @@ impl<W: Workload> Simulation<'_, W> {
         if server.disk.has_rotten_entry(load.first, load.last) {
             // The store does not hand out what it cannot verify: it takes the read for a failure of the disk.
             self.happened(Probe::CorruptionRead, Some(at));
-            self.push_after(
-                FAILED_SERVER_LINGERS,
-                Event::Die {
-                    server: at,
-                    boot,
-                    fault: usize::MAX,
-                },
-            );
+            self.die_soon(at, boot, usize::MAX);
             return self.disk_fails(at, boot);
         }
         let mut bytes = 0_usize;

@@ -2,7 +2,6 @@
 
 use raft_core::{Envelope, Incarnation, NodeId};
 
-use super::nemesis::FAILED_SERVER_LINGERS;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::disk::Image;
@@ -320,14 +319,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let (boot, fault) = (server.boot, server.full_by);
         self.push(self.now, Event::DiskFails { server: at, boot });
-        self.push_after(
-            FAILED_SERVER_LINGERS,
-            Event::Die {
-                server: at,
-                boot,
-                fault,
-            },
-        );
+        self.die_soon(at, boot, fault);
         self.happened(Probe::DiskFull, Some(at));
     }
 

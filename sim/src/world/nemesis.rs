@@ -29,9 +29,6 @@ const _: () = assert!(
     "more probes than bits: widen Nemesis::watched"
 );
 
-/// A failed disk's server notices by itself that it is of no use, and exits.
-pub(super) const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
-
 impl Nemesis {
     pub(super) fn new(schedule: &Schedule) -> Self {
         let watch = |(fault, Fault { when, .. }): (usize, &Fault)| match *when {
@@ -200,14 +197,7 @@ impl<W: Workload> Simulation<'_, W> {
             FaultKind::FailDisk { phantom: true, .. } if self.is_spared(at) => Probe::DamageSpared,
             FaultKind::FailDisk { .. } => {
                 self.push(self.now, Event::DiskFails { server: at, boot });
-                self.push_after(
-                    FAILED_SERVER_LINGERS,
-                    Event::Die {
-                        server: at,
-                        boot,
-                        fault,
-                    },
-                );
+                self.die_soon(at, boot, fault);
                 Probe::DiskFailed
             }
             FaultKind::ClockRate { ppm, .. } => {

@@ -9,6 +9,9 @@ use crate::report::Place;
 use crate::schedule::{Class, FaultKind, Survival};
 use crate::workload::Workload;
 
+/// A failed disk's server notices by itself that it is of no use, and exits.
+const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
+
 impl<W: Workload> Simulation<'_, W> {
     /// A process dies of a fault, and what the disk keeps is the fault's to say.
     pub(super) fn crash_by(&mut self, place: usize, fault: usize) {
@@ -91,6 +94,18 @@ impl<W: Workload> Simulation<'_, W> {
             self.expose_lie(place);
         }
         true
+    }
+
+    /// A server whose disk is of no use dies of it before long.
+    pub(super) fn die_soon(&mut self, place: usize, boot: u64, fault: usize) {
+        self.push_after(
+            FAILED_SERVER_LINGERS,
+            Event::Die {
+                server: place,
+                boot,
+                fault,
+            },
+        );
     }
 
     /// A process dies of an earlier fault, unless it was started again since.

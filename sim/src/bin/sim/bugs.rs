@@ -10,6 +10,7 @@ use sim::Profile;
 use sim::planted::{self, Bug, Find};
 
 use crate::Ending;
+use crate::jobs::on_every_job;
 use crate::workload::{WorkloadName, with_workload};
 
 #[derive(clap::Args)]
@@ -266,12 +267,7 @@ fn side_by_side<T: Sync, R: Send>(
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..arguments.jobs {
-            scope.spawn(work);
-        }
-        work();
-    });
+    on_every_job(arguments.jobs, work);
     if shows_progress {
         eprint!("\r\x1b[K");
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
+mod jobs;
 mod reduce;
 mod replay;
 mod sweep;

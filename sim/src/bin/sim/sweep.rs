@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use sim::kv::KeyValue;
 use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
+use crate::jobs::on_every_job;
 use crate::workload::{WorkloadName, read_schedule, with_workload};
 use crate::{Ending, ProfileName};
 
@@ -363,12 +364,7 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..arguments.jobs {
-            scope.spawn(work);
-        }
-        work();
-    });
+    on_every_job(arguments.jobs, work);
     if shows_progress {
         eprint!("\r\x1b[K");
     }

@@ -1,0 +1,11 @@
+//! Work that is shared among threads. What comes of it must not depend on how many there are.
+
+/// Does the work on as many threads as there are jobs, this one included, and waits for all of them.
+pub(crate) fn on_every_job(jobs: u64, work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 1..jobs {
+            scope.spawn(&work);
+        }
+        work();
+    });
+}
