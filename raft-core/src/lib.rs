@@ -153,15 +153,15 @@ mod status;
 mod types;
 
 pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
-pub use config::{Config, ConfigError, Durable, Limits, Setup, Snapshots, Timing};
-pub use input::Input;
+pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
+pub use input::{Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
-pub use message::{AppendOutcome, Envelope, Message, Standing};
+pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;
 pub use replica::Replica;
 pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use types::{
-    Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId,
-    ReadId, Round, Session, SnapshotMeta, Term, Tick, Ticket,
+    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
+    Payload, ProposalId, ReadId, Round, Session, SnapshotMeta, Term, Tick, Ticket,
 };

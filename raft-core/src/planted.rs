@@ -150,8 +150,22 @@ planted_bank! {
             "A new leader takes its commit index for the latest before it has committed in its own term."
         READS_BEFORE_APPLY "reads-before-apply"
             "A confirmed read is answered before the state machine has caught up with it."
+        FOLLOWER_READS_BEFORE_APPLY "follower-reads-before-apply"
+            "A follower answers a read when the leader confirms it, before its own state machine has caught up."
+        LEASE_FROM_ANSWER "lease-from-answer"
+            "A lease counts from when the round was confirmed, and not from when it began."
+        LEASE_OUTLIVES_TRANSFER "lease-outlives-transfer"
+            "A leader that has told another server to campaign relies on its lease."
+        FORGETS_LEASE_AT_RESTART "forgets-lease-at-restart"
+            "A server that starts again gives its vote at once, although it may have confirmed a round just before."
+        VOTES_WITHIN_A_LEASE "votes-within-a-lease"
+            "A voter that has learnt of a later term forgets that its leader may rely on it."
         CONFIRMS_BY_LATER_TERM "confirms-by-later-term"
             "Answers of a later term confirm a leader instead of deposing it."
+    }
+    "forwarding" {
+        FORWARDS_TWICE "forwards-twice"
+            "A leader takes in every copy of a command that was passed on to it."
     }
     "snapshots" {
         KEEPS_SUFFIX_BEHIND_SNAPSHOT "keeps-suffix-behind-snapshot"
@@ -204,6 +218,8 @@ planted_bank! {
             "A snapshot transfer that does not move is never given up."
         COMMITS_ON_ACKS_ONLY "commits-on-acks-only"
             "A leader looks at its commit rule when a peer acknowledges, and not when its own disk does."
+        LEADS_WITH_STALLED_DISK "leads-with-stalled-disk"
+            "A leader whose disk has stalled leads on, and answers nobody."
         LEADS_WITHOUT_QUORUM "leads-without-quorum"
             "A leader that hears nobody does not step down."
         SILENT_TO_EARLIER_TERMS "silent-to-earlier-terms"

@@ -10,13 +10,12 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
+use crate::input::ReadMode;
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::RestoreError;
 use crate::status::RoleName;
-use crate::types::{
-    Entry, EntryBody, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
-};
+use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket};
 use crate::{Raft, input};
 
 mod snapshots;
@@ -75,6 +74,8 @@ pub enum Input<M: StateMachine> {
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
+        /// What the answer may rest on.
+        mode: ReadMode,
         /// The question.
         query: M::Query,
     },
@@ -300,9 +301,9 @@ impl<M: StateMachine> Replica<M> {
             Input::Tick(ticks) => input::Input::Tick(ticks),
             Input::Receive(envelope) => input::Input::Receive(envelope),
             Input::Propose { id, command } => input::Input::Propose { id, payload: command },
-            Input::Read { id, query } => {
+            Input::Read { id, mode, query } => {
                 self.queries.insert(id, query);
-                input::Input::Read { id }
+                input::Input::Read { id, mode }
             }
             Input::Campaign => input::Input::Campaign,
             Input::Transfer { to } => input::Input::Transfer { to },
@@ -438,7 +439,7 @@ impl<M: StateMachine> Replica<M> {
     fn apply(&mut self, entries: &[Entry]) {
         self.responses.clear();
         for entry in entries {
-            if let EntryBody::Command(command) = &entry.body {
+            if let Some(command) = entry.command() {
                 let response = self.machine.apply(entry.id, command);
                 self.responses.push_back((entry.id.index, response));
             }

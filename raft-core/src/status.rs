@@ -34,6 +34,9 @@ pub struct Status {
     pub last: Option<LogId>,
     /// The last entry that is known to be durable here.
     pub durable: Option<Index>,
+    /// For how many ticks the disk has owed the oldest write that somebody waits for; 0 when it owes none. A leader whose
+    /// disk owes one for longer than the longest election timeout makes room for another.
+    pub durable_lag_ticks: u64,
     /// The last entry that is known to be committed.
     pub commit: Option<Index>,
     /// The last entry that is applied.

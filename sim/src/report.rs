@@ -203,6 +203,10 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
         Message::SnapshotReply {
             last, received_bytes, ..
         } => format!("up to {last}, {received_bytes} bytes"),
+        Message::Forward { floor, commands, .. } => {
+            let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
+            format!("commands {numbers:?}, all below {floor} settled")
+        }
         other => format!("{other:?}"),
     };
     format!(

@@ -1,7 +1,7 @@
 //! When an entry counts as committed (paper §5.3, §5.4.2), and when it is handed to the state machine.
 
 use crate::action::Action;
-use crate::types::Index;
+use crate::types::{EntryBody, Index};
 
 use super::{Proposal, Raft, Role};
 
@@ -45,8 +45,8 @@ impl Raft {
             for at in first..=Index::count(to) {
                 let entry = Index::new(at).and_then(|at| self.log.entry(at));
                 let cost = entry.map_or(0, |entry| match entry.body {
-                    crate::EntryBody::Command(_) => entry.cost_bytes(),
-                    _ => 0,
+                    EntryBody::Command(_) | EntryBody::Forwarded(_) => entry.cost_bytes(),
+                    EntryBody::Noop | EntryBody::Membership(_) => 0,
                 });
                 leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
             }
@@ -62,12 +62,13 @@ impl Raft {
     /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before
     /// it: terms grow along a log, and every later leader has what is committed (§5.4.3). It is not lost before.
     pub(super) fn settle_overtaken(&mut self) {
-        if self.overtaken.is_empty() {
+        if self.overtaken.is_empty() && self.forwarding.waiting_proposals() == 0 {
             return;
         }
         let Some(committed) = self.commit.and_then(|commit| self.log.log_id(commit)) else {
             return;
         };
+        self.settle_forwarded(committed.term);
         let is_lost = |proposal: &mut Proposal| {
             proposal.at.index <= committed.index || proposal.at.term < committed.term
         };

@@ -41,9 +41,15 @@ impl Candidate {
 
 impl Raft {
     pub(super) fn on_campaign(&mut self) {
-        if matches!(self.role, Role::Follower(_)) && self.may_campaign() {
-            self.become_pre_candidate();
+        if !matches!(self.role, Role::Follower(_)) || !self.may_campaign() {
+            return;
         }
+        if self.honours_leases() && self.hears_a_leader() {
+            // It would vote for itself, and its leader may rely on it not to: only that leader can ask for a campaign.
+            self.ignored.sticky += 1;
+            return;
+        }
+        self.become_pre_candidate();
     }
 
     pub(super) fn candidate_tick(&mut self) {
@@ -53,7 +59,7 @@ impl Raft {
         if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
             // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
             // in the meantime counts its term up without end.
-            if self.may_campaign() {
+            if self.may_campaign() && !self.disk_stalls() {
                 self.become_pre_candidate();
             } else {
                 self.become_follower(None);
@@ -185,10 +191,15 @@ impl Raft {
     }
 
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
-    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>) {
+    ///
+    /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
+    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>, in_transfer: bool) {
         let vote = self.out.hard_state().vote;
         let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
-        let granted = free && self.is_up_to_date(last) && !self.campaigned();
+        // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
+        let bound =
+            self.honours_leases() && !in_transfer && self.hears_a_leader() && !planted!(VOTES_WITHIN_A_LEASE);
+        let granted = free && !bound && self.is_up_to_date(last) && !self.campaigned();
         if granted {
             // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.
             if matches!(self.role, Role::Candidate(_)) {

@@ -72,7 +72,17 @@ impl Raft {
         let Role::Follower(follower) = &self.role else {
             return;
         };
-        if self.now >= follower.campaign_at && self.may_campaign() {
+        if self.now < follower.campaign_at || !self.may_campaign() {
+            return;
+        }
+        if self.yields_left > 0 {
+            // Those with a higher priority go first, for as long as this server has turns to give away.
+            self.yields_left -= 1;
+            self.put_off_campaign(false);
+        } else if self.disk_stalls() {
+            // It could not vote for itself.
+            self.put_off_campaign(false);
+        } else {
             self.become_pre_candidate();
         }
     }
@@ -94,6 +104,9 @@ impl Raft {
     pub(super) fn put_off_campaign(&mut self, heard_leader: bool) {
         let campaign_at = self.draw_election_timeout();
         let now = self.now;
+        if heard_leader {
+            self.yields_left = self.config.options.yields;
+        }
         if let Role::Follower(follower) = &mut self.role {
             follower.campaign_at = campaign_at;
             if heard_leader {

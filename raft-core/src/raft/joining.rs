@@ -144,6 +144,7 @@ impl Raft {
         }
         self.out.set_vote(self.me());
         self.become_follower(None);
+        self.wait_out_forgotten_leases();
     }
 
     fn maybe_first_start(&mut self) {

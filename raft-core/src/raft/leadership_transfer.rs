@@ -1,11 +1,14 @@
 //! Handing leadership over (dissertation §3.10): the leader takes no more proposals, lets the target have its whole log,
 //! and tells it to campaign at once. If nothing comes of it within an election timeout, it leads on.
 
+use core::cmp::Reverse;
+
 use crate::action::{Action, Rejection, TransferOutcome};
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::types::{NodeId, Tick};
 
+use super::leader::Leader;
 use super::{Raft, Role};
 
 /// A transfer that this leader has begun.
@@ -75,8 +78,28 @@ impl Raft {
         let caught_up = leader.peers.get(&to).is_some_and(|peer| peer.matched() >= last);
         if caught_up && !handover.told {
             handover.told = true;
+            self.void_lease();
             self.send(to, Promise::Term, Message::TimeoutNow);
         }
+    }
+
+    /// Who should lead instead: of the voters that answer and may lead, the one that holds most. A transfer that is under
+    /// way has its successor: two campaigns at once would split the vote.
+    pub(super) fn successor(&self, leader: &Leader) -> Option<NodeId> {
+        let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
+        let membership = self.log.membership();
+        let best = leader
+            .peers()
+            .filter(|(node, peer)| membership.is_voter(*node) && peer.answers(now, patience))
+            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .map(|(node, _)| node);
+        self.transferring_to().or(best)
+    }
+
+    /// Steps down, and tells the successor to campaign at once, whatever it holds: nobody need wait for an election timeout.
+    pub(super) fn hand_over(&mut self, successor: NodeId) {
+        self.send(successor, Promise::Term, Message::TimeoutNow);
+        self.become_follower(None);
     }
 
     pub(super) fn tell_target_again(&mut self) {

@@ -21,6 +21,8 @@ pub(super) struct Progress {
     pub(super) heard_at: Option<Tick>,
     /// The latest round that the peer has confirmed.
     pub(super) round: Round,
+    /// When that round began: from then on the peer keeps its vote to itself, see `lease`.
+    pub(super) bound_at: Option<Tick>,
     catching_up: CatchingUp,
     /// Set once the configuration in force does not name the peer any more.
     pub(super) leaving: Option<Leaving>,
@@ -78,6 +80,7 @@ impl Progress {
             feed: Feed::Probe { waiting: false },
             heard_at: None,
             round: Round::new(0),
+            bound_at: None,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,

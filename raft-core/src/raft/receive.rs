@@ -80,7 +80,8 @@ impl Raft {
             self.become_follower(None);
         }
         match message {
-            Message::Vote { last } | Message::TransferVote { last } => self.on_vote(from, last),
+            Message::Vote { last } => self.on_vote(from, last, false),
+            Message::TransferVote { last } => self.on_vote(from, last, true),
             Message::TimeoutNow => self.on_timeout_now(from),
             Message::VoteReply { granted } => self.on_vote_reply(from, granted),
             Message::Append {
@@ -132,6 +133,18 @@ impl Raft {
             } => {
                 self.on_snapshot_reply(from, incarnation, session, last, received_bytes);
             }
+            Message::Forward {
+                boot,
+                floor,
+                commands,
+            } => self.on_forward(from, incarnation, boot, floor, commands),
+            Message::ForwardRefused { boot, refused } => self.on_forward_refused(from, boot, refused),
+            Message::ReadIndex { boot, request, mode } => self.on_read_index(from, boot, request, mode),
+            Message::ReadIndexReply {
+                boot,
+                request,
+                outcome,
+            } => self.on_read_index_reply(boot, request, outcome),
             // A refusal's only news is the term in its envelope, which has been taken in above.
             Message::PreVoteReply { .. } => {}
             Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {

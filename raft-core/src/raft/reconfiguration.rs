@@ -11,12 +11,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
-use crate::action::{Action, ChangeRejection, Rejection, Waiting};
+use crate::action::{Action, ChangeRejection, Rejection};
 use crate::membership::{Change, Membership};
-use crate::message::Message;
-use crate::outbox::Promise;
 use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, ProposalId, Round, Tick, Ticket};
 
 use super::leader::Leader;
@@ -61,11 +58,7 @@ impl Raft {
         if let Some(to) = self.transferring_to() {
             return Err(Rejection::Transferring { to }.into());
         }
-        let limit = self.config.limits.proposals;
-        if self.proposals.len().saturating_add(self.overtaken.len()) >= limit {
-            let what = Waiting::Proposals;
-            return Err(Rejection::Busy { what, limit }.into());
-        }
+        self.check_room_for_proposal()?;
         if !self.own_term_is_committed(leader) {
             return Err(ChangeRejection::NotReady);
         }
@@ -175,18 +168,10 @@ impl Raft {
     /// that nobody need wait for an election timeout: of the voters that answer, the one that holds most.
     fn resign(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
-        let membership = self.log.membership();
-        let best = leader
-            .peers()
-            .filter(|(node, peer)| membership.is_voter(*node) && peer.answers(now, patience))
-            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
-            .map(|(node, _)| node);
-        // A transfer that is under way has its successor: two campaigns at once would split the vote.
-        if let Some(to) = self.transferring_to().or(best) {
-            self.send(to, Promise::Term, Message::TimeoutNow);
+        match self.successor(leader) {
+            Some(successor) => self.hand_over(successor),
+            None => self.become_follower(None),
         }
-        self.become_follower(None);
     }
 
     /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn.
@@ -200,6 +185,7 @@ impl Raft {
         for proposal in self.overtaken.drain(..) {
             self.out.push(Action::Unknown { id: proposal.id });
         }
+        self.give_up_all_forwarded();
     }
 
     /// Feeds whoever is a member now, from `next` on. Whoever is not any more is fed until it knows, or for a while; whoever

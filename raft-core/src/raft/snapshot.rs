@@ -289,6 +289,7 @@ impl Raft {
             }
             self.out.log_truncated(Index::FIRST);
             self.log.reset(meta.clone());
+            self.hide_forwarded(last.term);
         }
         while let Some(hidden) = self
             .proposals

@@ -70,6 +70,8 @@ fn content_hash(body: &EntryBody) -> u64 {
     match body {
         EntryBody::Noop => 1,
         EntryBody::Command(payload) => of_bytes(payload),
+        // Whoever passed a command on, it is the same command.
+        EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
         EntryBody::Membership(membership) => {
             let mut hash = Rolling::default();
             for (half, nodes) in [
@@ -175,7 +177,9 @@ impl Facts {
             before.map_or((History::default(), None), |last| (last.history, last.membership));
         let (history, membership) = match &known.body {
             EntryBody::Noop => (history, membership),
-            EntryBody::Command(_) => (history.after(id, known.content_hash), membership),
+            EntryBody::Command(_) | EntryBody::Forwarded(_) => {
+                (history.after(id, known.content_hash), membership)
+            }
             EntryBody::Membership(_) => (history, Some(id)),
         };
         let content_hash = known.content_hash;
@@ -223,7 +227,7 @@ impl Facts {
             None => Some((None, &self.bootstrap)),
             Some(id) => match self.body(id)? {
                 EntryBody::Membership(membership) => Some((Some(id), membership)),
-                EntryBody::Noop | EntryBody::Command(_) => None,
+                EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) => None,
             },
         }
     }

@@ -7,7 +7,7 @@ mod fault;
 mod file;
 mod target;
 
-use raft_core::{Config, Limits, Snapshots, Timing};
+use raft_core::{Config, Limits, Options, Snapshots, Timing};
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Delivery, Fault, FaultKind, Record, Shape, Survival, Trigger, When};
@@ -194,6 +194,7 @@ impl Knobs {
                 chunk_bytes: bytes(self.snapshot_chunk_bytes),
                 ..Snapshots::default()
             },
+            options: Options::default(),
         }
     }
 }
