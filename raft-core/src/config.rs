@@ -31,6 +31,10 @@ pub struct Options {
     /// a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its
     /// preferred servers still gets a leader.
     pub yields: u32,
+    /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the others, but keeps
+    /// only terms, positions and configurations, has no state machine, and never leads. The configuration must mark it as well
+    /// ([`Membership::with_witnesses`], [`Change::AddWitness`](crate::Change::AddWitness)).
+    pub witness: bool,
     /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
     pub trace: bool,
 }

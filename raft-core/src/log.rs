@@ -271,6 +271,7 @@ impl Log {
             last,
             membership: Arc::clone(membership),
             membership_id,
+            withheld: false,
         }
     }
 
@@ -499,6 +500,7 @@ mod tests {
                     last,
                     membership: Arc::new(membership),
                     membership_id,
+                    withheld: false,
                 });
             }
         }

@@ -163,6 +163,14 @@ planted_bank! {
         CONFIRMS_BY_LATER_TERM "confirms-by-later-term"
             "Answers of a later term confirm a leader instead of deposing it."
     }
+    "witnesses" {
+        WITNESS_CAMPAIGNS "witness-campaigns"
+            "A witness campaigns, and leads with a log of which it holds no command."
+        ANY_NUMBER_OF_WITNESSES "any-number-of-witnesses"
+            "A change may leave half of the voters or more without the commands."
+        SENDS_COMMANDS_TO_WITNESSES "sends-commands-to-witnesses"
+            "A witness is sent commands in full like the others."
+    }
     "forwarding" {
         FORWARDS_TWICE "forwards-twice"
             "A leader takes in every copy of a command that was passed on to it."

@@ -15,9 +15,10 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::restore::{RestoreError, Restored, restore_log};
 use crate::status::{Ignored, RoleName};
+use crate::trace::Trace;
 use crate::types::{
     Entry, EntryBody, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta,
-    Tick, Ticket,
+    Term, Tick, Ticket,
 };
 
 mod apply;
@@ -38,6 +39,7 @@ mod replication;
 mod snapshot;
 mod stalled_disk;
 mod view;
+mod witness;
 
 use election::Candidate;
 use follower::Follower;
@@ -380,6 +382,17 @@ impl Raft {
         self.out.push(Action::Rejected { id, reason, payload });
     }
 
+    fn trace(&mut self, step: Trace) {
+        if self.config.options.trace {
+            self.out.push(Action::Trace(step));
+        }
+    }
+
+    fn set_term(&mut self, term: Term) {
+        self.out.set_term(term);
+        self.trace(Trace::TermChanged { term });
+    }
+
     fn role_changed(&mut self) {
         let role = self.role_name();
         self.out.push(Action::RoleChanged {
@@ -398,8 +411,10 @@ impl Raft {
         if let EntryBody::Forwarded(forwarded) = &entry.body {
             self.recognise(&forwarded.origin, entry.id);
         }
-        self.out.entry_appended(entry.id.index);
+        let at = entry.id;
+        self.out.entry_appended(at.index);
         self.log.append(entry);
+        self.trace(Trace::Appended { at });
         if self.log.membership_id() != before {
             self.membership_changed();
         }

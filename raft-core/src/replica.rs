@@ -15,6 +15,7 @@ use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::RestoreError;
 use crate::status::RoleName;
+use crate::trace::Trace;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket};
 use crate::{Raft, input};
 
@@ -233,6 +234,8 @@ pub enum Output<M: StateMachine> {
         /// The entry that set it.
         at: Option<LogId>,
     },
+    /// A step that no other output tells of; only if [`Options::trace`](crate::Options::trace) asks for it.
+    Trace(Trace),
 }
 
 /// A server with its state machine. It is driven like [`Raft`]: advance time, feed inputs, drain, carry out.
@@ -269,6 +272,8 @@ impl<M: StateMachine> Replica<M> {
         let raft = Raft::new(setup)?;
         let (machine, snapshot) = match (raft.snapshot(), snapshot) {
             (None, None) => (machine, None),
+            // A witness has no state that could be restored.
+            (Some(meta), Some(data)) if meta.withheld => (machine, Some(Snapshot::new(meta.last, data))),
             (Some(meta), Some(data)) => {
                 let restored = machine
                     .restore(&data)
@@ -415,10 +420,17 @@ impl<M: StateMachine> Replica<M> {
                 self.outputs.push(Output::LeaderChanged { leader, term });
             }
             Action::MembershipChanged { at } => self.outputs.push(Output::MembershipChanged { at }),
+            Action::Trace(trace) => self.outputs.push(Output::Trace(trace)),
         }
     }
 
     fn persist(&mut self, persist: Persist) {
+        if persist.snapshot.as_ref().is_some_and(|meta| meta.withheld) {
+            let nothing = Payload::from(&b""[..]);
+            let snapshot = Some(nothing);
+            self.outputs.push(Output::Persist { persist, snapshot });
+            return;
+        }
         let last = persist.snapshot.as_ref().map(|meta| meta.last);
         let mut snapshot = None;
         while snapshot.is_none()

@@ -94,6 +94,9 @@ pub struct Ignored {
     pub stale: u64,
     /// A campaign, while a leader makes itself heard.
     pub sticky: u64,
+    /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's settings
+    /// contradict each other, and until that is mended it acknowledges nothing.
+    pub misfit: u64,
 }
 
 /// What changed since a status was taken, cheap enough to ask after every step.

@@ -328,6 +328,8 @@ pub enum EntryBody {
     /// A command that a server passed on to the leader for a client of its own; shared, so that a rare entry does not make all
     /// others larger.
     Forwarded(Arc<Forwarded>),
+    /// In the log of a witness: a command, which it does not hold.
+    Withheld,
 }
 
 /// A command under the name of the server that passed it on.
@@ -360,7 +362,7 @@ impl EntryBody {
         match self {
             Self::Command(command) => Some(command),
             Self::Forwarded(forwarded) => Some(&forwarded.command),
-            Self::Noop | Self::Membership(_) => None,
+            Self::Noop | Self::Membership(_) | Self::Withheld => None,
         }
     }
 }
@@ -370,7 +372,7 @@ impl Entry {
     pub(crate) fn is_well_formed(&self) -> bool {
         match &self.body {
             EntryBody::Membership(membership) => membership.is_well_formed(),
-            EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) => true,
+            EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => true,
         }
     }
 
@@ -379,10 +381,21 @@ impl Entry {
         self.body.command()
     }
 
+    /// The entry as a witness holds it.
+    pub(crate) fn withhold(self) -> Self {
+        let body = match self.body {
+            EntryBody::Command(_) | EntryBody::Forwarded(_) if !planted!(SENDS_COMMANDS_TO_WITNESSES) => {
+                EntryBody::Withheld
+            }
+            body => body,
+        };
+        Self { id: self.id, body }
+    }
+
     /// What the entry counts against every limit that is stated in bytes: its payload and a flat sum for the rest.
     pub fn cost_bytes(&self) -> usize {
         match &self.body {
-            EntryBody::Noop => Self::OVERHEAD_BYTES,
+            EntryBody::Noop | EntryBody::Withheld => Self::OVERHEAD_BYTES,
             EntryBody::Command(payload) => Self::cost_of_command(payload.len()),
             EntryBody::Membership(membership) => Self::OVERHEAD_BYTES.saturating_mul(2 + membership.len()),
             EntryBody::Forwarded(forwarded) => {
@@ -419,6 +432,8 @@ pub struct SnapshotMeta {
     pub membership: Arc<Membership>,
     /// The entry that set it; `None` for the configuration the cluster began with.
     pub membership_id: Option<LogId>,
+    /// Whether it is a witness's, and has no bytes.
+    pub withheld: bool,
 }
 
 impl SnapshotMeta {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 19] = [
+const RULE_FILES: [&str; 21] = [
     "allocation",
     "elections",
     "replication",
@@ -24,6 +24,8 @@ const RULE_FILES: [&str; 19] = [
     "leases",
     "forwarding",
     "stalled_disk",
+    "witnesses",
+    "trace",
     "model",
 ];
 

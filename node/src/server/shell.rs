@@ -220,8 +220,11 @@ impl Shell {
             Output::SnapshotRefused { from, error } => {
                 tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
             }
-            // Nobody asks this server for either yet.
-            Output::Changed { .. } | Output::ChangeRejected { .. } | Output::TransferEnded { .. } => {}
+            // Nobody asks this server for any of them yet.
+            Output::Changed { .. }
+            | Output::ChangeRejected { .. }
+            | Output::TransferEnded { .. }
+            | Output::Trace(_) => {}
             Output::RoleChanged { role, term } => announce(role, term),
             Output::LeaderChanged {
                 leader: Some(leader),

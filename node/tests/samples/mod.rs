@@ -29,6 +29,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         last: log_id(2, 6),
         membership: membership().into(),
         membership_id: Some(log_id(1, 2)),
+        withheld: false,
     };
     let entries = vec![
         Entry {
@@ -45,6 +46,10 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         },
         Entry {
             id: log_id(3, 10),
+            body: EntryBody::Withheld,
+        },
+        Entry {
+            id: log_id(3, 11),
             body: EntryBody::Forwarded(Arc::new(Forwarded {
                 origin: Origin {
                     node: NodeId::new(2),

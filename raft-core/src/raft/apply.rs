@@ -1,6 +1,7 @@
 //! When an entry counts as committed (paper §5.3, §5.4.2), and when it is handed to the state machine.
 
 use crate::action::Action;
+use crate::trace::Trace;
 use crate::types::{EntryBody, Index};
 
 use super::{Proposal, Raft, Role};
@@ -39,6 +40,7 @@ impl Raft {
         );
         let before = core::mem::replace(&mut self.commit, to);
         self.out.commit_advanced(to);
+        self.trace(Trace::Committed { to });
         self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
             let first = leader.first_own.max(Index::after(before)).value();
@@ -46,7 +48,7 @@ impl Raft {
                 let entry = Index::new(at).and_then(|at| self.log.entry(at));
                 let cost = entry.map_or(0, |entry| match entry.body {
                     EntryBody::Command(_) | EntryBody::Forwarded(_) => entry.cost_bytes(),
-                    EntryBody::Noop | EntryBody::Membership(_) => 0,
+                    EntryBody::Noop | EntryBody::Membership(_) | EntryBody::Withheld => 0,
                 });
                 leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
             }
@@ -80,6 +82,10 @@ impl Raft {
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
     pub(super) fn maybe_apply(&mut self) {
         if self.applying.is_some() || self.failed {
+            return;
+        }
+        if self.is_witness() {
+            self.apply_as_witness();
             return;
         }
         if let Some((ticket, meta)) = &self.installing {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::status::RoleName;
+use crate::trace::Trace;
 use crate::types::{LogId, NodeId, Term, Tick};
 
 use super::{Raft, Role};
@@ -85,7 +86,7 @@ impl Raft {
     pub(super) fn become_candidate(&mut self, request: &Message) {
         // Figure 2, Candidates: increment the term, vote for self, reset the timer, send RequestVote to all.
         let term = self.out.term().next();
-        self.out.set_term(term);
+        self.set_term(term);
         let me = self.me();
         self.out.set_vote(me);
         self.begin_stage(Stage::Vote);
@@ -160,7 +161,9 @@ impl Raft {
         // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
         // an election timeout. A refusal tells a candidate of an earlier term which term it is.
         let granted = term >= self.out.term() && self.is_up_to_date(last) && !self.hears_a_leader();
-        self.send(from, Promise::Term, Message::PreVoteReply { ask, granted });
+        let to = from;
+        self.trace(Trace::PreVoteAnswered { to, ask, granted });
+        self.send(to, Promise::Term, Message::PreVoteReply { ask, granted });
     }
 
     /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
@@ -212,7 +215,9 @@ impl Raft {
             true => Promise::Vote,
             false => Promise::Term,
         };
-        self.send(from, promise, Message::VoteReply { granted });
+        let (to, term) = (from, self.out.term());
+        self.trace(Trace::VoteAnswered { to, term, granted });
+        self.send(to, promise, Message::VoteReply { granted });
     }
 
     pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {

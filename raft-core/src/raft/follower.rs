@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Entry, Index, LogId, NodeId, Round, Session, Tick};
 
 use super::{Raft, Role};
@@ -156,6 +157,10 @@ impl Raft {
         leader_commit: Option<Index>,
         entries: Vec<Entry>,
     ) {
+        if entries.iter().any(|entry| !self.is_of_my_kind(&entry.body)) {
+            self.ignored.misfit += 1;
+            return;
+        }
         let verified = entries.last().map(|entry| entry.id).or(prev);
         let verified_index = verified.map(|id| id.index);
         let outcome = if verified_index <= self.commit {
@@ -253,6 +258,7 @@ impl Raft {
         debug_assert!(Some(from) > self.commit, "what is committed is never cut off");
         let before = self.log.membership_id();
         self.log.truncate(from);
+        self.trace(Trace::Truncated { from });
         self.out.log_truncated(from);
         while !planted!(DONE_BY_INDEX)
             && let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from)

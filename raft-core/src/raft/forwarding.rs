@@ -129,7 +129,7 @@ impl Raft {
         let leader = self.leader();
         let may_forward = self.config.options.forwarding;
         leader
-            .filter(|&node| may_forward && node != self.me())
+            .filter(|&node| may_forward && node != self.me() && !self.is_witness())
             .ok_or(Rejection::NotLeader { leader })
     }
 

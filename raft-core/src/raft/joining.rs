@@ -140,7 +140,7 @@ impl Raft {
     /// leader. In later terms a lost vote does no harm: its candidate does not hold the binding, which is committed.
     fn take_part_after(&mut self, term: Term) {
         if term > self.out.term() {
-            self.out.set_term(term);
+            self.set_term(term);
         }
         self.out.set_vote(self.me());
         self.become_follower(None);

@@ -6,6 +6,7 @@ use core::cmp::Reverse;
 use crate::action::{Action, Rejection, TransferOutcome};
 use crate::message::Message;
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{NodeId, Tick};
 
 use super::leader::Leader;
@@ -52,7 +53,8 @@ impl Raft {
             return Some(Rejection::Transferring { to: handover.to });
         }
         // Whoever is about to leave would have to hand over again.
-        let stays = self.log.membership().voters().any(|voter| voter == to);
+        let membership = self.log.membership();
+        let stays = membership.voters().any(|voter| voter == to) && !membership.is_witness(to);
         (to == self.me() || !stays).then_some(Rejection::NotATarget { to })
     }
 
@@ -79,7 +81,7 @@ impl Raft {
         if caught_up && !handover.told {
             handover.told = true;
             self.void_lease();
-            self.send(to, Promise::Term, Message::TimeoutNow);
+            self.order_campaign(to);
         }
     }
 
@@ -90,7 +92,9 @@ impl Raft {
         let membership = self.log.membership();
         let best = leader
             .peers()
-            .filter(|(node, peer)| membership.is_voter(*node) && peer.answers(now, patience))
+            .filter(|(node, peer)| {
+                membership.is_voter(*node) && !peer.is_witness && peer.answers(now, patience)
+            })
             .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
             .map(|(node, _)| node);
         self.transferring_to().or(best)
@@ -98,8 +102,13 @@ impl Raft {
 
     /// Steps down, and tells the successor to campaign at once, whatever it holds: nobody need wait for an election timeout.
     pub(super) fn hand_over(&mut self, successor: NodeId) {
-        self.send(successor, Promise::Term, Message::TimeoutNow);
+        self.order_campaign(successor);
         self.become_follower(None);
+    }
+
+    fn order_campaign(&mut self, to: NodeId) {
+        self.trace(Trace::CampaignOrdered { to });
+        self.send(to, Promise::Term, Message::TimeoutNow);
     }
 
     pub(super) fn tell_target_again(&mut self) {

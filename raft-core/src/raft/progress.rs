@@ -10,6 +10,8 @@ use crate::types::{Incarnation, Index, NodeId, Round, Session, SnapshotMeta, Tic
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) session: Session,
+    /// Whether it gets no commands.
+    pub(super) is_witness: bool,
     /// The data folder that answers, once it has; the log may not have bound it yet.
     pub(super) incarnation: Option<Incarnation>,
     /// The last entry that the peer holds for certain.
@@ -74,6 +76,7 @@ impl Progress {
     pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index, now: Tick) -> Self {
         Self {
             session,
+            is_witness: false,
             incarnation,
             matched: None,
             next,

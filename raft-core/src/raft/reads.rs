@@ -8,6 +8,7 @@ use crate::action::{Action, Rejection, Waiting};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Index, NodeId, ReadId, Round};
 
 use super::{Raft, Role};
@@ -173,6 +174,7 @@ impl Raft {
 
     /// Nothing beyond `index` was committed when the read arrived: who wants to read may do so from there on.
     fn read_confirmed(&mut self, reader: Reader, index: Index) {
+        self.trace(Trace::ReadConfirmed { index });
         match reader {
             Reader::Client(id) => self.await_apply(id, index),
             Reader::Peer { node, boot, request } => {

@@ -76,7 +76,7 @@ impl Raft {
                 self.ignored.sticky += 1;
                 return;
             }
-            self.out.set_term(term);
+            self.set_term(term);
             self.become_follower(None);
         }
         match message {

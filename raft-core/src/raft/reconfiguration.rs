@@ -145,10 +145,11 @@ impl Raft {
 
     /// §4.2.2: a server campaigns for as long as it votes in the configuration in force or in the last that it knows to be
     /// committed. Its removal may be taken back before that, and the cluster may need it to get it committed. A server that
-    /// knows that its removal is committed keeps silent.
+    /// knows that its removal is committed keeps silent. A witness always does: it could give nobody what the log says.
     pub(super) fn may_campaign(&self) -> bool {
         let (_, committed) = self.log.membership_at(self.commit);
-        self.is_voter() || committed.is_voter(self.me())
+        let votes = self.is_voter() || committed.is_voter(self.me());
+        votes && (!self.is_witness() || planted!(WITNESS_CAMPAIGNS))
     }
 
     /// Another configuration is committed.
@@ -212,7 +213,8 @@ impl Raft {
         for node in membership.members().filter(|&node| node != me) {
             if leader.peers.get(&node).is_none_or(|peer| peer.leaving.is_some()) {
                 let folder = membership.incarnation(node);
-                let peer = Progress::new(leader.next_session(), folder, next, now);
+                let mut peer = Progress::new(leader.next_session(), folder, next, now);
+                peer.is_witness = membership.is_witness(node);
                 let former = leader.peers.insert(node, peer);
                 ended.extend(former.and_then(|mut former| Some(former.transfer()?.ticket)));
             }
@@ -228,15 +230,19 @@ impl Raft {
         let removal = self.log.membership_id().map(|id| id.index);
         let membership = self.log.membership();
         let named = self.log.memberships();
-        let former: BTreeMap<NodeId, Option<Incarnation>> = named
-            .flat_map(|former| former.members().map(|node| (node, former.incarnation(node))))
+        let former: BTreeMap<NodeId, (Option<Incarnation>, bool)> = named
+            .flat_map(|former| {
+                let known = |node| (former.incarnation(node), former.is_witness(node));
+                former.members().map(move |node| (node, known(node)))
+            })
             .filter(|(node, _)| *node != me && !membership.contains(*node))
             .collect();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        for (node, folder) in former {
+        for (node, (folder, is_witness)) in former {
             let mut peer = Progress::new(leader.next_session(), folder, next, now);
+            peer.is_witness = is_witness;
             peer.leaving = Some(Leaving {
                 removal,
                 gives_up_at,

@@ -52,8 +52,9 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
         };
         let term = at.map_or(1, |id| id.term.value()).saturating_add(dice.below(2));
         let id = LogId::new(Term::new(term), index);
-        let body = match dice.below(4) {
+        let body = match dice.below(5) {
             0 => EntryBody::Noop,
+            2 => EntryBody::Withheld,
             1 => EntryBody::Membership(voters(1 + dice.below(4)).into()),
             _ => EntryBody::Command(Payload::from(&b"hostile"[..])),
         };
@@ -177,11 +178,13 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
         last: last.unwrap_or(LogId::new(Term::new(1), Index::FIRST)),
         membership: voters(dice.below(5)).into(),
         membership_id: last.filter(|_| dice.one_in(2)),
+        withheld: false,
     }
 }
 
 fn random_change(dice: &mut Dice, node: NodeId) -> Change {
-    match dice.below(5) {
+    match dice.below(6) {
+        4 => Change::AddWitness(node),
         0 => Change::AddLearner(node),
         1 => Change::Promote(node),
         2 => Change::Demote(node),
@@ -252,8 +255,14 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
         lease: Some(Lease { drift_permyriad: 100 }).filter(|_| dice.one_in(2)),
         forwarding: dice.one_in(2),
         yields: dice.below(3) as u32,
-        trace: false,
+        witness: dice.one_in(8),
+        trace: dice.one_in(2),
     };
+    if setup.config.options.witness {
+        for entry in &mut setup.durable.entries {
+            entry.body = EntryBody::Withheld;
+        }
+    }
     if dice.one_in(4) {
         setup.durable = Durable::default();
     }

@@ -80,7 +80,7 @@ fn clusters_keep_every_promise_whatever_happens() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 41, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 54, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"

@@ -40,6 +40,8 @@ pub(super) struct World {
     cut: BTreeSet<u64>,
     /// Whether the configuration changes.
     changes: bool,
+    /// Who holds no commands.
+    witness: Option<u64>,
     /// Whether servers that do not lead pass requests on.
     forwards: bool,
     /// Whether one server may lose its disk, and which one has.
@@ -82,6 +84,7 @@ fn kind(action: &Action) -> &'static str {
         Action::RoleChanged { .. } => "RoleChanged",
         Action::LeaderChanged { .. } => "LeaderChanged",
         Action::MembershipChanged { .. } => "MembershipChanged",
+        Action::Trace(step) => step.name(),
     }
 }
 
@@ -133,6 +136,7 @@ impl World {
             wire: Vec::new(),
             cut: BTreeSet::new(),
             changes: !seed.is_multiple_of(2),
+            witness: Some(count).filter(|count| *count >= 3 && seed % 8 >= 5),
             forwards: !seed.is_multiple_of(3),
             loses: seed % 4 == 3 && count >= 3,
             lost: None,
@@ -152,11 +156,14 @@ impl World {
         let mut config = small_config();
         config.seed = self.dice.below(u64::MAX);
         config.options.forwarding = self.forwards;
+        config.options.witness = self.witness == Some(id);
+        config.options.trace = true;
         config.options.yields = self.dice.below(2) as u32;
         let setup = Setup {
             identity: identity(id, self.folder(id), boot),
             config,
-            bootstrap: Membership::of_voters((1..=self.count).map(node)),
+            bootstrap: Membership::of_voters((1..=self.count).map(node))
+                .with_witnesses(self.witness.map(node)),
             durable: disk.clone(),
         };
         let raft = Raft::new(setup).expect("whatever a crash leaves makes sense");
@@ -339,7 +346,7 @@ impl World {
             Action::TransferEnded { .. } => {
                 server.handovers = server.handovers.checked_sub(1).expect("a transfer ends once");
             }
-            Action::LeaderChanged { .. } | Action::MembershipChanged { .. } => {}
+            Action::LeaderChanged { .. } | Action::MembershipChanged { .. } | Action::Trace(_) => {}
         }
     }
 

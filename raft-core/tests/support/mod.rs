@@ -297,7 +297,10 @@ impl Cluster {
                 server.changes_rejected.insert(id.value(), reason);
             }
             Output::TransferEnded { to, outcome } => server.transfers.push((to.value(), outcome)),
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {}
+            Output::RoleChanged { .. }
+            | Output::LeaderChanged { .. }
+            | Output::MembershipChanged { .. }
+            | Output::Trace(_) => {}
         }
     }
 

@@ -53,6 +53,7 @@ pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
         last: id(term, position),
         membership: voters(count).into(),
         membership_id: None,
+        withheld: false,
     }
 }
 

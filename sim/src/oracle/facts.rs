@@ -72,12 +72,14 @@ fn content_hash(body: &EntryBody) -> u64 {
         EntryBody::Command(payload) => of_bytes(payload),
         // Whoever passed a command on, it is the same command.
         EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
+        EntryBody::Withheld => 2,
         EntryBody::Membership(membership) => {
             let mut hash = Rolling::default();
             for (half, nodes) in [
                 (1, membership.voters().collect::<Vec<_>>()),
                 (2, membership.outgoing().collect()),
                 (3, membership.learners().collect()),
+                (4, membership.witnesses().collect()),
             ] {
                 for node in nodes {
                     hash.word(half);
@@ -115,7 +117,8 @@ impl Facts {
         };
         let content_hash = content_hash(&entry.body);
         if let Some(known) = place.find_mut(entry.id.term) {
-            if known.content_hash != content_hash {
+            // A witness holds the entry without its command.
+            if known.content_hash != content_hash && entry.body != EntryBody::Withheld {
                 return violated(
                     Oracle::S3,
                     format!("two different entries are called {}", entry.id),
@@ -132,6 +135,13 @@ impl Facts {
                 return violated(Oracle::S3, message);
             }
             return Ok(());
+        }
+        if entry.body == EntryBody::Withheld {
+            // Only a leader makes entries, and none makes this.
+            return violated(
+                Oracle::S3,
+                format!("a witness holds {}, which no leader made", entry.id),
+            );
         }
         let known = Known {
             term: entry.id.term,
@@ -180,6 +190,7 @@ impl Facts {
             EntryBody::Command(_) | EntryBody::Forwarded(_) => {
                 (history.after(id, known.content_hash), membership)
             }
+            EntryBody::Withheld => (history, membership),
             EntryBody::Membership(_) => (history, Some(id)),
         };
         let content_hash = known.content_hash;
@@ -227,7 +238,9 @@ impl Facts {
             None => Some((None, &self.bootstrap)),
             Some(id) => match self.body(id)? {
                 EntryBody::Membership(membership) => Some((Some(id), membership)),
-                EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) => None,
+                EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => {
+                    None
+                }
             },
         }
     }

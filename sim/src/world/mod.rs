@@ -492,6 +492,7 @@ mod tests {
             last: LogId::new(Term::new(1), Index::FIRST),
             membership: three().into(),
             membership_id: None,
+            withheld: false,
         });
         let bytes = Payload::from(b"nonsense".as_slice());
         reports(Oracle::S22, start_from(&[(log, None), (snapshot, Some(bytes))]));

@@ -92,7 +92,8 @@ impl<W: Workload> Simulation<'_, W> {
             | Output::MembershipChanged { .. }
             | Output::Changed { .. }
             | Output::ChangeRejected { .. }
-            | Output::TransferEnded { .. } => Ok(()),
+            | Output::TransferEnded { .. }
+            | Output::Trace(_) => Ok(()),
             Output::Done {
                 id,
                 at: log_id,

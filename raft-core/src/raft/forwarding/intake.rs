@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome, Refusal};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Entry, EntryBody, Forwarded, Incarnation, LogId, NodeId, Origin, Payload};
 
 use super::super::reads::Reader;
@@ -129,6 +130,7 @@ impl Raft {
 
     fn append_forwarded(&mut self, forwarded: Forwarded) {
         let id = LogId::new(self.out.term(), self.log.next_index());
+        let from = forwarded.origin.node;
         let entry = Entry {
             id,
             body: EntryBody::Forwarded(Arc::new(forwarded)),
@@ -137,6 +139,7 @@ impl Raft {
             leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_add(entry.cost_bytes());
         }
         self.append(entry);
+        self.trace(Trace::ForwardTaken { from, at: id });
     }
 
     pub(in crate::raft) fn on_read_index(&mut self, node: NodeId, boot: u64, request: u64, mode: ReadMode) {

@@ -74,7 +74,12 @@ impl World {
                 .collect()
         };
         let (voters, learners) = (set(), set());
-        let learners = learners.difference(&voters).copied().collect();
+        let mut learners: BTreeSet<NodeId> = learners.difference(&voters).copied().collect();
+        let witness = self.witness.map(node);
+        if let Some(witness) = witness {
+            // Whoever is new there comes as a server that is none.
+            learners.remove(&witness);
+        }
         // Whoever lost its disk comes back only by these two.
         let lost = self.lost.map(node).filter(|_| self.dice.one_in(2));
         let change = match (self.dice.below(8), lost) {
@@ -85,6 +90,10 @@ impl World {
             (4, None) => Change::Demote(any),
             (5, None) => Change::Remove(any),
             (_, None) => Change::Replace { voters, learners },
+        };
+        let change = match change {
+            Change::AddLearner(new) if witness == Some(new) => Change::AddWitness(new),
+            change => change,
         };
         self.next_id += 1;
         let proposal = self.next_id;
