@@ -215,6 +215,7 @@ impl Log {
             self.tail_bytes = self.tail_bytes.saturating_sub(entry.cost_bytes());
         }
         while self.memberships.len() > 1
+            && !planted!(KEEPS_CUT_OFF_CONFIGURATION)
             && self
                 .memberships
                 .back()

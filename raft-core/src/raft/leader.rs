@@ -165,7 +165,9 @@ impl Raft {
             self.reject(id, Rejection::NotLeader { leader }, payload);
             return;
         };
-        if let Some(handover) = &leading.handover {
+        if let Some(handover) = &leading.handover
+            && !planted!(PROPOSALS_DURING_TRANSFER)
+        {
             // Dissertation §3.10: the target can catch up only with a log that does not grow.
             let to = handover.to;
             self.reject(id, Rejection::Transferring { to }, payload);
