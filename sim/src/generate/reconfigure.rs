@@ -166,7 +166,8 @@ fn inside_joint_configurations(schedule: &mut Schedule, draws: &mut Draws) {
 fn narrow_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     // Ways of different length make some hear of an entry long before others.
-    schedule.weather.network.delay_max = draws.millis(3, election / 8 + 4);
+    let network = &mut schedule.weather.network;
+    network.delay_max = draws.millis(3, election / 8 + 4).max(network.delay_min);
     for _ in 0..draws.between(3, 8) {
         let (change, target) = match draws.below(6) {
             0 => (Reconfiguration::AddLearner, Target::Spare),

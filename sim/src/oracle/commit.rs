@@ -105,7 +105,9 @@ impl Commits {
         if step.after.commit == step.before.commit {
             return Ok(0);
         }
-        let leads = step.after.role == RoleName::Leader;
+        // A leader whose removal commits steps down in the same step (dissertation §4.2.2), and commits as the leader that it was.
+        let led = step.before.role == RoleName::Leader && step.before.term == step.after.term;
+        let leads = led || step.after.role == RoleName::Leader;
         if leads {
             let id = step
                 .after

@@ -87,7 +87,7 @@ fn content_hash(body: &EntryBody) -> u64 {
                     hash.word(
                         membership
                             .incarnation(node)
-                            .map_or(0, raft_core::Incarnation::value),
+                            .map_or(0, Incarnation::value),
                     );
                 }
             }

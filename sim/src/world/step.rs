@@ -184,7 +184,7 @@ impl<W: Workload> Simulation<'_, W> {
         if before == after {
             return;
         }
-        let of = |id: Option<raft_core::LogId>| id.map_or(0, |id| id.term.value() << 40 | id.index.value());
+        let of = |id: Option<LogId>| id.map_or(0, |id| id.term.value() << 40 | id.index.value());
         for word in [
             (after.role as u64) << 56 | (at as u64) << 48 | after.term.value(),
             of(after.last),
