@@ -144,7 +144,8 @@ impl Raft {
             && leader.handover.is_none()
             && self.own_term_is_committed(leader)
             && (planted!(LEAVES_JOINT_EARLY) || self.membership_is_committed())
-            && !(planted!(STAYS_JOINT) && self.log.membership_id().map(|id| id.index) < Some(leader.first_own))
+            && !(planted!(STAYS_JOINT)
+                && self.log.membership_id().map(|id| id.index) < Some(leader.first_own))
         {
             let left = membership.left();
             self.append_membership(left);

@@ -65,7 +65,10 @@ fn transfers(schedule: &mut Schedule, draws: &mut Draws) {
     }
     // What was to be handed over is cut off, or comes late.
     if draws.chance(5_000) {
-        let (election, messages) = (election_millis(schedule), draws.pick(MESSAGES).unwrap_or_default());
+        let (election, messages) = (
+            election_millis(schedule),
+            draws.pick(MESSAGES).unwrap_or_default(),
+        );
         let target = draws
             .pick(&[Target::Subject, Target::Follower])
             .unwrap_or(Target::Subject);
@@ -121,7 +124,14 @@ fn one_by_one(schedule: &mut Schedule, draws: &mut Draws) {
         };
         for (change, target) in [
             (Reconfiguration::AddLearner, comes),
-            (Reconfiguration::Promote, if comes == Target::Spare { Target::Learner } else { comes }),
+            (
+                Reconfiguration::Promote,
+                if comes == Target::Spare {
+                    Target::Learner
+                } else {
+                    comes
+                },
+            ),
             (Reconfiguration::Remove, leaves),
         ] {
             let insist = Nanos::from_millis(draws.between(200, 3_000));
@@ -144,7 +154,12 @@ fn inside_joint_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     for spare in u64::from(schedule.cluster.servers) + 1..=servers {
         let at = When::At(draws.millis(200, 800));
         let target = Target::Server(NodeId::new(spare));
-        let kind = ask(draws, Reconfiguration::AddLearner, target, Nanos::from_millis(2_000));
+        let kind = ask(
+            draws,
+            Reconfiguration::AddLearner,
+            target,
+            Nanos::from_millis(2_000),
+        );
         add(schedule, at, kind);
     }
     for _ in 0..draws.between(2, 6) {

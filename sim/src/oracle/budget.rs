@@ -153,9 +153,16 @@ impl Budget {
     }
 
     /// Copies: whether those voters that do not hold what stands behind this committed position are no quorum.
-    pub(crate) fn is_held(&self, facts: &Facts, behind: Option<Index>, holds: impl Fn(usize) -> bool) -> bool {
+    pub(crate) fn is_held(
+        &self,
+        facts: &Facts,
+        behind: Option<Index>,
+        holds: impl Fn(usize) -> bool,
+    ) -> bool {
         let lacks = |node: NodeId| self.standing(place_of(node)).votes() && !holds(place_of(node));
-        !facts.electorates(behind).any(|membership| is_quorum(membership, lacks))
+        !facts
+            .electorates(behind)
+            .any(|membership| is_quorum(membership, lacks))
     }
 
     /// Copies of all committed entries but the first `skip`. Returns whether the budget still covers them.

@@ -306,7 +306,7 @@ pub(crate) fn matched(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Terms, command, facts, id, node, persist, reports, vitals};
+    use super::super::fixture::{Terms, command, facts, id, joint, node, persist, reports, vitals};
     use super::*;
     use raft_core::{Entry, HardState};
 
@@ -364,6 +364,38 @@ mod tests {
         assert_eq!(stepped(&before, &after, vec![1], None, &two), Ok(()));
         let one = [held, Image::default(), Image::default()];
         reports(Oracle::S7, stepped(&before, &after, vec![1], None, &one));
+    }
+
+    #[test]
+    fn s7_reports_a_commit_that_only_one_half_of_a_joint_configuration_holds() {
+        let set = Entry {
+            id: id(1, 1),
+            body: raft_core::EntryBody::Membership(joint(&[1, 2, 3], &[1, 4, 5]).into()),
+        };
+        let entries = [set, command(1, 2, "x")];
+        let judge = |holders: &[u64]| {
+            let (before, after) = (
+                vitals(RoleName::Leader, 1, Some(id(1, 2)), 1),
+                vitals(RoleName::Leader, 1, Some(id(1, 2)), 2),
+            );
+            let step = Step {
+                node: node(1),
+                before: &before,
+                after: &after,
+                log: &Terms(vec![1, 1]),
+                configuration: Some(id(1, 1)),
+                disk: &Image::default(),
+            };
+            let held = image(1, entries.to_vec());
+            let find = |node: NodeId| holders.contains(&node.value()).then_some(&held);
+            let mut facts = facts(&entries, 1);
+            Commits::new(5)
+                .stepped(&mut facts, &step, None, find, |_| false)
+                .map(drop)
+        };
+        assert_eq!(judge(&[1, 2, 5]), Ok(()));
+        reports(Oracle::S7, judge(&[1, 2, 3]));
+        reports(Oracle::S7, judge(&[1, 4, 5]));
     }
 
     #[test]

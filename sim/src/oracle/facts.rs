@@ -84,11 +84,7 @@ fn content_hash(body: &EntryBody) -> u64 {
                 for node in nodes {
                     hash.word(half);
                     hash.word(node.value());
-                    hash.word(
-                        membership
-                            .incarnation(node)
-                            .map_or(0, Incarnation::value),
-                    );
+                    hash.word(membership.incarnation(node).map_or(0, Incarnation::value));
                 }
             }
             hash.finish()

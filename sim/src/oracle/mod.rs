@@ -175,6 +175,13 @@ pub(crate) mod fixture {
         Membership::of_voters([1, 2, 3].map(NodeId::new))
     }
 
+    /// A joint configuration, which nobody outside the library makes but by reading one.
+    pub(crate) fn joint(voters: &[u64], outgoing: &[u64]) -> Membership {
+        let text =
+            format!(r#"{{"voters":{voters:?},"outgoing":{outgoing:?},"learners":[],"incarnations":{{}}}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Facts that know these entries, the first `committed` of them as committed by their own terms' leaders.
     pub(crate) fn facts(entries: &[Entry], committed: usize) -> Facts {
         let mut facts = Facts::new(three());

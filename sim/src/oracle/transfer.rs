@@ -90,7 +90,10 @@ impl Transfers {
         }
         let Some(is) = *slot else { return Ok(()) };
         if told.after.role != RoleName::Leader || told.after.term != is.term {
-            let message = format!("server {node} leads no more, and says nothing about its transfer to {}", is.to);
+            let message = format!(
+                "server {node} leads no more, and says nothing about its transfer to {}",
+                is.to
+            );
             return violated(Oracle::S20, message);
         }
         if told.ticks.saturating_sub(is.since_ticks) >= told.patience_ticks {
@@ -143,11 +146,188 @@ impl Transfers {
                 violated(Oracle::S20, message)
             }
             Message::TransferVote { .. } if !self.told.contains(&(from, term)) => {
-                let message =
-                    format!("server {from} campaigns for term {term} by a leader's wish, and no leader of the term before told it to");
+                let message = format!(
+                    "server {from} campaigns for term {term} by a leader's wish, and no leader of the term before told it to"
+                );
                 violated(Oracle::S20, message)
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{command, facts, id, node, persist, reports, vitals};
+    use super::*;
+    use raft_core::{GroupId, HardState, Incarnation, Rejection};
+
+    const PATIENCE: u64 = 10;
+
+    /// A step of server 1, leader of term 2 before it.
+    struct Step {
+        asked: Option<u64>,
+        ended: Vec<(u64, TransferOutcome)>,
+        role: RoleName,
+        lasts: (u64, u64),
+        ticks: u64,
+    }
+
+    const QUIET: Step = Step {
+        asked: None,
+        ended: Vec::new(),
+        role: RoleName::Leader,
+        lasts: (5, 5),
+        ticks: 0,
+    };
+
+    fn judge(steps: &[Step]) -> Judgement {
+        let mut transfers = Transfers::new(3);
+        for step in steps {
+            let ended: Vec<(NodeId, TransferOutcome)> = step
+                .ended
+                .iter()
+                .map(|&(to, outcome)| (node(to), outcome))
+                .collect();
+            let told = Told {
+                node: node(1),
+                asked: step.asked.map(node),
+                ended: &ended,
+                before: &vitals(RoleName::Leader, 2, Some(id(2, step.lasts.0)), 1),
+                after: &vitals(step.role, 2, Some(id(2, step.lasts.1)), 1),
+                ticks: step.ticks,
+                patience_ticks: PATIENCE,
+            };
+            transfers.stepped(0, &told)?;
+        }
+        Ok(())
+    }
+
+    fn asked() -> Step {
+        Step {
+            asked: Some(2),
+            ..QUIET
+        }
+    }
+
+    fn ends(outcome: TransferOutcome, step: Step) -> Step {
+        Step {
+            ended: vec![(2, outcome)],
+            ..step
+        }
+    }
+
+    #[test]
+    fn s20_reports_a_leader_that_appends_while_it_hands_over() {
+        let appends = || Step {
+            lasts: (5, 6),
+            ..QUIET
+        };
+        assert_eq!(judge(&[appends()]), Ok(()));
+        assert_eq!(judge(&[asked(), QUIET]), Ok(()));
+        assert_eq!(
+            judge(&[asked(), ends(TransferOutcome::TimedOut, appends())]),
+            Ok(())
+        );
+        reports(Oracle::S20, judge(&[asked(), appends()]));
+    }
+
+    #[test]
+    fn s20_reports_a_transfer_that_never_ends_or_ends_without_a_word_or_twice() {
+        let late = || Step {
+            ticks: PATIENCE,
+            ..QUIET
+        };
+        let deposed = || Step {
+            role: RoleName::Follower,
+            ..QUIET
+        };
+        assert_eq!(judge(&[asked(), ends(TransferOutcome::TimedOut, late())]), Ok(()));
+        assert_eq!(
+            judge(&[asked(), ends(TransferOutcome::SteppedDown, deposed())]),
+            Ok(())
+        );
+        reports(Oracle::S20, judge(&[asked(), late()]));
+        reports(Oracle::S20, judge(&[asked(), deposed()]));
+        reports(Oracle::S20, judge(&[ends(TransferOutcome::TimedOut, QUIET)]));
+        // A second one is refused, and does not end the first.
+        let refused = TransferOutcome::Rejected(Rejection::Transferring { to: node(2) });
+        assert_eq!(judge(&[asked(), ends(refused, asked()), QUIET]), Ok(()));
+        reports(Oracle::S20, judge(&[asked(), asked()]));
+        reports(
+            Oracle::S20,
+            judge(&[
+                asked(),
+                ends(refused, asked()),
+                Step {
+                    lasts: (5, 6),
+                    ..QUIET
+                },
+            ]),
+        );
+    }
+
+    fn envelope(from: u64, to: u64, term: u64, message: Message) -> Envelope {
+        Envelope {
+            group: GroupId::new(1),
+            from: node(from),
+            from_incarnation: Incarnation::new(1),
+            to: node(to),
+            to_incarnation: None,
+            term: Term::new(term),
+            message,
+        }
+    }
+
+    fn image(term: u64, entries: u64) -> Image {
+        let mut write = persist((1..=entries).map(|index| command(1, index, "x")).collect());
+        write.hard_state = Some(HardState {
+            term: Term::new(term),
+            vote: None,
+        });
+        let mut image = Image::default();
+        image.write(&write, None, usize::MAX);
+        image
+    }
+
+    #[test]
+    fn s20_reports_a_target_that_is_told_to_campaign_before_it_has_everything() {
+        let known = facts(&[command(1, 1, "x"), command(1, 2, "x")], 0);
+        let tells = |to, image: &Image| {
+            let mut transfers = Transfers::new(3);
+            transfers.under_way[0] = Some(UnderWay {
+                to: node(2),
+                term: Term::new(2),
+                since_ticks: 0,
+            });
+            let wish = envelope(1, to, 2, Message::TimeoutNow);
+            transfers.sent(&known, 0, Some(id(1, 2)), &wish, |_| Some(image), |_| false)
+        };
+        assert_eq!(tells(2, &image(2, 2)), Ok(()));
+        assert_eq!(
+            tells(2, &image(3, 1)),
+            Ok(()),
+            "it has moved on, and may have lost it"
+        );
+        reports(Oracle::S20, tells(2, &image(2, 1)));
+        reports(Oracle::S20, tells(3, &image(2, 2)));
+    }
+
+    #[test]
+    fn s20_reports_a_campaign_at_the_wish_of_no_leader() {
+        let known = facts(&[], 0);
+        let mut transfers = Transfers::new(3);
+        let mut sent = |from, to, term, message| {
+            let envelope = envelope(from, to, term, message);
+            transfers.sent(&known, 0, None, &envelope, |_| None, |_| false)
+        };
+        let campaign = || Message::TransferVote { last: None };
+        reports(Oracle::S20, sent(2, 3, 3, campaign()));
+        assert_eq!(sent(1, 2, 2, Message::TimeoutNow), Ok(()));
+        assert_eq!(sent(2, 3, 3, campaign()), Ok(()));
+        assert_eq!(sent(2, 1, 3, campaign()), Ok(()), "one campaign asks everybody");
+        // That leader's wish was about the next term, and it was one server's.
+        reports(Oracle::S20, sent(2, 3, 4, campaign()));
+        reports(Oracle::S20, sent(3, 2, 3, campaign()));
     }
 }

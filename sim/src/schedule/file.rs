@@ -223,7 +223,9 @@ impl Schedule {
                 });
             }
             if let FaultKind::ChangeMembership { change, .. } = &fault.kind
-                && let Some(server) = change.named().find(|server| !(1..=u64::from(servers)).contains(server))
+                && let Some(server) = change
+                    .named()
+                    .find(|server| !(1..=u64::from(servers)).contains(server))
             {
                 return Err(ScheduleError::UnknownServer { id, server, servers });
             }

@@ -329,7 +329,10 @@ impl<W: Workload> Simulation<'_, W> {
             server.missed.push_back(Event::Command { server: at, command });
             return Ok(());
         }
-        let is_operators = matches!(command, HostCommand::ChangeMembership(_) | HostCommand::Transfer(_));
+        let is_operators = matches!(
+            command,
+            HostCommand::ChangeMembership(_) | HostCommand::Transfer(_)
+        );
         if is_operators && self.phase != super::Phase::Faulty {
             // The core that was healed is one of the configurations of then.
             return Ok(());

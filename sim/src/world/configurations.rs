@@ -113,7 +113,8 @@ impl<W: Workload> Simulation<'_, W> {
             .filter_map(|committed| committed.membership)
             .any(|id| {
                 let membership = self.oracles.facts.configuration(Some(id));
-                membership.and_then(|membership| membership.incarnation(server.node)) == Some(server.incarnation)
+                membership.and_then(|membership| membership.incarnation(server.node))
+                    == Some(server.incarnation)
             });
         if !server.admitted {
             let message = format!(
@@ -128,7 +129,13 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// Counts what a step did to the configuration by which its server goes, and lets triggers strike.
-    pub(super) fn notice_configuration(&mut self, at: usize, before: &Vitals, after: &Vitals, was: Option<LogId>) {
+    pub(super) fn notice_configuration(
+        &mut self,
+        at: usize,
+        before: &Vitals,
+        after: &Vitals,
+        was: Option<LogId>,
+    ) {
         let Some((server, replica)) = self
             .servers
             .get(at)
@@ -141,15 +148,19 @@ impl<W: Workload> Simulation<'_, W> {
         let leads = after.role == RoleName::Leader;
         let becomes_leader = leads && (before.role != RoleName::Leader || before.term != after.term);
         let appends = leads && now != was && now.map(|id| id.term) == Some(after.term);
-        let was_joint = self.oracles.facts.configuration(was).is_some_and(raft_core::Membership::is_joint);
+        let was_joint = self
+            .oracles
+            .facts
+            .configuration(was)
+            .is_some_and(raft_core::Membership::is_joint);
         let is_cut_off = now != was
-            && was.is_some_and(|was| {
-                Some(was.index) > after.commit && raft.log_id(was.index) != Some(was)
-            });
+            && was.is_some_and(|was| Some(was.index) > after.commit && raft.log_id(was.index) != Some(was));
         let loses_vote = before.role == RoleName::Leader && !leads && before.commit != after.commit && {
             let facts = &self.oracles.facts;
             let id = facts.configuration_id_at(after.commit);
-            facts.configuration(id).is_some_and(|membership| !membership.is_voter(node))
+            facts
+                .configuration(id)
+                .is_some_and(|membership| !membership.is_voter(node))
         };
         if now != was && self.tells() {
             let at_entry = now.map_or("the first start".to_owned(), |now| now.to_string());

@@ -2,8 +2,8 @@
 
 use raft_core::{NodeId, RoleName};
 
-use super::targets::shuffled;
 use super::server::Server;
+use super::targets::shuffled;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
@@ -116,7 +116,11 @@ impl<W: Workload> Simulation<'_, W> {
     fn is_quorum_of_all(&self, core: u8) -> bool {
         let votes = |node: NodeId| {
             let place = super::place_of(node);
-            core.checked_shr(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or(0) & 1 == 1 && self.has_joined(place)
+            core.checked_shr(u32::try_from(place).unwrap_or(u32::MAX))
+                .unwrap_or(0)
+                & 1
+                == 1
+                && self.has_joined(place)
         };
         let facts = &self.oracles.facts;
         let mut electorates = facts.electorates(facts.last_committed());
@@ -236,7 +240,8 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// The leader of the core's latest term, and its place.
     fn leader_of(&self, core: u8) -> Option<(usize, &Server<W>)> {
-        let servers = super::targets::members(core).filter_map(|place| Some((place, self.servers.get(place)?)));
+        let servers =
+            super::targets::members(core).filter_map(|place| Some((place, self.servers.get(place)?)));
         servers
             .filter(|(_, server)| server.leads())
             .max_by_key(|(_, server)| server.vitals.term)

@@ -538,6 +538,28 @@ mod tests {
     }
 
     #[test]
+    fn s21_reports_a_server_from_outside_that_speaks_before_it_is_let_in() {
+        let mut schedule = Profile::Calm.schedule(1);
+        schedule.cluster.spares = 1;
+        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+        let envelope = |from, message| Envelope {
+            group: raft_core::GroupId::new(1),
+            from: node(from),
+            from_incarnation: raft_core::Incarnation::new(1),
+            to: node(1),
+            to_incarnation: None,
+            term: Term::new(1),
+            message,
+        };
+        let granted = raft_core::Message::VoteReply { granted: true };
+        let mut says =
+            |from: u64, message| simulation.stranger_is_silent(from as usize - 1, &envelope(from, message));
+        assert_eq!(says(4, raft_core::Message::Hello), Ok(()));
+        assert_eq!(says(3, granted.clone()), Ok(()), "it was there from the start");
+        reports(Oracle::S21, says(4, granted));
+    }
+
+    #[test]
     fn core_reports_an_invariant_of_the_library_that_broke() {
         assert_eq!(core_holds(node(1), Ok(())), Ok(()));
         reports(Oracle::Core, core_holds(node(1), Err("commit is beyond the log")));

@@ -68,7 +68,10 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     fn configuration_and_entry(&self) -> (Option<LogId>, &Membership) {
-        if let Some(replica) = self.latest_leader().and_then(|place| self.servers.get(place)?.replica.as_ref()) {
+        if let Some(replica) = self
+            .latest_leader()
+            .and_then(|place| self.servers.get(place)?.replica.as_ref())
+        {
             let raft = replica.raft();
             return (raft.membership_id(), raft.membership());
         }
@@ -81,8 +84,14 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// The running leader of the latest term.
     pub(super) fn latest_leader(&self) -> Option<usize> {
-        let leaders = self.servers.iter().enumerate().filter(|(_, server)| server.leads());
-        leaders.max_by_key(|(_, server)| server.vitals.term).map(|(place, _)| place)
+        let leaders = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, server)| server.leads());
+        leaders
+            .max_by_key(|(_, server)| server.vitals.term)
+            .map(|(place, _)| place)
     }
 
     /// A change is wanted from now on.
@@ -171,7 +180,12 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A server turns a change down.
-    pub(super) fn change_refused(&mut self, at: usize, id: ProposalId, reason: &ChangeRejection) -> Judgement {
+    pub(super) fn change_refused(
+        &mut self,
+        at: usize,
+        id: ProposalId,
+        reason: &ChangeRejection,
+    ) -> Judgement {
         self.change_ended(id)?;
         if let Some(wish) = self.wish_of(id) {
             // The rest may pass, or become possible.
@@ -203,7 +217,9 @@ impl<W: Workload> Simulation<'_, W> {
             true => Ok(()),
             false => self.ruled(violated(
                 Oracle::C7,
-                format!("a change of the configuration, the operator's attempt {place}, has a second outcome"),
+                format!(
+                    "a change of the configuration, the operator's attempt {place}, has a second outcome"
+                ),
             )),
         }
     }
@@ -228,7 +244,12 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn transfer_ended(&mut self, at: usize, to: NodeId, outcome: TransferOutcome) {
         if self.tells() {
             let node = NodeId::new(at as u64 + 1);
-            self.tell(self.event, Place::Server(node), "transfer", format!("to {to}: {outcome:?}"));
+            self.tell(
+                self.event,
+                Place::Server(node),
+                "transfer",
+                format!("to {to}: {outcome:?}"),
+            );
         }
         let is_down = self
             .servers

@@ -87,9 +87,9 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 ))
             }
-            Output::RoleChanged { .. }
-            | Output::LeaderChanged { .. }
-            | Output::MembershipChanged { .. } => Ok(()),
+            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {
+                Ok(())
+            }
             Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
             Output::ChangeRejected { id, reason, .. } => self.change_refused(at, id, &reason),
             Output::TransferEnded { to, outcome } => {

@@ -96,9 +96,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.budget.is_exceeded() {
             return Ok(());
         }
-        let Oracles {
-            facts, commits, ..
-        } = &mut self.oracles;
+        let Oracles { facts, commits, .. } = &mut self.oracles;
         for output in outputs {
             if let Output::Persist { persist, .. } = output {
                 log::issued(facts, node, before, after, persist, raft, server.disk.written())?;
