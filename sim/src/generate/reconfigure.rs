@@ -39,7 +39,7 @@ fn any_time(schedule: &Schedule, draws: &mut Draws) -> Nanos {
 fn ask(draws: &mut Draws, change: Reconfiguration, target: Target, insist: Nanos) -> FaultKind {
     FaultKind::ChangeMembership {
         target,
-        compare: draws.chance(2_500),
+        compare: draws.chance(4_000),
         insist,
         change,
     }

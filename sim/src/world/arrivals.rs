@@ -91,6 +91,9 @@ impl<W: Workload> Simulation<'_, W> {
             )?;
         }
         server.replica = Some(replica);
+        if judges {
+            self.starts_by_its_log(at)?;
+        }
         self.hash_event(1, at as u64);
         if self.tells() {
             self.tell(

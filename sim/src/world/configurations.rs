@@ -3,6 +3,7 @@
 use raft_core::replica::Output;
 use raft_core::{Envelope, LogId, Message, NodeId, RoleName, TransferOutcome, Vitals};
 
+use super::server::NOTHING;
 use super::step::{Given, OutputOf};
 use super::{Oracles, Simulation, place_of};
 use crate::coverage::Probe;
@@ -93,6 +94,27 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
+    /// S18 at a start: a server goes by the last configuration that its disk holds.
+    pub(super) fn starts_by_its_log(&self, at: usize) -> Judgement {
+        let Some((server, replica)) = self
+            .servers
+            .get(at)
+            .and_then(|server| Some((server, server.replica.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let turn = Turn {
+            node: server.node,
+            is_founder: self.is_founder(at),
+            before: &NOTHING,
+            after: &server.vitals,
+            was: None,
+            now: server.configuration,
+            log: replica.raft(),
+        };
+        turn.goes_by_its_log(&self.oracles.facts)
+    }
+
     /// S21 for those that begin outside the cluster: they greet, and say nothing else before a committed configuration binds them.
     pub(super) fn stranger_is_silent(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
@@ -154,7 +176,10 @@ impl<W: Workload> Simulation<'_, W> {
             .configuration(was)
             .is_some_and(raft_core::Membership::is_joint);
         let is_cut_off = now != was
-            && was.is_some_and(|was| Some(was.index) > after.commit && raft.log_id(was.index) != Some(was));
+            && was.is_some_and(|was| {
+                let committed = self.oracles.facts.committed(was.index);
+                raft.log_id(was.index) != Some(was) && committed.is_none_or(|committed| committed.id != was)
+            });
         let loses_vote = before.role == RoleName::Leader && !leads && before.commit != after.commit && {
             let facts = &self.oracles.facts;
             let id = facts.configuration_id_at(after.commit);

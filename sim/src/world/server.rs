@@ -54,7 +54,7 @@ pub(super) struct Server<W: Workload> {
 }
 
 /// The vitals of a server that is not running.
-const NOTHING: Vitals = Vitals {
+pub(super) const NOTHING: Vitals = Vitals {
     role: RoleName::Joining,
     term: Term::ZERO,
     leader: None,
