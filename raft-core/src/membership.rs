@@ -135,13 +135,18 @@ impl Membership {
     /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while joint.
     pub fn has_quorum(&self, mut agrees: impl FnMut(NodeId) -> bool) -> bool {
         quorum::majority(&self.voters, &mut agrees)
-            && (self.outgoing.is_empty() || quorum::majority(&self.outgoing, &mut agrees))
+            && (self.outgoing.is_empty()
+                || planted!(AGREES_BY_ONE_HALF)
+                || quorum::majority(&self.outgoing, &mut agrees))
     }
 
     /// The highest position that a quorum has reached, given how far each voter is.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
-        let incoming = quorum::majority_index(&self.voters, &mut reached);
-        if self.outgoing.is_empty() {
+        let incoming = match planted!(LEARNERS_COUNT) {
+            false => quorum::majority_index(&self.voters, &mut reached),
+            true => quorum::majority_index(&(&self.voters | &self.learners), &mut reached),
+        };
+        if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
             return incoming;
         }
         incoming.min(quorum::majority_index(&self.outgoing, &mut reached))

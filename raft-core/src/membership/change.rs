@@ -122,7 +122,9 @@ impl Membership {
                     return Err(ChangeError::NotLearner { node });
                 }
                 // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
-                if *voters != self.voters {
+                if planted!(REPLACES_AT_ONCE) {
+                    changed.voters.clone_from(voters);
+                } else if *voters != self.voters {
                     changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone());
                 }
                 changed.learners.clone_from(learners);

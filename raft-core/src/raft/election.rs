@@ -117,6 +117,7 @@ impl Raft {
         let voters: Vec<NodeId> = membership
             .members()
             .filter(|&n| n != me && membership.is_voter(n))
+            .filter(|&n| !planted!(ASKS_ONE_HALF) || membership.voters().any(|voter| voter == n))
             .collect();
         for voter in voters {
             self.send(voter, promise, request.clone());

@@ -200,7 +200,9 @@ impl Raft {
             let leader = self.leader();
             return Err(Rejection::NotLeader { leader });
         };
-        if let Some(to) = self.transferring_to() {
+        if let Some(to) = self.transferring_to()
+            && !planted!(PROPOSALS_DURING_TRANSFER)
+        {
             // Dissertation §3.10: the target can catch up only with a log that does not grow.
             return Err(Rejection::Transferring { to });
         }

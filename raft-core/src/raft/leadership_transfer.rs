@@ -78,7 +78,7 @@ impl Raft {
         };
         let to = handover.to;
         let caught_up = leader.peers.get(&to).is_some_and(|peer| peer.matched() >= last);
-        if caught_up && !handover.told {
+        if (caught_up || planted!(TELLS_TARGET_EARLY)) && !handover.told {
             handover.told = true;
             self.void_lease();
             self.order_campaign(to);
@@ -123,6 +123,7 @@ impl Raft {
     pub(super) fn maybe_abort_transfer(&mut self) {
         let now = self.now;
         if let Role::Leader(leader) = &mut self.role
+            && !planted!(TRANSFERS_WITHOUT_END)
             && let Some(handover) = leader.handover.take_if(|handover| now >= handover.gives_up_at)
         {
             self.end_transfer(handover.to, TransferOutcome::TimedOut);
@@ -133,6 +134,7 @@ impl Raft {
     pub(super) fn end_handover(&mut self, outcome: TransferOutcome) {
         if let Role::Leader(leader) = &mut self.role
             && let Some(handover) = leader.handover.take()
+            && !planted!(HANDS_OVER_SILENTLY)
         {
             self.end_transfer(handover.to, outcome);
         }

@@ -62,6 +62,11 @@ impl Raft {
     fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
         let is_old_vote = matches!(message, Message::VoteReply { .. });
         if term < self.out.term() && !(planted!(COUNTS_OLD_VOTES) && is_old_vote) {
+            if planted!(OBEYS_STALE_LEADER) && matches!(message, Message::TimeoutNow) && self.may_campaign() {
+                let last = self.log.last();
+                self.become_candidate(&Message::TransferVote { last });
+                return;
+            }
             self.answer_earlier_term(from, message);
             return;
         }

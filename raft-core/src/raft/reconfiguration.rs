@@ -66,7 +66,7 @@ impl Raft {
         if !self.membership_is_committed() || self.log.membership().is_joint() {
             return Err(ChangeRejection::InProgress { current });
         }
-        if expect.is_some() && expect != current {
+        if expect.is_some() && expect != current && !planted!(IGNORES_EXPECTATION) {
             return Err(ChangeRejection::Outdated { current });
         }
         let before = self.log.membership();
@@ -92,12 +92,12 @@ impl Raft {
     /// Dissertation §4.1, corrected 2015: before that, a leader might not know of a configuration that another one has
     /// committed, and a change from the one before could give two disjoint majorities.
     pub(super) fn own_term_is_committed(&self, leader: &Leader) -> bool {
-        self.commit >= Some(leader.first_own)
+        planted!(CHANGES_BEFORE_OWN_COMMIT) || self.commit >= Some(leader.first_own)
     }
 
     /// Whether the configuration in force is committed: no other one is appended before.
     pub(super) fn membership_is_committed(&self) -> bool {
-        self.log.membership_id().map(|id| id.index) <= self.commit
+        planted!(CHANGES_BEFORE_LAST_CHANGE) || self.log.membership_id().map(|id| id.index) <= self.commit
     }
 
     /// Dissertation §4.2.1: whether the learner would not hold up commitment if it voted. It answers, and it either has
@@ -136,7 +136,9 @@ impl Raft {
         if membership.is_joint()
             && leader.handover.is_none()
             && self.own_term_is_committed(leader)
-            && self.membership_is_committed()
+            && (planted!(LEAVES_JOINT_EARLY) || self.membership_is_committed())
+            && !(planted!(STAYS_JOINT)
+                && self.log.membership_id().map(|id| id.index) < Some(leader.first_own))
         {
             let left = membership.left();
             self.append_membership(left);
@@ -148,7 +150,11 @@ impl Raft {
     /// knows that its removal is committed keeps silent. A witness always does: it could give nobody what the log says.
     pub(super) fn may_campaign(&self) -> bool {
         let (_, committed) = self.log.membership_at(self.commit);
-        let votes = self.is_voter() || committed.is_voter(self.me());
+        let is_learner = |me| committed.contains(me) && !committed.is_voter(me);
+        let votes = self.is_voter()
+            || committed.is_voter(self.me())
+            || planted!(REMOVED_CAMPAIGN)
+            || (planted!(LEARNERS_CAMPAIGN) && is_learner(self.me()));
         votes && (!self.is_witness() || planted!(WITNESS_CAMPAIGNS))
     }
 
@@ -157,7 +163,7 @@ impl Raft {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
         let (votes, belongs) = (committed.is_voter(me), committed.contains(me));
-        if !votes {
+        if !votes && !planted!(REMOVED_LEADER_STAYS) {
             self.resign();
         }
         if !belongs && !self.log.membership().contains(me) {
