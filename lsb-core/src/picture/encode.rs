@@ -21,7 +21,8 @@ const PORTION_SAMPLES: usize = 1 << 12;
 ///
 /// [`PictureError::Encode`] if the picture cannot be written.
 pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, PictureError> {
-    let mut encoded = Vec::new();
+    // Growing would copy the file a few times over; pages that are never written to cost nothing.
+    let mut encoded = Vec::with_capacity(usize::try_from(stored_bytes(&raster)).unwrap_or_default());
     {
         let mut writer = header(&mut encoded, &raster, png::Compression::Fast)?;
         let mut stream = writer.stream_writer_with_size(PIECE_BYTES)?;
