@@ -132,10 +132,12 @@ macro_rules! implement_sample {
                 // Both have the same low bits only if a whole step lies between them.
                 let half = 1 << (bits.count() - 1);
                 let other = old.wrapping_sub(self.wrapping_sub(old));
-                let is_tie = self.abs_diff(old) == half;
+                // `abs_diff` would be taken in 32 bits, and four samples at a time then.
+                let distance = |value: Self| value.max(old) - value.min(old);
+                let is_tie = distance(self) == half;
                 // Beyond the ends of the range, it comes out far away.
-                let is_in_range = other.abs_diff(old) == half;
-                if is_tie && is_in_range { other } else { self }
+                let is_in_range = distance(other) == half;
+                if is_tie & is_in_range { other } else { self }
             }
         }
     };
