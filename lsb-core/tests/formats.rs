@@ -8,12 +8,12 @@ mod fixtures;
 use std::io::Cursor;
 
 use fixtures::jpeg::RawJpeg;
-use fixtures::{CLUSTER, CREATED, Fixture, RawPng, denied_picture, noise, photo, png};
-use image::{DynamicImage, ExtendedColorType, Frame, ImageFormat, RgbaImage};
-use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
+use fixtures::round_trip::{check_labelled, check_sealed, eight_bits, labelled, raster};
+use fixtures::{Fixture, RawPng, denied_picture, noise, photo};
+use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::upload::{MediaType, UploadError, inspect};
-use lsb_core::{Error, ErrorKind, Limits, ObjectId, picture, seal};
+use lsb_core::{ErrorKind, Limits, picture, seal};
 use proptest::prelude::*;
 
 const FIRST_FRAME: Limits = Limits {
@@ -30,71 +30,6 @@ fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 fn rgb(width: u32, height: u32, seed: u64) -> DynamicImage {
     let samples = noise(width as usize * height as usize * 3, seed);
     DynamicImage::ImageRgb8(image::RgbImage::from_raw(width, height, samples).unwrap())
-}
-
-fn raster(file: &[u8], limits: &Limits) -> Raster {
-    picture::decode(file, u64::MAX, limits).unwrap().raster
-}
-
-fn eight_bits(raster: &Raster) -> &[u8] {
-    match raster.samples() {
-        Samples::Eight(samples) => samples,
-        Samples::Sixteen(_) => panic!("eight bits were expected"),
-    }
-}
-
-fn labelled(photograph: &[u8], limits: &Limits) -> Result<LabelledPicture, Error> {
-    let fixture = Fixture::new();
-    let request = LabelRequest {
-        photograph,
-        denied_picture: &png(1, 1, ExtendedColorType::L8, &[128]),
-        policy: &fixture.policy,
-        cluster: CLUSTER,
-        created: CREATED,
-        owner: &fixture.owner,
-        bits: LABEL_BITS,
-        limits,
-    };
-    label::protect_with(&request, ObjectId::from_bytes([9; 16]))
-}
-
-/// Sealed, hidden, found and opened again: byte for byte the same.
-fn check_sealed(original: &[u8], media_type: MediaType) {
-    let upload = inspect(original, &Limits::DEFAULT).unwrap();
-    assert_eq!(upload.media_type, media_type);
-    let sealed = Fixture::new().seal(original, &denied_picture());
-    let file = picture::embed(&sealed.envelope, &Limits::DEFAULT).unwrap();
-    let envelope = picture::extract(&file, &Limits::DEFAULT).unwrap();
-    let opened = seal::open(&envelope, &sealed.ledger_share).unwrap();
-    assert!(opened.bytes == original);
-    assert_eq!(
-        (opened.metadata.media_type, opened.metadata.size),
-        (media_type, upload.size)
-    );
-}
-
-/// Labelled: a PNG of the same size and kind, no sample further than one away.
-fn check_labelled(photograph: &[u8]) {
-    let labelled = labelled(photograph, &Limits::DEFAULT).unwrap();
-    assert_eq!(
-        picture::extract(&labelled.file, &Limits::DEFAULT).unwrap(),
-        labelled.envelope
-    );
-    let (before, after) = (
-        raster(photograph, &Limits::DEFAULT),
-        raster(&labelled.file, &Limits::DEFAULT),
-    );
-    assert_eq!((before.size(), before.colors()), (after.size(), after.colors()));
-    let close = match (before.samples(), after.samples()) {
-        (Samples::Eight(before), Samples::Eight(after)) => {
-            before.iter().zip(after).all(|(old, new)| old.abs_diff(*new) <= 1)
-        }
-        (Samples::Sixteen(before), Samples::Sixteen(after)) => {
-            before.iter().zip(after).all(|(old, new)| old.abs_diff(*new) <= 1)
-        }
-        _ => false,
-    };
-    assert!(close, "the depth and the samples stay");
 }
 
 const LOSSLESS: [(ImageFormat, MediaType); 4] = [

@@ -274,6 +274,42 @@ fn what_destroys_the_hidden_part_is_said() {
 }
 
 #[test]
+fn what_moves_every_sample_destroys_the_hidden_part() {
+    let sealed = Fixture::new().seal(&photo("chelsea.png"), &denied_picture());
+    let file = picture::embed(&sealed.envelope, &Limits::DEFAULT).unwrap();
+    let (width, height, samples) = samples(&file);
+    let check = |what: &str, file: &[u8]| {
+        let started = std::time::Instant::now();
+        let error = picture::extract(file, &Limits::DEFAULT).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::NotProtected | ErrorKind::Damaged),
+            "{what}: {error}"
+        );
+        assert!(started.elapsed().as_secs() < 1, "{what}");
+    };
+    let moved = |change: &dyn Fn(u8) -> u8| -> Vec<u8> { samples.iter().copied().map(change).collect() };
+    let gamma = moved(&|sample| ((f64::from(sample) / 255.0).powf(1.0 / 1.1) * 255.0).round() as u8);
+    check("gamma", &png(width, height, ExtendedColorType::Rgb8, &gamma));
+    let brighter = moved(&|sample| sample.saturating_add(1));
+    check(
+        "brightness",
+        &png(width, height, ExtendedColorType::Rgb8, &brighter),
+    );
+    // Faded a little, and its colours multiplied by the alpha and divided by it again: not one pixel is opaque any more.
+    let faded: Vec<u8> = samples
+        .chunks_exact(3)
+        .flat_map(|pixel| {
+            let through = |sample: u8| ((u32::from(sample) * 250 + 127) / 255 * 255 / 250) as u8;
+            [through(pixel[0]), through(pixel[1]), through(pixel[2]), 250]
+        })
+        .collect();
+    check(
+        "premultiplied alpha",
+        &png(width, height, ExtendedColorType::Rgba8, &faded),
+    );
+}
+
+#[test]
 fn pictures_without_anything_are_not_protected() {
     let kind = |file: &[u8]| picture::extract(file, &Limits::DEFAULT).unwrap_err().kind();
     assert_eq!(kind(&photo("chelsea.png")), ErrorKind::NotProtected);

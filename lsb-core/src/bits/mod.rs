@@ -10,6 +10,7 @@
 //! [`scatter`] spreads the payload over all samples.
 
 mod coins;
+mod marks;
 pub mod scatter;
 mod words;
 
@@ -109,9 +110,13 @@ macro_rules! implement_sample {
                 self.to_le_bytes()[0] & ((1 << bits.count()) - 1)
             }
 
+            #[inline]
             fn replace(self, value: u8, bits: BitsPerSample) -> Self {
                 let step: $type = 1 << bits.count();
                 let plain = self & !(step - 1) | <$type>::from(value) & (step - 1);
+                if bits == BitsPerSample::One {
+                    return plain; // Never further than one away.
+                }
                 // A tie between both neighbours keeps the bits above as they are.
                 if plain > self && plain - self > step / 2 && plain >= step {
                     plain - step
@@ -125,10 +130,14 @@ macro_rules! implement_sample {
             #[inline]
             fn mirrored(self, old: Self, bits: BitsPerSample) -> Self {
                 // Both have the same low bits only if a whole step lies between them.
-                let is_tie = self.abs_diff(old) == 1 << (bits.count() - 1);
+                let half = 1 << (bits.count() - 1);
                 let other = old.wrapping_sub(self.wrapping_sub(old));
-                let is_in_range = (self > old) == (other < old);
-                if is_tie && is_in_range { other } else { self }
+                // `abs_diff` would be taken in 32 bits, and four samples at a time then.
+                let distance = |value: Self| value.max(old) - value.min(old);
+                let is_tie = distance(self) == half;
+                // Beyond the ends of the range, it comes out far away.
+                let is_in_range = distance(other) == half;
+                if is_tie & is_in_range { other } else { self }
             }
         }
     };
@@ -166,21 +175,13 @@ pub fn embed_matched<S: Sample>(samples: &mut [S], bits: BitsPerSample, payload:
         bits.samples_for(payload.len() as u64) <= samples.len() as u64,
         "the capacity is checked before anything is embedded"
     );
-    const COINS: usize = 64;
-    let mut old = [S::OPAQUE; COINS];
-    // So many samples carry a whole number of bytes at every setting.
-    let parts = payload.chunks(COINS / 8 * usize::from(bits.count()));
-    for (samples, part) in samples.chunks_mut(COINS).zip(parts) {
-        for (old, sample) in old.iter_mut().zip(&*samples) {
-            *old = *sample;
-        }
-        embed(samples, bits, part);
-        let coins = words::one_per_byte(coins.toss());
-        // Samples that were not moved have no other side. No branch, so that the compiler takes many at once.
-        for ((sample, old), coin) in samples.iter_mut().zip(&old).zip(coins.as_flattened()) {
-            let other = sample.mirrored(*old, bits);
-            *sample = if *coin == 0 { *sample } else { other };
-        }
+    // So many samples carry a whole number of bytes at every setting, and take a whole number of tosses.
+    const PART: usize = 1 << 10;
+    let mut marks = [0; PART];
+    let parts = payload.chunks(PART / 8 * usize::from(bits.count()));
+    for (samples, part) in samples.chunks_mut(PART).zip(parts) {
+        let marks = marks::write(&mut marks, bits, part, Some(coins));
+        marks::carry_out(samples, marks, bits);
     }
 }
 

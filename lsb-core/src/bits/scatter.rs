@@ -13,7 +13,7 @@
 //! crowding the first rows, and keeps nothing secret. Drawn with its numbers in `docs/envelope.md`.
 
 use super::coins::{Coins, GOLDEN};
-use super::{BitsPerSample, Sample};
+use super::{BitsPerSample, Sample, marks};
 
 /// How many samples a block has; the last one may have fewer.
 pub const BLOCK_SAMPLES: usize = 1 << BLOCK_BITS;
@@ -127,29 +127,21 @@ pub fn embed_scattered<S: Sample>(
     mut coins: Option<&mut Coins>,
 ) {
     let plan = Plan::new(samples.len(), bits, payload.len(), salt);
-    let mut buffer = [S::OPAQUE; BLOCK_SAMPLES];
+    let mut in_order = [0; BLOCK_SAMPLES];
+    let mut in_place = [0; BLOCK_SAMPLES];
     plan.walk(bits, |first, positions, payload_bytes| {
-        let Some(block) = samples.get_mut(first..) else {
-            return;
-        };
-        let Some(buffer) = buffer.get_mut(..positions.len()) else {
-            return;
-        };
-        for (target, position) in buffer.iter_mut().zip(positions) {
-            if let Some(sample) = block.get(usize::from(*position)) {
-                *target = *sample;
-            }
-        }
         let part = payload.get(range(payload_bytes, positions.len(), bits, payload.len()));
-        match &mut coins {
-            None => super::embed(buffer, bits, part.unwrap_or_default()),
-            Some(coins) => super::embed_matched(buffer, bits, part.unwrap_or_default(), coins),
+        let marks = marks::write(
+            &mut in_order,
+            bits,
+            part.unwrap_or_default(),
+            coins.as_deref_mut(),
+        );
+        in_place.fill(0);
+        for (mark, position) in marks.iter().zip(positions) {
+            in_place[within_block(*position)] = *mark;
         }
-        for (source, position) in buffer.iter().zip(positions) {
-            if let Some(sample) = block.get_mut(usize::from(*position)) {
-                *sample = *source;
-            }
-        }
+        marks::carry_out(samples.get_mut(first..).unwrap_or_default(), &in_place, bits);
     });
 }
 
@@ -160,20 +152,29 @@ pub fn embed_scattered<S: Sample>(
 /// If `samples` is too short for `payload`, which is a mistake of the caller.
 pub fn extract_scattered<S: Sample>(samples: &[S], bits: BitsPerSample, payload: &mut [u8], salt: u64) {
     let plan = Plan::new(samples.len(), bits, payload.len(), salt);
+    let mut block = [S::OPAQUE; BLOCK_SAMPLES];
     let mut buffer = [S::OPAQUE; BLOCK_SAMPLES];
     let length = payload.len();
     plan.walk(bits, |first, positions, payload_bytes| {
-        let Some(block) = samples.get(first..) else { return };
-        let Some(buffer) = buffer.get_mut(..positions.len()) else {
+        let (Some(rest), Some(buffer)) = (samples.get(first..), buffer.get_mut(..positions.len())) else {
             return;
         };
+        // Copied in one go from one end to the other: whoever picks single samples out of memory that is not in the
+        // cache waits for most of them.
+        for (target, sample) in block.iter_mut().zip(rest) {
+            *target = *sample;
+        }
         for (target, position) in buffer.iter_mut().zip(positions) {
-            if let Some(sample) = block.get(usize::from(*position)) {
-                *target = *sample;
-            }
+            *target = block[within_block(*position)];
         }
         if let Some(part) = payload.get_mut(range(payload_bytes, positions.len(), bits, length)) {
             super::extract(buffer, bits, part);
         }
     });
+}
+
+/// The same position. The mask spares a check of bounds for every sample.
+#[inline]
+fn within_block(position: u16) -> usize {
+    usize::from(position & POSITION_MASK)
 }

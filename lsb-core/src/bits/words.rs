@@ -49,9 +49,8 @@ impl<const BITS: usize> Masks<BITS> {
 #[inline]
 const fn spread<const BITS: usize>(payload: u64) -> u64 {
     if BITS == 1 {
-        // Bit 7 - i of the byte stays alone in byte i of the word; then any bit becomes 1.
-        let alone = payload.wrapping_mul(ONES) & 0x0102_0408_1020_4080;
-        return alone.wrapping_add(!TOPS) >> 7 & ONES;
+        // Bit 7 - i of the byte stays alone in byte i of the word.
+        return any_bit_becomes_one(payload.wrapping_mul(ONES) & 0x0102_0408_1020_4080);
     }
     let halves = split(payload, Masks::<BITS>::IN_64, 4 * BITS, 32);
     let quarters = split(halves, Masks::<BITS>::IN_32, 2 * BITS, 16);
@@ -154,9 +153,23 @@ impl Lanes for u16 {
 
 /// The 64 bits of a word from the lowest, each in a byte of its own.
 pub(super) fn one_per_byte(word: u64) -> [[u8; 8]; 8] {
-    // `spread` begins with the highest bit of a byte.
-    word.to_le_bytes()
-        .map(|byte| spread::<1>(u64::from(byte.reverse_bits())).to_le_bytes())
+    word.to_le_bytes().map(|byte| {
+        // Bit i of the byte stays alone in byte i of the word: `spread` has them the other way round.
+        let alone = u64::from(byte).wrapping_mul(ONES) & 0x8040_2010_0804_0201;
+        any_bit_becomes_one(alone).to_le_bytes()
+    })
+}
+
+/// In each byte, of which at most one bit is set.
+#[inline]
+const fn any_bit_becomes_one(alone: u64) -> u64 {
+    alone.wrapping_add(!TOPS) >> 7 & ONES
+}
+
+/// What each of eight samples is to carry.
+#[inline]
+pub(super) fn fields<const BITS: usize>(group: &[u8; BITS]) -> [u8; 8] {
+    spread::<BITS>(load(group)).to_le_bytes()
 }
 
 pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsPerSample, payload: &[u8]) {
@@ -174,8 +187,7 @@ pub(super) fn embed<S: Sample, const BITS: usize>(samples: &mut [S], bits: BitsP
     let next = eights
         .get_mut(groups.len())
         .map_or(last_samples, |eight| eight.as_mut_slice());
-    let fields = spread::<BITS>(load(&group)).to_le_bytes();
-    for (sample, field) in next.iter_mut().zip(fields).take(used) {
+    for (sample, field) in next.iter_mut().zip(fields(&group)).take(used) {
         *sample = sample.replace(field, bits);
     }
 }

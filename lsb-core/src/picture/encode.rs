@@ -21,34 +21,34 @@ const PORTION_SAMPLES: usize = 1 << 12;
 ///
 /// [`PictureError::Encode`] if the picture cannot be written.
 pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, PictureError> {
-    let mut encoded = Vec::new();
-    {
-        let mut writer = header(&mut encoded, &raster, png::Compression::Fast)?;
-        let mut stream = writer.stream_writer_with_size(PIECE_BYTES)?;
-        match raster.samples() {
-            Samples::Eight(samples) => stream.write_all(samples),
-            Samples::Sixteen(samples) => samples
-                .chunks(PORTION_SAMPLES)
-                .try_for_each(|portion| stream.write_all(&big_endian(portion))),
-        }
-        .map_err(png::EncodingError::from)?;
-        stream.finish()?;
-        writer.finish()?;
-    }
+    // The fast setting spends twelve bits on a byte at most. Growing would copy the file a few times over, and hold it twice
+    // while it does; pages that are never written to cost nothing.
+    let most_bytes = stored_bytes(&raster) / 2 * 3;
+    let mut encoded = Vec::with_capacity(usize::try_from(most_bytes).unwrap_or_default());
+    write(&mut encoded, &raster, png::Compression::Fast)?;
     if encoded.len() as u64 > stored_bytes(&raster) {
         encoded.clear();
-        let mut writer = header(&mut encoded, &raster, png::Compression::NoCompression)?;
-        match raster.samples() {
-            Samples::Eight(samples) => writer.write_image_data(samples),
-            Samples::Sixteen(samples) => writer.write_image_data(&big_endian(samples)),
-        }?;
-        writer.finish()?;
+        write(&mut encoded, &raster, png::Compression::NoCompression)?;
     }
     drop(raster);
     if *ancillary == Ancillary::default() {
         return Ok(encoded);
     }
     Ok(weave(&encoded, ancillary))
+}
+
+fn write(encoded: &mut Vec<u8>, raster: &Raster, compression: png::Compression) -> Result<(), PictureError> {
+    let mut writer = header(encoded, raster, compression)?;
+    let mut stream = writer.stream_writer_with_size(PIECE_BYTES)?;
+    match raster.samples() {
+        Samples::Eight(samples) => stream.write_all(samples),
+        Samples::Sixteen(samples) => samples
+            .chunks(PORTION_SAMPLES)
+            .try_for_each(|portion| stream.write_all(&big_endian(portion))),
+    }
+    .map_err(png::EncodingError::from)?;
+    stream.finish()?;
+    Ok(writer.finish()?)
 }
 
 fn header<'a>(

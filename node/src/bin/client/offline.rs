@@ -14,8 +14,12 @@ use super::Failure;
 use super::arguments::{Capacity, Inspect};
 use super::report::{self, Speaker};
 
-/// What an envelope holds beside the photograph and the access-denied picture, with a few grants.
-const ABOUT_OVERHEAD_BYTES: u64 = 1024;
+/// What an envelope holds beside the two pictures, with a few grants.
+const ABOUT_RULES_BYTES: u64 = 1024;
+/// The access-denied picture that servers have unless they were given another.
+const USUAL_DENIED_PICTURE: &[u8] = include_bytes!("../../../assets/unified_image.png");
+/// What rides beside the file that is to be hidden.
+const ABOUT_OVERHEAD_BYTES: u64 = ABOUT_RULES_BYTES + USUAL_DENIED_PICTURE.len() as u64;
 
 /// How much a picture can hold.
 pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, Failure> {
@@ -43,6 +47,7 @@ pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, 
         "height": size.height,
         "carrier_samples": carriers,
         "payload_bytes": payload,
+        "overhead_bytes": ABOUT_OVERHEAD_BYTES,
         "settings": rows,
     }));
     speaker.say(&format!(
@@ -63,7 +68,9 @@ pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, 
     }
     if let Some(bytes) = payload {
         speaker.say(&format!(
-            "To hide: {bytes} bytes, about {ABOUT_OVERHEAD_BYTES} for rules and signatures, and the access-denied picture, which is not counted here."
+            "To hide: {bytes} bytes; counted with about {ABOUT_RULES_BYTES} for rules and signatures, and {} for the access-denied \
+             picture that servers have unless they were given another.",
+            USUAL_DENIED_PICTURE.len()
         ));
     }
     Ok(ExitCode::SUCCESS)
