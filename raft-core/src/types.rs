@@ -398,13 +398,16 @@ impl Entry {
             EntryBody::Noop | EntryBody::Withheld => Self::OVERHEAD_BYTES,
             EntryBody::Command(payload) => Self::cost_of_command(payload.len()),
             EntryBody::Membership(membership) => Self::OVERHEAD_BYTES.saturating_mul(2 + membership.len()),
-            EntryBody::Forwarded(forwarded) => {
-                Self::OVERHEAD_BYTES.saturating_add(Self::cost_of_command(forwarded.command.len()))
-            }
+            EntryBody::Forwarded(forwarded) => Self::cost_of_forwarded(forwarded.command.len()),
         }
     }
 
     const OVERHEAD_BYTES: usize = 32;
+
+    /// What a command of this size will count that another server passed on.
+    pub(crate) const fn cost_of_forwarded(bytes: usize) -> usize {
+        Self::OVERHEAD_BYTES.saturating_add(Self::cost_of_command(bytes))
+    }
 
     /// What a command of this size will count.
     pub(crate) const fn cost_of_command(bytes: usize) -> usize {

@@ -4,8 +4,8 @@
 mod support;
 
 use raft_core::{
-    Action, Entry, EntryBody, Forwarded, Incarnation, Index, Input, Message, Origin, ReadMode, ReadOutcome,
-    Refusal, Rejection, RoleName, Round,
+    Action, Change, Entry, EntryBody, Forwarded, Incarnation, Index, Input, Message, Origin, ProposalId,
+    ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
 };
 use support::scene::{Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup};
 
@@ -338,6 +338,56 @@ fn a_strangers_commands_are_not_taken_in() {
     let mut follower = follower();
     follower.receive(3, 2, forward(1, &[(1, "one")]));
     assert_eq!(follower.log(), Vec::<u64>::new());
+}
+
+fn change(scene: &mut Scene, change: Change) {
+    let id = ProposalId::new(99);
+    let expect = None;
+    scene.step(Input::ChangeMembership { id, expect, change });
+    let last = scene.raft.vitals().last;
+    scene.accept(2, last);
+}
+
+// Found by simulation: a leader forgot what it had taken in when the removed server sent it again, and took it in twice after the
+// server was added again.
+#[test]
+fn a_leader_remembers_what_it_has_taken_in_of_a_server_that_was_removed_since() {
+    let mut scene = leader();
+    change(&mut scene, Change::AddLearner(node(4)));
+    scene.receive(4, 2, forward(1, &[(1, "one")]));
+    let last = scene.raft.vitals().last;
+    scene.accept(2, last);
+    change(&mut scene, Change::Remove(node(4)));
+    for _ in 0..200 {
+        scene.step(Input::Tick(1));
+        let last = scene.raft.vitals().last;
+        scene.accept(2, last);
+    }
+    scene.receive(4, 2, forward(1, &[(1, "one")]));
+    change(&mut scene, Change::AddLearner(node(4)));
+    let before = scene.log();
+    scene.receive(4, 2, forward(1, &[(1, "one")]));
+    assert_eq!(scene.log(), before);
+}
+
+// A forwarded entry takes a little more room than the command alone.
+#[test]
+fn what_a_leader_takes_in_keeps_to_its_limit_of_uncommitted_bytes() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits.uncommitted_bytes = 200;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    let mut uncommitted = 0;
+    for number in 1..9 {
+        scene.receive(2, 2, forward(1, &[(number, "four")]));
+        let last = scene.raft.vitals().last.expect("the no-op is there").index;
+        uncommitted = (2..=last.value())
+            .filter_map(|at| scene.raft.entry(index(at)))
+            .map(Entry::cost_bytes)
+            .sum();
+        assert!(uncommitted <= 200, "{uncommitted}");
+    }
+    assert!(uncommitted > 100, "and makes use of it");
 }
 
 #[test]

@@ -195,6 +195,10 @@ probes! {
     ChangeRefused,
     /// A leader told a server to campaign.
     SendTimeoutNow,
+    /// A server passes commands of its clients on.
+    SendForward,
+    /// A server asks from which index on it may answer reads.
+    SendReadIndex,
     /// A leader was deposed while it handed its leadership over.
     TransferDone,
     /// A leader gave up handing its leadership over.

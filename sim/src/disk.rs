@@ -61,7 +61,6 @@ impl Image {
     }
 
     /// The last entry of the log, or of the snapshot when there is none behind it.
-    #[cfg(test)]
     pub(crate) fn last(&self) -> Option<LogId> {
         self.entries
             .back()

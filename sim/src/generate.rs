@@ -4,6 +4,7 @@
 //! run with every fault at once rarely gets anywhere interesting; a run with two of them often does. On top of that come the
 //! library's settings turned to extremes, and a few triggers that strike where it hurts.
 
+mod features;
 mod further;
 mod reconfigure;
 mod themes;
@@ -131,6 +132,7 @@ fn swarm(seed: u64) -> Schedule {
     sessions(&mut schedule);
     further::add_to(&mut schedule, false);
     reconfigure::add_to(&mut schedule, false);
+    features::add_to(&mut schedule, false);
     schedule
 }
 
@@ -158,6 +160,7 @@ fn hell(seed: u64) -> Schedule {
     sessions(&mut schedule);
     further::add_to(&mut schedule, true);
     reconfigure::add_to(&mut schedule, true);
+    features::add_to(&mut schedule, true);
     schedule
 }
 

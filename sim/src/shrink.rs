@@ -211,6 +211,11 @@ impl<W: Workload> Shrinker<'_, W> {
     }
 
     fn take_servers(&mut self) {
+        for witnesses in 0..self.best.cluster.witnesses {
+            if self.attempt(|schedule| schedule.cluster.witnesses = witnesses) {
+                break;
+            }
+        }
         for spares in 0..self.best.cluster.spares {
             if self.attempt(|schedule| schedule.cluster.spares = spares) {
                 break;
@@ -257,6 +262,10 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.snapshot_keep_entries = default.snapshot_keep_entries);
         self.attempt(|schedule| schedule.knobs.snapshot_chunk_bytes = default.snapshot_chunk_bytes);
         self.attempt(|schedule| schedule.knobs.uncommitted_bytes = default.uncommitted_bytes);
+        self.attempt(|schedule| schedule.knobs.forwarding = false);
+        self.attempt(|schedule| schedule.knobs.lease_drift_permyriad = None);
+        self.attempt(|schedule| schedule.workload.lease_read_permyriad = 0);
+        self.attempt(|schedule| schedule.knobs.yields = 0);
         self.attempt(|schedule| schedule.knobs.encode_messages = false);
         self.attempt(|schedule| schedule.knobs.shuffle_ties = false);
     }

@@ -176,7 +176,7 @@ impl Raft {
             return;
         }
         let refusal = self
-            .check_proposal(&payload)
+            .check_proposal(&payload, Entry::cost_of_command(payload.len()))
             .and_then(|()| self.check_room_for_proposal());
         if let Err(reason) = refusal {
             self.reject(id, reason, payload);
@@ -194,8 +194,8 @@ impl Raft {
         self.append(entry);
     }
 
-    /// Whether this leader may append the command, whoever asked for it.
-    pub(super) fn check_proposal(&self, command: &Payload) -> Result<(), Rejection> {
+    /// Whether this leader may append the command, whoever asked for it. Its entry will cost so many bytes.
+    pub(super) fn check_proposal(&self, command: &Payload, cost: usize) -> Result<(), Rejection> {
         let Role::Leader(leader) = &self.role else {
             let leader = self.leader();
             return Err(Rejection::NotLeader { leader });
@@ -212,7 +212,7 @@ impl Raft {
             return Err(Rejection::TooLarge { size, limit });
         }
         let (waiting, limit) = (leader.uncommitted_bytes, limits.uncommitted_bytes);
-        if waiting > 0 && waiting.saturating_add(Entry::cost_of_command(size)) > limit {
+        if waiting > 0 && waiting.saturating_add(cost) > limit {
             let what = Waiting::UncommittedBytes;
             return Err(Rejection::Busy { what, limit });
         }

@@ -82,6 +82,14 @@ pub enum ScheduleError {
         /// What it must be.
         must: &'static str,
     },
+    /// Too many witnesses.
+    #[error("the cluster has {witnesses} witnesses, which must be fewer than half of its {servers} servers")]
+    Witnesses {
+        /// How many.
+        witnesses: u8,
+        /// Of so many servers.
+        servers: u8,
+    },
     /// The schedule was made for another state machine, and its operations mean something else to this one.
     #[error("the schedule is for the workload \"{wanted}\", and this one is \"{given}\"")]
     OtherWorkload {
@@ -114,6 +122,10 @@ impl Schedule {
         let servers = self.cluster.all_servers();
         if self.cluster.servers == 0 || servers > MAX_SERVERS {
             return Err(ScheduleError::Servers { servers });
+        }
+        if self.cluster.witnesses > 0 && 2 * self.cluster.witnesses >= self.cluster.servers {
+            let (witnesses, servers) = (self.cluster.witnesses, self.cluster.servers);
+            return Err(ScheduleError::Witnesses { witnesses, servers });
         }
         self.knobs
             .config(self.seed)

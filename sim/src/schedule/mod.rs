@@ -8,7 +8,7 @@ mod file;
 mod reconfiguration;
 mod target;
 
-use raft_core::{Config, Limits, Options, Snapshots, Timing};
+use raft_core::{Config, Lease, Limits, Options, Snapshots, Timing};
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Delivery, Fault, FaultKind, Record, Shape, Survival, Trigger, When};
@@ -101,6 +101,9 @@ pub struct Cluster {
     /// How many more there are that belong to no cluster until they are added to it. Their ids come after those of `servers`.
     #[serde(skip_serializing_if = "is_none")]
     pub spares: u8,
+    /// How many of the servers that the cluster begins with are witnesses: the last ones.
+    #[serde(skip_serializing_if = "is_none")]
+    pub witnesses: u8,
     /// How long a tick of a server's clock takes.
     pub tick: Nanos,
     /// All servers start at random within this time.
@@ -108,11 +111,17 @@ pub struct Cluster {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-const fn is_none(spares: &u8) -> bool {
-    *spares == 0
+const fn is_none(servers: &u8) -> bool {
+    *servers == 0
 }
 
 impl Cluster {
+    /// Whether the server at this place, counted from 0, holds no commands.
+    pub fn is_witness(&self, place: usize) -> bool {
+        let founders = usize::from(self.servers);
+        (founders.saturating_sub(usize::from(self.witnesses))..founders).contains(&place)
+    }
+
     /// How many servers there are, with those that begin outside.
     pub const fn all_servers(&self) -> u8 {
         self.servers.saturating_add(self.spares)
@@ -124,6 +133,7 @@ impl Default for Cluster {
         Self {
             servers: 3,
             spares: 0,
+            witnesses: 0,
             tick: Nanos::from_millis(10),
             start_within: Nanos::from_millis(50),
         }
@@ -158,6 +168,13 @@ pub struct Knobs {
     pub snapshot_chunk_bytes: u64,
     /// See [`raft_core::Limits`].
     pub uncommitted_bytes: u64,
+    /// Leases, with clocks that differ by so much at most: see [`raft_core::Lease`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_drift_permyriad: Option<u32>,
+    /// See [`raft_core::Options`].
+    pub forwarding: bool,
+    /// Every other server lets so many election timeouts pass: see [`raft_core::Options`].
+    pub yields: u32,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
     pub shuffle_ties: bool,
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec), if it has one.
@@ -180,6 +197,9 @@ impl Default for Knobs {
             snapshot_keep_entries: 100,
             snapshot_chunk_bytes: 16 << 10,
             uncommitted_bytes: 64 << 20,
+            lease_drift_permyriad: None,
+            forwarding: false,
+            yields: 0,
             shuffle_ties: false,
             encode_messages: false,
         }
@@ -212,7 +232,13 @@ impl Knobs {
                 chunk_bytes: bytes(self.snapshot_chunk_bytes),
                 ..Snapshots::default()
             },
-            options: Options::default(),
+            options: Options {
+                lease: self
+                    .lease_drift_permyriad
+                    .map(|drift_permyriad| Lease { drift_permyriad }),
+                forwarding: self.forwarding,
+                ..Options::default()
+            },
         }
     }
 }
@@ -324,6 +350,8 @@ pub struct WorkloadPlan {
     pub interval: Nanos,
     /// How many of 10,000 operations are reads.
     pub read_permyriad: u32,
+    /// How many of 10,000 reads may rest on a lease.
+    pub lease_read_permyriad: u32,
     /// Operations choose among so many things (keys, accounts, users, ...).
     pub choices: u64,
     /// An attempt that has no answer by then is given up; what became of it stays unknown.
@@ -357,6 +385,7 @@ impl Default for WorkloadPlan {
             begin: Nanos::from_millis(300),
             interval: Nanos::from_millis(50),
             read_permyriad: 3_000,
+            lease_read_permyriad: 0,
             choices: 5,
             attempt_timeout: Nanos::from_millis(500),
             attempts: 8,

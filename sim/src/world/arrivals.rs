@@ -17,7 +17,7 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn start(&mut self, cause: u64, at: usize) -> Judgement {
         // Who is added later knows nobody until then.
         let bootstrap = match self.is_founder(at) {
-            true => super::first_configuration(self.founders),
+            true => super::first_configuration(&self.schedule.cluster),
             false => Membership::default(),
         };
         let Some(server) = self
@@ -27,6 +27,11 @@ impl<W: Workload> Simulation<'_, W> {
         else {
             return Ok(());
         };
+        let mut config = self.schedule.knobs.config(self.schedule.seed);
+        config.options.witness = self.schedule.cluster.is_witness(at);
+        if at % 2 == 1 {
+            config.options.yields = self.schedule.knobs.yields;
+        }
         server.boot += 1;
         let image = server.disk.durable();
         let durable = match image.recover() {
@@ -47,7 +52,7 @@ impl<W: Workload> Simulation<'_, W> {
                 incarnation: server.incarnation,
                 boot: server.boot,
             },
-            config: self.schedule.knobs.config(self.schedule.seed),
+            config,
             bootstrap,
             durable,
         };
@@ -79,16 +84,16 @@ impl<W: Workload> Simulation<'_, W> {
         server.write_refused = false;
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
         self.oracles.transfers.restarted(at);
+        // What is said of a machine says nothing of a witness, which has none.
+        let is_witness = self.schedule.cluster.is_witness(at);
         if judges {
             self.oracles
                 .commits
                 .restarted(&mut self.oracles.facts, node, at, &vitals, replica.raft())?;
-            apply::applied(
-                &self.oracles.facts,
-                node,
-                vitals.applied,
-                replica.machine().history(),
-            )?;
+        }
+        if judges && !is_witness {
+            let history = replica.machine().history();
+            apply::applied(&self.oracles.facts, node, vitals.applied, history)?;
         }
         server.replica = Some(replica);
         if judges {

@@ -258,9 +258,14 @@ impl<W: Workload> Simulation<'_, W> {
                 else {
                     return Ok(());
                 };
+                let draw = self.seed.quick(Domain::Client, u64::from(u8::MAX), 1, attempt);
+                let mode = match draw.chance(self.schedule.workload.lease_read_permyriad) {
+                    true => ReadMode::Lease,
+                    false => ReadMode::Quorum,
+                };
                 Input::Read {
                     id: ReadId::new(attempt),
-                    mode: ReadMode::Quorum,
+                    mode,
                     query: self.workload.query(choice),
                 }
             }

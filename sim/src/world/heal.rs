@@ -108,7 +108,30 @@ impl<W: Workload> Simulation<'_, W> {
         let enough = (0..=count).find(|&size| self.is_quorum_of_all(first(size)));
         let enough = enough.unwrap_or(count);
         let extra = usize::try_from(draws.below((count - enough) as u64 + 1)).unwrap_or(0);
-        first(enough + extra)
+        let core = first(enough + extra);
+        core | self.sole_holders(core)
+    }
+
+    /// An entry that a witness of the core has acknowledged, or may yet from a message that is on its way, may be held by one server only. Then
+    /// nobody can lead without that one: see `raft/witness.rs` in the library.
+    fn sole_holders(&self, core: u8) -> u8 {
+        let cluster = &self.schedule.cluster;
+        let last = |place: usize| {
+            let server = self.servers.get(place)?;
+            match server.is_running() {
+                true => server.vitals.last,
+                false => server.disk.durable().last(),
+            }
+        };
+        let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place));
+        if !(0..self.servers.len()).any(|place| cluster.is_witness(place)) {
+            return 0;
+        }
+        let in_core = holders().filter(|place| core >> place & 1 == 1);
+        let newest = in_core.filter_map(last).max();
+        holders()
+            .filter(|&place| last(place) > newest)
+            .fold(0, |more, place| more | 1 << place)
     }
 
     /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the last one that is
@@ -299,7 +322,13 @@ impl<W: Workload> Simulation<'_, W> {
             let Some(server) = self.servers.get(place) else {
                 continue;
             };
-            let Some(replica) = &server.replica else { continue };
+            let Some(replica) = server
+                .replica
+                .as_ref()
+                .filter(|_| !self.schedule.cluster.is_witness(place))
+            else {
+                continue;
+            };
             let witness = replica.machine();
             apply::applied(facts, server.node, server.vitals.applied, witness.history())?;
             let answers = |machine: &W::Machine, choice| machine.query(self.workload.query(choice));

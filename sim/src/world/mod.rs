@@ -53,7 +53,7 @@ use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::queue::Queue;
 use crate::random::{Domain, Seed};
 use crate::report::{Place, Report, TraceEvent};
-use crate::schedule::{DiskWeather, Schedule, ScheduleError};
+use crate::schedule::{Cluster, DiskWeather, Schedule, ScheduleError};
 use crate::witness::Shared;
 use crate::workload::{ResponseOf, Workload, fits};
 
@@ -242,7 +242,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             founders,
             held: Vec::new(),
             oracles: Oracles {
-                facts: Facts::new(first_configuration(founders)),
+                facts: Facts::new(first_configuration(&schedule.cluster)),
                 elections: Elections::default(),
                 commits: Commits::new(count),
                 promises: Promises::default(),
@@ -463,8 +463,11 @@ fn place_of(node: NodeId) -> usize {
 }
 
 /// The configuration that a cluster of so many servers begins with.
-fn first_configuration(founders: usize) -> Membership {
-    Membership::of_voters((1..=founders as u64).map(NodeId::new))
+fn first_configuration(cluster: &Cluster) -> Membership {
+    let node = |place: usize| NodeId::new(place as u64 + 1);
+    let founders = 0..usize::from(cluster.servers);
+    let witnesses = founders.clone().filter(|&place| cluster.is_witness(place));
+    Membership::of_voters(founders.map(node)).with_witnesses(witnesses.map(node))
 }
 
 /// Core: what the library says of its own state after a step.

@@ -113,6 +113,7 @@ impl<W: Workload> Simulation<'_, W> {
         let changes: Vec<Change> = about
             .into_iter()
             .filter_map(|about| change.change(about, now, draws))
+            .map(|change| self.with_its_kind(change, now))
             .collect();
         for change in changes {
             let wish = self.operator.wishes.len();
@@ -124,6 +125,19 @@ impl<W: Workload> Simulation<'_, W> {
                 settled: false,
             });
             self.ask_leader(wish);
+        }
+    }
+
+    /// Whoever begins as a witness can come back as nothing else.
+    fn with_its_kind(&self, change: Change, now: &Membership) -> Change {
+        let is_witness = |node| self.schedule.cluster.is_witness(super::place_of(node));
+        match change {
+            Change::AddLearner(node) if is_witness(node) => Change::AddWitness(node),
+            Change::Replace { voters, mut learners } => {
+                learners.retain(|&node| now.contains(node) || !is_witness(node));
+                Change::Replace { voters, learners }
+            }
+            change => change,
         }
     }
 

@@ -124,7 +124,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.refuse_write(at);
             return Ok(());
         }
-        if let Some(meta) = &persist.snapshot {
+        if let Some(meta) = persist.snapshot.as_ref().filter(|meta| !meta.withheld) {
             let Some(bytes) = &snapshot else {
                 return violated(
                     Oracle::S17,
@@ -229,6 +229,8 @@ impl<W: Workload> Simulation<'_, W> {
         match envelope.message {
             Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
+            Message::Forward { .. } => self.happened(Probe::SendForward, Some(at)),
+            Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),
             Message::TimeoutNow => self.happened(Probe::SendTimeoutNow, Some(at)),
             _ => {}
         }

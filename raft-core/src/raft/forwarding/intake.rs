@@ -58,19 +58,21 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         };
-        let is_member = leader.peers.get(&from).is_some();
-        let mut intake = leader.intakes.0.remove(&(from, incarnation)).unwrap_or_default();
-        if !is_member || !intake.turn_to(boot, floor) {
+        if leader.peers.get(&from).is_none() {
+            // What is remembered of it stays: it may be added again, and a late copy may arrive then.
             self.ignored.stale += 1;
-        } else {
+            return;
+        }
+        let mut intake = leader.intakes.0.remove(&(from, incarnation)).unwrap_or_default();
+        if intake.turn_to(boot, floor) {
             let refused = self.take_in(&mut intake, from, incarnation, commands);
             if !refused.is_empty() {
                 self.send(from, Promise::Term, Message::ForwardRefused { boot, refused });
             }
+        } else {
+            self.ignored.stale += 1;
         }
-        if let Role::Leader(leader) = &mut self.role
-            && is_member
-        {
+        if let Role::Leader(leader) = &mut self.role {
             leader.intakes.0.insert((from, incarnation), intake);
         }
     }
@@ -117,7 +119,10 @@ impl Raft {
     }
 
     fn judge_forwarded(&self, command: &Payload) -> Option<Refusal> {
-        match self.check_proposal(command).err()? {
+        match self
+            .check_proposal(command, Entry::cost_of_forwarded(command.len()))
+            .err()?
+        {
             Rejection::TooLarge { limit, .. } => Some(Refusal::TooLarge { limit: limit as u64 }),
             Rejection::Transferring { to } => Some(Refusal::Transferring { to }),
             Rejection::Busy { limit, .. } => Some(Refusal::Busy { limit: limit as u64 }),
