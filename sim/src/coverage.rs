@@ -175,6 +175,10 @@ probes! {
     SessionLost,
     /// A client heard the answer to a request that an earlier attempt had carried out.
     AnswerRepeated,
+    /// A leader and a quorum were in good order for so long that nothing may part them.
+    QuietOrder,
+    /// A follower and its leader had nothing to tell each other for a while.
+    Idle,
     /// The faults ended.
     Heal,
     /// Servers outside the core stayed broken.

@@ -359,6 +359,8 @@ pub struct Heal {
     pub converge_within: Nanos,
     /// How long a fresh write and a fresh read of every client may take after that (L2).
     pub serve_within: Nanos,
+    /// How long the cluster is then watched with nothing to do (L3, L4, L8).
+    pub quiet_for: Nanos,
 }
 
 impl Default for Heal {
@@ -368,6 +370,7 @@ impl Default for Heal {
             rest: Rest::Healed,
             converge_within: Nanos::from_secs(20),
             serve_within: Nanos::from_secs(10),
+            quiet_for: Nanos::from_millis(900),
         }
     }
 }

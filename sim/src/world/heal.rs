@@ -22,6 +22,8 @@ pub(super) enum Phase {
     Healed { at: Nanos, core: u8 },
     /// The core has converged and must serve.
     Converged { at: Nanos, core: u8 },
+    /// Everybody is served, and there is nothing left to do.
+    Quiet { at: Nanos, core: u8 },
     /// Everybody who can run does, and nothing is promised but safety.
     Unjudged { until: Nanos },
     /// All is said and done.
@@ -70,6 +72,7 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("the core is {members:?}"),
             );
         }
+        self.quiet.disturb_all(self.now);
         self.calm_weather();
         for place in 0..self.servers.len() {
             self.restore(place, core >> place & 1 == 1);
@@ -180,7 +183,11 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn examine(&mut self) -> Judgement {
         self.hash_event(15, 0);
         let heal = &self.schedule.heal;
-        if self.budget.is_exceeded() && matches!(self.phase, Phase::Healed { .. } | Phase::Converged { .. }) {
+        let is_judged = matches!(
+            self.phase,
+            Phase::Healed { .. } | Phase::Converged { .. } | Phase::Quiet { .. }
+        );
+        if self.budget.is_exceeded() && is_judged {
             self.phase = Phase::Unjudged {
                 until: self.now + UNJUDGED_FOR,
             };
@@ -202,14 +209,25 @@ impl<W: Workload> Simulation<'_, W> {
                 let late = self.now.since(at) > heal.serve_within;
                 if waiting == 0 && obstacle.is_none() {
                     self.happened(Probe::Served, None);
-                    self.phase = Phase::Over;
-                    return self.conclude(core);
+                    self.phase = Phase::Quiet { at: self.now, core };
                 }
                 if late {
                     served_in_time(waiting, at, self.now)?;
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }
+            Phase::Quiet { at, core } if self.now.since(at) >= heal.quiet_for => {
+                // Clients that were at it before the heal may still be.
+                let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
+                if obstacle.is_none() {
+                    self.phase = Phase::Over;
+                    return self.conclude(core);
+                }
+                if self.now.since(at) > heal.quiet_for + heal.converge_within {
+                    converged_in_time(obstacle, at, self.now)?;
+                }
+            }
+            Phase::Quiet { .. } => {}
             Phase::Unjudged { until } if self.now >= until => {
                 self.phase = Phase::Over;
                 return match self.budget.is_exceeded() {
@@ -235,12 +253,14 @@ impl<W: Workload> Simulation<'_, W> {
         super::targets::members(core).filter_map(member).collect()
     }
 
-    /// C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
+    /// L5, L9, C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
     /// state that every machine of the core is in.
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 
         self.ruled(self.scan_disks())?;
+        self.nothing_hangs(core)?;
+        self.elections_are_few()?;
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(
             facts,

@@ -16,8 +16,10 @@ mod clients;
 mod damage;
 mod heal;
 mod nemesis;
+mod observe;
 mod outputs;
 mod process;
+mod quiet;
 mod server;
 mod step;
 mod targets;
@@ -32,6 +34,7 @@ pub(crate) use self::clients::planned;
 use self::damage::Backup;
 use self::heal::Phase;
 use self::nemesis::Nemesis;
+use self::quiet::Quiet;
 use self::server::Server;
 use crate::coverage::{Coverage, Probe};
 use crate::hash::Rolling;
@@ -194,6 +197,8 @@ struct Simulation<'a, W: Workload> {
     backups: Vec<Backup>,
     clients: Clients,
     nemesis: Nemesis,
+    /// Who is in good order.
+    quiet: Quiet,
     phase: Phase,
     coverage: Coverage,
     hash: Rolling,
@@ -240,6 +245,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             backups: Vec::new(),
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
+            quiet: Quiet::new(schedule),
             phase: Phase::Faulty,
             coverage: Coverage::default(),
             hash: Rolling::default(),
@@ -278,6 +284,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.begin();
         while self.phase != Phase::Over {
             let Caused { cause, event } = self.next_event()?;
+            if self.quiet.is_due(self.now) {
+                self.survey()?;
+            }
             self.happen(cause, event)?;
             if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
                 self.ruled(self.scan_disks())?;

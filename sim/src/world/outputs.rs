@@ -87,9 +87,13 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 ))
             }
+            Output::MembershipChanged { .. } => {
+                // Whoever is no member any more has good reasons to go.
+                self.quiet.disturb_all(self.now);
+                Ok(())
+            }
             Output::RoleChanged { .. }
             | Output::LeaderChanged { .. }
-            | Output::MembershipChanged { .. }
             | Output::Changed { .. }
             | Output::ChangeRejected { .. }
             | Output::TransferEnded { .. } => Ok(()),
@@ -134,7 +138,7 @@ impl<W: Workload> Simulation<'_, W> {
                 .written(&self.oracles.facts, node, meta, bytes);
             self.ruled(judgement)?;
         }
-        let leads = vitals.role == RoleName::Leader;
+        let (leads, is_waited_for) = (vitals.role == RoleName::Leader, persist.sync);
         let snapshot_ahead = persist
             .snapshot
             .as_ref()
@@ -168,6 +172,9 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
+            }
+            if is_waited_for {
+                self.quiet.syncs(at, self.now, sync.done_at);
             }
             self.push(
                 sync.done_at,
@@ -212,8 +219,12 @@ impl<W: Workload> Simulation<'_, W> {
         match envelope.message {
             Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
+            // Whoever takes over by request disturbs everybody, as it should.
+            Message::TimeoutNow => self.quiet.disturb_all(self.now),
             _ => {}
         }
+        self.round_leaves(at, &envelope);
+        self.quiet.sends(&envelope, at, self.now)?;
         if self.is_wired {
             return self.send_on_wire(at, envelope);
         }
@@ -237,6 +248,15 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Lets a message meet its fate.
     pub(super) fn launch(&mut self, at: usize, envelope: Box<Envelope>, fate: Fate) {
+        match &fate {
+            Fate::Arrives {
+                at: arrives, again, ..
+            } => {
+                let last = again.map_or(*arrives, |again| again.max(*arrives));
+                self.quiet.launched(&envelope, at, self.now, last);
+            }
+            _ => self.quiet.disturb_link(at, place_of(envelope.to), self.now),
+        }
         match fate {
             Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
             Fate::Broken => self.connection_broke(at, place_of(envelope.to)),

@@ -6,6 +6,7 @@ use raft_core::replica::Replica;
 use raft_core::{Incarnation, NodeId, RoleName, Term, Vitals};
 
 use super::Event;
+use super::observe::Conduct;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::nanos::Nanos;
@@ -27,6 +28,8 @@ pub(super) struct Server<W: Workload> {
     pub(super) replica: Option<Replica<Witness<W::Machine>>>,
     /// As they were after the last step.
     pub(super) vitals: Vitals,
+    /// What is remembered of this boot.
+    pub(super) conduct: Conduct,
     /// What the clock said at this start, in ticks, and how many ticks the replica has been told of since.
     pub(super) boot_ticks: u64,
     pub(super) ticks_told: u64,
@@ -77,6 +80,7 @@ impl<W: Workload> Server<W> {
             drift_ppm,
             replica: None,
             vitals: NOTHING,
+            conduct: Conduct::default(),
             boot_ticks: 0,
             ticks_told: 0,
             wake_at: None,

@@ -3,6 +3,7 @@
 use raft_core::replica::{Input, Output};
 use raft_core::{Envelope, Message, NodeId, RoleName, Vitals};
 
+use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds, place_of};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
@@ -23,9 +24,19 @@ pub(super) struct Given {
     verifies: Option<Verifies>,
     /// Who acknowledged something.
     acknowledged_by: Option<NodeId>,
+    /// What manners are judged by.
+    occasion: Occasion,
 }
 
 impl Given {
+    /// Nothing from anybody else.
+    pub(super) fn on(occasion: Occasion) -> Self {
+        Self {
+            occasion,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn of(envelope: &Envelope) -> Self {
         let acknowledges = matches!(
             envelope.message,
@@ -34,6 +45,7 @@ impl Given {
         Self {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
+            occasion: Occasion::of(envelope),
         }
     }
 }
@@ -48,8 +60,9 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let ticks = server.clock.ticks(now).saturating_sub(server.boot_ticks);
-        if ticks > server.ticks_told {
-            replica.step(Input::Tick(ticks - server.ticks_told));
+        let told = ticks.saturating_sub(server.ticks_told);
+        if told > 0 {
+            replica.step(Input::Tick(told));
             server.ticks_told = ticks;
         }
         if let Some(input) = input {
@@ -60,6 +73,8 @@ impl<W: Workload> Simulation<'_, W> {
         let (before, after) = (server.vitals, replica.raft().vitals());
         server.vitals = after;
         self.judge(at, &before, &after, given, &outputs)?;
+        self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
+        self.changes(at, &before, &after)?;
         self.hash_step(at, &before, &after);
         self.notice(at, &before, &after);
         let carried_out = self.carry_out(at, &mut outputs);
