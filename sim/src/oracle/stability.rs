@@ -36,10 +36,12 @@ impl Manners {
 
     /// It was granted a pre-vote for this term.
     pub(crate) fn is_granted(&mut self, ask: Term, by: usize) {
-        if self.granted.0 != ask {
+        if self.granted.0 < ask {
             self.granted = (ask, 0);
         }
-        self.granted.1 |= bit(by);
+        if self.granted.0 == ask {
+            self.granted.1 |= bit(by);
+        }
     }
 
     /// It leads from now on.

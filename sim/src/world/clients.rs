@@ -62,7 +62,7 @@ pub(super) struct Clients {
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
     /// The server that has taken an attempt in, and its boot.
-    pub(super) taken: Vec<Option<(usize, u64)>>,
+    pub(super) taken: Vec<super::observe::Taken>,
 }
 
 impl Clients {
@@ -243,7 +243,7 @@ impl<W: Workload> Simulation<'_, W> {
             .ok()
             .and_then(|attempt| self.clients.taken.get_mut(attempt))
         {
-            *taken = Some((at, boot));
+            *taken = Some((at, boot, self.now));
         }
         self.quiet.stir();
         self.hash_event(8, attempt);

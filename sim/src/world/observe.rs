@@ -7,6 +7,7 @@ use raft_core::{AppendOutcome, Envelope, Index, Message, NodeId, RoleName, Round
 use super::server::Server;
 use super::step::OutputOf;
 use super::{Simulation, place_of};
+use crate::nanos::Nanos;
 use crate::oracle::reads::Reads;
 use crate::oracle::stability::{Manners, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
@@ -152,6 +153,11 @@ impl<W: Workload> Simulation<'_, W> {
         if after.role != RoleName::Follower {
             conduct.manners.follows_nobody();
         }
+        if server.disk_failed {
+            // It has fallen silent for good.
+            conduct.wakeups = Wakeups::default();
+            return Ok(());
+        }
         conduct.wait(occasion, after, outputs);
         if is_honest {
             conduct.wakeups.judge(node, after.term)?;
@@ -203,12 +209,14 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome.
+    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome, unless it came
+    /// just now.
     pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
         for (attempt, taken) in self.clients.taken.iter().zip(0..).filter_map(taken) {
-            let (place, boot) = taken;
-            let is_same =
-                core & bit(place) != 0 && self.servers.get(place).is_some_and(|server| server.is_boot(boot));
+            let (place, boot, at) = taken;
+            let is_same = self.now.since(at) > self.quiet.settled()
+                && core & bit(place) != 0
+                && self.servers.get(place).is_some_and(|server| server.is_boot(boot));
             let has_outcome = self
                 .oracles
                 .attempts
@@ -223,9 +231,10 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-type Taken = Option<(usize, u64)>;
+/// Which server has taken an attempt in, in which boot and when.
+pub(super) type Taken = Option<(usize, u64, Nanos)>;
 
-fn taken((taken, attempt): (&Taken, u64)) -> Option<(u64, (usize, u64))> {
+fn taken((taken, attempt): (&Taken, u64)) -> Option<(u64, (usize, u64, Nanos))> {
     Some((attempt, (*taken)?))
 }
 

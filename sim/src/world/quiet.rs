@@ -126,6 +126,11 @@ impl Quiet {
         now >= self.next_survey
     }
 
+    /// How long things take to come to rest.
+    pub(super) const fn settled(&self) -> Nanos {
+        self.limits.settled
+    }
+
     /// There is something to do: a client asks, a fault strikes, a configuration changes.
     pub(super) fn stir(&mut self) {
         self.idle_since = [None; PLACES];
@@ -152,6 +157,9 @@ impl Quiet {
         for (one, other) in [(from, to), (to, from)] {
             if self.order.leads(one) {
                 self.order.disturb(other);
+                if let Some(idle_since) = self.idle_since.get_mut(other) {
+                    *idle_since = None;
+                }
             }
         }
         if let Some(rough) = self
