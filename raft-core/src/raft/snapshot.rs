@@ -124,6 +124,7 @@ impl Raft {
         received_bytes: u64,
     ) {
         let now = self.now;
+        let heartbeat = self.config.timing.heartbeat_ticks;
         let Some(peer) = self.heard(from, incarnation, session) else {
             return;
         };
@@ -131,9 +132,15 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         };
-        if received_bytes > transfer.received_bytes {
+        let is_news = received_bytes > transfer.received_bytes;
+        // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is only late.
+        let idle = now.value() - transfer.advanced_at.value();
+        let is_lost = received_bytes < transfer.received_bytes && idle >= heartbeat;
+        if is_news || is_lost {
             transfer.received_bytes = received_bytes;
-            transfer.advanced_at = now;
+            if is_news {
+                transfer.advanced_at = now;
+            }
             let ticket = transfer.ticket;
             self.out.push(Action::SnapshotAdvanced {
                 ticket,
