@@ -95,7 +95,9 @@ impl Raft {
         let campaign_at = self.draw_election_timeout();
         let now = self.now;
         if let Role::Follower(follower) = &mut self.role {
-            follower.campaign_at = campaign_at;
+            if !heard_leader || !planted!(CAMPAIGNS_REGARDLESS) {
+                follower.campaign_at = campaign_at;
+            }
             if heard_leader {
                 follower.heard_at = Some(now);
             }

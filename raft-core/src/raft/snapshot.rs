@@ -25,6 +25,9 @@ impl Raft {
         let keep = self.config.snapshots.keep_entries;
         // A peer that is being sent an earlier snapshot needs what follows that one next. Without this, one that
         // is taken while another is on its way would leave a slow peer behind for good.
+        if planted!(BEGINS_TRANSFERS_ANEW) {
+            self.end_transfers();
+        }
         let needed = self.oldest_transfer();
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
         let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
@@ -136,7 +139,7 @@ impl Raft {
         // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is only late.
         let idle = now.value() - transfer.advanced_at.value();
         let is_lost = received_bytes < transfer.received_bytes && idle >= heartbeat;
-        if is_news || is_lost {
+        if is_news || (is_lost && !planted!(IGNORES_LOST_PIECES)) {
             transfer.received_bytes = received_bytes;
             if is_news {
                 transfer.advanced_at = now;
