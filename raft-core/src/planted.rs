@@ -200,8 +200,6 @@ planted_bank! {
             "A window whose appends were lost is never asked about."
         LOADS_ONCE "loads-once"
             "A peer waits for old entries for ever once some have been read back for it."
-        TRANSFERS_FOR_EVER "transfers-for-ever"
-            "A snapshot transfer that does not move is never given up."
         COMMITS_ON_ACKS_ONLY "commits-on-acks-only"
             "A leader looks at its commit rule when a peer acknowledges, and not when its own disk does."
         LEADS_WITHOUT_QUORUM "leads-without-quorum"

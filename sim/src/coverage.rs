@@ -183,6 +183,8 @@ probes! {
     Heal,
     /// Servers outside the core stayed broken.
     RestBroken,
+    /// A server outside the core kept its links to a few of it.
+    RestHalfConnected,
     /// The core agreed on everything.
     Converged,
     /// Every client was served after the heal.

@@ -167,7 +167,7 @@ impl Raft {
             };
             let idle = now.value() - transfer.advanced_at.value();
             let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
-            if idle > patience && !planted!(TRANSFERS_FOR_EVER) {
+            if idle > patience {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
                 self.out.push(Action::SnapshotEnded { ticket });

@@ -60,17 +60,19 @@ impl Reads {
 
     /// A peer's answer of this round, and of the leader's term, has reached the leader.
     pub(crate) fn is_answered(&mut self, node: NodeId, by: usize, round: Round, membership: &Membership) {
-        let place = self.began.binary_search_by_key(&round, |(round, _)| *round);
-        let Some(&(_, event)) = place.ok().and_then(|place| self.began.get(place)) else {
+        // Nearly always it is the latest round that is answered.
+        let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began <= round) else {
             return;
         };
         let Some(answered) = self.answered.get_mut(by) else {
             return;
         };
-        *answered = (*answered).max(Some(event));
-        let answered = self.answered;
+        if *answered >= Some(event) {
+            return;
+        }
+        *answered = Some(event);
         for pending in self.pending.iter_mut().filter(|pending| !pending.confirmed) {
-            pending.confirmed = confirms(node, &answered, membership, pending.arrived);
+            pending.confirmed = confirms(node, &self.answered, membership, pending.arrived);
         }
     }
 

@@ -370,7 +370,7 @@ impl Default for Heal {
             rest: Rest::Healed,
             converge_within: Nanos::from_secs(20),
             serve_within: Nanos::from_secs(10),
-            quiet_for: Nanos::from_millis(900),
+            quiet_for: Nanos::from_millis(600),
         }
     }
 }

@@ -343,7 +343,7 @@ impl<W: Workload> Simulation<'_, W> {
             HostCommand::TakeSnapshot => Input::TakeSnapshot,
             HostCommand::Unreachable(peer) => Input::Unreachable(peer),
         };
-        self.step(at, Some(input), Given::default())
+        self.step(at, Some(input), Given::on(Occasion::told()))
     }
 
     /// A server's disk reports a failure: it must fall silent.

@@ -31,6 +31,8 @@ pub(super) struct Occasion {
     persisted: Option<Ticket>,
     /// A deadline was reached, and nothing else happened.
     is_deadline: bool,
+    /// The host has told it what to do.
+    is_told: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,13 @@ impl Occasion {
         }
     }
 
+    pub(super) fn told() -> Self {
+        Self {
+            is_told: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn deadline() -> Self {
         Self {
             is_deadline: true,
@@ -135,6 +144,10 @@ impl<W: Workload> Simulation<'_, W> {
             if is_honest {
                 conduct.is_loyal(node, heard, (before, after), (ticks, told, shortest), outputs)?;
             }
+        }
+        if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
+            // While a server follows, the shortest election timeout begins anew whenever its leader is heard.
+            conduct.manners.is_loyal(node, node, ticks, shortest)?;
         }
         if is_honest
             && after.term > before.term

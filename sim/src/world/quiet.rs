@@ -41,6 +41,8 @@ pub(super) struct Quiet {
     beats: [u64; PLACES],
     /// How often a fault has begun or ended.
     pub(super) blows: u64,
+    latest_term: Term,
+    healed_term: Term,
 }
 
 /// How long things take when all is well, from the schedule's settings.
@@ -56,8 +58,10 @@ struct Limits {
     /// How long a follower may come no closer.
     patience: Nanos,
     heartbeat: Nanos,
-    /// Whether messages and disks are so quick, and election timeouts so different, that votes are rarely split.
+    /// Whether messages and disks are quick before the heal, too, and no fault does harm again and again.
     is_weather_good: bool,
+    /// Whether election timeouts differ so much that votes are rarely split.
+    differ: bool,
     /// Whether the settings leave room between heartbeats and elections for what is not late.
     is_roomy: bool,
 }
@@ -70,12 +74,13 @@ impl Limits {
         Self {
             // A heartbeat and its answer then take half of the time that the leader has left, with clocks that differ by a fifth.
             late: Nanos::new(tick.times(shortest.saturating_sub(heartbeat)).value() / 4),
-            survey_every: Nanos::new((election.value() / 2).max(1)),
+            survey_every: election,
             settled: election.times(2),
-            idle: election,
+            idle: Nanos::new(election.value() / 2),
             patience: election.times(10),
             heartbeat: tick.times(heartbeat),
             is_weather_good: is_weather_good(schedule),
+            differ: knobs.election_timeout_max_ticks >= 2 * shortest,
             is_roomy: 2 * heartbeat <= shortest && schedule.weather.clock_drift_ppm <= 100_000,
         }
     }
@@ -84,10 +89,17 @@ impl Limits {
 /// Liveness presupposes that a broadcast takes far less time than an election timeout (paper §5.6).
 fn is_weather_good(schedule: &Schedule) -> bool {
     let (network, disk) = (&schedule.weather.network, &schedule.weather.disk);
-    let (shortest, longest) = (
-        schedule.knobs.election_timeout_min_ticks,
-        schedule.knobs.election_timeout_max_ticks,
-    );
+    let shortest = schedule.knobs.election_timeout_min_ticks;
+    let does_harm_again = |fault: &Fault| {
+        matches!(
+            fault.kind,
+            FaultKind::Partition {
+                flap_every: Some(_),
+                ..
+            } | FaultKind::ClockRate { .. }
+                | FaultKind::Storm { .. }
+        )
+    };
     let quick = Nanos::new(schedule.cluster.tick.times(shortest).value() / 10);
     let nothing_goes_wrong = [
         network.loss_permyriad,
@@ -99,7 +111,7 @@ fn is_weather_good(schedule: &Schedule) -> bool {
         && network.bytes_per_second == 0
         && network.delay_max <= quick
         && disk.sync_max <= quick
-        && longest >= 2 * shortest
+        && !schedule.faults.iter().any(does_harm_again)
 }
 
 impl Quiet {
@@ -118,6 +130,8 @@ impl Quiet {
             idle_since: [None; PLACES],
             beats: [0; PLACES],
             blows: 0,
+            latest_term: Term::ZERO,
+            healed_term: Term::ZERO,
         }
     }
 
@@ -129,6 +143,12 @@ impl Quiet {
     /// How long things take to come to rest.
     pub(super) const fn settled(&self) -> Nanos {
         self.limits.settled
+    }
+
+    /// The faults end.
+    pub(super) fn heal(&mut self, now: Nanos) {
+        self.disturb_all(now);
+        self.healed_term = self.latest_term;
     }
 
     /// There is something to do: a client asks, a fault strikes, a configuration changes.
@@ -289,7 +309,7 @@ impl<W: Workload> Simulation<'_, W> {
                 .may_change((at, node), change, membership, now, settled)?;
         }
         self.quiet.disturb(at, self.now);
-        Ok(())
+        self.term_begins(after.term)
     }
 
     /// Whether stability can be judged at all.
@@ -378,24 +398,24 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// L9: in good weather, where nothing is worse than what a fault does once.
-    pub(super) fn elections_are_few(&self) -> Judgement {
-        let schedule = self.schedule;
-        let flaps = |fault: &Fault| {
-            matches!(
-                fault.kind,
-                FaultKind::Partition {
-                    flap_every: Some(_),
-                    ..
-                } | FaultKind::ClockRate { .. }
-            )
-        };
-        if !self.is_promising() || !self.quiet.limits.is_weather_good || schedule.faults.iter().any(flaps) {
+    /// L9: a term begins.
+    pub(super) fn term_begins(&mut self, term: Term) -> Judgement {
+        if term <= self.quiet.latest_term {
             return Ok(());
         }
-        let begun = |server: &Server<W>| server.disk.written().hard_state.term.value();
-        let terms = self.servers.iter().map(begun).max().unwrap_or_default();
-        elections_are_few(terms, self.quiet.blows)
+        self.quiet.latest_term = term;
+        let since = |earlier: Term| term.value() - earlier.value();
+        if !self.is_promising() || !self.quiet.limits.differ {
+            return Ok(());
+        }
+        if self.phase == Phase::Faulty {
+            match self.quiet.limits.is_weather_good {
+                true => elections_are_few(since(Term::ZERO), self.quiet.blows),
+                false => Ok(()),
+            }
+        } else {
+            elections_are_few(since(self.quiet.healed_term), 1)
+        }
     }
 
     /// The leader, its term, and who is in good order with it, if those are a quorum of the configuration in force and nobody knows of a
