@@ -145,6 +145,15 @@ impl Quiet {
         self.limits.settled
     }
 
+    /// Whether messages or syncs that have taken long are still under way.
+    fn is_aftermath(&self, now: Nanos) -> bool {
+        let links = self.links_rough_until.iter().flatten();
+        links
+            .chain(&self.slow_until)
+            .chain([&self.all_rough_until])
+            .any(|&until| until > now)
+    }
+
     /// The faults end.
     pub(super) fn heal(&mut self, now: Nanos) {
         self.disturb_all(now);
@@ -413,6 +422,9 @@ impl<W: Workload> Simulation<'_, W> {
                 true => elections_are_few(since(Term::ZERO), self.quiet.blows),
                 false => Ok(()),
             }
+        } else if self.quiet.is_aftermath(self.now) {
+            self.quiet.healed_term = term;
+            Ok(())
         } else {
             elections_are_few(since(self.quiet.healed_term), 1)
         }
