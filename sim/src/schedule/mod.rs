@@ -382,7 +382,7 @@ pub enum Rest {
     /// They are healed as well: the core is everybody.
     #[default]
     Healed,
-    /// Each stays broken in its own way, for good: down, cut off, deaf or mute.
+    /// Each stays broken in its own way, for good: down, cut off, deaf, mute, or with links to a few of the core.
     Broken,
 }
 

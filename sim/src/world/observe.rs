@@ -158,7 +158,7 @@ impl<W: Workload> Simulation<'_, W> {
         {
             conduct.manners.has_asked(node, after.term, membership)?;
         }
-        if occasion.is_deadline && after.role == RoleName::Leader {
+        if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
             conduct
                 .manners
                 .hears_a_quorum(node, ticks, shortest, membership)?;
