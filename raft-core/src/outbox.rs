@@ -249,7 +249,7 @@ impl Outbox {
 
     /// The write that makes the log durable up to `last`.
     fn ticket_of_log(&self, last: Option<Index>) -> u64 {
-        if last <= self.durable_index {
+        if last <= self.durable_index && !planted!(WAITS_FOR_NEXT_WRITE) {
             return NOTHING;
         }
         let write = self.writes.iter().find(|write| write.last >= last);

@@ -289,7 +289,10 @@ impl Raft {
     /// A fresh wait before campaigning. §5.2: randomised, so that split votes are rare and resolved quickly.
     fn draw_election_timeout(&mut self) -> Tick {
         let timing = &self.config.timing;
-        let span = timing.election_timeout_max_ticks - timing.election_timeout_min_ticks + 1;
+        let span = match planted!(SAME_TIMEOUTS) {
+            false => timing.election_timeout_max_ticks - timing.election_timeout_min_ticks + 1,
+            true => 1,
+        };
         let drawn = ((u128::from(self.jitter.next_u64()) * u128::from(span)) >> 64) as u64;
         self.after(timing.election_timeout_min_ticks.saturating_add(drawn))
     }
@@ -333,7 +336,7 @@ impl Raft {
         if !self.out.persisted(ticket) {
             return;
         }
-        if matches!(self.role, Role::Candidate(_)) {
+        if matches!(self.role, Role::Candidate(_)) && !planted!(COUNTS_ON_REPLIES_ONLY) {
             self.count_votes();
         }
         if !planted!(COMMITS_ON_ACKS_ONLY) {

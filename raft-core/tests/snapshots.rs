@@ -218,6 +218,18 @@ fn a_lost_piece_is_sent_again() {
     assert_eq!(advanced(&scene.tick(2)), [5]);
 }
 
+// A receiver that was started again has lost the pieces, and says so whenever it is asked. It is sent them again from where it
+// is, without waiting for the transfer to be given up. An answer that only comes late is no reason to begin again.
+#[test]
+fn what_a_receiver_has_lost_is_sent_again() {
+    let (mut scene, _) = sender();
+    progress(&mut scene, 5);
+    assert_eq!(advanced(&progress(&mut scene, 0)), [], "it may be late");
+    assert_eq!(advanced(&scene.tick(2)), [5]);
+    assert_eq!(advanced(&progress(&mut scene, 0)), [0]);
+    assert_eq!(advanced(&progress(&mut scene, 3)), [3]);
+}
+
 // Every transfer ends: with the acknowledgement of its last entry,
 #[test]
 fn a_transfer_ends_when_the_snapshot_is_installed() {

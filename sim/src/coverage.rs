@@ -205,10 +205,16 @@ probes! {
     TransferTimedOut,
     /// A server did not begin to hand leadership over.
     TransferRefused,
+    /// A leader and a quorum were in good order for so long that nothing may part them.
+    QuietOrder,
+    /// A follower and its leader had nothing to tell each other for a while.
+    Idle,
     /// The faults ended.
     Heal,
     /// Servers outside the core stayed broken.
     RestBroken,
+    /// A server outside the core kept its links to a few of it.
+    RestHalfConnected,
     /// The core agreed on everything.
     Converged,
     /// Every client was served after the heal.

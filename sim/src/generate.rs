@@ -276,6 +276,7 @@ fn heal(schedule: &mut Schedule) {
     schedule.heal = Heal {
         converge_within: within,
         serve_within: within,
+        quiet_for: election.times(2),
         ..schedule.heal
     };
 }

@@ -185,6 +185,13 @@ impl Network {
         self.held.contains(from, to)
     }
 
+    /// Whether messages on this link do not arrive.
+    pub(crate) const fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.dropped_at_send.contains(from, to)
+            || self.dropped_at_delivery.contains(from, to)
+            || self.held.contains(from, to)
+    }
+
     /// A partition begins.
     pub(crate) fn cut(&mut self, fault: u32, links: Links, delivery: Delivery) {
         self.cuts.push(Cut {

@@ -246,6 +246,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.workload.sessions = None);
         self.attempt(|schedule| schedule.cluster.tick = Cluster::default().tick);
         self.attempt(|schedule| schedule.heal.rest = Rest::Healed);
+        self.attempt(|schedule| schedule.heal.quiet_for = Nanos::ZERO);
         let default = Knobs::default();
         if self.attempt(|schedule| schedule.knobs = default) {
             return;

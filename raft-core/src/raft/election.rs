@@ -60,7 +60,10 @@ impl Raft {
         if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
             // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
             // in the meantime counts its term up without end.
-            if self.may_campaign() && !self.disk_stalls() {
+            if planted!(SKIPS_PRE_VOTE) {
+                let last = self.log.last();
+                self.become_candidate(&Message::Vote { last });
+            } else if self.may_campaign() && !self.disk_stalls() {
                 self.become_pre_candidate();
             } else {
                 self.become_follower(None);
@@ -161,7 +164,8 @@ impl Raft {
     pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, ask: Term, last: Option<LogId>) {
         // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
         // an election timeout. A refusal tells a candidate of an earlier term which term it is.
-        let granted = term >= self.out.term() && self.is_up_to_date(last) && !self.hears_a_leader();
+        let is_free = !self.hears_a_leader() || planted!(HELPS_REBELS);
+        let granted = term >= self.out.term() && self.is_up_to_date(last) && is_free;
         let to = from;
         self.trace(Trace::PreVoteAnswered { to, ask, granted });
         self.send(to, Promise::Term, Message::PreVoteReply { ask, granted });

@@ -109,7 +109,9 @@ impl Raft {
             self.yields_left = self.config.options.yields;
         }
         if let Role::Follower(follower) = &mut self.role {
-            follower.campaign_at = campaign_at;
+            if !heard_leader || !planted!(CAMPAIGNS_REGARDLESS) {
+                follower.campaign_at = campaign_at;
+            }
             if heard_leader {
                 follower.heard_at = Some(now);
             }

@@ -142,8 +142,18 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        let patience = self.config.timing.election_timeout_min_ticks;
+        let patience = match planted!(STEPS_DOWN_LATE) {
+            false => self.config.timing.election_timeout_min_ticks,
+            true => 4 * self.config.timing.election_timeout_min_ticks,
+        };
         let me = self.me();
+        let is_silent = |(_, peer): (NodeId, &Progress)| {
+            let heard_at = peer.heard_at.unwrap_or(leader.elected_at);
+            self.now.value() - heard_at.value() > patience
+        };
+        if planted!(NEEDS_EVERYBODY) && leader.peers().any(is_silent) {
+            return false;
+        }
         self.log.membership().has_quorum(|node| {
             let heard_at = leader
                 .peer(node)

@@ -255,7 +255,7 @@ impl Progress {
             Feed::Replicate { window, loading } => {
                 let stalled = !planted!(NEVER_ASKS_AGAIN)
                     && window.stalled
-                    && !window.inflight.is_empty()
+                    && (!window.inflight.is_empty() || planted!(ASKS_FOR_NOTHING))
                     && loading.is_none();
                 window.stalled = true;
                 stalled

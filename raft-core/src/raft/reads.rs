@@ -214,6 +214,9 @@ impl Raft {
             return;
         };
         let reads = core::mem::take(&mut leader.reads);
+        if planted!(FORGETS_READS) {
+            return;
+        }
         let unconfirmed = (reads.early.into_iter())
             .chain(reads.fresh.into_iter().map(|(reader, _)| reader))
             .chain(reads.asked.into_iter().map(|(_, reader, _)| reader));

@@ -77,7 +77,10 @@ impl Raft {
         if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
             // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on, unless that
             // leader asked for it, which a `TransferVote` says.
-            if matches!(message, Message::Vote { .. }) && self.hears_a_leader() {
+            if matches!(message, Message::Vote { .. })
+                && self.hears_a_leader()
+                && !planted!(FOLLOWS_ANY_CAMPAIGN)
+            {
                 self.ignored.sticky += 1;
                 return;
             }

@@ -30,6 +30,9 @@ impl Raft {
         let keep = self.config.snapshots.keep_entries;
         // A peer that is being sent an earlier snapshot needs what follows that one next. Without this, one that
         // is taken while another is on its way would leave a slow peer behind for good.
+        if planted!(BEGINS_TRANSFERS_ANEW) {
+            self.end_transfers();
+        }
         let needed = self.oldest_transfer();
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
         let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
@@ -134,6 +137,7 @@ impl Raft {
         received_bytes: u64,
     ) {
         let now = self.now;
+        let heartbeat = self.config.timing.heartbeat_ticks;
         let Some(peer) = self.heard(from, incarnation, session) else {
             return;
         };
@@ -141,9 +145,15 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         };
-        if received_bytes > transfer.received_bytes {
+        let is_news = received_bytes > transfer.received_bytes;
+        // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is only late.
+        let idle = now.value() - transfer.advanced_at.value();
+        let is_lost = received_bytes < transfer.received_bytes && idle >= heartbeat;
+        if is_news || (is_lost && !planted!(IGNORES_LOST_PIECES)) {
             transfer.received_bytes = received_bytes;
-            transfer.advanced_at = now;
+            if is_news {
+                transfer.advanced_at = now;
+            }
             let ticket = transfer.ticket;
             self.out.push(Action::SnapshotAdvanced {
                 ticket,
@@ -167,7 +177,7 @@ impl Raft {
             };
             let idle = now.value() - transfer.advanced_at.value();
             let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
-            if idle > patience && !planted!(TRANSFERS_FOR_EVER) {
+            if idle > patience {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
                 self.out.push(Action::SnapshotEnded { ticket });

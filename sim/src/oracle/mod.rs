@@ -13,9 +13,13 @@ pub(crate) mod facts;
 pub(crate) mod liveness;
 pub(crate) mod log;
 pub(crate) mod membership;
+pub(crate) mod quiescence;
+pub(crate) mod reads;
 pub(crate) mod recovery;
 pub(crate) mod resources;
+pub(crate) mod stability;
 pub(crate) mod transfer;
+pub(crate) mod wakeups;
 
 use std::fmt;
 
@@ -74,13 +78,21 @@ oracles! {
     C1 = "An acknowledged write is committed where the acknowledgement says.",
     C2 = "What clients see is linearizable, witnessed by the order of the log.",
     C3 = "What clients see is linearizable, by a search that knows nothing of the log.",
+    C4 = "A read stands behind what was committed when it came, and a quorum has confirmed its leader since (paper §8).",
     C6 = "What a client sends again in its session is applied once and answered the same, and sessions end where the rules say (dissertation §6.3).",
     C7 = "A request that was turned down has no effect, and every request has one outcome.",
     C8 = "Every committed command was proposed by a client, and is committed once.",
     C9 = "What clients are told is what the workload's own rules say, over the whole log.",
     L1 = "A healed core elects a leader and agrees on everything.",
     L2 = "A healed core serves every client.",
+    L3 = "A leader in good order with a quorum stays, whatever happens to the others.",
+    L4 = "Nobody disturbs a leader that is heard: no election without a reason, no campaign without a pre-vote (dissertation §9.6).",
+    L5 = "A leader that hears no quorum steps down (dissertation §6.2), and no request is left without an outcome.",
+    L6 = "A follower in good order with its leader catches up, step by step.",
     L7 = "A healed core leaves a joint configuration, and is led by one of its voters (dissertation §4.2.2, §4.3).",
+    L8 = "A cluster with nothing to do sends heartbeats, and nothing else.",
+    L9 = "In good weather a fault costs few elections.",
+    L10 = "Nothing waits for a disk longer than the disk takes.",
 }
 
 impl fmt::Display for Oracle {

@@ -407,6 +407,8 @@ pub struct Heal {
     pub converge_within: Nanos,
     /// How long a fresh write and a fresh read of every client may take after that (L2).
     pub serve_within: Nanos,
+    /// How long the cluster is then watched with nothing to do (L3, L4, L8).
+    pub quiet_for: Nanos,
 }
 
 impl Default for Heal {
@@ -416,6 +418,7 @@ impl Default for Heal {
             rest: Rest::Healed,
             converge_within: Nanos::from_secs(20),
             serve_within: Nanos::from_secs(10),
+            quiet_for: Nanos::from_millis(600),
         }
     }
 }
@@ -427,7 +430,7 @@ pub enum Rest {
     /// They are healed as well: the core is everybody.
     #[default]
     Healed,
-    /// Each stays broken in its own way, for good: down, cut off, deaf or mute.
+    /// Each stays broken in its own way, for good: down, cut off, deaf, mute, or with links to a few of the core.
     Broken,
 }
 

@@ -26,6 +26,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     pub(super) fn turned_down(&mut self, at: usize, attempt: u64, reason: Rejection) -> Judgement {
         self.happened(Probe::RequestRejected, Some(at));
+        self.read_ends(at, attempt);
         let hint = match reason {
             Rejection::NotLeader { leader } => leader,
             _ => None,
@@ -58,6 +59,7 @@ impl<W: Workload> Simulation<'_, W> {
             );
             self.ruled(violated(Oracle::C2, message))?;
         }
+        self.read_is_answered(at, id.value(), index)?;
         let outcome = Outcome::Read {
             at: answer.at,
             answer: answer.answer,

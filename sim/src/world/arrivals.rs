@@ -1,8 +1,9 @@
 //! What reaches a server: its start, its deadlines, messages, its disk's news, and what its host tells it.
 
 use raft_core::replica::{Input, Replica};
-use raft_core::{Entry, Envelope, GroupId, Identity, Membership, NodeId, Setup, Ticket};
+use raft_core::{Entry, Envelope, GroupId, Identity, Membership, Message, NodeId, Setup, Ticket};
 
+use super::observe::Occasion;
 use super::step::{Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation, place_of};
 use crate::coverage::Probe;
@@ -82,6 +83,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.wake_at = None;
         server.disk_failed = false;
         server.write_refused = false;
+        server.conduct = super::observe::Conduct::default();
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
         self.oracles.transfers.restarted(at);
         // What is said of a machine says nothing of a witness, which has none.
@@ -153,17 +155,19 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("tick {ticks}"),
             );
         }
-        self.step(at, None, Given::default())
+        self.step(at, None, Given::on(Occasion::deadline()))
     }
 
     /// A message arrives.
     pub(super) fn deliver(&mut self, cause: u64, envelope: Box<Envelope>) -> Judgement {
         let (from, to) = (place_of(envelope.from), place_of(envelope.to));
         if self.is_wired && self.network.is_lost_with_connection(self.now, from, to) {
+            self.quiet.disturb_link(from, to, self.now);
             self.happened(Probe::MessageLost, Some(to));
             return Ok(());
         }
         if self.network.is_lost_at_delivery(from, to) {
+            self.quiet.disturb_link(from, to, self.now);
             self.happened(Probe::MessageCut, Some(to));
             return Ok(());
         }
@@ -194,6 +198,10 @@ impl<W: Workload> Simulation<'_, W> {
                 crate::report::describe(&envelope),
             );
         }
+        if let Message::SnapshotChunk { offset, data, .. } = &envelope.message {
+            self.quiet
+                .piece_arrived(to, offset.saturating_add(data.len() as u64));
+        }
         let given = Given::of(&envelope);
         self.step(to, Some(Input::Receive(*envelope)), given)
     }
@@ -220,6 +228,7 @@ impl<W: Workload> Simulation<'_, W> {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
             }
+            self.quiet.syncs(at, self.now, sync.done_at);
             self.push(
                 sync.done_at,
                 Event::Synced {
@@ -265,7 +274,8 @@ impl<W: Workload> Simulation<'_, W> {
                 Ok(())
             }
             Some(server) if server.is_boot(boot) && !server.disk_failed => {
-                self.step(at, Some(Input::Persisted(ticket)), Given::default())
+                let given = Given::on(Occasion::persisted(ticket));
+                self.step(at, Some(Input::Persisted(ticket)), given)
             }
             _ => Ok(()),
         }
@@ -350,7 +360,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.tells() {
             self.tell(cause, Place::Server(node), "command", format!("{command:?}"));
         }
-        let mut given = Given::default();
+        let mut given = Given::on(Occasion::told());
         let input = match command {
             HostCommand::ChangeMembership(ask) => match self.change_asked(ask) {
                 Some(input) => input,

@@ -61,6 +61,8 @@ pub(super) struct Clients {
     sessions: Vec<Option<SessionClient>>,
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
+    /// The server that has taken an attempt in, and its boot.
+    pub(super) taken: Vec<super::observe::Taken>,
 }
 
 impl Clients {
@@ -74,6 +76,7 @@ impl Clients {
             believed: vec![None; usize::from(schedule.workload.clients) + 1],
             sessions: vec![None; usize::from(schedule.workload.clients) + 1],
             fresh_waiting: 0,
+            taken: Vec::with_capacity(256),
         }
     }
 
@@ -171,6 +174,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let server = self.choose_server(client, number);
         self.clients.attempts.push((operation, server));
+        self.clients.taken.push(None);
         self.hash_event(20 + kind as u64, number);
         if self.tells() {
             let again = match call.request == number {
@@ -234,7 +238,14 @@ impl<W: Workload> Simulation<'_, W> {
             });
             return Ok(());
         }
-        let node = server.node;
+        let (node, boot) = (server.node, server.boot);
+        if let Some(taken) = usize::try_from(attempt)
+            .ok()
+            .and_then(|attempt| self.clients.taken.get_mut(attempt))
+        {
+            *taken = Some((at, boot, self.now));
+        }
+        self.quiet.stir();
         self.hash_event(8, attempt);
         if self.tells() {
             self.tell(
@@ -258,6 +269,7 @@ impl<W: Workload> Simulation<'_, W> {
                 else {
                     return Ok(());
                 };
+                self.read_arrives(at, attempt);
                 let draw = self.seed.quick(Domain::Client, u64::from(u8::MAX), 1, attempt);
                 let mode = match draw.chance(self.schedule.workload.lease_read_permyriad) {
                     true => ReadMode::Lease,

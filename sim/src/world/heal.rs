@@ -24,6 +24,8 @@ pub(super) enum Phase {
     Healed { at: Nanos, core: u8 },
     /// The core has converged and must serve.
     Converged { at: Nanos, core: u8 },
+    /// Everybody is served, and there is nothing left to do.
+    Quiet { at: Nanos, core: u8 },
     /// Everybody who can run does, and nothing is promised but safety.
     Unjudged { until: Nanos },
     /// All is said and done.
@@ -35,6 +37,9 @@ const EXAMINE_EVERY: Nanos = Nanos::from_millis(25);
 
 /// How long a cluster goes on after a heal that can promise nothing.
 const UNJUDGED_FOR: Nanos = Nanos::from_secs(5);
+
+/// How many of 10,000 servers outside the core keep their links to a few of it.
+const HALF_CONNECTED_PERMYRIAD: u32 = 3_000;
 
 /// How many queries machines are compared by at the end.
 const COMPARED_CHOICES: u64 = 64;
@@ -72,6 +77,7 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("the core is {members:?}"),
             );
         }
+        self.quiet.heal(self.now);
         self.calm_weather();
         for place in 0..self.servers.len() {
             self.restore(place, core >> place & 1 == 1);
@@ -188,10 +194,22 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Start { server: place });
     }
 
-    /// Each server outside the core stays broken in its own way. None of them can reach anybody and be reached, so that none can lead
-    /// a part of the core against the rest of it.
+    /// Each server outside the core stays broken in its own way. None of them can reach a quorum and be reached, so that none can lead
+    /// a part of the core against the rest of it. Those that reach and are reached by fewer are the hardest test: they hear no leader, or
+    /// another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
+        // One that reached one server less than a quorum would be a quorum with them.
+        let reachable = self.smallest_quorum().saturating_sub(2);
         for place in (0..self.servers.len()).filter(|place| core >> place & 1 == 0) {
+            let order = shuffled(self.servers.len(), draws);
+            if reachable > 0 && draws.chance(HALF_CONNECTED_PERMYRIAD) {
+                let reached = order.into_iter().filter(|place| core >> place & 1 == 1);
+                let friends: Vec<usize> = reached.take(reachable).collect();
+                self.cut_for_good_but(&friends, place);
+                self.push(self.now, Event::Start { server: place });
+                self.happened(Probe::RestHalfConnected, Some(place));
+                continue;
+            }
             match draws
                 .pick(&[None, Some(Shape::Isolate), Some(Shape::Deaf), Some(Shape::Mute)])
                 .flatten()
@@ -211,11 +229,26 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
+    /// The smallest number of servers that anybody takes for a quorum.
+    fn smallest_quorum(&self) -> usize {
+        let quorums = self.servers.iter().filter_map(|server| {
+            let membership = server.replica.as_ref()?.raft().membership();
+            let outgoing = Some(membership.outgoing().count()).filter(|&count| count > 0);
+            let voters = membership.voters().count();
+            Some(outgoing.map_or(voters, |outgoing| outgoing.min(voters)) / 2 + 1)
+        });
+        quorums.min().unwrap_or(0).min(self.servers.len() / 2 + 1)
+    }
+
     /// Looks whether the core has converged, and then whether everybody is served.
     pub(super) fn examine(&mut self) -> Judgement {
         self.hash_event(15, 0);
         let heal = &self.schedule.heal;
-        if self.budget.is_exceeded() && matches!(self.phase, Phase::Healed { .. } | Phase::Converged { .. }) {
+        let is_judged = matches!(
+            self.phase,
+            Phase::Healed { .. } | Phase::Converged { .. } | Phase::Quiet { .. }
+        );
+        if self.budget.is_exceeded() && is_judged {
             self.phase = Phase::Unjudged {
                 until: self.now + UNJUDGED_FOR,
             };
@@ -239,14 +272,25 @@ impl<W: Workload> Simulation<'_, W> {
                 let late = self.now.since(at) > heal.serve_within;
                 if waiting == 0 && obstacle.is_none() {
                     self.happened(Probe::Served, None);
-                    self.phase = Phase::Over;
-                    return self.conclude(core);
+                    self.phase = Phase::Quiet { at: self.now, core };
                 }
                 if late {
                     served_in_time(waiting, at, self.now)?;
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }
+            Phase::Quiet { at, core } if self.now.since(at) >= heal.quiet_for => {
+                // Clients that were at it before the heal may still be.
+                let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
+                if obstacle.is_none() {
+                    self.phase = Phase::Over;
+                    return self.conclude(core);
+                }
+                if self.now.since(at) > heal.quiet_for + heal.converge_within {
+                    converged_in_time(obstacle, at, self.now)?;
+                }
+            }
+            Phase::Quiet { .. } => {}
             Phase::Unjudged { until } if self.now >= until => {
                 self.phase = Phase::Over;
                 return match self.budget.is_exceeded() {
@@ -304,12 +348,13 @@ impl<W: Workload> Simulation<'_, W> {
         unsettled(server.node, server.replica.as_ref()?.raft().membership())
     }
 
-    /// C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
+    /// L5, C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
     /// state that every machine of the core is in.
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 
         self.ruled(self.scan_disks())?;
+        self.nothing_hangs(core)?;
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(
             facts,

@@ -17,9 +17,11 @@ mod configurations;
 mod damage;
 mod heal;
 mod nemesis;
+mod observe;
 mod operator;
 mod outputs;
 mod process;
+mod quiet;
 mod server;
 mod step;
 mod targets;
@@ -35,6 +37,7 @@ use self::damage::Backup;
 use self::heal::Phase;
 use self::nemesis::Nemesis;
 use self::operator::Operator;
+use self::quiet::Quiet;
 use self::server::Server;
 use crate::coverage::{Coverage, Probe};
 use crate::hash::Rolling;
@@ -208,6 +211,8 @@ struct Simulation<'a, W: Workload> {
     clients: Clients,
     nemesis: Nemesis,
     operator: Operator,
+    /// Who is in good order.
+    quiet: Quiet,
     phase: Phase,
     coverage: Coverage,
     hash: Rolling,
@@ -257,6 +262,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
             operator: Operator::default(),
+            quiet: Quiet::new(schedule),
             phase: Phase::Faulty,
             coverage: Coverage::default(),
             hash: Rolling::default(),
@@ -295,6 +301,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.begin();
         while self.phase != Phase::Over {
             let Caused { cause, event } = self.next_event()?;
+            if self.quiet.is_due(self.now) {
+                self.survey()?;
+            }
             self.happen(cause, event)?;
             if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
                 self.ruled(self.scan_disks())?;

@@ -106,6 +106,8 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         }
         self.apply_fault(fault, *id, kind, servers, &mut draws);
+        self.quiet.blows += 1;
+        self.disturb_by(kind, servers, kind.lasts().unwrap_or_default());
     }
 
     fn apply_fault(&mut self, fault: usize, id: u32, kind: &FaultKind, servers: u8, draws: &mut Draws) {
@@ -267,6 +269,8 @@ impl<W: Workload> Simulation<'_, W> {
         if self.phase != super::Phase::Faulty {
             return;
         }
+        self.quiet.blows += 1;
+        self.disturb_by(kind, servers, Nanos::ZERO);
         self.hash_event(12, u64::from(*id));
         if self.tells() {
             self.tell(
@@ -315,6 +319,10 @@ impl<W: Workload> Simulation<'_, W> {
                 true => self.held.push(envelope),
                 false => {
                     let at = self.network.release(self.now, from, to);
+                    match super::quiet::outlives_its_reason(&envelope.message) {
+                        true => self.quiet.disturb_all(at),
+                        false => self.quiet.disturb_link(from, to, at),
+                    }
                     let envelope = Box::new(envelope);
                     self.push(at, Event::Deliver { envelope });
                 }

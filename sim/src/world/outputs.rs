@@ -87,10 +87,12 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 ))
             }
-            Output::RoleChanged { .. }
-            | Output::LeaderChanged { .. }
-            | Output::MembershipChanged { .. }
-            | Output::Trace(_) => Ok(()),
+            Output::MembershipChanged { .. } => {
+                // Whoever is no member any more has good reasons to go.
+                self.quiet.disturb_all(self.now);
+                Ok(())
+            }
+            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::Trace(_) => Ok(()),
             Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
             Output::ChangeRejected { id, reason, .. } => self.change_refused(at, id, &reason),
             Output::TransferEnded { to, outcome } => {
@@ -140,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
                 .written(&self.oracles.facts, node, meta, bytes);
             self.ruled(judgement)?;
         }
-        let leads = vitals.role == RoleName::Leader;
+        let (leads, is_waited_for) = (vitals.role == RoleName::Leader, persist.sync);
         let snapshot_ahead = persist
             .snapshot
             .as_ref()
@@ -174,6 +176,9 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
+            }
+            if is_waited_for {
+                self.quiet.syncs(at, self.now, sync.done_at);
             }
             self.push(
                 sync.done_at,
@@ -231,9 +236,15 @@ impl<W: Workload> Simulation<'_, W> {
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
             Message::Forward { .. } => self.happened(Probe::SendForward, Some(at)),
             Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),
-            Message::TimeoutNow => self.happened(Probe::SendTimeoutNow, Some(at)),
+            Message::TimeoutNow => {
+                // Whoever takes over by request disturbs everybody, as it should.
+                self.quiet.disturb_all(self.now);
+                self.happened(Probe::SendTimeoutNow, Some(at));
+            }
             _ => {}
         }
+        self.round_leaves(at, &envelope);
+        self.quiet.sends(&envelope, at, self.now)?;
         if self.is_wired {
             return self.send_on_wire(at, envelope);
         }
@@ -257,6 +268,15 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Lets a message meet its fate.
     pub(super) fn launch(&mut self, at: usize, envelope: Box<Envelope>, fate: Fate) {
+        match &fate {
+            Fate::Arrives {
+                at: arrives, again, ..
+            } => {
+                let last = again.map_or(*arrives, |again| again.max(*arrives));
+                self.quiet.launched(&envelope, at, self.now, last);
+            }
+            _ => self.quiet.disturb_link(at, place_of(envelope.to), self.now),
+        }
         match fate {
             Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
             Fate::Broken => self.connection_broke(at, place_of(envelope.to)),

@@ -55,6 +55,7 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(place) else {
             return false;
         };
+        self.quiet.disturb(place, self.now);
         server.missed.clear();
         server.wake_at = None;
         server.dying = None;
@@ -143,6 +144,8 @@ impl<W: Workload> Simulation<'_, W> {
         if server.pauses > 0 {
             return;
         }
+        // It may find answers to questions that are long past.
+        self.quiet.disturb_all(self.now);
         for event in std::mem::take(&mut server.missed) {
             // A wake-up counts only at the time for which it was ordered.
             if let Event::Wake { .. } = event

@@ -6,6 +6,7 @@ use raft_core::replica::Replica;
 use raft_core::{Incarnation, LogId, NodeId, RoleName, Term, Vitals};
 
 use super::Event;
+use super::observe::Conduct;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::nanos::Nanos;
@@ -29,6 +30,8 @@ pub(super) struct Server<W: Workload> {
     pub(super) vitals: Vitals,
     /// The entry that set the configuration in force after the last step.
     pub(super) configuration: Option<LogId>,
+    /// What is remembered of this boot.
+    pub(super) conduct: Conduct,
     /// What the clock said at this start, in ticks, and how many ticks the replica has been told of since.
     pub(super) boot_ticks: u64,
     pub(super) ticks_told: u64,
@@ -82,6 +85,7 @@ impl<W: Workload> Server<W> {
             replica: None,
             vitals: NOTHING,
             configuration: None,
+            conduct: Conduct::default(),
             boot_ticks: 0,
             ticks_told: 0,
             wake_at: None,

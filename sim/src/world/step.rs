@@ -3,6 +3,7 @@
 use raft_core::replica::{Input, Output};
 use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
 
+use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds, place_of};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
@@ -25,9 +26,19 @@ pub(super) struct Given {
     acknowledged_by: Option<NodeId>,
     /// To whom an operator wants leadership to be handed over.
     pub(super) asked_to_hand_over: Option<NodeId>,
+    /// What manners are judged by.
+    occasion: Occasion,
 }
 
 impl Given {
+    /// Nothing from anybody else.
+    pub(super) fn on(occasion: Occasion) -> Self {
+        Self {
+            occasion,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn of(envelope: &Envelope) -> Self {
         let acknowledges = matches!(
             envelope.message,
@@ -37,6 +48,7 @@ impl Given {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
             asked_to_hand_over: None,
+            occasion: Occasion::of(envelope),
         }
     }
 }
@@ -51,8 +63,9 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let ticks = server.clock.ticks(now).saturating_sub(server.boot_ticks);
-        if ticks > server.ticks_told {
-            replica.step(Input::Tick(ticks - server.ticks_told));
+        let told = ticks.saturating_sub(server.ticks_told);
+        if told > 0 {
+            replica.step(Input::Tick(told));
             server.ticks_told = ticks;
         }
         if let Some(input) = input {
@@ -64,6 +77,8 @@ impl<W: Workload> Simulation<'_, W> {
         server.vitals = after;
         let was = std::mem::replace(&mut server.configuration, replica.raft().membership_id());
         self.judge(at, &before, &after, was, given, &outputs)?;
+        self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
+        self.changes(at, &before, &after)?;
         self.hash_step(at, &before, &after);
         self.notice_configuration(at, &before, &after, was);
         self.notice(at, &before, &after);

@@ -117,6 +117,16 @@ impl<W: Workload> Simulation<'_, W> {
         links
     }
 
+    /// Cuts all links of a server for good, but for those to its friends.
+    pub(super) fn cut_for_good_but(&mut self, friends: &[usize], place: usize) {
+        let mut links = Links::default();
+        for other in (0..self.servers.len()).filter(|other| *other != place && !friends.contains(other)) {
+            links.add_both(place, other);
+        }
+        let id = u32::MAX - u32::try_from(place).unwrap_or(0);
+        self.network.cut(id, links, Delivery::DroppedAtSend);
+    }
+
     /// Cuts the links of a server that stays broken for good.
     pub(super) fn cut_for_good(&mut self, shape: Shape, place: usize, draws: &mut Draws) {
         let links = self.links_of(shape, place, draws);

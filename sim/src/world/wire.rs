@@ -61,6 +61,7 @@ impl<W: Workload> Simulation<'_, W> {
                     );
                 }
                 Err(_) => {
+                    self.quiet.disturb_link(at, to, self.now);
                     self.connection_broke(at, to);
                     return Ok(());
                 }
@@ -118,6 +119,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.network.flap(struck.id) {
             self.hash_event(18, u64::from(struck.id));
             self.happened(Probe::LinkFlapped, None);
+            self.disturb_cut_links();
             self.release_held();
             self.push_after(every, Event::Flap { fault });
         }

@@ -1,0 +1,161 @@
+//! C4: a linearizable read that asks nobody but its leader's quorum (ReadIndex; paper §8, dissertation §6.4).
+//!
+//! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands at or
+//! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader.
+
+use raft_core::{Index, Membership, NodeId, Round};
+
+use super::{Judgement, Oracle, count, violated};
+
+/// A read that a server has taken and not answered.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    read: u64,
+    /// The number of the event in which it arrived.
+    arrived: u64,
+    /// What was committed then, anywhere.
+    committed: Option<Index>,
+    /// A quorum has answered since.
+    confirmed: bool,
+}
+
+/// The reads of one server, and who has answered it when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    pending: Vec<Pending>,
+    /// In which event the leader first sent a message of each round.
+    began: Vec<(Round, u64)>,
+    /// For each peer: the latest event whose message it has answered.
+    answered: [Option<u64>; super::stability::PLACES],
+}
+
+impl Reads {
+    /// The server leads from now on, and nobody has answered it yet.
+    pub(crate) fn begins_to_lead(&mut self) {
+        self.began.clear();
+        self.answered = Default::default();
+    }
+
+    /// A read arrives.
+    pub(crate) fn arrives(&mut self, read: u64, event: u64, committed: Option<Index>) {
+        self.pending.push(Pending {
+            read,
+            arrived: event,
+            committed,
+            confirmed: false,
+        });
+    }
+
+    /// A read was turned down.
+    pub(crate) fn ends(&mut self, read: u64) {
+        self.pending.retain(|pending| pending.read != read);
+    }
+
+    /// The leader sends a message of this round.
+    pub(crate) fn sends(&mut self, round: Round, event: u64) {
+        if self.began.last().is_none_or(|(latest, _)| *latest < round) {
+            self.began.push((round, event));
+        }
+    }
+
+    /// A peer's answer of this round, and of the leader's term, has reached the leader.
+    pub(crate) fn is_answered(&mut self, node: NodeId, by: usize, round: Round, membership: &Membership) {
+        // Nearly always it is the latest round that is answered.
+        let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began <= round) else {
+            return;
+        };
+        let Some(answered) = self.answered.get_mut(by) else {
+            return;
+        };
+        if *answered >= Some(event) {
+            return;
+        }
+        *answered = Some(event);
+        for pending in self.pending.iter_mut().filter(|pending| !pending.confirmed) {
+            pending.confirmed = confirms(node, &self.answered, membership, pending.arrived);
+        }
+    }
+
+    /// C4: the server answers a read as of this position.
+    pub(crate) fn answers(
+        &mut self,
+        node: NodeId,
+        read: u64,
+        index: Index,
+        membership: &Membership,
+    ) -> Judgement {
+        let Some(place) = self.pending.iter().position(|pending| pending.read == read) else {
+            return Ok(());
+        };
+        let pending = self.pending.swap_remove(place);
+        if Some(index) < pending.committed {
+            let message = format!(
+                "server {node} answers attempt {read} as of {index}, and {} was committed when it arrived",
+                count(pending.committed)
+            );
+            return violated(Oracle::C4, message);
+        }
+        if !pending.confirmed && !confirms(node, &self.answered, membership, pending.arrived) {
+            let message = format!(
+                "server {node} answers attempt {read}, and no quorum has confirmed it as leader since"
+            );
+            return violated(Oracle::C4, message);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a quorum has answered what the leader sent in this event or later.
+fn confirms(
+    node: NodeId,
+    answered: &[Option<u64>; super::stability::PLACES],
+    membership: &Membership,
+    arrived: u64,
+) -> bool {
+    membership.has_quorum(|voter| {
+        let place = usize::try_from(voter.value().wrapping_sub(1)).unwrap_or(usize::MAX);
+        voter == node || answered.get(place).copied().flatten() >= Some(arrived)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{at, node, reports, three};
+    use super::*;
+
+    fn read(committed: Option<Index>, arrived: u64) -> Reads {
+        let mut reads = Reads::default();
+        reads.begins_to_lead();
+        reads.sends(Round::new(1), 10);
+        reads.arrives(7, arrived, committed);
+        reads
+    }
+
+    #[test]
+    fn c4_reports_a_read_that_nobody_has_confirmed_since_it_came() {
+        let answer = |mut reads: Reads| reads.answers(node(1), 7, at(5), &three());
+        reports(Oracle::C4, answer(read(None, 10)));
+        let mut confirmed = read(None, 10);
+        confirmed.is_answered(node(1), 2, Round::new(1), &three());
+        assert_eq!(answer(confirmed), Ok(()));
+        let mut earlier = read(None, 11);
+        earlier.is_answered(node(1), 2, Round::new(1), &three());
+        reports(Oracle::C4, answer(earlier.clone()));
+        earlier.sends(Round::new(2), 11);
+        earlier.is_answered(node(1), 1, Round::new(2), &three());
+        earlier.begins_to_lead();
+        assert_eq!(answer(earlier), Ok(()), "what was confirmed stays confirmed");
+    }
+
+    #[test]
+    fn c4_reports_a_read_that_stands_before_what_was_committed_when_it_came() {
+        let confirmed = |committed| {
+            let mut reads = read(committed, 10);
+            reads.is_answered(node(1), 2, Round::new(1), &three());
+            reads
+        };
+        let answer = |mut reads: Reads| reads.answers(node(1), 7, at(5), &three());
+        assert_eq!(answer(confirmed(Some(at(5)))), Ok(()));
+        reports(Oracle::C4, answer(confirmed(Some(at(6)))));
+    }
+}

@@ -1,0 +1,310 @@
+//! L3, L4 and L5: who may disturb a leader, and how long a leader may stay that nobody hears.
+//!
+//! Two kinds of check add up. Each server is watched for its own manners, by its own clock: whoever hears a leader helps nobody to
+//! depose it, whoever campaigns has asked first, and a leader that hears no quorum steps down. And the cluster is watched
+//! from above: where a leader and a quorum have been in good order for a while, they stay what they are, whatever the others do.
+
+use raft_core::{Membership, NodeId, RoleName, Term, Vitals};
+
+use super::{Judgement, Oracle, violated};
+use crate::nanos::Nanos;
+
+/// There are at most so many servers.
+pub(crate) const PLACES: usize = 8;
+
+/// What one server has heard since its start, by its own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manners {
+    /// When it last heard a leader, as long as it follows.
+    leader_heard: Option<u64>,
+    /// Who has granted a pre-vote, one bit each, and for which term.
+    granted: (Term, u8),
+    /// On a leader: when each peer last answered, or when it was elected.
+    answered: [u64; PLACES],
+}
+
+impl Manners {
+    /// It has heard the leader that it follows.
+    pub(crate) fn hears_leader(&mut self, ticks: u64) {
+        self.leader_heard = Some(ticks);
+    }
+
+    /// It does not follow, and so has no leader to be loyal to.
+    pub(crate) fn follows_nobody(&mut self) {
+        self.leader_heard = None;
+    }
+
+    /// It was granted a pre-vote for this term.
+    pub(crate) fn is_granted(&mut self, ask: Term, by: usize) {
+        if self.granted.0 < ask {
+            self.granted = (ask, 0);
+        }
+        if self.granted.0 == ask {
+            self.granted.1 |= bit(by);
+        }
+    }
+
+    /// It leads from now on.
+    pub(crate) fn begins_to_lead(&mut self, ticks: u64) {
+        self.answered = [ticks; PLACES];
+    }
+
+    /// A peer has answered it as the leader that it is.
+    pub(crate) fn is_answered(&mut self, by: usize, ticks: u64) {
+        if let Some(answered) = self.answered.get_mut(by) {
+            *answered = ticks;
+        }
+    }
+
+    /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another one to replace it, by a
+    /// granted pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
+    pub(crate) fn is_loyal(&self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
+        match self.leader_heard {
+            Some(heard) if ticks.saturating_sub(heard) < shortest => violated(
+                Oracle::L4,
+                format!(
+                    "server {node} heard its leader {} ticks ago, and helps {candidate} to replace it",
+                    ticks.saturating_sub(heard)
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// L4 (a): nobody raises its term before a quorum has said that it would vote for it (dissertation §9.6), so that a server that
+    /// was cut off disturbs nobody when it comes back.
+    pub(crate) fn has_asked(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
+        let granted = |voter: NodeId| {
+            voter == node || (self.granted.0 == term && self.granted.1 & bit(place(voter)) != 0)
+        };
+        if membership.has_quorum(granted) {
+            return Ok(());
+        }
+        let message = format!("server {node} campaigns in term {term}, and no quorum has said that it may");
+        violated(Oracle::L4, message)
+    }
+
+    /// L5: whoever leads has heard a quorum within twice the shortest election timeout (dissertation §6.2).
+    pub(crate) fn hears_a_quorum(
+        &self,
+        node: NodeId,
+        ticks: u64,
+        shortest: u64,
+        membership: &Membership,
+    ) -> Judgement {
+        let heard = |voter: NodeId| {
+            let answered = self.answered.get(place(voter));
+            voter == node || answered.is_some_and(|&at| ticks.saturating_sub(at) <= 2 * shortest)
+        };
+        if membership.has_quorum(heard) {
+            return Ok(());
+        }
+        let message = format!(
+            "server {node} still leads, and has heard no quorum for {} ticks, twice an election timeout",
+            2 * shortest
+        );
+        violated(Oracle::L5, message)
+    }
+}
+
+/// Who has been in good order with a leader, both ways, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Order {
+    leader: Option<(usize, Term)>,
+    since: [Option<Nanos>; PLACES],
+}
+
+impl Order {
+    /// The cluster was looked at: these servers, the leader among them, are in good order.
+    pub(crate) fn survey(&mut self, now: Nanos, leader: Option<(usize, Term)>, orderly: u8) {
+        if self.leader != leader {
+            *self = Self {
+                leader,
+                ..Self::default()
+            };
+        }
+        for (place, since) in self.since.iter_mut().enumerate() {
+            match orderly & bit(place) {
+                0 => *since = None,
+                _ => _ = since.get_or_insert(now),
+            }
+        }
+    }
+
+    /// Something has happened that may disturb everybody.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Something has happened to this server.
+    pub(crate) fn disturb(&mut self, place: usize) {
+        if self.leads(place) {
+            self.reset();
+        } else if let Some(since) = self.since.get_mut(place) {
+            *since = None;
+        }
+    }
+
+    /// Whether this server leads those in good order.
+    pub(crate) fn leads(&self, place: usize) -> bool {
+        self.leader.is_some_and(|(leader, _)| leader == place)
+    }
+
+    /// The leader of those in good order, and its term.
+    pub(crate) const fn leader(&self) -> Option<(usize, Term)> {
+        self.leader
+    }
+
+    /// Whether the server has been in good order for so long.
+    pub(crate) fn lasts(&self, place: usize, now: Nanos, settled: Nanos) -> bool {
+        let since = self.since.get(place).copied().flatten();
+        since.is_some_and(|since| now.since(since) >= settled)
+    }
+
+    /// Those who have been in good order for so long, one bit each.
+    pub(crate) fn lasting(&self, now: Nanos, settled: Nanos) -> u8 {
+        let lasting = (0..PLACES).filter(|&place| self.lasts(place, now, settled));
+        lasting.map(bit).fold(0, |set, bit| set | bit)
+    }
+
+    /// L3 and L4 (b): a server changes its role, its term or its leader. That is its right, unless it belongs to a quorum that has been
+    /// in good order with its leader for long enough.
+    pub(crate) fn may_change(
+        &self,
+        server: (usize, NodeId),
+        change: (&Vitals, &Vitals),
+        membership: &Membership,
+        now: Nanos,
+        settled: Nanos,
+    ) -> Judgement {
+        let (place, node) = server;
+        let (before, after) = change;
+        if (before.role, before.term, before.leader) == (after.role, after.term, after.leader) {
+            return Ok(());
+        }
+        let lasting = self.lasting(now, settled);
+        let is_lasting = |node: NodeId| lasting & bit(self::place(node)) != 0;
+        if lasting & bit(place) == 0 || !membership.has_quorum(is_lasting) {
+            return Ok(());
+        }
+        let everybody = membership.members().all(is_lasting);
+        let oracle = if everybody { Oracle::L4 } else { Oracle::L3 };
+        let who = if everybody { "everybody" } else { "a quorum" };
+        let RoleAnd { role, term } = RoleAnd::of(after);
+        let message = format!(
+            "server {node} becomes {role:?} of term {term}, when {who} has been in good order with the leader of term {} for {settled}",
+            before.term
+        );
+        violated(oracle, message)
+    }
+}
+
+struct RoleAnd {
+    role: RoleName,
+    term: Term,
+}
+
+impl RoleAnd {
+    const fn of(vitals: &Vitals) -> Self {
+        Self {
+            role: vitals.role,
+            term: vitals.term,
+        }
+    }
+}
+
+/// The bit of a server in a set.
+pub(crate) const fn bit(place: usize) -> u8 {
+    if place < PLACES { 1 << place } else { 0 }
+}
+
+/// The place of a server in the list of servers.
+fn place(node: NodeId) -> usize {
+    usize::try_from(node.value())
+        .unwrap_or(usize::MAX)
+        .wrapping_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{node, reports, three, vitals};
+    use super::*;
+
+    const SHORTEST: u64 = 15;
+
+    #[test]
+    fn l3_reports_a_leader_that_leaves_a_quorum_in_good_order() {
+        let settled = Nanos::from_millis(600);
+        let (leads, steps_down) = (
+            vitals(RoleName::Leader, 4, None, 0),
+            vitals(RoleName::Follower, 4, None, 0),
+        );
+        let change = |order: &Order, now| {
+            order.may_change(
+                (0, node(1)),
+                (&leads, &steps_down),
+                &three(),
+                Nanos::from_millis(now),
+                settled,
+            )
+        };
+        let mut order = Order::default();
+        order.survey(Nanos::ZERO, Some((0, Term::new(4))), 0b011);
+        assert_eq!(change(&order, 500), Ok(()), "it may have begun badly");
+        reports(Oracle::L3, change(&order, 600));
+        let moved = order.may_change((2, node(3)), (&leads, &steps_down), &three(), settled, settled);
+        assert_eq!(moved, Ok(()), "server 3 is not among them");
+        order.disturb(1);
+        assert_eq!(change(&order, 600), Ok(()), "one of three is no quorum");
+    }
+
+    #[test]
+    fn l4_reports_an_election_while_everybody_is_in_good_order() {
+        let settled = Nanos::from_millis(600);
+        let (follows, campaigns) = (
+            vitals(RoleName::Follower, 4, None, 0),
+            vitals(RoleName::PreCandidate, 4, None, 0),
+        );
+        let mut order = Order::default();
+        order.survey(Nanos::ZERO, Some((0, Term::new(4))), 0b111);
+        order.survey(settled, Some((0, Term::new(4))), 0b111);
+        let change = |order: &Order| {
+            order.may_change((2, node(3)), (&follows, &campaigns), &three(), settled, settled)
+        };
+        reports(Oracle::L4, change(&order));
+        order.survey(settled, Some((1, Term::new(5))), 0b111);
+        assert_eq!(
+            change(&order),
+            Ok(()),
+            "a new leader's followers have to settle again"
+        );
+    }
+
+    #[test]
+    fn l4_reports_disloyalty_and_a_campaign_without_asking() {
+        let mut manners = Manners::default();
+        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+        manners.hears_leader(90);
+        reports(Oracle::L4, manners.is_loyal(node(1), node(2), 100, SHORTEST));
+        assert_eq!(manners.is_loyal(node(1), node(2), 105, SHORTEST), Ok(()));
+        manners.follows_nobody();
+        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+
+        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
+        manners.is_granted(Term::new(5), 2);
+        assert_eq!(manners.has_asked(node(1), Term::new(5), &three()), Ok(()));
+        manners.is_granted(Term::new(6), 1);
+        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
+    }
+
+    #[test]
+    fn l5_reports_a_leader_that_hears_nobody_and_stays() {
+        let mut manners = Manners::default();
+        manners.begins_to_lead(100);
+        let judge = |manners: &Manners, ticks| manners.hears_a_quorum(node(1), ticks, SHORTEST, &three());
+        assert_eq!(judge(&manners, 130), Ok(()));
+        reports(Oracle::L5, judge(&manners, 131));
+        manners.is_answered(2, 120);
+        assert_eq!(judge(&manners, 150), Ok(()));
+    }
+}

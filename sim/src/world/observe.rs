@@ -1,0 +1,408 @@
+//! What each step of a server shows of its manners: loyalty to a leader, reads and their rounds, and whatever waits for the disk
+//! (L4, L5, L10 and C4).
+
+use raft_core::replica::Output;
+use raft_core::{AppendOutcome, Envelope, Index, Message, NodeId, RoleName, Round, Term, Ticket, Vitals};
+
+use super::server::Server;
+use super::step::OutputOf;
+use super::{Simulation, place_of};
+use crate::nanos::Nanos;
+use crate::oracle::reads::Reads;
+use crate::oracle::stability::{Manners, bit};
+use crate::oracle::wakeups::{Answer, Wakeups, concluded};
+use crate::oracle::{Judgement, Oracle, violated};
+use crate::workload::Workload;
+
+/// What is remembered of one server from its start on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conduct {
+    manners: Manners,
+    wakeups: Wakeups,
+    reads: Reads,
+    /// Who has granted a vote, one bit each, and in which term.
+    votes: (Term, u8),
+}
+
+/// What a step was given, as far as manners go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Occasion {
+    message: Option<Heard>,
+    persisted: Option<Ticket>,
+    /// A deadline was reached, and nothing else happened.
+    is_deadline: bool,
+    /// The host has told it what to do.
+    is_told: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    from: NodeId,
+    term: Term,
+    news: News,
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// A leader speaks, and perhaps asks for an answer.
+    Leads(Option<Answer>),
+    PreVote,
+    Vote,
+    TimeoutNow,
+    PreVoteGranted {
+        ask: Term,
+    },
+    VoteGranted,
+    /// A peer answers its leader, perhaps as of a round.
+    Answers {
+        round: Option<Round>,
+    },
+    Other,
+}
+
+impl Occasion {
+    pub(super) fn of(envelope: &Envelope) -> Self {
+        let news = match envelope.message {
+            Message::Append { .. } => News::Leads(Some(Answer::Append)),
+            Message::Heartbeat { .. } => News::Leads(Some(Answer::Heartbeat)),
+            Message::SnapshotChunk { .. } => News::Leads(None),
+            Message::PreVote { .. } => News::PreVote,
+            Message::Vote { .. } => News::Vote,
+            Message::TimeoutNow => News::TimeoutNow,
+            Message::PreVoteReply { ask, granted: true } => News::PreVoteGranted { ask },
+            Message::VoteReply { granted: true } => News::VoteGranted,
+            // What a snapshot is answered with names no round.
+            Message::AppendReply {
+                outcome: AppendOutcome::Accepted { .. } | AppendOutcome::Rejected { .. },
+                round,
+                ..
+            }
+            | Message::HeartbeatReply { round, .. } => News::Answers { round: Some(round) },
+            Message::SnapshotReply { .. } => News::Answers { round: None },
+            _ => News::Other,
+        };
+        Self {
+            message: Some(Heard {
+                from: envelope.from,
+                term: envelope.term,
+                news,
+            }),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn persisted(ticket: Ticket) -> Self {
+        Self {
+            persisted: Some(ticket),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn told() -> Self {
+        Self {
+            is_told: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn deadline() -> Self {
+        Self {
+            is_deadline: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Lets the oracles of manners look at a step, in which the server was told of `told` ticks.
+    pub(super) fn observe(
+        &mut self,
+        at: usize,
+        (before, after): (&Vitals, &Vitals),
+        occasion: Occasion,
+        told: u64,
+        outputs: &[OutputOf<W>],
+    ) -> Judgement {
+        let shortest = self.schedule.knobs.election_timeout_min_ticks;
+        let is_honest = !self.budget.is_damaged();
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        let (node, ticks) = (server.node, server.ticks_told);
+        let Some(replica) = &server.replica else {
+            return Ok(());
+        };
+        let membership = replica.raft().membership();
+        let conduct = &mut server.conduct;
+        if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
+            conduct.manners.begins_to_lead(ticks);
+            conduct.reads.begins_to_lead();
+        }
+        if let Some(heard) = occasion.message {
+            conduct.hear(node, heard, after, ticks, membership);
+            if is_honest {
+                conduct.is_loyal(node, heard, (before, after), (ticks, told, shortest), outputs)?;
+            }
+        }
+        if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
+            // While a server follows, the shortest election timeout begins anew whenever its leader is heard.
+            conduct.manners.is_loyal(node, node, ticks, shortest)?;
+        }
+        if is_honest
+            && after.term > before.term
+            && matches!(after.role, RoleName::Candidate | RoleName::Leader)
+            && occasion
+                .message
+                .is_none_or(|heard| heard.news != News::TimeoutNow)
+        {
+            conduct.manners.has_asked(node, after.term, membership)?;
+        }
+        if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
+            conduct
+                .manners
+                .hears_a_quorum(node, ticks, shortest, membership)?;
+        }
+        if after.role != RoleName::Follower {
+            conduct.manners.follows_nobody();
+        }
+        if server.disk_failed {
+            // It has fallen silent for good.
+            conduct.wakeups = Wakeups::default();
+            return Ok(());
+        }
+        conduct.wait(occasion, after, outputs);
+        if is_honest {
+            conduct.wakeups.judge(node, after.term)?;
+            if occasion.persisted.is_some() {
+                wakes_up(server, after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A read reaches a server.
+    pub(super) fn read_arrives(&mut self, at: usize, attempt: u64) {
+        let committed = self.oracles.facts.last_committed();
+        let event = self.event;
+        if let Some(server) = self.servers.get_mut(at) {
+            server.conduct.reads.arrives(attempt, event, committed);
+        }
+    }
+
+    /// A read ends without an answer.
+    pub(super) fn read_ends(&mut self, at: usize, attempt: u64) {
+        if let Some(server) = self.servers.get_mut(at) {
+            server.conduct.reads.ends(attempt);
+        }
+    }
+
+    /// C4: a read is answered.
+    pub(super) fn read_is_answered(&mut self, at: usize, attempt: u64, index: Index) -> Judgement {
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        let Some(replica) = &server.replica else {
+            return Ok(());
+        };
+        let membership = replica.raft().membership();
+        let judgement = server
+            .conduct
+            .reads
+            .answers(server.node, attempt, index, membership);
+        self.ruled(judgement)
+    }
+
+    /// A leader's message leaves: rounds begin with it.
+    pub(super) fn round_leaves(&mut self, at: usize, envelope: &Envelope) {
+        if let Message::Append { round, .. } | Message::Heartbeat { round, .. } = envelope.message
+            && let Some(server) = self.servers.get_mut(at)
+        {
+            server.conduct.reads.sends(round, self.event);
+        }
+    }
+
+    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome, unless it came
+    /// just now.
+    pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
+        for (attempt, taken) in self.clients.taken.iter().zip(0..).filter_map(taken) {
+            let (place, boot, at) = taken;
+            let is_same = self.now.since(at) > self.quiet.settled()
+                && core & bit(place) != 0
+                && self.servers.get(place).is_some_and(|server| server.is_boot(boot));
+            let has_outcome = self
+                .oracles
+                .attempts
+                .find(attempt)
+                .is_none_or(|attempt| attempt.outcome.is_some());
+            if is_same && !has_outcome {
+                let message = format!("server {} has said nothing of attempt {attempt}", place + 1);
+                return violated(Oracle::L5, message);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which server has taken an attempt in, in which boot and when.
+pub(super) type Taken = Option<(usize, u64, Nanos)>;
+
+fn taken((taken, attempt): (&Taken, u64)) -> Option<(u64, (usize, u64, Nanos))> {
+    Some((attempt, (*taken)?))
+}
+
+impl Conduct {
+    /// Takes note of a message.
+    fn hear(
+        &mut self,
+        node: NodeId,
+        heard: Heard,
+        after: &Vitals,
+        ticks: u64,
+        membership: &raft_core::Membership,
+    ) {
+        let from = place_of(heard.from);
+        match heard.news {
+            News::PreVoteGranted { ask } => self.manners.is_granted(ask, from),
+            News::VoteGranted => {
+                if self.votes.0 != heard.term {
+                    self.votes = (heard.term, 0);
+                }
+                self.votes.1 |= bit(from);
+            }
+            News::Answers { round } if after.role == RoleName::Leader && heard.term == after.term => {
+                self.manners.is_answered(from, ticks);
+                if let Some(round) = round {
+                    self.reads.is_answered(node, from, round, membership);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// L4 (a), as far as a single message goes.
+    fn is_loyal<M: raft_core::replica::StateMachine>(
+        &mut self,
+        node: NodeId,
+        heard: Heard,
+        (before, after): (&Vitals, &Vitals),
+        (ticks, told, shortest): (u64, u64, u64),
+        outputs: &[Output<M>],
+    ) -> Judgement {
+        let from = heard.from;
+        match heard.news {
+            News::Leads(_) if is_followed(heard, after) => self.manners.hears_leader(ticks),
+            News::PreVote => {
+                let grants = |output: &Output<M>| matches!(output, Output::Send(Envelope { to, message: Message::PreVoteReply { granted: true, .. }, .. }) if *to == from);
+                if outputs.iter().any(grants) {
+                    self.manners.is_loyal(node, from, ticks, shortest)?;
+                }
+            }
+            News::Vote if after.term > before.term && after.term == heard.term => {
+                self.manners.is_loyal(node, from, ticks, shortest)?;
+                // A leader to which no time has passed has had no reason to step down.
+                if before.role == RoleName::Leader && told == 0 {
+                    let message =
+                        format!("server {node} leads, and makes way for {from}, who asks for votes");
+                    return violated(Oracle::L4, message);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes note of what waits for the disk, and of what does not wait any more.
+    fn wait<M: raft_core::replica::StateMachine>(
+        &mut self,
+        occasion: Occasion,
+        after: &Vitals,
+        outputs: &[Output<M>],
+    ) {
+        let mut due = occasion.message.and_then(|heard| owed(heard, after));
+        let is_in_debt = self.wakeups.is_in_debt() && occasion.persisted.is_some();
+        if let Some(ticket) = occasion.persisted {
+            self.wakeups.told(ticket.value());
+        }
+        for output in outputs {
+            match output {
+                Output::Persist { persist, .. } if persist.sync => {
+                    self.wakeups.issued(persist.ticket.value());
+                }
+                Output::Send(envelope) if due.is_some() || is_in_debt => {
+                    let Some(answer) = answer_of(&envelope.message) else {
+                        continue;
+                    };
+                    due.take_if(|(to, awaited, _)| (*to, *awaited) == (envelope.to, answer));
+                    if is_in_debt {
+                        self.wakeups.answers(envelope.to, answer);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some((to, answer, term)) = due {
+            self.wakeups.owes(to, answer, term);
+        }
+    }
+}
+
+/// Whether the leader that speaks is the one that the server follows now.
+fn is_followed(heard: Heard, after: &Vitals) -> bool {
+    after.role == RoleName::Follower && after.leader == Some(heard.from) && after.term == heard.term
+}
+
+/// The answer that a message must have, sooner or later.
+fn owed(heard: Heard, after: &Vitals) -> Option<(NodeId, Answer, Term)> {
+    let answer = match heard.news {
+        News::Leads(answer) if is_followed(heard, after) => answer?,
+        News::PreVote if after.role != RoleName::Joining => Answer::PreVote,
+        News::Vote if after.role != RoleName::Joining && after.term == heard.term => Answer::Vote,
+        _ => return None,
+    };
+    Some((heard.from, answer, after.term))
+}
+
+fn answer_of(message: &Message) -> Option<Answer> {
+    match message {
+        Message::HeartbeatReply { .. } => Some(Answer::Heartbeat),
+        Message::AppendReply { .. } => Some(Answer::Append),
+        Message::PreVoteReply { .. } => Some(Answer::PreVote),
+        Message::VoteReply { .. } => Some(Answer::Vote),
+        _ => None,
+    }
+}
+
+/// L10: what follows from a durable write, beside the messages that waited for it.
+fn wakes_up<W: Workload>(server: &Server<W>, after: &Vitals) -> Judgement {
+    let Some(replica) = &server.replica else {
+        return Ok(());
+    };
+    let (node, raft) = (server.node, replica.raft());
+    if server.disk_failed || !server.conduct.wakeups.is_up_to_date() {
+        return Ok(());
+    }
+    let is_applied = after.applied >= after.commit;
+    concluded(node, "has not applied what is committed", is_applied)?;
+    match after.role {
+        RoleName::Leader => {
+            let held = |voter: NodeId| match voter == node {
+                true => after.durable,
+                false => raft.progress(voter).and_then(|peer| peer.matched),
+            };
+            let reached = raft.membership().quorum_index(held);
+            let is_own =
+                reached.and_then(|reached| raft.log_id(reached)).map(|id| id.term) == Some(after.term);
+            let is_committed = !is_own || after.commit >= reached;
+            concluded(node, "has not committed what a quorum holds", is_committed)
+        }
+        RoleName::Candidate => {
+            let (term, votes) = server.conduct.votes;
+            let agrees =
+                |voter: NodeId| voter == node || (term == after.term && votes & bit(place_of(voter)) != 0);
+            let has_won = raft.membership().has_quorum(agrees);
+            concluded(node, "does not lead, though a quorum has voted for it", !has_won)
+        }
+        _ => Ok(()),
+    }
+}

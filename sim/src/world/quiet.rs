@@ -1,0 +1,493 @@
+//! Quiet within the storm: who is in good order with the leader, and what must hold between those (L3, L4, L6 and L8).
+//!
+//! A server is *in good order* with a leader when it runs and follows it, its term is on its disk, no fault has struck it, and
+//! no message between the two, either way, was lost or late. That is noted as it happens, whatever the schedule says, so that bad weather has
+//! quiet hours, too. Every so often the cluster is looked at, and those in good order begin to count once they have been so
+//! for a while; whatever disturbs one of them makes it begin again.
+
+use raft_core::{Envelope, Membership, Message, NodeId, RoleName, Term, Vitals};
+
+use super::server::Server;
+use super::{Phase, Simulation, place_of};
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::oracle::Judgement;
+use crate::oracle::quiescence::{Behind, beats_in_time, catches_up, elections_are_few, is_heartbeat};
+use crate::oracle::stability::{Order, PLACES, bit};
+use crate::schedule::{Fault, FaultKind, Schedule};
+use crate::workload::Workload;
+
+/// What was noted since the start.
+pub(super) struct Quiet {
+    limits: Limits,
+    /// When the cluster is looked at next.
+    next_survey: Nanos,
+    last_survey: Nanos,
+    order: Order,
+    /// Nobody is in good order before then.
+    all_rough_until: Nanos,
+    /// This server is not, before then...
+    rough_until: [Nanos; PLACES],
+    /// ...nor are these two with each other: a message was lost or late. By sender and recipient.
+    links_rough_until: [[Nanos; PLACES]; PLACES],
+    /// A sync of this server takes long.
+    slow_until: [Nanos; PLACES],
+    /// How much of any snapshot has reached a server since it last applied something.
+    pieces: [u64; PLACES],
+    behind: [Option<Behind>; PLACES],
+    /// Since when leader and follower have had nothing to tell each other.
+    idle_since: [Option<Nanos>; PLACES],
+    /// How many heartbeats a follower was sent since the last survey.
+    beats: [u64; PLACES],
+    /// How often a fault has begun or ended.
+    pub(super) blows: u64,
+    latest_term: Term,
+    healed_term: Term,
+}
+
+/// How long things take when all is well, from the schedule's settings.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// A message or a sync that takes longer is late.
+    late: Nanos,
+    survey_every: Nanos,
+    /// Good order counts after this time: two of the longest election timeouts, so that what was begun before has come to nothing.
+    settled: Nanos,
+    /// A cluster has nothing to do when nothing has happened for so long.
+    idle: Nanos,
+    /// How long a follower may come no closer.
+    patience: Nanos,
+    heartbeat: Nanos,
+    /// Whether messages and disks are quick before the heal, too, and no fault does harm again and again.
+    is_weather_good: bool,
+    /// Whether election timeouts differ so much that votes are rarely split.
+    differ: bool,
+    /// Whether the settings leave room between heartbeats and elections for what is not late.
+    is_roomy: bool,
+}
+
+impl Limits {
+    fn of(schedule: &Schedule) -> Self {
+        let (knobs, tick) = (&schedule.knobs, schedule.cluster.tick);
+        let (shortest, heartbeat) = (knobs.election_timeout_min_ticks, knobs.heartbeat_ticks);
+        let election = tick.times(knobs.election_timeout_max_ticks);
+        Self {
+            // A heartbeat and its answer then take half of the time that the leader has left, with clocks that differ by a fifth.
+            late: Nanos::new(tick.times(shortest.saturating_sub(heartbeat)).value() / 4),
+            survey_every: election,
+            settled: election.times(2),
+            idle: Nanos::new(election.value() / 2),
+            patience: election.times(10),
+            heartbeat: tick.times(heartbeat),
+            is_weather_good: is_weather_good(schedule),
+            differ: knobs.election_timeout_max_ticks >= 2 * shortest,
+            is_roomy: 2 * heartbeat <= shortest && schedule.weather.clock_drift_ppm <= 100_000,
+        }
+    }
+}
+
+/// Liveness presupposes that a broadcast takes far less time than an election timeout (paper §5.6).
+fn is_weather_good(schedule: &Schedule) -> bool {
+    let (network, disk) = (&schedule.weather.network, &schedule.weather.disk);
+    let shortest = schedule.knobs.election_timeout_min_ticks;
+    let does_harm_again = |fault: &Fault| {
+        matches!(
+            fault.kind,
+            FaultKind::Partition {
+                flap_every: Some(_),
+                ..
+            } | FaultKind::ClockRate { .. }
+                | FaultKind::Storm { .. }
+        )
+    };
+    let quick = Nanos::new(schedule.cluster.tick.times(shortest).value() / 10);
+    let nothing_goes_wrong = [
+        network.loss_permyriad,
+        network.reorder_permyriad,
+        network.corrupt_permyriad,
+        disk.stall_permyriad,
+    ];
+    nothing_goes_wrong == [0; 4]
+        && network.bytes_per_second == 0
+        && network.delay_max <= quick
+        && disk.sync_max <= quick
+        && !schedule.faults.iter().any(does_harm_again)
+}
+
+impl Quiet {
+    pub(super) fn new(schedule: &Schedule) -> Self {
+        Self {
+            limits: Limits::of(schedule),
+            next_survey: Nanos::ZERO,
+            last_survey: Nanos::ZERO,
+            order: Order::default(),
+            all_rough_until: Nanos::ZERO,
+            rough_until: [Nanos::ZERO; PLACES],
+            links_rough_until: [[Nanos::ZERO; PLACES]; PLACES],
+            slow_until: [Nanos::ZERO; PLACES],
+            pieces: [0; PLACES],
+            behind: [None; PLACES],
+            idle_since: [None; PLACES],
+            beats: [0; PLACES],
+            blows: 0,
+            latest_term: Term::ZERO,
+            healed_term: Term::ZERO,
+        }
+    }
+
+    /// Whether it is time to look at the cluster.
+    pub(super) fn is_due(&self, now: Nanos) -> bool {
+        now >= self.next_survey
+    }
+
+    /// How long things take to come to rest.
+    pub(super) const fn settled(&self) -> Nanos {
+        self.limits.settled
+    }
+
+    /// Whether messages or syncs that have taken long are still under way.
+    fn is_aftermath(&self, now: Nanos) -> bool {
+        let links = self.links_rough_until.iter().flatten();
+        links
+            .chain(&self.slow_until)
+            .chain([&self.all_rough_until])
+            .any(|&until| until > now)
+    }
+
+    /// The faults end.
+    pub(super) fn heal(&mut self, now: Nanos) {
+        self.disturb_all(now);
+        self.healed_term = self.latest_term;
+    }
+
+    /// There is something to do: a client asks, a fault strikes, a configuration changes.
+    pub(super) fn stir(&mut self) {
+        self.idle_since = [None; PLACES];
+    }
+
+    /// Whatever goes on until then may disturb everybody.
+    pub(super) fn disturb_all(&mut self, until: Nanos) {
+        self.order.reset();
+        self.all_rough_until = self.all_rough_until.max(until);
+        self.stir();
+    }
+
+    /// Something is wrong with this server until then.
+    pub(super) fn disturb(&mut self, place: usize, until: Nanos) {
+        self.order.disturb(place);
+        self.stir();
+        if let Some(rough) = self.rough_until.get_mut(place) {
+            *rough = until.max(*rough);
+        }
+    }
+
+    /// A message between these two is lost, or under way until then.
+    pub(super) fn disturb_link(&mut self, from: usize, to: usize, until: Nanos) {
+        for (one, other) in [(from, to), (to, from)] {
+            if self.order.leads(one) {
+                self.order.disturb(other);
+                if let Some(idle_since) = self.idle_since.get_mut(other) {
+                    *idle_since = None;
+                }
+            }
+        }
+        if let Some(rough) = self
+            .links_rough_until
+            .get_mut(from)
+            .and_then(|row| row.get_mut(to))
+        {
+            *rough = until.max(*rough);
+        }
+    }
+
+    /// A message is under way, and arrives then for the last time.
+    pub(super) fn launched(&mut self, envelope: &Envelope, from: usize, now: Nanos, arrives: Nanos) {
+        if arrives.since(now) <= self.limits.late {
+            return;
+        }
+        self.disturb_link(from, place_of(envelope.to), arrives);
+        if outlives_its_reason(&envelope.message) {
+            self.disturb_all(arrives);
+        }
+    }
+
+    /// A server waits for a sync until then.
+    pub(super) fn syncs(&mut self, place: usize, now: Nanos, until: Nanos) {
+        if until.since(now) > self.limits.late
+            && let Some(slow) = self.slow_until.get_mut(place)
+        {
+            *slow = until.max(*slow);
+        }
+    }
+
+    /// So much of a snapshot has reached a server.
+    pub(super) fn piece_arrived(&mut self, place: usize, end: u64) {
+        if let Some(pieces) = self.pieces.get_mut(place) {
+            *pieces = end.max(*pieces);
+        }
+    }
+
+    fn is_link_smooth(&self, from: usize, to: usize, now: Nanos) -> bool {
+        let rough = self.links_rough_until.get(from).and_then(|row| row.get(to));
+        rough.is_some_and(|&until| until <= now)
+    }
+
+    /// How long the two have had nothing to tell each other, one of them leading the other in good order, if it is long enough to count.
+    fn idles(&self, from: usize, to: usize, now: Nanos) -> Option<Nanos> {
+        let follower = match (self.order.leads(from), self.order.leads(to)) {
+            (true, _) => to,
+            (_, true) => from,
+            _ => return None,
+        };
+        let since = self.idle_since.get(follower).copied().flatten()?;
+        let idle = now.since(since);
+        (idle >= self.limits.idle).then_some(idle)
+    }
+
+    /// L8: what may be sent between two servers that have nothing to tell each other.
+    pub(super) fn sends(&mut self, envelope: &Envelope, from: usize, now: Nanos) -> Judgement {
+        let to = place_of(envelope.to);
+        let Some(idle) = self.idles(from, to, now) else {
+            return Ok(());
+        };
+        if let (Message::Heartbeat { .. }, Some(beats)) = (&envelope.message, self.beats.get_mut(to)) {
+            *beats += 1;
+        }
+        is_heartbeat(envelope.from, envelope.to, envelope.message.name(), idle)
+    }
+}
+
+/// Whether a message may still have an effect when what it was about has passed: a granted pre-vote counts in a later campaign for the
+/// same term, and whoever is told to take over does so without asking.
+pub(super) const fn outlives_its_reason(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::PreVoteReply { granted: true, .. } | Message::TimeoutNow
+    )
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// A fault strikes these servers, or ends.
+    pub(super) fn disturb_by(&mut self, kind: &FaultKind, servers: u8, lasts: Nanos) {
+        let until = self.now + lasts;
+        self.quiet.stir();
+        match *kind {
+            // Whoever stands still, or counts time wrongly, may hold on to a campaign that is long past.
+            FaultKind::ClockRate { .. } => self.quiet.disturb_all(until),
+            // The slowest clock takes ten times as long to catch up.
+            FaultKind::ClockJump { by, back, .. } => {
+                let stands_still = if back { by.times(10) } else { Nanos::ZERO };
+                self.quiet.disturb_all(until + stands_still);
+            }
+            FaultKind::Partition { .. } => self.disturb_cut_links(),
+            FaultKind::Storm { .. } | FaultKind::CutClients { .. } | FaultKind::Snapshot { .. } => {}
+            _ => {
+                for place in super::targets::members(servers) {
+                    self.quiet.disturb(place, until);
+                }
+            }
+        }
+    }
+
+    /// Links were cut: whoever has lost its leader is in good order no longer.
+    pub(super) fn disturb_cut_links(&mut self) {
+        let Some((leader, _)) = self.quiet.order.leader() else {
+            return;
+        };
+        for place in 0..self.servers.len() {
+            if self.network.is_cut(leader, place) || self.network.is_cut(place, leader) {
+                self.quiet.disturb_link(leader, place, self.now);
+            }
+        }
+    }
+
+    /// L3, L4: a server changes its role, its term or its leader.
+    pub(super) fn changes(&mut self, at: usize, before: &Vitals, after: &Vitals) -> Judgement {
+        if (before.role, before.term, before.leader) == (after.role, after.term, after.leader) {
+            return Ok(());
+        }
+        if self.is_promising()
+            && let Some((leader, _)) = self.quiet.order.leader()
+            && let Some(membership) = self.membership_of(leader)
+            && let Some(server) = self.servers.get(at)
+        {
+            let (now, settled) = (self.now, self.quiet.limits.settled);
+            let (node, change) = (server.node, (before, after));
+            self.quiet
+                .order
+                .may_change((at, node), change, membership, now, settled)?;
+        }
+        self.quiet.disturb(at, self.now);
+        self.term_begins(after.term)
+    }
+
+    /// Whether stability can be judged at all.
+    fn is_promising(&self) -> bool {
+        self.quiet.limits.is_roomy
+            && !self.budget.is_damaged()
+            && !matches!(self.phase, Phase::Unjudged { .. })
+    }
+
+    fn membership_of(&self, place: usize) -> Option<&Membership> {
+        let replica = self.servers.get(place)?.replica.as_ref()?;
+        Some(replica.raft().membership())
+    }
+
+    /// Looks at the cluster.
+    pub(super) fn survey(&mut self) -> Judgement {
+        let now = self.now;
+        let lasted = now.since(self.quiet.last_survey);
+        self.quiet.last_survey = now;
+        self.quiet.next_survey = now + self.quiet.limits.survey_every;
+        if !self.is_promising() {
+            self.quiet.order.reset();
+            return Ok(());
+        }
+        let orderly = self.orderly();
+        let leader = orderly.map(|(leader, term, _)| (leader, term));
+        let everybody = orderly.map_or(0, |(_, _, servers)| servers);
+        if self.quiet.order.leader() != leader {
+            self.quiet.stir();
+        }
+        self.quiet.order.survey(now, leader, everybody);
+        let Some((leader, _)) = leader else {
+            self.quiet.behind = [None; PLACES];
+            return Ok(());
+        };
+        let Some(leads) = self.servers.get(leader).map(|server| server.vitals) else {
+            return Ok(());
+        };
+        for place in (0..self.servers.len()).filter(|&place| place != leader) {
+            self.survey_follower(place, &leads, lasted)?;
+        }
+        if self.quiet.order.lasts(leader, now, self.quiet.limits.settled) {
+            self.happened(Probe::QuietOrder, Some(leader));
+        }
+        Ok(())
+    }
+
+    fn survey_follower(&mut self, place: usize, leader: &Vitals, lasted: Nanos) -> Judgement {
+        let Some(server) = self.servers.get(place) else {
+            return Ok(());
+        };
+        let (node, follower, now) = (server.node, server.vitals, self.now);
+        let quiet = &mut self.quiet;
+        let (Some(behind), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
+            quiet.behind.get_mut(place),
+            quiet.idle_since.get_mut(place),
+            quiet.beats.get_mut(place),
+            quiet.pieces.get_mut(place),
+            quiet.slow_until.get(place),
+        ) else {
+            return Ok(());
+        };
+        let limits = quiet.limits;
+        let beats = std::mem::take(beats);
+        if !quiet.order.lasts(place, now, Nanos::ZERO) || now < slow_until {
+            *behind = None;
+            *idle_since = None;
+            return Ok(());
+        }
+        let applied_before = behind.map(|behind| behind.applied());
+        if applied_before.is_none_or(|applied| applied != follower.applied) {
+            *pieces = 0;
+        }
+        let progress = (follower.applied, leader.commit);
+        catches_up(behind, node, progress, *pieces, (now, limits.patience))?;
+        let at_rest = leader.commit == leader.last.map(|last| last.index)
+            && follower.applied == leader.commit
+            && leader.applied == leader.commit;
+        if !at_rest {
+            *idle_since = None;
+        } else if idle_since.get_or_insert(now).value() + limits.idle.value() + lasted.value() <= now.value()
+        {
+            beats_in_time(node, beats, lasted, limits.heartbeat)?;
+            self.happened(Probe::Idle, Some(place));
+        }
+        Ok(())
+    }
+
+    /// L9: a term begins.
+    pub(super) fn term_begins(&mut self, term: Term) -> Judgement {
+        if term <= self.quiet.latest_term {
+            return Ok(());
+        }
+        self.quiet.latest_term = term;
+        let since = |earlier: Term| term.value() - earlier.value();
+        if !self.is_promising() || !self.quiet.limits.differ {
+            return Ok(());
+        }
+        if self.phase == Phase::Faulty {
+            match self.quiet.limits.is_weather_good {
+                true => elections_are_few(since(Term::ZERO), self.quiet.blows),
+                false => Ok(()),
+            }
+        } else if self.quiet.is_aftermath(self.now) {
+            self.quiet.healed_term = term;
+            Ok(())
+        } else {
+            elections_are_few(since(self.quiet.healed_term), 1)
+        }
+    }
+
+    /// The leader, its term, and who is in good order with it, if those are a quorum of the configuration in force and nobody knows of a
+    /// later term.
+    fn orderly(&self) -> Option<(usize, Term, u8)> {
+        if self.now < self.quiet.all_rough_until {
+            return None;
+        }
+        let leaders = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, server)| server.leads());
+        let (leader, leads) = leaders.max_by_key(|(_, server)| server.vitals.term)?;
+        let term = leads.vitals.term;
+        let knows_later = |server: &Server<W>| {
+            server.disk.written().hard_state.term > term || (server.is_running() && server.vitals.term > term)
+        };
+        if self.servers.iter().any(knows_later) {
+            return None;
+        }
+        let membership = self.membership_of(leader)?;
+        let is_orderly = |&place: &usize| {
+            self.is_sound(place, term)
+                && (place == leader
+                    || (membership.contains(NodeId::new(place as u64 + 1)) && self.follows(place, leader)))
+        };
+        let orderly = (0..self.servers.len())
+            .filter(is_orderly)
+            .fold(0, |set, place| set | bit(place));
+        let is_in_order = |node: NodeId| orderly & bit(place_of(node)) != 0;
+        let leads = is_in_order(leads.node) && membership.is_voter(leads.node);
+        (leads && membership.has_quorum(is_in_order)).then_some((leader, term, orderly))
+    }
+
+    /// Whether nothing is wrong with this server, and the term is on its disk.
+    fn is_sound(&self, place: usize, term: Term) -> bool {
+        let rough = self.quiet.rough_until.get(place);
+        self.servers.get(place).is_some_and(|server| {
+            server.is_running()
+                && server.pauses == 0
+                && !server.disk_failed
+                && server.full == 0
+                && server.disk.durable().hard_state.term == term
+                && rough.is_some_and(|&until| until <= self.now)
+        })
+    }
+
+    /// Whether this server follows that leader, and each reaches the other.
+    fn follows(&self, place: usize, leader: usize) -> bool {
+        let (Some(server), Some(leads)) = (self.servers.get(place), self.servers.get(leader)) else {
+            return false;
+        };
+        let reaches = |from: usize, to: usize| {
+            !self.network.is_cut(from, to) && self.quiet.is_link_smooth(from, to, self.now)
+        };
+        server.vitals.role == RoleName::Follower
+            && server.vitals.leader == Some(leads.node)
+            && server.vitals.term == leads.vitals.term
+            && reaches(place, leader)
+            && reaches(leader, place)
+    }
+}
