@@ -14,6 +14,13 @@ pub(crate) struct Elections {
 }
 
 impl Elections {
+    /// The latest term that anybody has won.
+    pub(crate) fn latest(&self) -> Term {
+        self.leaders
+            .last_key_value()
+            .map_or(Term::ZERO, |(&term, _)| term)
+    }
+
     /// S1 and S4: a server leads a term now.
     pub(crate) fn elected(
         &mut self,

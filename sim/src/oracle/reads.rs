@@ -1,16 +1,30 @@
 //! C4: a linearizable read that asks nobody but its leader's quorum (ReadIndex; paper §8, dissertation §6.4).
 //!
 //! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands at or
-//! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader.
+//! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader. A read that
+//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since. One that was passed on is judged
+//! where it was passed to.
 
-use raft_core::{Index, Membership, NodeId, Round};
+use raft_core::{Index, Membership, NodeId, Round, Term};
 
 use super::{Judgement, Oracle, count, violated};
+
+/// What a read may rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// A quorum.
+    Quorum,
+    /// A quorum, or a lease.
+    Lease,
+    /// The word of the leader that it is passed on to.
+    Leader,
+}
 
 /// A read that a server has taken and not answered.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     read: u64,
+    basis: Basis,
     /// The number of the event in which it arrived.
     arrived: u64,
     /// What was committed then, anywhere.
@@ -37,9 +51,10 @@ impl Reads {
     }
 
     /// A read arrives.
-    pub(crate) fn arrives(&mut self, read: u64, event: u64, committed: Option<Index>) {
+    pub(crate) fn arrives(&mut self, read: u64, basis: Basis, event: u64, committed: Option<Index>) {
         self.pending.push(Pending {
             read,
+            basis,
             arrived: event,
             committed,
             confirmed: false,
@@ -76,18 +91,19 @@ impl Reads {
         }
     }
 
-    /// C4: the server answers a read as of this position.
+    /// C4: the server answers a read as of this position, in this event. It takes itself for the leader of `led`, and `latest` is the latest term that anybody has
+    /// won.
     pub(crate) fn answers(
         &mut self,
         node: NodeId,
-        read: u64,
-        index: Index,
+        (read, index, event): (u64, Index, u64),
+        (led, latest): (Term, Term),
         membership: &Membership,
     ) -> Judgement {
         let Some(place) = self.pending.iter().position(|pending| pending.read == read) else {
             return Ok(());
         };
-        let pending = self.pending.swap_remove(place);
+        let pending = self.pending.remove(place);
         if Some(index) < pending.committed {
             let message = format!(
                 "server {node} answers attempt {read} as of {index}, and {} was committed when it arrived",
@@ -95,7 +111,18 @@ impl Reads {
             );
             return violated(Oracle::C4, message);
         }
-        if !pending.confirmed && !confirms(node, &self.answered, membership, pending.arrived) {
+        if pending.basis == Basis::Lease && event == pending.arrived {
+            if latest > led {
+                let message = format!(
+                    "server {node} answers attempt {read} on its lease of term {led}, and term {latest} has a leader"
+                );
+                return violated(Oracle::C4, message);
+            }
+            return Ok(());
+        }
+        let needs_quorum = pending.basis != Basis::Leader;
+        if needs_quorum && !pending.confirmed && !confirms(node, &self.answered, membership, pending.arrived)
+        {
             let message = format!(
                 "server {node} answers attempt {read}, and no quorum has confirmed it as leader since"
             );
@@ -127,13 +154,14 @@ mod tests {
         let mut reads = Reads::default();
         reads.begins_to_lead();
         reads.sends(Round::new(1), 10);
-        reads.arrives(7, arrived, committed);
+        reads.arrives(7, Basis::Quorum, arrived, committed);
         reads
     }
 
     #[test]
     fn c4_reports_a_read_that_nobody_has_confirmed_since_it_came() {
-        let answer = |mut reads: Reads| reads.answers(node(1), 7, at(5), &three());
+        let answer =
+            |mut reads: Reads| reads.answers(node(1), (7, at(5), 20), (Term::new(1), Term::new(1)), &three());
         reports(Oracle::C4, answer(read(None, 10)));
         let mut confirmed = read(None, 10);
         confirmed.is_answered(node(1), 2, Round::new(1), &three());
@@ -154,8 +182,27 @@ mod tests {
             reads.is_answered(node(1), 2, Round::new(1), &three());
             reads
         };
-        let answer = |mut reads: Reads| reads.answers(node(1), 7, at(5), &three());
+        let answer =
+            |mut reads: Reads| reads.answers(node(1), (7, at(5), 20), (Term::new(1), Term::new(1)), &three());
         assert_eq!(answer(confirmed(Some(at(5)))), Ok(()));
         reports(Oracle::C4, answer(confirmed(Some(at(6)))));
+    }
+
+    #[test]
+    fn c4_reports_a_lease_that_is_over() {
+        let answer = |basis, event, latest| {
+            let mut reads = Reads::default();
+            reads.arrives(7, basis, 10, None);
+            reads.answers(
+                node(1),
+                (7, at(5), event),
+                (Term::new(1), Term::new(latest)),
+                &three(),
+            )
+        };
+        assert_eq!(answer(Basis::Lease, 10, 1), Ok(()));
+        reports(Oracle::C4, answer(Basis::Lease, 10, 2));
+        reports(Oracle::C4, answer(Basis::Lease, 11, 1));
+        assert_eq!(answer(Basis::Leader, 11, 2), Ok(()));
     }
 }

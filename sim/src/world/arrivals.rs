@@ -202,6 +202,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.quiet
                 .piece_arrived(to, offset.saturating_add(data.len() as u64));
         }
+        self.read_index_arrives(to, &envelope);
         let given = Given::of(&envelope);
         self.step(to, Some(Input::Receive(*envelope)), given)
     }

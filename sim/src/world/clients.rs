@@ -269,12 +269,12 @@ impl<W: Workload> Simulation<'_, W> {
                 else {
                     return Ok(());
                 };
-                self.read_arrives(at, attempt);
                 let draw = self.seed.quick(Domain::Client, u64::from(u8::MAX), 1, attempt);
                 let mode = match draw.chance(self.schedule.workload.lease_read_permyriad) {
                     true => ReadMode::Lease,
                     false => ReadMode::Quorum,
                 };
+                self.read_arrives(at, attempt, mode);
                 Input::Read {
                     id: ReadId::new(attempt),
                     mode,

@@ -2,13 +2,16 @@
 //! (L4, L5, L10 and C4).
 
 use raft_core::replica::Output;
-use raft_core::{AppendOutcome, Envelope, Index, Message, NodeId, RoleName, Round, Term, Ticket, Vitals};
+use raft_core::{
+    AppendOutcome, Envelope, Index, Message, NodeId, ReadMode, ReadOutcome, RoleName, Round, Term, Ticket,
+    Vitals,
+};
 
 use super::server::Server;
 use super::step::OutputOf;
 use super::{Simulation, place_of};
 use crate::nanos::Nanos;
-use crate::oracle::reads::Reads;
+use crate::oracle::reads::{Basis, Reads};
 use crate::oracle::stability::{Manners, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
 use crate::oracle::{Judgement, Oracle, violated};
@@ -114,6 +117,11 @@ impl Occasion {
     }
 }
 
+/// The name of a read that a server has passed on; clients' attempts have smaller numbers.
+const fn passed_on(by: NodeId, boot: u64, request: u64) -> u64 {
+    1 << 63 | by.value() << 56 | boot << 40 | request
+}
+
 impl<W: Workload> Simulation<'_, W> {
     /// Lets the oracles of manners look at a step, in which the server was told of `told` ticks.
     pub(super) fn observe(
@@ -182,11 +190,49 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A read reaches a server.
-    pub(super) fn read_arrives(&mut self, at: usize, attempt: u64) {
+    pub(super) fn read_arrives(&mut self, at: usize, attempt: u64, mode: ReadMode) {
+        let leases = self.schedule.knobs.lease_drift_permyriad.is_some();
         let committed = self.oracles.facts.last_committed();
         let event = self.event;
         if let Some(server) = self.servers.get_mut(at) {
-            server.conduct.reads.arrives(attempt, event, committed);
+            let basis = match (server.vitals.role, mode) {
+                (RoleName::Leader, ReadMode::Lease) if leases => Basis::Lease,
+                (RoleName::Leader, _) => Basis::Quorum,
+                _ => Basis::Leader,
+            };
+            server.conduct.reads.arrives(attempt, basis, event, committed);
+        }
+    }
+
+    /// Another server asks a leader, on behalf of its clients.
+    pub(super) fn read_index_arrives(&mut self, at: usize, envelope: &Envelope) {
+        let is_leader = self.servers.get(at).is_some_and(|server| {
+            server.vitals.role == RoleName::Leader && server.vitals.term == envelope.term
+        });
+        if let Message::ReadIndex { boot, request, mode } = envelope.message
+            && is_leader
+        {
+            self.read_arrives(at, passed_on(envelope.from, boot, request), mode);
+        }
+    }
+
+    /// C4: a leader answers another server.
+    pub(super) fn read_index_leaves(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+        let Message::ReadIndexReply {
+            boot,
+            request,
+            outcome,
+        } = envelope.message
+        else {
+            return Ok(());
+        };
+        let read = passed_on(envelope.to, boot, request);
+        match outcome {
+            ReadOutcome::Confirmed { index } => self.read_is_answered(at, read, index),
+            ReadOutcome::Busy { .. } => {
+                self.read_ends(at, read);
+                Ok(())
+            }
         }
     }
 
@@ -206,10 +252,12 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let membership = replica.raft().membership();
+        let terms = (server.vitals.term, self.oracles.elections.latest());
+        let answer = (attempt, index, self.event);
         let judgement = server
             .conduct
             .reads
-            .answers(server.node, attempt, index, membership);
+            .answers(server.node, answer, terms, membership);
         self.ruled(judgement)
     }
 

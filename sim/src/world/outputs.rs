@@ -244,6 +244,7 @@ impl<W: Workload> Simulation<'_, W> {
             _ => {}
         }
         self.round_leaves(at, &envelope);
+        self.read_index_leaves(at, &envelope)?;
         self.quiet.sends(&envelope, at, self.now)?;
         if self.is_wired {
             return self.send_on_wire(at, envelope);

@@ -246,6 +246,15 @@ impl Quiet {
 
     /// L8: what may be sent between two servers that have nothing to tell each other.
     pub(super) fn sends(&mut self, envelope: &Envelope, from: usize, now: Nanos) -> Judgement {
+        if let Message::Forward { .. }
+        | Message::ForwardRefused { .. }
+        | Message::ReadIndex { .. }
+        | Message::ReadIndexReply { .. } = envelope.message
+        {
+            // A client is waiting.
+            self.stir();
+            return Ok(());
+        }
         let to = place_of(envelope.to);
         let Some(idle) = self.idles(from, to, now) else {
             return Ok(());
