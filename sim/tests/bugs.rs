@@ -86,7 +86,7 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ),
     ("commits-old-terms", &[Oracle::S8]),
     ("half-commits", &[Oracle::S7]),
-    ("done-by-index", &[Oracle::C1, Oracle::C7]),
+    ("done-by-index", &[Oracle::C1]),
     ("reads-before-own-commit", &[Oracle::C2]),
     ("labels-snapshot-early", &[Oracle::S17]),
     ("restores-applied-from-commit", &[Oracle::S15]),
