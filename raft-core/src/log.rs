@@ -189,7 +189,7 @@ impl Log {
         }
         // A restored log may reach back behind its snapshot, whose configuration is newer than those it repeats.
         if let EntryBody::Membership(membership) = &entry.body
-            && (Some(entry.id) > self.membership_id() || planted!(REPEATS_OLD_CONFIGURATIONS))
+            && Some(entry.id) > self.membership_id()
         {
             self.memberships
                 .push_back((Some(entry.id), Arc::clone(membership)));

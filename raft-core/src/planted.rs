@@ -288,8 +288,6 @@ planted_bank! {
             "A joint configuration is left before it is committed."
         ASKS_ONE_HALF "asks-one-half"
             "A candidate asks a joint configuration's incoming half for votes, and not the other one."
-        REPEATS_OLD_CONFIGURATIONS "repeats-old-configurations"
-            "A restored log's configurations count anew, although the snapshot beside it has a later one."
         STAYS_JOINT "stays-joint"
             "A leader leaves its own joint configurations and none that it inherited."
         REMOVED_LEADER_STAYS "removed-leader-stays"

@@ -3,12 +3,13 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, EntryBody, Feeding, Index, Input, LogId, Message, Payload, Session, SnapshotMeta,
-    Ticket,
+    Action, AppendOutcome, Entry, EntryBody, Feeding, Index, Input, LogId, Membership, Message, Payload,
+    Session, SnapshotMeta, Ticket,
 };
 use support::Cluster;
 use support::scene::{
-    Scene, appends, at, heartbeat, id, index, node, outcomes, sent, setup, snapshot, voters, writes,
+    Scene, append, appends, at, entries, heartbeat, id, index, node, outcomes, sent, setup, snapshot, voters,
+    writes,
 };
 
 const TIMEOUT: u64 = 40;
@@ -567,4 +568,25 @@ fn a_transfer_survives_a_restart_of_its_receiver() {
     }
     cluster.tick(100);
     assert_eq!(cluster.journal(behind), cluster.journal(leader));
+}
+
+// Found by simulation: a server that was added later took a snapshot before its log held any configuration, and said that there was none.
+#[test]
+fn no_snapshot_is_taken_before_a_configuration_is_known() {
+    let mut setup = setup(3, 2, &[]);
+    setup.bootstrap = Membership::default();
+    setup.durable.entries = entries(0, &[1]);
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.receive(2, 2, heartbeat(at(1, 1)));
+    assert_eq!(scene.applied(), 1);
+    scene.step(Input::SnapshotTaken { last: id(1, 1) });
+    assert_eq!(scene.raft.snapshot(), None);
+    let configuration = Entry {
+        id: id(2, 2),
+        body: EntryBody::Membership(voters(3).into()),
+    };
+    scene.receive(2, 2, append(at(1, 1), vec![configuration], 2));
+    scene.step(Input::SnapshotTaken { last: id(2, 2) });
+    let membership = scene.raft.snapshot().map(|meta| meta.membership.clone());
+    assert_eq!(membership, Some(voters(3).into()));
 }

@@ -104,6 +104,13 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("heartbeats-without-commit", &[Oracle::L6, Oracle::L1]),
     ("sync-covers-later", &[Oracle::S13, Oracle::S12, Oracle::S7]),
     ("applies-retries", &[Oracle::C6]),
+    ("keeps-cut-off-configuration", &[Oracle::S18, Oracle::Core]),
+    ("replaces-at-once", &[Oracle::S18]),
+    ("removed-leader-stays", &[Oracle::S19]),
+    ("learners-campaign", &[Oracle::S19]),
+    ("stays-joint", &[Oracle::L7]),
+    ("tells-target-early", &[Oracle::S20]),
+    ("transfers-without-end", &[Oracle::S20]),
 ];
 
 #[test]

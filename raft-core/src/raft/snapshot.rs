@@ -24,6 +24,10 @@ impl Raft {
             withheld: self.is_witness(),
             ..self.log.snapshot_meta(last)
         };
+        if meta.membership.is_empty() {
+            // A server that was added knows no configuration before it has the entry that set it, and nobody could be told of one.
+            return;
+        }
         self.out.snapshot_to_persist(meta.clone());
         self.log.set_snapshot(meta);
         self.trace(Trace::SnapshotTaken { last });

@@ -38,12 +38,16 @@ pub(super) fn judge(ledger: &Ledger, run: &Concluded<'_, Machine>) -> Judgement 
     model.has_audit_of(run.machine)
 }
 
+/// A request: its user, its id, and what it says, which is an object and when the request expires.
+type Request = (u64, u64, u64, u64);
+
 /// What people are promised, without any rule about how it is kept.
 #[derive(Default)]
 struct Promises {
     now: u64,
-    /// Where each request of each user was charged.
-    charged: BTreeMap<(u64, u64), Index>,
+    /// Where each request of each user was charged. An id alone names no request: once one has expired and is forgotten, another may
+    /// use its id.
+    charged: BTreeMap<Request, Index>,
     /// How many views of each object each user was granted.
     granted: BTreeMap<(u64, u64), u64>,
     owners: BTreeMap<u64, u64>,
@@ -60,7 +64,8 @@ impl Promises {
         let (Outcome::Granted(view), Ask::View { id, expires, .. }) = (response, ledger.ask(call)) else {
             return Ok(());
         };
-        let first = *self.charged.entry((user, id)).or_insert(view.index);
+        let request = (user, id, object, expires.0);
+        let first = *self.charged.entry(request).or_insert(view.index);
         if first != view.index || view.repeated == (view.index == at.index) {
             let message =
                 format!("request {id} of user {user} is charged at {at}, and was at {first} before");

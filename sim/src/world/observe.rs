@@ -273,9 +273,16 @@ impl<W: Workload> Simulation<'_, W> {
     /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome, unless it came
     /// just now.
     pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
+        // Who was removed while it was out of reach may never hear what became of anything.
+        let core = self.belonging(core);
+        // A server that believes in a leader of long ago passes requests on to it for four election timeouts of its own clock.
+        let patience = match self.schedule.knobs.forwarding {
+            true => self.quiet.settled().times(3),
+            false => self.quiet.settled(),
+        };
         for (attempt, taken) in self.clients.taken.iter().zip(0..).filter_map(taken) {
             let (place, boot, at) = taken;
-            let is_same = self.now.since(at) > self.quiet.settled()
+            let is_same = self.now.since(at) > patience
                 && core & bit(place) != 0
                 && self.servers.get(place).is_some_and(|server| server.is_boot(boot));
             let has_outcome = self

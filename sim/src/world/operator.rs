@@ -175,6 +175,13 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A server says that a change is made.
     pub(super) fn change_made(&mut self, at: usize, id: ProposalId, log_id: LogId) -> Judgement {
+        if !is_operators(id) {
+            let message = format!(
+                "attempt {}, a client's, is said to have changed the configuration by {log_id}",
+                id.value()
+            );
+            return self.ruled(violated(Oracle::C1, message));
+        }
         self.change_ended(id)?;
         let Some(wish) = self.wish_of(id) else {
             return Ok(());

@@ -236,11 +236,7 @@ impl<W: Workload> Simulation<'_, W> {
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
             Message::Forward { .. } => self.happened(Probe::SendForward, Some(at)),
             Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),
-            Message::TimeoutNow => {
-                // Whoever takes over by request disturbs everybody, as it should.
-                self.quiet.disturb_all(self.now);
-                self.happened(Probe::SendTimeoutNow, Some(at));
-            }
+            Message::TimeoutNow => self.happened(Probe::SendTimeoutNow, Some(at)),
             _ => {}
         }
         self.round_leaves(at, &envelope);

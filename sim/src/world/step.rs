@@ -1,6 +1,6 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out what it asks for.
 
-use raft_core::replica::{Input, Output};
+use raft_core::replica::{Input, Output, StateMachine};
 use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
@@ -53,6 +53,10 @@ impl Given {
     }
 }
 
+fn orders_campaign<M: StateMachine>(output: &Output<M>) -> bool {
+    matches!(output, Output::Send(envelope) if envelope.message == Message::TimeoutNow)
+}
+
 impl<W: Workload> Simulation<'_, W> {
     pub(super) fn step(&mut self, at: usize, input: Option<InputOf<W>>, given: Given) -> Judgement {
         let now = self.now;
@@ -76,6 +80,10 @@ impl<W: Workload> Simulation<'_, W> {
         let (before, after) = (server.vitals, replica.raft().vitals());
         server.vitals = after;
         let was = std::mem::replace(&mut server.configuration, replica.raft().membership_id());
+        if outputs.iter().any(orders_campaign) {
+            // Whoever takes over by request disturbs everybody, as it should; a leader whose disk stalls steps down with that.
+            self.quiet.disturb_all(now);
+        }
         self.judge(at, &before, &after, was, given, &outputs)?;
         self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
         self.changes(at, &before, &after)?;
