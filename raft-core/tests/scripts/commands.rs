@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster 3 [keep=0] [chunk=16] [forwarding] [lease]` | servers 1 to 3, which have met, in term 1 with empty logs |
+//! | `cluster 3 [keep=0] [chunk=16] [bytes=36] [forwarding] [lease]` | servers 1 to 3, which have met, in term 1 with empty logs |
 //! | `empty 3` | servers 1 to 3 with empty disks, to start a cluster for the first time |
 //! | `new 4` | a server with an empty disk that knows nobody, to be added |
 //! | `disk 2 3 1 1 2 [commit=1]` | server 2 starts anew in term 3, with a log of entries of the terms 1, 1 and 2 |
@@ -15,7 +15,8 @@
 //! | `wire` | lists what is under way |
 //! | `deliver [1->2] [Append]` | delivers of it what is under way now, and shows it |
 //! | `settle` | delivers everything, and what it leads to, without showing it |
-//! | `drop …`, `copy …` | loses of what is under way, or sends it once more |
+//! | `drop …`, `copy …` | loses of what is under way, or sends it twice |
+//! | `later …`, `replay` | keeps a copy of what is under way, and sends it after all else |
 //! | `cut 1->2`, `cut 1-2`, `isolate 1`, `heal` | links lose everything that is sent from now on |
 //! | `crash 1`, `restart 1`, `wipe 1` | what is not written is lost; a wiped server starts on an empty disk |
 //! | `slow 1`, `write 1`, `fast 1`, `fail 1` | writes wait; one is made; all are made; the disk fails |
@@ -26,7 +27,7 @@ use std::collections::BTreeSet;
 use raft_core::replica::Input;
 use raft_core::{
     Change, Config, Durable, Envelope, HardState, Index, Lease, LogId, Membership, NodeId, ProposalId,
-    ReadId, ReadMode, Snapshots, Term,
+    ReadId, ReadMode, RoleName, Snapshots, Term,
 };
 
 use crate::support::Disk;
@@ -55,7 +56,8 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
             world.step(number(id)?, Input::Campaign)?;
             settle(world)?;
             tick(world, number(id)?, 2)?;
-            settle(world)
+            settle(world)?;
+            elected(world, number(id)?)
         }
         ["propose", id, command] => {
             let proposal = ProposalId::new(world.name(command));
@@ -96,6 +98,16 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
             let taken = take(world, which)?;
             world.wire.extend(taken.iter().cloned());
             world.wire.extend(taken);
+            Ok(())
+        }
+        ["later", ref which @ ..] => {
+            let taken = take(world, which)?;
+            world.later.extend(taken.iter().cloned());
+            world.wire.extend(taken);
+            Ok(())
+        }
+        ["replay"] => {
+            world.wire.append(&mut world.later);
             Ok(())
         }
         ["cut", links] => {
@@ -145,6 +157,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
     for option in options {
         match option.split_once('=') {
             Some(("keep", entries)) => config.snapshots.keep_entries = number(entries)?,
+            Some(("bytes", bytes)) => config.limits.message_bytes = number(bytes)? as usize,
             Some(("chunk", bytes)) => config.snapshots.chunk_bytes = number(bytes)? as usize,
             None if *option == "forwarding" => config.options.forwarding = true,
             None if *option == "lease" => config.options.lease = Some(Lease { drift_permyriad: 500 }),
@@ -208,6 +221,20 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
         scene::voters(count),
     );
     world.news.clear();
+    Ok(())
+}
+
+/// How an election goes is told by scripts of its own.
+fn elected(world: &mut World, id: u64) -> Result<(), String> {
+    if world.server(id)?.replica.raft().vitals().role != RoleName::Leader {
+        return Err(format!("server {id} was not elected: {}", world.news.join("; ")));
+    }
+    let is_course = |news: &String| {
+        ["candidate", "follower", "commits"]
+            .iter()
+            .any(|word| news.contains(word))
+    };
+    world.news.retain(|news| !is_course(news));
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica};
 use raft_core::{
-    Config, Envelope, GroupId, Identity, Incarnation, Membership, NodeId, Payload, Persist, ProposalId, Setup,
+    Config, Envelope, GroupId, Identity, Incarnation, Membership, NodeId, Payload, Persist, ProposalId,
+    Setup, TransferOutcome,
 };
 
 use crate::support::{Disk, Journal};
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) servers: BTreeMap<u64, Server>,
     down: BTreeMap<u64, Down>,
     pub(crate) wire: VecDeque<Envelope>,
+    /// Copies that the script keeps back.
+    pub(crate) later: VecDeque<Envelope>,
     /// Directed links that lose everything.
     pub(crate) cut: BTreeSet<(u64, u64)>,
     /// What the host calls its proposals and reads, by number.
@@ -240,16 +243,26 @@ impl World {
                 format!("answers: {} is refused: {reason}", self.name_of(id.value()))
             }
             Output::SnapshotInstalled { meta } => format!("becomes what the snapshot of {} says", meta.last),
-            Output::TransferEnded { to, outcome } => format!("ends the transfer to {to}: {outcome:?}"),
             Output::RoleChanged { role, term } => format!("is {} in term {term}", words::role(role)),
             Output::MembershipChanged { at } => {
                 let raft = self.servers.get(&server)?.replica.raft();
-                let at = at.map_or("at first".into(), |at| format!("of {at}"));
-                format!(
-                    "is in the configuration {at}: {}",
-                    words::membership(raft.membership())
-                )
+                let name = at.map_or("of the beginning".into(), |at| at.to_string());
+                match raft.membership_id() == at {
+                    true => format!(
+                        "is in configuration {name}: {}",
+                        words::membership(raft.membership())
+                    ),
+                    // Another one follows within the same drain.
+                    false => format!("is in configuration {name}, and"),
+                }
             }
+            Output::TransferEnded {
+                to,
+                outcome: TransferOutcome::Rejected(reason),
+            } => {
+                format!("refuses the transfer to {to}: {reason}")
+            }
+            Output::TransferEnded { to, outcome } => format!("ends the transfer to {to}: {outcome:?}"),
             _ => return None,
         })
     }
