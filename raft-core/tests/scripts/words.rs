@@ -68,8 +68,13 @@ pub(crate) fn log(raft: &Raft) -> String {
     let first = raft.first_index().value();
     let positions = (first..=index(vitals.last.map(|last| last.index))).filter_map(Index::new);
     let held: Vec<Entry> = positions.filter_map(|at| raft.entry(at).cloned()).collect();
-    let covered = raft.snapshot().map(|meta| format!("snapshot of {}; ", meta.last));
-    format!("{}{}", covered.unwrap_or_default(), entries(&held))
+    let covered = raft.snapshot().map(|meta| format!("snapshot of {}", meta.last));
+    let held = (!held.is_empty()).then(|| entries(&held));
+    [covered, held]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn yes(granted: bool) -> &'static str {
