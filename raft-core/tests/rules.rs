@@ -129,3 +129,22 @@ fn every_test_of_a_rule_is_named_by_the_rules() {
         }
     }
 }
+
+#[test]
+fn every_script_is_listed_and_every_listed_script_exists() {
+    let rules = read(&crate_root().join("../docs/rules.md"));
+    let (_, section) = rules
+        .split_once("\n## Scripts\n")
+        .expect("docs/rules.md has a section about scripts");
+    let rows = section.lines().take_while(|line| !line.starts_with("## "));
+    let listed: Vec<&str> = rows
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let mut scripts = files_in(&crate_root().join("tests/scripts"), "txt");
+    scripts.sort();
+    let there: Vec<_> = scripts
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str())
+        .collect();
+    assert_eq!(listed, there, "docs/rules.md lists the scripts in their order");
+}
