@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Envelope, GroupId, Identity, Incarnation, Limits, LogId, Membership, NodeId, Options,
-    ProposalId, RoleName, Setup, Snapshots,
+    Config, Durable, Envelope, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId,
+    RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -159,22 +159,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (answers, told) = mpsc::channel();
     let (mut doors, mut threads) = (Vec::new(), Vec::new());
     for (number, socket) in (1..).zip(sockets) {
-        let config = Config {
-            limits: Limits {
-                message_bytes: 16_000,
-                ..Limits::default()
-            },
-            snapshots: Snapshots {
-                chunk_bytes: 16_000,
-                ..Snapshots::default()
-            },
-            // Every server takes commands, and passes them on to the leader.
-            options: Options {
-                forwarding: true,
-                ..Options::default()
-            },
-            ..Config::default()
-        };
+        let mut config = Config::default();
+        config.limits.message_bytes = DATAGRAM_BYTES / 4;
+        config.snapshots.chunk_bytes = DATAGRAM_BYTES / 4;
+        // Every server takes commands, and passes them on to the leader.
+        config.options.forwarding = true;
         let (group, node, incarnation) = (GroupId::new(1), NodeId::new(number), Incarnation::new(number));
         let identity = Identity {
             group,
