@@ -144,7 +144,7 @@ fn commands_of_one_drain_share_messages_up_to_their_limit() {
     scene.receive(2, 2, heartbeat(None));
     for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
         scene.raft.step(Input::Propose {
-            id: raft_core::ProposalId::new(id),
+            id: ProposalId::new(id),
             payload: command(text),
         });
     }
@@ -206,7 +206,7 @@ fn every_wait_for_a_leader_ends() {
     // Not a word of this one has left, so it is handed back.
     let mut unsent = follower();
     unsent.raft.step(Input::Propose {
-        id: raft_core::ProposalId::new(9),
+        id: ProposalId::new(9),
         payload: command("nine"),
     });
     unsent.raft.step(Input::Campaign);
@@ -394,7 +394,7 @@ fn what_a_leader_takes_in_keeps_to_its_limit_of_uncommitted_bytes() {
 fn whoever_becomes_the_leader_takes_in_what_it_had_not_sent() {
     let mut scene = follower();
     scene.raft.step(Input::Propose {
-        id: raft_core::ProposalId::new(7),
+        id: ProposalId::new(7),
         payload: command("seven"),
     });
     scene.raft.step(Input::Read {

@@ -33,13 +33,22 @@ fn crate_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A test's file, or its folder's first file.
-fn test_file(file: &str) -> PathBuf {
+/// The files that end like this in a folder.
+fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let files = entries.map(|entry| entry.expect("it can be listed").path());
+    files
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect()
+}
+
+/// The source of a test, which is a file or all files of a folder.
+fn test_source(file: &str) -> String {
     let tests = crate_root().join("tests");
-    let folder = tests.join(file).join("main.rs");
-    match folder.exists() {
-        true => folder,
-        false => tests.join(file).with_extension("rs"),
+    let folder = tests.join(file);
+    match folder.is_dir() {
+        true => files_in(&folder, "rs").iter().map(|path| read(path)).collect(),
+        false => read(&folder.with_extension("rs")),
     }
 }
 
@@ -101,12 +110,12 @@ fn every_function_that_the_rules_name_exists() {
 fn every_test_that_the_rules_name_exists() {
     for name in named_in_column(4) {
         let (file, test) = split(&name);
-        let path = match file.strip_prefix("src/") {
-            Some(_) => crate_root().join(file),
-            None => test_file(file),
+        let source = match file.strip_prefix("src/") {
+            Some(_) => read(&crate_root().join(file)),
+            None => test_source(file),
         };
         assert!(
-            tests_in(&read(&path)).contains(test),
+            tests_in(&source).contains(test),
             "docs/rules.md names {name}, which does not exist"
         );
     }
@@ -116,10 +125,28 @@ fn every_test_that_the_rules_name_exists() {
 fn every_test_of_a_rule_is_named_by_the_rules() {
     let named: BTreeSet<String> = named_in_column(4).into_iter().collect();
     for file in RULE_FILES {
-        let source = read(&test_file(file));
-        for test in tests_in(&source) {
+        for test in tests_in(&test_source(file)) {
             let name = format!("{file}::{test}");
             assert!(named.contains(&name), "docs/rules.md does not name {name}");
         }
     }
+}
+
+#[test]
+fn every_script_is_listed_and_every_listed_script_exists() {
+    let rules = read(&crate_root().join("../docs/rules.md"));
+    let (_, section) = rules
+        .split_once("\n## Scripts\n")
+        .expect("docs/rules.md has a section about scripts");
+    let rows = section.lines().take_while(|line| !line.starts_with("## "));
+    let listed: Vec<&str> = rows
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let mut scripts = files_in(&crate_root().join("tests/scripts"), "txt");
+    scripts.sort();
+    let there: Vec<_> = scripts
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str())
+        .collect();
+    assert_eq!(listed, there, "docs/rules.md lists the scripts in their order");
 }

@@ -315,7 +315,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// The servers of the core that are members of its leader's configuration: the others need not agree to anything.
-    fn belonging(&self, core: u8) -> u8 {
+    pub(super) fn belonging(&self, core: u8) -> u8 {
         let Some((leader, replica)) = self
             .leader_of(core)
             .and_then(|(leader, server)| Some((leader, server.replica.as_ref()?)))

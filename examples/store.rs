@@ -1,0 +1,173 @@
+//! `raft-core` over another store: one file of checksummed records, written anew when a snapshot shortens the log.
+//!
+//! ```text
+//! cargo run --release --example store
+//! ```
+//!
+//! The store is in `store/log_file.rs`. A server that is a cluster of its own writes, is killed in the middle of a record, and goes on from what is left; then
+//! it takes a snapshot and does so again. What it had said to be done is there each time.
+
+#[path = "store/log_file.rs"]
+mod log_file;
+
+use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use log_file::{Contents, Store, record};
+use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+use raft_core::{
+    Config, Durable, Entry, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId, ReadId,
+    ReadMode, RoleName, Setup, Snapshots,
+};
+
+/// The state machine: a sum.
+#[derive(Default)]
+struct Sum(u64);
+
+impl StateMachine for Sum {
+    type Response = u64;
+    type Query = ();
+    type Answer = u64;
+
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+        self.0 += command.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        self.0
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        let bytes = snapshot
+            .try_into()
+            .map_err(|_| SnapshotError("a sum has eight bytes".into()))?;
+        Ok(Self(u64::from_be_bytes(bytes)))
+    }
+}
+
+/// One life of the server: it adds the numbers, says what their sum is, and is gone without a farewell.
+fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<dyn Error>> {
+    let mut store = Store::open(folder)?;
+    let Contents {
+        incarnation,
+        boot,
+        hard_state,
+        snapshot,
+        entries,
+        commit,
+    } = store.contents.clone();
+    let covered = snapshot
+        .as_ref()
+        .map(|(meta, _)| format!(" behind a snapshot of {}", meta.last));
+    println!(
+        "start {boot} with {} entries{}",
+        entries.len(),
+        covered.unwrap_or_default()
+    );
+    let (snapshot, bytes) = snapshot.unzip();
+    let node = NodeId::new(1);
+    let setup = Setup {
+        identity: Identity {
+            group: GroupId::new(1),
+            node,
+            incarnation: Incarnation::new(incarnation),
+            boot,
+        },
+        config: Config {
+            snapshots: Snapshots {
+                keep_entries: 0,
+                ..Snapshots::default()
+            },
+            ..Config::default()
+        },
+        bootstrap: Membership::of_voters([node]),
+        durable: Durable {
+            hard_state,
+            snapshot,
+            entries,
+            commit,
+        },
+    };
+    let mut server = Replica::new(setup, Sum::default(), bytes)?;
+    let mut numbers = numbers.iter();
+    let mut waits_for = None;
+    // No clock is needed where nobody else is: time passes as fast as the disk allows.
+    for number in 1..1_000 {
+        server.step(Input::Tick(1));
+        if waits_for.is_none() && server.raft().vitals().role == RoleName::Leader {
+            let id = ProposalId::new(number);
+            waits_for = Some(id);
+            match numbers.next() {
+                Some(&command) => server.step(Input::Propose {
+                    id,
+                    command: vec![command].into(),
+                }),
+                None => server.step(Input::Read {
+                    id: ReadId::new(number),
+                    mode: ReadMode::Quorum,
+                    query: (),
+                }),
+            }
+        }
+        let mut outputs = Vec::new();
+        server.drain(&mut outputs);
+        for output in outputs {
+            match output {
+                Output::Persist { persist, snapshot } => {
+                    let ticket = persist.ticket;
+                    store.write(persist, snapshot)?;
+                    server.step(Input::Persisted(ticket));
+                }
+                Output::LoadEntries {
+                    ticket, first, last, ..
+                } => {
+                    let wanted = |entry: &&Entry| (first..=last).contains(&entry.id.index);
+                    let entries = store.contents.entries.iter().filter(wanted).cloned().collect();
+                    server.step(Input::EntriesLoaded { ticket, entries });
+                }
+                Output::Done { id, at, response } if Some(id) == waits_for => {
+                    println!("  done at {at}: the sum is {response}");
+                    waits_for = None;
+                }
+                Output::Answered { answer, .. } if !take_snapshot => return Ok(answer),
+                Output::Answered { .. } => server.step(Input::TakeSnapshot),
+                _ => {}
+            }
+        }
+        if take_snapshot && store.contents.snapshot.is_some() {
+            return Ok(server.machine().0);
+        }
+    }
+    Err("the server came to no end".into())
+}
+
+/// What a power cut leaves of a record: its head, and half of its bytes.
+fn tear(folder: &Path) -> io::Result<()> {
+    let whole = record(b"a record that is never finished");
+    OpenOptions::new()
+        .append(true)
+        .open(folder.join("log"))?
+        .write_all(&whole[..whole.len() / 2])
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).is_some() {
+        println!("A server writes to one file, is killed, and goes on from what is left.\nUsage: store");
+        return Ok(());
+    }
+    let folder = std::env::temp_dir().join(format!("raft-store-{}", std::process::id()));
+    assert_eq!(live(&folder, &[1, 2, 3], false)?, 6);
+    tear(&folder)?;
+    assert_eq!(live(&folder, &[4], true)?, 10);
+    tear(&folder)?;
+    assert_eq!(live(&folder, &[5], false)?, 15, "nothing that was done is lost");
+    fs::remove_dir_all(&folder)?;
+    Ok(())
+}

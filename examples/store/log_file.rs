@@ -1,0 +1,186 @@
+//! The store: a file of records, each with its length and a checksum.
+
+use std::error::Error;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bincode::config::standard;
+use raft_core::{Entry, HardState, Index, Payload, Persist, SnapshotMeta};
+use serde::{Deserialize, Serialize};
+
+/// Everything that a data folder holds, and what the first record of a file says.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    pub(crate) incarnation: u64,
+    pub(crate) boot: u64,
+    pub(crate) hard_state: HardState,
+    pub(crate) snapshot: Option<(SnapshotMeta, Payload)>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) commit: Option<Index>,
+}
+
+/// What the other records say. A record is there or it is not, so a crash leaves a prefix of what was asked for.
+#[derive(Serialize, Deserialize)]
+enum Change {
+    Started,
+    Written {
+        hard_state: Option<HardState>,
+        truncate_from: Option<Index>,
+        entries: Vec<Entry>,
+        commit: Option<Index>,
+    },
+}
+
+impl Contents {
+    fn take(&mut self, change: Change) {
+        let Change::Written {
+            hard_state,
+            truncate_from,
+            entries,
+            commit,
+        } = change
+        else {
+            self.boot += 1;
+            return;
+        };
+        self.hard_state = hard_state.unwrap_or(self.hard_state);
+        if let Some(from) = truncate_from {
+            self.entries.retain(|entry| entry.id.index < from);
+        }
+        self.entries.extend(entries);
+        self.commit = commit.or(self.commit);
+    }
+}
+
+pub(crate) struct Store {
+    path: PathBuf,
+    file: File,
+    pub(crate) contents: Contents,
+}
+
+impl Store {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Box<dyn Error>> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join("log");
+        if !path.exists() {
+            // Two folders of one server must differ: the keys of the standard library's hash maps are random.
+            let incarnation = std::hash::RandomState::new().build_hasher().finish();
+            replace(
+                &path,
+                &Contents {
+                    incarnation,
+                    ..Contents::default()
+                },
+            )?;
+        }
+        let bytes = fs::read(&path)?;
+        let (records, whole) = records(&bytes)?;
+        let (first, changes) = records.split_first().ok_or("the file has no first record")?;
+        let mut contents: Contents = bincode::serde::decode_from_slice(first, standard())?.0;
+        for change in changes {
+            contents.take(bincode::serde::decode_from_slice(change, standard())?.0);
+        }
+        let file = OpenOptions::new().append(true).open(&path)?;
+        if whole < bytes.len() {
+            println!(
+                "  {} bytes of a record that was never finished are cut off",
+                bytes.len() - whole
+            );
+            file.set_len(whole as u64)?;
+        }
+        let mut store = Self { path, file, contents };
+        store.append(Change::Started)?;
+        Ok(store)
+    }
+
+    /// Nothing may be said to be durable before this has returned; if it fails, nothing ever again.
+    pub(crate) fn write(
+        &mut self,
+        persist: Persist,
+        snapshot: Option<Payload>,
+    ) -> Result<(), Box<dyn Error>> {
+        let Persist {
+            hard_state,
+            truncate_from,
+            entries,
+            commit,
+            compact_to,
+            ..
+        } = persist;
+        let change = Change::Written {
+            hard_state,
+            truncate_from,
+            entries,
+            commit,
+        };
+        if persist.snapshot.is_none() && compact_to.is_none() {
+            return self.append(change);
+        }
+        if let Some(meta) = persist.snapshot {
+            self.contents.snapshot = Some((meta, snapshot.ok_or("a snapshot comes with its bytes")?));
+        }
+        self.contents.take(change);
+        self.contents
+            .entries
+            .retain(|entry| Some(entry.id.index) > compact_to);
+        self.file = replace(&self.path, &self.contents)?;
+        Ok(())
+    }
+
+    fn append(&mut self, change: Change) -> Result<(), Box<dyn Error>> {
+        self.file
+            .write_all(&record(&bincode::serde::encode_to_vec(&change, standard())?))?;
+        self.file.sync_data()?;
+        self.contents.take(change);
+        Ok(())
+    }
+}
+
+/// The old file or the new one is there whatever happens, and when this returns, the new one.
+fn replace(path: &Path, contents: &Contents) -> Result<File, Box<dyn Error>> {
+    let (temporary, folder) = (
+        path.with_extension("new"),
+        path.parent().ok_or("a file is in a folder")?,
+    );
+    let mut file = File::create(&temporary)?;
+    file.write_all(&record(&bincode::serde::encode_to_vec(contents, standard())?))?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(folder)?.sync_all()?;
+    Ok(file)
+}
+
+/// Length, checksum, bytes.
+pub(crate) fn record(bytes: &[u8]) -> Vec<u8> {
+    let (length, checksum) = (bytes.len() as u32, crc32fast::hash(bytes));
+    [&length.to_be_bytes()[..], &checksum.to_be_bytes(), bytes].concat()
+}
+
+/// The whole records, and where they end. Only the last one may be torn: a damaged record before it is not to be repaired by
+/// guessing. What this simple format cannot tell from a torn tail is a damaged length; the store of `node` can.
+fn records(bytes: &[u8]) -> Result<(Vec<&[u8]>, usize), io::Error> {
+    let (mut records, mut rest) = (Vec::new(), bytes);
+    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
+        let [length, checksum] =
+            [0, 4].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let Some((record, next)) = behind.split_at_checked(length as usize) else {
+            break;
+        };
+        // A file may have grown before its bytes arrived: then the rest is zeros.
+        if crc32fast::hash(record) != checksum || length == 0 {
+            let torn = next.is_empty() || rest.iter().all(|&byte| byte == 0);
+            if torn {
+                break;
+            }
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a record before the last one is damaged",
+            ));
+        }
+        records.push(record);
+        rest = next;
+    }
+    Ok((records, bytes.len() - rest.len()))
+}

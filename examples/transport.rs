@@ -1,0 +1,214 @@
+//! `raft-core` over another transport: three servers in three threads, which speak UDP on the loopback interface.
+//!
+//! ```text
+//! cargo run --release --example transport
+//! ```
+//!
+//! UDP loses, repeats and reorders, and Raft minds none of it: what is lost is sent again. What a transport must do is to know who
+//! speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with TLS. Nothing is
+//! written to a disk here: `store.rs` beside this file shows how that is done.
+
+use std::error::Error;
+use std::net::UdpSocket;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+use raft_core::{
+    Config, Durable, Envelope, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId,
+    RoleName, Setup,
+};
+
+const SERVERS: u64 = 3;
+const TICK: Duration = Duration::from_millis(10);
+/// No datagram on the loopback interface is larger, so no message may be.
+const DATAGRAM_BYTES: usize = 60_000;
+
+/// The state machine: lines, in their order.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl StateMachine for Lines {
+    /// How many lines there are now.
+    type Response = usize;
+    type Query = ();
+    type Answer = usize;
+
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> usize {
+        self.0.push(String::from_utf8_lossy(command).into_owned());
+        self.0.len()
+    }
+
+    fn query(&self, (): ()) -> usize {
+        self.0.len()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.join("\n").into_bytes()
+    }
+
+    fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
+        let text = std::str::from_utf8(snapshot).map_err(|_| SnapshotError("it is no text".into()))?;
+        Ok(Self(text.lines().map(str::to_string).collect()))
+    }
+}
+
+/// What a client asks of a server, and what it is told: by the number of the proposal.
+struct Request(ProposalId, String);
+enum Answer {
+    Done(ProposalId, usize),
+    TryAgain(ProposalId),
+}
+
+struct Server {
+    replica: Replica<Lines>,
+    socket: UdpSocket,
+    peers: Vec<std::net::SocketAddr>,
+    answers: Sender<Answer>,
+}
+
+impl Server {
+    /// Until nobody can ask for anything any more.
+    fn run(mut self, requests: &Receiver<Request>) -> Result<(), std::io::Error> {
+        let (started, mut ticks) = (Instant::now(), 0);
+        let mut datagram = vec![0; DATAGRAM_BYTES];
+        self.socket.set_read_timeout(Some(TICK))?;
+        loop {
+            let received = match self.socket.recv(&mut datagram) {
+                Ok(length) => decode(&datagram[..length]),
+                // Nothing came within a tick, or a peer is not there yet: both are Raft's everyday life.
+                Err(_) => None,
+            };
+            // Time goes first, so that what came late meets the state that it came late for.
+            let now = (started.elapsed().as_millis() / TICK.as_millis()) as u64;
+            self.replica.step(Input::Tick(now - ticks));
+            ticks = now;
+            if let Some(envelope) = received {
+                self.replica.step(Input::Receive(envelope));
+            }
+            match requests.try_recv() {
+                Ok(Request(id, line)) => {
+                    let command = line.into_bytes().into();
+                    self.replica.step(Input::Propose { id, command });
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+            self.carry_out();
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut outputs = Vec::new();
+        self.replica.drain(&mut outputs);
+        while !outputs.is_empty() {
+            for output in outputs.drain(..) {
+                match output {
+                    // There is no disk here, so there is nothing to wait for.
+                    Output::Persist { persist, .. } => self.replica.step(Input::Persisted(persist.ticket)),
+                    Output::Send(envelope) => self.send(&envelope),
+                    // Sends to a client that is gone fail, and nobody minds.
+                    Output::Done { id, response, .. } => drop(self.answers.send(Answer::Done(id, response))),
+                    Output::Rejected { id, .. } => drop(self.answers.send(Answer::TryAgain(id))),
+                    Output::RoleChanged {
+                        role: RoleName::Leader,
+                        term,
+                    } => {
+                        println!(
+                            "server {} leads in term {term}",
+                            self.replica.raft().identity().node
+                        );
+                    }
+                    _ => {}
+                }
+            }
+            self.replica.drain(&mut outputs);
+        }
+    }
+
+    fn send(&self, envelope: &Envelope) {
+        let to = self.peers[envelope.to.value() as usize - 1];
+        match bincode::serde::encode_to_vec(envelope, bincode::config::standard()) {
+            // A datagram that cannot be sent is one that is lost.
+            Ok(bytes) => drop(self.socket.send_to(&bytes, to)),
+            Err(error) => eprintln!("a message cannot be encoded: {error}"),
+        }
+    }
+}
+
+/// Anything may arrive: what is no message is dropped.
+fn decode(datagram: &[u8]) -> Option<Envelope> {
+    let limited = bincode::config::standard().with_limit::<DATAGRAM_BYTES>();
+    let (envelope, _) = bincode::serde::decode_from_slice(datagram, limited).ok()?;
+    Some(envelope)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    if std::env::args().nth(1).is_some() {
+        println!("Three servers in one process agree on ten lines over UDP.\nUsage: transport");
+        return Ok(());
+    }
+    let sockets: Vec<UdpSocket> = (0..SERVERS)
+        .map(|_| UdpSocket::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    let peers: Vec<_> = sockets
+        .iter()
+        .map(UdpSocket::local_addr)
+        .collect::<Result<_, _>>()?;
+    let (answers, told) = mpsc::channel();
+    let (mut doors, mut threads) = (Vec::new(), Vec::new());
+    for (number, socket) in (1..).zip(sockets) {
+        let mut config = Config::default();
+        config.limits.message_bytes = DATAGRAM_BYTES / 4;
+        config.snapshots.chunk_bytes = DATAGRAM_BYTES / 4;
+        // Every server takes commands, and passes them on to the leader.
+        config.options.forwarding = true;
+        let (group, node, incarnation) = (GroupId::new(1), NodeId::new(number), Incarnation::new(number));
+        let identity = Identity {
+            group,
+            node,
+            incarnation,
+            boot: 1,
+        };
+        let bootstrap = Membership::of_voters((1..=SERVERS).map(NodeId::new));
+        let setup = Setup {
+            identity,
+            config,
+            bootstrap,
+            durable: Durable::default(),
+        };
+        let replica = Replica::new(setup, Lines::default(), None)?;
+        let server = Server {
+            replica,
+            socket,
+            peers: peers.clone(),
+            answers: answers.clone(),
+        };
+        let (door, requests) = mpsc::channel();
+        doors.push(door);
+        threads.push(thread::spawn(move || server.run(&requests)));
+    }
+    for number in 1..=10_u64 {
+        let (id, door) = (ProposalId::new(number), &doors[number as usize % doors.len()]);
+        door.send(Request(id, format!("line {number}")))?;
+        loop {
+            match told.recv_timeout(Duration::from_secs(10))? {
+                Answer::Done(done, lines) if done == id => {
+                    break println!("line {number} is in the log; there are {lines}");
+                }
+                // Nobody leads yet. It never entered a log, so that it may be sent again.
+                Answer::TryAgain(again) if again == id => {
+                    thread::sleep(TICK);
+                    door.send(Request(id, format!("line {number}")))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    drop(doors);
+    for thread in threads {
+        thread.join().map_err(|_| "a server panicked")??;
+    }
+    Ok(())
+}

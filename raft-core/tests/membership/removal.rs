@@ -1,0 +1,218 @@
+//! Servers that are removed, and how they learn of it.
+
+use super::*;
+
+// §4.2.2: the leader that is removed counts itself nowhere, steps down when the removal is committed, and
+// names a successor (§3.10): the one that holds most.
+#[test]
+fn a_removed_leader_hands_over_and_steps_down() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Remove(node(1)));
+    scene.propose(2, b"behind");
+    scene.accept(2, at(2, 2));
+    assert_eq!((scene.commit(), scene.role()), (1, RoleName::Leader));
+    let actions = scene.accept(3, at(2, 3));
+    assert_eq!((scene.commit(), scene.role()), (2, RoleName::Follower));
+    assert_eq!(sent_to(3, &actions), [Message::TimeoutNow]);
+    assert!(
+        sent_to(2, &actions)
+            .iter()
+            .all(|message| *message != Message::TimeoutNow)
+    );
+    assert_eq!(done(&actions), [(1, id(2, 2))]);
+    // Nobody will tell it what becomes of the other one.
+    let unknown = Action::Unknown {
+        id: ProposalId::new(2),
+    };
+    assert!(actions.contains(&unknown));
+}
+
+#[test]
+fn a_demoted_leader_steps_down_as_well() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Demote(node(1)));
+    for peer in [2, 3] {
+        scene.accept(peer, at(2, 2));
+    }
+    assert_eq!(scene.role(), RoleName::Follower);
+    assert_eq!(scene.raft.next_deadline(), None, "a learner does not campaign");
+}
+
+// §4.2.2: a server whose removal is not known to be committed may be needed to get it committed.
+#[test]
+fn a_server_outside_its_latest_uncommitted_configuration_campaigns() {
+    let without = Membership::of_voters([2, 3].map(node));
+    let mut scene = follower_with(3, vec![sets(1, 2, without)]);
+    assert!(scene.raft.next_deadline().is_some());
+    scene.tick(20);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    // Its own vote does not count.
+    scene.grant(2);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    scene.grant(3);
+    scene.grant(2);
+    scene.grant(3);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Leader, 2));
+    // It leads until the configuration without it is committed.
+    scene.accept(2, at(2, 3));
+    assert_eq!(scene.role(), RoleName::Leader);
+    scene.accept(3, at(2, 3));
+    assert_eq!((scene.role(), scene.commit()), (RoleName::Follower, 3));
+}
+
+// §4.2.2, S19: and it stops once it knows.
+#[test]
+fn a_server_that_knows_that_it_was_removed_keeps_silent() {
+    let without = Membership::of_voters([2, 3].map(node));
+    let mut scene = follower_with(3, vec![sets(1, 2, without)]);
+    scene.receive(2, 1, heartbeat(at(1, 2)));
+    assert_eq!(scene.commit(), 2);
+    assert_eq!(scene.raft.next_deadline(), None);
+    let mut actions = scene.tick(100);
+    actions.extend(scene.step(Input::Campaign));
+    actions.extend(scene.receive(2, 1, Message::TimeoutNow));
+    assert_eq!(sent(&actions), []);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
+    // It still votes (§4.2.2).
+    let actions = scene.receive(3, 5, Message::Vote { last: at(1, 2) });
+    assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: true })));
+}
+
+// A removed peer is fed until it knows that its removal is committed: it would campaign otherwise.
+#[test]
+fn a_removed_peer_is_fed_until_it_knows() {
+    let mut scene = leader(3);
+    let actions = change(&mut scene, 1, Change::Remove(node(3)));
+    assert_eq!(
+        appends(3, &actions),
+        [(at(2, 1), vec![2])],
+        "its removal is sent to it"
+    );
+    scene.accept(2, at(2, 2));
+    scene.accept(3, at(2, 2));
+    assert_eq!(scene.commit(), 2);
+    let mut actions = scene.tick(2);
+    actions.retain(|action| matches!(action, Action::Send(_)));
+    assert_eq!(heartbeats(3, &actions), [(1, at(2, 2))]);
+    assert!(scene.raft.progress(node(3)).is_some());
+    // An answer to what was said before is not enough.
+    let (session, term) = (scene.session(3), scene.term());
+    let round = Round::new(0);
+    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    assert_eq!(heartbeats(3, &scene.tick(2)).len(), 1);
+    let round = Round::new(1);
+    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    assert_eq!(sent_to(3, &scene.tick(2)), []);
+    assert_eq!(scene.raft.progress(node(3)), None);
+}
+
+// Or for ten election timeouts.
+#[test]
+fn a_removed_peer_that_does_not_answer_is_given_up() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Remove(node(3)));
+    let mut fed = 0;
+    for _ in 0..300 {
+        let actions = scene.tick(1);
+        fed += heartbeats(3, &actions).len();
+        let (session, round) = (Session::new(1), Round::new(0));
+        scene.receive(2, 2, Message::HeartbeatReply { session, round });
+    }
+    assert_eq!(fed, 99, "for 200 ticks, one in two");
+    assert_eq!(scene.raft.progress(node(3)), None);
+    assert_eq!(scene.raft.now(), Tick::new(300));
+}
+
+// Whoever is removed counts no longer, whatever it answers.
+#[test]
+fn a_removed_peer_does_not_count() {
+    let mut scene = leader(5);
+    change(&mut scene, 1, Change::Remove(node(5)));
+    scene.accept(5, at(2, 2));
+    scene.accept(4, at(2, 2));
+    assert_eq!(scene.commit(), 1, "two of four");
+    scene.accept(3, at(2, 2));
+    assert_eq!(scene.commit(), 2);
+}
+
+// What it acknowledged before it left says nothing about the folder that comes back.
+#[test]
+fn a_peer_that_comes_back_starts_a_new_session() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Remove(node(3)));
+    scene.accept(2, at(2, 2));
+    scene.accept(3, at(2, 2));
+    change(&mut scene, 2, Change::AddLearner(node(3)));
+    let progress = scene.raft.progress(node(3)).expect("it is a member");
+    assert_eq!(progress.matched, None);
+    scene.accept(3, at(2, 3));
+    assert_eq!(
+        scene.raft.progress(node(3)).expect("it is a member").matched,
+        None
+    );
+    // The new folder answers in the new session, and is bound.
+    scene.accept(2, at(2, 3));
+    let reply = |session| Message::HeartbeatReply {
+        session: Session::new(session),
+        round: Round::new(0),
+    };
+    let mut envelope = scene.envelope(3, 2, reply(3));
+    envelope.from_incarnation = Incarnation::new(33);
+    scene.step(Input::Receive(envelope));
+    assert_eq!(
+        scene.raft.membership().incarnation(node(3)),
+        Some(Incarnation::new(33))
+    );
+}
+
+// A snapshot that is on its way to a peer ends when the peer does.
+#[test]
+fn a_snapshot_to_a_removed_peer_ends() {
+    let mut setup = setup(3, 1, &[]);
+    setup.durable.snapshot = Some(support::scene::snapshot(1, 5, 3));
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.accept(2, at(2, 6));
+    let mut actions = scene.reject(3, at(1, 5), None);
+    let begun = |actions: &[Action]| {
+        actions
+            .iter()
+            .filter(|a| matches!(a, Action::SendSnapshot { .. }))
+            .count()
+    };
+    let ended = |actions: &[Action]| {
+        actions
+            .iter()
+            .filter(|a| matches!(a, Action::SnapshotEnded { .. }))
+            .count()
+    };
+    assert_eq!((begun(&actions), ended(&actions)), (1, 0));
+    change(&mut scene, 1, Change::Remove(node(3)));
+    scene.accept(2, at(2, 7));
+    actions = change(&mut scene, 2, Change::AddLearner(node(3)));
+    assert_eq!(ended(&actions), 1, "it comes back in another session");
+}
+
+// The leader that removed them may be gone before they know; the next one tells them.
+#[test]
+fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
+    let without = Membership::of_voters([1, 2].map(node)).bind([(node(1), Incarnation::new(1))]);
+    let mut scene = follower_with(3, vec![sets(1, 2, without)]);
+    scene.count = 2;
+    let actions = scene.win();
+    assert!(kinds(&actions).contains(&(3, "Append")) && kinds(&actions).contains(&(3, "Heartbeat")));
+    let actions = scene.accept(2, at(2, 3));
+    assert_eq!(scene.commit(), 3);
+    assert!(
+        kinds(&actions)
+            .iter()
+            .all(|(to, kind)| (*to, *kind) != (3, "Vote"))
+    );
+    // It answers from the folder that the log knew.
+    let mut stranger = scene.envelope(3, 2, heartbeat(None));
+    stranger.from_incarnation = Incarnation::new(33);
+    scene.step(Input::Receive(stranger));
+    assert_eq!(scene.raft.status().ignored.fenced, 1);
+    accept_in(&mut scene, 3, 2, at(2, 3));
+    assert_eq!(heartbeats(3, &scene.tick(2)), [(1, at(2, 3))]);
+}

@@ -1,0 +1,298 @@
+//! A cluster whose every message and every write is in the script's hands, and which tells what happens.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use raft_core::replica::{Input, Output, Replica};
+use raft_core::{
+    Config, Envelope, GroupId, Identity, Incarnation, Membership, NodeId, Payload, Persist, ProposalId,
+    Setup, TransferOutcome,
+};
+
+use crate::support::{Disk, Journal};
+use crate::words;
+
+pub(crate) struct Server {
+    pub(crate) replica: Replica<Journal>,
+    disk: Disk,
+    identity: Identity,
+    bootstrap: Membership,
+    /// Writes that were asked for and not made.
+    writes: VecDeque<(Persist, Option<Payload>)>,
+    pub(crate) slow_disk: bool,
+    failed_disk: bool,
+}
+
+/// What is left of a server that is down.
+struct Down {
+    disk: Disk,
+    identity: Identity,
+    bootstrap: Membership,
+}
+
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) servers: BTreeMap<u64, Server>,
+    down: BTreeMap<u64, Down>,
+    pub(crate) wire: VecDeque<Envelope>,
+    /// Copies that the script keeps back.
+    pub(crate) later: VecDeque<Envelope>,
+    /// Directed links that lose everything.
+    pub(crate) cut: BTreeSet<(u64, u64)>,
+    /// What the host calls its proposals and reads, by number.
+    pub(crate) names: Vec<String>,
+    pub(crate) news: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn server(&mut self, id: u64) -> Result<&mut Server, String> {
+        self.servers
+            .get_mut(&id)
+            .ok_or_else(|| format!("server {id} does not run"))
+    }
+
+    pub(crate) fn start(&mut self, id: u64, incarnation: u64, disk: Disk, bootstrap: Membership) {
+        let identity = Identity {
+            group: GroupId::new(1),
+            node: NodeId::new(id),
+            incarnation: Incarnation::new(incarnation),
+            boot: 1,
+        };
+        self.boot(
+            id,
+            Down {
+                disk,
+                identity,
+                bootstrap,
+            },
+        );
+    }
+
+    fn boot(&mut self, id: u64, down: Down) {
+        let Down {
+            disk,
+            identity,
+            bootstrap,
+        } = down;
+        let setup = Setup {
+            identity,
+            config: self.config.clone(),
+            bootstrap: bootstrap.clone(),
+            durable: disk.durable.clone(),
+        };
+        let replica =
+            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is sound");
+        let server = Server {
+            replica,
+            disk,
+            identity,
+            bootstrap,
+            writes: VecDeque::new(),
+            slow_disk: false,
+            failed_disk: false,
+        };
+        self.servers.insert(id, server);
+        self.drain(id);
+    }
+
+    /// Takes the server down; what was not written is lost.
+    pub(crate) fn crash(&mut self, id: u64) -> Result<(), String> {
+        self.server(id)?;
+        if let Some(Server {
+            disk,
+            identity,
+            bootstrap,
+            ..
+        }) = self.servers.remove(&id)
+        {
+            self.down.insert(
+                id,
+                Down {
+                    disk,
+                    identity,
+                    bootstrap,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn restart(&mut self, id: u64) -> Result<(), String> {
+        let mut down = self
+            .down
+            .remove(&id)
+            .ok_or_else(|| format!("server {id} is not down"))?;
+        down.identity.boot += 1;
+        self.boot(id, down);
+        Ok(())
+    }
+
+    /// Starts a server that is down on a new, empty data folder.
+    pub(crate) fn start_wiped(&mut self, id: u64) -> Result<(), String> {
+        let down = self
+            .down
+            .remove(&id)
+            .ok_or_else(|| format!("server {id} is not down"))?;
+        let incarnation = down.identity.incarnation.value() + 100;
+        self.start(id, incarnation, Disk::default(), down.bootstrap);
+        Ok(())
+    }
+
+    pub(crate) fn name(&mut self, name: &str) -> u64 {
+        self.names.push(name.into());
+        self.names.len() as u64 - 1
+    }
+
+    fn name_of(&self, number: u64) -> &str {
+        &self.names[number as usize]
+    }
+
+    pub(crate) fn step(&mut self, id: u64, input: Input<Journal>) -> Result<(), String> {
+        self.with(id, |server| server.replica.step(input))
+    }
+
+    /// Does this to the server, carries out what it then asks for, and tells whether it committed anything.
+    fn with(&mut self, id: u64, change: impl FnOnce(&mut Server)) -> Result<(), String> {
+        let server = self.server(id)?;
+        let before = server.replica.raft().vitals().commit;
+        change(server);
+        self.drain(id);
+        let after = self.server(id)?.replica.raft().vitals().commit;
+        if after != before {
+            self.news
+                .push(format!("{id} commits up to {}", words::index(after)));
+        }
+        Ok(())
+    }
+
+    /// Carries out what the server asks for, until it asks for nothing.
+    fn drain(&mut self, id: u64) {
+        loop {
+            let mut outputs = Vec::new();
+            let Some(server) = self.servers.get_mut(&id) else {
+                return;
+            };
+            server.replica.drain(&mut outputs);
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                let Some(output) = self.duty(id, output) else {
+                    continue;
+                };
+                if let Some(news) = self.tell(id, output) {
+                    self.news.push(format!("{id} {news}"));
+                }
+            }
+        }
+    }
+
+    /// Carries out a duty, and hands back what is no duty.
+    fn duty(&mut self, id: u64, output: Output<Journal>) -> Option<Output<Journal>> {
+        let server = self.servers.get_mut(&id)?;
+        match output {
+            Output::Persist { persist, snapshot } => {
+                if let Some(from) = persist.truncate_from {
+                    self.news.push(format!("{id} cuts off its log from {from} on"));
+                }
+                if let Some(meta) = &persist.snapshot {
+                    self.news
+                        .push(format!("{id} stores the snapshot of {}", meta.last));
+                }
+                server.writes.push_back((persist, snapshot));
+                if !server.slow_disk && !server.failed_disk {
+                    write_one(server);
+                }
+            }
+            Output::Send(envelope) => {
+                if !self.cut.contains(&(envelope.from.value(), envelope.to.value())) {
+                    self.wire.push_back(envelope);
+                }
+            }
+            Output::LoadEntries {
+                ticket,
+                first,
+                last,
+                max_bytes,
+            } => {
+                let entries = server.disk.load(first, last, max_bytes);
+                server.replica.step(Input::EntriesLoaded { ticket, entries });
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// What a script's reader is told of it.
+    fn tell(&self, server: u64, output: Output<Journal>) -> Option<String> {
+        let proposal = |id: ProposalId| self.name_of(id.value());
+        Some(match output {
+            Output::Done { id, at, .. } => format!("answers: {} is done at {at}", proposal(id)),
+            Output::Rejected { id, reason, .. } => format!("answers: {} is refused: {reason}", proposal(id)),
+            Output::Changed { id, at } => format!("answers: {} is done at {at}", proposal(id)),
+            Output::ChangeRejected { id, reason, .. } => {
+                format!("answers: {} is refused: {reason}", proposal(id))
+            }
+            Output::Superseded { id } => format!("answers: {} is superseded", proposal(id)),
+            Output::Unknown { id } => format!("answers: {} is unknown", proposal(id)),
+            Output::Answered { id, index, answer } => {
+                let name = self.name_of(id.value());
+                format!("answers: {name} sees {answer} commands, read at {index}")
+            }
+            Output::ReadRejected { id, reason } => {
+                format!("answers: {} is refused: {reason}", self.name_of(id.value()))
+            }
+            Output::SnapshotInstalled { meta } => format!("becomes what the snapshot of {} says", meta.last),
+            Output::RoleChanged { role, term } => format!("is {} in term {term}", words::role(role)),
+            Output::MembershipChanged { at } => {
+                let raft = self.servers.get(&server)?.replica.raft();
+                let name = at.map_or("of the beginning".into(), |at| at.to_string());
+                match raft.membership_id() == at {
+                    true => format!(
+                        "is in configuration {name}: {}",
+                        words::membership(raft.membership())
+                    ),
+                    // Another one follows within the same drain.
+                    false => format!("is in configuration {name}, and"),
+                }
+            }
+            Output::TransferEnded {
+                to,
+                outcome: TransferOutcome::Rejected(reason),
+            } => {
+                format!("refuses the transfer to {to}: {reason}")
+            }
+            Output::TransferEnded { to, outcome } => format!("ends the transfer to {to}: {outcome:?}"),
+            _ => return None,
+        })
+    }
+
+    /// Makes the oldest waiting write durable.
+    pub(crate) fn write(&mut self, id: u64) -> Result<(), String> {
+        if self.server(id)?.writes.is_empty() {
+            return Err(format!("no write of server {id} waits"));
+        }
+        self.with(id, write_one)
+    }
+
+    /// Makes everything durable that waits, and what comes from now on at once.
+    pub(crate) fn write_all(&mut self, id: u64) -> Result<(), String> {
+        self.server(id)?.slow_disk = false;
+        while !self.server(id)?.writes.is_empty() {
+            self.write(id)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fail_disk(&mut self, id: u64) -> Result<(), String> {
+        self.server(id)?.failed_disk = true;
+        self.step(id, Input::PersistFailed)
+    }
+}
+
+fn write_one(server: &mut Server) {
+    if let Some((persist, snapshot)) = server.writes.pop_front() {
+        server.disk.write(&persist, snapshot.as_ref());
+        server.replica.step(Input::Persisted(persist.ticket));
+    }
+}
