@@ -237,6 +237,17 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Lets a message meet its fate.
     pub(super) fn launch(&mut self, at: usize, envelope: Box<Envelope>, fate: Fate) {
+        let what = match fate {
+            Fate::Arrives { .. } => None,
+            Fate::Lost | Fate::Broken => Some("lost"),
+            Fate::Full => Some("no room"),
+            Fate::Cut => Some("cut"),
+            Fate::Held => Some("held"),
+        };
+        if let Some(what) = what {
+            self.tell_message(self.event, envelope.from, what, &envelope);
+        }
+        let sent = self.event;
         match fate {
             Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
             Fate::Broken => self.connection_broke(at, place_of(envelope.to)),
@@ -244,7 +255,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fate::Cut => self.happened(Probe::MessageCut, Some(at)),
             Fate::Held => {
                 self.happened(Probe::MessageHeld, Some(at));
-                self.held.push(*envelope);
+                self.held.push((*envelope, sent));
             }
             Fate::Arrives {
                 at: arrives,
@@ -260,10 +271,11 @@ impl<W: Workload> Simulation<'_, W> {
                         again,
                         Event::Deliver {
                             envelope: envelope.clone(),
+                            sent,
                         },
                     );
                 }
-                self.push(arrives, Event::Deliver { envelope });
+                self.push(arrives, Event::Deliver { envelope, sent });
             }
         }
     }
