@@ -12,7 +12,7 @@ function legend(run) {
   const lane = Object.create(Timeline.prototype);
   const prepare = (g) => {
     Object.assign(lane, {
-      run: { segments: [[]], cutSpans: [[]] }, filter: { isLaneOff: () => false }, laneHeight: 44, width: 46, from: 0, to: 1, g,
+      run: { segments: [[]], cutSpans: [[]] }, filter: { isLaneOff: () => false }, laneHeight: 44, left: 0, width: 46, from: 0, to: 1, g,
       x: (time) => time * 46, y: () => 22, style: getComputedStyle(document.documentElement), arrows: [], edge: (place) => (place === 1 ? 4 : 40),
     });
     lane.patterns = lane.makePatterns(g);
@@ -55,12 +55,12 @@ function legend(run) {
   const about = element("p", {}, `${run.about.name}. ${run.about.purpose} Seed ${run.about.seed}; ${run.servers} servers, ${run.clients} clients; ${run.about.events.toLocaleString("en")} events, ${run.about.committed} entries committed, ${run.about.elections} elections. Made by `, element("code", {}, run.about.command), ".");
   const read = element("p", {}, "An event is something that came to a server, a client or the world: a message, a timer, a sync. What it led to at once stands with it; what it led to later is an effect. ",
     "Thick lines show what the selected event came of, and what came of it. Select an event with a click, and step on with →. A bar below a lane says that the disk or the clients of that server are in trouble; dashed red edges say that links of it are cut.");
-  const close = element("button", { type: "button", onclick: () => document.getElementById("legend").close() }, "Close");
+  const close = element("button", { type: "button", class: "close", autofocus: true, onclick: () => document.getElementById("legend").close() }, "Close");
   const schedule = element("details", {}, element("summary", {}, "The schedule of this run"), element("pre", {}, run.about.schedule));
-  const content = element("div", {}, element("h2", {}, "How to read this page"), read,
+  const content = element("div", {}, close, element("h2", {}, "How to read this page"), read,
     element("div", { class: "columns" }, part("Roles", roles), part("Messages", arrows), part("Marks", marks),
       part("Keys", element("table", { class: "legend" }, ...keys.map(([key, words]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, words)))))),
-    about, schedule, close);
+    about, schedule);
   const paintAll = () => {
     for (const canvas of content.querySelectorAll("canvas.sample")) {
       const g = canvas.getContext("2d");

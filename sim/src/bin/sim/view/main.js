@@ -152,8 +152,7 @@ function begin() {
   verdict.textContent = violation ? `✕ ${violation.oracle}: jump to the violation` : `✓ ${run.about.verdict}`;
   verdict.className = violation ? "bad" : "good";
   verdict.title = violation ? `${violation.message} (v)` : `${run.about.events.toLocaleString("en")} events, ${run.about.committed} entries committed, ${run.about.elections} elections, hash ${run.about.hash}`;
-  const toViolation = () => { if (violation) select(lastTold(), true); };
-  const lastTold = () => { let event = run.events; while (event > 0 && !run.isTold(event)) event--; return event; };
+  const toViolation = () => { if (violation) select(run.lastTold, true); };
   byId("legend").append(legend(run));
 
   const on = (id, happens, act) => byId(id).addEventListener(happens, act);

@@ -41,9 +41,9 @@ Object.assign(Timeline.prototype, {
     g.strokeStyle = g.fillStyle = ink;
     g.beginPath();
     switch (shape) {
-      case "dot": g.arc(x, y, 2.4, 0, 7); g.fill(); break;
+      case "dot": g.arc(x, y, 2.6, 0, 7); g.strokeStyle = page; g.lineWidth = 2; g.stroke(); g.fill(); break;
       case "clock": g.arc(x, y, 4, 0, 7); g.fillStyle = page; g.fill(); g.moveTo(x, y - 3); g.lineTo(x, y); g.lineTo(x + 2.4, y); g.stroke(); break;
-      case "disk": g.rect(x - 3, y - 3, 6, 6); g.fillStyle = what === "synced" ? ink : page; g.fill(); g.stroke(); break;
+      case "disk": g.rect(x - 3, y - 3, 6, 6); g.fillStyle = what === "synced" ? ink : page; g.strokeStyle = what === "synced" ? page : ink; g.stroke(); g.fill(); if (what !== "synced") g.stroke(); break;
       case "check": g.moveTo(x - 4, y); g.lineTo(x - 1, y + 3.4); g.lineTo(x + 4.5, y - 4); g.lineWidth = 2; g.strokeStyle = this.colour("--commit"); g.stroke(); break;
       case "triangle": g.moveTo(x - 4, y - 5); g.lineTo(x + 5, y); g.lineTo(x - 4, y + 5); g.closePath(); g.fillStyle = page; g.fill(); g.stroke(); break;
       case "cross": {

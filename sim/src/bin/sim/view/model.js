@@ -39,6 +39,7 @@ class Run {
     this.end = Math.max(data.end_ns / 1e6, this.size ? this.at[this.size - 1] : 0, 0.001);
     this.events = Math.max(data.events, this.size ? this.event[this.size - 1] : 0);
     this.indexEvents();
+    this.lastTold = this.size ? this.event[this.size - 1] : 0;
     this.states = recording.states.map((column) => this.readStates(column, data.fields));
     this.logs = recording.logs.map((column) => new LogHistory(column));
     this.readCuts(recording.cuts);

@@ -15,6 +15,7 @@ class Panels {
   constructor(run, select) {
     this.run = run;
     this.select = select;
+    this.shift = 0;
     this.story = storyOf(run);
     this.buildStory();
   }
@@ -41,17 +42,17 @@ class Panels {
       const what = run.what(line), explained = i > 0 && what === "persist" ? LINE_WORDS.persist : meaning(run, line);
       return element("li", {}, element("code", {}, element("b", {}, what), " ", run.text(line)), explained ? element("p", {}, explained) : null);
     });
-    const causes = run.ancestors(event, 8), effects = [...run.effectsOf(event)].filter((effect) => run.isTold(effect));
+    const causes = run.ancestors(event, 8).filter((cause) => run.isTold(cause)), effects = [...run.effectsOf(event)].filter((effect) => run.isTold(effect));
     const links = (name, key, events, all, none) => element("section", { class: name },
       element("h3", {}, key), events.length ? element("ol", {}, ...events.map((one) => element("li", {}, this.link(one)))) : element("p", { class: "none" }, none),
       all > events.length ? element("p", { class: "none" }, `and ${all - events.length} more`) : null);
     panel.replaceChildren(
       element("h2", {}, element("span", { class: "number", id: "event-number" }, `#${event}`), " ", title(run, event)),
       element("p", { class: "time" }, milliseconds(run.time[event]), ` · event ${event} of ${run.events.toLocaleString("en")}`),
-      run.about.violation && event === run.about.events ? element("p", { class: "violation" }, element("b", {}, `${run.about.violation.oracle}: ${run.about.violation.message}`), ` ${run.about.violation.rule}`) : "",
+      run.about.violation && event === run.lastTold ? element("p", { class: "violation" }, element("b", {}, `${run.about.violation.oracle}: ${run.about.violation.message}`), ` ${run.about.violation.rule}`) : "",
       element("ul", { class: "lines" }, ...rows),
-      links("causes", "because of, back to the start ([)", causes.filter((cause) => run.isTold(cause)), causes.length, "Nothing that was told: it was planned, or a timer was set long before."),
-      links("effects", "led to (])", effects.slice(0, 10), effects.length, "Nothing else."));
+      links("causes", "Caused by, the nearest first ( [ )", causes, causes.length, "Nothing that was told: it was planned, or a timer was set long before."),
+      links("effects", "Led to ( ] )", effects.slice(0, 10), effects.length, "Nothing else."));
   }
 
   // ---- the logs
@@ -65,12 +66,17 @@ class Panels {
     }
     const cell = 27, room = Math.max(6, Math.floor((panel.clientWidth - 208) / cell));
     const last = Math.max(room, ...logs.map((log) => log.first + log.entries.length - 1));
-    const from = last - room + 1;
+    // Around the highest commit index, where logs grow and part; the buttons shift that.
+    const commit = Math.max(...states.map((state) => state.commit));
+    const middle = Math.min(last - room + 1, commit - Math.floor(room * 0.6));
+    const from = Math.max(1, Math.min(last - room + 1, middle + this.shift)), to = from + room - 1;
+    const shift = (by, label, name) => element("button", { type: "button", "aria-label": name, title: name, onclick: () => { this.shift = by === 0 ? 0 : from - middle + by; this.showLogs(event); } }, label);
     const leader = states.map((state, i) => ({ ...state, server: i + 1 })).filter((state) => state.role === LEADER).sort((one, other) => other.term - one.term)[0];
     const head = element("tr", {}, element("th", { scope: "col" }, "server"), element("th", { scope: "col" }, "index"));
-    for (let index = from; index <= last; index++) head.append(element("th", { scope: "col", class: "index" }, index % 5 === 0 || index === from || room < 16 ? String(index) : ""));
-    const rows = states.map((state, i) => this.logRow(i + 1, state, logs[i], from, last, leader));
+    for (let index = from; index <= to; index++) head.append(element("th", { scope: "col", class: "index" }, index % (to < 1000 ? 1 : 5) === 0 ? String(index) : ""));
+    const rows = states.map((state, i) => this.logRow(i + 1, state, logs[i], from, to, leader));
     panel.replaceChildren(
+      element("div", { class: "shift" }, shift(-Math.ceil(room / 2), "‹", "Earlier entries"), shift(0, "⌂", "Around the commit index"), shift(Math.ceil(room / 2), "›", "Later entries")),
       element("h2", {}, "Logs at this instant"),
       element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)),
       element("p", { class: "key" },
@@ -83,7 +89,7 @@ class Panels {
   logRow(server, state, log, from, last, leader) {
     const { run } = this, row = element("tr", { class: state.role === DOWN ? "down" : "" });
     const role = element("th", { scope: "row" }, element("span", { class: `badge role-${state.role}`, style: state.role > JOINING ? `--term:${termColour(state.term)};--on-term:${textOnTerm(state.term)}` : null }, `${server}`),
-      ` ${ROLES[state.role]}`, element("small", {}, ` term ${state.term}${state.vote ? `, voted for ${state.vote}` : ""}${state.flags ? `, ${run.about.flags.filter((_, bit) => state.flags >> bit & 1).join(", ")}` : ""}`));
+      ` ${ROLES[state.role]}`, element("small", {}, `term ${state.term}${state.vote ? ` · vote ${state.vote}` : ""}${state.flags ? ` · ${run.about.flags.filter((_, bit) => state.flags >> bit & 1).join(", ")}` : ""}`));
     row.append(role, element("td", { class: "numbers" }, `commit ${state.commit}`, element("br"), `applied ${state.applied}`));
     const matched = leader && leader.server !== server ? leader[`matched ${server}`] : null;
     for (let index = from; index <= last; index++) {

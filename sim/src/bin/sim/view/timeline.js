@@ -3,27 +3,27 @@
 const TERM_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a6fd1", "#b5a800"];
 const DARK_TEXT_ON = new Set([1, 3, 4, 7]);
 const LABEL_WIDTH = 116;
-/** So many arrows and glyphs are drawn at most; beyond it the lesser ones are left out, and the page says so. */
-const MOST_ARROWS = 2500, MOST_GLYPHS = 5000;
+/** More marks than this are left out, and more arrows of a kind than its style says; the page says so. */
+const MOST_GLYPHS = 4000;
 
 const GLYPHS = {
   receive: "dot", wake: "clock", synced: "disk", persist: "disk", loaded: "disk", request: "dot", hear: "dot", ask: "dot", commit: "check",
   crash: "cross", failed: "cross", start: "triangle", "give up": "cross", lost: "cross", cut: "cross", unheard: "cross", "no room": "cross", held: "pause",
   role: "diamond", command: "dot", fault: "bolt", relent: "dot", heal: "heart",
 };
-/** The groups by which messages are filtered and drawn: dash pattern, width, and whether they carry what matters. */
+/** The groups by which messages are filtered and drawn. */
 const MESSAGE_GROUPS = {
   Hello: "hello", HelloReply: "hello", PreVote: "votes", PreVoteReply: "votes", Vote: "votes", VoteReply: "votes", TransferVote: "votes", TimeoutNow: "votes",
   Append: "appends", AppendReply: "appends", Heartbeat: "heartbeats", HeartbeatReply: "heartbeats", SnapshotChunk: "snapshots", SnapshotReply: "snapshots",
   request: "clients", hear: "clients",
 };
 const GROUP_STYLE = {
-  votes: { dash: [7, 4], width: 1.8, rank: 0, colour: "--votes" }, snapshots: { dash: [], width: 3, rank: 1, colour: "--snapshots" },
-  hello: { dash: [2, 3], width: 1, rank: 2, colour: "--faint" }, appends: { dash: [], width: 1.3, rank: 2, colour: "--appends" },
-  clients: { dash: [10, 3, 2, 3], width: 1, rank: 3, colour: "--clients" }, heartbeats: { dash: [1, 4], width: 1.1, rank: 4, colour: "--faint" },
+  votes: { dash: [7, 4], width: 1.8, rank: 0, most: 1500, colour: "--votes" }, snapshots: { dash: [], width: 3, rank: 1, most: 1000, colour: "--snapshots" },
+  hello: { dash: [2, 3], width: 1, rank: 2, most: 500, colour: "--faint" }, appends: { dash: [], width: 1.3, rank: 2, most: 1200, colour: "--appends" },
+  clients: { dash: [10, 3, 2, 3], width: 1, rank: 3, most: 800, colour: "--clients" }, heartbeats: { dash: [1, 4], width: 1.1, rank: 4, most: 500, colour: "--faint" },
 };
 
-function termColour(term) { return TERM_COLOURS[(term - 1 + TERM_COLOURS.length) % TERM_COLOURS.length]; }
+function termColour(term) { return term === 0 ? "#8b94a1" : TERM_COLOURS[(term - 1 + TERM_COLOURS.length) % TERM_COLOURS.length]; }
 function textOnTerm(term) { return DARK_TEXT_ON.has((term - 1 + 8) % 8) ? "#111" : "#fff"; }
 
 class Timeline {
@@ -32,6 +32,7 @@ class Timeline {
     this.filter = filter;
     this.canvas = document.getElementById("timeline");
     this.overview = document.getElementById("overview");
+    this.left = LABEL_WIDTH;
     this.from = 0;
     this.to = run.end;
     this.selected = 0;
@@ -296,7 +297,7 @@ class Timeline {
     g.globalAlpha = this.filter.isLaneOff(server) ? 0.15 : 1;
     for (const segment of segments) {
       if (segment.to < this.from || segment.from > this.to) continue;
-      const from = Math.max(this.x(segment.from), LABEL_WIDTH - 4), to = Math.min(this.x(segment.to), this.width + 4);
+      const from = Math.max(this.x(segment.from), this.left - 4), to = Math.min(this.x(segment.to), this.width + 4);
       const width = Math.max(1, to - from), { role, term } = segment;
       const share = [0.5, 0.24, 0.3, 0.6, 0.8, 1][role], height = full * share;
       if (role === DOWN) {
@@ -331,7 +332,8 @@ class Timeline {
       this.labelRole(g, segment, from, to, y, height);
     }
     for (const span of this.run.cutSpans[server - 1]) {
-      if (span.to < this.from || span.from > this.to) continue;
+      // One cut link of many shows in the network; the lane is marked where half of the links or more are cut.
+      if (span.to < this.from || span.from > this.to || span.share < 0.49) continue;
       const from = this.x(span.from), to = this.x(span.to);
       g.strokeStyle = this.colour("--fault");
       g.lineWidth = span.share >= 0.99 ? 2.5 : 1.2;
@@ -355,14 +357,9 @@ class Timeline {
     g.textBaseline = "middle";
     const width = g.measureText(name).width, left = Math.max(from, LABEL_WIDTH) + 5;
     if (left + width + 4 > to) return;
-    if (role === LEADER) {
-      g.fillStyle = textOnTerm(term);
-      g.fillText(name, left, y);
-    } else {
-      // Above the bar, where the ink shows.
-      g.fillStyle = this.colour("--soft");
-      g.fillText(name, left, y - height / 2 - 8);
-    }
+    // Above the bar, where the ink shows and no mark covers it.
+    g.fillStyle = this.colour(role === LEADER ? "--ink" : "--soft");
+    g.fillText(name, left, y - height / 2 - 7);
   }
 
   drawCursor(g) {
@@ -384,15 +381,13 @@ class Timeline {
       if (!this.filter.allowsMessage(message)) continue;
       (byGroup[MESSAGE_GROUPS[message.kind] || "appends"] ||= []).push(message);
     }
-    let room = MOST_ARROWS;
     const groups = Object.keys(byGroup).sort((one, other) => GROUP_STYLE[one].rank - GROUP_STYLE[other].rank);
     const shown = [];
     for (const group of groups) {
-      if (byGroup[group].length > room) {
+      if (byGroup[group].length > GROUP_STYLE[group].most) {
         this.hidden.push(`${byGroup[group].length.toLocaleString("en")} messages (${group})`);
         continue;
       }
-      room -= byGroup[group].length;
       shown.push(group);
     }
     for (const group of shown.reverse()) {

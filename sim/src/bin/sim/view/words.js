@@ -168,6 +168,6 @@ function storyOf(run) {
     }
   });
   story.sort((one, other) => one.event - other.event);
-  if (run.about.violation) tell(run.about.events, "violation", `${run.about.violation.oracle}: ${run.about.violation.message}`);
+  if (run.about.violation) tell(run.lastTold, "violation", `${run.about.violation.oracle}: ${run.about.violation.message}`);
   return story;
 }
