@@ -117,6 +117,7 @@ const PAUSED = 1, DISK_FAILED = 2;
 function storyOf(run) {
   const story = [], leading = new Map();
   const tell = (event, kind, text) => story.push({ event, kind, text });
+  const isOfFault = (event) => run.what(run.firstLine[event]) === "fault";
   for (let line = 0; line < run.size; line++) {
     const what = run.what(line), place = run.place[line], event = run.event[line];
     switch (what) {
@@ -152,7 +153,7 @@ function storyOf(run) {
         if (snapshot) tell(event, "snapshot", `Server ${place} writes a snapshot up to ${snapshot[1]}`);
         break;
       }
-      case "crash": leading.delete(place); tell(event, "fault", `Server ${place} crashes`); break;
+      case "crash": leading.delete(place); if (!isOfFault(event)) tell(event, "fault", `Server ${place} crashes`); break;
       case "failed": tell(event, "fault", `The disk of server ${place} fails`); break;
       case "start": if (run.number(line, 0) > 1) tell(event, "", `Server ${place} starts again`); break;
       case "fault": tell(event, "fault", `Fault ${faultName(run, run.text(line))}`); break;
