@@ -69,20 +69,19 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(schedule: &Schedule) -> Self {
-        let servers = usize::from(schedule.cluster.servers);
         Self {
             recording: Recording {
-                servers: schedule.cluster.servers,
+                servers: 0,
                 clients: schedule.workload.clients,
                 lines: Lines::default(),
                 kinds: Vec::new(),
                 texts: Texts::default(),
-                states: vec![Vec::new(); servers],
-                logs: vec![Vec::new(); servers],
+                states: Vec::new(),
+                logs: Vec::new(),
                 cuts: Vec::new(),
                 memberships: vec![String::new()],
             },
-            servers: (0..servers).map(|_| Known::default()).collect(),
+            servers: Vec::new(),
             kinds: BTreeMap::new(),
             memberships: BTreeMap::new(),
             last_event: 0,
@@ -94,6 +93,13 @@ impl Recorder {
 
     pub(crate) fn into_recording(self) -> Recording {
         self.recording
+    }
+
+    fn add_server(&mut self) {
+        self.servers.push(Known::default());
+        self.recording.servers += 1;
+        self.recording.states.push(Vec::new());
+        self.recording.logs.push(Vec::new());
     }
 
     fn kind(&mut self, what: &'static str) -> u16 {
@@ -237,6 +243,9 @@ impl Observer for Recorder {
 
     fn stands(&mut self, event: u64, servers: &mut dyn Iterator<Item = Standing<'_>>, cuts: Links) {
         for (place, standing) in servers.enumerate() {
+            if self.servers.len() <= place {
+                self.add_server();
+            }
             let membership = match standing.raft {
                 Some(raft) => self.membership(place, raft.membership()),
                 None => 0,

@@ -111,9 +111,13 @@ Object.assign(Timeline.prototype, {
     g.lineWidth = 1;
     if (run.about.violation) {
       g.font = "700 13px system-ui, sans-serif";
-      g.textAlign = "right";
+      const label = `✕ ${run.about.violation.oracle}`, width = g.measureText(label).width;
+      const left = x + width + 14 < this.width ? x + 6 : x - width - 6;
+      g.textAlign = "left";
+      g.fillStyle = this.colour("--page");
+      g.fillRect(left - 3, 25, width + 6, 18);
       g.fillStyle = this.colour("--fault");
-      g.fillText(`✕ ${run.about.violation.oracle}`, x - 6, 34);
+      g.fillText(label, left, 34);
     }
   },
 

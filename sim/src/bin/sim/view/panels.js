@@ -162,8 +162,17 @@ class Panels {
       draw("circle", { cx: x, cy: y, r: state.role === LEADER ? 19 : 15, class: `server role-${state.role}`, style: `fill:${colour}` });
       draw("text", { x, y: y + 1, class: "name", style: state.role > JOINING ? `fill:${textOnTerm(state.term)}` : "" }, state.role === DOWN ? `${server}✕` : state.role === LEADER ? `${server}★` : `${server}`);
     }
+    let configuration = "", term = -1;
+    for (let server = 1; server <= run.servers; server++) {
+      const state = run.stateAt(server, event);
+      if (state.membership && (state.role === LEADER ? state.term + 0.5 : state.term) > term) {
+        term = state.role === LEADER ? state.term + 0.5 : state.term;
+        configuration = run.memberships[state.membership];
+      }
+    }
     const list = (name, items) => element("p", {}, element("b", {}, name), items.length ? items.slice(0, 6).join(", ") + (items.length > 6 ? ` and ${items.length - 6} more` : "") : "none");
-    panel.replaceChildren(element("h2", {}, "Network"), svg, list("under way: ", flying), list("cut: ", cuts));
+    panel.replaceChildren(element("h2", {}, "Network"), svg, list("under way: ", flying), list("cut: ", cuts),
+      list("configuration: ", configuration ? [configuration] : []));
   }
 
   // ---- the story

@@ -138,8 +138,8 @@ class Timeline {
     this.drawCursor(g);
     this.drawArrows(g);
     this.drawGlyphs(g);
-    this.drawChain(g);
     this.drawEnd(g);
+    this.drawChain(g);
     g.restore();
     this.drawOverview();
     document.getElementById("hint").textContent = this.hidden.length ? `Too much for one picture: ${this.hidden.join(", ")} are not drawn. Zoom in to see them.` : "";

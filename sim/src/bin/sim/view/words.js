@@ -113,6 +113,20 @@ const ROLES = ["down", "joining", "follower", "pre-candidate", "candidate", "lea
 const DOWN = 0, JOINING = 1, FOLLOWER = 2, PRE_CANDIDATE = 3, CANDIDATE = 4, LEADER = 5;
 const PAUSED = 1, DISK_FAILED = 2;
 
+/** When each new configuration first came into force at a server, which is when it is appended (§6). */
+function changesOfMembership(run) {
+  const found = [];
+  run.states.forEach((states, i) => {
+    const field = states.fields.indexOf("membership");
+    for (let row = 1; row < states.events.length; row++) {
+      const [before, membership] = [row - 1, row].map((at) => states.values[at * states.width + field]);
+      if (before && membership && before !== membership) found.push({ event: states.events[row], server: i + 1, membership });
+    }
+  });
+  found.sort((one, other) => one.event - other.event);
+  return found.filter(({ membership }, i) => i === 0 || !found.slice(0, i).some((earlier) => earlier.membership === membership));
+}
+
 /** The moments worth telling, in order: { event, kind, text }. */
 function storyOf(run) {
   const story = [], leading = new Map();
@@ -161,13 +175,9 @@ function storyOf(run) {
       case "heal": tell(event, "heal", "The faults end"); break;
     }
   }
-  run.states.forEach((states, i) => {
-    const field = states.fields.indexOf("membership");
-    for (let row = 1; row < states.events.length; row++) {
-      const [before, after] = [row - 1, row].map((at) => states.values[at * states.width + field]);
-      if (before && after && before !== after) tell(states.events[row], "", `Server ${i + 1} is in the configuration: ${run.memberships[after]}`);
-    }
-  });
+  for (const { event, server, membership } of changesOfMembership(run)) {
+    tell(event, "membership", `The log of server ${server} brings a configuration: ${run.memberships[membership]}`);
+  }
   story.sort((one, other) => one.event - other.event);
   if (run.about.violation) tell(run.lastTold, "violation", `${run.about.violation.oracle}: ${run.about.violation.message}`);
   return story;
