@@ -60,6 +60,9 @@ struct Filmed<'a> {
     recording: Recording,
 }
 
+/// Writes a run in one of the formats.
+type Writer = fn(&Filmed<'_>, &mut dyn Write) -> std::io::Result<()>;
+
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     #[cfg(feature = "planted-bugs")]
     let _planted = arguments.plant.plant();
@@ -86,7 +89,7 @@ fn view<W: Workload>(schedule: &Schedule, workload: &W, arguments: &Arguments) -
         report,
         recording,
     };
-    let writers: [(_, fn(&Filmed<'_>, &mut dyn Write) -> std::io::Result<()>); 3] = [
+    let writers: [(_, Writer); 3] = [
         (&arguments.output, page::write),
         (&arguments.shiviz, export::shiviz),
         (&arguments.perfetto, export::perfetto),

@@ -114,11 +114,7 @@ const fn process(place: Place) -> u64 {
     }
 }
 
-#[expect(
-    clippy::float_arithmetic,
-    clippy::cast_precision_loss,
-    reason = "the format counts microseconds, with fractions; no run sees it"
-)]
+/// The format counts microseconds, with fractions.
 fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1_000.0
 }
