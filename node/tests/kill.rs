@@ -60,6 +60,7 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
             last: log_id(at),
             membership: new_folder().bootstrap.into(),
             membership_id: None,
+            withheld: false,
         }),
         truncate_from: None,
         entries: (last + 1..=new_last).map(entry).collect(),

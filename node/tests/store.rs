@@ -63,6 +63,7 @@ fn snapshot_at(at: u64) -> SnapshotMeta {
         last: LogId::new(Term::new(1), index(at)),
         membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
         membership_id: None,
+        withheld: false,
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::membership::{Change, ChangeError};
 use crate::message::Envelope;
 use crate::status::RoleName;
+use crate::trace::Trace;
 use crate::types::{
     Entry, HardState, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
 };
@@ -153,6 +154,8 @@ pub enum Action {
         /// The entry that set it; `None` when a truncation took the log back to the first one.
         at: Option<LogId>,
     },
+    /// A step that no other action tells of; only if [`Options::trace`](crate::Options::trace) asks for it.
+    Trace(Trace),
 }
 
 /// What to make durable.

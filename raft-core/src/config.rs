@@ -16,6 +16,35 @@ pub struct Config {
     pub limits: Limits,
     /// When [`Replica`](crate::Replica) takes snapshots; a host of the bare [`Raft`](crate::Raft) decides for itself.
     pub snapshots: Snapshots,
+    /// What is off unless it is asked for.
+    pub options: Options,
+}
+
+/// What is off unless it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Lease reads (dissertation §6.4.1), the same on all servers: [`ReadMode::Lease`](crate::ReadMode::Lease) says what they rest on.
+    pub lease: Option<Lease>,
+    /// Whether a server that does not lead passes proposals and reads on to the leader, instead of turning them down.
+    pub forwarding: bool,
+    /// The priority of this server as a leader: how many election timeouts it lets pass, one after another and without
+    /// a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its
+    /// preferred servers still gets a leader.
+    pub yields: u32,
+    /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the others, but keeps
+    /// only terms, positions and configurations, has no state machine, and never leads. The configuration must mark it as well
+    /// ([`Membership::with_witnesses`], [`Change::AddWitness`](crate::Change::AddWitness)).
+    pub witness: bool,
+    /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
+    pub trace: bool,
+}
+
+/// What lease reads assume of the servers' clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// By how much the clock of one server may run faster than that of another, in parts of 10,000. A server's
+    /// ticks must count real time that well, time in which it was suspended included, and must be advanced before any other input.
+    pub drift_permyriad: u32,
 }
 
 /// How long things take, in ticks. How long a tick takes is the host's choice.
@@ -161,6 +190,19 @@ pub enum ConfigError {
         /// The lower end of the election timeout.
         min: u64,
     },
+    /// A lease would end before the next heartbeat could renew it.
+    #[error(
+        "with a drift of {drift} in 10,000 a lease lasts {lease} ticks, which must be more than heartbeat_ticks ({heartbeat}): \
+         raise election_timeout_min_ticks"
+    )]
+    Lease {
+        /// The drift.
+        drift: u32,
+        /// How long a lease would last.
+        lease: u64,
+        /// The heartbeat.
+        heartbeat: u64,
+    },
     /// A limit of zero would stop everything.
     #[error("{name} must not be 0")]
     Zero {
@@ -170,6 +212,18 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// How long a lease lasts, in ticks of the leader from the one in which its round began; 0 without leases.
+    ///
+    /// A voter that hears the round keeps its vote to itself for `election_timeout_min_ticks` of its own clock. Of those
+    /// the first may have been nearly over when the round was heard; the others are shorter for the leader if the
+    /// voter's clock is the faster one; and of the leader's own ticks the present one may be nearly over as well.
+    pub(crate) fn lease_ticks(&self) -> u64 {
+        let Some(lease) = self.options.lease else { return 0 };
+        let full = u128::from(self.timing.election_timeout_min_ticks.saturating_sub(1));
+        let slowest = full * 10_000 / (10_000 + u128::from(lease.drift_permyriad));
+        u64::try_from(slowest).unwrap_or(u64::MAX).saturating_sub(1)
+    }
+
     /// Checks the settings against each other.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Timing {
@@ -183,6 +237,19 @@ impl Config {
         let heartbeat = self.timing.heartbeat_ticks;
         if heartbeat == 0 || heartbeat >= min {
             return Err(ConfigError::Heartbeat { heartbeat, min });
+        }
+        if let Some(Lease {
+            drift_permyriad: drift,
+        }) = self.options.lease
+        {
+            let lease = self.lease_ticks();
+            if lease <= heartbeat {
+                return Err(ConfigError::Lease {
+                    drift,
+                    lease,
+                    heartbeat,
+                });
+            }
         }
         let limits = &self.limits;
         let positive = [

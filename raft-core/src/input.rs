@@ -6,6 +6,19 @@ use crate::membership::Change;
 use crate::message::Envelope;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 
+/// What the answer to a linearizable read may rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ReadMode {
+    /// On a quorum, asked after the read arrived, that confirms the leader (dissertation §6.4). Needs no clock.
+    #[default]
+    Quorum,
+    /// On the leader's lease, while it holds one, at no cost (dissertation §6.4.1); else on a quorum. It is linearizable only
+    /// while clocks keep within [`Lease`](crate::Lease)'s bound, and only if **every** server of the cluster runs with that option: without it
+    /// this is [`Quorum`](Self::Quorum).
+    Lease,
+}
+
 /// One thing that happened. Feed it to [`Raft::step`](crate::Raft::step).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -27,6 +40,8 @@ pub enum Input {
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
+        /// What the answer may rest on.
+        mode: ReadMode,
     },
     /// Try to become leader now, without waiting for the election timeout.
     Campaign,

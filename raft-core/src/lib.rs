@@ -102,11 +102,18 @@
 //! | handing leadership over | `raft/leadership_transfer.rs` |
 //! | how a lagging follower catches up | `raft/replication.rs`, `raft/progress.rs`, `raft/snapshot.rs` |
 //! | when an entry counts as committed, and is applied | `raft/apply.rs` |
-//! | linearizable reads | `raft/reads.rs` |
+//! | linearizable reads | `raft/reads.rs`, on a lease `raft/lease.rs` |
+//! | requests to servers that do not lead | `raft/forwarding.rs` |
+//! | servers that hold no commands | `raft/witness.rs` |
+//! | a disk that does not answer | `raft/stalled_disk.rs` |
 //! | the first start, and lost disks | `raft/joining.rs` |
 //! | what waits for the disk | `outbox.rs` |
 //! | what a disk must look like at a start | `restore.rs` |
 //! | client sessions, around any state machine | `sessions.rs` |
+//!
+//! # What is off unless asked for
+//!
+//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, and a [`Trace`] of every step.
 //!
 //! # What it does not promise
 //!
@@ -115,7 +122,8 @@
 //! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
 //! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of it.
 //!   It asks for votes in vain from then on; stop it, or wipe it.
-//! * Not here yet: witnesses, lease reads, reads and proposals through followers.
+//! * An entry that one server and a witness acknowledged is held by that one server only. See `raft/witness.rs`.
+//! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -150,18 +158,20 @@ pub mod replica;
 mod restore;
 pub mod sessions;
 mod status;
+mod trace;
 mod types;
 
 pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
-pub use config::{Config, ConfigError, Durable, Limits, Setup, Snapshots, Timing};
-pub use input::Input;
+pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
+pub use input::{Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
-pub use message::{AppendOutcome, Envelope, Message, Standing};
+pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;
 pub use replica::Replica;
 pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
+pub use trace::Trace;
 pub use types::{
-    Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId,
-    ReadId, Round, Session, SnapshotMeta, Term, Tick, Ticket,
+    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
+    Payload, ProposalId, ReadId, Round, Session, SnapshotMeta, Term, Tick, Ticket,
 };

@@ -189,7 +189,7 @@ impl Log {
         }
         // A restored log may reach back behind its snapshot, whose configuration is newer than those it repeats.
         if let EntryBody::Membership(membership) = &entry.body
-            && Some(entry.id) > self.membership_id()
+            && (Some(entry.id) > self.membership_id() || planted!(REPEATS_OLD_CONFIGURATIONS))
         {
             self.memberships
                 .push_back((Some(entry.id), Arc::clone(membership)));
@@ -215,6 +215,7 @@ impl Log {
             self.tail_bytes = self.tail_bytes.saturating_sub(entry.cost_bytes());
         }
         while self.memberships.len() > 1
+            && !planted!(KEEPS_CUT_OFF_CONFIGURATION)
             && self
                 .memberships
                 .back()
@@ -271,6 +272,7 @@ impl Log {
             last,
             membership: Arc::clone(membership),
             membership_id,
+            withheld: false,
         }
     }
 
@@ -499,6 +501,7 @@ mod tests {
                     last,
                     membership: Arc::new(membership),
                     membership_id,
+                    withheld: false,
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Who belongs to the cluster, and what a quorum of it is (paper §6, dissertation chapter 4).
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 mod change;
 
@@ -19,6 +20,7 @@ pub struct Membership {
     voters: BTreeSet<NodeId>,
     outgoing: BTreeSet<NodeId>,
     learners: BTreeSet<NodeId>,
+    witnesses: BTreeSet<NodeId>,
     incarnations: BTreeMap<NodeId, Incarnation>,
 }
 
@@ -29,6 +31,18 @@ impl Membership {
             voters: voters.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// The same configuration with those of these servers marked that are members: they hold no commands. A configuration in which they are
+    /// not fewer than half of the voters is refused.
+    #[must_use]
+    pub fn with_witnesses(mut self, witnesses: impl IntoIterator<Item = NodeId>) -> Self {
+        let marked: Vec<NodeId> = witnesses
+            .into_iter()
+            .filter(|&node| self.contains(node))
+            .collect();
+        self.witnesses.extend(marked);
+        self
     }
 
     /// The voters; those of the incoming half while joint.
@@ -76,6 +90,26 @@ impl Membership {
         self.voters.contains(&node) || self.outgoing.contains(&node)
     }
 
+    /// Whether the node is a member that holds no commands. It counts like any other voter, or learner, but never leads.
+    pub fn is_witness(&self, node: NodeId) -> bool {
+        self.witnesses.contains(&node)
+    }
+
+    /// The members that hold no commands.
+    pub fn witnesses(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.witnesses.iter().copied()
+    }
+
+    /// Whether witnesses are fewer than half of each half's voters. Then every quorum has a server that holds the commands, and
+    /// some election can be won: a majority of the voters may lead.
+    pub(crate) fn witnesses_are_few(&self) -> bool {
+        let are_few = |half: &BTreeSet<NodeId>| {
+            let count = half.intersection(&self.witnesses).count();
+            count == 0 || 2 * count < half.len()
+        };
+        are_few(&self.voters) && are_few(&self.outgoing)
+    }
+
     /// Whether the node is a member in any role.
     pub fn contains(&self, node: NodeId) -> bool {
         self.is_voter(node) || self.learners.contains(&node)
@@ -101,13 +135,18 @@ impl Membership {
     /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while joint.
     pub fn has_quorum(&self, mut agrees: impl FnMut(NodeId) -> bool) -> bool {
         quorum::majority(&self.voters, &mut agrees)
-            && (self.outgoing.is_empty() || quorum::majority(&self.outgoing, &mut agrees))
+            && (self.outgoing.is_empty()
+                || planted!(AGREES_BY_ONE_HALF)
+                || quorum::majority(&self.outgoing, &mut agrees))
     }
 
     /// The highest position that a quorum has reached, given how far each voter is.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
-        let incoming = quorum::majority_index(&self.voters, &mut reached);
-        if self.outgoing.is_empty() {
+        let incoming = match planted!(LEARNERS_COUNT) {
+            false => quorum::majority_index(&self.voters, &mut reached),
+            true => quorum::majority_index(&(&self.voters | &self.learners), &mut reached),
+        };
+        if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
             return incoming;
         }
         incoming.min(quorum::majority_index(&self.outgoing, &mut reached))
@@ -117,7 +156,6 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     fn half(mask: u32) -> BTreeSet<NodeId> {
         (0..7)

@@ -4,6 +4,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::action::{Rejection, Waiting};
+use crate::input::ReadMode;
 use crate::types::{
     Entry, GroupId, Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Term,
 };
@@ -134,6 +136,95 @@ pub enum Message {
         /// The candidate's last entry.
         last: Option<LogId>,
     },
+    /// Commands of clients of a server that does not lead, for the leader of the envelope's term.
+    Forward {
+        /// The sender's boot.
+        boot: u64,
+        /// The sender knows what became of all below this number.
+        floor: u64,
+        /// The commands by number, in their order.
+        commands: Vec<(u64, Payload)>,
+    },
+    /// The answer to [`Message::Forward`] where commands are not taken in; those that are arrive in the log.
+    ForwardRefused {
+        /// The boot that passed them on.
+        boot: u64,
+        /// By number, why not.
+        refused: Vec<(u64, Refusal)>,
+    },
+    /// From which index on may I answer reads (dissertation §6.4)?
+    ReadIndex {
+        /// The sender's boot.
+        boot: u64,
+        /// Names the request within that boot.
+        request: u64,
+        /// What the answer may rest on.
+        mode: ReadMode,
+    },
+    /// The answer to [`Message::ReadIndex`].
+    ReadIndexReply {
+        /// The boot that asked.
+        boot: u64,
+        /// The request.
+        request: u64,
+        /// The answer.
+        outcome: ReadOutcome,
+    },
+}
+
+/// Why a leader does not take in what was passed on to it. It will refuse every copy of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Refusal {
+    /// Too much is uncommitted already.
+    Busy {
+        /// The leader's limit, in bytes.
+        limit: u64,
+    },
+    /// The command is larger than a message may be.
+    TooLarge {
+        /// The leader's limit, in bytes.
+        limit: u64,
+    },
+    /// Leadership is being handed over.
+    Transferring {
+        /// Who shall lead.
+        to: NodeId,
+    },
+}
+
+impl Refusal {
+    /// What the client of a command of this size is told.
+    pub(crate) fn as_rejection(self, size: usize) -> Rejection {
+        let in_memory = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        match self {
+            Self::Busy { limit } => Rejection::Busy {
+                what: Waiting::UncommittedBytes,
+                limit: in_memory(limit),
+            },
+            Self::TooLarge { limit } => Rejection::TooLarge {
+                size,
+                limit: in_memory(limit),
+            },
+            Self::Transferring { to } => Rejection::Transferring { to },
+        }
+    }
+}
+
+/// What a leader answers to those that ask from which index on reads may be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ReadOutcome {
+    /// From this one on: nothing beyond it was committed when the request was made.
+    Confirmed {
+        /// The read index.
+        index: Index,
+    },
+    /// Too many reads are waiting already.
+    Busy {
+        /// The leader's limit.
+        limit: u64,
+    },
 }
 
 /// What became of an append.
@@ -190,6 +281,10 @@ impl Message {
             Self::SnapshotReply { .. } => "SnapshotReply",
             Self::TimeoutNow => "TimeoutNow",
             Self::TransferVote { .. } => "TransferVote",
+            Self::Forward { .. } => "Forward",
+            Self::ForwardRefused { .. } => "ForwardRefused",
+            Self::ReadIndex { .. } => "ReadIndex",
+            Self::ReadIndexReply { .. } => "ReadIndexReply",
         }
     }
 }
@@ -243,6 +338,20 @@ impl Message {
                     .and_then(|length| offset.checked_add(length));
                 meta.is_well_formed(term) && end.is_some_and(|end| end <= *total_bytes)
             }
+            Self::Forward { floor, commands, .. } => {
+                let mut from = *floor;
+                term > Term::ZERO
+                    && commands.iter().all(|(number, _)| {
+                        let fits = *number >= from && *number < u64::MAX;
+                        from = number.saturating_add(1);
+                        fits
+                    })
+            }
+            Self::ReadIndexReply {
+                outcome: ReadOutcome::Confirmed { index },
+                ..
+            } => !index.is_malformed(),
+            Self::ForwardRefused { .. } | Self::ReadIndex { .. } | Self::ReadIndexReply { .. } => true,
             Self::Hello
             | Self::HelloReply { .. }
             | Self::VoteReply { .. }

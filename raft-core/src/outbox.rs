@@ -11,7 +11,7 @@ use crate::action::{Action, Persist};
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
 use crate::types::{
-    HardState, Identity, Incarnation, Index, LogId, NodeId, Session, SnapshotMeta, Term, Ticket,
+    HardState, Identity, Incarnation, Index, LogId, NodeId, Session, SnapshotMeta, Term, Tick, Ticket,
 };
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
@@ -75,6 +75,8 @@ impl Held {
 struct Write {
     ticket: u64,
     last: Option<Index>,
+    /// When it was handed out, if somebody waits for it.
+    asked_at: Option<Tick>,
 }
 
 /// What the next [`Persist`] will say.
@@ -297,8 +299,13 @@ impl Outbox {
             .retain(|action| !matches!(action, Action::Send(_) | Action::Persist(_)));
     }
 
+    /// When the oldest write was handed out that somebody waits for and that is not durable yet.
+    pub(crate) fn oldest_write(&self) -> Option<Tick> {
+        self.writes.iter().find_map(|write| write.asked_at)
+    }
+
     /// Turns what has been gathered into one write.
-    pub(crate) fn flush(&mut self, log: &Log) {
+    pub(crate) fn flush(&mut self, log: &Log, now: Tick) {
         let gathering = &self.gathering;
         let sync = gathering.hard_state
             || gathering.snapshot.is_some()
@@ -318,6 +325,7 @@ impl Outbox {
         self.writes.push_back(Write {
             ticket,
             last: log.last_index(),
+            asked_at: sync.then_some(now),
         });
         self.actions.push(Action::Persist(Persist {
             ticket: Ticket::new(ticket),

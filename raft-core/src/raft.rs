@@ -15,18 +15,21 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::restore::{RestoreError, Restored, restore_log};
 use crate::status::{Ignored, RoleName};
+use crate::trace::Trace;
 use crate::types::{
-    Entry, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Tick,
-    Ticket,
+    Entry, EntryBody, Identity, Incarnation, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta,
+    Term, Tick, Ticket,
 };
 
 mod apply;
 mod election;
 mod follower;
+mod forwarding;
 mod invariants;
 mod joining;
 mod leader;
 mod leadership_transfer;
+mod lease;
 mod peers;
 mod progress;
 mod reads;
@@ -34,10 +37,13 @@ mod receive;
 mod reconfiguration;
 mod replication;
 mod snapshot;
+mod stalled_disk;
 mod view;
+mod witness;
 
 use election::Candidate;
 use follower::Follower;
+use forwarding::Forwarding;
 use joining::Joining;
 use leader::Leader;
 
@@ -92,9 +98,13 @@ pub struct Raft {
     overtaken: Vec<Proposal>,
     /// Reads that are confirmed and wait for the state machine, in the order of their indexes.
     confirmed_reads: VecDeque<(ReadId, Index)>,
+    /// What was passed on to a leader elsewhere.
+    forwarding: Forwarding,
     /// Numbers requests for entries and snapshot transfers.
     next_request: u64,
     ignored: Ignored,
+    /// How many more election timeouts this server lets pass before it campaigns.
+    yields_left: u32,
     failed: bool,
 }
 
@@ -141,6 +151,7 @@ impl Raft {
         };
         let mut raft = Self {
             jitter: jitter(config.seed, &identity),
+            yields_left: config.options.yields,
             config,
             now: Tick::new(0),
             role: Role::Follower(Follower::default()),
@@ -153,6 +164,7 @@ impl Raft {
             proposals: VecDeque::new(),
             overtaken: Vec::new(),
             confirmed_reads: VecDeque::new(),
+            forwarding: Forwarding::default(),
             next_request: 1,
             ignored: Ignored::default(),
             failed: false,
@@ -165,6 +177,7 @@ impl Raft {
             raft.begin_joining();
         } else {
             raft.become_follower(None);
+            raft.wait_out_forgotten_leases();
         }
         raft.maybe_apply();
         Ok(raft)
@@ -180,7 +193,7 @@ impl Raft {
             Input::Tick(ticks) => self.on_tick(ticks),
             Input::Receive(envelope) => self.on_receive(envelope),
             Input::Propose { id, payload } => self.on_propose(id, payload),
-            Input::Read { id } => self.on_read(id),
+            Input::Read { id, mode } => self.on_read(id, mode),
             Input::Campaign => self.on_campaign(),
             Input::Transfer { to } => self.on_transfer(to),
             Input::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
@@ -217,7 +230,8 @@ impl Raft {
     pub fn drain(&mut self, into: &mut Vec<Action>) {
         if !self.failed {
             self.replicate();
-            self.out.flush(&self.log);
+            self.forward();
+            self.out.flush(&self.log, self.now);
             // Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
             self.log.evict(
                 self.applied.min(self.out.durable_index()),
@@ -237,12 +251,14 @@ impl Raft {
         if self.failed {
             return None;
         }
-        match &self.role {
+        let of_role = match &self.role {
             Role::Joining(joining) => Some(joining.hello_at()),
             Role::Follower(follower) => self.may_campaign().then(|| follower.campaign_at()),
             Role::Candidate(candidate) => Some(candidate.retry_at()),
             Role::Leader(leader) => Some(leader.deadline()),
-        }
+        };
+        let of_forwarding = self.forwarding_deadline();
+        of_role.into_iter().chain(of_forwarding).min()
     }
 
     fn me(&self) -> NodeId {
@@ -310,6 +326,7 @@ impl Raft {
             Role::Candidate(_) => self.candidate_tick(),
             Role::Leader(_) => self.leader_tick(),
         }
+        self.forwarding_tick();
     }
 
     fn on_persisted(&mut self, ticket: Ticket) {
@@ -340,13 +357,15 @@ impl Raft {
         for proposal in self.proposals.drain(..).chain(self.overtaken.drain(..)) {
             self.out.push(Action::Unknown { id: proposal.id });
         }
+        self.give_up_all_forwarded();
+        self.fail_forwarded_reads(Rejection::Failed);
     }
 
     /// A server whose disk failed answers its own clients and nobody else.
     fn refuse(&mut self, input: Input) {
         match input {
             Input::Propose { id, payload } => self.reject(id, Rejection::Failed, payload),
-            Input::Read { id } => self.out.push(Action::ReadRejected {
+            Input::Read { id, .. } => self.out.push(Action::ReadRejected {
                 id,
                 reason: Rejection::Failed,
             }),
@@ -361,6 +380,17 @@ impl Raft {
 
     fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
         self.out.push(Action::Rejected { id, reason, payload });
+    }
+
+    fn trace(&mut self, step: Trace) {
+        if self.config.options.trace {
+            self.out.push(Action::Trace(step));
+        }
+    }
+
+    fn set_term(&mut self, term: Term) {
+        self.out.set_term(term);
+        self.trace(Trace::TermChanged { term });
     }
 
     fn role_changed(&mut self) {
@@ -378,8 +408,13 @@ impl Raft {
             // Its entry survived elsewhere and comes back, so it may be done after all.
             self.proposals.push_back(self.overtaken.swap_remove(place));
         }
-        self.out.entry_appended(entry.id.index);
+        if let EntryBody::Forwarded(forwarded) = &entry.body {
+            self.recognise(&forwarded.origin, entry.id);
+        }
+        let at = entry.id;
+        self.out.entry_appended(at.index);
         self.log.append(entry);
+        self.trace(Trace::Appended { at });
         if self.log.membership_id() != before {
             self.membership_changed();
         }

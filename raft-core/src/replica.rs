@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
+use crate::input::ReadMode;
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::RestoreError;
 use crate::status::RoleName;
-use crate::types::{
-    Entry, EntryBody, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
-};
+use crate::trace::Trace;
+use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket};
 use crate::{Raft, input};
 
 mod snapshots;
@@ -75,6 +75,8 @@ pub enum Input<M: StateMachine> {
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
+        /// What the answer may rest on.
+        mode: ReadMode,
         /// The question.
         query: M::Query,
     },
@@ -232,6 +234,8 @@ pub enum Output<M: StateMachine> {
         /// The entry that set it.
         at: Option<LogId>,
     },
+    /// A step that no other output tells of; only if [`Options::trace`](crate::Options::trace) asks for it.
+    Trace(Trace),
 }
 
 /// A server with its state machine. It is driven like [`Raft`]: advance time, feed inputs, drain, carry out.
@@ -268,6 +272,8 @@ impl<M: StateMachine> Replica<M> {
         let raft = Raft::new(setup)?;
         let (machine, snapshot) = match (raft.snapshot(), snapshot) {
             (None, None) => (machine, None),
+            // A witness has no state that could be restored.
+            (Some(meta), Some(data)) if meta.withheld => (machine, Some(Snapshot::new(meta.last, data))),
             (Some(meta), Some(data)) => {
                 let restored = machine
                     .restore(&data)
@@ -300,9 +306,9 @@ impl<M: StateMachine> Replica<M> {
             Input::Tick(ticks) => input::Input::Tick(ticks),
             Input::Receive(envelope) => input::Input::Receive(envelope),
             Input::Propose { id, command } => input::Input::Propose { id, payload: command },
-            Input::Read { id, query } => {
+            Input::Read { id, mode, query } => {
                 self.queries.insert(id, query);
-                input::Input::Read { id }
+                input::Input::Read { id, mode }
             }
             Input::Campaign => input::Input::Campaign,
             Input::Transfer { to } => input::Input::Transfer { to },
@@ -414,10 +420,17 @@ impl<M: StateMachine> Replica<M> {
                 self.outputs.push(Output::LeaderChanged { leader, term });
             }
             Action::MembershipChanged { at } => self.outputs.push(Output::MembershipChanged { at }),
+            Action::Trace(trace) => self.outputs.push(Output::Trace(trace)),
         }
     }
 
     fn persist(&mut self, persist: Persist) {
+        if persist.snapshot.as_ref().is_some_and(|meta| meta.withheld) {
+            let nothing = Payload::from(&b""[..]);
+            let snapshot = Some(nothing);
+            self.outputs.push(Output::Persist { persist, snapshot });
+            return;
+        }
         let last = persist.snapshot.as_ref().map(|meta| meta.last);
         let mut snapshot = None;
         while snapshot.is_none()
@@ -438,7 +451,7 @@ impl<M: StateMachine> Replica<M> {
     fn apply(&mut self, entries: &[Entry]) {
         self.responses.clear();
         for entry in entries {
-            if let EntryBody::Command(command) = &entry.body {
+            if let Some(command) = entry.command() {
                 let response = self.machine.apply(entry.id, command);
                 self.responses.push_back((entry.id.index, response));
             }

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, Setup};
 use crate::log::Log;
-use crate::types::{Index, LogId, Term};
+use crate::types::{Entry, EntryBody, Index, LogId, Term};
 
 /// Why a server cannot start from what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,15 @@ pub enum RestoreError {
         /// The last entry.
         last: Option<LogId>,
     },
+    /// A data folder is a witness's from its beginning, or it never is.
+    #[error(
+        "this server's settings and its data folder contradict each other: a witness's log holds no commands, and any other log holds \
+         all of them; start it as what it was, or with an empty folder, after it was removed and added again as what it shall be"
+    )]
+    Misfit,
+    /// The first configuration has no voter that could lead, or too few.
+    #[error("the first configuration must have fewer witnesses than half of its voters")]
+    TooManyWitnesses,
     /// The snapshot's bytes are missing, or there are bytes without a description of them.
     #[error("the stored snapshot is corrupt: {0}")]
     Snapshot(alloc::string::String),
@@ -70,6 +79,19 @@ pub(crate) struct Restored {
 pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     let durable = &setup.durable;
     let term = durable.hard_state.term;
+    let is_witness = setup.config.options.witness;
+    let is_misfit = |entry: &Entry| match entry.body {
+        EntryBody::Withheld => !is_witness,
+        EntryBody::Command(_) | EntryBody::Forwarded(_) => is_witness,
+        EntryBody::Noop | EntryBody::Membership(_) => false,
+    };
+    let snapshot = durable.snapshot.as_ref();
+    if durable.entries.iter().any(is_misfit) || snapshot.is_some_and(|meta| meta.withheld != is_witness) {
+        return Err(RestoreError::Misfit);
+    }
+    if !setup.bootstrap.witnesses_are_few() {
+        return Err(RestoreError::TooManyWitnesses);
+    }
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
     let covered = durable.snapshot.as_ref().map(|meta| meta.last);
 

@@ -34,6 +34,9 @@ pub struct Status {
     pub last: Option<LogId>,
     /// The last entry that is known to be durable here.
     pub durable: Option<Index>,
+    /// For how many ticks the disk has owed the oldest write that somebody waits for; 0 when it owes none. A leader whose
+    /// disk owes one for longer than the longest election timeout makes room for another.
+    pub durable_lag_ticks: u64,
     /// The last entry that is known to be committed.
     pub commit: Option<Index>,
     /// The last entry that is applied.
@@ -91,6 +94,9 @@ pub struct Ignored {
     pub stale: u64,
     /// A campaign, while a leader makes itself heard.
     pub sticky: u64,
+    /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's settings
+    /// contradict each other, and until that is mended it acknowledges nothing.
+    pub misfit: u64,
 }
 
 /// What changed since a status was taken, cheap enough to ask after every step.

@@ -325,6 +325,46 @@ pub enum EntryBody {
     Command(Payload),
     /// A configuration, in force from the moment it is appended (paper §6).
     Membership(Arc<Membership>),
+    /// A command that a server passed on to the leader for a client of its own; shared, so that a rare entry does not make all
+    /// others larger.
+    Forwarded(Arc<Forwarded>),
+    /// In the log of a witness: a command, which it does not hold.
+    Withheld,
+}
+
+/// A command under the name of the server that passed it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Forwarded {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The command.
+    pub command: Payload,
+}
+
+/// Names one command that one boot of one server passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Origin {
+    /// The server.
+    pub node: NodeId,
+    /// Its data folder.
+    pub incarnation: Incarnation,
+    /// Which start on that folder.
+    pub boot: u64,
+    /// Counts what was passed on in that boot.
+    pub number: u64,
+}
+
+impl EntryBody {
+    /// The command for the state machine, if it is one that this server holds.
+    pub fn command(&self) -> Option<&Payload> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Forwarded(forwarded) => Some(&forwarded.command),
+            Self::Noop | Self::Membership(_) | Self::Withheld => None,
+        }
+    }
 }
 
 impl Entry {
@@ -332,18 +372,43 @@ impl Entry {
     pub(crate) fn is_well_formed(&self) -> bool {
         match &self.body {
             EntryBody::Membership(membership) => membership.is_well_formed(),
-            EntryBody::Noop | EntryBody::Command(_) => true,
+            EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => true,
         }
+    }
+
+    /// The command for the state machine, if it is one that this server holds.
+    pub fn command(&self) -> Option<&Payload> {
+        self.body.command()
+    }
+
+    /// The entry as a witness holds it.
+    pub(crate) fn withhold(self) -> Self {
+        let body = match self.body {
+            EntryBody::Command(_) | EntryBody::Forwarded(_) if !planted!(SENDS_COMMANDS_TO_WITNESSES) => {
+                EntryBody::Withheld
+            }
+            body => body,
+        };
+        Self { id: self.id, body }
     }
 
     /// What the entry counts against every limit that is stated in bytes: its payload and a flat sum for the rest.
     pub fn cost_bytes(&self) -> usize {
-        const OVERHEAD: usize = 32;
         match &self.body {
-            EntryBody::Noop => OVERHEAD,
-            EntryBody::Command(payload) => OVERHEAD.saturating_add(payload.len()),
-            EntryBody::Membership(membership) => OVERHEAD.saturating_mul(2 + membership.len()),
+            EntryBody::Noop | EntryBody::Withheld => Self::OVERHEAD_BYTES,
+            EntryBody::Command(payload) => Self::cost_of_command(payload.len()),
+            EntryBody::Membership(membership) => Self::OVERHEAD_BYTES.saturating_mul(2 + membership.len()),
+            EntryBody::Forwarded(forwarded) => {
+                Self::OVERHEAD_BYTES.saturating_add(Self::cost_of_command(forwarded.command.len()))
+            }
         }
+    }
+
+    const OVERHEAD_BYTES: usize = 32;
+
+    /// What a command of this size will count.
+    pub(crate) const fn cost_of_command(bytes: usize) -> usize {
+        Self::OVERHEAD_BYTES.saturating_add(bytes)
     }
 }
 
@@ -367,6 +432,8 @@ pub struct SnapshotMeta {
     pub membership: Arc<Membership>,
     /// The entry that set it; `None` for the configuration the cluster began with.
     pub membership_id: Option<LogId>,
+    /// Whether it is a witness's, and has no bytes.
+    pub withheld: bool,
 }
 
 impl SnapshotMeta {

@@ -579,3 +579,37 @@ fn nothing_happens_before_the_next_deadline() {
 fn ticks_of(ticks: u64) -> raft_core::replica::Input<support::Journal> {
     raft_core::replica::Input::Tick(ticks)
 }
+
+// Ours: a priority that decays, so that a cluster without its preferred servers still gets a leader.
+#[test]
+fn a_server_lets_as_many_election_timeouts_pass_as_it_yields() {
+    for yields in 0..4 {
+        let mut setup = setup(3, 1, &[]);
+        setup.config.options.yields = yields;
+        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut passed = 0;
+        while scene.role() == RoleName::Follower {
+            let deadline = scene.raft.next_deadline().expect("it will campaign");
+            scene.step(Input::Tick(deadline.value() - scene.raft.now().value()));
+            passed += 1;
+        }
+        assert_eq!(passed, yields + 1, "and campaigns at the end of the last");
+    }
+}
+
+#[test]
+fn a_heard_leader_restores_what_a_server_yields() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.yields = 1;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.tick(20);
+    scene.receive(2, 1, heartbeat(None));
+    scene.tick(20);
+    assert_eq!(
+        scene.role(),
+        RoleName::Follower,
+        "the first timeout since is yielded"
+    );
+    scene.tick(20);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+}

@@ -88,6 +88,7 @@ fn reads_of_one_drain_share_a_round() {
     for id in 1..=3 {
         scene.raft.step(Input::Read {
             id: raft_core::ReadId::new(id),
+            mode: raft_core::ReadMode::Quorum,
         });
     }
     assert_eq!(round(&scene.drain()), Some(1));

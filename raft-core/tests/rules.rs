@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 16] = [
+const RULE_FILES: [&str; 21] = [
     "allocation",
     "elections",
     "replication",
@@ -21,11 +21,26 @@ const RULE_FILES: [&str; 16] = [
     "leadership_transfer",
     "membership",
     "limits",
+    "leases",
+    "forwarding",
+    "stalled_disk",
+    "witnesses",
+    "trace",
     "model",
 ];
 
 fn crate_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A test's file, or its folder's first file.
+fn test_file(file: &str) -> PathBuf {
+    let tests = crate_root().join("tests");
+    let folder = tests.join(file).join("main.rs");
+    match folder.exists() {
+        true => folder,
+        false => tests.join(file).with_extension("rs"),
+    }
 }
 
 fn read(path: &Path) -> String {
@@ -88,7 +103,7 @@ fn every_test_that_the_rules_name_exists() {
         let (file, test) = split(&name);
         let path = match file.strip_prefix("src/") {
             Some(_) => crate_root().join(file),
-            None => crate_root().join("tests").join(file).with_extension("rs"),
+            None => test_file(file),
         };
         assert!(
             tests_in(&read(&path)).contains(test),
@@ -101,7 +116,7 @@ fn every_test_that_the_rules_name_exists() {
 fn every_test_of_a_rule_is_named_by_the_rules() {
     let named: BTreeSet<String> = named_in_column(4).into_iter().collect();
     for file in RULE_FILES {
-        let source = read(&crate_root().join("tests").join(file).with_extension("rs"));
+        let source = read(&test_file(file));
         for test in tests_in(&source) {
             let name = format!("{file}::{test}");
             assert!(named.contains(&name), "docs/rules.md does not name {name}");

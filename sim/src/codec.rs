@@ -31,6 +31,10 @@ pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
     let more = match &envelope.message {
         Message::Append { entries, .. } => entries.iter().map(cost_bytes).sum(),
         Message::SnapshotChunk { data, .. } => data.len() as u64,
+        Message::Forward { commands, .. } => commands
+            .iter()
+            .map(|(_, command)| 16 + command.len() as u64)
+            .sum(),
         _ => 0,
     };
     ENVELOPE_BYTES + more
@@ -38,8 +42,9 @@ pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
 
 fn cost_bytes(entry: &Entry) -> u64 {
     match &entry.body {
-        EntryBody::Noop => 16,
+        EntryBody::Noop | EntryBody::Withheld => 16,
         EntryBody::Command(payload) => 16 + payload.len() as u64,
+        EntryBody::Forwarded(forwarded) => 48 + forwarded.command.len() as u64,
         EntryBody::Membership(membership) => 16 + 16 * membership.len() as u64,
     }
 }

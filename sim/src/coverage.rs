@@ -175,6 +175,32 @@ probes! {
     SessionLost,
     /// A client heard the answer to a request that an earlier attempt had carried out.
     AnswerRepeated,
+    /// A leader appended a configuration.
+    AppendConfiguration,
+    /// A leader appended a joint configuration.
+    EnterJoint,
+    /// A leader appended the configuration that leaves a joint one.
+    LeaveJoint,
+    /// A server won an election while its configuration was joint.
+    ElectedInJoint,
+    /// A configuration that was not committed was cut off.
+    ConfigurationCutOff,
+    /// A server that began outside the cluster takes part in it.
+    SpareAdmitted,
+    /// A leader stepped down because the configuration without its vote was committed.
+    LeaderRemoved,
+    /// An operator's change of the configuration is committed.
+    ChangeMade,
+    /// A leader turned an operator's change down.
+    ChangeRefused,
+    /// A leader told a server to campaign.
+    SendTimeoutNow,
+    /// A leader was deposed while it handed its leadership over.
+    TransferDone,
+    /// A leader gave up handing its leadership over.
+    TransferTimedOut,
+    /// A server did not begin to hand leadership over.
+    TransferRefused,
     /// The faults ended.
     Heal,
     /// Servers outside the core stayed broken.

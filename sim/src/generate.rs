@@ -5,6 +5,7 @@
 //! library's settings turned to extremes, and a few triggers that strike where it hurts.
 
 mod further;
+mod reconfigure;
 mod themes;
 
 use crate::coverage::Probe;
@@ -129,6 +130,7 @@ fn swarm(seed: u64) -> Schedule {
     themes::add_to(&mut schedule);
     sessions(&mut schedule);
     further::add_to(&mut schedule, false);
+    reconfigure::add_to(&mut schedule, false);
     schedule
 }
 
@@ -155,6 +157,7 @@ fn hell(seed: u64) -> Schedule {
     themes::add_to(&mut schedule);
     sessions(&mut schedule);
     further::add_to(&mut schedule, true);
+    reconfigure::add_to(&mut schedule, true);
     schedule
 }
 

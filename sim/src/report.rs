@@ -204,7 +204,12 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
             last, received_bytes, ..
         } => format!("up to {last}, {received_bytes} bytes"),
         Message::HelloReply { standing } => format!("{standing:?}"),
+        Message::Forward { floor, commands, .. } => {
+            let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
+            format!("commands {numbers:?}, all below {floor} settled")
+        }
         Message::Hello | Message::TimeoutNow => String::new(),
+        other => format!("{other:?}"),
     };
     let (from, to, term) = (envelope.from, envelope.to, envelope.term);
     format!("{from} -> {to} t{term} {name} {rest}")

@@ -211,6 +211,11 @@ impl<W: Workload> Shrinker<'_, W> {
     }
 
     fn take_servers(&mut self) {
+        for spares in 0..self.best.cluster.spares {
+            if self.attempt(|schedule| schedule.cluster.spares = spares) {
+                break;
+            }
+        }
         for servers in 1..self.best.cluster.servers {
             if self.attempt(|schedule| schedule.cluster.servers = servers) {
                 return;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Action, Config, Durable, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Input, Membership,
-    NodeId, Payload, ProposalId, Raft, RoleName, Setup,
+    Action, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId,
+    Payload, ProposalId, Raft, RoleName, Setup,
 };
 
 use super::PAYLOAD_BYTES;
@@ -95,7 +95,7 @@ impl Cluster {
                     Action::Send(envelope) => self.wire.push_back(envelope),
                     Action::Apply { entries } => {
                         for entry in &entries {
-                            if let EntryBody::Command(command) = &entry.body {
+                            if let Some(command) = entry.command() {
                                 node.applied += u64::from(command.len() == PAYLOAD_BYTES);
                             }
                         }

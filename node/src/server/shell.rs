@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::replica::{Input, Output, Replica};
-use raft_core::{Envelope, NodeId, ProposalId, ReadId, RoleName, Term, Tick};
+use raft_core::{Envelope, NodeId, ProposalId, ReadId, ReadMode, RoleName, Term, Tick};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -185,7 +185,8 @@ impl Shell {
             Event::Client(ClientRequest::Read { query, answer }) => {
                 let id = ReadId::new(self.next_id());
                 self.reads.insert(id, answer);
-                self.replica.step(Input::Read { id, query });
+                let mode = ReadMode::Quorum;
+                self.replica.step(Input::Read { id, mode, query });
             }
             Event::Deadline | Event::Stop => {}
         }
@@ -219,8 +220,11 @@ impl Shell {
             Output::SnapshotRefused { from, error } => {
                 tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
             }
-            // Nobody asks this server for either yet.
-            Output::Changed { .. } | Output::ChangeRejected { .. } | Output::TransferEnded { .. } => {}
+            // Nobody asks this server for any of them yet.
+            Output::Changed { .. }
+            | Output::ChangeRejected { .. }
+            | Output::TransferEnded { .. }
+            | Output::Trace(_) => {}
             Output::RoleChanged { role, term } => announce(role, term),
             Output::LeaderChanged {
                 leader: Some(leader),

@@ -1,5 +1,7 @@
 //! One value of every kind that is encoded, made of fixed numbers and fixed keys.
 
+use std::sync::Arc;
+
 use lsb_core::envelope::{Grant, Policy, UserName, Views};
 use lsb_core::seal::{ExchangeKey, LedgerShare, ShareForCluster, SigningKey};
 use lsb_core::{ClusterId, ObjectId, RequestId, UnixSeconds};
@@ -7,8 +9,9 @@ use node::cluster_key::ClusterKey;
 use node::ledger::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, ViewRequest};
 use node::ledger::{Action, Command, Genesis, Registration};
 use raft_core::{
-    AppendOutcome, Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Membership, Message,
-    NodeId, Payload, Round, Session, SnapshotMeta, Standing, Term,
+    AppendOutcome, Entry, EntryBody, Envelope, Forwarded, GroupId, Incarnation, Index, LogId, Membership,
+    Message, NodeId, Origin, Payload, ReadMode, ReadOutcome, Refusal, Round, Session, SnapshotMeta, Standing,
+    Term,
 };
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -26,6 +29,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         last: log_id(2, 6),
         membership: membership().into(),
         membership_id: Some(log_id(1, 2)),
+        withheld: false,
     };
     let entries = vec![
         Entry {
@@ -39,6 +43,22 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         Entry {
             id: log_id(3, 9),
             body: EntryBody::Membership(membership().into()),
+        },
+        Entry {
+            id: log_id(3, 10),
+            body: EntryBody::Withheld,
+        },
+        Entry {
+            id: log_id(3, 11),
+            body: EntryBody::Forwarded(Arc::new(Forwarded {
+                origin: Origin {
+                    node: NodeId::new(2),
+                    incarnation: Incarnation::new(22),
+                    boot: 3,
+                    number: 4,
+                },
+                command: Payload::from(b"passed on".as_slice()),
+            })),
         },
     ];
     let accepted = AppendOutcome::Accepted {
@@ -151,6 +171,51 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
             "TransferVote",
             Message::TransferVote {
                 last: Some(log_id(3, 9)),
+            },
+        ),
+        (
+            "Forward",
+            Message::Forward {
+                boot: 3,
+                floor: 4,
+                commands: vec![(4, Payload::from(b"passed on".as_slice()))],
+            },
+        ),
+        (
+            "ForwardRefused",
+            Message::ForwardRefused {
+                boot: 3,
+                refused: vec![
+                    (4, Refusal::Busy { limit: 1000 }),
+                    (5, Refusal::TooLarge { limit: 100 }),
+                    (6, Refusal::Transferring { to: NodeId::new(3) }),
+                ],
+            },
+        ),
+        (
+            "ReadIndex",
+            Message::ReadIndex {
+                boot: 3,
+                request: 7,
+                mode: ReadMode::Lease,
+            },
+        ),
+        (
+            "ReadIndexReply.Confirmed",
+            Message::ReadIndexReply {
+                boot: 3,
+                request: 7,
+                outcome: ReadOutcome::Confirmed {
+                    index: Index::new(9).unwrap(),
+                },
+            },
+        ),
+        (
+            "ReadIndexReply.Busy",
+            Message::ReadIndexReply {
+                boot: 3,
+                request: 7,
+                outcome: ReadOutcome::Busy { limit: 100 },
             },
         ),
     ];

@@ -14,6 +14,8 @@ use crate::types::NodeId;
 pub enum Change {
     /// Adds a member that is sent the log and counts nowhere.
     AddLearner(NodeId),
+    /// Adds a learner that is a witness: it gets terms, positions and configurations, and no commands; it stays one for as long as it is a member.
+    AddWitness(NodeId),
     /// Makes a voter of a learner that has caught up (dissertation §4.1, §4.2.1).
     Promote(NodeId),
     /// Makes a learner of a voter.
@@ -66,6 +68,11 @@ pub enum ChangeError {
     /// Nobody could ever commit anything again, not even a change back.
     #[error("a configuration needs a voter")]
     NoVoters,
+    /// Quorums without the commands could decide, and too few servers could lead.
+    #[error(
+        "there must be fewer witnesses than half of the voters: make this change through Replace, with other voters at once"
+    )]
+    TooManyWitnesses,
     /// It is what it would become.
     #[error("the configuration is like this already")]
     NoChange,
@@ -77,11 +84,15 @@ impl Membership {
         debug_assert!(!self.is_joint(), "a joint configuration is left first");
         let mut changed = self.clone();
         match *change {
-            Change::AddLearner(node) if self.contains(node) => {
+            Change::AddLearner(node) | Change::AddWitness(node) if self.contains(node) => {
                 return Err(ChangeError::AlreadyMember { node });
             }
             Change::AddLearner(node) => {
                 changed.learners.insert(node);
+            }
+            Change::AddWitness(node) => {
+                changed.learners.insert(node);
+                changed.witnesses.insert(node);
             }
             Change::Promote(node) => {
                 if !changed.learners.remove(&node) {
@@ -111,7 +122,9 @@ impl Membership {
                     return Err(ChangeError::NotLearner { node });
                 }
                 // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
-                if *voters != self.voters {
+                if planted!(REPLACES_AT_ONCE) {
+                    changed.voters.clone_from(voters);
+                } else if *voters != self.voters {
                     changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone());
                 }
                 changed.learners.clone_from(learners);
@@ -120,6 +133,9 @@ impl Membership {
         changed.forget_strangers();
         if changed.voters.is_empty() {
             return Err(ChangeError::NoVoters);
+        }
+        if !changed.witnesses_are_few() && !planted!(ANY_NUMBER_OF_WITNESSES) {
+            return Err(ChangeError::TooManyWitnesses);
         }
         if changed == *self {
             return Err(ChangeError::NoChange);
@@ -135,8 +151,11 @@ impl Membership {
         left
     }
 
-    /// A server that is removed is bound to no data folder any more: added again, it may come with another one.
+    /// A server that is removed is bound to no data folder any more, and to no kind: added again, it may come with others.
     fn forget_strangers(&mut self) {
+        let mut witnesses = core::mem::take(&mut self.witnesses);
+        witnesses.retain(|&node| self.contains(node));
+        self.witnesses = witnesses;
         let mut incarnations = core::mem::take(&mut self.incarnations);
         incarnations.retain(|&node, _| self.contains(node));
         self.incarnations = incarnations;
@@ -146,6 +165,8 @@ impl Membership {
     pub(crate) fn is_well_formed(&self) -> bool {
         !self.voters.is_empty()
             && self.voters.is_disjoint(&self.learners)
+            && self.witnesses.iter().all(|&node| self.contains(node))
+            && self.witnesses_are_few()
             && self.incarnations.keys().all(|&node| self.contains(node))
     }
 }

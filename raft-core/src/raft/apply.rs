@@ -1,7 +1,8 @@
 //! When an entry counts as committed (paper §5.3, §5.4.2), and when it is handed to the state machine.
 
 use crate::action::Action;
-use crate::types::Index;
+use crate::trace::Trace;
+use crate::types::{EntryBody, Index};
 
 use super::{Proposal, Raft, Role};
 
@@ -39,14 +40,15 @@ impl Raft {
         );
         let before = core::mem::replace(&mut self.commit, to);
         self.out.commit_advanced(to);
+        self.trace(Trace::Committed { to });
         self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
             let first = leader.first_own.max(Index::after(before)).value();
             for at in first..=Index::count(to) {
                 let entry = Index::new(at).and_then(|at| self.log.entry(at));
                 let cost = entry.map_or(0, |entry| match entry.body {
-                    crate::EntryBody::Command(_) => entry.cost_bytes(),
-                    _ => 0,
+                    EntryBody::Command(_) | EntryBody::Forwarded(_) => entry.cost_bytes(),
+                    EntryBody::Noop | EntryBody::Membership(_) | EntryBody::Withheld => 0,
                 });
                 leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
             }
@@ -62,12 +64,13 @@ impl Raft {
     /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before
     /// it: terms grow along a log, and every later leader has what is committed (§5.4.3). It is not lost before.
     pub(super) fn settle_overtaken(&mut self) {
-        if self.overtaken.is_empty() {
+        if self.overtaken.is_empty() && self.forwarding.waiting_proposals() == 0 {
             return;
         }
         let Some(committed) = self.commit.and_then(|commit| self.log.log_id(commit)) else {
             return;
         };
+        self.settle_forwarded(committed.term);
         let is_lost = |proposal: &mut Proposal| {
             proposal.at.index <= committed.index || proposal.at.term < committed.term
         };
@@ -79,6 +82,10 @@ impl Raft {
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
     pub(super) fn maybe_apply(&mut self) {
         if self.applying.is_some() || self.failed {
+            return;
+        }
+        if self.is_witness() {
+            self.apply_as_witness();
             return;
         }
         if let Some((ticket, meta)) = &self.installing {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::status::RoleName;
+use crate::trace::Trace;
 use crate::types::{LogId, NodeId, Term, Tick};
 
 use super::{Raft, Role};
@@ -41,9 +42,15 @@ impl Candidate {
 
 impl Raft {
     pub(super) fn on_campaign(&mut self) {
-        if matches!(self.role, Role::Follower(_)) && self.may_campaign() {
-            self.become_pre_candidate();
+        if !matches!(self.role, Role::Follower(_)) || !self.may_campaign() {
+            return;
         }
+        if self.honours_leases() && self.hears_a_leader() {
+            // It would vote for itself, and its leader may rely on it not to: only that leader can ask for a campaign.
+            self.ignored.sticky += 1;
+            return;
+        }
+        self.become_pre_candidate();
     }
 
     pub(super) fn candidate_tick(&mut self) {
@@ -53,7 +60,7 @@ impl Raft {
         if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
             // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
             // in the meantime counts its term up without end.
-            if self.may_campaign() {
+            if self.may_campaign() && !self.disk_stalls() {
                 self.become_pre_candidate();
             } else {
                 self.become_follower(None);
@@ -79,7 +86,7 @@ impl Raft {
     pub(super) fn become_candidate(&mut self, request: &Message) {
         // Figure 2, Candidates: increment the term, vote for self, reset the timer, send RequestVote to all.
         let term = self.out.term().next();
-        self.out.set_term(term);
+        self.set_term(term);
         let me = self.me();
         self.out.set_vote(me);
         self.begin_stage(Stage::Vote);
@@ -110,6 +117,7 @@ impl Raft {
         let voters: Vec<NodeId> = membership
             .members()
             .filter(|&n| n != me && membership.is_voter(n))
+            .filter(|&n| !planted!(ASKS_ONE_HALF) || membership.voters().any(|voter| voter == n))
             .collect();
         for voter in voters {
             self.send(voter, promise, request.clone());
@@ -154,7 +162,9 @@ impl Raft {
         // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
         // an election timeout. A refusal tells a candidate of an earlier term which term it is.
         let granted = term >= self.out.term() && self.is_up_to_date(last) && !self.hears_a_leader();
-        self.send(from, Promise::Term, Message::PreVoteReply { ask, granted });
+        let to = from;
+        self.trace(Trace::PreVoteAnswered { to, ask, granted });
+        self.send(to, Promise::Term, Message::PreVoteReply { ask, granted });
     }
 
     /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
@@ -185,10 +195,15 @@ impl Raft {
     }
 
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
-    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>) {
+    ///
+    /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
+    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>, in_transfer: bool) {
         let vote = self.out.hard_state().vote;
         let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
-        let granted = free && self.is_up_to_date(last) && !self.campaigned();
+        // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
+        let bound =
+            self.honours_leases() && !in_transfer && self.hears_a_leader() && !planted!(VOTES_WITHIN_A_LEASE);
+        let granted = free && !bound && self.is_up_to_date(last) && !self.campaigned();
         if granted {
             // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.
             if matches!(self.role, Role::Candidate(_)) {
@@ -201,7 +216,9 @@ impl Raft {
             true => Promise::Vote,
             false => Promise::Term,
         };
-        self.send(from, promise, Message::VoteReply { granted });
+        let (to, term) = (from, self.out.term());
+        self.trace(Trace::VoteAnswered { to, term, granted });
+        self.send(to, promise, Message::VoteReply { granted });
     }
 
     pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {

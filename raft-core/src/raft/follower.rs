@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Entry, Index, LogId, NodeId, Round, Session, Tick};
 
 use super::{Raft, Role};
@@ -72,7 +73,17 @@ impl Raft {
         let Role::Follower(follower) = &self.role else {
             return;
         };
-        if self.now >= follower.campaign_at && self.may_campaign() {
+        if self.now < follower.campaign_at || !self.may_campaign() {
+            return;
+        }
+        if self.yields_left > 0 {
+            // Those with a higher priority go first, for as long as this server has turns to give away.
+            self.yields_left -= 1;
+            self.put_off_campaign(false);
+        } else if self.disk_stalls() {
+            // It could not vote for itself.
+            self.put_off_campaign(false);
+        } else {
             self.become_pre_candidate();
         }
     }
@@ -94,6 +105,9 @@ impl Raft {
     pub(super) fn put_off_campaign(&mut self, heard_leader: bool) {
         let campaign_at = self.draw_election_timeout();
         let now = self.now;
+        if heard_leader {
+            self.yields_left = self.config.options.yields;
+        }
         if let Role::Follower(follower) = &mut self.role {
             follower.campaign_at = campaign_at;
             if heard_leader {
@@ -143,6 +157,10 @@ impl Raft {
         leader_commit: Option<Index>,
         entries: Vec<Entry>,
     ) {
+        if entries.iter().any(|entry| !self.is_of_my_kind(&entry.body)) {
+            self.ignored.misfit += 1;
+            return;
+        }
         let verified = entries.last().map(|entry| entry.id).or(prev);
         let verified_index = verified.map(|id| id.index);
         let outcome = if verified_index <= self.commit {
@@ -240,6 +258,7 @@ impl Raft {
         debug_assert!(Some(from) > self.commit, "what is committed is never cut off");
         let before = self.log.membership_id();
         self.log.truncate(from);
+        self.trace(Trace::Truncated { from });
         self.out.log_truncated(from);
         while !planted!(DONE_BY_INDEX)
             && let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from)

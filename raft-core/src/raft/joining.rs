@@ -140,10 +140,11 @@ impl Raft {
     /// leader. In later terms a lost vote does no harm: its candidate does not hold the binding, which is committed.
     fn take_part_after(&mut self, term: Term) {
         if term > self.out.term() {
-            self.out.set_term(term);
+            self.set_term(term);
         }
         self.out.set_vote(self.me());
         self.become_follower(None);
+        self.wait_out_forgotten_leases();
     }
 
     fn maybe_first_start(&mut self) {

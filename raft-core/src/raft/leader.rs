@@ -10,7 +10,9 @@ use crate::types::{
     Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, ProposalId, Round, Session, Tick,
 };
 
+use super::forwarding::Intakes;
 use super::leadership_transfer::Handover;
+use super::lease::Rounds;
 use super::peers::Peers;
 use super::progress::Progress;
 use super::reads::Reads;
@@ -27,10 +29,13 @@ pub(super) struct Leader {
     pub(super) first_own: Index,
     pub(super) uncommitted_bytes: usize,
     pub(super) round: Round,
+    pub(super) rounds: Rounds,
     pub(super) reads: Reads,
     elected_at: Tick,
     heartbeat_at: Tick,
     pub(super) handover: Option<Handover>,
+    /// What it has taken in for other servers.
+    pub(super) intakes: Intakes,
 }
 
 impl Leader {
@@ -68,10 +73,12 @@ impl Raft {
             first_own,
             uncommitted_bytes: 0,
             round: Round::new(0),
+            rounds: Rounds::default(),
             reads: Reads::default(),
             elected_at: self.now,
             heartbeat_at: self.now,
             handover: None,
+            intakes: Intakes::default(),
         });
         self.follow_membership();
         self.follow_former_members();
@@ -88,6 +95,7 @@ impl Raft {
                 body: EntryBody::Noop,
             });
         }
+        self.keep_what_was_not_forwarded();
         // §5.2: heartbeats establish its authority at once.
         self.leader_tick();
     }
@@ -118,7 +126,11 @@ impl Raft {
             self.become_follower(None);
             return;
         }
+        self.maybe_give_way();
         self.take_leave();
+        if self.honours_leases() {
+            self.next_round();
+        }
         self.broadcast_heartbeat();
         self.probe_what_stalls();
         self.drive_transfers();
@@ -159,52 +171,63 @@ impl Raft {
     }
 
     pub(super) fn on_propose(&mut self, id: ProposalId, payload: Payload) {
-        let limits = &self.config.limits;
-        let leader = self.leader();
-        let Role::Leader(leading) = &mut self.role else {
-            self.reject(id, Rejection::NotLeader { leader }, payload);
+        if !matches!(self.role, Role::Leader(_)) {
+            self.forward_proposal(id, payload);
             return;
-        };
-        if let Some(handover) = &leading.handover {
-            // Dissertation §3.10: the target can catch up only with a log that does not grow.
-            let to = handover.to;
-            self.reject(id, Rejection::Transferring { to }, payload);
+        }
+        let refusal = self
+            .check_proposal(&payload)
+            .and_then(|()| self.check_room_for_proposal());
+        if let Err(reason) = refusal {
+            self.reject(id, reason, payload);
             return;
         }
         let at = LogId::new(self.out.term(), self.log.next_index());
-        let size = payload.len();
         let entry = Entry {
             id: at,
             body: EntryBody::Command(payload),
         };
-        let cost = entry.cost_bytes();
-        let refusal = if size > limits.message_bytes {
-            Some(Rejection::TooLarge {
-                size,
-                limit: limits.message_bytes,
-            })
-        } else if self.proposals.len().saturating_add(self.overtaken.len()) >= limits.proposals {
-            Some(Rejection::Busy {
-                what: Waiting::Proposals,
-                limit: limits.proposals,
-            })
-        } else if leading.uncommitted_bytes > 0
-            && leading.uncommitted_bytes.saturating_add(cost) > limits.uncommitted_bytes
-        {
-            Some(Rejection::Busy {
-                what: Waiting::UncommittedBytes,
-                limit: limits.uncommitted_bytes,
-            })
-        } else {
-            None
+        if let Role::Leader(leader) = &mut self.role {
+            leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_add(entry.cost_bytes());
+        }
+        self.proposals.push_back(Proposal { id, at });
+        self.append(entry);
+    }
+
+    /// Whether this leader may append the command, whoever asked for it.
+    pub(super) fn check_proposal(&self, command: &Payload) -> Result<(), Rejection> {
+        let Role::Leader(leader) = &self.role else {
+            let leader = self.leader();
+            return Err(Rejection::NotLeader { leader });
         };
-        match (refusal, entry.body) {
-            (Some(reason), EntryBody::Command(payload)) => self.reject(id, reason, payload),
-            (_, body) => {
-                leading.uncommitted_bytes = leading.uncommitted_bytes.saturating_add(cost);
-                self.proposals.push_back(Proposal { id, at });
-                self.append(Entry { id: at, body });
-            }
+        if let Some(to) = self.transferring_to()
+            && !planted!(PROPOSALS_DURING_TRANSFER)
+        {
+            // Dissertation §3.10: the target can catch up only with a log that does not grow.
+            return Err(Rejection::Transferring { to });
+        }
+        let limits = &self.config.limits;
+        let (size, limit) = (command.len(), limits.message_bytes);
+        if size > limit {
+            return Err(Rejection::TooLarge { size, limit });
+        }
+        let (waiting, limit) = (leader.uncommitted_bytes, limits.uncommitted_bytes);
+        if waiting > 0 && waiting.saturating_add(Entry::cost_of_command(size)) > limit {
+            let what = Waiting::UncommittedBytes;
+            return Err(Rejection::Busy { what, limit });
+        }
+        Ok(())
+    }
+
+    /// Whether one more client of this server may wait for the outcome of a proposal.
+    pub(super) fn check_room_for_proposal(&self) -> Result<(), Rejection> {
+        let (what, limit) = (Waiting::Proposals, self.config.limits.proposals);
+        let waiting = (self.proposals.len())
+            .saturating_add(self.overtaken.len())
+            .saturating_add(self.forwarding.waiting_proposals());
+        match waiting < limit {
+            true => Ok(()),
+            false => Err(Rejection::Busy { what, limit }),
         }
     }
 

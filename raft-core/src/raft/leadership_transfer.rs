@@ -1,11 +1,15 @@
 //! Handing leadership over (dissertation §3.10): the leader takes no more proposals, lets the target have its whole log,
 //! and tells it to campaign at once. If nothing comes of it within an election timeout, it leads on.
 
+use core::cmp::Reverse;
+
 use crate::action::{Action, Rejection, TransferOutcome};
 use crate::message::Message;
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{NodeId, Tick};
 
+use super::leader::Leader;
 use super::{Raft, Role};
 
 /// A transfer that this leader has begun.
@@ -49,7 +53,8 @@ impl Raft {
             return Some(Rejection::Transferring { to: handover.to });
         }
         // Whoever is about to leave would have to hand over again.
-        let stays = self.log.membership().voters().any(|voter| voter == to);
+        let membership = self.log.membership();
+        let stays = membership.voters().any(|voter| voter == to) && !membership.is_witness(to);
         (to == self.me() || !stays).then_some(Rejection::NotATarget { to })
     }
 
@@ -73,10 +78,37 @@ impl Raft {
         };
         let to = handover.to;
         let caught_up = leader.peers.get(&to).is_some_and(|peer| peer.matched() >= last);
-        if caught_up && !handover.told {
+        if (caught_up || planted!(TELLS_TARGET_EARLY)) && !handover.told {
             handover.told = true;
-            self.send(to, Promise::Term, Message::TimeoutNow);
+            self.void_lease();
+            self.order_campaign(to);
         }
+    }
+
+    /// Who should lead instead: of the voters that answer and may lead, the one that holds most. A transfer that is under
+    /// way has its successor: two campaigns at once would split the vote.
+    pub(super) fn successor(&self, leader: &Leader) -> Option<NodeId> {
+        let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
+        let membership = self.log.membership();
+        let best = leader
+            .peers()
+            .filter(|(node, peer)| {
+                membership.is_voter(*node) && !peer.is_witness && peer.answers(now, patience)
+            })
+            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .map(|(node, _)| node);
+        self.transferring_to().or(best)
+    }
+
+    /// Steps down, and tells the successor to campaign at once, whatever it holds: nobody need wait for an election timeout.
+    pub(super) fn hand_over(&mut self, successor: NodeId) {
+        self.order_campaign(successor);
+        self.become_follower(None);
+    }
+
+    fn order_campaign(&mut self, to: NodeId) {
+        self.trace(Trace::CampaignOrdered { to });
+        self.send(to, Promise::Term, Message::TimeoutNow);
     }
 
     pub(super) fn tell_target_again(&mut self) {
@@ -91,6 +123,7 @@ impl Raft {
     pub(super) fn maybe_abort_transfer(&mut self) {
         let now = self.now;
         if let Role::Leader(leader) = &mut self.role
+            && !planted!(TRANSFERS_WITHOUT_END)
             && let Some(handover) = leader.handover.take_if(|handover| now >= handover.gives_up_at)
         {
             self.end_transfer(handover.to, TransferOutcome::TimedOut);
@@ -101,6 +134,7 @@ impl Raft {
     pub(super) fn end_handover(&mut self, outcome: TransferOutcome) {
         if let Role::Leader(leader) = &mut self.role
             && let Some(handover) = leader.handover.take()
+            && !planted!(HANDS_OVER_SILENTLY)
         {
             self.end_transfer(handover.to, outcome);
         }

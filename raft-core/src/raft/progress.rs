@@ -10,6 +10,8 @@ use crate::types::{Incarnation, Index, NodeId, Round, Session, SnapshotMeta, Tic
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) session: Session,
+    /// Whether it gets no commands.
+    pub(super) is_witness: bool,
     /// The data folder that answers, once it has; the log may not have bound it yet.
     pub(super) incarnation: Option<Incarnation>,
     /// The last entry that the peer holds for certain.
@@ -21,6 +23,8 @@ pub(super) struct Progress {
     pub(super) heard_at: Option<Tick>,
     /// The latest round that the peer has confirmed.
     pub(super) round: Round,
+    /// When that round began: from then on the peer keeps its vote to itself, see `lease`.
+    pub(super) bound_at: Option<Tick>,
     catching_up: CatchingUp,
     /// Set once the configuration in force does not name the peer any more.
     pub(super) leaving: Option<Leaving>,
@@ -72,12 +76,14 @@ impl Progress {
     pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index, now: Tick) -> Self {
         Self {
             session,
+            is_witness: false,
             incarnation,
             matched: None,
             next,
             feed: Feed::Probe { waiting: false },
             heard_at: None,
             round: Round::new(0),
+            bound_at: None,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,

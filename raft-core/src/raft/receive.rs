@@ -62,6 +62,11 @@ impl Raft {
     fn on_termed(&mut self, from: NodeId, incarnation: Incarnation, term: Term, message: Message) {
         let is_old_vote = matches!(message, Message::VoteReply { .. });
         if term < self.out.term() && !(planted!(COUNTS_OLD_VOTES) && is_old_vote) {
+            if planted!(OBEYS_STALE_LEADER) && matches!(message, Message::TimeoutNow) && self.may_campaign() {
+                let last = self.log.last();
+                self.become_candidate(&Message::TransferVote { last });
+                return;
+            }
             self.answer_earlier_term(from, message);
             return;
         }
@@ -76,11 +81,12 @@ impl Raft {
                 self.ignored.sticky += 1;
                 return;
             }
-            self.out.set_term(term);
+            self.set_term(term);
             self.become_follower(None);
         }
         match message {
-            Message::Vote { last } | Message::TransferVote { last } => self.on_vote(from, last),
+            Message::Vote { last } => self.on_vote(from, last, false),
+            Message::TransferVote { last } => self.on_vote(from, last, true),
             Message::TimeoutNow => self.on_timeout_now(from),
             Message::VoteReply { granted } => self.on_vote_reply(from, granted),
             Message::Append {
@@ -132,6 +138,18 @@ impl Raft {
             } => {
                 self.on_snapshot_reply(from, incarnation, session, last, received_bytes);
             }
+            Message::Forward {
+                boot,
+                floor,
+                commands,
+            } => self.on_forward(from, incarnation, boot, floor, commands),
+            Message::ForwardRefused { boot, refused } => self.on_forward_refused(from, boot, refused),
+            Message::ReadIndex { boot, request, mode } => self.on_read_index(from, boot, request, mode),
+            Message::ReadIndexReply {
+                boot,
+                request,
+                outcome,
+            } => self.on_read_index_reply(boot, request, outcome),
             // A refusal's only news is the term in its envelope, which has been taken in above.
             Message::PreVoteReply { .. } => {}
             Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {

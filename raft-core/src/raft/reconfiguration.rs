@@ -11,12 +11,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
-use crate::action::{Action, ChangeRejection, Rejection, Waiting};
+use crate::action::{Action, ChangeRejection, Rejection};
 use crate::membership::{Change, Membership};
-use crate::message::Message;
-use crate::outbox::Promise;
 use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, ProposalId, Round, Tick, Ticket};
 
 use super::leader::Leader;
@@ -61,11 +58,7 @@ impl Raft {
         if let Some(to) = self.transferring_to() {
             return Err(Rejection::Transferring { to }.into());
         }
-        let limit = self.config.limits.proposals;
-        if self.proposals.len().saturating_add(self.overtaken.len()) >= limit {
-            let what = Waiting::Proposals;
-            return Err(Rejection::Busy { what, limit }.into());
-        }
+        self.check_room_for_proposal()?;
         if !self.own_term_is_committed(leader) {
             return Err(ChangeRejection::NotReady);
         }
@@ -73,7 +66,7 @@ impl Raft {
         if !self.membership_is_committed() || self.log.membership().is_joint() {
             return Err(ChangeRejection::InProgress { current });
         }
-        if expect.is_some() && expect != current {
+        if expect.is_some() && expect != current && !planted!(IGNORES_EXPECTATION) {
             return Err(ChangeRejection::Outdated { current });
         }
         let before = self.log.membership();
@@ -99,12 +92,12 @@ impl Raft {
     /// Dissertation §4.1, corrected 2015: before that, a leader might not know of a configuration that another one has
     /// committed, and a change from the one before could give two disjoint majorities.
     pub(super) fn own_term_is_committed(&self, leader: &Leader) -> bool {
-        self.commit >= Some(leader.first_own)
+        planted!(CHANGES_BEFORE_OWN_COMMIT) || self.commit >= Some(leader.first_own)
     }
 
     /// Whether the configuration in force is committed: no other one is appended before.
     pub(super) fn membership_is_committed(&self) -> bool {
-        self.log.membership_id().map(|id| id.index) <= self.commit
+        planted!(CHANGES_BEFORE_LAST_CHANGE) || self.log.membership_id().map(|id| id.index) <= self.commit
     }
 
     /// Dissertation §4.2.1: whether the learner would not hold up commitment if it voted. It answers, and it either has
@@ -143,7 +136,9 @@ impl Raft {
         if membership.is_joint()
             && leader.handover.is_none()
             && self.own_term_is_committed(leader)
-            && self.membership_is_committed()
+            && (planted!(LEAVES_JOINT_EARLY) || self.membership_is_committed())
+            && !(planted!(STAYS_JOINT)
+                && self.log.membership_id().map(|id| id.index) < Some(leader.first_own))
         {
             let left = membership.left();
             self.append_membership(left);
@@ -152,10 +147,15 @@ impl Raft {
 
     /// §4.2.2: a server campaigns for as long as it votes in the configuration in force or in the last that it knows to be
     /// committed. Its removal may be taken back before that, and the cluster may need it to get it committed. A server that
-    /// knows that its removal is committed keeps silent.
+    /// knows that its removal is committed keeps silent. A witness always does: it could give nobody what the log says.
     pub(super) fn may_campaign(&self) -> bool {
         let (_, committed) = self.log.membership_at(self.commit);
-        self.is_voter() || committed.is_voter(self.me())
+        let is_learner = |me| committed.contains(me) && !committed.is_voter(me);
+        let votes = self.is_voter()
+            || committed.is_voter(self.me())
+            || planted!(REMOVED_CAMPAIGN)
+            || (planted!(LEARNERS_CAMPAIGN) && is_learner(self.me()));
+        votes && (!self.is_witness() || planted!(WITNESS_CAMPAIGNS))
     }
 
     /// Another configuration is committed.
@@ -163,7 +163,7 @@ impl Raft {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
         let (votes, belongs) = (committed.is_voter(me), committed.contains(me));
-        if !votes {
+        if !votes && !planted!(REMOVED_LEADER_STAYS) {
             self.resign();
         }
         if !belongs && !self.log.membership().contains(me) {
@@ -175,18 +175,10 @@ impl Raft {
     /// that nobody need wait for an election timeout: of the voters that answer, the one that holds most.
     fn resign(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
-        let membership = self.log.membership();
-        let best = leader
-            .peers()
-            .filter(|(node, peer)| membership.is_voter(*node) && peer.answers(now, patience))
-            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
-            .map(|(node, _)| node);
-        // A transfer that is under way has its successor: two campaigns at once would split the vote.
-        if let Some(to) = self.transferring_to().or(best) {
-            self.send(to, Promise::Term, Message::TimeoutNow);
+        match self.successor(leader) {
+            Some(successor) => self.hand_over(successor),
+            None => self.become_follower(None),
         }
-        self.become_follower(None);
     }
 
     /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn.
@@ -200,6 +192,7 @@ impl Raft {
         for proposal in self.overtaken.drain(..) {
             self.out.push(Action::Unknown { id: proposal.id });
         }
+        self.give_up_all_forwarded();
     }
 
     /// Feeds whoever is a member now, from `next` on. Whoever is not any more is fed until it knows, or for a while; whoever
@@ -226,7 +219,8 @@ impl Raft {
         for node in membership.members().filter(|&node| node != me) {
             if leader.peers.get(&node).is_none_or(|peer| peer.leaving.is_some()) {
                 let folder = membership.incarnation(node);
-                let peer = Progress::new(leader.next_session(), folder, next, now);
+                let mut peer = Progress::new(leader.next_session(), folder, next, now);
+                peer.is_witness = membership.is_witness(node);
                 let former = leader.peers.insert(node, peer);
                 ended.extend(former.and_then(|mut former| Some(former.transfer()?.ticket)));
             }
@@ -242,15 +236,19 @@ impl Raft {
         let removal = self.log.membership_id().map(|id| id.index);
         let membership = self.log.membership();
         let named = self.log.memberships();
-        let former: BTreeMap<NodeId, Option<Incarnation>> = named
-            .flat_map(|former| former.members().map(|node| (node, former.incarnation(node))))
+        let former: BTreeMap<NodeId, (Option<Incarnation>, bool)> = named
+            .flat_map(|former| {
+                let known = |node| (former.incarnation(node), former.is_witness(node));
+                former.members().map(move |node| (node, known(node)))
+            })
             .filter(|(node, _)| *node != me && !membership.contains(*node))
             .collect();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        for (node, folder) in former {
+        for (node, (folder, is_witness)) in former {
             let mut peer = Progress::new(leader.next_session(), folder, next, now);
+            peer.is_witness = is_witness;
             peer.leaving = Some(Leaving {
                 removal,
                 gives_up_at,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Ticket};
 
 use super::progress::Progress;
@@ -85,6 +86,10 @@ impl Raft {
         };
         let Some(peer) = leader.peers.get_mut(&to) else {
             return;
+        };
+        let entries: Vec<Entry> = match peer.is_witness {
+            false => entries,
+            true => entries.into_iter().map(Entry::withhold).collect(),
         };
         let bytes = entries
             .iter()
@@ -178,9 +183,12 @@ impl Raft {
             return;
         };
         let news = peer.accepted(last.map(|id| id.index));
+        let matched = peer.matched();
         peer.note_round(self.log.last_index(), self.now);
         self.maybe_end_transfer(from);
         if news {
+            let (peer, last) = (from, matched);
+            self.trace(Trace::Matched { peer, last });
             self.maybe_commit();
         }
     }

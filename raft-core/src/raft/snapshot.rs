@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::trace::Trace;
 use crate::types::{Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Ticket};
 
 use super::progress::Progress;
@@ -19,9 +20,13 @@ impl Raft {
         if Some(last.index) > self.applied || Some(last.index) <= covered || !self.log.holds(Some(last)) {
             return;
         }
-        let meta = self.log.snapshot_meta(last);
+        let meta = SnapshotMeta {
+            withheld: self.is_witness(),
+            ..self.log.snapshot_meta(last)
+        };
         self.out.snapshot_to_persist(meta.clone());
         self.log.set_snapshot(meta);
+        self.trace(Trace::SnapshotTaken { last });
         let keep = self.config.snapshots.keep_entries;
         // A peer that is being sent an earlier snapshot needs what follows that one next. Without this, one that
         // is taken while another is on its way would leave a slow peer behind for good.
@@ -37,6 +42,7 @@ impl Raft {
         if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
             self.log.compact(to);
             self.out.log_compacted(to);
+            self.trace(Trace::Compacted { to });
         }
     }
 
@@ -66,6 +72,10 @@ impl Raft {
             .heard_at
             .is_none_or(|heard_at| now.value() - heard_at.value() > patience)
         {
+            return;
+        }
+        if peer.is_witness {
+            self.send_snapshot_to_witness(to, meta);
             return;
         }
         peer.begin_snapshot(ticket, meta.clone(), now);
@@ -212,6 +222,10 @@ impl Raft {
         offset: u64,
         data: Payload,
     ) {
+        if meta.withheld != self.is_witness() {
+            self.ignored.misfit += 1;
+            return;
+        }
         if let Role::Follower(follower) = &mut self.role {
             follower.snapshot_session = session;
         }
@@ -230,6 +244,8 @@ impl Raft {
                     outcome,
                 },
             );
+        } else if meta.withheld {
+            self.on_snapshot_ready(from, meta);
         } else if total_bytes <= self.config.snapshots.max_bytes {
             self.out.push(Action::SnapshotArrived {
                 from,
@@ -269,14 +285,17 @@ impl Raft {
             return;
         };
         let last = meta.last;
-        // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced.
-        if Some(last.index) <= self.commit || !meta.is_well_formed(self.out.term()) {
+        // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced to this server.
+        let is_sound = meta.is_well_formed(self.out.term()) && meta.withheld == self.is_witness();
+        if Some(last.index) <= self.commit || !is_sound {
             return;
         }
         let membership_before = self.log.membership_id();
         let reaches = planted!(KEEPS_SUFFIX_BEHIND_SNAPSHOT) && Some(last.index) <= self.log.last_index();
         let holds = self.log.holds(Some(last)) && !planted!(DISCARDS_SUFFIX_BEHIND_SNAPSHOT);
-        if holds || reaches {
+        let keeps_suffix = holds || reaches;
+        self.trace(Trace::SnapshotAccepted { last, keeps_suffix });
+        if keeps_suffix {
             // Step 6: the log holds its last entry, so what follows it stays.
             self.log.set_snapshot(meta.clone());
         } else {
@@ -289,6 +308,7 @@ impl Raft {
             }
             self.out.log_truncated(Index::FIRST);
             self.log.reset(meta.clone());
+            self.hide_forwarded(last.term);
         }
         while let Some(hidden) = self
             .proposals
@@ -304,6 +324,7 @@ impl Raft {
         self.out.snapshot_to_persist(meta);
         self.commit = Some(last.index);
         self.out.commit_advanced(self.commit);
+        self.trace(Trace::Committed { to: self.commit });
         self.settle_overtaken();
         if self.log.membership_id() != membership_before {
             self.membership_changed();

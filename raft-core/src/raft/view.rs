@@ -40,6 +40,7 @@ impl Raft {
             leader: self.leader(),
             last: self.log.last(),
             durable: self.out.durable_index(),
+            durable_lag_ticks: self.durable_lag_ticks(),
             commit: self.commit,
             applied: self.applied,
             snapshot: self.log.snapshot().map(|meta| meta.last),

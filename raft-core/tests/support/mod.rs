@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
     Change, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Index, LogId, Membership,
-    NodeId, Payload, Persist, ProposalId, ReadId, RoleName, Setup, Snapshots,
+    NodeId, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// Remembers every command in order.
@@ -297,7 +297,10 @@ impl Cluster {
                 server.changes_rejected.insert(id.value(), reason);
             }
             Output::TransferEnded { to, outcome } => server.transfers.push((to.value(), outcome)),
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::MembershipChanged { .. } => {}
+            Output::RoleChanged { .. }
+            | Output::LeaderChanged { .. }
+            | Output::MembershipChanged { .. }
+            | Output::Trace(_) => {}
         }
     }
 
@@ -398,6 +401,7 @@ impl Cluster {
             id,
             Input::Read {
                 id: ReadId::new(read),
+                mode: ReadMode::Quorum,
                 query: (),
             },
         );

@@ -3,7 +3,7 @@
 use raft_core::{
     Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, GroupId, HardState, Identity,
     Incarnation, Index, Input, LogId, Membership, Message, NodeId, Persist, ProposalId, Raft, ReadId,
-    RestoreError, RoleName, Round, Session, Setup, SnapshotMeta, Term,
+    ReadMode, RestoreError, RoleName, Round, Session, Setup, SnapshotMeta, Term,
 };
 
 pub fn node(number: u64) -> NodeId {
@@ -53,6 +53,7 @@ pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
         last: id(term, position),
         membership: voters(count).into(),
         membership_id: None,
+        withheld: false,
     }
 }
 
@@ -211,7 +212,12 @@ impl Scene {
     }
 
     pub fn read(&mut self, id: u64) -> Vec<Action> {
-        self.step(Input::Read { id: ReadId::new(id) })
+        self.read_by(id, ReadMode::Quorum)
+    }
+
+    pub fn read_by(&mut self, id: u64, mode: ReadMode) -> Vec<Action> {
+        let id = ReadId::new(id);
+        self.step(Input::Read { id, mode })
     }
 
     /// What is asked for now; a prompt server carries out writes and applies, and goes on until nothing is asked for.

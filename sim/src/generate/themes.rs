@@ -32,7 +32,7 @@ pub(super) fn add_to(schedule: &mut Schedule) {
 }
 
 /// The longest election timeout of this schedule, in milliseconds; it differs tenfold between schedules.
-fn election_millis(schedule: &Schedule) -> u64 {
+pub(super) fn election_millis(schedule: &Schedule) -> u64 {
     let timeout = schedule
         .cluster
         .tick
@@ -40,11 +40,11 @@ fn election_millis(schedule: &Schedule) -> u64 {
     (timeout.value() / 1_000_000).max(1)
 }
 
-fn on(event: Probe, nth: u64, after: Nanos) -> When {
+pub(super) fn on(event: Probe, nth: u64, after: Nanos) -> When {
     When::On(Trigger { event, nth, after })
 }
 
-fn cut(shape: Shape, target: Target, messages: Delivery, lasts: Nanos) -> FaultKind {
+pub(super) fn cut(shape: Shape, target: Target, messages: Delivery, lasts: Nanos) -> FaultKind {
     FaultKind::Partition {
         shape,
         target,
@@ -54,7 +54,7 @@ fn cut(shape: Shape, target: Target, messages: Delivery, lasts: Nanos) -> FaultK
     }
 }
 
-fn crash(target: Target, keep: Survival, restart_after: Nanos) -> FaultKind {
+pub(super) fn crash(target: Target, keep: Survival, restart_after: Nanos) -> FaultKind {
     FaultKind::Crash {
         target,
         keep,

@@ -133,6 +133,7 @@ mod tests {
             last: id(1, index),
             membership: three().into(),
             membership_id: None,
+            withheld: false,
         }
     }
 

@@ -4,13 +4,15 @@
 //! acknowledged stays in its log, and whom it has voted for stays its vote, for good and for that term. A disk that forgets
 //! breaks such promises, and no server can see it. So the budget is about what is left:
 //!
-//! * **Copies.** For every committed entry, those voters that do not hold it are fewer than a quorum: then every
-//!   quorum that could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1).
+//! * **Copies.** For every committed entry, those voters that do not hold it are no quorum: then every
+//!   quorum that could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1). A quorum
+//!   of which configuration? Of any by which somebody without the entry may be elected: the one in force before the entry, and
+//!   whatever any log ever held behind that one.
 //! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one when it votes for
 //!   another candidate in the same term, or when it votes, acknowledges or answers a leader in a term below one in which it has
 //!   voted: the leader of the later term need not know of it (the heart of the proof in §5.4.3), and the leader of the earlier one takes it for
 //!   a confirmation of its reads. Two quorums of n servers share 2q − n, so it takes as many such servers to exceed the budget:
-//!   one, where n is odd.
+//!   one, where n is odd. Quorums of two configurations may share a single server, so it takes one where voters come and go.
 //! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at once: those who
 //!   voted for it vote for it again, and a term has two leaderships, each with its own entries.
 //!
@@ -28,10 +30,11 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Envelope, Incarnation, Message, NodeId, Term};
+use raft_core::{Envelope, Incarnation, Index, Message, NodeId, Term};
 
 use super::commit::covers;
 use super::facts::Facts;
+use super::membership::is_quorum;
 use super::{Oracle, Violation, violated};
 use crate::disk::Image;
 
@@ -82,10 +85,18 @@ pub(crate) enum Verdict {
 
 /// The budget, and who has used it up.
 pub(crate) struct Budget {
+    /// How many servers the cluster began with.
+    founders: usize,
     standings: Vec<Standing>,
     promises: Vec<Promised>,
     exceeded: bool,
     damaged: bool,
+}
+
+fn place_of(node: NodeId) -> usize {
+    usize::try_from(node.value())
+        .unwrap_or(usize::MAX)
+        .wrapping_sub(1)
 }
 
 /// The smallest number of servers that is a majority.
@@ -94,8 +105,9 @@ const fn quorum(servers: usize) -> usize {
 }
 
 impl Budget {
-    pub(crate) fn new(servers: usize) -> Self {
+    pub(crate) fn new(founders: usize, servers: usize) -> Self {
         Self {
+            founders,
             standings: vec![Standing::Sound; servers],
             promises: vec![Promised::default(); servers],
             exceeded: false,
@@ -140,12 +152,17 @@ impl Budget {
         self.promises.get(place)?.vote
     }
 
-    /// Copies: whether those voters that do not hold this are fewer than a quorum.
-    pub(crate) fn is_held(&self, holds: impl Fn(usize) -> bool) -> bool {
-        let servers = self.standings.len();
-        let lacks = |&(place, standing): &(usize, Standing)| standing.votes() && !holds(place);
-        let lacking = self.standings.iter().copied().enumerate().filter(lacks).count();
-        lacking < quorum(servers)
+    /// Copies: whether those voters that do not hold what stands behind this committed position are no quorum.
+    pub(crate) fn is_held(
+        &self,
+        facts: &Facts,
+        behind: Option<Index>,
+        holds: impl Fn(usize) -> bool,
+    ) -> bool {
+        let lacks = |node: NodeId| self.standing(place_of(node)).votes() && !holds(place_of(node));
+        !facts
+            .electorates(behind)
+            .any(|membership| is_quorum(membership, lacks))
     }
 
     /// Copies of all committed entries but the first `skip`. Returns whether the budget still covers them.
@@ -156,8 +173,18 @@ impl Budget {
         image: impl Fn(usize) -> Option<&'i Image>,
     ) -> bool {
         facts.all_committed().iter().skip(skip).all(|committed| {
-            self.is_held(|place| image(place).is_some_and(|image| covers(facts, image, committed.id)))
+            self.is_held(facts, committed.id.index.previous(), |place| {
+                image(place).is_some_and(|image| covers(facts, image, committed.id))
+            })
         })
+    }
+
+    /// How many servers must break their promises until two quorums share none that keeps them.
+    fn promise_breakers(&self, facts: &Facts) -> usize {
+        match facts.has_other_voters() {
+            true => 1,
+            false => 2 * quorum(self.founders) - self.founders,
+        }
     }
 
     /// Whether a wiped disk could take itself for a new cluster's, with so many logs that are empty.
@@ -192,7 +219,7 @@ impl Budget {
         };
         self.is_admitted(facts, place, incarnation, envelope, votes_for)?;
         let standing = self.standing(place);
-        let servers = self.standings.len();
+        let enough = self.promise_breakers(facts);
         let Some(promised) = self.promises.get_mut(place) else {
             return Ok(Verdict::Kept);
         };
@@ -212,7 +239,7 @@ impl Budget {
         }
         promised.broken = true;
         let broken = self.promises.iter().filter(|promised| promised.broken).count();
-        if again || broken >= 2 * quorum(servers) - servers {
+        if again || broken >= enough {
             self.exceeded = true;
             return Ok(Verdict::Exceeded);
         }
@@ -231,12 +258,7 @@ impl Budget {
         let (from, name) = (envelope.from, envelope.message.name());
         let standing = self.standing(place);
         if standing == Standing::Outside {
-            let bound = facts
-                .last_committed()
-                .and_then(|last| facts.membership_at(last))
-                .filter(|(_, membership)| membership.incarnation(from) == Some(incarnation))
-                .and_then(|(id, _)| id);
-            match bound {
+            match facts.binding(from, incarnation) {
                 Some(binding) => self.note_admission(place, binding.term),
                 None => {
                     let message = format!(
@@ -303,7 +325,7 @@ mod tests {
     /// What server 1 of `servers` may say, one message after the other, when its disk forgets before the last one.
     fn after_forgetting(servers: usize, said: &[(u64, Message)], last: (u64, u64, Message)) -> Verdict {
         let facts = facts(&[], 0);
-        let mut budget = Budget::new(servers);
+        let mut budget = Budget::new(servers, servers);
         for (term, message) in said {
             let sent = envelope(1, 2, *term, message.clone());
             assert_eq!(
@@ -336,7 +358,7 @@ mod tests {
     #[test]
     fn what_a_server_promised_with_a_disk_that_was_replaced_counts_when_that_disk_comes_back() {
         let facts = facts(&[], 0);
-        let mut budget = Budget::new(3);
+        let mut budget = Budget::new(3, 3);
         let sends = |budget: &mut Budget, message| {
             budget.sends(&facts, 0, Incarnation::new(1), 1, &envelope(1, 3, 3, message))
         };
@@ -359,7 +381,7 @@ mod tests {
         };
         let before = facts(&[command(1, 1, "a")], 1);
         let after = facts(&[command(1, 1, "a"), binding], 2);
-        let mut budget = Budget::new(3);
+        let mut budget = Budget::new(3, 3);
         budget.note(0, Standing::Outside);
         let mut sends = |facts: &Facts, incarnation, term, message| {
             budget
@@ -395,7 +417,7 @@ mod tests {
                 Some(if holders.contains(&place) { &image } else { &empty })
             })
         };
-        let mut budget = Budget::new(3);
+        let mut budget = Budget::new(3, 3);
         assert!(held_by(&budget, &[0, 1]));
         assert!(!held_by(&budget, &[0]));
         budget.note(1, Standing::Outside);

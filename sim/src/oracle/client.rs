@@ -172,7 +172,7 @@ impl<W: Workload> Attempts<W> {
         let mut log = Vec::with_capacity(facts.all_committed().len());
         self.read_here(&machine, workload, 0, &mut reads)?;
         for committed in facts.all_committed() {
-            let Some(EntryBody::Command(command)) = facts.body(committed.id) else {
+            let Some(command) = facts.body(committed.id).and_then(EntryBody::command) else {
                 continue;
             };
             let at = committed.id;

@@ -1,8 +1,9 @@
 //! S5, S7, S8, S9, S10 and S14: when an entry counts as committed, and who may believe what about whom.
 
-use raft_core::{Envelope, Index, LogId, Membership, Message, NodeId, RoleName, Term, Vitals};
+use raft_core::{Envelope, Index, LogId, Message, NodeId, RoleName, Term, Vitals};
 
 use super::facts::Facts;
+use super::membership::is_quorum;
 use super::{Judgement, LogView, Oracle, count, positions, violated};
 use crate::disk::Image;
 
@@ -12,7 +13,9 @@ pub(crate) struct Step<'a, L> {
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
     pub(crate) log: &'a L,
-    pub(crate) membership: &'a Membership,
+    /// The entry that set the configuration in force before the step: what commits in a step commits by that one, and what the step
+    /// appends comes behind.
+    pub(crate) configuration: Option<LogId>,
     /// Its disk as it was before the step: a step that commits an entry may also compact it away.
     pub(crate) disk: &'a Image,
 }
@@ -102,7 +105,9 @@ impl Commits {
         if step.after.commit == step.before.commit {
             return Ok(0);
         }
-        let leads = step.after.role == RoleName::Leader;
+        // A leader whose removal commits steps down in the same step (dissertation §4.2.2), and commits as the leader that it was.
+        let led = step.before.role == RoleName::Leader && step.before.term == step.after.term;
+        let leads = led || step.after.role == RoleName::Leader;
         if leads {
             let id = step
                 .after
@@ -253,23 +258,23 @@ impl Commits {
         is_excused: &impl Fn(NodeId) -> bool,
     ) -> Judgement {
         let holds = |voter: NodeId| image(voter).is_some_and(|image| covers(facts, image, id));
+        let Some(membership) = facts.configuration(step.configuration) else {
+            return Ok(());
+        };
         // A faulty disk may have lost what it acknowledged; the fault budget judges that.
-        if step
-            .membership
-            .has_quorum(|voter| holds(voter) || is_excused(voter))
-        {
+        if is_quorum(membership, |voter| holds(voter) || is_excused(voter)) {
             return Ok(());
         }
-        let holders: Vec<u64> = step
-            .membership
-            .voters()
-            .filter(|&voter| holds(voter))
+        let holders: Vec<u64> = membership
+            .members()
+            .filter(|&member| holds(member))
             .map(NodeId::value)
             .collect();
+        let by = super::membership::describe(membership);
         violated(
             Oracle::S7,
             format!(
-                "server {} commits {id}, which is on the disks of {holders:?} only",
+                "server {} commits {id}, which is on the disks of {holders:?} only, by {by}",
                 step.node
             ),
         )
@@ -301,7 +306,7 @@ pub(crate) fn matched(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Terms, command, facts, id, node, persist, reports, three, vitals};
+    use super::super::fixture::{Terms, command, facts, id, joint, node, persist, reports, vitals};
     use super::*;
     use raft_core::{Entry, HardState};
 
@@ -329,7 +334,6 @@ mod tests {
             .map(|(&term, index)| command(term, index, "x"))
             .collect();
         let mut facts = facts(&entries, 0);
-        let membership = three();
         let log = Terms(terms);
         let disk = Image::default();
         let step = Step {
@@ -337,7 +341,7 @@ mod tests {
             before,
             after,
             log: &log,
-            membership: &membership,
+            configuration: None,
             disk: &disk,
         };
         let message = verified.map(|(term, last)| Verifies {
@@ -360,6 +364,38 @@ mod tests {
         assert_eq!(stepped(&before, &after, vec![1], None, &two), Ok(()));
         let one = [held, Image::default(), Image::default()];
         reports(Oracle::S7, stepped(&before, &after, vec![1], None, &one));
+    }
+
+    #[test]
+    fn s7_reports_a_commit_that_only_one_half_of_a_joint_configuration_holds() {
+        let set = Entry {
+            id: id(1, 1),
+            body: raft_core::EntryBody::Membership(joint(&[1, 2, 3], &[1, 4, 5]).into()),
+        };
+        let entries = [set, command(1, 2, "x")];
+        let judge = |holders: &[u64]| {
+            let (before, after) = (
+                vitals(RoleName::Leader, 1, Some(id(1, 2)), 1),
+                vitals(RoleName::Leader, 1, Some(id(1, 2)), 2),
+            );
+            let step = Step {
+                node: node(1),
+                before: &before,
+                after: &after,
+                log: &Terms(vec![1, 1]),
+                configuration: Some(id(1, 1)),
+                disk: &Image::default(),
+            };
+            let held = image(1, entries.to_vec());
+            let find = |node: NodeId| holders.contains(&node.value()).then_some(&held);
+            let mut facts = facts(&entries, 1);
+            Commits::new(5)
+                .stepped(&mut facts, &step, None, find, |_| false)
+                .map(drop)
+        };
+        assert_eq!(judge(&[1, 2, 5]), Ok(()));
+        reports(Oracle::S7, judge(&[1, 2, 3]));
+        reports(Oracle::S7, judge(&[1, 4, 5]));
     }
 
     #[test]

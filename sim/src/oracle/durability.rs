@@ -55,6 +55,11 @@ impl Promises {
         }
     }
 
+    /// For whom a server has voted in this term, on the wire.
+    pub(crate) fn vote(&self, term: Term, voter: NodeId) -> Option<NodeId> {
+        self.votes.get(&(term, voter)).copied()
+    }
+
     fn voted(&mut self, term: Term, voter: NodeId, candidate: NodeId, image: &Image) -> Judgement {
         let first = *self.votes.entry((term, voter)).or_insert(candidate);
         if first != candidate {

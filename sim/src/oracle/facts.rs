@@ -1,6 +1,6 @@
 //! What the checker knows for certain: every entry that ever was in a log, and the one sequence of committed entries.
 
-use raft_core::{Entry, EntryBody, Index, LogId, Membership, NodeId, Term};
+use raft_core::{Entry, EntryBody, Incarnation, Index, LogId, Membership, NodeId, Term};
 
 use super::{Judgement, Oracle, Violation, violated};
 use crate::hash::{Rolling, of_bytes};
@@ -60,6 +60,10 @@ pub(crate) struct Facts {
     bootstrap: Membership,
     places: Vec<Place>,
     committed: Vec<Committed>,
+    /// Every entry of every log that ever set a configuration.
+    configurations: Vec<LogId>,
+    /// Whether some log ever had voters other than those of the first configuration.
+    electorate_changed: bool,
 }
 
 fn offset(at: Index) -> usize {
@@ -70,21 +74,21 @@ fn content_hash(body: &EntryBody) -> u64 {
     match body {
         EntryBody::Noop => 1,
         EntryBody::Command(payload) => of_bytes(payload),
+        // Whoever passed a command on, it is the same command.
+        EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
+        EntryBody::Withheld => 2,
         EntryBody::Membership(membership) => {
             let mut hash = Rolling::default();
             for (half, nodes) in [
                 (1, membership.voters().collect::<Vec<_>>()),
                 (2, membership.outgoing().collect()),
                 (3, membership.learners().collect()),
+                (4, membership.witnesses().collect()),
             ] {
                 for node in nodes {
                     hash.word(half);
                     hash.word(node.value());
-                    hash.word(
-                        membership
-                            .incarnation(node)
-                            .map_or(0, raft_core::Incarnation::value),
-                    );
+                    hash.word(membership.incarnation(node).map_or(0, Incarnation::value));
                 }
             }
             hash.finish()
@@ -98,6 +102,8 @@ impl Facts {
             bootstrap,
             places: Vec::with_capacity(1024),
             committed: Vec::with_capacity(1024),
+            configurations: Vec::new(),
+            electorate_changed: false,
         }
     }
 
@@ -113,7 +119,8 @@ impl Facts {
         };
         let content_hash = content_hash(&entry.body);
         if let Some(known) = place.find_mut(entry.id.term) {
-            if known.content_hash != content_hash {
+            // A witness holds the entry without its command.
+            if known.content_hash != content_hash && entry.body != EntryBody::Withheld {
                 return violated(
                     Oracle::S3,
                     format!("two different entries are called {}", entry.id),
@@ -130,6 +137,18 @@ impl Facts {
                 return violated(Oracle::S3, message);
             }
             return Ok(());
+        }
+        if entry.body == EntryBody::Withheld {
+            // Only a leader makes entries, and none makes this.
+            return violated(
+                Oracle::S3,
+                format!("a witness holds {}, which no leader made", entry.id),
+            );
+        }
+        if let EntryBody::Membership(membership) = &entry.body {
+            self.configurations.push(entry.id);
+            self.electorate_changed |=
+                membership.is_joint() || !membership.voters().eq(self.bootstrap.voters());
         }
         let known = Known {
             term: entry.id.term,
@@ -175,7 +194,10 @@ impl Facts {
             before.map_or((History::default(), None), |last| (last.history, last.membership));
         let (history, membership) = match &known.body {
             EntryBody::Noop => (history, membership),
-            EntryBody::Command(_) => (history.after(id, known.content_hash), membership),
+            EntryBody::Command(_) | EntryBody::Forwarded(_) => {
+                (history.after(id, known.content_hash), membership)
+            }
+            EntryBody::Withheld => (history, membership),
             EntryBody::Membership(_) => (history, Some(id)),
         };
         let content_hash = known.content_hash;
@@ -217,15 +239,61 @@ impl Facts {
         Some(&self.places.get(offset(id.index))?.find(id.term)?.body)
     }
 
+    /// The configuration that this entry set; without an entry, the one that the cluster began with.
+    pub(crate) fn configuration(&self, id: Option<LogId>) -> Option<&Membership> {
+        let Some(id) = id else {
+            return Some(&self.bootstrap);
+        };
+        match self.body(id)? {
+            EntryBody::Membership(membership) => Some(membership),
+            EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => None,
+        }
+    }
+
+    /// Whether the entry set a configuration.
+    pub(crate) fn is_configuration(&self, id: LogId) -> bool {
+        matches!(self.body(id), Some(EntryBody::Membership(_)))
+    }
+
+    /// The entry that set the configuration in force at a committed position; none for the first one.
+    pub(crate) fn configuration_id_at(&self, at: Option<Index>) -> Option<LogId> {
+        at.and_then(|at| self.committed(at)?.membership)
+    }
+
+    /// Whether some log ever had voters other than those of the first configuration.
+    pub(crate) const fn has_other_voters(&self) -> bool {
+        self.electorate_changed
+    }
+
+    /// Every configuration by which somebody may be elected who lacks what comes behind this committed position: the one in force there,
+    /// and whatever any log ever held beyond it.
+    pub(crate) fn electorates(&self, at: Option<Index>) -> impl Iterator<Item = &Membership> {
+        let in_force = self.configuration_id_at(at);
+        let beyond = self.configurations.iter().copied().filter(move |id| {
+            self.electorate_changed && Some(*id) != in_force && Some(id.index) > in_force.map(|id| id.index)
+        });
+        let beyond = beyond.filter_map(|id| self.configuration(Some(id)));
+        self.configuration(in_force).into_iter().chain(beyond)
+    }
+
     /// The configuration in force at a committed position.
     pub(crate) fn membership_at(&self, at: Index) -> Option<(Option<LogId>, &Membership)> {
-        match self.committed(at)?.membership {
-            None => Some((None, &self.bootstrap)),
-            Some(id) => match self.body(id)? {
-                EntryBody::Membership(membership) => Some((Some(id), membership)),
-                EntryBody::Noop | EntryBody::Command(_) => None,
-            },
+        let id = self.committed(at)?.membership;
+        Some((id, self.configuration(id)?))
+    }
+
+    /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do.
+    pub(crate) fn binding(&self, node: NodeId, incarnation: Incarnation) -> Option<LogId> {
+        let mut found = None;
+        let mut at = self.last_committed();
+        while let Some(id) = self.configuration_id_at(at) {
+            if self.configuration(Some(id))?.incarnation(node) != Some(incarnation) {
+                break;
+            }
+            found = Some(id);
+            at = id.index.previous();
         }
+        found
     }
 }
 

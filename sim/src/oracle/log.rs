@@ -192,6 +192,7 @@ mod tests {
             last,
             membership: three().into(),
             membership_id: None,
+            withheld: false,
         };
         let mut write = persist(vec![]);
         write.snapshot = Some(up_to(id(1, 2)));

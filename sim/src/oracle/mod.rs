@@ -12,8 +12,10 @@ pub(crate) mod election;
 pub(crate) mod facts;
 pub(crate) mod liveness;
 pub(crate) mod log;
+pub(crate) mod membership;
 pub(crate) mod recovery;
 pub(crate) mod resources;
+pub(crate) mod transfer;
 
 use std::fmt;
 
@@ -43,7 +45,7 @@ macro_rules! oracles {
 }
 
 oracles! {
-    S1 = "Election safety: a term has at most one leader (paper §5.2).",
+    S1 = "Election safety: a term has at most one leader, and a quorum of its configuration voted for it (paper §5.2, §6).",
     S2 = "Leader append-only: a leader never removes or replaces entries of its log (paper §5.3).",
     S3 = "Log matching: entries with the same index and term have the same content and the same predecessor (paper §5.3).",
     S4 = "Leader completeness: a new leader holds every entry that was committed in an earlier term (paper §5.4).",
@@ -60,6 +62,9 @@ oracles! {
     S15 = "The state machine sees every committed command once and in order.",
     S16 = "State machines that have applied the same entries are equal, and have said the same.",
     S17 = "A snapshot is what the committed entries up to its end lead to, configuration included.",
+    S18 = "A configuration is in force from its append until it is cut off, and comes one at a time, behind a commitment of its leader's term, with quorums that overlap (paper §6; dissertation §4.1 and its correction of 2015).",
+    S19 = "Who knows that it does not vote any more neither campaigns nor leads (dissertation §4.2.2).",
+    S20 = "A leader that hands over appends nothing until that is over, and only who was told to campaigns for it (dissertation §3.10).",
     S21 = "A server whose disk was lost takes no part before the cluster knows it anew, and keeps out of what the lost disk promised.",
     S22 = "A disk that a crash left behind within the contract can be started from, and one with a rotten record cannot.",
     S23 = "A message whose bytes were damaged is not taken for another message.",
@@ -75,6 +80,7 @@ oracles! {
     C9 = "What clients are told is what the workload's own rules say, over the whole log.",
     L1 = "A healed core elects a leader and agrees on everything.",
     L2 = "A healed core serves every client.",
+    L7 = "A healed core leaves a joint configuration, and is led by one of its voters (dissertation §4.2.2, §4.3).",
 }
 
 impl fmt::Display for Oracle {
@@ -167,6 +173,13 @@ pub(crate) mod fixture {
 
     pub(crate) fn three() -> Membership {
         Membership::of_voters([1, 2, 3].map(NodeId::new))
+    }
+
+    /// A joint configuration, which nobody outside the library makes but by reading one.
+    pub(crate) fn joint(voters: &[u64], outgoing: &[u64]) -> Membership {
+        let text =
+            format!(r#"{{"voters":{voters:?},"outgoing":{outgoing:?},"learners":[],"incarnations":{{}}}}"#);
+        serde_json::from_str(&text).unwrap()
     }
 
     /// Facts that know these entries, the first `committed` of them as committed by their own terms' leaders.

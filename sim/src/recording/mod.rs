@@ -92,7 +92,12 @@ pub const FLAGS: [&str; 6] = [
 ];
 
 /// What an entry can be, by number.
-pub const BODIES: [&str; 3] = ["blank", "command", "configuration"];
+pub const BODIES: [&str; 4] = [
+    "blank",
+    "command",
+    "configuration",
+    "command that a witness does not hold",
+];
 
 /// Columns, with one value for each line.
 #[derive(Clone, Debug, Default, Serialize)]

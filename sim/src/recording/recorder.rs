@@ -186,8 +186,9 @@ impl Recorder {
         let drawn = |entry: &raft_core::Entry| {
             let body = match entry.body {
                 EntryBody::Noop => 0,
-                EntryBody::Command(_) => 1,
+                EntryBody::Command(_) | EntryBody::Forwarded(_) => 1,
                 EntryBody::Membership(_) => 2,
+                EntryBody::Withheld => 3,
             };
             (entry.id.term.value(), body)
         };
@@ -342,9 +343,13 @@ fn described(membership: &Membership) -> String {
             list(&mut membership.outgoing())
         );
     }
-    let learners = list(&mut membership.learners());
-    match learners.is_empty() {
-        true => text,
-        false => format!("{text}, learners {learners}"),
+    for (name, nodes) in [
+        ("learners", list(&mut membership.learners())),
+        ("witnesses", list(&mut membership.witnesses())),
+    ] {
+        if !nodes.is_empty() {
+            text += &format!(", {name} {nodes}");
+        }
     }
+    text
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Target;
+use super::{Reconfiguration, Target};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 
@@ -226,6 +226,25 @@ pub enum FaultKind {
         /// Who.
         target: Target,
     },
+    /// An operator asks the leader to change the configuration (dissertation chapter 4).
+    ChangeMembership {
+        /// About whom, where the change is about one server; several are asked for one by one.
+        #[serde(default)]
+        target: Target,
+        /// The operator means the configuration as it is when the fault strikes, and no later one (compare-and-set).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        compare: bool,
+        /// For how long the operator asks again, whoever leads by then, until the change is made.
+        #[serde(default)]
+        insist: Nanos,
+        /// What is to become of the configuration.
+        change: Reconfiguration,
+    },
+    /// An operator asks the leader to hand its leadership over (dissertation §3.10).
+    TransferLeadership {
+        /// To whom.
+        target: Target,
+    },
 }
 
 impl FaultKind {
@@ -247,8 +266,10 @@ impl FaultKind {
             | Self::ClockRate { target, .. }
             | Self::ClockJump { target, .. }
             | Self::Campaign { target }
+            | Self::TransferLeadership { target }
             | Self::Snapshot { target } => Some(*target),
-            Self::Storm { .. } => None,
+            Self::ChangeMembership { target, change, .. } if change.is_about_a_server() => Some(*target),
+            Self::Storm { .. } | Self::ChangeMembership { .. } => None,
         }
     }
 
@@ -271,6 +292,8 @@ impl FaultKind {
             | Self::BreakConnections { .. }
             | Self::ClockJump { .. }
             | Self::Campaign { .. }
+            | Self::ChangeMembership { .. }
+            | Self::TransferLeadership { .. }
             | Self::Snapshot { .. } => None,
         }
     }
@@ -308,8 +331,8 @@ impl FaultKind {
             Self::ClockJump { back: true, .. } => Some(Probe::ClockJumpBack),
             Self::ClockJump { .. } => Some(Probe::ClockJump),
             Self::Campaign { .. } => Some(Probe::ForceCampaign),
-            // A server may have nothing new to take a snapshot of.
-            Self::Snapshot { .. } => None,
+            // A server may have nothing new to take a snapshot of, and there may be no leader to ask.
+            Self::Snapshot { .. } | Self::ChangeMembership { .. } | Self::TransferLeadership { .. } => None,
         }
     }
 
@@ -333,6 +356,8 @@ impl FaultKind {
             Self::ClockJump { .. } => "clock_jump",
             Self::Campaign { .. } => "campaign",
             Self::Snapshot { .. } => "snapshot",
+            Self::ChangeMembership { .. } => "change_membership",
+            Self::TransferLeadership { .. } => "transfer_leadership",
         }
     }
 }

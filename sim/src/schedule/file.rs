@@ -13,7 +13,7 @@ pub enum ScheduleError {
     #[error("the schedule has a number that TOML cannot hold (above 9223372036854775807): {0}")]
     Unwritable(#[from] toml::ser::Error),
     /// The cluster is empty or too large.
-    #[error("cluster.servers is {servers}, and 1 to {MAX_SERVERS} can be simulated")]
+    #[error("the cluster has {servers} servers with its spares, and 1 to {MAX_SERVERS} can be simulated")]
     Servers {
         /// The number asked for.
         servers: u8,
@@ -111,8 +111,8 @@ impl Schedule {
 
     /// Checks what the types cannot: that everything named exists, and that the settings can be run.
     pub fn validate(&self) -> Result<(), ScheduleError> {
-        let servers = self.cluster.servers;
-        if servers == 0 || servers > MAX_SERVERS {
+        let servers = self.cluster.all_servers();
+        if self.cluster.servers == 0 || servers > MAX_SERVERS {
             return Err(ScheduleError::Servers { servers });
         }
         self.knobs
@@ -201,7 +201,7 @@ impl Schedule {
     }
 
     fn validate_faults(&self) -> Result<(), ScheduleError> {
-        let servers = self.cluster.servers;
+        let servers = self.cluster.all_servers();
         let mut ids: Vec<u32> = self.faults.iter().map(|fault| fault.id).collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair.first() == pair.last()) {
@@ -221,6 +221,13 @@ impl Schedule {
                     value: Nanos::ZERO.to_string(),
                     must: "more than nothing",
                 });
+            }
+            if let FaultKind::ChangeMembership { change, .. } = &fault.kind
+                && let Some(server) = change
+                    .named()
+                    .find(|server| !(1..=u64::from(servers)).contains(server))
+            {
+                return Err(ScheduleError::UnknownServer { id, server, servers });
             }
             match (fault.kind.target(), fault.when) {
                 (Some(Target::Server(node)), _) if node.value() > u64::from(servers) => {

@@ -5,13 +5,15 @@
 
 mod fault;
 mod file;
+mod reconfiguration;
 mod target;
 
-use raft_core::{Config, Limits, Snapshots, Timing};
+use raft_core::{Config, Limits, Options, Snapshots, Timing};
 use serde::{Deserialize, Serialize};
 
 pub use self::fault::{Delivery, Fault, FaultKind, Record, Shape, Survival, Trigger, When};
 pub use self::file::ScheduleError;
+pub use self::reconfiguration::Reconfiguration;
 pub use self::target::{Target, TargetError};
 
 use crate::coverage::Probe;
@@ -94,18 +96,34 @@ pub enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
-    /// How many servers, 1 to [`MAX_SERVERS`]; their ids begin at 1.
+    /// How many servers the cluster begins with, 1 to [`MAX_SERVERS`]; their ids begin at 1.
     pub servers: u8,
+    /// How many more there are that belong to no cluster until they are added to it. Their ids come after those of `servers`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub spares: u8,
     /// How long a tick of a server's clock takes.
     pub tick: Nanos,
     /// All servers start at random within this time.
     pub start_within: Nanos,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_none(spares: &u8) -> bool {
+    *spares == 0
+}
+
+impl Cluster {
+    /// How many servers there are, with those that begin outside.
+    pub const fn all_servers(&self) -> u8 {
+        self.servers.saturating_add(self.spares)
+    }
+}
+
 impl Default for Cluster {
     fn default() -> Self {
         Self {
             servers: 3,
+            spares: 0,
             tick: Nanos::from_millis(10),
             start_within: Nanos::from_millis(50),
         }
@@ -194,6 +212,7 @@ impl Knobs {
                 chunk_bytes: bytes(self.snapshot_chunk_bytes),
                 ..Snapshots::default()
             },
+            options: Options::default(),
         }
     }
 }

@@ -15,8 +15,12 @@ pub enum Target {
     Server(NodeId),
     /// The running leader of the latest term.
     Leader,
-    /// A running server that does not lead, by draw.
+    /// A running server that votes, by its own log, and does not lead, by draw.
     Follower,
+    /// A server that learns and does not vote, by draw.
+    Learner,
+    /// A server that is no member of the cluster, by draw.
+    Spare,
     /// The server to which the triggering event happened.
     Subject,
     /// Any server, by draw.
@@ -33,9 +37,11 @@ pub enum Target {
 #[error("\"{0}\" is no target: write a server's number (1 to {MAX_SERVERS}) or one of {symbols}", symbols = symbols())]
 pub struct TargetError(String);
 
-const SYMBOLS: [(&str, Target); 6] = [
+const SYMBOLS: [(&str, Target); 8] = [
     ("$leader", Target::Leader),
     ("$follower", Target::Follower),
+    ("$learner", Target::Learner),
+    ("$spare", Target::Spare),
     ("$subject", Target::Subject),
     ("$any", Target::Any),
     ("$all", Target::All),

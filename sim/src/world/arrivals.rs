@@ -15,7 +15,11 @@ use crate::workload::Workload;
 impl<W: Workload> Simulation<'_, W> {
     /// A server starts from what its disk holds.
     pub(super) fn start(&mut self, cause: u64, at: usize) -> Judgement {
-        let bootstrap = Membership::of_voters((1..=self.servers.len() as u64).map(NodeId::new));
+        // Who is added later knows nobody until then.
+        let bootstrap = match self.is_founder(at) {
+            true => super::first_configuration(self.founders),
+            false => Membership::default(),
+        };
         let Some(server) = self
             .servers
             .get_mut(at)
@@ -61,6 +65,7 @@ impl<W: Workload> Simulation<'_, W> {
             message: format!("server {} cannot start from its disk: {error}", server.node),
         })?;
         server.vitals = replica.raft().vitals();
+        server.configuration = replica.raft().membership_id();
         recovery::started(
             server.node,
             image,
@@ -73,6 +78,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.disk_failed = false;
         server.write_refused = false;
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
+        self.oracles.transfers.restarted(at);
         if judges {
             self.oracles
                 .commits
@@ -85,6 +91,9 @@ impl<W: Workload> Simulation<'_, W> {
             )?;
         }
         server.replica = Some(replica);
+        if judges {
+            self.starts_by_its_log(at)?;
+        }
         self.hash_event(1, at as u64);
         if self.tells() {
             self.tell(
@@ -323,17 +332,34 @@ impl<W: Workload> Simulation<'_, W> {
             server.missed.push_back(Event::Command { server: at, command });
             return Ok(());
         }
+        let is_operators = matches!(
+            command,
+            HostCommand::ChangeMembership(_) | HostCommand::Transfer(_)
+        );
+        if is_operators && self.phase != super::Phase::Faulty {
+            // The core that was healed is one of the configurations of then.
+            return Ok(());
+        }
         let node = server.node;
         self.hash_event(6, at as u64);
         if self.tells() {
             self.tell(cause, Place::Server(node), "command", format!("{command:?}"));
         }
+        let mut given = Given::default();
         let input = match command {
+            HostCommand::ChangeMembership(ask) => match self.change_asked(ask) {
+                Some(input) => input,
+                None => return Ok(()),
+            },
+            HostCommand::Transfer(to) => {
+                given.asked_to_hand_over = Some(to);
+                Input::Transfer { to }
+            }
             HostCommand::Campaign => Input::Campaign,
             HostCommand::TakeSnapshot => Input::TakeSnapshot,
             HostCommand::Unreachable(peer) => Input::Unreachable(peer),
         };
-        self.step(at, Some(input), Given::default())
+        self.step(at, Some(input), given)
     }
 
     /// A server's disk reports a failure: it must fall silent.

@@ -8,7 +8,7 @@ mod requests;
 
 use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
-use raft_core::{Payload, ProposalId, ReadId};
+use raft_core::{Payload, ProposalId, ReadId, ReadMode};
 
 use super::{Event, Simulation};
 use crate::coverage::Probe;
@@ -260,6 +260,7 @@ impl<W: Workload> Simulation<'_, W> {
                 };
                 Input::Read {
                     id: ReadId::new(attempt),
+                    mode: ReadMode::Quorum,
                     query: self.workload.query(choice),
                 }
             }

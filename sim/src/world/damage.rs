@@ -6,6 +6,7 @@ use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::disk::Image;
 use crate::oracle::budget::{Budget, Standing, Verdict};
+use crate::oracle::membership::is_quorum;
 use crate::oracle::{Judgement, Oracle};
 use crate::random::{Domain, Draws};
 use crate::report::Place;
@@ -85,8 +86,9 @@ impl<W: Workload> Simulation<'_, W> {
         server.disk.replace(Image::default());
         let drawn = self.seed.quick(Domain::Timers, at as u64, wipes, 2);
         server.incarnation = Incarnation::new(drawn.bits() >> 1 | 1);
+        server.admitted = false;
         self.budget.note(at, Standing::Outside);
-        if Budget::looks_new(self.servers.len(), others_empty + 1) {
+        if self.is_founder(at) && Budget::looks_new(self.founders, others_empty + 1) {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
         self.happened(Probe::DiskWiped, Some(at));
@@ -180,13 +182,13 @@ impl<W: Workload> Simulation<'_, W> {
     /// A server forgets what it had reported as synced.
     fn note_loss(&mut self, at: usize) {
         self.budget.note(at, Standing::Forgetful);
-        if self.servers.len() == 1 {
+        if self.decides_alone(at) {
             // It can elect itself twice in one term without a word to anybody.
-            self.exceed("the only server forgot something");
+            self.exceed("the only voter forgot something");
         }
         // What a new disk that waits outside may take for the first start depends on the other logs as they are now.
-        let waits = (0..self.servers.len()).any(|place| self.budget.standing(place) == Standing::Outside);
-        if waits && Budget::looks_new(self.servers.len(), self.empty_logs(usize::MAX)) {
+        let waits = (0..self.founders).any(|place| self.budget.standing(place) == Standing::Outside);
+        if waits && Budget::looks_new(self.founders, self.empty_logs(usize::MAX)) {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
         self.weigh(0);
@@ -241,12 +243,21 @@ impl<W: Workload> Simulation<'_, W> {
         found.fold(self.damaged, |set, place| set | 1 << place)
     }
 
-    /// How many servers but this one have an empty log on their disk.
+    /// How many of the servers that the cluster began with have an empty log on their disk, but for this one. Those that come later take
+    /// no part in a first start.
     fn empty_logs(&self, but: usize) -> usize {
-        let others = self.servers.iter().enumerate().filter(|&(place, _)| place != but);
+        let founders = self.servers.iter().take(self.founders).enumerate();
+        let others = founders.filter(|&(place, _)| place != but);
         others
             .filter(|(_, server)| server.disk.durable().has_no_log())
             .count()
+    }
+
+    /// Whether some configuration that may decide needs nobody but this server.
+    fn decides_alone(&self, at: usize) -> bool {
+        let facts = &self.oracles.facts;
+        let mut electorates = facts.electorates(facts.last_committed());
+        electorates.any(|membership| is_quorum(membership, |node| super::place_of(node) == at))
     }
 
     /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would be.
@@ -254,22 +265,23 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get(at) else {
             return true;
         };
-        let servers = self.servers.len();
         let Some(image) = image else {
-            return Budget::looks_new(servers, self.empty_logs(at) + 1);
+            return self.is_founder(at) && Budget::looks_new(self.founders, self.empty_logs(at) + 1);
         };
         // A vote that is forgotten would be contradicted sooner or later.
         let held = image.hard_state;
         let forgets = |(term, node)| held.term < term || (held.term == term && held.vote != Some(node));
-        if servers == 1 || self.budget.last_vote(at).is_some_and(forgets) {
+        if self.decides_alone(at) || self.budget.last_vote(at).is_some_and(forgets) {
             return true;
         }
         // Entries that are not committed yet count as well: their acknowledgements may be under way.
         let now = server.disk.durable();
         let is_lost = |id| now.log_id(id) != image.log_id(id);
+        let facts = &self.oracles.facts;
+        let committed = facts.last_committed();
         let uncommitted = now.entries().map(|entry| entry.id).filter(|id| {
             is_lost(id.index)
-                && !self.budget.is_held(|place| {
+                && !self.budget.is_held(facts, committed, |place| {
                     place != at
                         && self
                             .servers
@@ -281,8 +293,8 @@ impl<W: Workload> Simulation<'_, W> {
             true => Some(image),
             false => self.servers.get(place).map(|server| server.disk.durable()),
         };
-        let above = |id: raft_core::LogId| Some(id.index) > self.oracles.facts.last_committed();
-        uncommitted.into_iter().any(above) || !self.budget.covers_committed(&self.oracles.facts, 0, image_of)
+        let above = |id: raft_core::LogId| Some(id.index) > committed;
+        uncommitted.into_iter().any(above) || !self.budget.covers_committed(facts, 0, image_of)
     }
 
     /// S21 and the budget's votes: a server puts this on the wire.

@@ -1,12 +1,14 @@
 //! The end of the faults: a core of servers is healed for good, and must elect, agree and serve (oracles L1 and L2).
 
-use raft_core::RoleName;
+use raft_core::{NodeId, RoleName};
 
+use super::server::Server;
 use super::targets::shuffled;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::liveness::{Member, converged_in_time, obstacle, served_in_time};
+use crate::oracle::membership::{is_quorum, settled_in_time, unsettled};
 use crate::oracle::{Judgement, Oracle, apply, violated};
 use crate::random::{Domain, Draws};
 use crate::report::Place;
@@ -98,19 +100,31 @@ impl<W: Workload> Simulation<'_, W> {
     /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only they can vote,
     /// so that unless a quorum of them exists everybody is needed.
     fn choose_core(&self, damaged: u8, draws: &mut Draws) -> u8 {
-        let quorum = self.servers.len() / 2 + 1;
-        let has_joined = |place: usize| self.has_joined(place);
         let mut order = shuffled(self.servers.len(), draws);
         order.retain(|place| damaged >> place & 1 == 0);
         let count = order.len();
-        order.sort_by_key(|&place| !has_joined(place));
-        let joined = order.iter().filter(|&&place| has_joined(place)).count();
-        let extra = usize::try_from(draws.below((count - quorum) as u64 + 1)).unwrap_or(0);
-        let size = if joined < quorum { count } else { quorum + extra };
-        order
-            .into_iter()
-            .take(size)
-            .fold(0, |core, place| core | 1 << place)
+        order.sort_by_key(|&place| !self.has_joined(place));
+        let first = |size: usize| order.iter().take(size).fold(0, |core, place| core | 1 << place);
+        let enough = (0..=count).find(|&size| self.is_quorum_of_all(first(size)));
+        let enough = enough.unwrap_or(count);
+        let extra = usize::try_from(draws.below((count - enough) as u64 + 1)).unwrap_or(0);
+        first(enough + extra)
+    }
+
+    /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the last one that is
+    /// committed, and whatever any log ever held behind it. A log of the core may have such an entry already, or a late message may bring it.
+    fn is_quorum_of_all(&self, core: u8) -> bool {
+        let votes = |node: NodeId| {
+            let place = super::place_of(node);
+            core.checked_shr(u32::try_from(place).unwrap_or(u32::MAX))
+                .unwrap_or(0)
+                & 1
+                == 1
+                && self.has_joined(place)
+        };
+        let facts = &self.oracles.facts;
+        let mut electorates = facts.electorates(facts.last_committed());
+        electorates.all(|membership| is_quorum(membership, votes))
     }
 
     /// Whether the server has left the first start's waiting room.
@@ -125,9 +139,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Whether servers that can vote and whose disks never broke a promise are a quorum, so that they can go on without the others.
     fn is_quorum_sound(&self, damaged: u8) -> bool {
-        let count = self.servers.len();
-        let sound = (0..count).filter(|place| damaged >> place & 1 == 0);
-        damaged == 0 || sound.filter(|&place| self.has_joined(place)).count() > count / 2
+        damaged == 0 || self.is_quorum_of_all(!damaged)
     }
 
     /// Takes every fault off a server; one of the core also runs again if it does not.
@@ -188,12 +200,14 @@ impl<W: Workload> Simulation<'_, W> {
         match self.phase {
             Phase::Healed { at, core } => {
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
-                if obstacle.is_none() {
+                let unsettled = self.unsettled(core);
+                if obstacle.is_none() && unsettled.is_none() {
                     self.phase = Phase::Converged { at: self.now, core };
                     self.happened(Probe::Converged, None);
                     self.begin_fresh_operations();
                 } else if self.now.since(at) > heal.converge_within {
                     converged_in_time(obstacle, at, self.now)?;
+                    settled_in_time(unsettled, at, self.now)?;
                 }
             }
             Phase::Converged { at, core } => {
@@ -224,6 +238,30 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
+    /// The leader of the core's latest term, and its place.
+    fn leader_of(&self, core: u8) -> Option<(usize, &Server<W>)> {
+        let servers =
+            super::targets::members(core).filter_map(|place| Some((place, self.servers.get(place)?)));
+        servers
+            .filter(|(_, server)| server.leads())
+            .max_by_key(|(_, server)| server.vitals.term)
+    }
+
+    /// The servers of the core that are members of its leader's configuration: the others need not agree to anything.
+    fn belonging(&self, core: u8) -> u8 {
+        let Some((leader, replica)) = self
+            .leader_of(core)
+            .and_then(|(leader, server)| Some((leader, server.replica.as_ref()?)))
+        else {
+            return core;
+        };
+        let membership = replica.raft().membership();
+        let belongs = |place: &usize| *place == leader || membership.contains(NodeId::new(*place as u64 + 1));
+        super::targets::members(core)
+            .filter(belongs)
+            .fold(0, |set, place| set | 1 << place)
+    }
+
     fn members_of(&self, core: u8) -> Vec<Member> {
         let member = |place: usize| {
             let server = self.servers.get(place)?;
@@ -232,7 +270,15 @@ impl<W: Workload> Simulation<'_, W> {
                 vitals: server.is_running().then_some(server.vitals),
             })
         };
-        super::targets::members(core).filter_map(member).collect()
+        super::targets::members(self.belonging(core))
+            .filter_map(member)
+            .collect()
+    }
+
+    /// What keeps the core's configuration from having settled, if anything.
+    fn unsettled(&self, core: u8) -> Option<String> {
+        let (_, server) = self.leader_of(core)?;
+        unsettled(server.node, server.replica.as_ref()?.raft().membership())
     }
 
     /// C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
@@ -249,7 +295,7 @@ impl<W: Workload> Simulation<'_, W> {
             &self.oracles.responses.borrow(),
         )?;
         let bytes = expected.snapshot();
-        for place in super::targets::members(core) {
+        for place in super::targets::members(self.belonging(core)) {
             let Some(server) = self.servers.get(place) else {
                 continue;
             };

@@ -13,9 +13,11 @@
 mod answers;
 mod arrivals;
 mod clients;
+mod configurations;
 mod damage;
 mod heal;
 mod nemesis;
+mod operator;
 mod outputs;
 mod process;
 mod server;
@@ -32,6 +34,7 @@ pub(crate) use self::clients::planned;
 use self::damage::Backup;
 use self::heal::Phase;
 use self::nemesis::Nemesis;
+use self::operator::Operator;
 use self::server::Server;
 use crate::coverage::{Coverage, Probe};
 use crate::hash::Rolling;
@@ -45,6 +48,7 @@ use crate::oracle::commit::Commits;
 use crate::oracle::durability::Promises;
 use crate::oracle::election::Elections;
 use crate::oracle::facts::Facts;
+use crate::oracle::transfer::Transfers;
 use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::queue::Queue;
 use crate::random::{Domain, Seed};
@@ -139,6 +143,8 @@ enum Event {
     Die { server: usize, boot: u64, fault: usize },
     /// A server is told to campaign or to take a snapshot.
     Command { server: usize, command: HostCommand },
+    /// An operator asks for a change that is not made yet.
+    Operate { wish: usize },
     /// The faults end.
     Heal,
     /// Is everybody well again?
@@ -149,6 +155,10 @@ enum Event {
 #[derive(Clone, Copy, Debug)]
 enum HostCommand {
     Campaign,
+    /// An operator's attempt to have the configuration changed, by its number.
+    ChangeMembership(usize),
+    /// An operator wants this server to lead.
+    Transfer(NodeId),
     TakeSnapshot,
     Unreachable(NodeId),
 }
@@ -175,6 +185,7 @@ struct Oracles<W: Workload> {
     commits: Commits,
     promises: Promises,
     snapshots: Snapshots,
+    transfers: Transfers,
     attempts: Attempts<W>,
     responses: Shared<ResponseOf<W>>,
 }
@@ -196,6 +207,8 @@ struct Simulation<'a, W: Workload> {
     client_network: Network,
     disk_weather: DiskWeather,
     servers: Vec<Server<W>>,
+    /// How many of them the cluster began with.
+    founders: usize,
     /// Messages on links that keep them, each with the event in whose course it was sent.
     held: Vec<(Envelope, u64)>,
     oracles: Oracles<W>,
@@ -206,6 +219,7 @@ struct Simulation<'a, W: Workload> {
     backups: Vec<Backup>,
     clients: Clients,
     nemesis: Nemesis,
+    operator: Operator,
     phase: Phase,
     coverage: Coverage,
     hash: Rolling,
@@ -220,8 +234,8 @@ const SCAN_EVERY_EVENTS: u64 = 4096;
 impl<'a, W: Workload> Simulation<'a, W> {
     fn new(schedule: &'a Schedule, workload: &'a W, trace: Option<&'a mut dyn Observer>) -> Self {
         let seed = Seed(schedule.seed);
-        let count = usize::from(schedule.cluster.servers);
-        let bootstrap = Membership::of_voters((1..=count as u64).map(NodeId::new));
+        let count = usize::from(schedule.cluster.all_servers());
+        let founders = usize::from(schedule.cluster.servers);
         Self {
             schedule,
             workload,
@@ -237,21 +251,24 @@ impl<'a, W: Workload> Simulation<'a, W> {
             servers: (0..count)
                 .map(|place| Server::new(seed, schedule, place))
                 .collect(),
+            founders,
             held: Vec::new(),
             oracles: Oracles {
-                facts: Facts::new(bootstrap),
+                facts: Facts::new(first_configuration(founders)),
                 elections: Elections::default(),
                 commits: Commits::new(count),
                 promises: Promises::default(),
                 snapshots: Snapshots::default(),
+                transfers: Transfers::new(count),
                 attempts: Attempts::new(),
                 responses: Shared::default(),
             },
-            budget: Budget::new(count),
+            budget: Budget::new(founders, count),
             damaged: 0,
             backups: Vec::new(),
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
+            operator: Operator::default(),
             phase: Phase::Faulty,
             coverage: Coverage::default(),
             hash: Rolling::default(),
@@ -389,6 +406,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 Ok(())
             }
             Event::Command { server, command } => self.command(cause, server, command),
+            Event::Operate { wish } => {
+                self.ask_leader(wish);
+                Ok(())
+            }
             Event::Heal => {
                 self.heal();
                 Ok(())
@@ -471,6 +492,11 @@ pub(crate) fn place_of(node: NodeId) -> usize {
         .wrapping_sub(1)
 }
 
+/// The configuration that a cluster of so many servers begins with.
+fn first_configuration(founders: usize) -> Membership {
+    Membership::of_voters((1..=founders as u64).map(NodeId::new))
+}
+
 /// Core: what the library says of its own state after a step.
 fn core_holds(node: NodeId, invariants: Result<(), &'static str>) -> Judgement {
     invariants.map_err(|broken| Violation {
@@ -522,6 +548,7 @@ mod tests {
             last: LogId::new(Term::new(1), Index::FIRST),
             membership: three().into(),
             membership_id: None,
+            withheld: false,
         });
         let bytes = Payload::from(b"nonsense".as_slice());
         reports(Oracle::S22, start_from(&[(log, None), (snapshot, Some(bytes))]));
@@ -539,6 +566,28 @@ mod tests {
             Some(Oracle::S24)
         );
         assert_eq!(report.events, 11);
+    }
+
+    #[test]
+    fn s21_reports_a_server_from_outside_that_speaks_before_it_is_let_in() {
+        let mut schedule = Profile::Calm.schedule(1);
+        schedule.cluster.spares = 1;
+        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+        let envelope = |from, message| Envelope {
+            group: raft_core::GroupId::new(1),
+            from: node(from),
+            from_incarnation: raft_core::Incarnation::new(1),
+            to: node(1),
+            to_incarnation: None,
+            term: Term::new(1),
+            message,
+        };
+        let granted = raft_core::Message::VoteReply { granted: true };
+        let mut says =
+            |from: u64, message| simulation.stranger_is_silent(from as usize - 1, &envelope(from, message));
+        assert_eq!(says(4, raft_core::Message::Hello), Ok(()));
+        assert_eq!(says(3, granted.clone()), Ok(()), "it was there from the start");
+        reports(Oracle::S21, says(4, granted));
     }
 
     #[test]

@@ -146,6 +146,13 @@ impl<W: Workload> Simulation<'_, W> {
                 self.client_network.storm(id, worse);
                 self.happened(Probe::Storm, None);
             }
+            FaultKind::ChangeMembership {
+                compare,
+                insist,
+                ref change,
+                ..
+            } => self.wish_change(id, servers, change, compare, insist, draws),
+            FaultKind::TransferLeadership { .. } => self.wish_transfer(servers),
             _ => {
                 for place in members(servers) {
                     match kind.breaks_assumptions() {
@@ -238,9 +245,11 @@ impl<W: Workload> Simulation<'_, W> {
                 );
                 return;
             }
-            // These strike links, or only what is on a disk.
+            // These strike links, or only what is on a disk, or are an operator's.
             FaultKind::Partition { .. }
             | FaultKind::Storm { .. }
+            | FaultKind::ChangeMembership { .. }
+            | FaultKind::TransferLeadership { .. }
             | FaultKind::WipeDisk { .. }
             | FaultKind::LyingDisk { .. }
             | FaultKind::RestoreBackup { .. }

@@ -4,7 +4,7 @@ use raft_core::replica::Output;
 use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
 
 use super::step::OutputOf;
-use super::{Event, Load, Simulation, place_of};
+use super::{Event, Load, Simulation, operator, place_of};
 use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::{Judgement, Oracle, resources, violated};
@@ -90,9 +90,13 @@ impl<W: Workload> Simulation<'_, W> {
             Output::RoleChanged { .. }
             | Output::LeaderChanged { .. }
             | Output::MembershipChanged { .. }
-            | Output::Changed { .. }
-            | Output::ChangeRejected { .. }
-            | Output::TransferEnded { .. } => Ok(()),
+            | Output::Trace(_) => Ok(()),
+            Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
+            Output::ChangeRejected { id, reason, .. } => self.change_refused(at, id, &reason),
+            Output::TransferEnded { to, outcome } => {
+                self.transfer_ended(at, to, outcome);
+                Ok(())
+            }
             Output::Done {
                 id,
                 at: log_id,
@@ -100,6 +104,8 @@ impl<W: Workload> Simulation<'_, W> {
             } => self.done(at, id, log_id, response),
             Output::Rejected { id, reason, .. } => self.turned_down(at, id.value(), reason),
             Output::ReadRejected { id, reason } => self.turned_down(at, id.value(), reason),
+            Output::Superseded { id } if operator::is_operators(id) => self.change_ended(id),
+            Output::Unknown { id } if operator::is_operators(id) => self.change_ended(id),
             Output::Superseded { id } => self.superseded(at, id),
             Output::Unknown { id } => self.unknown(at, id),
             Output::Answered { id, index, answer } => self.answered(at, id, index, answer),
@@ -205,13 +211,25 @@ impl<W: Workload> Simulation<'_, W> {
             && let Some(server) = self.servers.get(at)
         {
             let is_faulty = self.budget.is_faulty(at);
+            let last = server.vitals.last;
             self.oracles
                 .promises
                 .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
+            let (servers, budget) = (&self.servers, &self.budget);
+            self.oracles.transfers.sent(
+                &self.oracles.facts,
+                at,
+                last,
+                &envelope,
+                |node| servers.get(place_of(node)).map(|server| server.disk.durable()),
+                |node| budget.is_faulty(place_of(node)),
+            )?;
+            self.stranger_is_silent(at, &envelope)?;
         }
         match envelope.message {
             Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
+            Message::TimeoutNow => self.happened(Probe::SendTimeoutNow, Some(at)),
             _ => {}
         }
         if self.is_wired {

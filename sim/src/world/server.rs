@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use raft_core::replica::Replica;
-use raft_core::{Incarnation, NodeId, RoleName, Term, Vitals};
+use raft_core::{Incarnation, LogId, NodeId, RoleName, Term, Vitals};
 
 use super::Event;
 use crate::clock::Clock;
@@ -28,6 +28,8 @@ pub(super) struct Server<W: Workload> {
     pub(super) replica: Option<Replica<Witness<W::Machine>>>,
     /// As they were after the last step.
     pub(super) vitals: Vitals,
+    /// The entry that set the configuration in force after the last step.
+    pub(super) configuration: Option<LogId>,
     /// What the clock said at this start, in ticks, and how many ticks the replica has been told of since.
     pub(super) boot_ticks: u64,
     pub(super) ticks_told: u64,
@@ -46,12 +48,14 @@ pub(super) struct Server<W: Workload> {
     pub(super) full: u32,
     pub(super) full_by: usize,
     pub(super) write_refused: bool,
+    /// It began outside, and a configuration has let it in with this data folder.
+    pub(super) admitted: bool,
     /// It stays down for good.
     pub(super) retired: bool,
 }
 
 /// The vitals of a server that is not running.
-const NOTHING: Vitals = Vitals {
+pub(super) const NOTHING: Vitals = Vitals {
     role: RoleName::Joining,
     term: Term::ZERO,
     leader: None,
@@ -78,6 +82,7 @@ impl<W: Workload> Server<W> {
             drift_ppm,
             replica: None,
             vitals: NOTHING,
+            configuration: None,
             boot_ticks: 0,
             ticks_told: 0,
             wake_at: None,
@@ -89,6 +94,7 @@ impl<W: Workload> Server<W> {
             full: 0,
             full_by: 0,
             write_refused: false,
+            admitted: false,
             retired: false,
         }
     }

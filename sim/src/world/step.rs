@@ -1,7 +1,7 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out what it asks for.
 
 use raft_core::replica::{Input, Output};
-use raft_core::{Envelope, Message, NodeId, RoleName, Vitals};
+use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::{Event, Oracles, Simulation, core_holds, place_of};
 use crate::coverage::Probe;
@@ -23,6 +23,8 @@ pub(super) struct Given {
     verifies: Option<Verifies>,
     /// Who acknowledged something.
     acknowledged_by: Option<NodeId>,
+    /// To whom an operator wants leadership to be handed over.
+    pub(super) asked_to_hand_over: Option<NodeId>,
 }
 
 impl Given {
@@ -34,6 +36,7 @@ impl Given {
         Self {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
+            asked_to_hand_over: None,
         }
     }
 }
@@ -59,8 +62,10 @@ impl<W: Workload> Simulation<'_, W> {
         replica.drain(&mut outputs);
         let (before, after) = (server.vitals, replica.raft().vitals());
         server.vitals = after;
-        self.judge(at, &before, &after, given, &outputs)?;
+        let was = std::mem::replace(&mut server.configuration, replica.raft().membership_id());
+        self.judge(at, &before, &after, was, given, &outputs)?;
         self.hash_step(at, &before, &after);
+        self.notice_configuration(at, &before, &after, was);
         self.notice(at, &before, &after);
         let carried_out = self.carry_out(at, &mut outputs);
         outputs.clear();
@@ -76,6 +81,7 @@ impl<W: Workload> Simulation<'_, W> {
         at: usize,
         before: &Vitals,
         after: &Vitals,
+        was: Option<LogId>,
         given: Given,
         outputs: &[OutputOf<W>],
     ) -> Judgement {
@@ -90,14 +96,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.budget.is_exceeded() {
             return Ok(());
         }
-        let Oracles {
-            facts,
-            elections,
-            commits,
-            snapshots,
-            responses,
-            ..
-        } = &mut self.oracles;
+        let Oracles { facts, commits, .. } = &mut self.oracles;
         for output in outputs {
             if let Output::Persist { persist, .. } = output {
                 log::issued(facts, node, before, after, persist, raft, server.disk.written())?;
@@ -117,7 +116,7 @@ impl<W: Workload> Simulation<'_, W> {
             before,
             after,
             log: raft,
-            membership: raft.membership(),
+            configuration: was,
             disk: server.disk.written(),
         };
         let budget = &self.budget;
@@ -143,9 +142,22 @@ impl<W: Workload> Simulation<'_, W> {
             let id = progress.matched.and_then(|matched| raft.log_id(matched));
             commit::matched(facts, node, after.term, peer, id, image)?;
         }
+        self.judge_configuration(at, before, after, was, given, outputs)?;
         if before == after {
             return Ok(());
         }
+        let Some((replica, raft)) = (self.servers.get(at).and_then(|server| server.replica.as_ref()))
+            .map(|replica| (replica, replica.raft()))
+        else {
+            return Ok(());
+        };
+        let Oracles {
+            facts,
+            elections,
+            snapshots,
+            responses,
+            ..
+        } = &mut self.oracles;
         terms_grow(node, "in memory", before.term, after.term)?;
         log::leader_grows(node, before, after)?;
         if after.role == RoleName::Leader && (before.role != RoleName::Leader || before.term != after.term) {
@@ -170,7 +182,7 @@ impl<W: Workload> Simulation<'_, W> {
         if before == after {
             return;
         }
-        let of = |id: Option<raft_core::LogId>| id.map_or(0, |id| id.term.value() << 40 | id.index.value());
+        let of = |id: Option<LogId>| id.map_or(0, |id| id.term.value() << 40 | id.index.value());
         for word in [
             (after.role as u64) << 56 | (at as u64) << 48 | after.term.value(),
             of(after.last),

@@ -1,5 +1,7 @@
 //! Whom a fault means, and which links a partition cuts: decided at the moment it strikes.
 
+use raft_core::NodeId;
+
 use super::Simulation;
 use crate::network::Links;
 use crate::random::Draws;
@@ -32,11 +34,25 @@ impl<W: Workload> Simulation<'_, W> {
                     .max_by_key(|(_, server)| server.vitals.term)
                     .map_or(0, |(place, _)| one(place))
             }
+            Target::Learner | Target::Spare => {
+                let membership = self.configuration_in_force();
+                let is_meant = |&place: &usize| {
+                    let node = NodeId::new(place as u64 + 1);
+                    let is_member = membership.contains(node);
+                    match target {
+                        Target::Learner => is_member && !membership.is_voter(node),
+                        _ => !is_member,
+                    }
+                };
+                let meant: Vec<usize> = (0..count).filter(is_meant).collect();
+                draws.pick(&meant).map_or(0, one)
+            }
             Target::Follower => {
                 let follows = |&place: &usize| {
-                    self.servers
-                        .get(place)
-                        .is_some_and(|s| s.is_running() && !s.leads())
+                    self.servers.get(place).is_some_and(|server| {
+                        let raft = server.replica.as_ref().map(raft_core::Replica::raft);
+                        !server.leads() && raft.is_some_and(|raft| raft.membership().is_voter(server.node))
+                    })
                 };
                 let followers: Vec<usize> = (0..count).filter(follows).collect();
                 draws.pick(&followers).map_or(0, one)

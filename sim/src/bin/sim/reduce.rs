@@ -66,7 +66,7 @@ fn shrink(workload: WorkloadName, schedule: &Schedule, arguments: &Arguments) ->
         shrunk.runs,
         shrunk.schedule.faults.len(),
         shrunk.schedule.operations.len(),
-        shrunk.schedule.cluster.servers
+        shrunk.schedule.cluster.all_servers()
     );
     let text = shrunk.schedule.to_toml().map_err(|error| error.to_string())?;
     match &arguments.output {

@@ -100,7 +100,7 @@ class Panels {
         if (index <= state.durable) names.push("durable");
         if (index <= state.commit) names.push("committed");
         const words = `server ${server}, index ${index}: term ${term}, ${run.about.bodies[body]}; ${index <= state.commit ? "committed" : "not known to be committed"}, ${index <= state.durable ? "on the disk" : "not on the disk yet"}`;
-        box.append(element("span", { class: names.join(" "), style: `--term:${termColour(term)};--on-term:${textOnTerm(term)}`, title: words, "data-index": index }, `${term}${body === 0 ? "○" : body === 2 ? "◇" : ""}`));
+        box.append(element("span", { class: names.join(" "), style: `--term:${termColour(term)};--on-term:${textOnTerm(term)}`, title: words, "data-index": index }, `${term}${["○", "", "◇", "–"][body]}`));
       } else if (index < log.first && index <= state.snapshot) {
         box.append(element("span", { class: "compacted", title: `index ${index} is in the snapshot up to ${state.snapshot}` }, "·"));
       }

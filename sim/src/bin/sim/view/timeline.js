@@ -15,7 +15,7 @@ const GLYPHS = {
 const MESSAGE_GROUPS = {
   Hello: "hello", HelloReply: "hello", PreVote: "votes", PreVoteReply: "votes", Vote: "votes", VoteReply: "votes", TransferVote: "votes", TimeoutNow: "votes",
   Append: "appends", AppendReply: "appends", Heartbeat: "heartbeats", HeartbeatReply: "heartbeats", SnapshotChunk: "snapshots", SnapshotReply: "snapshots",
-  request: "clients", hear: "clients",
+  request: "clients", hear: "clients", Forward: "clients", ForwardRefused: "clients", ReadIndex: "clients", ReadIndexReply: "clients",
 };
 const GROUP_STYLE = {
   votes: { dash: [7, 4], width: 1.8, rank: 0, most: 1500, colour: "--votes" }, snapshots: { dash: [], width: 3, rank: 1, most: 1000, colour: "--snapshots" },

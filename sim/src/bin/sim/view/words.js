@@ -16,6 +16,10 @@ const MESSAGE_WORDS = {
   SnapshotChunk: "The follower lags behind the start of the leader's log, so it gets a piece of a snapshot instead (§7).",
   SnapshotReply: "How much of the snapshot has arrived.",
   TimeoutNow: "The leader hands over: this server should campaign at once (dissertation §3.10).",
+  Forward: "A server passes its clients' commands on to the leader.",
+  ForwardRefused: "The leader does not take commands that were passed on to it, and says why.",
+  ReadIndex: "A server asks the leader how far the log is committed, so that it can answer a read by itself (dissertation §6.4).",
+  ReadIndexReply: "How far the log was committed when the leader was asked, once a majority has confirmed that it leads.",
   request: "A client's request arrives at a server. Only a leader can serve it; others turn it down and say who leads, if they know.",
 };
 

@@ -1,64 +1,16 @@
-//! Random inputs, valid and hostile, to one server and to small clusters with slow disks that crash and come back with
-//! whatever a crash may leave. What Raft promises between servers is checked after every step; what holds within one
-//! is checked by the core itself.
+//! A small cluster whose messages, writes and applied entries come in any order that they may, and what its servers promise each other.
 
-mod support;
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, AppendOutcome, Change, Config, Durable, Entry, EntryBody, Envelope, GroupId, Identity,
-    Incarnation, Index, Input, Limits, LogId, Membership, Message, NodeId, Payload, Persist, ProposalId,
-    Raft, ReadId, RoleName, Round, Session, Setup, SnapshotMeta, Snapshots, Standing, Term, Ticket, Timing,
+    Action, Durable, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Index, Input, LogId,
+    Membership, NodeId, Payload, Persist, Raft, RoleName, Setup, SnapshotMeta, Term, Ticket,
 };
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use support::scene::{node, voters};
 
-struct Dice(ChaCha8Rng);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
-    }
-
-    /// From 0 up to and without the limit.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0.next_u64() % limit.max(1)
-    }
-
-    fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
-    }
-}
-
-fn small_config() -> Config {
-    Config {
-        seed: 0,
-        timing: Timing {
-            election_timeout_min_ticks: 5,
-            election_timeout_max_ticks: 10,
-            heartbeat_ticks: 2,
-            snapshot_timeout_ticks: 8,
-        },
-        limits: Limits {
-            message_bytes: 150,
-            inflight_messages: 3,
-            inflight_bytes: 400,
-            apply_bytes: 120,
-            uncommitted_bytes: 600,
-            tail_bytes: 200,
-            proposals: 12,
-            reads: 4,
-        },
-        snapshots: Snapshots {
-            every_entries: 7,
-            keep_entries: 3,
-            chunk_bytes: 8,
-            max_bytes: 1 << 20,
-        },
-    }
-}
+use super::support::scene::node;
+use super::{Dice, small_config};
 
 /// One server, its disk, and its state machine: a list of the entries that were applied.
 struct Server {
@@ -72,12 +24,13 @@ struct Server {
     loads: Vec<(Ticket, Index, Index)>,
     transfers: BTreeSet<Ticket>,
     pending: BTreeSet<u64>,
-    reads: BTreeSet<u64>,
+    /// With what was committed for certain when each was asked.
+    reads: BTreeMap<u64, u64>,
     /// Transfers of leadership without an outcome.
     handovers: u64,
 }
 
-struct World {
+pub(super) struct World {
     dice: Dice,
     count: u64,
     servers: BTreeMap<u64, Server>,
@@ -87,15 +40,21 @@ struct World {
     cut: BTreeSet<u64>,
     /// Whether the configuration changes.
     changes: bool,
+    /// Who holds no commands.
+    witness: Option<u64>,
+    /// Whether servers that do not lead pass requests on.
+    forwards: bool,
     /// Whether one server may lose its disk, and which one has.
-    loses: bool,
+    pub(super) loses: bool,
     lost: Option<u64>,
     leaders: BTreeMap<Term, NodeId>,
     /// What was committed at every position, as whoever applied it first saw it.
     committed: BTreeMap<u64, Entry>,
+    /// Where every command was committed.
+    commands: BTreeMap<Vec<u8>, LogId>,
     next_id: u64,
     /// How often each kind of action was seen: a model that never gets somewhere proves nothing about it.
-    seen: BTreeMap<&'static str, u64>,
+    pub(super) seen: BTreeMap<&'static str, u64>,
 }
 
 fn kind(action: &Action) -> &'static str {
@@ -125,6 +84,7 @@ fn kind(action: &Action) -> &'static str {
         Action::RoleChanged { .. } => "RoleChanged",
         Action::LeaderChanged { .. } => "LeaderChanged",
         Action::MembershipChanged { .. } => "MembershipChanged",
+        Action::Trace(step) => step.name(),
     }
 }
 
@@ -167,7 +127,7 @@ fn apply_to_disk(disk: &mut Durable, persist: &Persist, parts: u64) {
 }
 
 impl World {
-    fn new(seed: u64, count: u64) -> Self {
+    pub(super) fn new(seed: u64, count: u64) -> Self {
         let mut world = Self {
             dice: Dice::new(seed),
             count,
@@ -175,11 +135,14 @@ impl World {
             down: BTreeMap::new(),
             wire: Vec::new(),
             cut: BTreeSet::new(),
-            changes: seed % 2 == 1,
+            changes: !seed.is_multiple_of(2),
+            witness: Some(count).filter(|count| *count >= 3 && seed % 8 >= 5),
+            forwards: !seed.is_multiple_of(3),
             loses: seed % 4 == 3 && count >= 3,
             lost: None,
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
+            commands: BTreeMap::new(),
             next_id: 0,
             seen: BTreeMap::new(),
         };
@@ -192,10 +155,15 @@ impl World {
     fn start(&mut self, id: u64, disk: Durable, boot: u64) {
         let mut config = small_config();
         config.seed = self.dice.below(u64::MAX);
+        config.options.forwarding = self.forwards;
+        config.options.witness = self.witness == Some(id);
+        config.options.trace = true;
+        config.options.yields = self.dice.below(2) as u32;
         let setup = Setup {
             identity: identity(id, self.folder(id), boot),
             config,
-            bootstrap: Membership::of_voters((1..=self.count).map(node)),
+            bootstrap: Membership::of_voters((1..=self.count).map(node))
+                .with_witnesses(self.witness.map(node)),
             durable: disk.clone(),
         };
         let raft = Raft::new(setup).expect("whatever a crash leaves makes sense");
@@ -209,7 +177,7 @@ impl World {
             loads: Vec::new(),
             transfers: BTreeSet::new(),
             pending: BTreeSet::new(),
-            reads: BTreeSet::new(),
+            reads: BTreeMap::new(),
             handovers: 0,
         };
         self.servers.insert(id, server);
@@ -309,7 +277,7 @@ impl World {
                     EntryBody::Membership(_) => {
                         *self.seen.entry("change of the configuration").or_default() += 1;
                     }
-                    body => assert_eq!(body, &EntryBody::Command(said)),
+                    body => assert_eq!(body.command(), Some(&said)),
                 }
             }
             Action::Rejected { id: proposal, .. }
@@ -322,11 +290,19 @@ impl World {
                 );
             }
             Action::ReadReady { id: read, index } => {
-                assert!(server.reads.remove(&read.value()), "{read} has one outcome");
+                let committed = server.reads.remove(&read.value());
+                let committed = committed.expect("a read has one outcome");
+                assert!(
+                    index.value() >= committed,
+                    "§6.4: {read} misses what was committed before it was asked"
+                );
                 assert!(server.raft.vitals().applied >= Some(index));
             }
             Action::ReadRejected { id: read, .. } => {
-                assert!(server.reads.remove(&read.value()), "{read} has one outcome");
+                assert!(
+                    server.reads.remove(&read.value()).is_some(),
+                    "{read} has one outcome"
+                );
             }
             Action::LoadEntries {
                 ticket, first, last, ..
@@ -370,7 +346,7 @@ impl World {
             Action::TransferEnded { .. } => {
                 server.handovers = server.handovers.checked_sub(1).expect("a transfer ends once");
             }
-            Action::LeaderChanged { .. } | Action::MembershipChanged { .. } => {}
+            Action::LeaderChanged { .. } | Action::MembershipChanged { .. } | Action::Trace(_) => {}
         }
     }
 
@@ -391,8 +367,17 @@ impl World {
         server.raft.step(input);
     }
 
+    /// A command is in the log once, also if it was passed on and sent again.
+    fn is_there_once(&mut self, entry: &Entry) {
+        if let Some(command) = entry.body.command() {
+            let first = *self.commands.entry(command.to_vec()).or_insert(entry.id);
+            assert_eq!(first, entry.id, "one command is committed twice");
+        }
+    }
+
     /// §5.4.3, State Machine Safety: what was committed once at a position stays there.
     fn commits(&mut self, entry: &Entry) {
+        self.is_there_once(entry);
         let first = self
             .committed
             .entry(entry.id.index.value())
@@ -449,7 +434,7 @@ impl World {
         1 + self.dice.below(self.count)
     }
 
-    fn act(&mut self) {
+    pub(super) fn act(&mut self) {
         let id = self.any_server();
         match self.dice.below(100) {
             0..40 => {
@@ -513,165 +498,13 @@ impl World {
     }
 
     /// Whether the server that lost its disk was removed, added again, and takes part.
-    fn lost_one_is_back(&self) -> bool {
+    pub(super) fn lost_one_is_back(&self) -> bool {
         let lost = self.lost.and_then(|id| self.servers.get(&id));
         lost.is_some_and(|server| server.raft.vitals().role != RoleName::Joining)
     }
 
-    fn write(&mut self, id: u64) {
-        let count = 1 + self.dice.below(3);
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        let mut last = None;
-        for _ in 0..count {
-            if let Some(persist) = server.writes.pop_front() {
-                apply_to_disk(&mut server.disk, &persist, u64::MAX);
-                last = Some(persist.ticket);
-            }
-        }
-        if let Some(ticket) = last {
-            self.step(id, Input::Persisted(ticket));
-        }
-    }
-
-    fn apply(&mut self, id: u64) {
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        if let Some(meta) = server.installing.take() {
-            self.step(id, Input::Applied(meta.last.index));
-        } else if let Some((last, entries)) = server.applying.pop_front() {
-            let part = self.dice.below(entries.len() as u64) as usize;
-            if self.dice.one_in(3) && entries[part].id.index < last {
-                self.servers
-                    .get_mut(&id)
-                    .expect("it runs")
-                    .applying
-                    .push_front((last, entries.clone()));
-                self.step(id, Input::Applied(entries[part].id.index));
-            } else {
-                self.step(id, Input::Applied(last));
-            }
-        }
-    }
-
-    fn propose(&mut self, id: u64) {
-        self.next_id += 1;
-        let proposal = self.next_id;
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.pending.insert(proposal);
-            let payload = Payload::from(proposal.to_be_bytes().to_vec());
-            self.step(
-                id,
-                Input::Propose {
-                    id: ProposalId::new(proposal),
-                    payload,
-                },
-            );
-        }
-    }
-
-    /// Asks a leader for a change of the configuration, sensible or not.
-    fn change(&mut self) {
-        let Some(id) = self.any_leader() else { return };
-        let any = node(self.any_server());
-        let mut set = || -> BTreeSet<NodeId> {
-            let mask = self.dice.below(1 << self.count);
-            (0..self.count)
-                .filter(|bit| mask >> bit & 1 == 1)
-                .map(|bit| node(bit + 1))
-                .collect()
-        };
-        let (voters, learners) = (set(), set());
-        let learners = learners.difference(&voters).copied().collect();
-        // Whoever lost its disk comes back only by these two.
-        let lost = self.lost.map(node).filter(|_| self.dice.one_in(2));
-        let change = match (self.dice.below(8), lost) {
-            (0..4, Some(lost)) => Change::Remove(lost),
-            (_, Some(lost)) => Change::AddLearner(lost),
-            (0 | 1, None) => Change::AddLearner(any),
-            (2 | 3, None) => Change::Promote(any),
-            (4, None) => Change::Demote(any),
-            (5, None) => Change::Remove(any),
-            (_, None) => Change::Replace { voters, learners },
-        };
-        self.next_id += 1;
-        let proposal = self.next_id;
-        let expect = self
-            .dice
-            .one_in(2)
-            .then(|| self.servers[&id].raft.membership_id())
-            .flatten();
-        self.servers
-            .get_mut(&id)
-            .expect("it leads")
-            .pending
-            .insert(proposal);
-        let id_of_change = ProposalId::new(proposal);
-        self.step(
-            id,
-            Input::ChangeMembership {
-                id: id_of_change,
-                expect,
-                change,
-            },
-        );
-    }
-
-    /// Asks a leader to make room for somebody, now and then itself or a stranger.
-    fn hand_over(&mut self) {
-        let to = node(1 + self.dice.below(self.count + 1));
-        if let Some(id) = self.any_leader()
-            && let Some(server) = self.servers.get_mut(&id)
-        {
-            server.handovers += 1;
-            self.step(id, Input::Transfer { to });
-        }
-    }
-
-    fn read(&mut self, id: u64) {
-        self.next_id += 1;
-        let read = self.next_id;
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.reads.insert(read);
-            self.step(
-                id,
-                Input::Read {
-                    id: ReadId::new(read),
-                },
-            );
-        }
-    }
-
-    fn load(&mut self, id: u64) {
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        if let Some((ticket, first, last)) = server.loads.pop() {
-            let wanted = server
-                .disk
-                .entries
-                .iter()
-                .filter(|e| e.id.index >= first && e.id.index <= last);
-            let count = self.dice.below(4) as usize;
-            let entries = wanted.take(count).cloned().collect();
-            self.step(id, Input::EntriesLoaded { ticket, entries });
-        }
-    }
-
-    fn snapshot(&mut self, id: u64) {
-        let Some(server) = self.servers.get(&id) else {
-            return;
-        };
-        let applied = server.raft.vitals().applied;
-        if let Some(last) = applied.and_then(|applied| server.raft.log_id(applied)) {
-            self.step(id, Input::SnapshotTaken { last });
-        }
-    }
-
     /// From here on everything works: everybody agrees in the end, and every proposal has its outcome.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.cut.clear();
         for id in 1..=self.count {
             if let Some((disk, boot)) = self.down.remove(&id) {
@@ -723,315 +556,5 @@ impl World {
                     && server.reads.is_empty()
                     && server.handovers == 0
             })
-    }
-}
-
-#[test]
-fn clusters_keep_every_promise_whatever_happens() {
-    let (mut seen, mut back) = (BTreeMap::<&str, u64>::new(), 0);
-    for seed in 0..120 {
-        let count = 1 + seed % 5;
-        let mut world = World::new(seed, count);
-        for _ in 0..2_500 {
-            world.act();
-        }
-        if world.loses {
-            // Too few servers may be left to settle anything; what was promised is checked all the same.
-            back += usize::from(world.lost_one_is_back());
-        } else {
-            world.settle();
-        }
-        for (kind, count) in world.seen {
-            *seen.entry(kind).or_default() += count;
-        }
-    }
-    assert_eq!(seen.len(), 37, "every kind of action is seen: {seen:?}");
-    assert!(
-        seen.values().all(|&count| count >= 10),
-        "and more than by chance: {seen:?}"
-    );
-    assert!(back > 0, "a server that lost its disk was removed and came back");
-}
-
-/// A message that no honest server would send, or that it would send in another state.
-fn random_message(dice: &mut Dice) -> (Term, Message) {
-    let edge = |dice: &mut Dice| match dice.below(12) {
-        0 => u64::MAX,
-        1 => u64::MAX >> 16,
-        2 => (u64::MAX >> 16) + 1,
-        3 => 0,
-        _ => dice.below(8),
-    };
-    let any_id = |dice: &mut Dice| {
-        let term = Term::new(edge(dice));
-        Index::new(edge(dice)).map(|index| LogId::new(term, index))
-    };
-    let term = Term::new(if dice.one_in(3) {
-        edge(dice)
-    } else {
-        1 + dice.below(8)
-    });
-    let session = Session::new(1 + dice.below(2));
-    let round = Round::new(dice.below(3));
-    let prev = any_id(dice);
-    let mut at = prev;
-    let mut entries = Vec::new();
-    for _ in 0..dice.below(4) {
-        let index = if dice.one_in(9) {
-            Index::new(1 + edge(dice) % 9).unwrap_or(Index::FIRST)
-        } else {
-            Index::after(at.map(|id| id.index))
-        };
-        let term = at.map_or(1, |id| id.term.value()).saturating_add(dice.below(2));
-        let id = LogId::new(Term::new(term), index);
-        let body = match dice.below(4) {
-            0 => EntryBody::Noop,
-            1 => EntryBody::Membership(voters(1 + dice.below(4)).into()),
-            _ => EntryBody::Command(Payload::from(&b"hostile"[..])),
-        };
-        at = Some(id);
-        entries.push(Entry { id, body });
-    }
-    let ask = if dice.one_in(2) {
-        term.next()
-    } else {
-        Term::new(edge(dice))
-    };
-    let message = match dice.below(14) {
-        0 => Message::Hello,
-        1 => {
-            let bound = Incarnation::new(dice.below(3));
-            let standings = [
-                Standing::Blank,
-                Standing::Established,
-                Standing::Admitted,
-                Standing::Fenced { bound },
-            ];
-            Message::HelloReply {
-                standing: standings[dice.below(4) as usize],
-            }
-        }
-        2 => Message::PreVote { ask, last: prev },
-        3 => Message::PreVoteReply {
-            ask,
-            granted: dice.one_in(2),
-        },
-        4 => Message::Vote { last: prev },
-        5 => Message::VoteReply {
-            granted: dice.one_in(2),
-        },
-        6 | 7 => {
-            let commit = Index::new(edge(dice));
-            Message::Append {
-                session,
-                round,
-                prev,
-                commit,
-                entries,
-            }
-        }
-        8 => {
-            let outcome = if dice.one_in(2) {
-                AppendOutcome::Accepted { last: prev }
-            } else {
-                AppendOutcome::Rejected {
-                    prev,
-                    hint: any_id(dice),
-                }
-            };
-            Message::AppendReply {
-                session,
-                round,
-                outcome,
-            }
-        }
-        9 => Message::Heartbeat {
-            session,
-            round,
-            commit: prev,
-        },
-        10 => Message::HeartbeatReply { session, round },
-        11 => Message::TimeoutNow,
-        12 => Message::TransferVote { last: prev },
-        _ => Message::SnapshotChunk {
-            session,
-            meta: random_meta(dice, prev).into(),
-            total_bytes: edge(dice),
-            checksum: 0,
-            offset: edge(dice),
-            data: Payload::from(vec![0; dice.below(3) as usize]),
-        },
-    };
-    (term, message)
-}
-
-fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
-    SnapshotMeta {
-        last: last.unwrap_or(LogId::new(Term::new(1), Index::FIRST)),
-        membership: voters(dice.below(5)).into(),
-        membership_id: last.filter(|_| dice.one_in(2)),
-    }
-}
-
-fn random_change(dice: &mut Dice, node: NodeId) -> Change {
-    match dice.below(5) {
-        0 => Change::AddLearner(node),
-        1 => Change::Promote(node),
-        2 => Change::Demote(node),
-        3 => Change::Remove(node),
-        _ => Change::Replace {
-            voters: voters(dice.below(5)).voters().collect(),
-            learners: BTreeSet::from([node]),
-        },
-    }
-}
-
-/// What a confused host might say.
-fn random_input(dice: &mut Dice, number: u64) -> Input {
-    let ticket = Ticket::new(dice.below(40));
-    let from = node(dice.below(5));
-    let last = LogId::new(
-        Term::new(dice.below(6)),
-        Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
-    );
-    match dice.below(16) {
-        0 => Input::Tick(if dice.one_in(50) { u64::MAX } else { dice.below(30) }),
-        1..4 => Input::Persisted(ticket),
-        4 | 5 => Input::Applied(last.index),
-        6 => Input::EntriesLoaded {
-            ticket,
-            entries: vec![Entry {
-                id: last,
-                body: EntryBody::Noop,
-            }],
-        },
-        7 => Input::SnapshotTaken { last },
-        8 => Input::SnapshotPiece {
-            ticket,
-            total_bytes: dice.below(9),
-            checksum: 0,
-            offset: dice.below(9),
-            data: Payload::from(&b"x"[..]),
-        },
-        9 => Input::SnapshotAborted { ticket },
-        10 => Input::SnapshotStored {
-            from,
-            last,
-            received_bytes: dice.below(9),
-        },
-        11 => Input::SnapshotReady {
-            from,
-            meta: random_meta(dice, Some(last)),
-        },
-        12 => Input::Unreachable(from),
-        13 => Input::Transfer { to: from },
-        14 => Input::ChangeMembership {
-            id: ProposalId::new(1_000 + number),
-            expect: Some(last).filter(|_| dice.one_in(4)),
-            change: random_change(dice, from),
-        },
-        _ => Input::Campaign,
-    }
-}
-
-/// What a server did with random inputs, and how many proposals and reads were among them.
-fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
-    let mut dice = Dice::new(seed);
-    let count = 1 + dice.below(4);
-    let terms: Vec<u64> = (0..dice.below(6)).map(|at| 1 + at / 2).collect();
-    let mut setup = support::scene::setup(count, 3, &terms);
-    setup.config = small_config();
-    if dice.one_in(4) {
-        setup.durable = Durable::default();
-    }
-    let mut raft = Raft::new(setup).expect("the disk is sound");
-    let (mut all, mut offered) = (Vec::new(), (0, 0));
-    for number in 0..400 {
-        let input = match dice.below(10) {
-            0..5 => {
-                let (term, message) = random_message(&mut dice);
-                let from = dice.below(5);
-                Input::Receive(Envelope {
-                    group: GroupId::new(1),
-                    from: node(from),
-                    from_incarnation: Incarnation::new(if dice.one_in(9) { 9 } else { from }),
-                    to: node(1),
-                    to_incarnation: None,
-                    term,
-                    message,
-                })
-            }
-            5 => {
-                offered.0 += 1;
-                Input::Propose {
-                    id: ProposalId::new(number),
-                    payload: Payload::from(&b"?"[..]),
-                }
-            }
-            6 => {
-                offered.1 += 1;
-                Input::Read {
-                    id: ReadId::new(number),
-                }
-            }
-            _ => random_input(&mut dice, number),
-        };
-        offered.0 += usize::from(matches!(input, Input::ChangeMembership { .. }));
-        let shown = format!("{input:?}");
-        raft.step(input);
-        assert_eq!(raft.check_invariants(), Ok(()), "seed {seed}, after {shown}");
-        let mut actions = Vec::new();
-        raft.drain(&mut actions);
-        for action in &actions {
-            if let Action::Persist(persist) = action
-                && !dice.one_in(3)
-            {
-                raft.step(Input::Persisted(persist.ticket));
-            }
-        }
-        let _ = (raft.status(), raft.next_deadline());
-        all.extend(actions);
-    }
-    raft.step(Input::PersistFailed);
-    raft.drain(&mut all);
-    (all, offered)
-}
-
-#[test]
-fn no_input_makes_a_server_panic_or_break_an_invariant() {
-    for seed in 0..4_000 {
-        hostile_run(seed);
-    }
-}
-
-#[test]
-fn every_proposal_and_read_has_one_outcome_even_from_a_hostile_host() {
-    for seed in 10_000..10_300 {
-        let (mut proposals, mut reads) = (BTreeSet::new(), BTreeSet::new());
-        let (actions, offered) = hostile_run(seed);
-        for action in actions {
-            match action {
-                Action::Done { id, .. }
-                | Action::Rejected { id, .. }
-                | Action::ChangeRejected { id, .. }
-                | Action::Superseded { id }
-                | Action::Unknown { id } => {
-                    assert!(proposals.insert(id.value()), "seed {seed}: {id} ended twice")
-                }
-                Action::ReadReady { id, .. } | Action::ReadRejected { id, .. } => {
-                    assert!(reads.insert(id.value()), "seed {seed}: read {id} ended twice");
-                }
-                _ => {}
-            }
-        }
-        // The disk failed at the end, so everything has ended.
-        assert_eq!((proposals.len(), reads.len()), offered, "seed {seed}");
-    }
-}
-
-#[test]
-fn the_same_inputs_give_the_same_actions() {
-    for seed in 0..50 {
-        assert_eq!(hostile_run(seed), hostile_run(seed));
     }
 }

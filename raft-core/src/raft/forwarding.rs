@@ -1,0 +1,290 @@
+//! Proposals and reads of clients that asked a server which does not lead: it passes them on, and answers its clients itself.
+//!
+//! A forwarded command stands in the log under the name of the server that it came from ([`Origin`]), which so recognises it
+//! when it arrives there like any other entry, and answers when it has applied it. The network may lose and repeat: a command is sent
+//! again until it is seen, refused, or given up, but only ever **to the leader of one term**, which remembers for as long as it leads
+//! what it has taken in and what it has refused. So a command enters the log once at most, and three outcomes are certain:
+//!
+//! * *rejected*: the leader refused it, and will refuse every copy of it; or it was never sent;
+//! * *done*: as for any proposal;
+//! * *superseded*: an entry of a later term is committed, and the command is not among those before it. Leaders of later terms
+//!   turn away what was sent in an earlier one.
+//!
+//! What is left, a snapshot that hides entries, or no progress at all, ends as *unknown*.
+//!
+//! Reads are passed on as requests for a read index (dissertation §6.4, last paragraph). They may be asked about as often as need
+//! be and of any leader, for they change nothing.
+
+mod intake;
+mod reads;
+
+use alloc::vec::Vec;
+
+use crate::action::{Action, Rejection, Waiting};
+use crate::message::{Message, Refusal};
+use crate::outbox::Promise;
+use crate::types::{LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
+
+use super::{Proposal, Raft, Role};
+pub(super) use intake::Intakes;
+use reads::ForwardedReads;
+
+/// How many of the longest election timeouts a client waits for the server that it asked to hear from a leader.
+const PATIENCE_TIMEOUTS: u64 = 4;
+
+/// What this server has passed on, or is about to.
+#[derive(Debug, Default)]
+pub(super) struct Forwarding {
+    /// Numbers commands and requests, from 1.
+    last_number: u64,
+    /// Commands that have not been seen in the log, in the order of their numbers.
+    proposals: Vec<Forwarded>,
+    bytes: usize,
+    reads: Vec<ForwardedReads>,
+}
+
+#[derive(Debug)]
+struct Forwarded {
+    number: u64,
+    id: ProposalId,
+    payload: Payload,
+    /// The term whose leader it was sent to; no other leader may ever get it.
+    sent_in: Option<Term>,
+    /// When it is to be sent, for the first time or again.
+    send_at: Tick,
+    gives_up_at: Tick,
+}
+
+impl Forwarded {
+    /// Whether it may be sent to the leader of this term.
+    fn may_go_in(&self, term: Term) -> bool {
+        self.sent_in.is_none_or(|sent_in| sent_in == term)
+    }
+}
+
+impl Forwarding {
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// How many proposals have not been seen in the log.
+    pub(super) fn waiting_proposals(&self) -> usize {
+        self.proposals.len()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.proposals.is_empty() && self.reads.is_empty()
+    }
+
+    fn take(&mut self, mut wanted: impl FnMut(&Forwarded) -> bool) -> Vec<Forwarded> {
+        let taken: Vec<Forwarded> = self
+            .proposals
+            .extract_if(.., |forwarded| wanted(forwarded))
+            .collect();
+        let bytes = taken.iter().map(|forwarded| forwarded.payload.len());
+        self.bytes = bytes.fold(self.bytes, usize::saturating_sub);
+        taken
+    }
+}
+
+impl Raft {
+    /// A command for a leader elsewhere, if there is one and clients may be helped.
+    pub(super) fn forward_proposal(&mut self, id: ProposalId, payload: Payload) {
+        if let Err(reason) = self.check_forward(&payload) {
+            self.reject(id, reason, payload);
+            return;
+        }
+        let (send_at, gives_up_at) = (self.now, self.patience_ends_at());
+        let forwarding = &mut self.forwarding;
+        let number = forwarding.next_number();
+        forwarding.bytes = forwarding.bytes.saturating_add(payload.len());
+        forwarding.proposals.push(Forwarded {
+            number,
+            id,
+            payload,
+            sent_in: None,
+            send_at,
+            gives_up_at,
+        });
+    }
+
+    fn check_forward(&self, payload: &Payload) -> Result<(), Rejection> {
+        let limits = &self.config.limits;
+        self.leader_to_ask()?;
+        let (size, limit) = (payload.len(), limits.message_bytes);
+        if size > limit {
+            return Err(Rejection::TooLarge { size, limit });
+        }
+        let (bytes, limit) = (self.forwarding.bytes, limits.uncommitted_bytes);
+        if bytes > 0 && bytes.saturating_add(size) > limit {
+            let what = Waiting::UncommittedBytes;
+            return Err(Rejection::Busy { what, limit });
+        }
+        self.check_room_for_proposal()
+    }
+
+    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them.
+    fn leader_to_ask(&self) -> Result<NodeId, Rejection> {
+        let leader = self.leader();
+        let may_forward = self.config.options.forwarding;
+        leader
+            .filter(|&node| may_forward && node != self.me() && !self.is_witness())
+            .ok_or(Rejection::NotLeader { leader })
+    }
+
+    fn patience_ends_at(&self) -> Tick {
+        let longest = self.config.timing.election_timeout_max_ticks;
+        self.after(longest.saturating_mul(PATIENCE_TIMEOUTS))
+    }
+
+    /// Once per drain: sends what is due.
+    pub(super) fn forward(&mut self) {
+        if self.forwarding.is_idle() || matches!(self.role, Role::Leader(_)) {
+            return;
+        }
+        let Ok(leader) = self.leader_to_ask() else { return };
+        for commands in self.due_forwards() {
+            let boot = self.out.identity().boot;
+            let floor = self.forwarding.proposals.first().map_or(0, |first| first.number);
+            let message = Message::Forward {
+                boot,
+                floor,
+                commands,
+            };
+            self.send(leader, Promise::Term, message);
+        }
+        self.ask_for_read_index(leader);
+    }
+
+    /// The commands that are due, by message.
+    fn due_forwards(&mut self) -> Vec<Vec<(u64, Payload)>> {
+        let (now, term) = (self.now, self.out.term());
+        let again = self.after(self.config.timing.heartbeat_ticks);
+        let limit = self.config.limits.message_bytes;
+        let mut messages = Vec::new();
+        let (mut commands, mut bytes) = (Vec::new(), 0_usize);
+        for forwarded in &mut self.forwarding.proposals {
+            if forwarded.send_at > now || !forwarded.may_go_in(term) {
+                continue;
+            }
+            let size = forwarded.payload.len();
+            if bytes.saturating_add(size) > limit && !commands.is_empty() {
+                messages.push(core::mem::take(&mut commands));
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(size);
+            forwarded.sent_in = Some(term);
+            forwarded.send_at = again;
+            commands.push((forwarded.number, forwarded.payload.clone()));
+        }
+        if !commands.is_empty() {
+            messages.push(commands);
+        }
+        messages
+    }
+
+    /// When time next matters to what was passed on.
+    pub(super) fn forwarding_deadline(&self) -> Option<Tick> {
+        if self.forwarding.is_idle() {
+            return None;
+        }
+        let term = self.out.term();
+        let can_send = self.leader_to_ask().is_ok();
+        let proposals =
+            self.forwarding
+                .proposals
+                .iter()
+                .map(|forwarded| match can_send && forwarded.may_go_in(term) {
+                    true => forwarded.send_at.min(forwarded.gives_up_at),
+                    false => forwarded.gives_up_at,
+                });
+        let reads = self.forwarding.reads.iter();
+        proposals.chain(reads.map(|reads| reads.deadline(can_send))).min()
+    }
+
+    /// Every wait ends.
+    pub(super) fn forwarding_tick(&mut self) {
+        if self.forwarding.is_idle() {
+            return;
+        }
+        let now = self.now;
+        let overdue = self.forwarding.take(|forwarded| now >= forwarded.gives_up_at);
+        self.give_up_forwarded(overdue);
+        self.give_up_reads();
+    }
+
+    /// Ends what has no better outcome: what was never sent is handed back.
+    fn give_up_forwarded(&mut self, given_up: Vec<Forwarded>) {
+        let leader = self.leader();
+        for Forwarded {
+            id, payload, sent_in, ..
+        } in given_up
+        {
+            match sent_in {
+                Some(_) => self.out.push(Action::Unknown { id }),
+                None => self.reject(id, Rejection::NotLeader { leader }, payload),
+            }
+        }
+    }
+
+    /// This server will not hear what became of what it has passed on.
+    pub(super) fn give_up_all_forwarded(&mut self) {
+        let all = self.forwarding.take(|_| true);
+        self.give_up_forwarded(all);
+    }
+
+    /// An entry has arrived that some server passed on; if it was this one, it is a proposal like others from here on.
+    pub(super) fn recognise(&mut self, origin: &Origin, at: LogId) {
+        let me = self.out.identity();
+        if origin.node != me.node || origin.incarnation != me.incarnation || origin.boot != me.boot {
+            return;
+        }
+        for Forwarded { id, .. } in self
+            .forwarding
+            .take(|forwarded| forwarded.number == origin.number)
+        {
+            self.proposals.push_back(Proposal { id, at });
+        }
+    }
+
+    /// What was sent in an earlier term than that of a committed entry, and is not in the log, never will be: see above.
+    pub(super) fn settle_forwarded(&mut self, committed: Term) {
+        let never = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in < committed);
+        for Forwarded { id, .. } in self.forwarding.take(never) {
+            self.out.push(Action::Superseded { id });
+        }
+    }
+
+    /// A snapshot that ends in this term has taken the place of the log, and may hide what was sent in it or before.
+    pub(super) fn hide_forwarded(&mut self, covered: Term) {
+        let hidden = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in <= covered);
+        for Forwarded { id, .. } in self.forwarding.take(hidden) {
+            self.out.push(Action::Unknown { id });
+        }
+    }
+
+    pub(super) fn on_forward_refused(&mut self, from: NodeId, boot: u64, refused: Vec<(u64, Refusal)>) {
+        let term = self.out.term();
+        if self.leader() != Some(from) || boot != self.out.identity().boot {
+            self.ignored.stale += 1;
+            return;
+        }
+        for (number, refusal) in refused {
+            let is_meant =
+                |forwarded: &Forwarded| forwarded.number == number && forwarded.sent_in == Some(term);
+            for Forwarded { id, payload, .. } in self.forwarding.take(is_meant) {
+                let reason = refusal.as_rejection(payload.len());
+                self.reject(id, reason, payload);
+            }
+        }
+    }
+
+    /// Whoever becomes the leader itself takes in what it was about to pass on.
+    pub(super) fn keep_what_was_not_forwarded(&mut self) {
+        for Forwarded { id, payload, .. } in self.forwarding.take(|forwarded| forwarded.sent_in.is_none()) {
+            self.on_propose(id, payload);
+        }
+        self.read_what_was_forwarded();
+    }
+}

@@ -1,0 +1,110 @@
+//! Steps of the protocol that no other action tells of, for viewers and for checkers outside of this process.
+
+use crate::types::{Index, LogId, NodeId, Term};
+
+/// A step that a server took. Handed out only if [`Options::trace`](crate::Options::trace) asks for it, in order among the other
+/// actions: changes of role, leader and configuration, messages and writes tell of themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trace {
+    /// The server has moved on to this term.
+    TermChanged {
+        /// The term.
+        term: Term,
+    },
+    /// It has answered whether it would vote for a candidate.
+    PreVoteAnswered {
+        /// The candidate.
+        to: NodeId,
+        /// The term that it would campaign in.
+        ask: Term,
+        /// The answer.
+        granted: bool,
+    },
+    /// It has voted, or denied its vote.
+    VoteAnswered {
+        /// The candidate.
+        to: NodeId,
+        /// The term.
+        term: Term,
+        /// The answer.
+        granted: bool,
+    },
+    /// An entry stands in its log now.
+    Appended {
+        /// The entry.
+        at: LogId,
+    },
+    /// Its log was cut.
+    Truncated {
+        /// The first entry that was cut off.
+        from: Index,
+    },
+    /// A leader knows now that a peer holds its log up to here.
+    Matched {
+        /// The peer.
+        peer: NodeId,
+        /// The last entry that both hold.
+        last: Option<Index>,
+    },
+    /// Everything up to here is committed.
+    Committed {
+        /// The last committed entry.
+        to: Option<Index>,
+    },
+    /// A quorum, or a lease, has confirmed a leader: a read may be answered once this much is applied.
+    ReadConfirmed {
+        /// The read index.
+        index: Index,
+    },
+    /// A leader has taken in a command that another server passed on.
+    ForwardTaken {
+        /// The server.
+        from: NodeId,
+        /// Where the command stands.
+        at: LogId,
+    },
+    /// A snapshot stands for everything up to here.
+    SnapshotTaken {
+        /// Its last entry.
+        last: LogId,
+    },
+    /// The log begins behind this position now.
+    Compacted {
+        /// The last entry that was removed.
+        to: Index,
+    },
+    /// A leader's snapshot stands for everything up to here.
+    SnapshotAccepted {
+        /// Its last entry.
+        last: LogId,
+        /// Whether entries behind it stayed.
+        keeps_suffix: bool,
+    },
+    /// A leader has told another server to campaign at once.
+    CampaignOrdered {
+        /// The server.
+        to: NodeId,
+    },
+}
+
+impl Trace {
+    /// A name that stays the same across versions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TermChanged { .. } => "TermChanged",
+            Self::PreVoteAnswered { .. } => "PreVoteAnswered",
+            Self::VoteAnswered { .. } => "VoteAnswered",
+            Self::Appended { .. } => "Appended",
+            Self::Truncated { .. } => "Truncated",
+            Self::Matched { .. } => "Matched",
+            Self::Committed { .. } => "Committed",
+            Self::ReadConfirmed { .. } => "ReadConfirmed",
+            Self::ForwardTaken { .. } => "ForwardTaken",
+            Self::SnapshotTaken { .. } => "SnapshotTaken",
+            Self::Compacted { .. } => "Compacted",
+            Self::SnapshotAccepted { .. } => "SnapshotAccepted",
+            Self::CampaignOrdered { .. } => "CampaignOrdered",
+        }
+    }
+}

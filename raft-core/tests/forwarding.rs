@@ -1,0 +1,477 @@
+//! Requests of clients that asked a server which does not lead: passed on, and always answered. Ours; the read index of
+//! followers is dissertation §6.4, last paragraph.
+
+mod support;
+
+use raft_core::{
+    Action, Entry, EntryBody, Forwarded, Incarnation, Index, Input, Message, Origin, ReadMode, ReadOutcome,
+    Refusal, Rejection, RoleName, Round,
+};
+use support::scene::{Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup};
+
+/// Server 1 of three, which follows server 2 in term 2 and passes requests on.
+fn follower() -> Scene {
+    let mut scene = helpful(&[]);
+    scene.receive(2, 2, heartbeat(None));
+    scene
+}
+
+/// Server 1 of three in term 1, which passes requests on when it knows to whom.
+fn helpful(log: &[u64]) -> Scene {
+    let mut setup = setup(3, 1, log);
+    setup.config.options.forwarding = true;
+    Scene::new(setup).expect("the disk is sound")
+}
+
+/// Server 1 of three as the leader of term 2, its no-op at 1 committed.
+fn leader() -> Scene {
+    let mut scene = helpful(&[]);
+    scene.win();
+    scene.accept(2, at(2, 1));
+    assert_eq!(scene.commit(), 1);
+    scene
+}
+
+fn command(text: &str) -> raft_core::Payload {
+    text.as_bytes().into()
+}
+
+/// What a server asks of its leader in its first boot.
+fn forward(floor: u64, commands: &[(u64, &str)]) -> Message {
+    let commands = commands.iter().map(|&(number, text)| (number, command(text)));
+    Message::Forward {
+        boot: 1,
+        floor,
+        commands: commands.collect(),
+    }
+}
+
+/// The entry in which a leader has taken in a command of this server's first boot.
+fn taken_in(term: u64, position: u64, origin: u64, number: u64, text: &str) -> Entry {
+    let origin = Origin {
+        node: node(origin),
+        incarnation: Incarnation::new(origin),
+        boot: 1,
+        number,
+    };
+    let command = command(text);
+    Entry {
+        id: id(term, position),
+        body: EntryBody::Forwarded(Forwarded { origin, command }.into()),
+    }
+}
+
+/// How proposals ended among the actions.
+fn outcomes(actions: &[Action]) -> Vec<(u64, &'static str)> {
+    let outcomes = actions.iter().filter_map(|action| match action {
+        Action::Done { id, .. } => Some((id.value(), "done")),
+        Action::Rejected { id, .. } => Some((id.value(), "rejected")),
+        Action::Superseded { id } => Some((id.value(), "superseded")),
+        Action::Unknown { id } => Some((id.value(), "unknown")),
+        _ => None,
+    });
+    outcomes.collect()
+}
+
+fn ready(actions: &[Action]) -> Vec<(u64, u64)> {
+    let ready = actions.iter().filter_map(|action| match action {
+        Action::ReadReady { id, index } => Some((id.value(), index.value())),
+        _ => None,
+    });
+    ready.collect()
+}
+
+fn refused_reads(actions: &[Action]) -> Vec<(u64, Rejection)> {
+    let refused = actions.iter().filter_map(|action| match action {
+        Action::ReadRejected { id, reason } => Some((id.value(), *reason)),
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn a_follower_passes_a_proposal_on_and_answers_when_it_has_applied_it() {
+    let mut scene = follower();
+    let actions = scene.propose(7, b"seven");
+    assert_eq!(sent(&actions), [(2, forward(1, &[(1, "seven")]))]);
+    let actions = scene.receive(2, 2, append(None, vec![taken_in(2, 1, 1, 1, "seven")], 0));
+    assert_eq!(outcomes(&actions), [], "it is not committed yet");
+    let actions = scene.receive(2, 2, heartbeat(at(2, 1)));
+    let applied = actions.iter().find_map(|action| match action {
+        Action::Apply { entries } => entries[0].command(),
+        _ => None,
+    });
+    assert_eq!(applied, Some(&command("seven")));
+    assert_eq!(outcomes(&actions), [(7, "done")]);
+}
+
+#[test]
+fn without_the_option_a_follower_names_the_leader() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    scene.receive(2, 2, heartbeat(None));
+    let actions = scene.propose(7, b"seven");
+    let leader = Some(node(2));
+    let [Action::Rejected { reason, payload, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(
+        (*reason, &payload[..]),
+        (Rejection::NotLeader { leader }, &b"seven"[..])
+    );
+    assert_eq!(
+        refused_reads(&scene.read(8)),
+        [(8, Rejection::NotLeader { leader })]
+    );
+}
+
+// The network may lose it. The leader knows it by its number.
+#[test]
+fn a_command_is_sent_again_until_it_is_seen_in_the_log() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    let again = scene.tick(2);
+    assert_eq!(sent_to(2, &again), [forward(1, &[(1, "seven")])]);
+    scene.receive(2, 2, append(None, vec![taken_in(2, 1, 1, 1, "seven")], 0));
+    assert_eq!(sent_to(2, &scene.tick(2)), []);
+}
+
+#[test]
+fn commands_of_one_drain_share_messages_up_to_their_limit() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.forwarding = true;
+    setup.config.limits.message_bytes = 6;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.receive(2, 2, heartbeat(None));
+    for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
+        scene.raft.step(Input::Propose {
+            id: raft_core::ProposalId::new(id),
+            payload: command(text),
+        });
+    }
+    let messages = sent_to(2, &scene.drain());
+    assert_eq!(
+        messages,
+        [forward(1, &[(1, "one"), (2, "two")]), forward(1, &[(3, "three")])]
+    );
+}
+
+// A leader of a later term cannot know whether the earlier one has taken the command in.
+#[test]
+fn a_command_goes_to_the_leader_of_one_term_only() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    let actions = [scene.receive(3, 3, heartbeat(None)), scene.tick(4)].concat();
+    assert!(!kinds(&actions).contains(&(3, "Forward")), "{actions:?}");
+    // The later leader's entry is committed, and the command is not among those before it: it never will be.
+    let noop = Entry {
+        id: id(3, 1),
+        body: EntryBody::Noop,
+    };
+    let actions = scene.receive(3, 3, append(None, vec![noop], 1));
+    assert_eq!(outcomes(&actions), [(7, "superseded")]);
+}
+
+#[test]
+fn a_command_of_an_earlier_term_may_still_arrive_by_the_log() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    let log = vec![
+        taken_in(2, 1, 1, 1, "seven"),
+        Entry {
+            id: id(3, 2),
+            body: EntryBody::Noop,
+        },
+    ];
+    let actions = scene.receive(3, 3, append(None, log, 2));
+    assert_eq!(outcomes(&actions), [(7, "done")]);
+}
+
+#[test]
+fn what_was_passed_on_and_may_be_hidden_by_a_snapshot_is_unknown() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    let meta = support::scene::snapshot(2, 5, 3);
+    let actions = scene.step(Input::SnapshotReady { from: node(2), meta });
+    assert_eq!(outcomes(&actions), [(7, "unknown")]);
+}
+
+#[test]
+fn every_wait_for_a_leader_ends() {
+    let mut sent_once = follower();
+    sent_once.propose(7, b"seven");
+    sent_once.read(8);
+    let actions = sent_once.tick(80);
+    assert_eq!(outcomes(&actions), [(7, "unknown")]);
+    assert_eq!(refused_reads(&actions).len(), 1);
+    // Not a word of this one has left, so it is handed back.
+    let mut unsent = follower();
+    unsent.raft.step(Input::Propose {
+        id: raft_core::ProposalId::new(9),
+        payload: command("nine"),
+    });
+    unsent.raft.step(Input::Campaign);
+    let actions = [unsent.drain(), unsent.tick(80)].concat();
+    assert_eq!(outcomes(&actions), [(9, "rejected")]);
+}
+
+#[test]
+fn a_failed_disk_ends_what_was_passed_on() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    scene.read(8);
+    let actions = scene.step(Input::PersistFailed);
+    assert_eq!(outcomes(&actions), [(7, "unknown")]);
+    assert_eq!(refused_reads(&actions), [(8, Rejection::Failed)]);
+}
+
+#[test]
+fn what_is_passed_on_is_limited_like_everything() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.forwarding = true;
+    setup.config.limits.proposals = 2;
+    setup.config.limits.message_bytes = 10;
+    setup.config.limits.uncommitted_bytes = 12;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.receive(2, 2, heartbeat(None));
+    assert_eq!(outcomes(&scene.propose(1, b"eleven byte")), [(1, "rejected")]);
+    assert_eq!(outcomes(&scene.propose(2, b"ten bytes.")), []);
+    assert_eq!(outcomes(&scene.propose(3, b"six ..")), [(3, "rejected")], "bytes");
+    assert_eq!(outcomes(&scene.propose(4, b"2.")), []);
+    assert_eq!(outcomes(&scene.propose(5, b"")), [(5, "rejected")], "proposals");
+}
+
+#[test]
+fn a_leader_takes_in_each_command_once() {
+    let mut scene = leader();
+    scene.receive(2, 2, forward(1, &[(1, "one"), (2, "two")]));
+    scene.receive(2, 2, forward(1, &[(1, "one"), (2, "two"), (3, "three")]));
+    assert_eq!(scene.log(), [2, 2, 2, 2]);
+    let newest = scene.raft.entry(index(4)).map(|entry| entry.body.clone());
+    assert_eq!(newest, Some(taken_in(2, 4, 2, 3, "three").body));
+}
+
+// Numbers of another boot, or of another server, are others.
+#[test]
+fn commands_of_another_boot_and_of_another_server_are_others() {
+    let mut scene = leader();
+    scene.receive(2, 2, forward(1, &[(1, "one")]));
+    scene.receive(3, 2, forward(1, &[(1, "one")]));
+    let Message::Forward { floor, commands, .. } = forward(1, &[(1, "one")]) else {
+        unreachable!("it is one")
+    };
+    let later = Message::Forward {
+        boot: 2,
+        floor,
+        commands,
+    };
+    scene.receive(2, 2, later);
+    assert_eq!(scene.log(), [2, 2, 2, 2]);
+    scene.receive(2, 2, forward(1, &[(2, "of a boot that is over")]));
+    assert_eq!(scene.log(), [2, 2, 2, 2]);
+}
+
+#[test]
+fn what_a_leader_refuses_it_refuses_for_good() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits.message_bytes = 5;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    let refused = Message::ForwardRefused {
+        boot: 1,
+        refused: vec![(1, Refusal::TooLarge { limit: 5 })],
+    };
+    for _ in 0..2 {
+        let actions = scene.receive(2, 2, forward(1, &[(1, "six...")]));
+        assert_eq!(sent(&actions), [(2, refused.clone())]);
+    }
+    scene.step(Input::Transfer { to: node(3) });
+    let actions = scene.receive(2, 2, forward(1, &[(2, "two")]));
+    let reason = Refusal::Transferring { to: node(3) };
+    assert_eq!(
+        sent(&actions),
+        [(
+            2,
+            Message::ForwardRefused {
+                boot: 1,
+                refused: vec![(2, reason)]
+            }
+        )]
+    );
+    assert_eq!(scene.log(), [2]);
+}
+
+#[test]
+fn a_refused_command_is_handed_back_with_the_leader_s_reason() {
+    let mut scene = follower();
+    scene.propose(7, b"seven");
+    let refused = Message::ForwardRefused {
+        boot: 1,
+        refused: vec![(1, Refusal::Busy { limit: 99 })],
+    };
+    // Of a server that does not lead it is no news.
+    assert_eq!(outcomes(&scene.receive(3, 2, refused.clone())), []);
+    let actions = scene.receive(2, 2, refused);
+    let [Action::Rejected { reason, payload, .. }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    let what = raft_core::Waiting::UncommittedBytes;
+    assert_eq!(
+        (*reason, &payload[..]),
+        (Rejection::Busy { what, limit: 99 }, &b"seven"[..])
+    );
+}
+
+// What the origin knows the outcome of need not be remembered, and no late copy of it is taken in.
+#[test]
+fn a_leader_forgets_below_the_floor_and_takes_in_nothing_from_there() {
+    let mut scene = leader();
+    scene.receive(2, 2, forward(3, &[(3, "three")]));
+    scene.receive(2, 2, forward(1, &[(1, "one"), (2, "two")]));
+    assert_eq!(scene.log(), [2, 2]);
+}
+
+#[test]
+fn a_strangers_commands_are_not_taken_in() {
+    let mut scene = leader();
+    scene.receive(9, 2, forward(1, &[(1, "one")]));
+    assert_eq!(scene.log(), [2]);
+    let mut follower = follower();
+    follower.receive(3, 2, forward(1, &[(1, "one")]));
+    assert_eq!(follower.log(), Vec::<u64>::new());
+}
+
+#[test]
+fn whoever_becomes_the_leader_takes_in_what_it_had_not_sent() {
+    let mut scene = follower();
+    scene.raft.step(Input::Propose {
+        id: raft_core::ProposalId::new(7),
+        payload: command("seven"),
+    });
+    scene.raft.step(Input::Read {
+        id: raft_core::ReadId::new(8),
+        mode: ReadMode::Quorum,
+    });
+    scene.receive(2, 2, Message::TimeoutNow);
+    assert_eq!(scene.role(), RoleName::Candidate);
+    scene.grant(2);
+    assert_eq!(scene.role(), RoleName::Leader);
+    let written = scene.raft.entry(index(2)).and_then(Entry::command).cloned();
+    assert_eq!(written, Some(command("seven")));
+    let actions = scene.accept(2, at(3, 2));
+    assert_eq!(outcomes(&actions), [(7, "done")]);
+    let round = Round::new(1);
+    let session = scene.session(2);
+    let actions = scene.receive(2, 3, Message::HeartbeatReply { session, round });
+    assert_eq!(ready(&actions), [(8, 2)]);
+}
+
+fn read_index(request: u64) -> Message {
+    Message::ReadIndex {
+        boot: 1,
+        request,
+        mode: ReadMode::Quorum,
+    }
+}
+
+fn confirmed(request: u64, position: u64) -> Message {
+    Message::ReadIndexReply {
+        boot: 1,
+        request,
+        outcome: ReadOutcome::Confirmed {
+            index: index(position),
+        },
+    }
+}
+
+// Dissertation §6.4, last paragraph: the leader runs steps 1 to 3, the follower step 4 on its own state machine.
+#[test]
+fn a_follower_asks_for_the_read_index_and_answers_when_it_has_applied_that() {
+    let mut scene = follower();
+    let actions = scene.read(7);
+    assert_eq!(sent(&actions), [(2, read_index(1))]);
+    assert_eq!(ready(&scene.receive(2, 2, confirmed(1, 2))), []);
+    scene.receive(2, 2, append(None, entries(0, &[2, 2]), 1));
+    let actions = scene.receive(2, 2, heartbeat(at(2, 2)));
+    assert_eq!(ready(&actions), [(7, 2)]);
+}
+
+#[test]
+fn reads_of_one_drain_share_a_request() {
+    let mut scene = follower();
+    for id in [1, 2] {
+        scene.raft.step(Input::Read {
+            id: raft_core::ReadId::new(id),
+            mode: ReadMode::Quorum,
+        });
+    }
+    assert_eq!(sent(&scene.drain()), [(2, read_index(1))]);
+    // A later read must not rest on an answer to an earlier request.
+    assert_eq!(sent(&scene.read(3)), [(2, read_index(2))]);
+    scene.receive(2, 2, append(None, entries(0, &[2]), 1));
+    assert_eq!(ready(&scene.receive(2, 2, confirmed(1, 1))), [(1, 1), (2, 1)]);
+    assert_eq!(ready(&scene.receive(2, 2, confirmed(2, 1))), [(3, 1)]);
+}
+
+#[test]
+fn a_request_for_a_read_index_is_sent_again_and_to_the_next_leader() {
+    let mut scene = follower();
+    scene.read(7);
+    assert_eq!(sent_to(2, &scene.tick(2)), [read_index(1)]);
+    let actions = [scene.receive(3, 3, heartbeat(None)), scene.tick(2)].concat();
+    assert!(sent_to(3, &actions).contains(&read_index(1)), "{actions:?}");
+}
+
+#[test]
+fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
+    let mut scene = leader();
+    let actions = scene.receive(2, 2, read_index(5));
+    assert!(!kinds(&actions).contains(&(2, "ReadIndexReply")), "{actions:?}");
+    let (session, round) = (scene.session(3), Round::new(1));
+    let actions = scene.receive(3, 2, Message::HeartbeatReply { session, round });
+    assert_eq!(sent(&actions), [(2, confirmed(5, 1))]);
+}
+
+#[test]
+fn a_leader_that_has_too_many_reads_says_so() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits.reads = 1;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.read(1);
+    let actions = scene.receive(2, 2, read_index(5));
+    let outcome = ReadOutcome::Busy { limit: 1 };
+    let busy = Message::ReadIndexReply {
+        boot: 1,
+        request: 5,
+        outcome,
+    };
+    assert_eq!(sent(&actions), [(2, busy.clone())]);
+    let mut follower = follower();
+    follower.read(7);
+    let Message::ReadIndexReply { boot, outcome, .. } = busy else {
+        unreachable!("it is one")
+    };
+    let busy = Message::ReadIndexReply {
+        boot,
+        request: 1,
+        outcome,
+    };
+    let what = raft_core::Waiting::Reads;
+    assert_eq!(
+        refused_reads(&follower.receive(2, 2, busy)),
+        [(7, Rejection::Busy { what, limit: 1 })]
+    );
+}
+
+#[test]
+fn an_answer_to_another_boot_is_nobody_s() {
+    let mut scene = follower();
+    scene.read(7);
+    scene.receive(2, 2, append(None, entries(0, &[2]), 1));
+    let stale = Message::ReadIndexReply {
+        boot: 9,
+        request: 1,
+        outcome: ReadOutcome::Confirmed { index: Index::FIRST },
+    };
+    assert_eq!(ready(&scene.receive(2, 2, stale)), []);
+}

@@ -1,0 +1,265 @@
+//! The operator: asks whoever leads for changes of the configuration and for transfers of leadership, and asks again where the schedule says so.
+//!
+//! A wish is what a fault of the schedule brings; an ask is one attempt to have it made. Every ask is a request of its own, so that one that
+//! was lost with its leader may still be made, and another one for the same wish with it.
+
+use raft_core::replica::Input;
+use raft_core::{
+    Change, ChangeError, ChangeRejection, LogId, Membership, NodeId, ProposalId, RoleName, TransferOutcome,
+};
+
+use super::step::InputOf;
+use super::targets::members;
+use super::{Event, HostCommand, Phase, Simulation};
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::oracle::{Judgement, Oracle, membership, violated};
+use crate::random::Draws;
+use crate::report::Place;
+use crate::schedule::Reconfiguration;
+use crate::workload::Workload;
+
+/// How long an operator waits before it asks again.
+const ASK_AGAIN_AFTER: Nanos = Nanos::from_millis(60);
+
+/// Clients' attempts are numbered from 0, an operator's from here.
+const FIRST_ID: u64 = 1 << 62;
+
+/// Whether a proposal is an operator's.
+pub(super) const fn is_operators(id: ProposalId) -> bool {
+    id.value() >= FIRST_ID
+}
+
+/// What the operator wants, and how far that got.
+#[derive(Debug, Default)]
+pub(super) struct Operator {
+    wishes: Vec<Wish>,
+    asks: Vec<Ask>,
+}
+
+/// A change that the operator wants to see made.
+#[derive(Clone, Debug)]
+struct Wish {
+    fault: u32,
+    change: Change,
+    /// The entry of the configuration that is meant; the outer option says whether one is.
+    expect: Option<Option<LogId>>,
+    until: Nanos,
+    /// It is made, or never can be.
+    settled: bool,
+}
+
+/// One attempt.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    wish: usize,
+    has_outcome: bool,
+}
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Whether the server was there at the first start.
+    pub(super) const fn is_founder(&self, place: usize) -> bool {
+        place < self.founders
+    }
+
+    /// The configuration that the leader of the latest term goes by, or else the last that is committed.
+    pub(super) fn configuration_in_force(&self) -> &Membership {
+        self.configuration_and_entry().1
+    }
+
+    fn configuration_and_entry(&self) -> (Option<LogId>, &Membership) {
+        if let Some(replica) = self
+            .latest_leader()
+            .and_then(|place| self.servers.get(place)?.replica.as_ref())
+        {
+            let raft = replica.raft();
+            return (raft.membership_id(), raft.membership());
+        }
+        let facts = &self.oracles.facts;
+        let id = facts.configuration_id_at(facts.last_committed());
+        let first = || facts.configuration(None);
+        let membership = facts.configuration(id).or_else(first);
+        (id, membership.expect("a cluster begins with a configuration"))
+    }
+
+    /// The running leader of the latest term.
+    pub(super) fn latest_leader(&self) -> Option<usize> {
+        let leaders = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, server)| server.leads());
+        leaders
+            .max_by_key(|(_, server)| server.vitals.term)
+            .map(|(place, _)| place)
+    }
+
+    /// A change is wanted from now on.
+    pub(super) fn wish_change(
+        &mut self,
+        fault: u32,
+        servers: u8,
+        change: &Reconfiguration,
+        compare: bool,
+        insist: Nanos,
+        draws: &mut Draws,
+    ) {
+        let (entry, now) = self.configuration_and_entry();
+        let about = members(servers).map(|place| Some(NodeId::new(place as u64 + 1)));
+        let about: Vec<Option<NodeId>> = match change.is_about_a_server() {
+            true => about.collect(),
+            false => vec![None],
+        };
+        let changes: Vec<Change> = about
+            .into_iter()
+            .filter_map(|about| change.change(about, now, draws))
+            .collect();
+        for change in changes {
+            let wish = self.operator.wishes.len();
+            self.operator.wishes.push(Wish {
+                fault,
+                change,
+                expect: compare.then_some(entry),
+                until: self.now + insist,
+                settled: false,
+            });
+            self.ask_leader(wish);
+        }
+    }
+
+    /// Asks the leader, if there is one, and again after a while, if the change is not made by then.
+    pub(super) fn ask_leader(&mut self, wish: usize) {
+        let leader = self.latest_leader();
+        let Some(wanted) = self.operator.wishes.get(wish).filter(|wanted| !wanted.settled) else {
+            return;
+        };
+        if self.phase != Phase::Faulty || self.now > wanted.until {
+            return;
+        }
+        if self.now + ASK_AGAIN_AFTER <= wanted.until {
+            self.push_after(ASK_AGAIN_AFTER, Event::Operate { wish });
+        }
+        let Some(server) = leader else { return };
+        let command = HostCommand::ChangeMembership(self.operator.asks.len());
+        self.operator.asks.push(Ask {
+            wish,
+            has_outcome: false,
+        });
+        self.push(self.now, Event::Command { server, command });
+    }
+
+    /// What a server is asked for.
+    pub(super) fn change_asked(&mut self, ask: usize) -> Option<InputOf<W>> {
+        let wish = self.operator.wishes.get(self.operator.asks.get(ask)?.wish)?;
+        self.hash.word(u64::from(wish.fault));
+        Some(Input::ChangeMembership {
+            id: ProposalId::new(FIRST_ID + ask as u64),
+            expect: wish.expect.flatten(),
+            change: wish.change.clone(),
+        })
+    }
+
+    /// A server says that a change is made.
+    pub(super) fn change_made(&mut self, at: usize, id: ProposalId, log_id: LogId) -> Judgement {
+        self.change_ended(id)?;
+        let Some(wish) = self.wish_of(id) else {
+            return Ok(());
+        };
+        wish.settled = true;
+        // Without an entry to compare with, any configuration is meant.
+        let expected = wish.expect.filter(Option::is_some);
+        let detail = format!("{log_id}: {:?}", wish.change);
+        let node = NodeId::new(at as u64 + 1);
+        if self.tells() {
+            self.tell(self.event, Place::Server(node), "changed", detail);
+        }
+        let judgement = membership::changed(&self.oracles.facts, node, log_id, expected);
+        self.ruled(judgement)?;
+        self.happened(Probe::ChangeMade, Some(at));
+        Ok(())
+    }
+
+    /// A server turns a change down.
+    pub(super) fn change_refused(
+        &mut self,
+        at: usize,
+        id: ProposalId,
+        reason: &ChangeRejection,
+    ) -> Judgement {
+        self.change_ended(id)?;
+        if let Some(wish) = self.wish_of(id) {
+            // The rest may pass, or become possible.
+            wish.settled |= matches!(
+                reason,
+                ChangeRejection::Outdated { .. }
+                    | ChangeRejection::Impossible(
+                        ChangeError::AlreadyMember { .. }
+                            | ChangeError::NoChange
+                            | ChangeError::NoVoters
+                            | ChangeError::VoterAndLearner { .. }
+                    )
+            );
+        }
+        if self.tells() {
+            let node = NodeId::new(at as u64 + 1);
+            self.tell(self.event, Place::Server(node), "refused", reason.to_string());
+        }
+        self.happened(Probe::ChangeRefused, Some(at));
+        Ok(())
+    }
+
+    /// C7: every ask has one outcome.
+    pub(super) fn change_ended(&mut self, id: ProposalId) -> Judgement {
+        let place = usize::try_from(id.value().saturating_sub(FIRST_ID)).unwrap_or(usize::MAX);
+        let ask = self.operator.asks.get_mut(place);
+        let is_first = ask.is_some_and(|ask| !std::mem::replace(&mut ask.has_outcome, true));
+        match is_first {
+            true => Ok(()),
+            false => self.ruled(violated(
+                Oracle::C7,
+                format!(
+                    "a change of the configuration, the operator's attempt {place}, has a second outcome"
+                ),
+            )),
+        }
+    }
+
+    fn wish_of(&mut self, id: ProposalId) -> Option<&mut Wish> {
+        let place = usize::try_from(id.value().checked_sub(FIRST_ID)?).ok()?;
+        let wish = self.operator.asks.get(place)?.wish;
+        self.operator.wishes.get_mut(wish)
+    }
+
+    /// The leader is asked to hand over to each of these, one after the other.
+    pub(super) fn wish_transfer(&mut self, servers: u8) {
+        let Some(server) = self.latest_leader() else {
+            return;
+        };
+        for place in members(servers) {
+            let command = HostCommand::Transfer(NodeId::new(place as u64 + 1));
+            self.push(self.now, Event::Command { server, command });
+        }
+    }
+
+    pub(super) fn transfer_ended(&mut self, at: usize, to: NodeId, outcome: TransferOutcome) {
+        if self.tells() {
+            let node = NodeId::new(at as u64 + 1);
+            self.tell(
+                self.event,
+                Place::Server(node),
+                "transfer",
+                format!("to {to}: {outcome:?}"),
+            );
+        }
+        let is_down = self
+            .servers
+            .get(at)
+            .is_some_and(|server| server.vitals.role != RoleName::Leader);
+        let probe = match outcome {
+            TransferOutcome::SteppedDown if is_down => Probe::TransferDone,
+            TransferOutcome::TimedOut => Probe::TransferTimedOut,
+            TransferOutcome::SteppedDown | TransferOutcome::Rejected(_) => Probe::TransferRefused,
+        };
+        self.happened(probe, Some(at));
+    }
+}
