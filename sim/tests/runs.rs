@@ -29,7 +29,7 @@ fn quoted(line: &TraceEvent) -> String {
 #[test]
 fn the_walk_through_quotes_what_happens() {
     let mut lines = Vec::new();
-    for name in ["election.toml", "figure_8.toml"] {
+    for name in ["election.toml", "figure_8.toml", "membership.toml"] {
         let schedule = schedule(name);
         let report = sim::replay(&schedule, &KeyValue, &mut |line| lines.push(quoted(&line)))
             .expect("the schedule can be run");
@@ -52,7 +52,7 @@ fn the_walk_through_quotes_what_happens() {
 
 #[test]
 fn a_recording_changes_nothing_and_tells_the_same() {
-    for name in ["election.toml", "figure_8.toml"] {
+    for name in ["election.toml", "figure_8.toml", "membership.toml"] {
         let schedule = schedule(name);
         let mut told = Vec::new();
         let replayed = sim::replay(&schedule, &KeyValue, &mut |line| told.push(line));

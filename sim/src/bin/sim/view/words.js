@@ -39,6 +39,8 @@ const LINE_WORDS = {
   persist: "A write goes to the disk. Until it is synced, a crash may lose it.",
   role: "The server changes its role. Every role change belongs to a term; a term has at most one leader (§5.2).",
   commit: "The server learns that entries are committed: they are on a majority's disks, so every future leader will have them (§5.4). Committed entries are applied to the state machine.",
+  members: "Another configuration is in force here: from the moment that it is appended, and not only when it is committed (§6). While it is joint, elections and commitment need a majority of the new voters and a majority of the old ones.",
+  changed: "The change that an operator asked for is committed.",
   crash: "The process dies. Its memory is gone; its disk keeps what was synced, and perhaps more.",
   failed: "A write to the disk failed. The server can promise nothing any more, so it falls silent.",
   ask: "A client tries an operation at the server that it takes for the leader.",
