@@ -194,7 +194,13 @@ class Panels {
     if (now === this.marked) return;
     this.marked?.item.classList.remove("now");
     now?.item.classList.add("now");
-    now?.item.scrollIntoView({ block: "nearest" });
+    if (now) {
+      // The list scrolls, and never the page.
+      const list = now.item.parentElement, top = now.item.offsetTop - list.offsetTop;
+      if (top < list.scrollTop || top + now.item.offsetHeight > list.scrollTop + list.clientHeight) {
+        list.scrollTop = top - list.clientHeight / 2;
+      }
+    }
     this.marked = now;
   }
 }

@@ -264,14 +264,19 @@ class Timeline {
   drawFaults(g) {
     g.font = "11px system-ui, sans-serif";
     g.textAlign = "left";
+    // One veil over everything during which some fault lasts, however many do.
+    g.fillStyle = this.colour("--fault-veil");
+    let veiled = -Infinity;
+    for (const band of this.faults) {
+      if (band.heal || !band.lasts || band.to < this.from || band.from > this.to || band.to <= veiled) continue;
+      const from = this.x(Math.max(band.from, veiled));
+      g.fillRect(from, this.top - 20, Math.max(1, this.x(band.to) - from), this.height);
+      veiled = band.to;
+    }
     let until = -Infinity;
     for (const band of this.faults) {
       if (band.to < this.from || band.from > this.to) continue;
       const from = Math.max(this.x(band.from), LABEL_WIDTH - 2), to = Math.min(this.x(band.to), this.width + 2);
-      if (!band.heal && band.lasts) {
-        g.fillStyle = this.colour("--fault-veil");
-        g.fillRect(from, this.top - 20, Math.max(2, to - from), this.height);
-      }
       g.fillStyle = band.heal ? this.colour("--heal") : this.patterns.fault;
       g.fillRect(from, 20, Math.max(3, to - from), 5);
       if (!band.heal) {
