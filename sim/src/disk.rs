@@ -13,6 +13,7 @@
 mod damage;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use raft_core::{Durable, Entry, HardState, Index, LogId, Payload, Persist, SnapshotMeta, Ticket};
 
@@ -196,6 +197,28 @@ pub(crate) struct Aftermath {
     pub(crate) kept: usize,
     pub(crate) torn: bool,
     pub(crate) gap: bool,
+}
+
+impl fmt::Display for Aftermath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            unsynced,
+            kept,
+            torn,
+            gap,
+        } = *self;
+        match unsynced {
+            0 => f.write_str("every write was synced")?,
+            _ => write!(f, "keeps {kept} of {unsynced} writes that were not synced")?,
+        }
+        if torn {
+            f.write_str(", and a part of the next")?;
+        }
+        if gap {
+            f.write_str(", and loses one in the middle")?;
+        }
+        Ok(())
+    }
 }
 
 /// The disk of one server.

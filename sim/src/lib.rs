@@ -65,6 +65,7 @@
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
 //! | [`Profile`] | a seed gives a schedule |
 //! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
+//! | [`film`](recording::film) | a run written down for people to look at: every event, its cause, and how everybody stood after it |
 //! | [`sweep`] | many seeds, until one finds something |
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
@@ -128,6 +129,7 @@ mod oracle;
 pub mod planted;
 mod queue;
 mod random;
+pub mod recording;
 mod report;
 pub mod schedule;
 pub mod sessions;

@@ -32,6 +32,11 @@ impl Links {
         self.0 >> (from * ROW + to) & 1 == 1
     }
 
+    /// The links that go out from a server, one bit each.
+    pub(crate) const fn from(self, from: usize) -> u64 {
+        self.0 >> (from * ROW) & 0xff
+    }
+
     const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -190,6 +195,13 @@ impl Network {
         self.dropped_at_send.contains(from, to)
             || self.dropped_at_delivery.contains(from, to)
             || self.held.contains(from, to)
+    }
+
+    /// Every link that is cut, in one way or another.
+    pub(crate) const fn cut_links(&self) -> Links {
+        self.dropped_at_send
+            .union(self.dropped_at_delivery)
+            .union(self.held)
     }
 
     /// A partition begins.

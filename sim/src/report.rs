@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use raft_core::{AppendOutcome, Envelope, LogId, Message, NodeId, Persist};
+use raft_core::{AppendOutcome, Envelope, LogId, Message, NodeId, Persist, Vitals};
 
 use crate::coverage::{Coverage, Probe};
 use crate::nanos::Nanos;
@@ -148,7 +148,7 @@ impl fmt::Display for TraceEvent {
     }
 }
 
-fn or_none(id: Option<LogId>) -> String {
+pub(crate) fn or_none(id: Option<LogId>) -> String {
     id.map_or("none".to_owned(), |id| id.to_string())
 }
 
@@ -203,15 +203,29 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
         Message::SnapshotReply {
             last, received_bytes, ..
         } => format!("up to {last}, {received_bytes} bytes"),
+        Message::HelloReply { standing } => format!("{standing:?}"),
         Message::Forward { floor, commands, .. } => {
             let numbers: Vec<u64> = commands.iter().map(|(number, _)| *number).collect();
             format!("commands {numbers:?}, all below {floor} settled")
         }
+        Message::Hello | Message::TimeoutNow => String::new(),
         other => format!("{other:?}"),
     };
+    let (from, to, term) = (envelope.from, envelope.to, envelope.term);
+    format!("{from} -> {to} t{term} {name} {rest}")
+        .trim_end()
+        .to_owned()
+}
+
+/// What a server starts from, in one line.
+pub(crate) fn describe_start(boot: u64, vitals: &Vitals) -> String {
+    let Vitals {
+        term, last, commit, ..
+    } = *vitals;
     format!(
-        "{} -> {} t{} {name} {rest}",
-        envelope.from, envelope.to, envelope.term
+        "boot {boot}, term {term}, last {}, commit {}",
+        or_none(last),
+        crate::oracle::count(commit)
     )
 }
 

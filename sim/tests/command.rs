@@ -204,3 +204,62 @@ fn the_json_says_which_workload_was_run_and_how_many_searches_ended_without_an_a
     assert_eq!(kv["linearizability"]["searched"], 1);
     assert_eq!(kv["linearizability"]["unknown"], 0);
 }
+
+/// A path for a file that the command writes.
+fn output(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    path.display().to_string()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).expect("the command has written the file")
+}
+
+#[test]
+fn the_page_of_a_run_is_one_file_that_holds_the_run_and_asks_for_nothing_else() {
+    let page = output("run.html");
+    ends(&["view", "7", "-o", &page], 0);
+    let text = read(&page);
+    assert!(!text.contains("src=") && !text.contains("stylesheet") && text.contains("default-src 'none'"));
+    assert!(!text.contains("{{"), "every part of the page is filled in");
+    let (_, data) = text
+        .split_once("<script id=\"run\" type=\"application/json\">")
+        .expect("the page holds data");
+    let (data, _) = data.split_once("</script>").expect("the data end");
+    let data: Value = serde_json::from_str(data).expect("the data are JSON");
+    let last = json(&["run", "--seeds", "7..8", "--json"]);
+    assert_eq!(data["events"], last["events"]);
+    assert_eq!(data["violation"], Value::Null);
+}
+
+#[test]
+fn a_run_with_a_violation_has_a_page_that_says_so() {
+    let (schedule, page) = (file("short.toml", "event_budget = 200\n"), output("short.html"));
+    ends(&["view", &schedule, "-o", &page], 0);
+    assert!(read(&page).contains("more than 200 events"));
+    ends(&["view", &schedule], 2);
+    ends(&["view", &schedule, "-o", "no/such/folder/run.html"], 2);
+}
+
+#[test]
+fn exports_are_what_shiviz_and_perfetto_read() {
+    let (log, trace) = (output("run.log"), output("run.json"));
+    ends(&["view", "7", "--shiviz", &log, "--perfetto", &trace], 0);
+    let log = read(&log);
+    let mut lines = log.lines();
+    assert_eq!(lines.next(), Some("(?<host>\\S*) (?<clock>{.*})\\n(?<event>.*)"));
+    assert_eq!(lines.next(), Some(""));
+    let mut clocks: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    while let (Some(first), Some(_)) = (lines.next(), lines.next()) {
+        let (host, clock) = first.split_once(' ').expect("a host and its clock");
+        let clock: Value = serde_json::from_str(clock).expect("the clock is JSON");
+        let count = clocks.entry(host.to_owned()).or_default();
+        *count += 1;
+        assert_eq!(clock[host], *count, "a host's own clock counts its lines");
+    }
+    assert!(clocks.len() > 3);
+    let trace: Value = serde_json::from_str(&read(&trace)).expect("the trace is JSON");
+    let events = trace["traceEvents"].as_array().expect("the trace has events");
+    let count = |ph: &str| events.iter().filter(|event| event["ph"] == ph).count();
+    assert!(count("X") > 100 && count("s") > 10 && count("s") == count("f"));
+}

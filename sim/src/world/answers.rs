@@ -104,7 +104,10 @@ impl<W: Workload> Simulation<'_, W> {
                 Some(Outcome::Read { at, answer }) => {
                     format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
                 }
-                Some(Outcome::WithoutEffect) => format!("turned down, leader {hint:?}"),
+                Some(Outcome::WithoutEffect) => match hint {
+                    Some(leader) => format!("turned down, the leader is server {leader}"),
+                    None => "turned down, no leader is known".to_owned(),
+                },
                 Some(Outcome::Unknown) | None => "unknown".to_owned(),
             };
             self.tell(

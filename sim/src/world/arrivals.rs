@@ -107,7 +107,7 @@ impl<W: Workload> Simulation<'_, W> {
                 cause,
                 Place::Server(node),
                 "start",
-                format!("boot {boot}, {vitals:?}"),
+                crate::report::describe_start(boot, &vitals),
             );
         }
         if boot > 1 {
@@ -163,41 +163,41 @@ impl<W: Workload> Simulation<'_, W> {
         let (from, to) = (place_of(envelope.from), place_of(envelope.to));
         if self.is_wired && self.network.is_lost_with_connection(self.now, from, to) {
             self.quiet.disturb_link(from, to, self.now);
+            self.tell_message(cause, envelope.to, "lost", &envelope);
             self.happened(Probe::MessageLost, Some(to));
             return Ok(());
         }
         if self.network.is_lost_at_delivery(from, to) {
             self.quiet.disturb_link(from, to, self.now);
+            self.tell_message(cause, envelope.to, "cut", &envelope);
             self.happened(Probe::MessageCut, Some(to));
             return Ok(());
         }
         if self.network.is_held(from, to) {
+            self.tell_message(cause, envelope.to, "held", &envelope);
             self.happened(Probe::MessageHeld, Some(to));
-            self.held.push(*envelope);
+            self.held.push((*envelope, cause));
             return Ok(());
         }
         let Some(server) = self.servers.get_mut(to) else {
             return Ok(());
         };
         if !server.is_running() {
+            self.tell_message(cause, envelope.to, "unheard", &envelope);
             self.happened(Probe::MessageToTheDead, Some(to));
             return Ok(());
         }
         if server.pauses > 0 {
-            server.missed.push_back(Event::Deliver { envelope });
+            server.missed.push_back(Event::Deliver {
+                envelope,
+                sent: cause,
+            });
             return Ok(());
         }
         self.hash_event(3, (from * 8 + to) as u64);
         self.hash
             .word(envelope.term.value() << 8 | envelope.message.name().len() as u64);
-        if self.tells() {
-            self.tell(
-                cause,
-                Place::Server(envelope.to),
-                "receive",
-                crate::report::describe(&envelope),
-            );
-        }
+        self.tell_message(cause, envelope.to, "receive", &envelope);
         if let Message::SnapshotChunk { offset, data, .. } = &envelope.message {
             self.quiet
                 .piece_arrived(to, offset.saturating_add(data.len() as u64));
@@ -299,7 +299,7 @@ impl<W: Workload> Simulation<'_, W> {
             // The store does not hand out what it cannot verify: it takes the read for a failure of the disk.
             self.happened(Probe::CorruptionRead, Some(at));
             self.die_soon(at, boot, usize::MAX);
-            return self.disk_fails(at, boot);
+            return self.disk_fails(cause, at, boot);
         }
         let mut bytes = 0_usize;
         let wanted = server.disk.written().entries();
@@ -379,12 +379,17 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A server's disk reports a failure: it must fall silent.
-    pub(super) fn disk_fails(&mut self, at: usize, boot: u64) -> Judgement {
+    pub(super) fn disk_fails(&mut self, cause: u64, at: usize, boot: u64) -> Judgement {
         let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
             return Ok(());
         };
         server.disk_failed = true;
         self.hash_event(7, at as u64);
+        if self.tells() {
+            let node = NodeId::new(at as u64 + 1);
+            let text = "the server falls silent".to_owned();
+            self.tell(cause, Place::Server(node), "failed", text);
+        }
         self.step(at, Some(Input::PersistFailed), Given::default())
     }
 

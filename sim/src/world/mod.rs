@@ -55,6 +55,7 @@ use crate::oracle::transfer::Transfers;
 use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::queue::Queue;
 use crate::random::{Domain, Seed};
+use crate::recording::Observer;
 use crate::report::{Place, Report, TraceEvent};
 use crate::schedule::{Cluster, DiskWeather, Schedule, ScheduleError};
 use crate::witness::Shared;
@@ -72,8 +73,18 @@ pub fn replay<W: Workload>(
     workload: &W,
     each: &mut dyn FnMut(TraceEvent),
 ) -> Result<Report, ScheduleError> {
+    let mut each = each;
+    observe(schedule, workload, &mut each)
+}
+
+/// Runs a schedule and lets somebody watch.
+pub(crate) fn observe<W: Workload>(
+    schedule: &Schedule,
+    workload: &W,
+    observer: &mut dyn Observer,
+) -> Result<Report, ScheduleError> {
     fits(schedule, workload)?;
-    Ok(Simulation::new(schedule, workload, Some(each)).run())
+    Ok(Simulation::new(schedule, workload, Some(observer)).run())
 }
 
 /// Runs a schedule and writes down what clients did and were told.
@@ -95,8 +106,8 @@ enum Event {
     Start { server: usize },
     /// A server's deadline is reached.
     Wake { server: usize, boot: u64 },
-    /// A message arrives.
-    Deliver { envelope: Box<Envelope> },
+    /// A message arrives that was sent in the course of event `sent`.
+    Deliver { envelope: Box<Envelope>, sent: u64 },
     /// A sync ends.
     Synced {
         server: usize,
@@ -201,7 +212,8 @@ struct Simulation<'a, W: Workload> {
     servers: Vec<Server<W>>,
     /// How many of them the cluster began with.
     founders: usize,
-    held: Vec<Envelope>,
+    /// Messages on links that keep them, each with the event in whose course it was sent.
+    held: Vec<(Envelope, u64)>,
     oracles: Oracles<W>,
     /// What the disks' promises are still worth.
     budget: Budget,
@@ -217,7 +229,7 @@ struct Simulation<'a, W: Workload> {
     coverage: Coverage,
     hash: Rolling,
     outputs: Vec<step::OutputOf<W>>,
-    trace: Option<&'a mut dyn FnMut(TraceEvent)>,
+    trace: Option<&'a mut dyn Observer>,
     history: Option<History<W>>,
 }
 
@@ -225,7 +237,7 @@ struct Simulation<'a, W: Workload> {
 const SCAN_EVERY_EVENTS: u64 = 4096;
 
 impl<'a, W: Workload> Simulation<'a, W> {
-    fn new(schedule: &'a Schedule, workload: &'a W, trace: Option<&'a mut dyn FnMut(TraceEvent)>) -> Self {
+    fn new(schedule: &'a Schedule, workload: &'a W, trace: Option<&'a mut dyn Observer>) -> Self {
         let seed = Seed(schedule.seed);
         let count = usize::from(schedule.cluster.all_servers());
         let founders = usize::from(schedule.cluster.servers);
@@ -304,7 +316,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
             if self.quiet.is_due(self.now) {
                 self.survey()?;
             }
-            self.happen(cause, event)?;
+            let judgement = self.happen(cause, event);
+            self.show();
+            judgement?;
             if self.event.is_multiple_of(SCAN_EVERY_EVENTS) {
                 self.ruled(self.scan_disks())?;
             }
@@ -363,7 +377,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
 
     fn happen(&mut self, cause: u64, event: Event) -> Judgement {
         match event {
-            Event::Deliver { envelope } => self.deliver(cause, envelope),
+            Event::Deliver { envelope, sent } => self.deliver(sent, envelope),
             Event::Wake { server, boot } => self.wake(cause, server, boot),
             Event::Synced { server, boot, ticket } => self.synced(cause, server, boot, ticket),
             Event::Persisted { server, boot, ticket } => self.persisted(server, boot, ticket),
@@ -395,7 +409,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 self.relent(fault, servers);
                 Ok(())
             }
-            Event::DiskFails { server, boot } => self.disk_fails(server, boot),
+            Event::DiskFails { server, boot } => self.disk_fails(cause, server, boot),
             Event::Die { server, boot, fault } => {
                 self.die(server, boot, fault);
                 Ok(())
@@ -429,7 +443,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     fn tell(&mut self, cause: u64, place: Place, what: &'static str, detail: String) {
         let (number, at) = (self.event, self.now);
         if let Some(trace) = &mut self.trace {
-            trace(TraceEvent {
+            trace.told(TraceEvent {
                 number,
                 cause,
                 at,
@@ -437,6 +451,22 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 what,
                 detail,
             });
+        }
+    }
+
+    /// Tells what became of a message.
+    fn tell_message(&mut self, cause: u64, at: NodeId, what: &'static str, envelope: &Envelope) {
+        if self.tells() {
+            let detail = crate::report::describe(envelope);
+            self.tell(cause, Place::Server(at), what, detail);
+        }
+    }
+
+    /// Shows how everybody stands to whoever watches.
+    fn show(&mut self) {
+        if let Some(observer) = &mut self.trace {
+            let mut standings = self.servers.iter().map(Server::standing);
+            observer.stands(self.event, &mut standings, self.network.cut_links());
         }
     }
 
@@ -465,7 +495,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
 }
 
 /// The place of a server in the list of servers.
-fn place_of(node: NodeId) -> usize {
+pub(crate) fn place_of(node: NodeId) -> usize {
     usize::try_from(node.value())
         .unwrap_or(usize::MAX)
         .wrapping_sub(1)

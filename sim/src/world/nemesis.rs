@@ -313,10 +313,10 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Delivers what cut links have kept, as far as they are whole again.
     pub(super) fn release_held(&mut self) {
-        for envelope in std::mem::take(&mut self.held) {
+        for (envelope, sent) in std::mem::take(&mut self.held) {
             let (from, to) = (super::place_of(envelope.from), super::place_of(envelope.to));
             match self.network.is_held(from, to) {
-                true => self.held.push(envelope),
+                true => self.held.push((envelope, sent)),
                 false => {
                     let at = self.network.release(self.now, from, to);
                     match super::quiet::outlives_its_reason(&envelope.message) {
@@ -324,7 +324,7 @@ impl<W: Workload> Simulation<'_, W> {
                         false => self.quiet.disturb_link(from, to, at),
                     }
                     let envelope = Box::new(envelope);
-                    self.push(at, Event::Deliver { envelope });
+                    self.push(at, Event::Deliver { envelope, sent });
                 }
             }
         }

@@ -274,6 +274,17 @@ impl<W: Workload> Simulation<'_, W> {
             }
             _ => self.quiet.disturb_link(at, place_of(envelope.to), self.now),
         }
+        let what = match fate {
+            Fate::Arrives { .. } => None,
+            Fate::Lost | Fate::Broken => Some("lost"),
+            Fate::Full => Some("no room"),
+            Fate::Cut => Some("cut"),
+            Fate::Held => Some("held"),
+        };
+        if let Some(what) = what {
+            self.tell_message(self.event, envelope.from, what, &envelope);
+        }
+        let sent = self.event;
         match fate {
             Fate::Lost => self.happened(Probe::MessageLost, Some(at)),
             Fate::Broken => self.connection_broke(at, place_of(envelope.to)),
@@ -281,7 +292,7 @@ impl<W: Workload> Simulation<'_, W> {
             Fate::Cut => self.happened(Probe::MessageCut, Some(at)),
             Fate::Held => {
                 self.happened(Probe::MessageHeld, Some(at));
-                self.held.push(*envelope);
+                self.held.push((*envelope, sent));
             }
             Fate::Arrives {
                 at: arrives,
@@ -297,10 +308,11 @@ impl<W: Workload> Simulation<'_, W> {
                         again,
                         Event::Deliver {
                             envelope: envelope.clone(),
+                            sent,
                         },
                     );
                 }
-                self.push(arrives, Event::Deliver { envelope });
+                self.push(arrives, Event::Deliver { envelope, sent });
             }
         }
     }

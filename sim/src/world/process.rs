@@ -72,7 +72,7 @@ impl<W: Workload> Simulation<'_, W> {
                 self.event,
                 Place::Server(NodeId::new(place as u64 + 1)),
                 "crash",
-                format!("{aftermath:?}"),
+                aftermath.to_string(),
             );
         }
         for (probe, happened) in [

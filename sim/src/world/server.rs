@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Seed};
+use crate::recording::Standing;
 use crate::schedule::Schedule;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -108,6 +109,25 @@ impl<W: Workload> Server<W> {
 
     pub(super) fn leads(&self) -> bool {
         self.is_running() && self.vitals.role == RoleName::Leader
+    }
+
+    /// How it stands, for whoever watches.
+    pub(super) fn standing(&self) -> Standing<'_> {
+        let flags = [
+            self.pauses > 0,
+            self.disk_failed && self.is_running(),
+            self.full > 0,
+            self.disk.extra > Nanos::ZERO,
+            self.client_cuts > 0,
+            self.retired,
+        ];
+        let bits = flags.into_iter().zip(0..);
+        Standing {
+            raft: self.replica.as_ref().map(Replica::raft),
+            vitals: &self.vitals,
+            disk: &self.disk,
+            flags: bits.map(|(is_so, bit)| u64::from(is_so) << bit).sum(),
+        }
     }
 
     /// Whether an event of this boot can reach the process.

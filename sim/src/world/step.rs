@@ -231,7 +231,8 @@ impl<W: Workload> Simulation<'_, W> {
             );
         }
         if self.tells() && before.commit != after.commit {
-            let detail = format!("{} (last {:?})", crate::oracle::count(after.commit), after.last);
+            let last = crate::report::or_none(after.last);
+            let detail = format!("up to {}, last {last}", crate::oracle::count(after.commit));
             self.tell(
                 self.event,
                 Place::Server(NodeId::new(at as u64 + 1)),

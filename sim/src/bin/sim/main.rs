@@ -6,6 +6,7 @@ mod jobs;
 mod reduce;
 mod replay;
 mod sweep;
+mod view;
 mod workload;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ Examples:
                                        the service's ledger instead of a key-value store
   sim replay 4711                      one aligned line per event of that seed's run
   sim replay sim/scenarios/power_cut.toml --node 2
+  sim view 4711 -o run.html            a page to look at: lanes, messages, logs, causes; opens in any browser
   sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
   sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
 
@@ -47,6 +49,8 @@ enum Command {
     Run(sweep::Arguments),
     /// Runs one schedule and prints every event.
     Replay(replay::Arguments),
+    /// Writes one run as a page to look at, or as a trace for ShiViz or Perfetto.
+    View(view::Arguments),
     /// Takes everything away that a failing run does not need to fail.
     Shrink(reduce::Arguments),
     /// Measures how soon each bug of the bank of planted bugs is found.
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
     let ending = match Arguments::parse().command {
         Command::Run(arguments) => sweep::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::View(arguments) => view::run(&arguments),
         Command::Shrink(arguments) => reduce::run(&arguments),
         #[cfg(feature = "planted-bugs")]
         Command::Bugs(arguments) => bugs::run(&arguments),

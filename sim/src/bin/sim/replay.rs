@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// Write what clients of the key-value store did and were told to this file, in Jepsen's form (EDN, one operation per line).
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// Print one aligned line per event: time, number, cause, place, kind, detail. The default, so this only says it aloud.
+    #[arg(long, conflicts_with = "quiet")]
+    trace: bool,
     /// Print only how the run ended.
     #[arg(long)]
     quiet: bool,

@@ -1,0 +1,127 @@
+//! `sim view`: a run as a page to look at, or as a trace for other people's viewers.
+
+mod export;
+mod page;
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use sim::recording::{Recording, film};
+use sim::{Report, Schedule, Workload};
+
+use crate::workload::{WorkloadName, find_schedule, with_workload};
+use crate::{Ending, ProfileName};
+
+const AFTER_HELP: &str = "\
+The page is one file that needs no network and no server: open it in any browser, keep it, mail it. It has a lane for each
+server and client, messages as arrows, faults as bands, and shows for every event what caused it and what it led to, and how
+all logs stood. Its address names the event that is selected, so a link to the file leads to an instant.
+
+Examples:
+  sim view 4711 -o run.html                          the run of a seed
+  sim view sim/scenarios/figure_8.toml -o run.html   the run of a schedule
+  sim view 4711 --shiviz run.log                     for https://bestchai.bitbucket.io/shiviz/; paste the expression of its first line
+  sim view 4711 --perfetto run.json                  for https://ui.perfetto.dev or chrome://tracing
+
+Exit status: 0 the page is written, whatever the run came to; 2 it could not be.";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// A seed, or the file of a schedule.
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+    /// What kind of schedule a seed gives.
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileName,
+    /// Which state machine a seed's schedule is for; a file says it itself.
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
+    #[cfg(feature = "planted-bugs")]
+    #[command(flatten)]
+    plant: crate::bugs::Plant,
+    /// Where to write the page.
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["shiviz", "perfetto"])]
+    output: Option<PathBuf>,
+    /// Write the events with vector clocks, as ShiViz reads them.
+    #[arg(long, value_name = "FILE")]
+    shiviz: Option<PathBuf>,
+    /// Write roles, messages and faults as a Chrome trace (JSON), as Perfetto reads it.
+    #[arg(long, value_name = "FILE")]
+    perfetto: Option<PathBuf>,
+}
+
+/// A run with what a reader wants to know about it.
+struct Filmed<'a> {
+    name: String,
+    command: String,
+    schedule: &'a Schedule,
+    report: Report,
+    recording: Recording,
+}
+
+/// Writes a run in one of the formats.
+type Writer = fn(&Filmed<'_>, &mut dyn Write) -> std::io::Result<()>;
+
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    #[cfg(feature = "planted-bugs")]
+    let _planted = arguments.plant.plant();
+    let written = find_schedule(&arguments.what, arguments.profile, arguments.workload)
+        .map_err(|error| error.to_string())
+        .and_then(|(workload, schedule)| {
+            with_workload!(workload, |machine| view(&schedule, machine, arguments))
+        });
+    match written {
+        Ok(()) => Ending::Pass,
+        Err(message) => {
+            eprintln!("sim: {message}");
+            Ending::Usage
+        }
+    }
+}
+
+fn view<W: Workload>(schedule: &Schedule, workload: &W, arguments: &Arguments) -> Result<(), String> {
+    let (report, recording) = film(schedule, workload).map_err(|error| error.to_string())?;
+    let filmed = Filmed {
+        name: name_of(&arguments.what),
+        command: format!("sim view {}", arguments.what),
+        schedule,
+        report,
+        recording,
+    };
+    let writers: [(_, Writer); 3] = [
+        (&arguments.output, page::write),
+        (&arguments.shiviz, export::shiviz),
+        (&arguments.perfetto, export::perfetto),
+    ];
+    for (path, write) in writers {
+        if let Some(path) = path {
+            write_file(path, |file| write(&filmed, file))
+                .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+            println!(
+                "{}: {} events of {}",
+                path.display(),
+                filmed.report.events,
+                filmed.name
+            );
+        }
+    }
+    Ok(())
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    write(&mut file)?;
+    file.flush()
+}
+
+/// What a run is called: by its seed, or by its file without the folders.
+fn name_of(what: &str) -> String {
+    match what.parse::<u64>() {
+        Ok(seed) => format!("seed {seed}"),
+        Err(_) => Path::new(what).file_stem().map_or_else(
+            || what.to_owned(),
+            |stem| stem.to_string_lossy().replace('_', " "),
+        ),
+    }
+}
