@@ -168,6 +168,8 @@ planted_bank! {
             "A witness campaigns, and leads with a log of which it holds no command."
         ANY_NUMBER_OF_WITNESSES "any-number-of-witnesses"
             "A change may leave half of the voters or more without the commands."
+        WITNESSES_HEAR_FIRST "witnesses-hear-first"
+            "A leader sends its witnesses what its own disk does not hold yet."
         SENDS_COMMANDS_TO_WITNESSES "sends-commands-to-witnesses"
             "A witness is sent commands in full like the others."
     }

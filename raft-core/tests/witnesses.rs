@@ -355,3 +355,18 @@ fn a_removed_witness_is_still_fed_without_commands() {
     let then = bodies(3, &scene.accept(3, at(2, 2)));
     assert_eq!([first, then].concat(), [EntryBody::Withheld]);
 }
+
+// Found by simulation: a leader crashed before its own disk held what its witnesses held, and nobody could lead without it.
+#[test]
+fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
+    let mut scene = leader(&[]);
+    scene.accept(2, at(2, 1));
+    scene.accept(3, at(2, 1));
+    scene.prompt = false;
+    let actions = scene.propose(1, b"one");
+    assert_eq!(bodies(2, &actions).len(), 1);
+    assert_eq!(bodies(3, &actions), []);
+    let ticket = writes(&actions).last().expect("it is to be written").ticket;
+    let actions = scene.step(Input::Persisted(ticket));
+    assert_eq!(bodies(3, &actions), [EntryBody::Withheld]);
+}

@@ -30,13 +30,18 @@ impl Raft {
 
     /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
     fn feed(&mut self, to: NodeId) -> bool {
-        let last = self.log.last_index();
+        let (last, durable) = (self.log.last_index(), self.out.durable_index());
         let first = self.log.first_index();
         let Role::Leader(leader) = &mut self.role else {
             return false;
         };
         let Some(peer) = leader.peers.get_mut(&to) else {
             return false;
+        };
+        // What a witness holds, and nobody who holds commands, nobody could lead without: see `witness`.
+        let last = match peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
+            true => last.min(durable),
+            false => last,
         };
         let next = peer.next();
         if !peer.may_send(&self.config.limits) || (Some(next) > last && !peer.is_probing()) {
@@ -64,7 +69,7 @@ impl Raft {
             return false;
         }
         let entries = match last {
-            Some(last) if self.log.in_tail(next) => {
+            Some(last) if next <= last && self.log.in_tail(next) => {
                 self.log.slice(next, last, self.config.limits.message_bytes)
             }
             _ => Vec::new(),

@@ -6,7 +6,10 @@
 //! a client asked for: it never campaigns, and as witnesses are fewer than half of the voters, every quorum has a server
 //! that holds the commands.
 //!
-//! What that costs: an entry that one server and the witness acknowledged is held by that one server only. Should it be gone for
+//! A witness is sent what its leader's own disk holds, and no more: else a leader that crashes could leave an entry with witnesses only, and
+//! as long as that is newer than what the others have, they would rightly let nobody lead.
+//!
+//! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should it be gone for
 //! good, the witness rightly lets nobody lead who lacks the entry.
 
 use crate::message::Message;

@@ -199,7 +199,11 @@ impl<W: Workload> Simulation<'_, W> {
     /// another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
         // One that reached one server less than a quorum would be a quorum with them.
-        let reachable = self.smallest_quorum().saturating_sub(2);
+        // And one that leads could give a witness of the core an entry that nobody else has, and that nobody of the core could lead without.
+        let reachable = match self.schedule.cluster.witnesses {
+            0 => self.smallest_quorum().saturating_sub(2),
+            _ => 0,
+        };
         for place in (0..self.servers.len()).filter(|place| core >> place & 1 == 0) {
             let order = shuffled(self.servers.len(), draws);
             if reachable > 0 && draws.chance(HALF_CONNECTED_PERMYRIAD) {

@@ -392,7 +392,8 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let limits = quiet.limits;
         let beats = std::mem::take(beats);
-        if !quiet.order.lasts(place, now, Nanos::ZERO) || now < slow_until {
+        // Whoever was disturbed since the last survey begins again, although it may be in good order at this very instant.
+        if !quiet.order.lasts(place, now, lasted) || now < slow_until {
             *behind = None;
             *idle_since = None;
             return Ok(());
