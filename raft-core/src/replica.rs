@@ -269,8 +269,10 @@ impl<M: StateMachine> Replica<M> {
     /// Those of [`Raft::new`]; a snapshot without its bytes, or bytes that are not a state.
     pub fn new(setup: Setup, machine: M, snapshot: Option<Payload>) -> Result<Self, RestoreError> {
         let settings = setup.config.snapshots;
+        // What the disk has: a witness may take another one while it starts.
+        let stored = setup.durable.snapshot.clone();
         let raft = Raft::new(setup)?;
-        let (machine, snapshot) = match (raft.snapshot(), snapshot) {
+        let (machine, snapshot) = match (&stored, snapshot) {
             (None, None) => (machine, None),
             // A witness has no state that could be restored.
             (Some(meta), Some(data)) if meta.withheld => (machine, Some(Snapshot::new(meta.last, data))),
@@ -284,7 +286,7 @@ impl<M: StateMachine> Replica<M> {
             (None, Some(_)) => return Err(RestoreError::Snapshot("there are bytes of none".into())),
         };
         Ok(Self {
-            last_applied: raft.snapshot().map(|meta| meta.last),
+            last_applied: stored.map(|meta| meta.last),
             raft,
             machine,
             settings,

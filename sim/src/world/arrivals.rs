@@ -203,6 +203,9 @@ impl<W: Workload> Simulation<'_, W> {
                 .piece_arrived(to, offset.saturating_add(data.len() as u64));
         }
         self.read_index_arrives(to, &envelope);
+        if super::quiet::is_for_a_client(&envelope.message) {
+            self.quiet.stir();
+        }
         let given = Given::of(&envelope);
         self.step(to, Some(Input::Receive(*envelope)), given)
     }

@@ -246,12 +246,7 @@ impl Quiet {
 
     /// L8: what may be sent between two servers that have nothing to tell each other.
     pub(super) fn sends(&mut self, envelope: &Envelope, from: usize, now: Nanos) -> Judgement {
-        if let Message::Forward { .. }
-        | Message::ForwardRefused { .. }
-        | Message::ReadIndex { .. }
-        | Message::ReadIndexReply { .. } = envelope.message
-        {
-            // A client is waiting.
+        if is_for_a_client(&envelope.message) {
             self.stir();
             return Ok(());
         }
@@ -264,6 +259,17 @@ impl Quiet {
         }
         is_heartbeat(envelope.from, envelope.to, envelope.message.name(), idle)
     }
+}
+
+/// Whether a client of the sender or of the recipient is waiting, or was: such a message may be late, and gives a leader something to do.
+pub(super) const fn is_for_a_client(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Forward { .. }
+            | Message::ForwardRefused { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+    )
 }
 
 /// Whether a message may still have an effect when what it was about has passed: a granted pre-vote counts in a later campaign for the
