@@ -189,8 +189,9 @@ pub(crate) mod fixture {
 
     /// A joint configuration, which nobody outside the library makes but by reading one.
     pub(crate) fn joint(voters: &[u64], outgoing: &[u64]) -> Membership {
-        let text =
-            format!(r#"{{"voters":{voters:?},"outgoing":{outgoing:?},"learners":[],"incarnations":{{}}}}"#);
+        let text = format!(
+            r#"{{"voters":{voters:?},"outgoing":{outgoing:?},"learners":[],"witnesses":[],"incarnations":{{}}}}"#
+        );
         serde_json::from_str(&text).unwrap()
     }
 
