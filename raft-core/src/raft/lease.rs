@@ -59,10 +59,7 @@ impl Raft {
             && let Some(began_at) = leader.rounds.began_at(round)
             && let Some(peer) = leader.peers.get_mut(&from)
         {
-            peer.bound_at = Some(match planted!(LEASE_FROM_ANSWER) {
-                false => began_at,
-                true => self.now,
-            });
+            peer.bound_at = Some(began_at);
         }
     }
 

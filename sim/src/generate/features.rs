@@ -1,8 +1,12 @@
 //! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses. The draws have a name of
 //! their own, so that the rest of a seed's schedule stays what it was.
 
-use crate::random::{Domain, Seed};
-use crate::schedule::{Class, FaultKind, Schedule};
+use super::themes::{crash, cut, election_millis, on};
+use super::{MESSAGES, add};
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::random::{Domain, Draws, Seed};
+use crate::schedule::{Class, FaultKind, Schedule, Shape, Survival, Target, When};
 
 /// Switches them on in some of the swarm's schedules, or in most of those that have everything.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
@@ -16,6 +20,9 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     if draws.chance(if all { 6_000 } else { 3_000 }) {
         leases(schedule);
         schedule.workload.lease_read_permyriad = draws.pick(&[2_000, 5_000, 10_000]).unwrap_or(5_000) as u32;
+        if schedule.knobs.lease_drift_permyriad.is_some() && draws.chance(4_000) {
+            old_leaders(schedule, &mut draws);
+        }
     }
     // A lost disk of one server beside a witness may be one lost copy too many: see the limits of `raft/witness.rs`.
     if draws.chance(if all { 5_000 } else { 2_000 }) && schedule.class == Class::A {
@@ -45,5 +52,78 @@ fn leases(schedule: &mut Schedule) {
     schedule.knobs.lease_drift_permyriad = u32::try_from(drift).ok();
     if schedule.knobs.config(schedule.seed).validate().is_err() {
         schedule.knobs.lease_drift_permyriad = None;
+    }
+}
+
+/// Leaders are replaced while clients go on asking them, as fast as leases allow and faster: what they answer then rests on a lease, or must not.
+fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
+    let election = election_millis(schedule);
+    let workload = &mut schedule.workload;
+    workload.lease_read_permyriad = 10_000;
+    workload.read_permyriad = 7_000;
+    workload.interval = draws.millis(2, 12);
+    workload.operations = workload.operations.max(250);
+    let end =
+        (workload.begin + workload.interval.times(u64::from(workload.operations))).min(schedule.heal.at);
+    for _ in 0..draws.between(2, 4) {
+        let at = Nanos::from_micros(draws.between(400_000, end.value().max(500_000_000)) / 1_000);
+        let messages = draws.pick(MESSAGES).unwrap_or_default();
+        let lasts = draws.millis(election, 3 * election);
+        match draws.below(3) {
+            // The others forget that they heard it, and are asked to campaign at once.
+            0 => {
+                add(
+                    schedule,
+                    When::At(at),
+                    cut(Shape::Isolate, Target::Leader, messages, lasts),
+                );
+                let mut then = at;
+                for _ in 1..schedule.cluster.servers {
+                    then += Nanos::from_micros(200);
+                    let restart_after = Nanos::from_micros(draws.between(100, 3_000));
+                    add(
+                        schedule,
+                        When::At(then),
+                        crash(Target::Follower, Survival::All, restart_after),
+                    );
+                }
+                for _ in 0..4 {
+                    then += draws.millis(2, 25);
+                    add(
+                        schedule,
+                        When::At(then),
+                        FaultKind::Campaign {
+                            target: Target::Follower,
+                        },
+                    );
+                }
+            }
+            // Nobody hears it any more, and late answers still reach it.
+            1 => {
+                schedule.weather.network.reorder_permyriad = 2_000;
+                schedule.weather.network.reorder_by = draws.millis(election / 2, 2 * election);
+                add(
+                    schedule,
+                    When::At(at),
+                    cut(Shape::Mute, Target::Leader, messages, lasts),
+                );
+            }
+            // It has told another server to campaign, and does not hear what comes of it.
+            _ => {
+                add(
+                    schedule,
+                    When::At(at),
+                    FaultKind::TransferLeadership {
+                        target: Target::Follower,
+                    },
+                );
+                let told = on(
+                    Probe::SendTimeoutNow,
+                    draws.between(1, 2),
+                    Nanos::from_micros(draws.below(500)),
+                );
+                add(schedule, told, cut(Shape::Deaf, Target::Subject, messages, lasts));
+            }
+        }
     }
 }
