@@ -56,7 +56,10 @@ fn server() -> Raft {
         id: ProposalId::new(1),
         payload: Payload::from(&b"command"[..]),
     });
-    server.step(Input::Read { id: ReadId::new(1), mode: raft_core::ReadMode::Quorum });
+    server.step(Input::Read {
+        id: ReadId::new(1),
+        mode: raft_core::ReadMode::Quorum,
+    });
     carry_out(&mut server);
     server
 }
