@@ -230,8 +230,6 @@ planted_bank! {
             "Heartbeats do not say what is committed."
         CAMPAIGNS_ONCE "campaigns-once"
             "A candidate whose campaign came to nothing does not try again."
-        BEGINS_TRANSFERS_ANEW "begins-transfers-anew"
-            "A newer snapshot ends the transfer of an older one, which begins anew."
         IGNORES_LOST_PIECES "ignores-lost-pieces"
             "A receiver of a snapshot that was started again is not believed that it has nothing."
         WAITS_FOR_NEXT_WRITE "waits-for-next-write"

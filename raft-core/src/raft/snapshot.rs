@@ -34,9 +34,6 @@ impl Raft {
         let keep = self.config.snapshots.keep_entries;
         // A peer that is being sent an earlier snapshot needs what follows that one next. Without this, one that
         // is taken while another is on its way would leave a slow peer behind for good.
-        if planted!(BEGINS_TRANSFERS_ANEW) {
-            self.end_transfers();
-        }
         let needed = self.oldest_transfer();
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
         let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
