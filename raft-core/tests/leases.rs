@@ -31,15 +31,20 @@ fn rested(log: &[u64]) -> Scene {
     scene
 }
 
-/// Server 1 of three as the leader of term 2, its no-op at 1 committed, and no round confirmed.
-fn leader() -> Scene {
-    let mut scene = server(&[]);
+/// Lets the time pass in which nobody votes after a start, and elects the server with the vote of server 2.
+fn elect(scene: &mut Scene) {
     scene.tick(10);
     if scene.role() == RoleName::Follower {
         scene.step(Input::Campaign);
     }
     scene.grant(2);
     scene.grant(2);
+}
+
+/// Server 1 of three as the leader of term 2, its no-op at 1 committed, and no round confirmed.
+fn leader() -> Scene {
+    let mut scene = server(&[]);
+    elect(&mut scene);
     assert_eq!(scene.role(), RoleName::Leader);
     scene.accept(2, at(2, 1));
     assert_eq!(scene.commit(), 1);
@@ -125,12 +130,7 @@ fn a_lease_is_shorter_by_what_clocks_may_differ() {
         let mut setup = setup(3, 1, &[]);
         setup.config.options.lease = Some(Lease { drift_permyriad });
         let mut scene = Scene::new(setup).expect("the disk is sound");
-        scene.tick(10);
-        if scene.role() == RoleName::Follower {
-            scene.step(Input::Campaign);
-        }
-        scene.grant(2);
-        scene.grant(2);
+        elect(&mut scene);
         scene.accept(2, at(2, 1));
         renew(&mut scene);
         scene.tick(lasts);
@@ -158,12 +158,7 @@ fn a_lease_that_no_heartbeat_could_renew_in_time_is_a_mistake() {
 #[test]
 fn a_lease_without_a_commit_of_the_own_term_answers_nothing() {
     let mut scene = server(&[]);
-    scene.tick(10);
-    if scene.role() == RoleName::Follower {
-        scene.step(Input::Campaign);
-    }
-    scene.grant(2);
-    scene.grant(2);
+    elect(&mut scene);
     renew(&mut scene);
     assert_eq!(read(&mut scene, 1), []);
     assert_eq!(ready(&scene.accept(2, at(2, 1))), []);

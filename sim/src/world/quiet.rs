@@ -452,12 +452,8 @@ impl<W: Workload> Simulation<'_, W> {
         if self.now < self.quiet.all_rough_until {
             return None;
         }
-        let leaders = self
-            .servers
-            .iter()
-            .enumerate()
-            .filter(|(_, server)| server.leads());
-        let (leader, leads) = leaders.max_by_key(|(_, server)| server.vitals.term)?;
+        let leader = self.latest_leader()?;
+        let leads = self.servers.get(leader)?;
         let term = leads.vitals.term;
         let knows_later = |server: &Server<W>| {
             server.disk.written().hard_state.term > term || (server.is_running() && server.vitals.term > term)

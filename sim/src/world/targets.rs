@@ -24,16 +24,7 @@ impl<W: Workload> Simulation<'_, W> {
             Target::Subject => subject.map_or(0, one),
             Target::Any => draws.pick(&all).map_or(0, one),
             Target::All => all.into_iter().map(one).fold(0, |set, bit| set | bit),
-            Target::Leader => {
-                let leaders = self
-                    .servers
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, server)| server.leads());
-                leaders
-                    .max_by_key(|(_, server)| server.vitals.term)
-                    .map_or(0, |(place, _)| one(place))
-            }
+            Target::Leader => self.latest_leader().map_or(0, one),
             Target::Learner | Target::Spare => {
                 let membership = self.configuration_in_force();
                 let is_meant = |&place: &usize| {
