@@ -205,7 +205,8 @@ impl Raft {
         let vote = self.out.hard_state().vote;
         let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
-        let bound = self.honours_leases() && !in_transfer && self.hears_a_leader();
+        let bound =
+            self.honours_leases() && !in_transfer && self.hears_a_leader() && !planted!(VOTES_WITHIN_A_LEASE);
         let granted = free && !bound && self.is_up_to_date(last) && !self.campaigned();
         if granted {
             // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.

@@ -59,7 +59,10 @@ impl Raft {
             && let Some(began_at) = leader.rounds.began_at(round)
             && let Some(peer) = leader.peers.get_mut(&from)
         {
-            peer.bound_at = Some(began_at);
+            peer.bound_at = Some(match planted!(LEASE_FROM_ANSWER) {
+                false => began_at,
+                true => self.now,
+            });
         }
     }
 

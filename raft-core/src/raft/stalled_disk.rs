@@ -13,6 +13,7 @@ impl Raft {
     /// Whether the disk has owed a write for longer than an election could take. Less may be a disk that is merely slow.
     pub(super) fn disk_stalls(&self) -> bool {
         self.durable_lag_ticks() > self.config.timing.election_timeout_max_ticks
+            && !planted!(LEADS_WITH_STALLED_DISK)
     }
 
     /// With every heartbeat: steps down for a stalled disk, in favour of a voter that answers. Without one nobody could do better.

@@ -55,6 +55,23 @@ impl Promises {
         }
     }
 
+    /// S13: what a leader says to a witness is on its own disk, or a crash could leave an entry with witnesses only, and nobody who may
+    /// lead.
+    pub(crate) fn sent_to_witness(facts: &Facts, envelope: &Envelope, image: &Image) -> Judgement {
+        let Message::Append { entries, .. } = &envelope.message else {
+            return Ok(());
+        };
+        match entries.last() {
+            Some(entry) if !covers(facts, image, entry.id) => {
+                let (from, to, last) = (envelope.from, envelope.to, entry.id);
+                let message =
+                    format!("server {from} sends the witness {to} {last}, and its own disk does not hold it");
+                violated(Oracle::S13, message)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// For whom a server has voted in this term, on the wire.
     pub(crate) fn vote(&self, term: Term, voter: NodeId) -> Option<NodeId> {
         self.votes.get(&(term, voter)).copied()
@@ -185,5 +202,20 @@ mod tests {
                 false,
             ),
         );
+    }
+
+    #[test]
+    fn s13_reports_a_witness_that_is_told_what_its_leader_may_still_lose() {
+        let facts = facts(&[], 0);
+        let append = |index| Message::Append {
+            session: Session::new(1),
+            round: Round::new(1),
+            prev: None,
+            commit: None,
+            entries: vec![command(1, index, "a")],
+        };
+        let judge = |message| Promises::sent_to_witness(&facts, &envelope(2, 2, message), &image(2, None));
+        assert_eq!(judge(append(1)), Ok(()));
+        reports(Oracle::S13, judge(append(2)));
     }
 }

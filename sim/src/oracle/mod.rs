@@ -10,6 +10,7 @@ pub(crate) mod commit;
 pub(crate) mod durability;
 pub(crate) mod election;
 pub(crate) mod facts;
+pub(crate) mod leases;
 pub(crate) mod liveness;
 pub(crate) mod log;
 pub(crate) mod membership;
@@ -61,7 +62,7 @@ oracles! {
     S10 = "A follower commits no further than the leader of its term has verified its log.",
     S11 = "Terms never decrease, in memory or on disk (paper §5.1).",
     S12 = "A vote on the wire is the only one of its server in that term, and is on its disk (paper §5.2).",
-    S13 = "What a message promises is on the sender's disk when the message leaves.",
+    S13 = "What a message promises is on the sender's disk when the message leaves, and so is what a witness is told.",
     S14 = "Commit and applied indexes never decrease, and compacted <= snapshot <= applied <= commit <= last.",
     S15 = "The state machine sees every committed command once and in order.",
     S16 = "State machines that have applied the same entries are equal, and have said the same.",
@@ -78,7 +79,7 @@ oracles! {
     C1 = "An acknowledged write is committed where the acknowledgement says.",
     C2 = "What clients see is linearizable, witnessed by the order of the log.",
     C3 = "What clients see is linearizable, by a search that knows nothing of the log.",
-    C4 = "A read stands behind what was committed when it came, and a quorum has confirmed its leader since (paper §8).",
+    C4 = "A read stands behind what was committed when it came, and a quorum has confirmed its leader since, or is bound to it (paper §8, dissertation §6.4.1).",
     C6 = "What a client sends again in its session is applied once and answered the same, and sessions end where the rules say (dissertation §6.3).",
     C7 = "A request that was turned down has no effect, and every request has one outcome.",
     C8 = "Every committed command was proposed by a client, and is committed once.",
@@ -87,7 +88,7 @@ oracles! {
     L2 = "A healed core serves every client.",
     L3 = "A leader in good order with a quorum stays, whatever happens to the others.",
     L4 = "Nobody disturbs a leader that is heard: no election without a reason, no campaign without a pre-vote (dissertation §9.6).",
-    L5 = "A leader that hears no quorum steps down (dissertation §6.2), and no request is left without an outcome.",
+    L5 = "A leader that hears no quorum, or whose disk stalls, steps down (dissertation §6.2), and no request is left without an outcome.",
     L6 = "A follower in good order with its leader catches up, step by step.",
     L7 = "A healed core leaves a joint configuration, and is led by one of its voters (dissertation §4.2.2, §4.3).",
     L8 = "A cluster with nothing to do sends heartbeats, and nothing else.",

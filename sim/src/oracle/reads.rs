@@ -2,7 +2,7 @@
 //!
 //! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands at or
 //! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader. A read that
-//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since. One that was passed on is judged
+//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since; what the lease itself rests on, `leases` looks at. One that was passed on is judged
 //! where it was passed to.
 
 use raft_core::{Index, Membership, NodeId, Round, Term};
@@ -92,6 +92,13 @@ impl Reads {
         for pending in self.pending.iter_mut().filter(|pending| !pending.confirmed) {
             pending.confirmed = confirms(node, &self.answered, membership, pending.arrived);
         }
+    }
+
+    /// Whether this read, answered in this event, rests on nothing but a lease.
+    pub(crate) fn rests_on_lease(&self, read: u64, event: u64) -> bool {
+        self.pending
+            .iter()
+            .any(|pending| (pending.read, pending.basis, pending.arrived) == (read, Basis::Lease, event))
     }
 
     /// C4: the server answers a read as of this position, in this event. It takes itself for the leader of `led`, and `latest` is the latest term that anybody has

@@ -4,6 +4,8 @@
 //! depose it, whoever campaigns has asked first, and a leader that hears no quorum steps down. And the cluster is watched
 //! from above: where a leader and a quorum have been in good order for a while, they stay what they are, whatever the others do.
 
+use std::collections::VecDeque;
+
 use raft_core::{Membership, NodeId, RoleName, Term, Vitals};
 
 use super::{Judgement, Oracle, violated};
@@ -84,6 +86,12 @@ impl Manners {
         violated(Oracle::L4, message)
     }
 
+    /// Whether a peer has answered it within the shortest election timeout, as the leader that it is.
+    pub(crate) fn has_just_heard(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
+        let answered = self.answered.get(place(peer));
+        answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
+    }
+
     /// L5: whoever leads has heard a quorum within twice the shortest election timeout (dissertation §6.2).
     pub(crate) fn hears_a_quorum(
         &self,
@@ -102,6 +110,60 @@ impl Manners {
         let message = format!(
             "server {node} still leads, and has heard no quorum for {} ticks, twice an election timeout",
             2 * shortest
+        );
+        violated(Oracle::L5, message)
+    }
+}
+
+/// What a server waits for its disk to do, by its own clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backlog {
+    /// The writes, and when it handed them out, the oldest first.
+    writes: VecDeque<(u64, u64)>,
+    /// Since when it has led with a stalled disk although somebody else could lead.
+    outstays_since: Option<u64>,
+}
+
+impl Backlog {
+    /// It hands out a write that it waits for.
+    pub(crate) fn issued(&mut self, ticket: u64, ticks: u64) {
+        self.writes.push_back((ticket, ticks));
+    }
+
+    /// Everything up to here is durable, it was told.
+    pub(crate) fn told(&mut self, ticket: u64) {
+        while self
+            .writes
+            .pop_front_if(|(issued, _)| *issued <= ticket)
+            .is_some()
+        {}
+    }
+
+    /// Whether the oldest write takes longer than any election.
+    pub(crate) fn stalls(&self, ticks: u64, longest: u64) -> bool {
+        let oldest = self.writes.front();
+        oldest.is_some_and(|(_, issued)| ticks.saturating_sub(*issued) > longest)
+    }
+
+    /// L5: a leader whose disk stalls leads no further than to its next heartbeat. It may stay as long as nobody could do better.
+    pub(crate) fn gives_way(
+        &mut self,
+        node: NodeId,
+        ticks: u64,
+        heartbeat: u64,
+        outstays: bool,
+    ) -> Judgement {
+        if !outstays {
+            self.outstays_since = None;
+            return Ok(());
+        }
+        let since = *self.outstays_since.get_or_insert(ticks);
+        if ticks.saturating_sub(since) <= heartbeat {
+            return Ok(());
+        }
+        let message = format!(
+            "server {node} has led on for {} ticks with a disk that has stalled, and another one could lead",
+            ticks.saturating_sub(since)
         );
         violated(Oracle::L5, message)
     }
@@ -295,6 +357,25 @@ mod tests {
         assert_eq!(manners.has_asked(node(1), Term::new(5), &three()), Ok(()));
         manners.is_granted(Term::new(6), 1);
         reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
+    }
+
+    #[test]
+    fn l5_reports_a_leader_that_leads_on_with_a_stalled_disk() {
+        let (longest, heartbeat) = (30, 10);
+        let mut backlog = Backlog::default();
+        backlog.issued(1, 100);
+        backlog.issued(2, 120);
+        assert!(!backlog.stalls(130, longest));
+        assert!(backlog.stalls(131, longest));
+        backlog.told(1);
+        assert!(!backlog.stalls(150, longest), "the second write is younger");
+        assert!(backlog.stalls(151, longest));
+
+        assert_eq!(backlog.gives_way(node(1), 151, heartbeat, true), Ok(()));
+        assert_eq!(backlog.gives_way(node(1), 161, heartbeat, true), Ok(()));
+        reports(Oracle::L5, backlog.gives_way(node(1), 162, heartbeat, true));
+        assert_eq!(backlog.gives_way(node(1), 163, heartbeat, false), Ok(()));
+        assert_eq!(backlog.gives_way(node(1), 164, heartbeat, true), Ok(()));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.wake_at = None;
         server.disk_failed = false;
         server.write_refused = false;
-        server.conduct = super::observe::Conduct::default();
+        server.conduct = super::observe::Conduct::begins(is_blank);
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
         self.oracles.transfers.restarted(at);
         // What is said of a machine says nothing of a witness, which has none.

@@ -3,25 +3,29 @@
 
 use raft_core::replica::Output;
 use raft_core::{
-    AppendOutcome, Envelope, Index, Message, NodeId, ReadMode, ReadOutcome, RoleName, Round, Term, Ticket,
-    Vitals,
+    AppendOutcome, Envelope, Index, Membership, Message, NodeId, ReadMode, ReadOutcome, RoleName, Round,
+    Term, Ticket, Vitals,
 };
 
 use super::server::Server;
 use super::step::OutputOf;
 use super::{Simulation, place_of};
 use crate::nanos::Nanos;
+use crate::oracle::leases::{Bond, has_lease};
 use crate::oracle::reads::{Basis, Reads};
-use crate::oracle::stability::{Manners, bit};
+use crate::oracle::stability::{Backlog, Manners, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
 use crate::oracle::{Judgement, Oracle, violated};
+use crate::schedule::Knobs;
 use crate::workload::Workload;
 
 /// What is remembered of one server from its start on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct {
     manners: Manners,
+    bond: Bond,
     wakeups: Wakeups,
+    backlog: Backlog,
     reads: Reads,
     /// Who has granted a vote, one bit each, and in which term.
     votes: (Term, u8),
@@ -133,6 +137,7 @@ impl<W: Workload> Simulation<'_, W> {
         outputs: &[OutputOf<W>],
     ) -> Judgement {
         let shortest = self.schedule.knobs.election_timeout_min_ticks;
+        let has_leases = self.schedule.knobs.lease_drift_permyriad.is_some();
         let is_honest = !self.budget.is_damaged();
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
@@ -147,10 +152,16 @@ impl<W: Workload> Simulation<'_, W> {
             conduct.manners.begins_to_lead(ticks);
             conduct.reads.begins_to_lead();
         }
+        if before.role == RoleName::Joining && after.role != RoleName::Joining {
+            conduct.bond.is_let_in(ticks);
+        }
         if let Some(heard) = occasion.message {
             conduct.hear(node, heard, after, ticks, membership);
             if is_honest {
                 conduct.is_loyal(node, heard, (before, after), (ticks, told, shortest), outputs)?;
+            }
+            if is_honest && has_leases && heard.news == News::Vote && outputs.iter().any(is_vote) {
+                conduct.bond.may_vote(node, heard.from, ticks, shortest)?;
             }
         }
         if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
@@ -165,6 +176,9 @@ impl<W: Workload> Simulation<'_, W> {
                 .is_none_or(|heard| heard.news != News::TimeoutNow)
         {
             conduct.manners.has_asked(node, after.term, membership)?;
+            if has_leases {
+                conduct.bond.may_vote(node, node, ticks, shortest)?;
+            }
         }
         if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
             conduct
@@ -179,8 +193,9 @@ impl<W: Workload> Simulation<'_, W> {
             conduct.wakeups = Wakeups::default();
             return Ok(());
         }
-        conduct.wait(occasion, after, outputs);
+        conduct.wait(occasion, after, ticks, outputs);
         if is_honest {
+            conduct.gives_way(node, after, ticks, &self.schedule.knobs, membership)?;
             conduct.wakeups.judge(node, after.term)?;
             if occasion.persisted.is_some() {
                 wakes_up(server, after)?;
@@ -254,11 +269,41 @@ impl<W: Workload> Simulation<'_, W> {
         let membership = replica.raft().membership();
         let terms = (server.vitals.term, self.oracles.elections.latest());
         let answer = (attempt, index, self.event);
-        let judgement = server
+        let rests_on_lease = server.conduct.reads.rests_on_lease(attempt, self.event);
+        let mut judgement = server
             .conduct
             .reads
             .answers(server.node, answer, terms, membership);
+        if rests_on_lease && judgement.is_ok() {
+            judgement = self.has_lease(at, attempt);
+        }
         self.ruled(judgement)
+    }
+
+    /// C4: a read is answered on a lease.
+    fn has_lease(&self, leader: usize, attempt: u64) -> Judgement {
+        let Some(leader) = self.servers.get(leader) else {
+            return Ok(());
+        };
+        let Some(replica) = &leader.replica else {
+            return Ok(());
+        };
+        let shortest = self.schedule.knobs.election_timeout_min_ticks;
+        let term = leader.vitals.term;
+        has_lease(
+            (leader.node, term),
+            attempt,
+            replica.raft().membership(),
+            |voter| {
+                self.servers.get(place_of(voter)).is_some_and(|voter| {
+                    // Who does not run will be bound when it starts, and who waits to be let in when it is.
+                    let ticks = voter.clock.ticks(self.now).saturating_sub(voter.boot_ticks);
+                    !voter.is_running()
+                        || voter.vitals.role == RoleName::Joining
+                        || voter.conduct.bond.binds_to(leader.node, term, ticks, shortest)
+                })
+            },
+        )
     }
 
     /// A leader's message leaves: rounds begin with it.
@@ -307,15 +352,18 @@ fn taken((taken, attempt): (&Taken, u64)) -> Option<(u64, (usize, u64, Nanos))> 
 }
 
 impl Conduct {
+    /// A server starts, from a disk that is blank or not.
+    pub(super) fn begins(is_blank: bool) -> Self {
+        let mut conduct = Self::default();
+        if is_blank {
+            // It has never heard anybody, or only with a disk that was lost.
+            conduct.bond.is_let_in(0);
+        }
+        conduct
+    }
+
     /// Takes note of a message.
-    fn hear(
-        &mut self,
-        node: NodeId,
-        heard: Heard,
-        after: &Vitals,
-        ticks: u64,
-        membership: &raft_core::Membership,
-    ) {
+    fn hear(&mut self, node: NodeId, heard: Heard, after: &Vitals, ticks: u64, membership: &Membership) {
         let from = place_of(heard.from);
         match heard.news {
             News::PreVoteGranted { ask } => self.manners.is_granted(ask, from),
@@ -330,6 +378,9 @@ impl Conduct {
                 if let Some(round) = round {
                     self.reads.is_answered(node, from, round, membership);
                 }
+            }
+            News::Leads(_) if is_followed(heard, after) => {
+                self.bond.hears(heard.from, heard.term, ticks);
             }
             _ => {}
         }
@@ -367,22 +418,48 @@ impl Conduct {
         Ok(())
     }
 
+    /// L5, for a leader whose disk stalls.
+    fn gives_way(
+        &mut self,
+        node: NodeId,
+        after: &Vitals,
+        ticks: u64,
+        knobs: &Knobs,
+        membership: &Membership,
+    ) -> Judgement {
+        let could_lead = |voter: NodeId| {
+            voter != node
+                && !membership.is_witness(voter)
+                && self
+                    .manners
+                    .has_just_heard(voter, ticks, knobs.election_timeout_min_ticks)
+        };
+        let outstays = after.role == RoleName::Leader
+            && self.backlog.stalls(ticks, knobs.election_timeout_max_ticks)
+            && membership.voters().chain(membership.outgoing()).any(could_lead);
+        self.backlog
+            .gives_way(node, ticks, knobs.heartbeat_ticks, outstays)
+    }
+
     /// Takes note of what waits for the disk, and of what does not wait any more.
     fn wait<M: raft_core::replica::StateMachine>(
         &mut self,
         occasion: Occasion,
         after: &Vitals,
+        ticks: u64,
         outputs: &[Output<M>],
     ) {
         let mut due = occasion.message.and_then(|heard| owed(heard, after));
         let is_in_debt = self.wakeups.is_in_debt() && occasion.persisted.is_some();
         if let Some(ticket) = occasion.persisted {
             self.wakeups.told(ticket.value());
+            self.backlog.told(ticket.value());
         }
         for output in outputs {
             match output {
                 Output::Persist { persist, .. } if persist.sync => {
                     self.wakeups.issued(persist.ticket.value());
+                    self.backlog.issued(persist.ticket.value(), ticks);
                 }
                 Output::Send(envelope) if due.is_some() || is_in_debt => {
                     let Some(answer) = answer_of(&envelope.message) else {
@@ -400,6 +477,10 @@ impl Conduct {
             self.wakeups.owes(to, answer, term);
         }
     }
+}
+
+fn is_vote<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {
+    matches!(output, Output::Send(envelope) if envelope.message == Message::VoteReply { granted: true })
 }
 
 /// Whether the leader that speaks is the one that the server follows now.

@@ -7,6 +7,7 @@ use super::step::OutputOf;
 use super::{Event, Load, Simulation, operator, place_of};
 use crate::coverage::Probe;
 use crate::network::Fate;
+use crate::oracle::durability::Promises;
 use crate::oracle::{Judgement, Oracle, resources, violated};
 use crate::report::Place;
 use crate::schedule::Class;
@@ -220,6 +221,9 @@ impl<W: Workload> Simulation<'_, W> {
             self.oracles
                 .promises
                 .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
+            if self.schedule.cluster.is_witness(place_of(envelope.to)) && !is_faulty {
+                Promises::sent_to_witness(&self.oracles.facts, &envelope, server.disk.durable())?;
+            }
             let (servers, budget) = (&self.servers, &self.budget);
             self.oracles.transfers.sent(
                 &self.oracles.facts,
