@@ -97,7 +97,8 @@ pub enum Message {
         /// the leader is mistaken, which is why the recipient checks.
         commit: Option<LogId>,
     },
-    /// The answer to [`Message::Heartbeat`].
+    /// The answer to [`Message::Heartbeat`], and to whatever a leader of an earlier term sends: that names neither session nor
+    /// round, both 0.
     HeartbeatReply {
         /// The session of the heartbeat.
         session: Session,

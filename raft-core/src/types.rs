@@ -74,6 +74,11 @@ number! {
     /// Counts a leader's dealings with one peer: a peer that leaves and comes back starts a new session.
     Session
 }
+impl Session {
+    /// No leader's dealings with anybody: sessions count from one.
+    pub(crate) const NONE: Self = Self(0);
+}
+
 number! {
     /// Counts a leader's rounds of confirmation (dissertation §6.4), minted by the core.
     Round

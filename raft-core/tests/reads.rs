@@ -71,6 +71,55 @@ fn an_answer_to_an_earlier_round_confirms_nothing() {
     assert_eq!(ready(&confirm(&mut scene, 3, 2)), [(2, 1)]);
 }
 
+// Nor does an answer to a message of an earlier term, in which the same server led: its rounds and sessions had the same numbers.
+#[test]
+fn an_answer_to_a_message_of_an_earlier_term_confirms_nothing() {
+    let mut scene = leader();
+    assert_eq!(round(&scene.read(7)), Some(1));
+    for from in [2, 3] {
+        let (session, round) = (scene.session(from), Round::new(1));
+        let commit = None;
+        let meta = Box::new(raft_core::SnapshotMeta {
+            last: at(1, 1).unwrap(),
+            membership: raft_core::Membership::of_voters((1..=5).map(node)).into(),
+            membership_id: None,
+            withheld: false,
+        });
+        let old = [
+            Message::Heartbeat {
+                session,
+                round,
+                commit,
+            },
+            Message::Append {
+                session,
+                round,
+                prev: None,
+                commit: None,
+                entries: Vec::new(),
+            },
+            Message::SnapshotChunk {
+                session,
+                meta,
+                total_bytes: 1,
+                checksum: 0,
+                offset: 0,
+                data: raft_core::Payload::from(&b"a"[..]),
+            },
+        ];
+        for message in old {
+            let mut peer = Scene::follower(5, 2, &[]);
+            let answers = sent(&peer.receive(from, 1, message));
+            assert_eq!(answers.len(), 1, "it is told which term it is");
+            for (_, answer) in answers {
+                assert_eq!(ready(&scene.receive(from, 2, answer)), []);
+            }
+        }
+    }
+    confirm(&mut scene, 2, 1);
+    assert_eq!(ready(&confirm(&mut scene, 3, 1)), [(7, 1)]);
+}
+
 // A later round confirms the reads of the earlier ones as well.
 #[test]
 fn a_later_round_confirms_earlier_reads() {

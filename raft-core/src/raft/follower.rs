@@ -27,7 +27,7 @@ impl Default for Follower {
             leader: None,
             heard_at: None,
             campaign_at: Tick::new(0),
-            snapshot_session: Session::new(0),
+            snapshot_session: Session::NONE,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::message::{Envelope, Message};
 use crate::outbox::Promise;
-use crate::types::{Incarnation, NodeId, Term};
+use crate::types::{Incarnation, NodeId, Round, Session, Term};
 
 use super::{Raft, Role};
 
@@ -175,16 +175,16 @@ impl Raft {
             Message::Vote { .. } | Message::TransferVote { .. } => {
                 self.send(from, Promise::Term, Message::VoteReply { granted: false });
             }
-            Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. } => {
+            Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
+                if planted!(NAMES_EARLIER_ROUND) || planted!(CONFIRMS_BY_LATER_TERM) =>
+            {
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }
-            Message::SnapshotChunk { session, meta, .. } => {
-                let reply = Message::SnapshotReply {
-                    session,
-                    last: meta.last,
-                    received_bytes: 0,
-                };
-                self.send(from, Promise::Term, reply);
+            // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of the same
+            // numbers, and would take it for a confirmation of what it asks now.
+            Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
+                let (session, round) = (Session::NONE, Round::new(0));
+                self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }
             _ => {}
         }

@@ -282,15 +282,17 @@ impl Facts {
         Some((id, self.configuration(id)?))
     }
 
-    /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do.
+    /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do. Later ones may
+    /// have removed it, and not every server need know that yet.
     pub(crate) fn binding(&self, node: NodeId, incarnation: Incarnation) -> Option<LogId> {
         let mut found = None;
         let mut at = self.last_committed();
         while let Some(id) = self.configuration_id_at(at) {
-            if self.configuration(Some(id))?.incarnation(node) != Some(incarnation) {
+            let binds = self.configuration(Some(id))?.incarnation(node) == Some(incarnation);
+            if !binds && found.is_some() {
                 break;
             }
-            found = Some(id);
+            found = binds.then_some(id);
             at = id.index.previous();
         }
         found

@@ -312,6 +312,8 @@ impl<W: Workload> Simulation<'_, W> {
             .sends(facts, at, server.incarnation, server.boot, envelope)?;
         if was != self.budget.standing(at) {
             self.happened(Probe::NewDiskAdmitted, Some(at));
+            // It votes from now on, and holds next to nothing.
+            self.weigh(0);
         }
         match verdict {
             Verdict::Kept => {}

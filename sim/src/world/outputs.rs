@@ -221,7 +221,12 @@ impl<W: Workload> Simulation<'_, W> {
             self.oracles
                 .promises
                 .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
-            if self.schedule.cluster.is_witness(place_of(envelope.to)) && !is_faulty {
+            // Whether it is a witness is what the configuration says: an operator may have added it as something else.
+            let is_witness = server
+                .replica
+                .as_ref()
+                .is_some_and(|replica| replica.raft().membership().is_witness(envelope.to));
+            if is_witness && !is_faulty {
                 Promises::sent_to_witness(&self.oracles.facts, &envelope, server.disk.durable())?;
             }
             let (servers, budget) = (&self.servers, &self.budget);
