@@ -199,10 +199,12 @@ impl<W: Workload> Simulation<'_, W> {
     /// another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
         // One that reached one server less than a quorum would be a quorum with them.
-        // And one that leads could give a witness of the core an entry that nobody else has, and that nobody of the core could lead without.
-        let reachable = match self.schedule.cluster.witnesses {
-            0 => self.smallest_quorum().saturating_sub(2),
-            _ => 0,
+        // And one that leads and is heard could give a witness of the core an entry that nobody else has, and that nobody of the core could
+        // lead without.
+        let has_witnesses = self.schedule.cluster.witnesses > 0;
+        let reachable = match has_witnesses {
+            false => self.smallest_quorum().saturating_sub(2),
+            true => 0,
         };
         for place in (0..self.servers.len()).filter(|place| core >> place & 1 == 0) {
             let order = shuffled(self.servers.len(), draws);
@@ -219,6 +221,10 @@ impl<W: Workload> Simulation<'_, W> {
                 .flatten()
             {
                 Some(shape) => {
+                    let shape = match shape {
+                        Shape::Deaf if has_witnesses => Shape::Isolate,
+                        shape => shape,
+                    };
                     self.cut_for_good(shape, place, draws);
                     self.push(self.now, Event::Start { server: place });
                 }

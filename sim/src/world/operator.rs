@@ -105,6 +105,8 @@ impl<W: Workload> Simulation<'_, W> {
         draws: &mut Draws,
     ) {
         let (entry, now) = self.configuration_and_entry();
+        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server.
+        let compare = compare || (self.schedule.cluster.witnesses > 0 && !change.is_about_a_server());
         let about = members(servers).map(|place| Some(NodeId::new(place as u64 + 1)));
         let about: Vec<Option<NodeId>> = match change.is_about_a_server() {
             true => about.collect(),
