@@ -310,10 +310,11 @@ impl Raft {
     /// The data folder of a peer, as far as it is known.
     fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
         let bound = self.log.membership().incarnation(node);
-        bound.or_else(|| match &self.role {
-            Role::Leader(leader) => leader.peer(node).and_then(|peer| peer.incarnation),
-            _ => None,
-        })
+        match &self.role {
+            Role::Leader(leader) => bound.or_else(|| leader.peer(node)?.incarnation),
+            Role::Follower(follower) => follower.folder_of_leader(node).or(bound),
+            Role::Candidate(_) | Role::Joining(_) => bound,
+        }
     }
 
     fn send(&mut self, to: NodeId, promise: Promise, message: Message) {

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing, Term,
+    Action, EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing, Term,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -249,6 +249,39 @@ fn another_folder_than_the_bound_one_is_not_heard() {
     meant.to_incarnation = Some(Incarnation::new(1));
     scene.step(Input::Receive(meant));
     assert_eq!(scene.term(), 5);
+}
+
+// But for a leader: it was elected by those who know its new folder, and a log that is behind and knows the former one has to catch up.
+#[test]
+fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    let from = |scene: &Scene, folder, message| {
+        let mut envelope = scene.envelope(2, 2, message);
+        envelope.from_incarnation = Incarnation::new(folder);
+        Input::Receive(envelope)
+    };
+    let append = append(None, entries(0, &[2]), 0);
+    let actions = scene.step(from(&scene, 22, append.clone()));
+    let answers = actions.iter().filter_map(|action| match action {
+        Action::Send(envelope) => Some((envelope.to, envelope.to_incarnation)),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(
+        answers,
+        [(node(2), Some(Incarnation::new(22)))],
+        "the folder that spoke is answered"
+    );
+    assert_eq!(scene.log(), [2]);
+    // In one term there is one leader, and it has one folder.
+    assert_eq!(scene.step(from(&scene, 2, append)), []);
+    assert_eq!(scene.raft.status().ignored.fenced, 1);
+    // Whoever only asks for votes may be a folder that was lost.
+    let vote = scene.envelope(3, 3, Message::Vote { last: at(2, 1) });
+    let mut foreign = vote.clone();
+    foreign.from_incarnation = Incarnation::new(33);
+    assert_eq!(scene.step(Input::Receive(foreign)), []);
+    assert_eq!(scene.raft.status().ignored.fenced, 2);
 }
 
 // A leader remembers who answered before the log does, and a second folder of the same server counts for nothing.

@@ -7,13 +7,15 @@ use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Entry, Index, LogId, NodeId, Round, Session, Tick};
+use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Tick};
 
 use super::{Raft, Role};
 
 #[derive(Debug)]
 pub(super) struct Follower {
     leader: Option<NodeId>,
+    /// The data folder from which that leader speaks.
+    leads_from: Option<Incarnation>,
     /// When the leader of any term was last heard; it outlives a change of term, for stickiness.
     heard_at: Option<Tick>,
     campaign_at: Tick,
@@ -25,6 +27,7 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             leader: None,
+            leads_from: None,
             heard_at: None,
             campaign_at: Tick::new(0),
             snapshot_session: Session::NONE,
@@ -35,6 +38,11 @@ impl Default for Follower {
 impl Follower {
     pub(super) fn leader(&self) -> Option<NodeId> {
         self.leader
+    }
+
+    /// The data folder of this server, if it is the leader.
+    pub(super) fn folder_of_leader(&self, node: NodeId) -> Option<Incarnation> {
+        self.leads_from.filter(|_| self.leader == Some(node))
     }
 
     pub(super) fn campaign_at(&self) -> Tick {
@@ -118,28 +126,30 @@ impl Raft {
         }
     }
 
-    /// Takes `from` for the leader of the current term. False if that cannot be: a term has one leader at most.
-    pub(super) fn follow(&mut self, from: NodeId) -> bool {
-        match &self.role {
+    /// Takes `from`, who speaks from this data folder, for the leader of the current term. False if that cannot be: a term has one
+    /// leader at most.
+    pub(super) fn follow(&mut self, from: NodeId, folder: Incarnation) -> bool {
+        match &mut self.role {
             Role::Follower(follower) if follower.leader == Some(from) => {
                 self.put_off_campaign(true);
                 true
             }
             Role::Follower(follower) if follower.leader.is_none() => {
-                let term = self.out.term();
-                if let Role::Follower(follower) = &mut self.role {
-                    follower.leader = Some(from);
-                }
+                follower.leader = Some(from);
+                follower.leads_from = Some(folder);
                 self.put_off_campaign(true);
                 self.out.push(Action::LeaderChanged {
                     leader: Some(from),
-                    term,
+                    term: self.out.term(),
                 });
                 true
             }
             // §5.2: a candidate that hears from the leader of its term returns to following.
             Role::Candidate(_) => {
                 self.become_follower(Some(from));
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.leads_from = Some(folder);
+                }
                 true
             }
             Role::Follower(_) | Role::Leader(_) | Role::Joining(_) => {

@@ -55,7 +55,24 @@ impl Raft {
         }
         let asks_to_join = matches!(envelope.message, Message::Hello);
         let known = self.incarnation_of(envelope.from);
-        asks_to_join || known.is_none_or(|known| known == envelope.from_incarnation)
+        asks_to_join
+            || known.is_none_or(|known| known == envelope.from_incarnation)
+            || self.is_said_by_an_unknown_leader(envelope)
+    }
+
+    /// Whoever leads was elected by those who know its folder. A log that is behind may know an earlier one, and must not keep
+    /// itself from catching up.
+    ///
+    /// It cannot be the earlier folder that speaks. The new one was bound after that one was lost, in a term at or behind the last one
+    /// that it led, and leads in later terms only (see `take_part_after`). So in a term that is not over for this server, one of the two leads at most.
+    fn is_said_by_an_unknown_leader(&self, envelope: &Envelope) -> bool {
+        let leads = matches!(
+            envelope.message,
+            Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. }
+        );
+        let term = self.out.term();
+        let is_unknown = envelope.term > term || (envelope.term == term && self.leader().is_none());
+        leads && is_unknown
     }
 
     /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
@@ -99,7 +116,7 @@ impl Raft {
                 commit,
                 entries,
             } => {
-                if self.follow(from) {
+                if self.follow(from, incarnation) {
                     self.on_append(from, session, round, prev, commit, entries);
                 }
             }
@@ -115,7 +132,7 @@ impl Raft {
                 round,
                 commit,
             } => {
-                if self.follow(from) {
+                if self.follow(from, incarnation) {
                     self.on_heartbeat(from, session, round, commit);
                 }
             }
@@ -130,7 +147,7 @@ impl Raft {
                 offset,
                 data,
             } => {
-                if self.follow(from) {
+                if self.follow(from, incarnation) {
                     self.on_snapshot_chunk(from, session, *meta, total_bytes, checksum, offset, data);
                 }
             }

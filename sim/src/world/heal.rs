@@ -122,6 +122,9 @@ impl<W: Workload> Simulation<'_, W> {
     /// nobody can lead without that one: see `raft/witness.rs` in the library.
     fn sole_holders(&self, core: u8) -> u8 {
         let cluster = &self.schedule.cluster;
+        if cluster.witnesses == 0 {
+            return 0;
+        }
         let last = |place: usize| {
             let server = self.servers.get(place)?;
             match server.is_running() {
@@ -129,10 +132,15 @@ impl<W: Workload> Simulation<'_, W> {
                 false => server.disk.durable().last(),
             }
         };
-        let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place));
-        if !(0..self.servers.len()).any(|place| cluster.is_witness(place)) {
-            return 0;
-        }
+        // A learner that holds it is of no help.
+        let facts = &self.oracles.facts;
+        let votes = |place: usize| {
+            let node = NodeId::new(place as u64 + 1);
+            facts
+                .electorates(facts.last_committed())
+                .all(|membership| membership.is_voter(node))
+        };
+        let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place) && votes(place));
         let in_core = holders().filter(|place| core >> place & 1 == 1);
         let newest = in_core.filter_map(last).max();
         holders()
