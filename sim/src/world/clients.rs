@@ -10,6 +10,7 @@ use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
 use raft_core::{Payload, ProposalId, ReadId, ReadMode};
 
+use super::observe::Taken;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::hash::of_bytes;
@@ -62,7 +63,7 @@ pub(super) struct Clients {
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
     /// The server that has taken an attempt in, and its boot.
-    pub(super) taken: Vec<super::observe::Taken>,
+    pub(super) taken: Vec<Option<Taken>>,
 }
 
 impl Clients {
@@ -238,12 +239,17 @@ impl<W: Workload> Simulation<'_, W> {
             });
             return Ok(());
         }
-        let (node, boot) = (server.node, server.boot);
+        let (node, boot, ticks) = (server.node, server.boot, server.ticks_told);
         if let Some(taken) = usize::try_from(attempt)
             .ok()
             .and_then(|attempt| self.clients.taken.get_mut(attempt))
         {
-            *taken = Some((at, boot, self.now));
+            *taken = Some(Taken {
+                place: at,
+                boot,
+                at: self.now,
+                ticks,
+            });
         }
         self.quiet.stir();
         self.hash_event(8, attempt);

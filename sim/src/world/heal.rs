@@ -118,11 +118,30 @@ impl<W: Workload> Simulation<'_, W> {
         core | self.sole_holders(core)
     }
 
-    /// An entry that a witness of the core has acknowledged, or may yet from a message that is on its way, may be held by one server only. Then
-    /// nobody can lead without that one: see `raft/witness.rs` in the library.
+    /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have and not by all.
+    fn has_voters_that_cannot_lead(&self) -> bool {
+        let (cluster, facts) = (&self.schedule.cluster, &self.oracles.facts);
+        let votes_by_some = |place| {
+            facts
+                .electorates(facts.last_committed())
+                .any(|membership| membership.is_voter(node_at(place)))
+        };
+        (0..self.servers.len())
+            .any(|place| cluster.is_witness(place) || (votes_by_some(place) && !self.votes_by_all(place)))
+    }
+
+    /// Whether the server votes by every configuration that may be in force.
+    fn votes_by_all(&self, place: usize) -> bool {
+        let facts = &self.oracles.facts;
+        facts
+            .electorates(facts.last_committed())
+            .all(|membership| membership.is_voter(node_at(place)))
+    }
+
+    /// An entry that somebody of the core has acknowledged who votes and cannot lead, or may yet from a message that is on its way, may be
+    /// held by one server only. Then nobody can lead without that one: see `raft/witness.rs` in the library.
     fn sole_holders(&self, core: u8) -> u8 {
-        let cluster = &self.schedule.cluster;
-        if cluster.witnesses == 0 {
+        if !self.has_voters_that_cannot_lead() {
             return 0;
         }
         let last = |place: usize| {
@@ -132,15 +151,9 @@ impl<W: Workload> Simulation<'_, W> {
                 false => server.disk.durable().last(),
             }
         };
-        // A learner that holds it is of no help.
-        let facts = &self.oracles.facts;
-        let votes = |place: usize| {
-            let node = NodeId::new(place as u64 + 1);
-            facts
-                .electorates(facts.last_committed())
-                .all(|membership| membership.is_voter(node))
-        };
-        let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place) && votes(place));
+        let cluster = &self.schedule.cluster;
+        let may_lead = |place: &usize| !cluster.is_witness(*place) && self.votes_by_all(*place);
+        let holders = || (0..self.servers.len()).filter(may_lead);
         let in_core = holders().filter(|place| core >> place & 1 == 1);
         let newest = in_core.filter_map(last).max();
         holders()
@@ -207,10 +220,10 @@ impl<W: Workload> Simulation<'_, W> {
     /// another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
         // One that reached one server less than a quorum would be a quorum with them.
-        // And one that leads and is heard could give a witness of the core an entry that nobody else has, and that nobody of the core could
-        // lead without.
-        let has_witnesses = self.schedule.cluster.witnesses > 0;
-        let reachable = match has_witnesses {
+        // And one that leads and is heard could give a server of the core that votes and cannot lead an entry that nobody else has, and that
+        // nobody of the core could lead without.
+        let must_be_silent = self.has_voters_that_cannot_lead();
+        let reachable = match must_be_silent {
             false => self.smallest_quorum().saturating_sub(2),
             true => 0,
         };
@@ -230,7 +243,7 @@ impl<W: Workload> Simulation<'_, W> {
             {
                 Some(shape) => {
                     let shape = match shape {
-                        Shape::Deaf if has_witnesses => Shape::Isolate,
+                        Shape::Deaf if must_be_silent => Shape::Isolate,
                         shape => shape,
                     };
                     self.cut_for_good(shape, place, draws);
@@ -408,4 +421,8 @@ impl<W: Workload> Simulation<'_, W> {
         }
         Ok(())
     }
+}
+
+const fn node_at(place: usize) -> NodeId {
+    NodeId::new(place as u64 + 1)
 }

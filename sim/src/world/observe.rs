@@ -325,11 +325,16 @@ impl<W: Workload> Simulation<'_, W> {
             true => self.quiet.settled().times(3),
             false => self.quiet.settled(),
         };
-        for (attempt, taken) in self.clients.taken.iter().zip(0..).filter_map(taken) {
-            let (place, boot, at) = taken;
-            let is_same = self.now.since(at) > patience
+        let ticks = patience.value() / self.schedule.cluster.tick.value().max(1);
+        let taken = self.clients.taken.iter().zip(0..);
+        for (attempt, taken) in taken.filter_map(|(taken, attempt)| Some((attempt, (*taken)?))) {
+            let place = taken.place;
+            // A clock that was put back has counted nothing for a while, and nothing was late by it.
+            let is_same = self.now.since(taken.at) > patience
                 && core & bit(place) != 0
-                && self.servers.get(place).is_some_and(|server| server.is_boot(boot));
+                && self.servers.get(place).is_some_and(|server| {
+                    server.is_boot(taken.boot) && server.ticks_told.saturating_sub(taken.ticks) > ticks
+                });
             let has_outcome = self
                 .oracles
                 .attempts
@@ -344,11 +349,13 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-/// Which server has taken an attempt in, in which boot and when.
-pub(super) type Taken = Option<(usize, u64, Nanos)>;
-
-fn taken((taken, attempt): (&Taken, u64)) -> Option<(u64, (usize, u64, Nanos))> {
-    Some((attempt, (*taken)?))
+/// Who has taken an attempt in, in which boot, and when: as it was, and by its own clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) place: usize,
+    pub(super) boot: u64,
+    pub(super) at: Nanos,
+    pub(super) ticks: u64,
 }
 
 impl Conduct {
