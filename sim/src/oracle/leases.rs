@@ -18,9 +18,11 @@ enum Cause {
     LetIn,
     /// It has heard this leader.
     Heard(NodeId, Term),
+    /// There is no reason: its leader has asked it to campaign, and does not rely on it any more.
+    Released,
 }
 
-/// What binds one server, by its own clock. Unlike whom it follows, nothing but time releases it.
+/// What binds one server, by its own clock. Unlike whom it follows, nothing but time releases it, or that leader itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bond {
     cause: Cause,
@@ -44,6 +46,11 @@ impl Bond {
         };
     }
 
+    /// Its leader tells it to campaign.
+    pub(crate) const fn is_released(&mut self) {
+        self.cause = Cause::Released;
+    }
+
     const fn is_over(self, ticks: u64, shortest: u64) -> bool {
         ticks.saturating_sub(self.since) >= shortest
     }
@@ -53,6 +60,7 @@ impl Bond {
         let is_its = match self.cause {
             Cause::Started | Cause::LetIn => true,
             Cause::Heard(heard, heard_in) => (heard, heard_in) == (leader, term),
+            Cause::Released => false,
         };
         is_its && !self.is_over(ticks, shortest)
     }
@@ -60,12 +68,11 @@ impl Bond {
     /// L4: with leases, nobody votes before its bond is over, in whatever term, unless the leader itself asked for it. Who takes part for the
     /// first time has heard nobody.
     pub(crate) fn may_vote(self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
-        if self.cause == Cause::LetIn || self.is_over(ticks, shortest) {
-            return Ok(());
-        }
         let why = match self.cause {
+            _ if self.is_over(ticks, shortest) => return Ok(()),
+            Cause::LetIn | Cause::Released => return Ok(()),
             Cause::Heard(leader, term) => format!("it heard {leader}, the leader of term {term}"),
-            Cause::Started | Cause::LetIn => "it started".to_owned(),
+            Cause::Started => "it started".to_owned(),
         };
         let message = format!(
             "server {node} votes for {candidate} {} ticks after {why}, and leases rest on {shortest}",
@@ -135,8 +142,12 @@ mod tests {
             Oracle::L4,
             Bond::default().may_vote(node(2), node(3), 14, SHORTEST),
         );
-        let mut bond = heard(100);
-        bond.is_let_in(101);
-        assert_eq!(bond.may_vote(node(2), node(3), 102, SHORTEST), Ok(()));
+        let (mut let_in, mut released) = (heard(100), heard(100));
+        let_in.is_let_in(101);
+        released.is_released();
+        for bond in [let_in, released] {
+            assert_eq!(bond.may_vote(node(2), node(3), 102, SHORTEST), Ok(()));
+        }
+        assert!(!released.binds_to(node(1), Term::new(4), 102, SHORTEST));
     }
 }

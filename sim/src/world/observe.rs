@@ -386,6 +386,9 @@ impl Conduct {
                     self.reads.is_answered(node, from, round, membership);
                 }
             }
+            News::TimeoutNow if after.role == RoleName::Candidate || after.role == RoleName::Leader => {
+                self.bond.is_released();
+            }
             News::Leads(_) if is_followed(heard, after) => {
                 self.bond.hears(heard.from, heard.term, ticks);
             }
