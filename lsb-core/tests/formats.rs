@@ -283,8 +283,11 @@ fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
         let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
         assert_eq!(error, UploadError::Animated { format });
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("--first-frame"), "{error}");
+        assert!(error.to_string().contains("ask for its first frame"), "{error}");
         assert!(picture::decode(&file, u64::MAX, &Limits::DEFAULT).is_err());
+        // Whoever looks for something hidden is not sent to choose a frame: there is nothing in any.
+        let nothing = picture::inspect(&file, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::NotProtected, "{nothing}");
         assert_eq!(inspect(&file, &FIRST_FRAME).unwrap().media_type, format);
         // What is stored is the whole file; what is shown is its first frame.
         let fixture = Fixture::new();

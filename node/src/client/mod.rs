@@ -191,6 +191,9 @@ pub enum ClientError {
     /// The file, the policy or a key.
     #[error(transparent)]
     Picture(#[from] lsb_core::Error),
+    /// The picture that was chosen as the cover.
+    #[error("the cover cannot be used: {0}")]
+    Cover(#[source] lsb_core::Error),
     /// The picture belongs to another cluster.
     #[error(
         "the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers"
@@ -259,7 +262,20 @@ impl ClientError {
                 ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
                 _ => ErrorClass::Other,
             },
+            Self::Cover(error) => match error.kind() {
+                ErrorKind::Damaged => ErrorClass::Damaged,
+                // A cover need not be protected.
+                _ => ErrorClass::Other,
+            },
             _ => ErrorClass::Other,
+        }
+    }
+
+    /// What is wrong with a picture, if that is what it is about.
+    pub fn picture(&self) -> Option<&lsb_core::Error> {
+        match self {
+            Self::Picture(error) | Self::Cover(error) => Some(error),
+            _ => None,
         }
     }
 }
