@@ -162,7 +162,10 @@ mod tests {
     /// The ratio that the document states for a number of bits and a filling.
     fn stated_psnr(bits: u8, filled: u64) -> f64 {
         let line = format!("| {bits} | ");
-        let line = DOCUMENT.lines().find_map(|text| text.strip_prefix(&line)).unwrap();
+        let line = DOCUMENT
+            .lines()
+            .find_map(|text| text.strip_prefix(&line))
+            .unwrap();
         let place = [5, 25, 100].iter().position(|each| *each == filled).unwrap();
         let cell = line.split(" | ").nth(place).unwrap();
         cell.strip_suffix(" dB").unwrap().parse().unwrap()
@@ -190,7 +193,10 @@ mod tests {
                     row.photograph, row.way, row.filled, row.pairs, row.chi_square_all
                 )
                 .replace("-0.00", "0.00");
-                assert!(DOCUMENT.lines().any(|text| text == line), "the document lacks {line}");
+                assert!(
+                    DOCUMENT.lines().any(|text| text == line),
+                    "the document lacks {line}"
+                );
             }
         }
     }
