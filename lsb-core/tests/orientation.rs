@@ -8,6 +8,7 @@ use std::io::Cursor;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{check_sealed, eight_bits, labelled, raster};
+use fixtures::{Fixture, denied_picture};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 use lsb_core::raster::Raster;
@@ -68,13 +69,15 @@ fn exif(orientation: u8) -> Vec<u8> {
     exif
 }
 
-/// A lossless WebP of 240 × 80 with an extended header, and its orientation behind the picture.
+/// A lossless WebP with an extended header, and its orientation behind the picture.
 fn turned_webp(picture: &DynamicImage, orientation: u8) -> Vec<u8> {
     let mut still = Cursor::new(Vec::new());
     picture.write_to(&mut still, ImageFormat::WebP).unwrap();
     let still = still.into_inner();
     let mut body = b"WEBPVP8X\x0a\0\0\0\x08\0\0\0".to_vec();
-    body.extend([239, 0, 0, 79, 0, 0]);
+    for side in [picture.width(), picture.height()] {
+        body.extend(&(side - 1).to_le_bytes()[..3]);
+    }
     body.extend(&still[12..]);
     let exif = exif(orientation);
     body.extend(b"EXIF");
@@ -140,5 +143,21 @@ fn other_rotated_pictures_are_labelled_upright() {
                 .all(|(is, was)| is[0].abs_diff(*was) <= 1);
             assert!(close, "{format} {orientation}");
         }
+    }
+}
+
+/// A program that copies a protected picture may also note how it is held. The bits lie where they lay.
+#[test]
+fn hidden_bits_are_found_whatever_the_orientation_says() {
+    let sealed = Fixture::new().seal(&denied_picture(), &denied_picture());
+    let file = picture::embed(&sealed.envelope, &Limits::DEFAULT).unwrap();
+    let copy = image::load_from_memory(&file).unwrap();
+    for orientation in 1..=8 {
+        let turned = turned_webp(&copy, orientation);
+        assert_eq!(
+            picture::extract(&turned, &Limits::DEFAULT).unwrap(),
+            sealed.envelope,
+            "{orientation}"
+        );
     }
 }
