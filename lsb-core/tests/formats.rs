@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{check_labelled, check_sealed, eight_bits, labelled, raster};
-use fixtures::{Fixture, RawPng, denied_picture, noise, photo};
+use fixtures::{Fixture, RawPng, denied_picture, noise, photo, raw_tiff};
 use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 use lsb_core::raster::{Colors, Samples};
 use lsb_core::upload::{MediaType, UploadError, inspect};
@@ -346,6 +346,33 @@ fn what_is_cut_off_or_false_is_refused() {
         };
         let error = picture::decode(&file, u64::MAX, &small).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{format}: {error}");
+    }
+}
+
+/// Nothing is wrong with such a file, and copying it again would not help.
+#[test]
+fn what_the_decoders_do_not_know_is_unsupported_and_not_damaged() {
+    let grey_floats = raw_tiff(
+        &[
+            (256, 1),
+            (257, 1),
+            (258, 32),
+            (259, 1),
+            (262, 1),
+            (278, 1),
+            (339, 3),
+        ],
+        &1f32.to_be_bytes(),
+    );
+    let colour_floats = encoded(
+        &DynamicImage::ImageRgb32F(rgb(2, 2, 1).to_rgb32f()),
+        ImageFormat::Tiff,
+    );
+    for file in [grey_floats, colour_floats] {
+        let error = picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        // It can be stored and shown again as it is all the same.
+        check_sealed(&file, MediaType::Tiff);
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{check_sealed, eight_bits, labelled, raster};
-use fixtures::{Fixture, denied_picture};
+use fixtures::{Fixture, denied_picture, raw_tiff};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 use lsb_core::raster::Raster;
@@ -93,26 +93,18 @@ fn turned_webp(picture: &DynamicImage, orientation: u8) -> Vec<u8> {
 
 /// A grey TIFF of 240 × 80 in one strip, with its orientation in the directory.
 fn turned_tiff(picture: &DynamicImage, orientation: u8) -> Vec<u8> {
-    let pixels = picture.to_luma8().into_raw();
-    let lines: [(u16, u32); 9] = [
-        (256, 240),
-        (257, 80),
-        (258, 8),
-        (259, 1),
-        (262, 1),
-        (273, 8 + 2 + 9 * 12 + 4),
-        (274, u32::from(orientation)),
-        (278, 80),
-        (279, u32::try_from(pixels.len()).unwrap()),
-    ];
-    let mut file = b"MM\0*\0\0\0\x08\0\x09".to_vec();
-    for (tag, value) in lines {
-        // Numbers of 32 bits, one each.
-        file.extend([&tag.to_be_bytes()[..], &[0, 4, 0, 0, 0, 1], &value.to_be_bytes()].concat());
-    }
-    file.extend([0; 4]);
-    file.extend(pixels);
-    file
+    raw_tiff(
+        &[
+            (256, 240),
+            (257, 80),
+            (258, 8),
+            (259, 1),
+            (262, 1),
+            (274, orientation.into()),
+            (278, 80),
+        ],
+        &picture.to_luma8().into_raw(),
+    )
 }
 
 #[test]
