@@ -316,6 +316,9 @@ fn what_is_cut_off_or_false_is_refused() {
         animated_gif(1),
         RawJpeg::new(60, 50, 3).noise(2).end(),
     ];
+    let without_picture = b"GIF89a\x01\0\x01\0\0\0\0\x3b";
+    let error = inspect(without_picture, &Limits::DEFAULT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     for file in files {
         let format = MediaType::sniff(&file).unwrap();
         for length in (12..file.len()).step_by(1 + file.len() / 300) {
