@@ -219,7 +219,7 @@ pub enum UploadError {
     },
     /// An animation, of which only one frame would survive.
     #[error(
-        "the file is an animated {format}: ask for its first frame, or save the frame you mean as a picture of its own"
+        "the file is an animated {format}: save the frame you mean as a picture of its own, or ask for its first frame"
     )]
     Animated {
         /// Its format.
