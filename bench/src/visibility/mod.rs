@@ -153,8 +153,6 @@ pub(crate) fn print(rows: &[Row], json: bool) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-
     use super::*;
 
     const DOCUMENT: &str = include_str!("../../../docs/visibility.md");
