@@ -137,9 +137,9 @@ pub enum ClientError {
     ServersConf(#[from] ServersConfError),
     /// Servers answer, but none of them leads.
     #[error(
-        "No leader elected yet: {answering} of {listed} servers answered for {} s, and none of them leads. Elections take a few seconds; a majority of the \
+        "No leader elected yet: {answering} of {listed} servers answered for {:.1} s, and none of them leads. Elections take a few seconds; a majority of the \
          servers must be running. Check with `client status`",
-        waited.as_secs()
+        waited.as_secs_f64()
     )]
     NoLeader {
         /// How long it was waited for.
@@ -151,9 +151,9 @@ pub enum ClientError {
     },
     /// No server answers at all.
     #[error(
-        "Connection timeout: no server answered for {} s ({servers}). Check that the addresses in servers.conf are those of running servers, and that no \
+        "Connection timeout: no server answered for {:.1} s ({servers}). Check that the addresses in servers.conf are those of running servers, and that no \
          firewall is between",
-        waited.as_secs()
+        waited.as_secs_f64()
     )]
     Unreachable {
         /// What became of each attempt.
