@@ -106,7 +106,7 @@ pub enum Remedy {
 impl fmt::Display for Remedy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MoreBits(bits) => write!(formatter, "it fits with {bits} bits per sample"),
+            Self::MoreBits(bits) => write!(formatter, "it fits with {}", per_sample(bits)),
             Self::LargerPicture(size) => {
                 write!(
                     formatter,
@@ -118,11 +118,22 @@ impl fmt::Display for Remedy {
     }
 }
 
+/// A number of bits as people write it.
+const fn per_sample(bits: &BitsPerSample) -> &'static str {
+    match bits {
+        BitsPerSample::One => "1 bit per sample",
+        BitsPerSample::Two => "2 bits per sample",
+        BitsPerSample::Three => "3 bits per sample",
+        BitsPerSample::Four => "4 bits per sample",
+    }
+}
+
 /// The picture has no room for the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{needed_bytes} bytes have to be hidden, and a picture of {size} pixels has room for {available_bytes} at \
-     {bits} bits per sample: {remedy}"
+     {}: {remedy}",
+    per_sample(bits)
 )]
 pub struct CapacityError {
     /// What has to be hidden.

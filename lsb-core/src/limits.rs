@@ -38,6 +38,7 @@ impl Limits {
     pub const PREVIEW_PIXELS: u64 = 64 * 64;
 
     /// The same, for a preview.
+    #[cfg(any(feature = "image", feature = "seal"))]
     #[must_use]
     pub(crate) const fn of_preview(mut self) -> Self {
         if self.pixels > Self::PREVIEW_PIXELS {

@@ -269,12 +269,16 @@ fn the_status_fits_into_the_room_of_every_grant_and_changes_no_length() {
     });
     let error = again.clone().with_status(Some(crowded)).unwrap_err();
     assert!(matches!(error, EnvelopeError::StatusTooLong { .. }), "{error}");
-    let mut disordered = status;
+    let mut disordered = status.clone();
     disordered.remaining.reverse();
-    assert_eq!(
-        again.with_status(Some(disordered)).unwrap_err(),
-        EnvelopeError::StatusNotCanonical
-    );
+    let mut doubled = status;
+    doubled.remaining[1].user = doubled.remaining[0].user.clone();
+    for wrong in [disordered, doubled] {
+        assert_eq!(
+            again.clone().with_status(Some(wrong)).unwrap_err(),
+            EnvelopeError::StatusNotCanonical
+        );
+    }
     assert!(matches!(
         changed(|bytes| *bytes.last_mut().unwrap() = 1),
         EnvelopeError::ReservedNotZero { .. }
@@ -343,6 +347,7 @@ fn a_policy_has_one_encoding() {
     // The first grant is alice's, unlimited: its flags, and a number of views that must be zero.
     let flags = 1 + 6 + 32 + 2 + 6;
     assert_eq!(bytes[flags], 1);
+    assert_eq!(change(flags - 5, b'z'), PolicyError::Disorder { place: 2 });
     assert_eq!(change(flags, 9), PolicyError::NotCanonical { place: 1 });
     assert_eq!(change(flags + 4, 1), PolicyError::NotCanonical { place: 1 });
     assert_eq!(change(flags + 12, 1), PolicyError::NotCanonical { place: 1 });

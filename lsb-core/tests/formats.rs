@@ -9,9 +9,9 @@ use std::io::Cursor;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{check_labelled, check_sealed, eight_bits, labelled, raster};
-use fixtures::{Fixture, RawPng, denied_picture, noise, photo};
+use fixtures::{Fixture, RawPng, denied_picture, noise, photo, raw_tiff};
 use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
-use lsb_core::raster::{Colors, Raster, Samples};
+use lsb_core::raster::{Colors, Samples};
 use lsb_core::upload::{MediaType, UploadError, inspect};
 use lsb_core::{ErrorKind, Limits, picture, seal};
 use proptest::prelude::*;
@@ -56,6 +56,20 @@ proptest! {
         let other = 6000u32.div_ceil(width);
         let (width, height) = if tall { (width, other) } else { (other, width) };
         check_labelled(&encoded(&rgb(width, height, seed), format));
+    }
+
+    #[test]
+    fn gifs_of_every_shape_come_back(width in 1u32..200, height in 1u32..200, grey in any::<u8>(), clear in any::<bool>()) {
+        let pixel = image::Rgba([grey, grey, grey, if clear { 0 } else { 255 }]);
+        let mut picture = RgbaImage::from_pixel(width, height, image::Rgba([grey, grey, grey, 255]));
+        picture.put_pixel(width - 1, height - 1, pixel);
+        let file = encoded(&DynamicImage::ImageRgba8(picture), ImageFormat::Gif);
+        check_sealed(&file, MediaType::Gif);
+        let decoded = raster(&file, &Limits::DEFAULT);
+        prop_assert_eq!(decoded.size(), inspect(&file, &Limits::DEFAULT).unwrap().size);
+        prop_assert!(eight_bits(&decoded)[0].abs_diff(grey) <= 1 || (width, height) == (1, 1) && clear);
+        let carriers = u64::from(width * height) - u64::from(clear);
+        prop_assert_eq!(decoded.carrier_samples(), carriers * 3);
     }
 
     #[test]
@@ -132,53 +146,6 @@ fn a_cmyk_jpeg_shows_its_colours() {
                 .zip(expected)
                 .all(|(is, should)| is.abs_diff(should) <= 4),
             "{pixel:?} {expected:?}"
-        );
-    }
-}
-
-#[test]
-fn a_rotated_jpeg_is_labelled_upright() {
-    // Eight orientations of a picture of 240 × 80, dark left and bright right, as stored.
-    let stored = |orientation: u8| {
-        RawJpeg::new(240, 80, 1)
-            .halves(40, 200)
-            .exif_orientation(orientation)
-            .end()
-    };
-    let plain = raster(&stored(1), &Limits::DEFAULT);
-    assert_eq!((plain.width(), plain.height()), (240, 80));
-    let corner = |raster: &Raster, x: u32, y: u32| eight_bits(raster)[(y * raster.width() + x) as usize];
-    // Where the bright half is: right, left, left, right, bottom, bottom, top, top.
-    for (orientation, turned, bright) in [
-        (1, false, (239, 40)),
-        (2, false, (0, 40)),
-        (3, false, (0, 40)),
-        (4, false, (239, 40)),
-        (5, true, (40, 239)),
-        (6, true, (40, 239)),
-        (7, true, (40, 0)),
-        (8, true, (40, 0)),
-    ] {
-        let file = stored(orientation);
-        // The file's own bytes are what is sealed; a label's pixels stand upright.
-        check_sealed(&file, MediaType::Jpeg);
-        let labelled = labelled(&file, &Limits::DEFAULT).unwrap();
-        let upright = raster(&labelled.file, &Limits::DEFAULT);
-        assert_eq!(
-            upright.width() < upright.height(),
-            turned,
-            "orientation {orientation}"
-        );
-        assert!(
-            corner(&upright, bright.0, bright.1) > 150,
-            "orientation {orientation}"
-        );
-        let preview = picture::preview_of(&file, &Limits::DEFAULT).unwrap();
-        let preview = raster(&preview, &Limits::DEFAULT);
-        assert_eq!(
-            preview.width() < preview.height(),
-            turned,
-            "orientation {orientation}"
         );
     }
 }
@@ -283,8 +250,11 @@ fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
         let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
         assert_eq!(error, UploadError::Animated { format });
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("--first-frame"), "{error}");
+        assert!(error.to_string().contains("ask for its first frame"), "{error}");
         assert!(picture::decode(&file, u64::MAX, &Limits::DEFAULT).is_err());
+        // Whoever looks for something hidden is not sent to choose a frame: there is nothing in any.
+        let nothing = picture::inspect(&file, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::NotProtected, "{nothing}");
         assert_eq!(inspect(&file, &FIRST_FRAME).unwrap().media_type, format);
         // What is stored is the whole file; what is shown is its first frame.
         let fixture = Fixture::new();
@@ -346,6 +316,9 @@ fn what_is_cut_off_or_false_is_refused() {
         animated_gif(1),
         RawJpeg::new(60, 50, 3).noise(2).end(),
     ];
+    let without_picture = b"GIF89a\x01\0\x01\0\0\0\0\x3b";
+    let error = inspect(without_picture, &Limits::DEFAULT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     for file in files {
         let format = MediaType::sniff(&file).unwrap();
         for length in (12..file.len()).step_by(1 + file.len() / 300) {
@@ -376,6 +349,33 @@ fn what_is_cut_off_or_false_is_refused() {
         };
         let error = picture::decode(&file, u64::MAX, &small).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{format}: {error}");
+    }
+}
+
+/// Nothing is wrong with such a file, and copying it again would not help.
+#[test]
+fn what_the_decoders_do_not_know_is_unsupported_and_not_damaged() {
+    let grey_floats = raw_tiff(
+        &[
+            (256, 1),
+            (257, 1),
+            (258, 32),
+            (259, 1),
+            (262, 1),
+            (278, 1),
+            (339, 3),
+        ],
+        &1f32.to_be_bytes(),
+    );
+    let colour_floats = encoded(
+        &DynamicImage::ImageRgb32F(rgb(2, 2, 1).to_rgb32f()),
+        ImageFormat::Tiff,
+    );
+    for file in [grey_floats, colour_floats] {
+        let error = picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        // It can be stored and shown again as it is all the same.
+        check_sealed(&file, MediaType::Tiff);
     }
 }
 

@@ -5,7 +5,7 @@
 mod fixtures;
 
 use fixtures::{CLUSTER, Fixture, denied_picture, noise, photo};
-use lsb_core::envelope::{Policy, SectionKind, UserName};
+use lsb_core::envelope::{Draft, Policy, SectionKind, UserName};
 use lsb_core::seal::{
     CHUNK_BYTES, ExchangeKey, ExchangePublicKey, LedgerShare, ObjectSecrets, ReleaseContext, SealError,
     ShareForCluster, ShareForViewer, SigningKey, open, seal, seal_with,
@@ -30,6 +30,26 @@ fn originals_at_the_edges_of_chunks_come_out_as_they_went_in() {
         assert_eq!(opened.bytes, original);
         assert_eq!(opened.metadata.bytes, bytes as u64);
     }
+}
+
+/// Also for a caller who never asked: the hashes of what another key signed are right, and its ciphertext is alice's.
+#[test]
+fn nothing_is_opened_that_its_owner_did_not_sign() {
+    let sealed = Fixture::new().seal(&denied_picture(), &denied_picture());
+    let sections = [
+        SectionKind::DeniedPicture,
+        SectionKind::Original,
+        SectionKind::OriginalMetadata,
+    ]
+    .map(|kind| (kind, sealed.envelope.section(kind).unwrap().to_vec()));
+    let (header, policy) = (*sealed.envelope.header(), sealed.envelope.policy().clone());
+    let draft = Draft::new(header, policy, sections.to_vec()).unwrap();
+    let signature = SigningKey::from_bytes(&[8; 32]).sign("raft-lsb envelope v1 owner", b"whatever");
+    let forged = draft.finish(signature);
+    assert_eq!(
+        open(&forged, &sealed.ledger_share).unwrap_err(),
+        SealError::OwnerSignature
+    );
 }
 
 #[test]

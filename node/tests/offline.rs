@@ -108,8 +108,78 @@ fn capacity_counts_every_setting() {
         (&told["settings"][0]["fits"], &told["settings"][3]["fits"]),
         (&false.into(), &true.into())
     );
-    let output = client(&["capacity"], &vector("policy.hex"));
-    assert_eq!(output.status.code(), Some(4));
+}
+
+/// Nobody claimed that these are protected, so "not a protected picture" (4) would be no answer.
+#[test]
+fn capacity_says_what_is_wrong_by_its_exit_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let whole = std::fs::read(photo("chelsea.png")).unwrap();
+    for (file, status, said) in [
+        (vector("policy.hex"), 1, "not a picture"),
+        (write("empty.png", b""), 1, "empty"),
+        (folder.path().to_owned(), 1, "is a directory"),
+        (folder.path().join("none.png"), 1, "none.png"),
+        (write("moving.gif", MOVING_GIF), 1, "(--first-frame)"),
+        (write("cut.png", &whole[..whole.len() / 2]), 5, "cut off"),
+    ] {
+        failed(&client(&["capacity"], &file), status, said);
+    }
+    let first = json(&["capacity", "--first-frame"], &folder.path().join("moving.gif"));
+    assert_eq!((&first["width"], &first["height"]), (&2.into(), &2.into()));
+}
+
+/// Two frames of 2 × 2 pixels.
+const MOVING_GIF: &[u8] = b"GIF89a\x02\0\x02\0\x80\0\0\0\0\0\xff\xff\xff\
+    \x2c\0\0\0\0\x02\0\x02\0\0\x02\x02\x44\x5c\0\
+    \x2c\0\0\0\0\x02\0\x02\0\0\x02\x02\x44\x5c\0\x3b";
+
+fn failed(output: &Output, status: i32, said: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{error}");
+    assert!(error.contains(said), "{error}");
+}
+
+/// A cover or a folder that cannot be used is said before any server is asked: here there is none.
+#[test]
+fn what_is_wrong_with_cover_and_output_is_said_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = folder.path().join("servers.conf");
+    std::fs::write(&servers, "127.0.0.1:1\n").unwrap();
+    let (text, nowhere) = (vector("policy.hex"), folder.path().join("none/output.png"));
+    let output = folder.path().join("output.png");
+    let encrypt = |cover: &Path, output: &Path| {
+        let paths = [&servers, cover, output].map(|path: &Path| path.to_str().unwrap());
+        let [servers, cover, output] = paths;
+        let arguments = [
+            "encrypt",
+            "--owner",
+            "alice",
+            "--timeout",
+            "1",
+            "--servers",
+            servers,
+        ];
+        client(
+            &[&arguments[..], &["--cover", cover, "--output", output]].concat(),
+            &photo("rocket.jpg"),
+        )
+    };
+    failed(
+        &encrypt(&text, &output),
+        1,
+        "the cover cannot be used: the file is not a picture",
+    );
+    failed(&encrypt(&photo("chelsea.png"), &nowhere), 1, "cannot write");
+    failed(&encrypt(&photo("chelsea.png"), &output), 6, "no server answered");
+    let view = ["view", "--user", "bob", "--servers", servers.to_str().unwrap()];
+    let view = [&view[..], &["--output", nowhere.to_str().unwrap()]].concat();
+    failed(&client(&view, &vector("sealed.png")), 1, "cannot write");
 }
 
 #[test]

@@ -38,8 +38,8 @@ pub(super) fn run(rounds: u32) -> Vec<Row> {
     });
     let mut rows = Vec::new();
     for bits in BitsPerSample::ALL {
-        let due = if bits == BitsPerSample::One { DUE } else { 0.0 };
-        let name = |what: &str| format!("{what}, {bits} bits, plain");
+        let (due, unit) = if bits == one { (DUE, "bit") } else { (0.0, "bits") };
+        let name = |what: &str| format!("{what}, {bits} {unit}, plain");
         rows.push(bench.row(name("embed"), due, |samples, payload| {
             bits::embed(samples, bits, room(payload, bits));
         }));
@@ -47,7 +47,6 @@ pub(super) fn run(rounds: u32) -> Vec<Row> {
             bits::extract(samples, bits, room(payload, bits));
         }));
     }
-    let one = BitsPerSample::One;
     rows.push(
         bench.row("embed, 1 bit, matched".into(), 0.0, |samples, payload| {
             bits::embed_matched(samples, one, room(payload, one), &mut Coins::seeded(SALT));

@@ -150,3 +150,52 @@ pub(crate) fn print(rows: &[Row], json: bool) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/visibility.md");
+
+    /// The ratio that the document states for a number of bits and a filling.
+    fn stated_psnr(bits: u8, filled: u64) -> f64 {
+        let line = format!("| {bits} | ");
+        let line = DOCUMENT
+            .lines()
+            .find_map(|text| text.strip_prefix(&line))
+            .unwrap();
+        let place = [5, 25, 100].iter().position(|each| *each == filled).unwrap();
+        let cell = line.split(" | ").nth(place).unwrap();
+        cell.strip_suffix(" dB").unwrap().parse().unwrap()
+    }
+
+    /// Whatever changes the order of carrying samples or of the coins changes these figures too.
+    #[test]
+    fn the_document_states_what_is_measured() {
+        let rows = run(&Options {
+            photographs: Vec::new(),
+        });
+        for row in rows.unwrap() {
+            if let Some(bits) = row.bits {
+                let stated = stated_psnr(bits, row.filled);
+                assert!(
+                    (row.psnr - stated).abs() < 0.35,
+                    "{bits} bits, {} %: {stated}, and {} is measured",
+                    row.filled,
+                    row.psnr
+                );
+            }
+            if row.bits.is_none_or(|bits| bits == 1) {
+                let line = format!(
+                    "| {} | {} | {} % | {:.2} | {:.2} |",
+                    row.photograph, row.way, row.filled, row.pairs, row.chi_square_all
+                )
+                .replace("-0.00", "0.00");
+                assert!(
+                    DOCUMENT.lines().any(|text| text == line),
+                    "the document lacks {line}"
+                );
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::upload::{self, Chunks, UploadError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The file's structure was in order, its pixel data is not.
+    /// The file's structure was in order; its pixel data is not, or is of a kind that the decoder does not know.
     #[error("the picture's pixel data cannot be decoded: {0}")]
     Decode(#[source] image::ImageError),
     /// The picture could not be written.
@@ -48,9 +48,10 @@ impl PictureError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
+            Self::Decode(image::ImageError::Unsupported(_)) | Self::Samples => ErrorKind::Unsupported,
+            Self::Decode(image::ImageError::Limits(_)) => ErrorKind::TooLarge,
             Self::Decode(_) | Self::Shape(_) => ErrorKind::Damaged,
             Self::Encode(_) => ErrorKind::System,
-            Self::Samples => ErrorKind::Unsupported,
             Self::OtherCarrier { .. } => ErrorKind::InvalidRequest,
         }
     }

@@ -183,5 +183,10 @@ fn decode_carrier(file: &[u8], limits: &Limits) -> Result<Raster, Error> {
     if MediaType::sniff(file) == Some(MediaType::Jpeg) {
         return Err(UploadError::JpegCannotCarry.into());
     }
-    Ok(decode::decode_stored(file, limits.carrier_bytes, limits)?.raster)
+    // Nothing of ours moves, so an animation is a picture like any other that carries nothing.
+    let limits = Limits {
+        first_frame: true,
+        ..*limits
+    };
+    Ok(decode::decode_stored(file, limits.carrier_bytes, &limits)?.raster)
 }

@@ -45,6 +45,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.file.get(self.offset..).unwrap_or_default()
+    }
+
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], UploadError> {
         let end = self.offset.checked_add(length).ok_or(self.cut_off())?;
         let taken = self.file.get(self.offset..end).ok_or(self.cut_off())?;
@@ -57,8 +61,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], UploadError> {
-        let rest = self.file.get(self.offset..).unwrap_or_default();
-        let array = *rest.first_chunk::<N>().ok_or(self.cut_off())?;
+        let array = *self.rest().first_chunk::<N>().ok_or(self.cut_off())?;
         self.offset += N;
         Ok(array)
     }

@@ -1,5 +1,6 @@
 //! A JPEG file, marker by marker (ITU-T T.81, annex B).
 
+use super::bytes::Walk;
 use super::{MediaType, UploadError};
 use crate::capacity::Size;
 
@@ -12,12 +13,13 @@ pub(super) fn inspect(
     file: &[u8],
     check_size: impl Fn(Size) -> Result<(), UploadError>,
 ) -> Result<Size, UploadError> {
-    let mut walk = Walk { file, offset: 2 };
+    let mut walk = Walk::new(file, MediaType::Jpeg);
+    walk.skip(2)?;
     let mut header: Option<(Size, u64)> = None;
     let mut scanned = 0u64;
     loop {
-        let start = walk.offset;
-        match walk.marker()? {
+        let start = walk.offset();
+        match marker(&mut walk)? {
             END_OF_IMAGE => {
                 let (size, blocks) = header.ok_or(damaged(start, "it ends before its header"))?;
                 // A truncated file decodes without an error in most programs: the missing rows are
@@ -31,7 +33,7 @@ pub(super) fn inspect(
                 };
             }
             marker if is_frame_header(marker) => {
-                let frame = frame_header(walk.segment()?, start)?;
+                let frame = frame_header(segment(&mut walk)?, start)?;
                 check_size(frame.0)?;
                 // Arithmetic coding (SOF9 and above) may spend less than a bit on a block.
                 let blocks = if marker < 0xc9 { frame.1 } else { 0 };
@@ -43,17 +45,17 @@ pub(super) fn inspect(
                 if header.is_none() {
                     return Err(damaged(start, "a scan before the header"));
                 }
-                walk.segment()?;
-                let data = walk.offset;
-                walk.skip_entropy_coded_data()?;
-                scanned += (walk.offset - data) as u64;
+                segment(&mut walk)?;
+                let data = walk.offset();
+                skip_entropy_coded_data(&mut walk)?;
+                scanned += (walk.offset() - data) as u64;
             }
             // Restart and temporary markers stand alone; a second start is no part of a picture.
             0xd0..=0xd7 | 0x01 => (),
             0xd8 => return Err(damaged(start, "a second start marker")),
             0x00 => return Err(damaged(start, "coded data outside a scan")),
             _ => {
-                walk.segment()?;
+                segment(&mut walk)?;
             }
         }
     }
@@ -114,65 +116,39 @@ const fn damaged(offset: usize, problem: &'static str) -> UploadError {
     }
 }
 
-struct Walk<'a> {
-    file: &'a [u8],
-    offset: usize,
+/// A marker's second byte; any number of `FF` may stand before it (§B.1.1.2).
+fn marker(walk: &mut Walk<'_>) -> Result<u8, UploadError> {
+    let start = walk.offset();
+    if walk.u8()? != 0xff {
+        return Err(damaged(start, "no marker where one must stand"));
+    }
+    loop {
+        match walk.u8()? {
+            0xff => (),
+            marker => return Ok(marker),
+        }
+    }
 }
 
-impl<'a> Walk<'a> {
-    const fn cut_off(&self) -> UploadError {
-        UploadError::CutOff {
-            format: MediaType::Jpeg,
-            bytes: self.file.len(),
-        }
-    }
+/// The content of a segment, behind its length, which counts itself.
+fn segment<'a>(walk: &mut Walk<'a>) -> Result<&'a [u8], UploadError> {
+    let start = walk.offset();
+    let length = usize::from(u16::from_be_bytes(walk.array()?));
+    let content = length
+        .checked_sub(2)
+        .ok_or(damaged(start, "a segment of an impossible length"))?;
+    walk.take(content)
+}
 
-    fn byte(&mut self) -> Result<u8, UploadError> {
-        let byte = *self.file.get(self.offset).ok_or(self.cut_off())?;
-        self.offset += 1;
-        Ok(byte)
-    }
-
-    /// A marker's second byte; any number of `FF` may stand before it (§B.1.1.2).
-    fn marker(&mut self) -> Result<u8, UploadError> {
-        let start = self.offset;
-        if self.byte()? != 0xff {
-            return Err(damaged(start, "no marker where one must stand"));
-        }
-        loop {
-            match self.byte()? {
-                0xff => (),
-                marker => return Ok(marker),
-            }
-        }
-    }
-
-    /// The content of a segment, behind its length, which counts itself.
-    fn segment(&mut self) -> Result<&'a [u8], UploadError> {
-        let start = self.offset;
-        let length = usize::from(u16::from_be_bytes([self.byte()?, self.byte()?]));
-        let content = length
-            .checked_sub(2)
-            .ok_or(damaged(start, "a segment of an impossible length"))?;
-        let end = self.offset + content;
-        let segment = self.file.get(self.offset..end).ok_or(self.cut_off())?;
-        self.offset = end;
-        Ok(segment)
-    }
-
-    /// Moves to the marker after a scan: `FF 00` is data, and restart markers belong to the scan.
-    fn skip_entropy_coded_data(&mut self) -> Result<(), UploadError> {
-        loop {
-            let rest = self.file.get(self.offset..).unwrap_or_default();
-            let next = rest.iter().position(|byte| *byte == 0xff).ok_or(self.cut_off())?;
-            match rest.get(next + 1).ok_or(self.cut_off())? {
-                0x00 | 0xd0..=0xd7 => self.offset += next + 2,
-                0xff => self.offset += next + 1,
-                _ => {
-                    self.offset += next;
-                    return Ok(());
-                }
-            }
+/// Moves to the marker after a scan: `FF 00` is data, and restart markers belong to the scan.
+fn skip_entropy_coded_data(walk: &mut Walk<'_>) -> Result<(), UploadError> {
+    loop {
+        let rest = walk.rest();
+        let next = rest.iter().position(|byte| *byte == 0xff).ok_or(walk.cut_off())?;
+        match rest.get(next + 1).ok_or(walk.cut_off())? {
+            0x00 | 0xd0..=0xd7 => walk.skip(next + 2)?,
+            0xff => walk.skip(next + 1)?,
+            _ => return walk.skip(next),
         }
     }
 }

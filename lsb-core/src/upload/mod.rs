@@ -3,7 +3,8 @@
 //! An original is stored as its file's bytes, so it need not be decoded to be protected; and the
 //! decoders ask for this first, because they allocate what a header claims. The structure is walked
 //! from the first byte to the end marker: PNG chunk by chunk with their checksums, JPEG segment by
-//! segment, WebP and GIF block by block; of BMP and TIFF the headers, and whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
+//! segment, WebP and GIF block by block; of BMP and TIFF the headers, and whether all pixels are
+//! there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
 //! depth maps and moving pictures there.
 
 mod bmp;
@@ -218,8 +219,7 @@ pub enum UploadError {
     },
     /// An animation, of which only one frame would survive.
     #[error(
-        "the file is an animated {format}: ask for its first frame (--first-frame), or save the frame you mean as a \
-         picture of its own"
+        "the file is an animated {format}: save the frame you mean as a picture of its own, or ask for its first frame"
     )]
     Animated {
         /// Its format.

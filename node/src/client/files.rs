@@ -100,6 +100,33 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Makes sure that [`write()`] can write there, as far as that can be known: before something is done that cannot be undone.
+///
+/// # Errors
+///
+/// A place that cannot be written to.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let found = fs::metadata(path);
+    if path.as_os_str() == STANDARD
+        || found
+            .as_ref()
+            .is_ok_and(|found| !found.is_file() && !found.is_dir())
+    {
+        return Ok(());
+    }
+    let tried = match found {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => beside(path).and_then(|beside| {
+            File::create_new(&beside)?;
+            fs::remove_file(beside)
+        }),
+    };
+    tried.map_err(|source| FileError::Unwritable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there is
 /// either what was there before or all of the new.
 ///
@@ -248,6 +275,26 @@ mod tests {
         }
         // Nothing is left lying beside.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_known_before_it_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        check_writable(&path).unwrap();
+        check_writable(Path::new("-")).unwrap();
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            0,
+            "trying leaves nothing behind"
+        );
+        fs::write(&path, b"kept").unwrap();
+        check_writable(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"kept");
+        for wrong in [folder.path().to_owned(), folder.path().join("none/file")] {
+            let error = check_writable(&wrong).unwrap_err();
+            assert!(matches!(error, FileError::Unwritable { path, .. } if path == wrong));
+        }
     }
 
     #[test]

@@ -137,9 +137,9 @@ pub enum ClientError {
     ServersConf(#[from] ServersConfError),
     /// Servers answer, but none of them leads.
     #[error(
-        "No leader elected yet: {answering} of {listed} servers answered for {} s, and none of them leads. Elections take a few seconds; a majority of the \
+        "No leader elected yet: {answering} of {listed} servers answered for {:.1} s, and none of them leads. Elections take a few seconds; a majority of the \
          servers must be running. Check with `client status`",
-        waited.as_secs()
+        waited.as_secs_f64()
     )]
     NoLeader {
         /// How long it was waited for.
@@ -151,9 +151,9 @@ pub enum ClientError {
     },
     /// No server answers at all.
     #[error(
-        "Connection timeout: no server answered for {} s ({servers}). Check that the addresses in servers.conf are those of running servers, and that no \
+        "Connection timeout: no server answered for {:.1} s ({servers}). Check that the addresses in servers.conf are those of running servers, and that no \
          firewall is between",
-        waited.as_secs()
+        waited.as_secs_f64()
     )]
     Unreachable {
         /// What became of each attempt.
@@ -191,6 +191,9 @@ pub enum ClientError {
     /// The file, the policy or a key.
     #[error(transparent)]
     Picture(#[from] lsb_core::Error),
+    /// The picture that was chosen as the cover.
+    #[error("the cover cannot be used: {0}")]
+    Cover(#[source] lsb_core::Error),
     /// The picture belongs to another cluster.
     #[error(
         "the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers"
@@ -259,7 +262,20 @@ impl ClientError {
                 ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
                 _ => ErrorClass::Other,
             },
+            Self::Cover(error) => match error.kind() {
+                ErrorKind::Damaged => ErrorClass::Damaged,
+                // A cover need not be protected.
+                _ => ErrorClass::Other,
+            },
             _ => ErrorClass::Other,
+        }
+    }
+
+    /// What is wrong with a picture, if that is what it is about.
+    pub fn picture(&self) -> Option<&lsb_core::Error> {
+        match self {
+            Self::Picture(error) | Self::Cover(error) => Some(error),
+            _ => None,
         }
     }
 }

@@ -73,12 +73,19 @@ impl Client {
     ///
     /// [`ClientError`]: the file is no picture or too large, the owner's name belongs to another device, no leader.
     pub async fn protect(&self, input: ProtectInput) -> Result<Protected, ClientError> {
-        // Before anything is asked of anybody: most mistakes are in the file.
+        // Before anything is asked of anybody: most mistakes are in the files.
         let limits = Limits {
             first_frame: input.first_frame,
             ..Limits::DEFAULT
         };
         lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
+        if let Mode::Cover(cover) = &input.mode {
+            let limits = Limits {
+                upload_bytes: limits.carrier_bytes,
+                ..limits
+            };
+            lsb_core::upload::inspect(cover, &limits).map_err(|error| ClientError::Cover(error.into()))?;
+        }
         let info = self.cluster_info().await?;
         let limits = Limits {
             upload_bytes: info.upload_limit_bytes,
@@ -204,7 +211,8 @@ fn prepare(
         Mode::Cover(cover) => {
             let sealed = seal_as(Shown::Cover)?;
             let bits = bits.unwrap_or(picture::COVER_BITS);
-            let picture = picture::embed_in_cover(&sealed.envelope, cover, bits, limits)?;
+            let picture = picture::embed_in_cover(&sealed.envelope, cover, bits, limits);
+            let picture = picture.map_err(ClientError::Cover)?;
             (sealed, Some(picture))
         }
         Mode::Label => {

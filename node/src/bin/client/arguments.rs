@@ -15,8 +15,9 @@ Send encrypted_lsb_image.png to bob, any way that keeps the file as it is. He vi
 
   client view --input encrypted_lsb_image.png --user bob
 
-What everybody else sees is yours to choose: the access-denied picture (--mode sealed, the default), a blurred preview
+What everybody else sees is yours to choose: the access-denied picture (--mode sealed, the default), a blurred preview \
 (--mode preview), any other picture (--cover beach.png), or the photograph itself, which hides nothing (--mode label).
+
 How much a picture can hold, and what a file that you received tells about itself, needs no server:
 
   client capacity --input beach.png
@@ -24,15 +25,15 @@ How much a picture can hold, and what a file that you received tells about itsel
 
 Every view is counted once, whichever server counts it. Whoever may not look gets the access-denied picture.
 
-Exit status: 0 granted or done, 1 other failure, 2 usage, 3 denied, 4 not a protected picture, 5 damaged or tampered with,
+Exit status: 0 granted or done, 1 other failure, 2 usage, 3 denied, 4 not a protected picture, 5 damaged or tampered with, \
 6 no leader or no server.";
 
 const CAPACITY_NOTES: &str = "\
-A protected file holds the photograph as it is, the access-denied picture, and one or two kilobytes of rules and signatures. The picture is
+A protected file holds the photograph as it is, the access-denied picture, and about a kilobyte of rules and signatures. The picture is \
 counted with 1 to 4 low bits of each colour sample of its opaque pixels; `client encrypt --cover FILE --bits N` uses them.";
 
 const INSPECT_NOTES: &str = "\
-Everything that is shown can be read by whoever has the file: who owns it, who may look and how often, when it was made. The
+Everything that is shown can be read by whoever has the file: who owns it, who may look and how often, when it was made. The \
 photograph itself is encrypted (but for a label), and opens only with the share of its key that the servers release, one view at a time.
 
 Exit status: 0 it is whole, 4 not a protected picture, 5 damaged or tampered with.";
@@ -49,6 +50,7 @@ pub(crate) struct Arguments {
 
 /// What every command understands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Shared {
     /// The list of servers: one host:port per line.
     #[arg(

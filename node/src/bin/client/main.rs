@@ -12,6 +12,8 @@ use std::time::Duration;
 use arguments::{Arguments, Command, Encrypt, ModeArgument, Shared, View};
 use clap::{CommandFactory, Parser};
 use lsb_core::Limits;
+use lsb_core::capacity::{CapacityError, Remedy};
+use lsb_core::upload::UploadError;
 use node::api::Role;
 use node::client::{
     Client, ClientError, ErrorClass, Mode, Options, ProtectInput, ViewOutcome, default_keys, files,
@@ -41,7 +43,10 @@ fn main() -> ExitCode {
         match with_patience(run(arguments)).await {
             Ok(code) => code,
             Err(Failure { error, class }) => {
-                let message = node::with_causes(&error);
+                let mut message = node::with_causes(&error);
+                if let Some(option) = error.picture().and_then(option_that_helps) {
+                    message.push_str(&format!(" ({option})"));
+                }
                 if json {
                     println!(
                         "{}",
@@ -58,6 +63,17 @@ fn main() -> ExitCode {
 struct Failure {
     error: ClientError,
     class: ErrorClass,
+}
+
+impl Failure {
+    /// About a picture that need not be protected: that it is not is no answer then.
+    fn of_any_picture(error: ClientError) -> Self {
+        let class = match error.class() {
+            ErrorClass::NotProtected => ErrorClass::Other,
+            class => class,
+        };
+        Self { error, class }
+    }
 }
 
 impl<E: Into<ClientError>> From<E> for Failure {
@@ -78,6 +94,18 @@ fn exit_status(class: ErrorClass) -> u8 {
         ErrorClass::NotProtected => 4,
         ErrorClass::Damaged => 5,
         ErrorClass::Unavailable => 6,
+    }
+}
+
+/// The option of this command that does what the library's message advises.
+fn option_that_helps(error: &lsb_core::Error) -> Option<String> {
+    match error {
+        lsb_core::Error::Upload(UploadError::Animated { .. }) => Some("--first-frame".to_owned()),
+        lsb_core::Error::Capacity(CapacityError {
+            remedy: Remedy::MoreBits(bits),
+            ..
+        }) => Some(format!("--bits {bits}")),
+        _ => None,
     }
 }
 
@@ -134,6 +162,7 @@ fn speaker(shared: &Shared, output: &Path) -> Speaker {
 async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> {
     let client = client(shared)?;
     files::check_distinct(&wanted.input, &wanted.output)?;
+    files::check_writable(&wanted.output)?;
     let original = files::read(&wanted.input, Limits::DEFAULT.upload_bytes)?;
     let mode = mode(&wanted)?;
     let label = mode == Mode::Label;
@@ -145,14 +174,7 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
         bits: wanted.bits,
         first_frame: wanted.first_frame,
     };
-    let protected = client.protect(input).await.map_err(|error| match error.class() {
-        // What is to be protected need not be protected yet.
-        ErrorClass::NotProtected => Failure {
-            error,
-            class: ErrorClass::Other,
-        },
-        class => Failure { error, class },
-    })?;
+    let protected = client.protect(input).await.map_err(Failure::of_any_picture)?;
     files::write(&wanted.output, &protected.picture)?;
     report::protected(
         speaker(shared, &wanted.output),
@@ -186,6 +208,7 @@ fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
 async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
     let client = client(shared)?;
     files::check_distinct(&wanted.input, &wanted.output)?;
+    files::check_writable(&wanted.output)?;
     let file = files::read(&wanted.input, Limits::DEFAULT.carrier_bytes)?;
     let viewing = client.view(file, &wanted.user).await?;
     let (picture, code) = match &viewing.outcome {

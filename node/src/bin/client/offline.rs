@@ -28,7 +28,8 @@ pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, 
         ..Limits::DEFAULT
     };
     let file = files::read(&wanted.input, limits.carrier_bytes)?;
-    let decoded = picture::decode(&file, limits.carrier_bytes, &limits).map_err(ClientError::from)?;
+    let decoded = picture::decode(&file, limits.carrier_bytes, &limits);
+    let decoded = decoded.map_err(|error| Failure::of_any_picture(error.into()))?;
     drop(file);
     let payload = match &wanted.payload {
         None => None,
