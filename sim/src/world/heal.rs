@@ -120,14 +120,18 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have and not by all.
     fn has_voters_that_cannot_lead(&self) -> bool {
-        let (cluster, facts) = (&self.schedule.cluster, &self.oracles.facts);
-        let votes_by_some = |place| {
-            facts
-                .electorates(facts.last_committed())
-                .any(|membership| membership.is_voter(node_at(place)))
-        };
-        (0..self.servers.len())
-            .any(|place| cluster.is_witness(place) || (votes_by_some(place) && !self.votes_by_all(place)))
+        let cluster = &self.schedule.cluster;
+        let votes =
+            |place| cluster.is_witness(place) || (self.votes_by_some(place) && !self.votes_by_all(place));
+        (0..self.servers.len()).any(votes)
+    }
+
+    /// Whether the server votes by some configuration that may be in force.
+    fn votes_by_some(&self, place: usize) -> bool {
+        let facts = &self.oracles.facts;
+        facts
+            .electorates(facts.last_committed())
+            .any(|membership| membership.is_voter(node_at(place)))
     }
 
     /// Whether the server votes by every configuration that may be in force.
@@ -152,12 +156,13 @@ impl<W: Workload> Simulation<'_, W> {
             }
         };
         let cluster = &self.schedule.cluster;
-        let may_lead = |place: &usize| !cluster.is_witness(*place) && self.votes_by_all(*place);
-        let holders = || (0..self.servers.len()).filter(may_lead);
-        let in_core = holders().filter(|place| core >> place & 1 == 1);
-        let newest = in_core.filter_map(last).max();
+        let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place));
+        let newest = holders()
+            .filter(|&place| core >> place & 1 == 1 && self.votes_by_all(place))
+            .filter_map(last)
+            .max();
         holders()
-            .filter(|&place| last(place) > newest)
+            .filter(|&place| self.votes_by_some(place) && last(place) > newest)
             .fold(0, |more, place| more | 1 << place)
     }
 
