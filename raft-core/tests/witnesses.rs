@@ -373,6 +373,28 @@ fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
     assert_eq!(bodies(3, &actions), [EntryBody::Withheld]);
 }
 
+// Found by simulation: a leader that had removed itself left an entry with witnesses only, and one of the others was down.
+#[test]
+fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
+    let mut setup = setup(4, 1, &[]);
+    setup.bootstrap = voters(4).with_witnesses([node(3)]);
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    for peer in 2..=4 {
+        scene.accept(peer, at(2, 1));
+    }
+    assert_eq!(scene.commit(), 1);
+    let actions = scene.step(Input::ChangeMembership {
+        id: ProposalId::new(77),
+        expect: None,
+        change: Change::Remove(node(1)),
+    });
+    assert_eq!((bodies(2, &actions).len(), bodies(4, &actions).len()), (1, 1));
+    assert_eq!(bodies(3, &actions), []);
+    let actions = scene.accept(4, at(2, 2));
+    assert_eq!(bodies(3, &actions).len(), 1, "another one who may lead holds it");
+}
+
 // Found by simulation: a witness that may compact as it starts was refused, for want of bytes that a witness's snapshot never has.
 #[test]
 fn a_witness_may_take_its_snapshot_while_it_starts() {

@@ -28,10 +28,27 @@ impl Raft {
         }
     }
 
+    /// How far somebody who may lead after this server holds its log: see `witness`. That is this server itself, unless it has removed itself.
+    fn safe_for_witnesses(&self) -> Option<Index> {
+        let Role::Leader(leader) = &self.role else {
+            return None;
+        };
+        let membership = self.log.membership();
+        let stays = |node: NodeId| membership.voters().any(|voter| voter == node);
+        let durable = self.out.durable_index();
+        if stays(self.me()) || membership.witnesses().next().is_none() {
+            return durable;
+        }
+        let others = leader
+            .peers()
+            .filter(|(node, peer)| stays(*node) && !peer.is_witness);
+        durable.min(others.filter_map(|(_, peer)| peer.matched()).max())
+    }
+
     /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
     fn feed(&mut self, to: NodeId) -> bool {
-        let (last, durable) = (self.log.last_index(), self.out.durable_index());
-        let first = self.log.first_index();
+        let (last, first) = (self.log.last_index(), self.log.first_index());
+        let safe = self.safe_for_witnesses();
         let Role::Leader(leader) = &mut self.role else {
             return false;
         };
@@ -40,7 +57,7 @@ impl Raft {
         };
         // What a witness holds, and nobody who holds commands, nobody could lead without: see `witness`.
         let last = match peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
-            true => last.min(durable),
+            true => last.min(safe),
             false => last,
         };
         let next = peer.next();

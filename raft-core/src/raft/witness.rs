@@ -7,7 +7,8 @@
 //! that holds the commands.
 //!
 //! A witness is sent what its leader's own disk holds, and no more: else a leader that crashes could leave an entry with witnesses only, and
-//! as long as that is newer than what the others have, they would rightly let nobody lead.
+//! as long as that is newer than what the others have, they would rightly let nobody lead. A leader that has removed itself will not come back at all, so
+//! what counts is what another one who may lead has acknowledged.
 //!
 //! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should it be gone for
 //! good, the witness rightly lets nobody lead who lacks the entry.
