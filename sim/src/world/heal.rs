@@ -1,6 +1,6 @@
 //! The end of the faults: a core of servers is healed for good, and must elect, agree and serve (oracles L1 and L2).
 
-use raft_core::{NodeId, RoleName};
+use raft_core::{LogId, NodeId, RoleName};
 
 use super::server::Server;
 use super::targets::shuffled;
@@ -51,12 +51,14 @@ impl<W: Workload> Simulation<'_, W> {
         self.end_damage();
         let everybody = u8::MAX >> (8 - self.servers.len());
         let damaged = self.damaged_servers();
-        let is_promised = self.is_quorum_sound(damaged) && !self.budget.is_exceeded();
-        let core = match self.schedule.heal.rest {
-            _ if !is_promised => everybody,
+        let is_sound = self.is_quorum_sound(damaged) && !self.budget.is_exceeded();
+        let chosen = match self.schedule.heal.rest {
+            _ if !is_sound => everybody,
             Rest::Healed => everybody & !damaged,
             Rest::Broken => self.choose_core(damaged, &mut draws),
         };
+        let is_promised = is_sound && self.can_elect(chosen);
+        let core = if is_promised { chosen } else { everybody };
         self.phase = match is_promised {
             true => Phase::Healed { at: self.now, core },
             false => Phase::Unjudged {
@@ -115,7 +117,7 @@ impl<W: Workload> Simulation<'_, W> {
         let enough = enough.unwrap_or(count);
         let extra = usize::try_from(draws.below((count - enough) as u64 + 1)).unwrap_or(0);
         let core = first(enough + extra);
-        core | self.sole_holders(core)
+        core | self.sole_holders(core) & !damaged
     }
 
     /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have and not by all.
@@ -148,22 +150,46 @@ impl<W: Workload> Simulation<'_, W> {
         if !self.has_voters_that_cannot_lead() {
             return 0;
         }
-        let last = |place: usize| {
-            let server = self.servers.get(place)?;
-            match server.is_running() {
-                true => server.vitals.last,
-                false => server.disk.durable().last(),
-            }
-        };
         let cluster = &self.schedule.cluster;
         let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place));
         let newest = holders()
             .filter(|&place| core >> place & 1 == 1 && self.votes_by_all(place))
-            .filter_map(last)
+            .filter_map(|place| self.last_of(place))
             .max();
         holders()
-            .filter(|&place| self.votes_by_some(place) && last(place) > newest)
+            .filter(|&place| self.votes_by_some(place) && self.last_of(place) > newest)
             .fold(0, |more, place| more | 1 << place)
+    }
+
+    /// Whether nobody of the core who votes holds more than those who may lead: else they would rightly deny them their votes.
+    fn can_elect(&self, core: u8) -> bool {
+        if !self.has_voters_that_cannot_lead() {
+            return true;
+        }
+        let newest = |counts: &dyn Fn(usize) -> bool| {
+            let places = super::targets::members(core).filter(|&place| counts(place));
+            places.filter_map(|place| self.last_of(place)).max()
+        };
+        newest(&|place| self.may_lead(place)) >= newest(&|place| self.votes_by_some(place))
+    }
+
+    /// Whether the server may lead by its own configuration.
+    fn may_lead(&self, place: usize) -> bool {
+        let replica = self.servers.get(place).and_then(|server| server.replica.as_ref());
+        let votes = match replica {
+            Some(replica) => replica.raft().membership().is_voter(node_at(place)),
+            None => self.votes_by_all(place),
+        };
+        votes && !self.schedule.cluster.is_witness(place)
+    }
+
+    /// The last entry of a server's log.
+    fn last_of(&self, place: usize) -> Option<LogId> {
+        let server = self.servers.get(place)?;
+        match server.is_running() {
+            true => server.vitals.last,
+            false => server.disk.durable().last(),
+        }
     }
 
     /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the last one that is
