@@ -160,8 +160,6 @@ planted_bank! {
             "A server that starts again gives its vote at once, although it may have confirmed a round just before."
         VOTES_WITHIN_A_LEASE "votes-within-a-lease"
             "A voter that has learnt of a later term forgets that its leader may rely on it."
-        NAMES_EARLIER_ROUND "names-earlier-round"
-            "The answer to a message of an earlier term names its round, and who leads again takes that for a confirmation."
         CONFIRMS_BY_LATER_TERM "confirms-by-later-term"
             "Answers of a later term confirm a leader instead of deposing it."
     }

@@ -193,7 +193,7 @@ impl Raft {
                 self.send(from, Promise::Term, Message::VoteReply { granted: false });
             }
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
-                if planted!(NAMES_EARLIER_ROUND) || planted!(CONFIRMS_BY_LATER_TERM) =>
+                if planted!(CONFIRMS_BY_LATER_TERM) =>
             {
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }

@@ -78,8 +78,8 @@ impl Reads {
 
     /// A peer's answer of this round, and of the leader's term, has reached the leader.
     pub(crate) fn is_answered(&mut self, node: NodeId, by: usize, round: Round, membership: &Membership) {
-        // Nearly always it is the latest round that is answered.
-        let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began <= round) else {
+        // Nearly always it is the latest round that is answered. One that has not begun was answered in another leadership.
+        let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began == round) else {
             return;
         };
         let Some(answered) = self.answered.get_mut(by) else {
@@ -176,6 +176,9 @@ mod tests {
         let mut confirmed = read(None, 10);
         confirmed.is_answered(node(1), 2, Round::new(1), &three());
         assert_eq!(answer(confirmed), Ok(()));
+        let mut foreign = read(None, 10);
+        foreign.is_answered(node(1), 2, Round::new(2), &three());
+        reports(Oracle::C4, answer(foreign));
         let mut earlier = read(None, 11);
         earlier.is_answered(node(1), 2, Round::new(1), &three());
         reports(Oracle::C4, answer(earlier.clone()));
