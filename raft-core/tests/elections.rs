@@ -613,3 +613,19 @@ fn a_heard_leader_restores_what_a_server_yields() {
     scene.tick(20);
     assert_eq!(scene.role(), RoleName::PreCandidate);
 }
+
+// §9.6: a pre-vote promises nothing, so that a candidate's own counts whatever its disk owes it.
+#[test]
+fn ones_own_pre_vote_waits_for_no_disk() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    scene.prompt = false;
+    scene.step(Input::Campaign);
+    scene.grant(2);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+    while scene.role() == RoleName::Candidate {
+        scene.tick(1);
+    }
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    scene.grant(2);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 3));
+}

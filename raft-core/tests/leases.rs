@@ -215,6 +215,7 @@ fn nobody_is_made_to_campaign_against_a_leader_that_it_hears() {
     scene.receive(2, 2, heartbeat(None));
     scene.step(Input::Campaign);
     assert_eq!(scene.role(), RoleName::Follower);
+    assert_eq!(scene.raft.status().ignored.sticky, 1);
     scene.receive(2, 2, Message::TimeoutNow);
     assert_eq!(scene.role(), RoleName::Candidate);
 }

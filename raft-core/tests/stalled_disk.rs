@@ -79,3 +79,20 @@ fn nobody_campaigns_whose_disk_stalls() {
     assert_eq!(scene.role(), RoleName::Follower);
     assert_eq!(scene.term(), 2);
 }
+
+// Nor does it ask again, once its first campaign has come to nothing: it could not vote for itself.
+#[test]
+fn a_candidate_whose_disk_stalls_gives_up() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    scene.prompt = false;
+    scene.step(Input::Campaign);
+    scene.grant(2);
+    assert_eq!(scene.role(), RoleName::Candidate);
+    let mut roles = Vec::new();
+    for _ in 0..60 {
+        scene.tick(1);
+        roles.push(scene.role());
+    }
+    roles.dedup();
+    assert_eq!(roles, [RoleName::Candidate, RoleName::PreCandidate, RoleName::Follower]);
+}
