@@ -629,3 +629,29 @@ fn ones_own_pre_vote_waits_for_no_disk() {
     scene.grant(2);
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 3));
 }
+
+// Votes and pre-votes are asked for one after the other, and an answer that comes late counts for neither.
+#[test]
+fn an_answer_to_an_earlier_question_is_stale() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    let agreed = Message::PreVoteReply {
+        ask: Term::new(2),
+        granted: true,
+    };
+    scene.receive(2, 1, agreed);
+    assert_eq!(
+        (scene.role(), scene.raft.status().ignored.stale),
+        (RoleName::Follower, 1)
+    );
+    scene.step(Input::Campaign);
+    scene.grant(2);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+    while scene.role() == RoleName::Candidate {
+        scene.tick(1);
+    }
+    scene.receive(2, 2, Message::VoteReply { granted: true });
+    assert_eq!(
+        (scene.role(), scene.raft.status().ignored.stale),
+        (RoleName::PreCandidate, 2)
+    );
+}

@@ -50,6 +50,16 @@ fn a_vote_in_a_durable_term_waits_as_well() {
     );
 }
 
+// A refusal promises nothing that the disk could forget.
+#[test]
+fn a_refusal_does_not_wait_for_the_vote_that_it_gives_as_its_reason() {
+    let mut scene = slow(Scene::follower(3, 2, &[]));
+    let request = Message::Vote { last: None };
+    assert_eq!(sent(&scene.receive(2, 2, request.clone())), []);
+    let refused = (3, Message::VoteReply { granted: false });
+    assert_eq!(sent(&scene.receive(3, 2, request)), [refused]);
+}
+
 // Any message of a new term waits for the term, even a refusal.
 #[test]
 fn a_refusal_of_a_new_term_waits_for_the_term() {

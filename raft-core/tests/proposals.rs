@@ -133,6 +133,21 @@ fn a_proposal_that_was_cut_off_is_done_when_its_entry_comes_back() {
     );
 }
 
+// Nor is it lost when something before its place is committed, unless that is of a later term.
+#[test]
+fn a_proposal_that_was_cut_off_is_not_lost_by_what_is_committed_before_it() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.propose(1, b"one");
+    scene.propose(2, b"two");
+    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
+    assert_eq!((scene.commit(), outcomes(&actions)), (1, vec![]));
+    let actions = scene.receive(2, 4, append(at(2, 1), entries(1, &[2, 2, 4]), 4));
+    assert_eq!(
+        outcomes(&actions),
+        [(1, Outcome::Done(id(2, 2))), (2, Outcome::Done(id(2, 3)))]
+    );
+}
+
 // A leader that is elected again carries on with what it had.
 #[test]
 fn proposals_of_an_earlier_leadership_are_done_by_the_next_one() {

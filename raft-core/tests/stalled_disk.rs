@@ -94,5 +94,8 @@ fn a_candidate_whose_disk_stalls_gives_up() {
         roles.push(scene.role());
     }
     roles.dedup();
-    assert_eq!(roles, [RoleName::Candidate, RoleName::PreCandidate, RoleName::Follower]);
+    assert_eq!(
+        roles,
+        [RoleName::Candidate, RoleName::PreCandidate, RoleName::Follower]
+    );
 }
