@@ -91,7 +91,7 @@ impl Raft {
             message,
             Message::HeartbeatReply { .. } | Message::AppendReply { .. }
         );
-        if term > self.out.term() && !(planted!(CONFIRMS_BY_LATER_TERM) && confirms) {
+        if term > self.out.term() && !(confirms && confirms_by_later_term()) {
             // Dissertation §4.2.3: while a leader makes itself heard, a campaign is no reason to move on, unless that
             // leader asked for it, which a `TransferVote` says.
             if matches!(message, Message::Vote { .. })
@@ -193,7 +193,7 @@ impl Raft {
                 self.send(from, Promise::Term, Message::VoteReply { granted: false });
             }
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
-                if planted!(CONFIRMS_BY_LATER_TERM) =>
+                if confirms_by_later_term() =>
             {
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }
@@ -206,4 +206,9 @@ impl Raft {
             _ => {}
         }
     }
+}
+
+/// A planted bug that takes two: an answer to an earlier term has to name what it answers, too.
+fn confirms_by_later_term() -> bool {
+    planted!(CONFIRMS_BY_LATER_TERM)
 }
