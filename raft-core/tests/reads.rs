@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::{Action, AppendOutcome, Index, Input, Message, Rejection, Round};
 use support::Cluster;
-use support::scene::{Scene, at, heartbeat, index, node, sent};
+use support::scene::{Scene, at, heartbeat, index, node, sent, snapshot};
 
 fn ready(actions: &[Action]) -> Vec<(u64, u64)> {
     let ready = actions.iter().filter_map(|action| match action {
@@ -79,12 +79,7 @@ fn an_answer_to_a_message_of_an_earlier_term_confirms_nothing() {
     for from in [2, 3] {
         let (session, round) = (scene.session(from), Round::new(1));
         let commit = None;
-        let meta = Box::new(raft_core::SnapshotMeta {
-            last: at(1, 1).unwrap(),
-            membership: raft_core::Membership::of_voters((1..=5).map(node)).into(),
-            membership_id: None,
-            withheld: false,
-        });
+        let meta = Box::new(snapshot(1, 1, 5));
         let old = [
             Message::Heartbeat {
                 session,

@@ -106,17 +106,12 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
 ///
 /// A place that cannot be written to.
 pub fn check_writable(path: &Path) -> Result<(), FileError> {
-    let found = fs::metadata(path);
-    if path.as_os_str() == STANDARD
-        || found
-            .as_ref()
-            .is_ok_and(|found| !found.is_file() && !found.is_dir())
-    {
+    if path.as_os_str() == STANDARD || is_special(path) {
         return Ok(());
     }
-    let tried = match found {
-        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        _ => beside(path).and_then(|beside| {
+    let tried = match path.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => beside(path).and_then(|beside| {
             File::create_new(&beside)?;
             fs::remove_file(beside)
         }),
@@ -145,12 +140,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
             .and_then(|()| out.flush())
             .map_err(unwritable);
     }
-    // A device or a pipe is written to, never replaced.
-    let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-    if is_special {
+    if is_special(path) {
         return fs::write(path, bytes).map_err(unwritable);
     }
     replace(path, bytes).map_err(unwritable)
+}
+
+/// Whether it is a device or a pipe, which is written to and never replaced.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Writes a secret unless there is a file already, which is then left as it is. Returns whether it was written.

@@ -13,9 +13,8 @@ use super::{Raft, Role};
 
 #[derive(Debug)]
 pub(super) struct Follower {
-    leader: Option<NodeId>,
-    /// The data folder from which that leader speaks.
-    leads_from: Option<Incarnation>,
+    /// The leader of the term, and the data folder from which it speaks.
+    leader: Option<(NodeId, Incarnation)>,
     /// When the leader of any term was last heard; it outlives a change of term, for stickiness.
     heard_at: Option<Tick>,
     campaign_at: Tick,
@@ -27,7 +26,6 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             leader: None,
-            leads_from: None,
             heard_at: None,
             campaign_at: Tick::new(0),
             snapshot_session: Session::NONE,
@@ -37,12 +35,13 @@ impl Default for Follower {
 
 impl Follower {
     pub(super) fn leader(&self) -> Option<NodeId> {
-        self.leader
+        self.leader.map(|(node, _)| node)
     }
 
     /// The data folder of this server, if it is the leader.
     pub(super) fn folder_of_leader(&self, node: NodeId) -> Option<Incarnation> {
-        self.leads_from.filter(|_| self.leader == Some(node))
+        self.leader
+            .and_then(|(leader, folder)| (leader == node).then_some(folder))
     }
 
     pub(super) fn campaign_at(&self) -> Tick {
@@ -51,8 +50,8 @@ impl Follower {
 }
 
 impl Raft {
-    /// Follows from now on: the leader, or whoever will make itself heard.
-    pub(super) fn become_follower(&mut self, leader: Option<NodeId>) {
+    /// Follows from now on: the leader with its data folder, or whoever will make itself heard.
+    pub(super) fn become_follower(&mut self, leader: Option<(NodeId, Incarnation)>) {
         let led = self.leader();
         let heard_at = match &self.role {
             _ if leader.is_some() => Some(self.now),
@@ -69,6 +68,7 @@ impl Raft {
             ..Follower::default()
         });
         self.role_changed();
+        let leader = leader.map(|(node, _)| node);
         if leader != led {
             self.out.push(Action::LeaderChanged {
                 leader,
@@ -130,13 +130,12 @@ impl Raft {
     /// leader at most.
     pub(super) fn follow(&mut self, from: NodeId, folder: Incarnation) -> bool {
         match &mut self.role {
-            Role::Follower(follower) if follower.leader == Some(from) => {
+            Role::Follower(follower) if follower.leader() == Some(from) => {
                 self.put_off_campaign(true);
                 true
             }
             Role::Follower(follower) if follower.leader.is_none() => {
-                follower.leader = Some(from);
-                follower.leads_from = Some(folder);
+                follower.leader = Some((from, folder));
                 self.put_off_campaign(true);
                 self.out.push(Action::LeaderChanged {
                     leader: Some(from),
@@ -146,10 +145,7 @@ impl Raft {
             }
             // §5.2: a candidate that hears from the leader of its term returns to following.
             Role::Candidate(_) => {
-                self.become_follower(Some(from));
-                if let Role::Follower(follower) = &mut self.role {
-                    follower.leads_from = Some(folder);
-                }
+                self.become_follower(Some((from, folder)));
                 true
             }
             Role::Follower(_) | Role::Leader(_) | Role::Joining(_) => {

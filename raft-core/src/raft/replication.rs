@@ -9,6 +9,7 @@ use crate::outbox::Promise;
 use crate::trace::Trace;
 use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Ticket};
 
+use super::leader::Leader;
 use super::progress::Progress;
 use super::{Raft, Role};
 
@@ -28,11 +29,18 @@ impl Raft {
         }
     }
 
-    /// How far somebody who may lead after this server holds its log: see `witness`. That is this server itself, unless it has removed itself.
-    fn safe_for_witnesses(&self) -> Option<Index> {
-        let Role::Leader(leader) = &self.role else {
-            return None;
-        };
+    /// How far the log may be sent to this peer. What a witness holds, and nobody who holds commands, nobody could lead without: see
+    /// `witness`.
+    fn last_for(&self, peer: &Progress, leader: &Leader) -> Option<Index> {
+        let last = self.log.last_index();
+        match peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
+            true => last.min(self.safe_for_witnesses(leader)),
+            false => last,
+        }
+    }
+
+    /// How far somebody who may lead after this server holds its log: this server itself, unless it has removed itself.
+    fn safe_for_witnesses(&self, leader: &Leader) -> Option<Index> {
         let membership = self.log.membership();
         let stays = |node: NodeId| membership.voters().any(|voter| voter == node);
         let durable = self.out.durable_index();
@@ -47,19 +55,13 @@ impl Raft {
 
     /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
     fn feed(&mut self, to: NodeId) -> bool {
-        let (last, first) = (self.log.last_index(), self.log.first_index());
-        let safe = self.safe_for_witnesses();
-        let Role::Leader(leader) = &mut self.role else {
+        let Role::Leader(leader) = &self.role else {
             return false;
         };
-        let Some(peer) = leader.peers.get_mut(&to) else {
+        let Some(peer) = leader.peer(to) else {
             return false;
         };
-        // What a witness holds, and nobody who holds commands, nobody could lead without: see `witness`.
-        let last = match peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
-            true => last.min(safe),
-            false => last,
-        };
+        let (last, first) = (self.last_for(peer, leader), self.log.first_index());
         let next = peer.next();
         if !peer.may_send(&self.config.limits) || (Some(next) > last && !peer.is_probing()) {
             return false;
