@@ -125,6 +125,7 @@ mod network;
 #[cfg(feature = "node")]
 mod node_codec;
 mod oracle;
+mod places;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod queue;

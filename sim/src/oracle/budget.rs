@@ -37,6 +37,7 @@ use super::facts::Facts;
 use super::membership::is_quorum;
 use super::{Oracle, Violation, violated};
 use crate::disk::Image;
+use crate::places::place_of;
 
 /// What is the matter with a server's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -91,12 +92,6 @@ pub(crate) struct Budget {
     promises: Vec<Promised>,
     exceeded: bool,
     damaged: bool,
-}
-
-fn place_of(node: NodeId) -> usize {
-    usize::try_from(node.value())
-        .unwrap_or(usize::MAX)
-        .wrapping_sub(1)
 }
 
 /// The smallest number of servers that is a majority.

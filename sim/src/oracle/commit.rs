@@ -6,6 +6,7 @@ use super::facts::Facts;
 use super::membership::is_quorum;
 use super::{Judgement, LogView, Oracle, count, positions, violated};
 use crate::disk::Image;
+use crate::places::place_of;
 
 /// A step of one server, as the oracles see it.
 pub(crate) struct Step<'a, L> {
@@ -18,12 +19,6 @@ pub(crate) struct Step<'a, L> {
     pub(crate) configuration: Option<LogId>,
     /// Its disk as it was before the step: a step that commits an entry may also compact it away.
     pub(crate) disk: &'a Image,
-}
-
-fn place_of(node: NodeId) -> usize {
-    usize::try_from(node.value())
-        .unwrap_or(usize::MAX)
-        .wrapping_sub(1)
 }
 
 /// Whether this disk would still hold the entry after a crash: in its log, or under a snapshot that ends in a committed entry.

@@ -2,12 +2,13 @@
 //!
 //! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands at or
 //! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader. A read that
-//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since; what the lease itself rests on, `leases` looks at. One that was passed on is judged
-//! where it was passed to.
+//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since; what
+//! the lease itself rests on, `leases` looks at. One that was passed on is judged where it was passed to.
 
 use raft_core::{Index, Membership, NodeId, Round, Term};
 
 use super::{Judgement, Oracle, count, violated};
+use crate::places::place_of;
 
 /// What a read may rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +151,7 @@ fn confirms(
     arrived: u64,
 ) -> bool {
     membership.has_quorum(|voter| {
-        let place = usize::try_from(voter.value().wrapping_sub(1)).unwrap_or(usize::MAX);
-        voter == node || answered.get(place).copied().flatten() >= Some(arrived)
+        voter == node || answered.get(place_of(voter)).copied().flatten() >= Some(arrived)
     })
 }
 

@@ -10,6 +10,7 @@ use raft_core::{Membership, NodeId, RoleName, Term, Vitals};
 
 use super::{Judgement, Oracle, violated};
 use crate::nanos::Nanos;
+use crate::places::place_of;
 
 /// There are at most so many servers.
 pub(crate) const PLACES: usize = 8;
@@ -77,7 +78,7 @@ impl Manners {
     /// was cut off disturbs nobody when it comes back.
     pub(crate) fn has_asked(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
         let granted = |voter: NodeId| {
-            voter == node || (self.granted.0 == term && self.granted.1 & bit(place(voter)) != 0)
+            voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
         };
         if membership.has_quorum(granted) {
             return Ok(());
@@ -88,7 +89,7 @@ impl Manners {
 
     /// Whether a peer has answered it within the shortest election timeout, as the leader that it is.
     pub(crate) fn has_just_heard(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
-        let answered = self.answered.get(place(peer));
+        let answered = self.answered.get(place_of(peer));
         answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
     }
 
@@ -101,7 +102,7 @@ impl Manners {
         membership: &Membership,
     ) -> Judgement {
         let heard = |voter: NodeId| {
-            let answered = self.answered.get(place(voter));
+            let answered = self.answered.get(place_of(voter));
             voter == node || answered.is_some_and(|&at| ticks.saturating_sub(at) <= 2 * shortest)
         };
         if membership.has_quorum(heard) {
@@ -245,7 +246,7 @@ impl Order {
             return Ok(());
         }
         let lasting = self.lasting(now, settled);
-        let is_lasting = |node: NodeId| lasting & bit(self::place(node)) != 0;
+        let is_lasting = |node: NodeId| lasting & bit(place_of(node)) != 0;
         if lasting & bit(place) == 0 || !membership.has_quorum(is_lasting) {
             return Ok(());
         }
@@ -278,13 +279,6 @@ impl RoleAnd {
 /// The bit of a server in a set.
 pub(crate) const fn bit(place: usize) -> u8 {
     if place < PLACES { 1 << place } else { 0 }
-}
-
-/// The place of a server in the list of servers.
-fn place(node: NodeId) -> usize {
-    usize::try_from(node.value())
-        .unwrap_or(usize::MAX)
-        .wrapping_sub(1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::texts::Texts;
 use super::{FIELDS, Lines, MATCHED, Recording, number_of};
 use crate::disk::Disk;
 use crate::network::Links;
+use crate::places::place_of;
 use crate::report::{Place, TraceEvent};
 use crate::schedule::Schedule;
 
@@ -226,7 +227,7 @@ impl Observer for Recorder {
         let place = number_of(event.place);
         if let Place::Server(node) = event.place
             && matches!(event.what, "persist" | "start" | "crash")
-            && let Some(known) = self.servers.get_mut(crate::world::place_of(node))
+            && let Some(known) = self.servers.get_mut(place_of(node))
         {
             known.may_have_new_log = true;
         }

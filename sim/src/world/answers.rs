@@ -3,12 +3,13 @@
 use raft_core::{Index, LogId, NodeId, ProposalId, ReadId, Rejection};
 
 use super::clients::client_link;
-use super::{Event, Simulation, place_of};
+use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::history::Happened;
 use crate::network::Fate;
 use crate::oracle::client::Outcome;
 use crate::oracle::{Judgement, Oracle, count, violated};
+use crate::places::place_of;
 use crate::report::Place;
 use crate::witness::Witnessed;
 use crate::workload::{AnswerOf, Heard, ResponseOf, Workload};

@@ -1,14 +1,15 @@
 //! What reaches a server: its start, its deadlines, messages, its disk's news, and what its host tells it.
 
 use raft_core::replica::{Input, Replica};
-use raft_core::{Entry, Envelope, GroupId, Identity, Membership, Message, NodeId, Setup, Ticket};
+use raft_core::{Entry, Envelope, GroupId, Identity, Membership, Message, Setup, Ticket};
 
 use super::observe::Occasion;
 use super::step::{Given, InputOf};
-use super::{Event, HostCommand, Load, Simulation, place_of};
+use super::{Event, HostCommand, Load, Simulation};
 use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
 use crate::oracle::{Judgement, Oracle, Violation, apply, log, recovery};
+use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -148,12 +149,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.hash_event(2, at as u64);
         if self.tells() {
-            self.tell(
-                cause,
-                Place::Server(NodeId::new(at as u64 + 1)),
-                "wake",
-                format!("tick {ticks}"),
-            );
+            self.tell(cause, Place::Server(node_at(at)), "wake", format!("tick {ticks}"));
         }
         self.step(at, None, Given::on(Occasion::deadline()))
     }
@@ -389,7 +385,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.disk_failed = true;
         self.hash_event(7, at as u64);
         if self.tells() {
-            let node = NodeId::new(at as u64 + 1);
+            let node = node_at(at);
             let text = "the server falls silent".to_owned();
             self.tell(cause, Place::Server(node), "failed", text);
         }

@@ -5,11 +5,12 @@ use raft_core::{Envelope, LogId, Message, NodeId, RoleName, TransferOutcome, Vit
 
 use super::server::NOTHING;
 use super::step::{Given, OutputOf};
-use super::{Oracles, Simulation, place_of};
+use super::{Oracles, Simulation};
 use crate::coverage::Probe;
 use crate::oracle::membership::{self, Turn};
 use crate::oracle::transfer::Told;
 use crate::oracle::{Judgement, Oracle, violated};
+use crate::places::place_of;
 use crate::report::Place;
 use crate::workload::Workload;
 

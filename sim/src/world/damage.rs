@@ -1,6 +1,6 @@
 //! What disks do that Raft assumes they never do, and what is left of its promises then (classes B and C).
 
-use raft_core::{Envelope, Incarnation, NodeId};
+use raft_core::{Envelope, Incarnation};
 
 use super::{Event, Simulation};
 use crate::coverage::Probe;
@@ -8,6 +8,7 @@ use crate::disk::Image;
 use crate::oracle::budget::{Budget, Standing, Verdict};
 use crate::oracle::membership::is_quorum;
 use crate::oracle::{Judgement, Oracle};
+use crate::places::{node_at, place_of};
 use crate::random::{Domain, Draws};
 use crate::report::Place;
 use crate::schedule::{Class, FaultKind, Record, Survival};
@@ -167,7 +168,7 @@ impl<W: Workload> Simulation<'_, W> {
             .and_then(|server| server.disk.corrupt(record, draws));
         let Some(rot) = rot else { return };
         if self.tells() {
-            let place = Place::Server(NodeId::new(at as u64 + 1));
+            let place = Place::Server(node_at(at));
             self.tell(self.event, place, "rot", rot.to_string());
         }
         // It may be read at any time from now on, and then the server stops for good.
@@ -257,7 +258,7 @@ impl<W: Workload> Simulation<'_, W> {
     fn decides_alone(&self, at: usize) -> bool {
         let facts = &self.oracles.facts;
         let mut electorates = facts.electorates(facts.last_committed());
-        electorates.any(|membership| is_quorum(membership, |node| super::place_of(node) == at))
+        electorates.any(|membership| is_quorum(membership, |node| place_of(node) == at))
     }
 
     /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would be.
@@ -341,7 +342,7 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn refuse_start(&mut self, cause: u64, at: usize, why: &crate::disk::Rotten) {
         self.hash_event(17, at as u64);
         if self.tells() {
-            let place = Place::Server(NodeId::new(at as u64 + 1));
+            let place = Place::Server(node_at(at));
             self.tell(cause, place, "refuse", why.to_string());
         }
         self.budget.note(at, Standing::Dead);

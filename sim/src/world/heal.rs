@@ -10,6 +10,7 @@ use crate::nanos::Nanos;
 use crate::oracle::liveness::{Member, converged_in_time, obstacle, served_in_time};
 use crate::oracle::membership::{is_quorum, settled_in_time, unsettled};
 use crate::oracle::{Judgement, Oracle, apply, violated};
+use crate::places::{node_at, place_of};
 use crate::random::{Domain, Draws};
 use crate::report::Place;
 use crate::schedule::{Rest, Shape, Survival};
@@ -196,7 +197,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// committed, and whatever any log ever held behind it. A log of the core may have such an entry already, or a late message may bring it.
     fn is_quorum_of_all(&self, core: u8) -> bool {
         let votes = |node: NodeId| {
-            let place = super::place_of(node);
+            let place = place_of(node);
             core.checked_shr(u32::try_from(place).unwrap_or(u32::MAX))
                 .unwrap_or(0)
                 & 1
@@ -385,7 +386,7 @@ impl<W: Workload> Simulation<'_, W> {
             return core;
         };
         let membership = replica.raft().membership();
-        let belongs = |place: &usize| *place == leader || membership.contains(NodeId::new(*place as u64 + 1));
+        let belongs = |place: &usize| *place == leader || membership.contains(node_at(*place));
         super::targets::members(core)
             .filter(belongs)
             .fold(0, |set, place| set | 1 << place)
@@ -452,8 +453,4 @@ impl<W: Workload> Simulation<'_, W> {
         }
         Ok(())
     }
-}
-
-const fn node_at(place: usize) -> NodeId {
-    NodeId::new(place as u64 + 1)
 }

@@ -53,6 +53,7 @@ use crate::oracle::election::Elections;
 use crate::oracle::facts::Facts;
 use crate::oracle::transfer::Transfers;
 use crate::oracle::{Judgement, Oracle, Violation, violated};
+use crate::places::node_at;
 use crate::queue::Queue;
 use crate::random::{Domain, Seed};
 use crate::recording::Observer;
@@ -494,16 +495,9 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 }
 
-/// The place of a server in the list of servers.
-pub(crate) fn place_of(node: NodeId) -> usize {
-    usize::try_from(node.value())
-        .unwrap_or(usize::MAX)
-        .wrapping_sub(1)
-}
-
 /// The configuration that a cluster of so many servers begins with.
 fn first_configuration(cluster: &Cluster) -> Membership {
-    let node = |place: usize| NodeId::new(place as u64 + 1);
+    let node = |place: usize| node_at(place);
     let founders = 0..usize::from(cluster.servers);
     let witnesses = founders.clone().filter(|&place| cluster.is_witness(place));
     Membership::of_voters(founders.map(node)).with_witnesses(witnesses.map(node))

@@ -4,6 +4,7 @@ use super::targets::members;
 use super::{Event, HostCommand, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
+use crate::places::place_of;
 use crate::random::{Domain, Draws};
 use crate::report::Place;
 use crate::schedule::{Fault, FaultKind, NetworkWeather, Schedule, When};
@@ -314,7 +315,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// Delivers what cut links have kept, as far as they are whole again.
     pub(super) fn release_held(&mut self) {
         for (envelope, sent) in std::mem::take(&mut self.held) {
-            let (from, to) = (super::place_of(envelope.from), super::place_of(envelope.to));
+            let (from, to) = (place_of(envelope.from), place_of(envelope.to));
             match self.network.is_held(from, to) {
                 true => self.held.push((envelope, sent)),
                 false => {

@@ -7,15 +7,16 @@ use raft_core::{
     Term, Ticket, Vitals,
 };
 
+use super::Simulation;
 use super::server::Server;
 use super::step::OutputOf;
-use super::{Simulation, place_of};
 use crate::nanos::Nanos;
 use crate::oracle::leases::{Bond, has_lease};
 use crate::oracle::reads::{Basis, Reads};
 use crate::oracle::stability::{Backlog, Manners, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
 use crate::oracle::{Judgement, Oracle, violated};
+use crate::places::place_of;
 use crate::schedule::Knobs;
 use crate::workload::Workload;
 

@@ -14,6 +14,7 @@ use super::{Event, HostCommand, Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::{Judgement, Oracle, membership, violated};
+use crate::places::{node_at, place_of};
 use crate::random::Draws;
 use crate::report::Place;
 use crate::schedule::Reconfiguration;
@@ -107,7 +108,7 @@ impl<W: Workload> Simulation<'_, W> {
         let (entry, now) = self.configuration_and_entry();
         // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server.
         let compare = compare || (self.schedule.cluster.witnesses > 0 && !change.is_about_a_server());
-        let about = members(servers).map(|place| Some(NodeId::new(place as u64 + 1)));
+        let about = members(servers).map(|place| Some(node_at(place)));
         let about: Vec<Option<NodeId>> = match change.is_about_a_server() {
             true => about.collect(),
             false => vec![None],
@@ -132,7 +133,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Whoever begins as a witness can come back as nothing else.
     fn with_its_kind(&self, change: Change, now: &Membership) -> Change {
-        let is_witness = |node| self.schedule.cluster.is_witness(super::place_of(node));
+        let is_witness = |node| self.schedule.cluster.is_witness(place_of(node));
         match change {
             Change::AddLearner(node) if is_witness(node) => Change::AddWitness(node),
             Change::Replace { voters, mut learners } => {
@@ -192,7 +193,7 @@ impl<W: Workload> Simulation<'_, W> {
         // Without an entry to compare with, any configuration is meant.
         let expected = wish.expect.filter(Option::is_some);
         let detail = format!("{log_id}: {:?}", wish.change);
-        let node = NodeId::new(at as u64 + 1);
+        let node = node_at(at);
         if self.tells() {
             self.tell(self.event, Place::Server(node), "changed", detail);
         }
@@ -224,7 +225,7 @@ impl<W: Workload> Simulation<'_, W> {
             );
         }
         if self.tells() {
-            let node = NodeId::new(at as u64 + 1);
+            let node = node_at(at);
             self.tell(self.event, Place::Server(node), "refused", reason.to_string());
         }
         self.happened(Probe::ChangeRefused, Some(at));
@@ -259,14 +260,14 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         };
         for place in members(servers) {
-            let command = HostCommand::Transfer(NodeId::new(place as u64 + 1));
+            let command = HostCommand::Transfer(node_at(place));
             self.push(self.now, Event::Command { server, command });
         }
     }
 
     pub(super) fn transfer_ended(&mut self, at: usize, to: NodeId, outcome: TransferOutcome) {
         if self.tells() {
-            let node = NodeId::new(at as u64 + 1);
+            let node = node_at(at);
             self.tell(
                 self.event,
                 Place::Server(node),

@@ -4,11 +4,12 @@ use raft_core::replica::Output;
 use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
 
 use super::step::OutputOf;
-use super::{Event, Load, Simulation, operator, place_of};
+use super::{Event, Load, Simulation, operator};
 use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::durability::Promises;
 use crate::oracle::{Judgement, Oracle, resources, violated};
+use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::schedule::Class;
 use crate::workload::Workload;
@@ -82,7 +83,7 @@ impl<W: Workload> Simulation<'_, W> {
                 Ok(())
             }
             Output::SnapshotRefused { from, error } => {
-                let node = NodeId::new(at as u64 + 1);
+                let node = node_at(at);
                 self.ruled(violated(
                     Oracle::S17,
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),

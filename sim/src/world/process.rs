@@ -1,10 +1,9 @@
 //! What happens to processes and their clocks.
 
-use raft_core::NodeId;
-
 use super::{Event, Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
+use crate::places::node_at;
 use crate::report::Place;
 use crate::schedule::{Class, FaultKind, Survival};
 use crate::workload::Workload;
@@ -70,7 +69,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.tells() {
             self.tell(
                 self.event,
-                Place::Server(NodeId::new(place as u64 + 1)),
+                Place::Server(node_at(place)),
                 "crash",
                 aftermath.to_string(),
             );

@@ -8,12 +8,13 @@
 use raft_core::{Envelope, Membership, Message, NodeId, RoleName, Term, Vitals};
 
 use super::server::Server;
-use super::{Phase, Simulation, place_of};
+use super::{Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Judgement;
 use crate::oracle::quiescence::{Behind, beats_in_time, catches_up, elections_are_few, is_heartbeat};
 use crate::oracle::stability::{Order, PLACES, bit};
+use crate::places::{node_at, place_of};
 use crate::schedule::{Fault, FaultKind, Schedule};
 use crate::workload::Workload;
 
@@ -464,8 +465,7 @@ impl<W: Workload> Simulation<'_, W> {
         let membership = self.membership_of(leader)?;
         let is_orderly = |&place: &usize| {
             self.is_sound(place, term)
-                && (place == leader
-                    || (membership.contains(NodeId::new(place as u64 + 1)) && self.follows(place, leader)))
+                && (place == leader || (membership.contains(node_at(place)) && self.follows(place, leader)))
         };
         let orderly = (0..self.servers.len())
             .filter(is_orderly)

@@ -4,11 +4,12 @@ use raft_core::replica::{Input, Output, StateMachine};
 use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
-use super::{Event, Oracles, Simulation, core_holds, place_of};
+use super::{Event, Oracles, Simulation, core_holds};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
 use crate::oracle::election::terms_grow;
 use crate::oracle::{Judgement, Oracle, apply, commit, log, violated};
+use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -223,22 +224,12 @@ impl<W: Workload> Simulation<'_, W> {
         }
         if self.tells() && (before.role, before.term) != (after.role, after.term) {
             let detail = format!("{:?} of term {}", after.role, after.term);
-            self.tell(
-                self.event,
-                Place::Server(NodeId::new(at as u64 + 1)),
-                "role",
-                detail,
-            );
+            self.tell(self.event, Place::Server(node_at(at)), "role", detail);
         }
         if self.tells() && before.commit != after.commit {
             let last = crate::report::or_none(after.last);
             let detail = format!("up to {}, last {last}", crate::oracle::count(after.commit));
-            self.tell(
-                self.event,
-                Place::Server(NodeId::new(at as u64 + 1)),
-                "commit",
-                detail,
-            );
+            self.tell(self.event, Place::Server(node_at(at)), "commit", detail);
         }
         if before.role == RoleName::Joining && after.role != RoleName::Joining {
             self.happened(Probe::LeaveJoining, Some(at));

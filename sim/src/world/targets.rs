@@ -1,9 +1,8 @@
 //! Whom a fault means, and which links a partition cuts: decided at the moment it strikes.
 
-use raft_core::NodeId;
-
 use super::Simulation;
 use crate::network::Links;
+use crate::places::node_at;
 use crate::random::Draws;
 use crate::schedule::{Delivery, Shape, Target};
 use crate::workload::Workload;
@@ -28,7 +27,7 @@ impl<W: Workload> Simulation<'_, W> {
             Target::Learner | Target::Spare => {
                 let membership = self.configuration_in_force();
                 let is_meant = |&place: &usize| {
-                    let node = NodeId::new(place as u64 + 1);
+                    let node = node_at(place);
                     let is_member = membership.contains(node);
                     match target {
                         Target::Learner => is_member && !membership.is_voter(node),

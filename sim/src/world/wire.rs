@@ -1,12 +1,13 @@
 //! Messages on wires: as bytes, on connections that break, on links of limited bandwidth.
 
-use raft_core::{Envelope, NodeId};
+use raft_core::Envelope;
 
-use super::{Event, HostCommand, Simulation, place_of};
+use super::{Event, HostCommand, Simulation};
 use crate::codec::{damage, estimated_bytes};
 use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::{Judgement, Oracle, violated};
+use crate::places::{node_at, place_of};
 use crate::schedule::Schedule;
 use crate::workload::Workload;
 
@@ -79,7 +80,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.network.break_connection(self.now, at, to);
         self.happened(Probe::StreamBroken, Some(at));
-        let peer = NodeId::new(to as u64 + 1);
+        let peer = node_at(to);
         self.push(
             self.now,
             Event::Command {
