@@ -76,7 +76,7 @@ fn what_is_wrong_with_the_file_is_said() {
         "hello\n".to_owned(),
         digits.to_owned(),
         format!("{good}{digits}\n"),
-        good.replace(&digits[..1], "x"),
+        good.replace(digits, &format!("x{}", &digits[1..])),
         "\u{0}".repeat(10_000),
     ] {
         write(&path, &not_a_key, 0o600);

@@ -53,14 +53,8 @@ fn measure(rounds: u32, peer: &Path, folder: &Path) -> Result<Vec<Row>, Box<dyn 
             peer.display()
         );
     }
-    let mut taken: Option<[Taken; 6]> = None;
-    for _ in 0..rounds.max(1) {
-        let round = bench.round(has_peer)?;
-        taken = Some(match taken {
-            None => round,
-            Some(best) => std::array::from_fn(|place| best[place].best(round[place])),
-        });
-    }
+    let taken = (0..rounds.max(1)).map(|_| bench.round(has_peer));
+    let taken: Vec<[Taken; 6]> = taken.collect::<Result<_, _>>()?;
     let [
         sealed_hide,
         sealed_reveal,
@@ -68,7 +62,7 @@ fn measure(rounds: u32, peer: &Path, folder: &Path) -> Result<Vec<Row>, Box<dyn 
         cover_reveal,
         peer_hide,
         peer_reveal,
-    ] = taken.ok_or("at least one round")?;
+    ] = std::array::from_fn(|job| watch::usual(taken.iter().map(|round| round[job])));
     let mut rows = Vec::new();
     for (work, ours, peer, due) in [
         ("hide, sealed", sealed_hide, peer_hide, DUE_SEALED),

@@ -12,17 +12,15 @@ pub(super) struct Taken {
     pub(super) peak_megabytes: Option<f64>,
 }
 
-impl Taken {
-    /// The better of two runs, each figure for itself.
-    pub(super) fn best(self, other: Self) -> Self {
-        Self {
-            milliseconds: self.milliseconds.min(other.milliseconds),
-            peak_megabytes: match (self.peak_megabytes, other.peak_megabytes) {
-                // A run that was over before it could be asked says nothing; the larger reading is the truer one.
-                (Some(one), Some(two)) => Some(one.max(two)),
-                (one, two) => one.or(two),
-            },
-        }
+/// What runs usually take: the median of their times, and the highest memory. The sides take turns, so that both have the same
+/// share of a shared machine's slow moments; the best run of each would compare one side's luck with the other's.
+pub(super) fn usual(runs: impl Iterator<Item = Taken>) -> Taken {
+    let mut runs: Vec<Taken> = runs.collect();
+    runs.sort_by(|one, other| one.milliseconds.total_cmp(&other.milliseconds));
+    Taken {
+        milliseconds: runs.get(runs.len() / 2).map_or(f64::NAN, |run| run.milliseconds),
+        // A run that was over before it could be asked says nothing; the largest reading is the truest.
+        peak_megabytes: runs.iter().filter_map(|run| run.peak_megabytes).reduce(f64::max),
     }
 }
 

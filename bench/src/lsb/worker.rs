@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
+use std::thread;
 
 use clap::{Args, ValueEnum};
 use lsb_core::envelope::{Policy, UserName};
@@ -37,29 +38,37 @@ pub(crate) fn run(job: &Job) -> Result<(), Box<dyn Error>> {
             let original = fs::read(&job.input)?;
             let owner = SigningKey::generate()?;
             let policy = Policy::new(UserName::parse("alice")?, owner.public(), vec![])?;
-            let sealed = seal::seal(&SealRequest {
-                original: &original,
-                denied_picture: DENIED_PICTURE,
-                shown: if job.cover.is_some() {
-                    Shown::Cover
-                } else {
-                    Shown::DeniedPicture
-                },
-                policy: &policy,
-                cluster: ClusterId::from_bytes([1; 16]),
-                created: UnixSeconds(0),
-                owner: &owner,
-                limits,
-            })?;
-            drop(original);
-            let file = match &job.cover {
-                None => picture::embed(&sealed.envelope, limits)?,
-                Some(cover) => {
-                    let file = fs::read(cover)?;
-                    let decoded = picture::decode(&file, limits.carrier_bytes, limits)?;
-                    drop(file);
-                    picture::embed_in_decoded(&sealed.envelope, decoded, COVER_BITS)?
+            let seal = || {
+                seal::seal(&SealRequest {
+                    original: &original,
+                    denied_picture: DENIED_PICTURE,
+                    shown: if job.cover.is_some() {
+                        Shown::Cover
+                    } else {
+                        Shown::DeniedPicture
+                    },
+                    policy: &policy,
+                    cluster: ClusterId::from_bytes([1; 16]),
+                    created: UnixSeconds(0),
+                    owner: &owner,
+                    limits,
+                })
+            };
+            let (sealed, file) = match &job.cover {
+                None => {
+                    let sealed = seal()?;
+                    let file = picture::embed(&sealed.envelope, limits)?;
+                    (sealed, file)
                 }
+                // As the client does it: the cover is decoded while the original is sealed.
+                Some(cover) => thread::scope(|threads| {
+                    let file = fs::read(cover)?;
+                    let decoded = threads.spawn(move || picture::decode(&file, limits.carrier_bytes, limits));
+                    let sealed = seal()?;
+                    let decoded = decoded.join().map_err(|_| "the cover's decoder panicked")??;
+                    let file = picture::embed_in_decoded(&sealed.envelope, decoded, COVER_BITS)?;
+                    Ok::<_, Box<dyn Error>>((sealed, file))
+                })?,
             };
             fs::write(&job.output, file)?;
             fs::write(

@@ -1,5 +1,7 @@
 //! Protecting a picture: the client seals and signs, the server embeds and registers.
 
+use std::panic::resume_unwind;
+
 use hyper::body::Bytes;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
@@ -209,9 +211,14 @@ fn prepare(
             (seal_as(Shown::Preview(&preview))?, None)
         }
         Mode::Cover(cover) => {
-            let sealed = seal_as(Shown::Cover)?;
+            // Neither waits for the other: a cover takes longer to decode than the original to be sealed.
+            let (sealed, decoded) = std::thread::scope(|threads| {
+                let decoded = threads.spawn(|| picture::decode(cover, limits.carrier_bytes, limits));
+                (seal_as(Shown::Cover), decoded.join())
+            });
+            let (sealed, decoded) = (sealed?, decoded.unwrap_or_else(|panic| resume_unwind(panic)));
             let bits = bits.unwrap_or(picture::COVER_BITS);
-            let picture = picture::embed_in_cover(&sealed.envelope, cover, bits, limits);
+            let picture = decoded.and_then(|cover| picture::embed_in_decoded(&sealed.envelope, cover, bits));
             let picture = picture.map_err(ClientError::Cover)?;
             (sealed, Some(picture))
         }
