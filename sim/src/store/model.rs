@@ -35,9 +35,13 @@ impl Contents {
 
     /// The position of the last entry, 0 for none.
     pub(super) fn last(&self) -> u64 {
-        let last = self.entries.last().map(|entry| entry.id.index);
-        let snapshot = self.snapshot.as_ref().map(|(meta, _)| meta.last.index);
-        last.max(snapshot).map_or(0, Index::value)
+        let last = self.entries.last().map_or(0, |entry| entry.id.index.value());
+        last.max(self.covered())
+    }
+
+    /// Where the snapshot ends, 0 for none.
+    fn covered(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |(meta, _)| meta.last.index.value())
     }
 
     /// The entries from `first` on, as the store is to read them.
@@ -121,7 +125,8 @@ impl Contents {
         match write.change {
             Change::Append { count, bytes } => persist.entries = entries(last, term, count, bytes),
             Change::Replace { back, count, bytes } => {
-                let back = back.min(self.entries.len() as u64);
+                // What a snapshot covers is committed, and never cut off.
+                let back = back.min(last - self.covered());
                 let hard_state = HardState {
                     term: Term::new(term.value() + 1),
                     vote: None,
@@ -138,11 +143,8 @@ impl Contents {
             }
             Change::Commit => persist.commit = Index::new(last),
             Change::Snapshot { back, retain, bytes } => {
-                let covered = (self.entries.len() as u64).checked_sub(back + 1);
-                let entry = covered
-                    .and_then(|place| usize::try_from(place).ok())
-                    .and_then(|place| self.entries.get(place));
-                if let Some(entry) = entry {
+                let at = last.checked_sub(back).filter(|&at| at > self.covered());
+                if let Some(entry) = self.entries.iter().find(|entry| Some(entry.id.index.value()) == at) {
                     let at = entry.id.index;
                     persist.snapshot = Some(snapshot(at, entry.id.term));
                     payload = Some(content(0, bytes));
