@@ -135,6 +135,8 @@ mod report;
 pub mod schedule;
 pub mod sessions;
 mod shrink;
+#[cfg(feature = "node")]
+pub mod store;
 mod sweep;
 mod witness;
 mod workload;

@@ -37,6 +37,8 @@ pub(crate) enum Domain {
     Client = 10,
     /// How long a broken connection takes to come back, and what becomes of bytes; the entity is the directed link.
     Wire = 11,
+    /// What a simulated file loses, and how it rots; the entity is the fault.
+    Store = 12,
 }
 
 /// Weather is drawn per bucket of about 16.8 ms: long enough that a fault's removal shifts few ordinals, short enough

@@ -21,6 +21,10 @@
 //!   and nothing more.
 //! * What a crash interrupted and what has rotted are told apart in the journal, where it can be done, and
 //!   not by redb, where it cannot.
+//! * What a start reads may stand in the operating system's memory only: the process before it died, or its sync
+//!   failed. So a start makes durable what it goes by before anything is written that relies on it: the journal's
+//!   last record before its blocks are replayed, the header before the journal is overwritten, the files' names before
+//!   anything is acknowledged.
 //!
 //! After a write or a sync has failed nothing is written any more: the disk may hold the old bytes, the new
 //! ones, or neither (fsync reports an error once and then forgets it), and only a restart reads the truth.
@@ -93,23 +97,18 @@ impl<F: DiskFile> CheckedBackend<F> {
             return Err(Damage::new(names.journal, journal.len()?, "the file has been cut off").into());
         }
         let mut database_bytes = header.database_bytes;
-        let highest = Journal::recover(
-            &journal,
-            names.journal,
-            header.store,
-            header.checkpoint,
-            |record| {
-                data.extend(record.database_bytes)?;
-                for (number, block) in &record.blocks {
-                    data.write(*number, block)?;
-                }
-                database_bytes = record.database_bytes;
-                Ok(())
-            },
-        )?;
-        if highest > header.checkpoint || data.blocks() > block_count(database_bytes) {
-            data.checkpoint(highest, database_bytes)?;
+        let recovered = Journal::recover(&journal, names.journal, header.store, header.checkpoint)?;
+        for record in recovered.records {
+            data.extend(record.database_bytes)?;
+            for (number, block) in &record.blocks {
+                data.write(*number, block)?;
+            }
+            database_bytes = record.database_bytes;
         }
+        // Even if nothing was replayed: the header that was read may be one whose sync failed, and the journal's next
+        // record overwrites what the header before it needs.
+        let highest = recovered.highest;
+        data.checkpoint(highest, database_bytes)?;
         let journal = Journal::resume(journal, header.store, header.journal_bytes, highest)?;
         let used_blocks = data.blocks();
         Ok(Self(Arc::new(Mutex::new(Files {
@@ -127,6 +126,11 @@ impl<F: DiskFile> CheckedBackend<F> {
     /// Whether everything has succeeded so far. redb does not report what fails while it closes.
     pub(super) fn check(&self) -> io::Result<()> {
         self.guarded(|_| Ok(()))
+    }
+
+    /// Nothing is written from here on, whatever the database asks for.
+    pub(super) fn fail(&self) {
+        self.files().failed = true;
     }
 
     /// The first damage met, if any.

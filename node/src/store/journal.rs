@@ -23,6 +23,7 @@
 //! has seen, and no sequence is ever used again.
 
 use std::io;
+use std::ops::Range;
 
 use super::blocks::{BLOCK_BYTES, Block};
 use super::damage::Damage;
@@ -42,6 +43,15 @@ const READ_AHEAD_SECTORS: u64 = 1024;
 pub(super) struct Record {
     pub(super) database_bytes: u64,
     pub(super) blocks: Vec<(u64, Box<Block>)>,
+}
+
+/// What a journal holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recovered {
+    /// The records after the checkpoint, in order.
+    pub(super) records: Vec<Record>,
+    /// The highest sequence seen, that of an interrupted record included.
+    pub(super) highest: u64,
 }
 
 #[derive(Debug)]
@@ -152,23 +162,23 @@ impl<F: DiskFile> Journal<F> {
         Ok(())
     }
 
-    /// Hands every record after `checkpoint` to `replay`, in order, and returns the highest sequence seen.
+    /// Reads every record after `checkpoint`, and makes sure that they are durable.
     pub(super) fn recover(
         file: &F,
         name: &'static str,
         store: u64,
         checkpoint: u64,
-        mut replay: impl FnMut(Record) -> io::Result<()>,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Recovered> {
         let mut reader = SectorReader::new(file)?;
         let mut expected = checkpoint.saturating_add(1);
-        let mut position = 0;
+        let (mut last, mut position) = (0, 0);
+        let mut records = Vec::new();
         while let Some(sectors) = reader.record_at(name, position, expected)? {
             match reader.record(name, position, expected, sectors, store)? {
-                Some(record) => replay(record)?,
+                Some(record) => records.push(record),
                 None => break,
             }
-            position += sectors;
+            (last, position) = (position, position + sectors);
             expected += 1;
         }
 
@@ -188,8 +198,19 @@ impl<F: DiskFile> Journal<F> {
                 highest = highest.max(sequence);
             }
         }
-        Ok(highest)
+        // After a failed sync nothing more is appended, so only the last record can be one that is not on the disk.
+        rewrite(file, last..position)?;
+        Ok(Recovered { records, highest })
     }
+}
+
+/// Makes these sectors durable as they stand: a sync that failed has forgotten them, and syncs only what is written again.
+fn rewrite<F: DiskFile>(file: &F, sectors: Range<u64>) -> io::Result<()> {
+    let bytes = (sectors.end - sectors.start) * SECTOR_BYTES;
+    let mut record = vec![0; usize::try_from(bytes).map_err(|_| too_large())?];
+    file.read_at(sectors.start * SECTOR_BYTES, &mut record)?;
+    file.write_at(sectors.start * SECTOR_BYTES, &record)?;
+    file.sync()
 }
 
 fn too_large() -> io::Error {
@@ -475,12 +496,8 @@ mod tests {
     }
 
     fn recover(file: &'static MemoryFile, checkpoint: u64) -> io::Result<(usize, u64)> {
-        let mut records = 0;
-        let highest = Journal::recover(&file, "journal", STORE, checkpoint, |_| {
-            records += 1;
-            Ok(())
-        })?;
-        Ok((records, highest))
+        let recovered = Journal::recover(&file, "journal", STORE, checkpoint)?;
+        Ok((recovered.records.len(), recovered.highest))
     }
 
     fn sector_of(record: u64, ordinal: u64) -> u64 {
@@ -523,6 +540,6 @@ mod tests {
 
     #[test]
     fn a_journal_of_another_store_is_damage() {
-        assert!(Journal::recover(&three_records(), "journal", STORE + 1, 0, |_| Ok(())).is_err());
+        assert!(Journal::recover(&three_records(), "journal", STORE + 1, 0).is_err());
     }
 }

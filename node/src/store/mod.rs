@@ -21,6 +21,7 @@
 
 mod blocks;
 mod checked_backend;
+mod contradiction;
 mod damage;
 mod disk;
 mod journal;
@@ -37,13 +38,13 @@ use redb::{Database, Durability, ReadableDatabase};
 
 pub use self::damage::Damage;
 pub use self::disk::{DataFolder, Disk, DiskFile};
-pub use self::records::LogError;
+pub use self::records::{LogError, RecordError};
 
 use self::blocks::BlockFile;
 use self::checked_backend::{CheckedBackend, FINISHED, FileNames, UNFINISHED};
+use self::contradiction::{Closing, guarded};
 use self::journal::{Journal, SECTOR_BYTES};
 use self::records::{IDENTITY, IdentityRecord, LOG, STANDING, STATE, StandingRecord};
-use crate::codec::{self, CodecError};
 
 /// Memory that the database may use for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -147,7 +148,7 @@ pub enum StoreError {
         /// Which record.
         record: &'static str,
         /// What is wrong with it.
-        source: CodecError,
+        source: RecordError,
     },
     /// A record of the folder is missing.
     #[error("the record '{record}' is missing from the data folder {folder}")]
@@ -174,6 +175,17 @@ pub enum StoreError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// The database met records that contradict each other, each of them whole: what a disk leaves that drops writes, or
+    /// writes them in the wrong place.
+    #[error(
+        "the data folder {folder} contradicts itself ({what}): its disk has lost or misplaced what it was told to write. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again, on another disk"
+    )]
+    Contradiction {
+        /// The folder.
+        folder: String,
+        /// What the database found impossible.
+        what: String,
+    },
     /// The caller handed in a snapshot's description without its bytes.
     #[error("a snapshot is to be stored, but its bytes were not handed in")]
     SnapshotBytesMissing,
@@ -188,7 +200,7 @@ pub enum StoreError {
 /// A data folder, open.
 #[derive(Debug)]
 pub struct Store<D: Disk = DataFolder> {
-    database: Database,
+    database: Closing,
     backend: CheckedBackend<D::File>,
     disk: D,
     standing: StandingRecord,
@@ -222,12 +234,11 @@ impl<D: Disk> Store<D> {
     ) -> Result<(Self, Opened), StoreError> {
         // The block file is renamed last: without it there is no store, only the remains of an attempt to
         // make one.
-        if disk
-            .open(FINISHED.data)
-            .map_err(|error| from_io(&disk.place(), error))?
-            .is_none()
-        {
-            create(&disk, new, options)?;
+        let io = |error| from_io(&disk.place(), error);
+        match disk.open(FINISHED.data).map_err(io)? {
+            None => create(&disk, new, options)?,
+            // Whoever made it may have died before the names were durable.
+            Some(_) => disk.sync().map_err(io)?,
         }
         let (database, backend) = open_database(&disk, FINISHED)?;
         let mut store = Self {
@@ -239,7 +250,8 @@ impl<D: Disk> Store<D> {
             poisoned: false,
             buffer: Vec::new(),
         };
-        let opened = store.begin(new)?;
+        let (place, backend) = (store.disk.place(), store.backend.clone());
+        let opened = guarded(&place, &backend, || store.begin(new))?;
         Ok((store, opened))
     }
 
@@ -256,7 +268,8 @@ impl<D: Disk> Store<D> {
             });
         }
         self.poisoned = true;
-        self.persist_group(group)?;
+        let (place, backend) = (self.disk.place(), self.backend.clone());
+        guarded(&place, &backend, || self.persist_group(group))?;
         self.poisoned = false;
         Ok(())
     }
@@ -273,7 +286,9 @@ impl<D: Disk> Store<D> {
         last: Index,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        let entries = self.read_entries(first.value(), last.value(), max_bytes)?;
+        let entries = guarded(&self.disk.place(), &self.backend, || {
+            self.read_entries(first.value(), last.value(), max_bytes)
+        })?;
         let wanted = entries.first().is_some_and(|entry| entry.id.index == first);
         Ok(if wanted { entries } else { Vec::new() })
     }
@@ -321,8 +336,7 @@ impl<D: Disk> Store<D> {
                 records::change_log(&mut log, persist, &mut self.buffer)?;
             }
             if *standing != self.standing {
-                self.buffer.clear();
-                codec::encode_into(&mut self.buffer, standing);
+                records::encode_into(&mut self.buffer, STANDING.as_bytes(), standing);
                 transaction
                     .open_table(STATE)?
                     .insert(STANDING, self.buffer.as_slice())?;
@@ -384,7 +398,7 @@ impl<D: Disk> Store<D> {
                 record,
             });
         }
-        codec::decode(bytes).map_err(|source| StoreError::Record {
+        records::decode(record.as_bytes(), bytes).map_err(|source| StoreError::Record {
             folder: self.disk.place(),
             record,
             source,
@@ -446,12 +460,15 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
 fn open_database<D: Disk>(
     disk: &D,
     names: FileNames,
-) -> Result<(Database, CheckedBackend<D::File>), StoreError> {
+) -> Result<(Closing, CheckedBackend<D::File>), StoreError> {
     let backend = CheckedBackend::open(disk, names).map_err(|error| from_io(&disk.place(), error))?;
-    let opened = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create_with_backend(backend.clone());
-    let database = opened.map_err(|error| explain(disk, &backend, error))?;
+    let database = guarded(&disk.place(), &backend, || {
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend.clone())
+            .map(Closing::new)
+            .map_err(|error| explain(disk, &backend, error))
+    })?;
     Ok((database, backend))
 }
 
@@ -473,8 +490,11 @@ fn write_records(
         // Both tables exist from the first transaction on.
         transaction.open_table(LOG)?;
         let mut state = transaction.open_table(STATE)?;
-        state.insert(IDENTITY, codec::encode(identity).as_slice())?;
-        state.insert(STANDING, codec::encode(standing).as_slice())?;
+        let mut buffer = Vec::new();
+        records::encode_into(&mut buffer, IDENTITY.as_bytes(), identity);
+        state.insert(IDENTITY, buffer.as_slice())?;
+        records::encode_into(&mut buffer, STANDING.as_bytes(), standing);
+        state.insert(STANDING, buffer.as_slice())?;
     }
     transaction.commit()?;
     Ok(())

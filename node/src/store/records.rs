@@ -6,13 +6,19 @@
 //! | `state` | `identity` | who the server is ([`IdentityRecord`]) |
 //! | `state` | `standing` | everything else that changes with a [`Persist`] ([`StandingRecord`]) |
 //!
-//! Values are in the encoding of [`codec`](crate::codec). Their version is the data folder's.
+//! Values are in the encoding of [`codec`](crate::codec), followed by a CRC-32 of the key and the encoding (4 bytes,
+//! big-endian). Their version is the data folder's.
+//!
+//! Blocks have checksums of their own; this one is for records that lie in several. If a disk drops a write without a
+//! word, a block is what it was before, or blank, both of which its own checksum takes for right; a record that
+//! is put together from blocks of different ages must not be taken for one that was written.
 
 use raft_core::{
     Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, Membership, NodeId, Persist,
     SnapshotMeta, Term,
 };
 use redb::{ReadableTable, Table, TableDefinition};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
@@ -63,6 +69,41 @@ pub(super) struct SnapshotRecord {
     pub(super) checksum: u32,
 }
 
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Its pieces do not belong together.
+    #[error("its checksum does not match: the disk has lost a write")]
+    Checksum,
+    /// It is whole, and no record of this version.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Replaces the buffer's contents with a record.
+pub(super) fn encode_into<T: Serialize>(buffer: &mut Vec<u8>, key: &[u8], record: &T) {
+    buffer.clear();
+    codec::encode_into(buffer, record);
+    let checksum = checksum(key, buffer);
+    buffer.extend_from_slice(&checksum);
+}
+
+/// Reads a record that [`encode_into`] made for this key.
+pub(super) fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, RecordError> {
+    let (record, found) = bytes.split_last_chunk::<4>().ok_or(RecordError::Checksum)?;
+    if *found != checksum(key, record) {
+        return Err(RecordError::Checksum);
+    }
+    Ok(codec::decode(record)?)
+}
+
+fn checksum(key: &[u8], record: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(record);
+    hasher.finalize().to_be_bytes()
+}
+
 /// Carries out what a [`Persist`] says about the log, in the order of its fields.
 pub(super) fn change_log(
     log: &mut Table<'_, u64, &'static [u8]>,
@@ -73,9 +114,9 @@ pub(super) fn change_log(
         log.retain_in(from.value().., |_, _| false)?;
     }
     for entry in &persist.entries {
-        buffer.clear();
-        codec::encode_into(buffer, &(entry.id.term, &entry.body));
-        log.insert(entry.id.index.value(), buffer.as_slice())?;
+        let index = entry.id.index.value();
+        encode_into(buffer, &index.to_be_bytes(), &(entry.id.term, &entry.body));
+        log.insert(index, buffer.as_slice())?;
     }
     if let Some(to) = persist.compact_to {
         log.retain_in(..=to.value(), |_, _| false)?;
@@ -86,13 +127,13 @@ pub(super) fn change_log(
 /// Why the log's records are not a log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// A record does not decode.
+    /// A record cannot be used.
     #[error("the record at {index} cannot be read")]
     Record {
         /// Its key.
         index: u64,
         /// What is wrong with it.
-        source: CodecError,
+        source: RecordError,
     },
     /// A key is no position of a log.
     #[error("a record stands at {index}, where no entry can be")]
@@ -148,7 +189,7 @@ fn parse_entry(key: u64, value: &[u8], previous: Option<&Entry>) -> Result<Entry
         });
     }
     let (term, body): (Term, EntryBody) =
-        codec::decode(value).map_err(|source| LogError::Record { index: key, source })?;
+        decode(&key.to_be_bytes(), value).map_err(|source| LogError::Record { index: key, source })?;
     Ok(Entry {
         id: LogId::new(term, index),
         body,

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! oracles {
     ($($name:ident $(= $doc:literal)*,)*) => {
-        /// Names one check. The letters are S for safety, C for what clients see, L for liveness.
+        /// Names one check. The letters are S for safety, C for what clients see, L for liveness, D for the store on its disk.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Oracle {
             $($(#[doc = $doc])* $name,)*
@@ -94,6 +94,10 @@ oracles! {
     L8 = "A cluster with nothing to do sends heartbeats, and nothing else.",
     L9 = "In good weather a fault costs few elections.",
     L10 = "Nothing waits for a disk longer than the disk takes.",
+    D1 = "What the shipping store acknowledged is there after every crash, and what it did not is there wholly or not at all.",
+    D2 = "On a disk that keeps its contract the shipping store can be opened and used.",
+    D3 = "What the shipping store reads out is what was written to it, whatever its disk does.",
+    D4 = "A shipping store that has failed acknowledges nothing more until it is opened again.",
 }
 
 impl fmt::Display for Oracle {

@@ -36,6 +36,12 @@ pub enum ScheduleError {
         /// The field.
         key: String,
     },
+    /// A step or a fault of a run of the store has a field that its kind does not know.
+    #[error("nothing here has a field \"{key}\"")]
+    UnknownStoreKey {
+        /// The field.
+        key: String,
+    },
     /// Two faults share an id, and with it their private draws.
     #[error("two faults have the id {id}; give each its own")]
     DuplicateFault {

@@ -1,0 +1,458 @@
+//! Carries a schedule out, and judges every answer of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use node::store::{NewFolder, Opened, Store, StoreError, StoreOptions};
+use raft_core::{Entry, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist};
+
+use super::disk::SharedDisk;
+use super::model::Contents;
+use super::schedule::{Change, Keep, Step, StoreSchedule, Write};
+use super::sectors::SectorDisk;
+use crate::hash::Rolling;
+use crate::oracle::{Judgement, Oracle, Violation, violated};
+use crate::random::{Domain, Seed};
+use crate::schedule::Class;
+
+/// How often a store is opened after one another before that counts as never: every fault fails one of them, and a
+/// full disk has room again after a while.
+const MAX_ATTEMPTS: u64 = 100;
+
+/// What a run of the store came to.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct StoreReport {
+    /// What an oracle found, if any did.
+    pub violation: Option<Violation>,
+    /// A hash over every call to the disk and every answer of the store.
+    pub hash: u64,
+    /// Calls to the disk that change something.
+    pub operations: u64,
+    /// Groups of writes that the store acknowledged.
+    pub acknowledged: u64,
+    /// How often the store was opened, and compared.
+    pub opened: u64,
+    /// How often the power went.
+    pub crashes: u64,
+    /// Typed errors.
+    pub errors: u64,
+    /// Whether the run ended with a store that cannot be opened, as damaged ones cannot.
+    pub is_refused: bool,
+    /// How often a store had forgotten acknowledged writes without a word: in class C only, where that is a limit and no
+    /// violation.
+    pub forgotten: u64,
+    /// The faults that struck, by name.
+    pub struck: BTreeMap<&'static str, u64>,
+}
+
+/// Carries a schedule out.
+pub fn run(schedule: &StoreSchedule) -> StoreReport {
+    Run::new(schedule, None).finish()
+}
+
+/// The same, telling every call and every answer.
+pub fn replay(schedule: &StoreSchedule, tell: &mut dyn FnMut(&str)) -> StoreReport {
+    Run::new(schedule, Some(tell)).finish()
+}
+
+/// Why a run ends before its last step.
+enum Stop {
+    Violation(Violation),
+    /// The store refuses its folder, rightly.
+    Refused,
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+/// Everything that was ever handed to the store, acknowledged or not.
+#[derive(Default)]
+struct Written {
+    entries: BTreeMap<LogId, Vec<Entry>>,
+    hard_states: BTreeSet<(u64, Option<NodeId>)>,
+    snapshots: Vec<Payload>,
+}
+
+impl Written {
+    fn add(&mut self, persist: &Persist, bytes: Option<&Payload>) {
+        for entry in &persist.entries {
+            self.entries.entry(entry.id).or_default().push(entry.clone());
+        }
+        self.hard_states
+            .extend(persist.hard_state.map(|state| (state.term.value(), state.vote)));
+        self.snapshots.extend(bytes.cloned());
+    }
+
+    /// What of this was never written.
+    fn stranger(&self, contents: &Contents) -> Option<String> {
+        let HardState { term, vote } = contents.hard_state;
+        if contents.hard_state != HardState::default() && !self.hard_states.contains(&(term.value(), vote)) {
+            return Some(format!(
+                "a term and vote that were never written: {:?}",
+                contents.hard_state
+            ));
+        }
+        if let Some((meta, bytes)) = &contents.snapshot
+            && !self.snapshots.contains(bytes)
+        {
+            return Some(format!("a snapshot up to {} that was never written", meta.last));
+        }
+        self.strange_entry(&contents.entries)
+    }
+
+    fn strange_entry(&self, entries: &[Entry]) -> Option<String> {
+        let known = |entry: &&Entry| self.entries.get(&entry.id).is_some_and(|all| all.contains(entry));
+        let entry = entries.iter().find(|entry| !known(entry))?;
+        Some(format!("an entry {} that was never written", entry.id))
+    }
+}
+
+struct Run<'a> {
+    schedule: &'a StoreSchedule,
+    tell: Option<&'a mut dyn FnMut(&str)>,
+    disk: SharedDisk,
+    store: Option<Store<SharedDisk>>,
+    /// What the store may hold after the next start: the last state that it said was durable, and those after it.
+    /// The last one is what it holds now.
+    allowed: Vec<Contents>,
+    written: Written,
+    /// Counts the writes, to give each its own contents.
+    number: u64,
+    boot: u64,
+    /// Whether a step has left garbage on the disk.
+    is_garbled: bool,
+    hash: Rolling,
+    report: StoreReport,
+}
+
+impl<'a> Run<'a> {
+    fn new(schedule: &'a StoreSchedule, tell: Option<&'a mut dyn FnMut(&str)>) -> Self {
+        let disk = SectorDisk::new(schedule.seed, schedule.faults.clone(), tell.is_some());
+        Self {
+            schedule,
+            tell,
+            disk: SharedDisk::new(disk),
+            store: None,
+            allowed: vec![Contents::default()],
+            written: Written::default(),
+            number: 0,
+            boot: 0,
+            is_garbled: false,
+            hash: Rolling::default(),
+            report: StoreReport::default(),
+        }
+    }
+
+    fn finish(mut self) -> StoreReport {
+        let stopped = self.carry_out();
+        match stopped {
+            Ok(()) => {}
+            Err(Stop::Refused) => self.report.is_refused = true,
+            Err(Stop::Violation(violation)) => {
+                self.say(&format!("violation of {violation}"));
+                self.report.violation = Some(violation);
+            }
+        }
+        // A store that is still open may panic when it is closed; that was judged where it counts.
+        let store = self.store.take();
+        if catch_unwind(AssertUnwindSafe(move || drop(store))).is_err() {
+            self.say("the store panicked while it was closed");
+        }
+        let disk = self.disk.lock();
+        for kind in disk.struck() {
+            *self.report.struck.entry(kind.name()).or_default() += 1;
+        }
+        self.report.operations = disk.operations();
+        self.hash.word(disk.hash());
+        drop(disk);
+        self.report.hash = self.hash.finish();
+        self.report
+    }
+
+    fn carry_out(&mut self) -> Result<(), Stop> {
+        self.open()?;
+        for (place, step) in self.schedule.steps.iter().enumerate() {
+            self.say(&format!("step {}: {step:?}", place + 1));
+            match step {
+                Step::Persist { writes } => self.persist(writes)?,
+                Step::Load {
+                    from_permyriad,
+                    max_bytes,
+                } => self.load(*from_permyriad, *max_bytes)?,
+                Step::Reopen => self.reopen()?,
+                Step::Crash { keep } => {
+                    let draw = Seed(self.schedule.seed).quick(Domain::Store, 0, place as u64, 3);
+                    self.is_garbled |= *keep == Keep::Garbage;
+                    self.disk.lock().cut_power(*keep, draw);
+                    self.reopen()?;
+                }
+            }
+        }
+        // Whatever is wrong by now shows at the next start.
+        self.say("the end");
+        self.reopen()
+    }
+
+    fn say(&mut self, line: &str) {
+        let calls = self.disk.lock().take_trace();
+        if let Some(tell) = &mut self.tell {
+            calls.iter().for_each(|call| tell(call));
+            tell(line);
+        }
+    }
+
+    /// Whether the disk has done something of this class.
+    fn has_struck(&self, class: Class) -> bool {
+        let by_fault = self.disk.lock().struck().iter().any(|kind| kind.class() == class);
+        by_fault || class == Class::B && self.is_garbled
+    }
+
+    /// Whether old but well-formed sectors may have come back.
+    fn is_beyond_checksums(&self) -> bool {
+        self.has_struck(Class::C)
+    }
+
+    /// Calls the store, and judges a panic.
+    fn call<T>(
+        &mut self,
+        what: &str,
+        call: impl FnOnce(&mut Option<Store<SharedDisk>>) -> T,
+    ) -> Result<T, Violation> {
+        let store = &mut self.store;
+        catch_unwind(AssertUnwindSafe(|| call(store))).map_err(|panic| Violation {
+            oracle: Oracle::S25,
+            message: format!(
+                "the store panicked while it was to {what}: {}",
+                panic_message(&*panic)
+            ),
+        })
+    }
+
+    /// An error is in order if the disk gave a reason for it.
+    fn judge_error(&mut self, what: &str, error: &StoreError, failures_before: u64) -> Judgement {
+        self.report.errors += 1;
+        let text = node::with_causes(error);
+        self.say(&format!("{what}: {text}"));
+        let disk = self.disk.lock();
+        let excused = disk.is_down() || disk.failures() > failures_before;
+        drop(disk);
+        // A fault within the contract may fail a call, and must never look like damage.
+        let blames = matches!(
+            error,
+            StoreError::Damaged { .. }
+                | StoreError::Log { .. }
+                | StoreError::Record { .. }
+                | StoreError::Missing { .. }
+                | StoreError::Contradiction { .. }
+        );
+        let is_damaged = self.has_struck(Class::B) || self.has_struck(Class::C);
+        if is_damaged || excused && !blames {
+            return Ok(());
+        }
+        violated(
+            Oracle::D2,
+            format!("the disk kept its contract, and {what} ended in: {text}"),
+        )
+    }
+
+    fn failures(&self) -> u64 {
+        self.disk.lock().failures()
+    }
+
+    /// Ends the process, in good order if the power is on, and opens the store again.
+    fn reopen(&mut self) -> Result<(), Stop> {
+        self.call("close", |store| drop(store.take()))?;
+        self.open()
+    }
+
+    /// Starts the process until it runs.
+    fn open(&mut self) -> Result<(), Stop> {
+        for _ in 0..MAX_ATTEMPTS {
+            let mut disk = self.disk.lock();
+            self.report.crashes += u64::from(disk.is_down());
+            disk.restart();
+            drop(disk);
+            let failures = self.failures();
+            let folder = new_folder();
+            let options = StoreOptions {
+                journal_bytes: self.schedule.journal_bytes,
+            };
+            let disk = self.disk.clone();
+            let result = self.call("open", |store| {
+                let (opened_store, opened) = Store::create_or_open_on(disk, &folder, options)?;
+                *store = Some(opened_store);
+                Ok(opened)
+            })?;
+            match result {
+                Ok(opened) => return Ok(self.compare(opened)?),
+                Err(error) => self.judge_error("opening the store", &error, failures)?,
+            }
+            // What the disk did not fail stays as it is, however often one tries.
+            if self.failures() == failures && !self.disk.lock().is_down() {
+                return Err(Stop::Refused);
+            }
+        }
+        Ok(violated(
+            Oracle::D2,
+            format!("the store cannot be opened, not even the {MAX_ATTEMPTS}th time"),
+        )?)
+    }
+
+    /// Compares a store that was just opened with what it may hold.
+    fn compare(&mut self, opened: Opened) -> Judgement {
+        self.report.opened += 1;
+        let identity = opened.identity;
+        let found_boot = identity.boot;
+        let found = Contents::of(opened);
+        self.say(&format!("opened for the {found_boot}th time: {found}"));
+        found.hash_into(&mut self.hash);
+        self.hash.word(found_boot);
+        let folder = new_folder();
+        if (identity.group, identity.node, identity.incarnation)
+            != (folder.group, folder.node, folder.incarnation)
+        {
+            return violated(Oracle::D3, format!("the store says that it is {identity:?}"));
+        }
+        let is_known = self.allowed.contains(&found) && found_boot > self.boot;
+        if !is_known {
+            if let Some(stranger) = self.written.stranger(&found) {
+                return violated(Oracle::D3, format!("the store has {stranger}"));
+            }
+            if !self.is_beyond_checksums() {
+                let allowed: Vec<String> = self.allowed.iter().map(ToString::to_string).collect();
+                return violated(
+                    Oracle::D1,
+                    format!(
+                        "the store holds: {found}, start {found_boot}\n    what it may hold: {}, start {} or later",
+                        allowed.join("\n    or: "),
+                        self.boot + 1
+                    ),
+                );
+            }
+            self.report.forgotten += 1;
+        }
+        self.boot = found_boot;
+        // Opening counts the start durably, and with it everything that was found.
+        self.allowed = vec![found];
+        Ok(())
+    }
+
+    fn now(&self) -> Contents {
+        self.allowed.last().cloned().unwrap_or_default()
+    }
+
+    fn persist(&mut self, writes: &[Write]) -> Result<(), Stop> {
+        let mut after = self.now();
+        let mut group = Vec::new();
+        for &write in writes {
+            self.number += 1;
+            let (persist, bytes) = after.persist(self.schedule.seed, self.number, write);
+            after.apply(&persist, bytes.as_ref());
+            self.written.add(&persist, bytes.as_ref());
+            group.push((persist, bytes));
+        }
+        let is_synced = group
+            .iter()
+            .any(|(persist, _)| persist.sync || persist.snapshot.is_some());
+        let failures = self.failures();
+        let result = self.call("persist", |store| {
+            store.as_mut().map(|store| store.persist(&group))
+        })?;
+        match result {
+            None => Ok(()),
+            Some(Ok(())) => {
+                self.report.acknowledged += 1;
+                self.hash.word(self.number);
+                if is_synced {
+                    self.allowed.clear();
+                }
+                self.allowed.push(after);
+                Ok(())
+            }
+            Some(Err(error)) => {
+                self.allowed.push(after);
+                self.fail("persisting", &error, failures)
+            }
+        }
+    }
+
+    /// After an error the store must refuse to write; then the process is started again.
+    fn fail(&mut self, what: &str, error: &StoreError, failures: u64) -> Result<(), Stop> {
+        self.judge_error(what, error, failures)?;
+        let vote = Write {
+            change: Change::Vote,
+            sync: true,
+        };
+        self.number += 1;
+        let group = [self.now().persist(self.schedule.seed, self.number, vote)];
+        let result = self.call("persist after a failure", |store| {
+            store.as_mut().map(|store| store.persist(&group))
+        })?;
+        if matches!(result, Some(Ok(()))) {
+            return Ok(violated(
+                Oracle::D4,
+                format!("{what} failed, and the next write was acknowledged all the same"),
+            )?);
+        }
+        self.reopen()
+    }
+
+    fn load(&mut self, from_permyriad: u64, max_bytes: u64) -> Result<(), Stop> {
+        let now = self.now();
+        let count = now.entries.len() as u64;
+        let place = usize::try_from(count * from_permyriad / 10_000).unwrap_or_default();
+        let first = now
+            .entries
+            .get(place)
+            .map_or(Index::FIRST, |entry| entry.id.index);
+        let last = Index::new(now.last()).unwrap_or(Index::FIRST);
+        let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        let failures = self.failures();
+        let result = self.call("read", |store| {
+            store
+                .as_ref()
+                .map(|store| store.load_entries(first, last, max_bytes))
+        })?;
+        match result {
+            None => Ok(()),
+            Some(Ok(entries)) => {
+                let expected = now.load(first, max_bytes);
+                let stranger = self.written.strange_entry(&entries);
+                match stranger {
+                    _ if entries == expected => Ok(()),
+                    None if self.is_beyond_checksums() => {
+                        self.report.forgotten += 1;
+                        Ok(())
+                    }
+                    _ => Ok(violated(
+                        Oracle::D3,
+                        format!(
+                            "from {first} to {last} in {max_bytes} bytes the store reads {} entries, which are not the {} that it holds",
+                            entries.len(),
+                            expected.len()
+                        ),
+                    )?),
+                }
+            }
+            Some(Err(error)) => self.fail("reading", &error, failures),
+        }
+    }
+}
+
+fn new_folder() -> NewFolder {
+    NewFolder {
+        group: GroupId::new(7),
+        node: NodeId::new(1),
+        incarnation: Incarnation::new(11),
+        bootstrap: Membership::of_voters([1, 2, 3].map(NodeId::new)),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,35 @@
+//! The shipping store on the simulated disk of bytes.
+#![cfg(feature = "node")]
+
+use std::collections::BTreeMap;
+
+use sim::store::{StoreSchedule, run};
+
+/// Some hundred seeds of every class.
+#[test]
+fn the_store_passes_on_every_kind_of_disk() {
+    let mut struck = BTreeMap::new();
+    let (mut opened, mut acknowledged, mut refused, mut forgotten) = (0, 0, 0, 0);
+    for seed in 0..300 {
+        let report = run(&StoreSchedule::of(seed));
+        assert_eq!(report.violation, None, "seed {seed}");
+        for (name, count) in &report.struck {
+            *struck.entry(*name).or_insert(0) += count;
+        }
+        opened += report.opened;
+        acknowledged += report.acknowledged;
+        refused += u64::from(report.is_refused);
+        forgotten += report.forgotten;
+    }
+    assert_eq!(struck.len(), 11, "every kind of fault has struck: {struck:?}");
+    assert!(opened > 1_000 && acknowledged > 2_000, "{opened} {acknowledged}");
+    assert!(refused > 10 && forgotten > 0, "{refused} {forgotten}");
+}
+
+#[test]
+fn the_same_schedule_comes_to_the_same_end() {
+    for seed in 0..20 {
+        let schedule = StoreSchedule::of(seed);
+        assert_eq!(run(&schedule), run(&schedule), "seed {seed}");
+    }
+}
