@@ -51,6 +51,20 @@ pub struct Find {
     pub seeds: u64,
 }
 
+/// As [`hunt`], for bugs of the store that ships: see [`crate::store`].
+#[cfg(feature = "node")]
+pub fn hunt_store(bug: &'static Bug, seeds: Range<u64>) -> Option<Find> {
+    let _planted = bug.plant();
+    let first = seeds.start;
+    seeds.into_iter().find_map(|seed| {
+        let oracle = crate::store::run(&crate::store::StoreSchedule::of(seed))
+            .violation?
+            .oracle;
+        let seeds = seed - first + 1;
+        Some(Find { seed, oracle, seeds })
+    })
+}
+
 /// Runs the schedules of these seeds with the bug until an oracle finds it; `None` if these seeds do not find it.
 pub fn hunt<W: Workload>(
     bug: &'static Bug,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sim::kv::KeyValue;
 use sim::ledger::Ledger;
-use sim::planted::{Bug, bank, find, hunt};
+use sim::planted::{Bug, bank, find, hunt, hunt_store};
+use sim::store::StoreSchedule;
 use sim::{Oracle, Profile, Schedule, Verdict};
 
 fn bug(name: &str) -> &'static Bug {
@@ -140,6 +141,45 @@ fn random_search_finds_bugs_of_the_ledger() {
             matches!(oracle, Some(Oracle::C6 | Oracle::C9)),
             "{name}: {oracle:?}"
         );
+    }
+}
+
+#[test]
+fn random_search_finds_bugs_of_the_store_that_ships() {
+    for (name, oracles) in [
+        ("trusts-unsynced-header", &[Oracle::D2][..]),
+        ("acknowledges-unsynced", &[Oracle::D1, Oracle::D2]),
+        ("checkpoints-unsynced", &[Oracle::D1, Oracle::D2]),
+        ("snapshots-unsynced", &[Oracle::D2]),
+        ("snapshots-unchecked", &[Oracle::D3]),
+        ("torn-is-damaged", &[Oracle::D2]),
+    ] {
+        let oracle = hunt_store(bug(name), 0..400).map(|find| find.oracle);
+        assert!(
+            oracle.is_some_and(|oracle| oracles.contains(&oracle)),
+            "{name} was found by {oracle:?}"
+        );
+    }
+}
+
+/// Regressions of the store, each of which finds the bug that it is named after.
+#[test]
+fn the_store_s_regressions_find_what_they_are_named_after() {
+    for (name, oracle) in [
+        ("trusts-unsynced-header", Oracle::D2),
+        ("trusts-unsynced-record", Oracle::D2),
+        ("trusts-unsynced-names", Oracle::D1),
+        ("records-unchecked", Oracle::D3),
+        ("dies-with-the-database", Oracle::S25),
+    ] {
+        let file = format!("sim/regressions/store/{}.toml", name.replace('-', "_"));
+        let text = std::fs::read_to_string(repository().join(&file)).expect("the file can be read");
+        let schedule = StoreSchedule::from_toml(&text).expect("the schedule is sound");
+        let _planted = bug(name).plant();
+        let found = sim::store::run(&schedule)
+            .violation
+            .map(|violation| violation.oracle);
+        assert_eq!(found, Some(oracle), "{file}");
     }
 }
 

@@ -33,3 +33,30 @@ fn the_same_schedule_comes_to_the_same_end() {
         assert_eq!(run(&schedule), run(&schedule), "seed {seed}");
     }
 }
+
+#[test]
+fn every_bug_of_the_store_that_was_found_stays_fixed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/regressions/store");
+    let mut files = 0;
+    for file in std::fs::read_dir(folder).expect("the folder can be read") {
+        let path = file.expect("the folder can be listed").path();
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let schedule = StoreSchedule::from_toml(&text).expect("the schedule is sound");
+        let report = run(&schedule);
+        assert_eq!(report.violation, None, "{}", path.display());
+        assert!(report.opened > 0 || report.is_refused, "{}", path.display());
+        files += 1;
+    }
+    assert!(files >= 5);
+}
+
+/// The command's own form of a schedule says everything.
+#[test]
+fn a_schedule_survives_its_file() {
+    for seed in 0..50 {
+        let schedule = StoreSchedule::of(seed);
+        let text = schedule.to_toml().expect("it can be written");
+        assert_eq!(StoreSchedule::from_toml(&text).expect("it can be read"), schedule);
+        assert!(StoreSchedule::is_in(&text));
+    }
+}

@@ -138,7 +138,9 @@ impl<F: DiskFile> Journal<F> {
         );
 
         self.file.write_at(self.position * SECTOR_BYTES, &self.buffer)?;
-        self.file.sync()?;
+        if !planted!(ACKNOWLEDGES_UNSYNCED) {
+            self.file.sync()?;
+        }
         self.position += sectors;
         self.overgrown |= self.position > self.capacity_sectors;
         self.sequence += 1;
@@ -199,7 +201,9 @@ impl<F: DiskFile> Journal<F> {
             }
         }
         // After a failed sync nothing more is appended, so only the last record can be one that is not on the disk.
-        rewrite(file, last..position)?;
+        if !planted!(TRUSTS_UNSYNCED_RECORD) {
+            rewrite(file, last..position)?;
+        }
         Ok(Recovered { records, highest })
     }
 }
@@ -343,11 +347,13 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
                 ordinal: u32::from_be_bytes([o0, o1, o2, o3]),
             });
         }
-        Ok(if sector.iter().all(|&byte| byte == 0) {
-            Sector::Missing
-        } else {
-            Sector::Damaged
-        })
+        Ok(
+            if sector.iter().all(|&byte| byte == 0) || planted!(DAMAGED_IS_TORN) {
+                Sector::Missing
+            } else {
+                Sector::Damaged
+            },
+        )
     }
 
     /// How many sectors the record that begins here has; `None` when none with this sequence begins here.
@@ -400,6 +406,9 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
                 }
                 Sector::Missing | Sector::Whole { .. } => interrupted = true,
             }
+        }
+        if interrupted && planted!(TORN_IS_DAMAGED) {
+            return Err(Damage::new(name, position * SECTOR_BYTES, "a record is not complete").into());
         }
         if interrupted {
             return Ok(None);

@@ -33,7 +33,9 @@ pub(super) fn write<D: Disk>(
     let unfinished = format!("{name}{UNFINISHED}");
     let file = disk.create(&unfinished)?;
     file.write_at(0, bytes)?;
-    file.sync()?;
+    if !planted!(SNAPSHOTS_UNSYNCED) {
+        file.sync()?;
+    }
     disk.rename(&unfinished, &name)?;
     disk.sync()?;
     Ok(SnapshotRecord {
@@ -54,7 +56,7 @@ pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotRecord) -> io::Result<Pay
     }
     let mut bytes = vec![0; usize::try_from(record.bytes).map_err(io::Error::other)?];
     file.read_at(0, &mut bytes)?;
-    if crc32fast::hash(&bytes) != record.checksum {
+    if crc32fast::hash(&bytes) != record.checksum && !planted!(SNAPSHOTS_UNCHECKED) {
         return Err(damaged("the checksum does not match"));
     }
     Ok(Payload::from(bytes))

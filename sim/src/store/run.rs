@@ -45,6 +45,14 @@ pub struct StoreReport {
     pub struck: BTreeMap<&'static str, u64>,
 }
 
+impl StoreReport {
+    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash of
+    /// many runs.
+    pub const fn hash_as(&self, number: u64) -> u64 {
+        self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
+    }
+}
+
 /// Carries a schedule out.
 pub fn run(schedule: &StoreSchedule) -> StoreReport {
     Run::new(schedule, None).finish()
@@ -455,4 +463,111 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Durable, EntryBody, Identity, Term};
+
+    use super::*;
+    use crate::store::{DiskFault, DiskFaultKind, StoreProfile};
+
+    fn nothing_to_do(faults: Vec<DiskFault>) -> StoreSchedule {
+        StoreSchedule {
+            profile: StoreProfile::Store,
+            seed: 1,
+            class: Class::A,
+            journal_bytes: 1 << 16,
+            steps: Vec::new(),
+            faults,
+        }
+    }
+
+    fn opened_with(entries: Vec<Entry>) -> Opened {
+        let folder = new_folder();
+        Opened {
+            identity: Identity {
+                group: folder.group,
+                node: folder.node,
+                incarnation: folder.incarnation,
+                boot: 1,
+            },
+            bootstrap: folder.bootstrap,
+            durable: Durable {
+                hard_state: HardState::default(),
+                snapshot: None,
+                entries,
+                commit: None,
+            },
+            snapshot: None,
+        }
+    }
+
+    fn entry() -> Entry {
+        Entry {
+            id: LogId::new(Term::new(1), Index::FIRST),
+            body: EntryBody::Command(Payload::from(vec![1, 2, 3])),
+        }
+    }
+
+    fn oracle_of<T>(result: Result<T, Stop>) -> Option<Oracle> {
+        match result {
+            Err(Stop::Violation(violation)) => Some(violation.oracle),
+            Err(Stop::Refused) | Ok(_) => None,
+        }
+    }
+
+    #[test]
+    fn d1_reports_a_store_that_lost_what_it_acknowledged() {
+        let schedule = nothing_to_do(Vec::new());
+        let mut run = Run::new(&schedule, None);
+        run.allowed = vec![Contents::of(opened_with(vec![entry()]))];
+        let judged = run.compare(opened_with(Vec::new()));
+        assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D1));
+    }
+
+    #[test]
+    fn d1_reports_nothing_when_the_store_has_what_it_acknowledged() {
+        let schedule = nothing_to_do(Vec::new());
+        let mut run = Run::new(&schedule, None);
+        run.allowed = vec![Contents::of(opened_with(vec![entry()]))];
+        assert!(run.compare(opened_with(vec![entry()])).is_ok());
+    }
+
+    #[test]
+    fn d2_reports_an_error_for_which_the_disk_gave_no_reason() {
+        let schedule = nothing_to_do(Vec::new());
+        let mut run = Run::new(&schedule, None);
+        let error = StoreError::Poisoned {
+            folder: "simulated".to_owned(),
+        };
+        let judged = run.judge_error("persisting", &error, 0);
+        assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D2));
+    }
+
+    #[test]
+    fn d3_reports_an_entry_that_was_never_written() {
+        let schedule = nothing_to_do(Vec::new());
+        let mut run = Run::new(&schedule, None);
+        let judged = run.compare(opened_with(vec![entry()]));
+        assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D3));
+    }
+
+    #[test]
+    fn d4_reports_a_store_that_writes_on_after_a_failure() {
+        let read_fails = DiskFault {
+            id: 1,
+            at: 0,
+            kind: DiskFaultKind::FailRead,
+        };
+        let schedule = nothing_to_do(vec![read_fails]);
+        let mut run = Run::new(&schedule, None);
+        assert_eq!(oracle_of(run.open()), None, "the second attempt succeeds");
+        assert_eq!(run.failures(), 1);
+        // The store is as sound as can be, but the caller says that it has failed.
+        let error = StoreError::Poisoned {
+            folder: "simulated".to_owned(),
+        };
+        assert_eq!(oracle_of(run.fail("persisting", &error, 0)), Some(Oracle::D4));
+    }
 }

@@ -27,7 +27,7 @@ pub(super) struct FileId(u64);
 #[derive(Debug)]
 struct Unsynced {
     /// What it was, from the last synced version on; what it is now stands in the file.
-    versions: Vec<Box<Sector>>,
+    versions: Vec<Sector>,
     /// Whether a sync has failed on it: no later sync writes it.
     forgotten: bool,
 }
@@ -42,8 +42,8 @@ struct File {
 }
 
 impl File {
-    fn sector(&self, number: usize) -> Box<Sector> {
-        let mut sector = Box::new([0; SECTOR_BYTES]);
+    fn sector(&self, number: usize) -> Sector {
+        let mut sector = [0; SECTOR_BYTES];
         let from = number * SECTOR_BYTES;
         let held = self.bytes.get(from..).unwrap_or_default();
         for (to, from) in sector.iter_mut().zip(held) {
@@ -116,9 +116,9 @@ impl File {
         self.bytes.resize(length, 0);
         for (number, sector) in unsynced {
             let draw = draw.part(number as u64 + 1);
-            let mut version = sector.versions.get(choose(draw, sector.versions.len())).cloned();
+            let mut version = sector.versions.get(choose(draw, sector.versions.len())).copied();
             if keep == Keep::Garbage && draw.part(1).chance(1_000) {
-                let mut garbage = Box::new([0; SECTOR_BYTES]);
+                let mut garbage = [0; SECTOR_BYTES];
                 for (byte, place) in garbage.iter_mut().zip(2..) {
                     *byte = draw.part(place).bits().to_le_bytes()[0];
                 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use sim::Profile;
 use sim::planted::{self, Bug, Find};
+use sim::store::StoreSchedule;
 
 use crate::Ending;
 use crate::jobs::on_every_job;
@@ -199,6 +200,9 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
     let finds = side_by_side(arguments, "searches", &searches, |&(bug, range)| {
         let first = range * arguments.seeds;
         let (name, seeds) = (workload_of(bug), first..first + arguments.seeds);
+        if is_of_the_store(bug) {
+            return planted::hunt_store(bug, seeds);
+        }
         let schedule = |seed| name.schedule(Profile::Swarm, seed);
         with_workload!(name, |workload| planted::hunt(bug, seeds, schedule, workload))
     });
@@ -223,6 +227,11 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
     rows
 }
 
+/// Whether the bug is searched for with runs of the real store, and not of clusters.
+fn is_of_the_store(bug: &Bug) -> bool {
+    bug.family == "store"
+}
+
 /// The state machine whose commands bring the bug out.
 fn workload_of(bug: &Bug) -> WorkloadName {
     match bug.family {
@@ -233,6 +242,16 @@ fn workload_of(bug: &Bug) -> WorkloadName {
 
 fn shrink(bug: &'static Bug, find: Find) -> Option<Example> {
     let _planted = bug.plant();
+    if is_of_the_store(bug) {
+        let schedule = StoreSchedule::of(find.seed);
+        let shrunk = sim::store::shrink(&schedule)?;
+        return Some(Example {
+            seed: find.seed,
+            before: schedule.items(),
+            after: shrunk.schedule.items(),
+            runs: shrunk.runs,
+        });
+    }
     let name = workload_of(bug);
     let schedule = name.schedule(Profile::Swarm, find.seed);
     let shrunk = with_workload!(name, |workload| sim::shrink(&schedule, workload, &mut |_, _| {})).ok()??;

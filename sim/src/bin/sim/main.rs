@@ -5,6 +5,7 @@ mod bugs;
 mod jobs;
 mod reduce;
 mod replay;
+mod store;
 mod sweep;
 mod view;
 mod workload;
@@ -27,6 +28,7 @@ Examples:
   sim view 4711 -o run.html            a page to look at: lanes, messages, logs, causes; opens in any browser
   sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
   sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
+  sim store run --seeds 0..1000        the real store on a disk that tears, loses, rots and lies
 
 Exit status:
   0  every run passed
@@ -53,6 +55,8 @@ enum Command {
     View(view::Arguments),
     /// Takes everything away that a failing run does not need to fail.
     Shrink(reduce::Arguments),
+    /// Runs the store that ships on a simulated disk of bytes that tears, loses, rots and lies.
+    Store(store::Arguments),
     /// Measures how soon each bug of the bank of planted bugs is found.
     #[cfg(feature = "planted-bugs")]
     Bugs(bugs::Arguments),
@@ -119,6 +123,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::View(arguments) => view::run(&arguments),
         Command::Shrink(arguments) => reduce::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments),
         #[cfg(feature = "planted-bugs")]
         Command::Bugs(arguments) => bugs::run(&arguments),
         #[cfg(not(feature = "planted-bugs"))]

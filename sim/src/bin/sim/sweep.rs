@@ -77,7 +77,7 @@ fn shard(text: &str) -> Result<Shard, String> {
     }
 }
 
-fn seeds(text: &str) -> Result<Range<u64>, String> {
+pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let usage = || format!("\"{text}\" is no range: write A..B, as in 0..1000");
     let (first, end) = text.split_once("..").ok_or_else(usage)?;
     let range = first.parse().map_err(|_| usage())?..end.parse().map_err(|_| usage())?;
