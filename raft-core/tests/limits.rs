@@ -358,6 +358,9 @@ fn reads_without_an_outcome_are_limited() {
         limit: 2,
     };
     assert_eq!(refusals(&scene.read(3)), [busy]);
+    // They count while they wait for the leader's first commit, and while they wait for a round.
+    scene.accept(2, at(2, 1));
+    assert_eq!(refusals(&scene.read(4)), [busy]);
 }
 
 // Entries leave in messages of a bounded size, and an apply is bounded as well.

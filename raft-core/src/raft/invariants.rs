@@ -40,6 +40,7 @@ impl Raft {
                 return Err("a leader's first entry is beyond its log");
             }
             self.check_membership(leader)?;
+            leader.rounds.check(self.config.lease_ticks())?;
             for (_, peer) in leader.peers() {
                 peer.check(last)?;
             }

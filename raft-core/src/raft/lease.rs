@@ -32,6 +32,16 @@ impl Rounds {
             .ok()?;
         self.begun.get(place).map(|(_, at)| *at)
     }
+
+    /// No more rounds are kept than a lease can come of.
+    pub(super) fn check(&self, lasts: u64) -> Result<(), &'static str> {
+        match (self.begun.front(), self.begun.back()) {
+            (Some((_, first)), Some((_, last))) if last.value() - first.value() > lasts => {
+                Err("a leader keeps rounds that no lease can come of")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Raft {

@@ -27,6 +27,43 @@ fn a_removed_leader_hands_over_and_steps_down() {
     assert!(actions.contains(&unknown));
 }
 
+// What is committed together with the removal has an outcome like anything else.
+#[test]
+fn a_removed_leader_says_what_was_committed_with_its_removal() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Remove(node(1)));
+    scene.propose(2, b"with it");
+    scene.accept(2, at(2, 3));
+    let actions = scene.accept(3, at(2, 3));
+    assert_eq!((scene.commit(), scene.role()), (3, RoleName::Follower));
+    assert_eq!(done(&actions), [(1, id(2, 2)), (2, id(2, 3))]);
+}
+
+// A removal that is in the log may be taken back: proposals are given up when it is committed, and no sooner.
+#[test]
+fn an_uncommitted_removal_gives_up_no_proposals() {
+    let mut setup = setup(3, 1, &[1]);
+    setup.durable.commit = Some(index(1));
+    setup.config.options.forwarding = true;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.receive(2, 2, heartbeat(None));
+    scene.propose(7, b"passed on");
+    let (with_4, without_1) = ([1, 2, 3, 4], [2, 3, 4]);
+    let configurations = vec![
+        sets(2, 2, Membership::of_voters(with_4.map(node))),
+        sets(2, 3, Membership::of_voters(without_1.map(node))),
+    ];
+    let unknown = Action::Unknown {
+        id: ProposalId::new(7),
+    };
+    let actions = scene.receive(2, 2, append(at(1, 1), configurations, 2));
+    assert_eq!(scene.commit(), 2, "the first one is committed, the second is not");
+    assert!(!actions.contains(&unknown));
+    let actions = scene.receive(2, 2, heartbeat(at(2, 3)));
+    assert_eq!(scene.commit(), 3);
+    assert!(actions.contains(&unknown));
+}
+
 #[test]
 fn a_demoted_leader_steps_down_as_well() {
     let mut scene = leader(3);
