@@ -32,8 +32,13 @@ fn json(arguments: &[&str]) -> Value {
 
 /// A schedule file in a folder that cargo makes for tests.
 fn file(name: &str, text: &str) -> String {
+    written(name, &format!("rng = \"v1\"\nseed = 1\n{text}"))
+}
+
+/// Any file there.
+fn written(name: &str, text: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, format!("rng = \"v1\"\nseed = 1\n{text}")).expect("the file can be written");
+    std::fs::write(&path, text).expect("the file can be written");
     path.display().to_string()
 }
 
@@ -52,7 +57,7 @@ fn the_json_is_the_same_at_any_number_of_jobs() {
     let two = json(&["run", "--seeds", "0..60", "--jobs", "2", "--json"]);
     for field in [
         "schedules",
-        "simulated_seconds",
+        "simulated_nanos",
         "events",
         "findings",
         "coverage",
@@ -83,6 +88,37 @@ fn shards_add_up_to_the_whole() {
     assert_eq!(schedules.sum::<u64>(), 20);
     let hashes = shards.iter().map(|shard| number(shard).expect("a hash in hex"));
     assert_eq!(Ok(hashes.fold(0, u64::wrapping_add)), number(&whole));
+    // And that is what merging them does, in any order.
+    let parts = [2, 0, 1].map(|place: usize| {
+        let name = format!("shard_{place}.json");
+        written(&name, &shards[place].to_string())
+    });
+    let [last, first, middle] = &parts;
+    let merged = json(&["merge", last, first, middle, "--json"]);
+    for same in [
+        "seeds",
+        "schedules",
+        "hash",
+        "coverage",
+        "events",
+        "simulated_nanos",
+        "version",
+        "profile",
+        "linearizability",
+    ] {
+        assert_eq!(merged[same], whole[same], "{same}");
+    }
+    assert!(ends(&["merge", last, first], 2).contains("seeds 6..13 are in no part"));
+    assert!(ends(&["merge", last, first, "--partial"], 0).contains("seeds 13..20"));
+    assert!(ends(&["merge", first, middle, first], 2).contains("would count twice"));
+    let ledger = sim(&["run", "--seeds", "20..22", "--workload", "ledger", "--json"]);
+    let ledger = written("ledger.json", &String::from_utf8_lossy(&ledger.stdout));
+    assert!(ends(&["merge", first, &ledger], 2).contains("workload of one is kv, that of another ledger"));
+    let files = written(
+        "files.json",
+        &json(&["run", "scenarios/power_cut.toml", "--json"]).to_string(),
+    );
+    assert!(ends(&["merge", &files], 2).contains("only sweeps over seeds"));
     assert!(ends(&["run", "--seeds", "0..20", "--shard", "4/3"], 2).contains("K/N"));
 }
 

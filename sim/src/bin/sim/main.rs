@@ -3,8 +3,10 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod jobs;
+mod merge;
 mod reduce;
 mod replay;
+mod results;
 mod store;
 mod sweep;
 mod view;
@@ -21,6 +23,8 @@ const AFTER_HELP: &str = "\
 Examples:
   sim run --seeds 0..1000              a thousand random schedules; failing seeds with a line to paste
   sim run --seeds 0..1000 --json       the same for machines
+  sim run --seeds 0..1000 --shard 1/4 --json > 1.json; sim merge *.json
+                                       on four machines, and added up
   sim run --seeds 0..1000 --workload ledger
                                        the service's ledger instead of a key-value store
   sim replay 4711                      one aligned line per event of that seed's run
@@ -49,6 +53,8 @@ struct Arguments {
 enum Command {
     /// Runs the schedules of a range of seeds, or of files, and judges each.
     Run(sweep::Arguments),
+    /// Adds up what the parts of a sweep came to (`sim run --shard K/N --json`).
+    Merge(merge::Arguments),
     /// Runs one schedule and prints every event.
     Replay(replay::Arguments),
     /// Writes one run as a page to look at, or as a trace for ShiViz or Perfetto.
@@ -94,6 +100,18 @@ enum ProfileName {
     Bench,
 }
 
+impl ProfileName {
+    /// As it is written on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Calm => "calm",
+            Self::Hell => "hell",
+            Self::Bench => "bench",
+        }
+    }
+}
+
 impl From<ProfileName> for Profile {
     fn from(name: ProfileName) -> Self {
         match name {
@@ -120,6 +138,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let ending = match Arguments::parse().command {
         Command::Run(arguments) => sweep::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::View(arguments) => view::run(&arguments),
         Command::Shrink(arguments) => reduce::run(&arguments),

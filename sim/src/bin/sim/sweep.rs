@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 )]
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
 use sim::kv::KeyValue;
 use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
 use crate::jobs::on_every_job;
+use crate::results::{self, Found, Results, Searches, per_second, severity};
 use crate::workload::{WorkloadName, read_schedule, with_workload};
 use crate::{Ending, ProfileName};
 
@@ -45,6 +45,14 @@ pub(crate) struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    /// The seeds to run: all of them, or those of the part that was asked for.
+    fn the_seeds(&self) -> Option<Range<u64>> {
+        let seeds = self.seeds.clone()?;
+        Some(self.shard.map_or_else(|| seeds.clone(), |shard| shard.of(&seeds)))
+    }
 }
 
 /// One of `parts` equal parts of a range, counted from 1.
@@ -199,7 +207,7 @@ fn repeated(
     };
     Ok(Some(Finding {
         ending: Ending::Nondeterminism,
-        oracle: "determinism".to_owned(),
+        oracle: results::DETERMINISM.to_owned(),
         message: format!("the same schedule came to two different ends; {place}"),
     }))
 }
@@ -254,7 +262,7 @@ fn judge_with<W: Workload>(
         Verdict::Pass => None,
         Verdict::Violation(violation) => finding(Ending::Violation, &violation.oracle.to_string()),
         Verdict::Undetected(oracle) => finding(Ending::Violation, &oracle.to_string()),
-        Verdict::Vacuous(_) => finding(Ending::Vacuous, "vacuous"),
+        Verdict::Vacuous(_) => finding(Ending::Vacuous, results::VACUOUS),
     };
     Ok((report, found))
 }
@@ -266,11 +274,8 @@ fn judge_with<W: Workload>(
 )]
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let began = Instant::now();
-    let totals = match arguments.seeds.clone() {
-        Some(seeds) => {
-            let seeds = arguments.shard.map_or(seeds.clone(), |shard| shard.of(&seeds));
-            sweep_seeds(seeds, arguments)
-        }
+    let totals = match arguments.the_seeds() {
+        Some(seeds) => sweep_seeds(seeds, arguments),
         None => match run_files(&arguments.files, arguments.workload) {
             Ok(totals) => totals,
             Err(message) => {
@@ -281,22 +286,17 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     };
     let micros = began.elapsed().as_micros().max(1);
     if arguments.json {
-        println!("{}", as_json(&totals, arguments, micros));
+        match serde_json::to_string(&as_results(&totals, arguments, micros)) {
+            Ok(text) => println!("{text}"),
+            Err(error) => {
+                eprintln!("sim: {error}");
+                return Ending::Usage;
+            }
+        }
     } else {
         print_summary(&totals, micros);
     }
     totals.ending()
-}
-
-/// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
-fn severity(ending: &Ending) -> u8 {
-    match ending {
-        Ending::Pass => 0,
-        Ending::Vacuous => 1,
-        Ending::Usage => 2,
-        Ending::Nondeterminism => 3,
-        Ending::Violation => 4,
-    }
 }
 
 fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, String> {
@@ -346,7 +346,7 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
                     totals.add(seed, &report, searched, failure);
                 }
                 Err(error) => {
-                    let (oracle, message) = ("schedule".to_owned(), error.to_string());
+                    let (oracle, message) = (results::SCHEDULE.to_owned(), error.to_string());
                     let finding = Finding {
                         ending: Ending::Usage,
                         oracle,
@@ -375,10 +375,8 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
 
 fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
     let profile = match arguments.profile {
-        ProfileName::Swarm => "",
-        ProfileName::Calm => " --profile calm",
-        ProfileName::Hell => " --profile hell",
-        ProfileName::Bench => " --profile bench",
+        ProfileName::Swarm => String::new(),
+        other => format!(" --profile {}", other.name()),
     };
     let workload = match arguments.workload.unwrap_or_default() {
         WorkloadName::Kv => "",
@@ -391,42 +389,41 @@ fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
     }
 }
 
-fn as_json(totals: &Totals, arguments: &Arguments, micros: u128) -> Value {
-    let coverage: Map<String, Value> = totals
-        .coverage
-        .iter()
-        .map(|(probe, count)| (probe.name().to_owned(), json!(count)))
-        .collect();
-    let findings: Vec<Value> = totals
-        .failures
-        .iter()
-        .map(|(seed, Failure { again, finding, .. })| {
-            json!({ "seed": seed, "oracle": finding.oracle, "message": finding.message, "replay": again })
-        })
-        .collect();
-    // Files may be for several; each says itself for which.
-    let workload = arguments
-        .seeds
-        .as_ref()
-        .map(|_| arguments.workload.unwrap_or_default().name());
-    json!({
-        "workload": workload,
-        "schedules": totals.schedules,
-        "schedules_per_second": per_second(u128::from(totals.schedules), micros),
-        "simulated_seconds": totals.simulated_nanos / 1_000_000_000,
-        "events": totals.events,
-        "committed": totals.committed,
-        "elections": totals.elections,
-        "linearizability": { "searched": totals.searched, "unknown": totals.search_unknown },
-        "findings": findings,
-        "coverage": coverage,
-        "hash": format!("{:016x}", totals.hash),
-    })
-}
-
-/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more anyway.
-fn per_second(count: u128, micros: u128) -> u64 {
-    u64::try_from(count * 1_000_000 / micros).unwrap_or(u64::MAX)
+fn as_results(totals: &Totals, arguments: &Arguments, micros: u128) -> Results {
+    let findings = totals.failures.iter().map(|(seed, failure)| Found {
+        seed: *seed,
+        oracle: failure.finding.oracle.clone(),
+        message: failure.finding.message.clone(),
+        replay: failure.again.clone(),
+    });
+    let coverage = totals.coverage.iter();
+    let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+    let seeds = arguments.the_seeds();
+    Results {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Files may be for several; each says itself for which.
+        workload: seeds
+            .is_some()
+            .then(|| arguments.workload.unwrap_or_default().name().to_owned()),
+        profile: seeds.is_some().then(|| arguments.profile.name().to_owned()),
+        seeds: seeds.iter().map(|seeds| [seeds.start, seeds.end]).collect(),
+        schedules: totals.schedules,
+        micros,
+        schedules_per_second: per_second(totals.schedules, micros),
+        simulated_nanos: u64::try_from(totals.simulated_nanos).unwrap_or(u64::MAX),
+        events: totals.events,
+        committed: totals.committed,
+        elections: totals.elections,
+        linearizability: Searches {
+            searched: totals.searched,
+            unknown: totals.search_unknown,
+        },
+        findings: findings.collect(),
+        coverage: coverage
+            .map(|(probe, count)| (probe.name().to_owned(), count))
+            .collect(),
+        hash: format!("{:016x}", totals.hash),
+    }
 }
 
 fn print_summary(totals: &Totals, micros: u128) {
@@ -443,7 +440,7 @@ fn print_summary(totals: &Totals, micros: u128) {
     );
     println!(
         "{} schedules/s, {} ns per event, hash {:016x}",
-        per_second(u128::from(totals.schedules), micros),
+        per_second(totals.schedules, u64::try_from(micros).unwrap_or(u64::MAX)),
         micros * 1_000 / u128::from(totals.events.max(1)),
         totals.hash
     );

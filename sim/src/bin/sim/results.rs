@@ -1,0 +1,196 @@
+//! What a sweep came to, as `sim run --json` prints it and `sim merge` reads it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Ending;
+
+/// What many runs came to. Those of disjoint seeds add up, in any order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// The version of the simulator: another one gives other runs for the same seeds.
+    pub(crate) version: String,
+    /// The state machine; none for files, each of which says it itself.
+    pub(crate) workload: Option<String>,
+    pub(crate) profile: Option<String>,
+    /// The ranges of seeds, from the first up to but not including the last, in order; none for files.
+    pub(crate) seeds: Vec<[u64; 2]>,
+    pub(crate) schedules: u64,
+    /// By the clock on the wall, summed over everything that was merged.
+    pub(crate) micros: u64,
+    pub(crate) schedules_per_second: u64,
+    pub(crate) simulated_nanos: u64,
+    pub(crate) events: u64,
+    pub(crate) committed: u64,
+    pub(crate) elections: u64,
+    pub(crate) linearizability: Searches,
+    pub(crate) findings: Vec<Found>,
+    /// How often each probe was hit.
+    pub(crate) coverage: BTreeMap<String, u64>,
+    /// Sixteen hexadecimal digits; those of parts add up to that of the whole.
+    pub(crate) hash: String,
+}
+
+/// Searches for an order of what clients saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Searches {
+    pub(crate) searched: u64,
+    pub(crate) unknown: u64,
+}
+
+/// A run that did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// The seed, or the number of the file.
+    pub(crate) seed: u64,
+    pub(crate) oracle: String,
+    pub(crate) message: String,
+    /// The command that shows the run.
+    pub(crate) replay: String,
+}
+
+impl Results {
+    /// Adds what other seeds came to.
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), String> {
+        for (what, one, another) in [
+            ("version", Some(&self.version), Some(&other.version)),
+            ("workload", self.workload.as_ref(), other.workload.as_ref()),
+            ("profile", self.profile.as_ref(), other.profile.as_ref()),
+        ] {
+            if one != another {
+                let name = |what: Option<&String>| what.map_or("none", String::as_str).to_owned();
+                return Err(format!(
+                    "the parts are of different runs: the {what} of one is {}, that of another {}",
+                    name(one),
+                    name(another)
+                ));
+            }
+        }
+        self.seeds.extend(other.seeds);
+        self.seeds = joined(std::mem::take(&mut self.seeds))?;
+        self.hash = format!("{:016x}", number(&self.hash)?.wrapping_add(number(&other.hash)?));
+        self.findings.extend(other.findings);
+        self.findings.sort_by_key(|found| found.seed);
+        for (probe, count) in other.coverage {
+            add(self.coverage.entry(probe).or_default(), count)?;
+        }
+        for (sum, count) in [
+            (&mut self.schedules, other.schedules),
+            (&mut self.micros, other.micros),
+            (&mut self.simulated_nanos, other.simulated_nanos),
+            (&mut self.events, other.events),
+            (&mut self.committed, other.committed),
+            (&mut self.elections, other.elections),
+            (&mut self.linearizability.searched, other.linearizability.searched),
+            (&mut self.linearizability.unknown, other.linearizability.unknown),
+        ] {
+            add(sum, count)?;
+        }
+        self.schedules_per_second = per_second(self.schedules, self.micros);
+        Ok(())
+    }
+
+    /// Seeds between others that no part has.
+    pub(crate) fn missing(&self) -> Option<[u64; 2]> {
+        let gap = self.seeds.array_windows().next();
+        gap.map(|[[_, end], [first, _]]| [*end, *first])
+    }
+
+    /// How the whole ended: the worst of all.
+    pub(crate) fn ending(&self) -> Ending {
+        let endings = self.findings.iter().map(|found| match found.oracle.as_str() {
+            VACUOUS => Ending::Vacuous,
+            DETERMINISM => Ending::Nondeterminism,
+            SCHEDULE => Ending::Usage,
+            _ => Ending::Violation,
+        });
+        endings.max_by_key(severity).unwrap_or(Ending::Pass)
+    }
+
+    pub(crate) fn print(&self) {
+        for found in &self.findings {
+            println!(
+                "seed {}: {}: {}\n    {}",
+                found.seed, found.oracle, found.message, found.replay
+            );
+        }
+        for [first, end] in &self.seeds {
+            println!("seeds {first}..{end}");
+        }
+        println!(
+            "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
+            self.schedules,
+            self.simulated_nanos / 1_000_000_000,
+            self.events,
+            self.committed,
+            self.elections
+        );
+        println!(
+            "{} schedules/s of one part, {} histories searched for an order of what clients saw, {} of them without an answer in time",
+            self.schedules_per_second, self.linearizability.searched, self.linearizability.unknown
+        );
+        let missed: Vec<&str> = (self.coverage.iter())
+            .filter(|(_, count)| **count == 0)
+            .map(|(probe, _)| probe.as_str())
+            .collect();
+        if !missed.is_empty() {
+            println!("never happened: {}", missed.join(", "));
+        }
+        println!("{} findings, hash {}", self.findings.len(), self.hash);
+    }
+}
+
+/// What stands in an oracle's place for a run that proves nothing.
+pub(crate) const VACUOUS: &str = "vacuous";
+/// The same for one that came to two different ends.
+pub(crate) const DETERMINISM: &str = "determinism";
+/// The same for one that could not be run.
+pub(crate) const SCHEDULE: &str = "schedule";
+
+/// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
+pub(crate) fn severity(ending: &Ending) -> u8 {
+    match ending {
+        Ending::Pass => 0,
+        Ending::Vacuous => 1,
+        Ending::Usage => 2,
+        Ending::Nondeterminism => 3,
+        Ending::Violation => 4,
+    }
+}
+
+/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more anyway.
+pub(crate) fn per_second(count: u64, micros: u64) -> u64 {
+    let rate = u128::from(count) * 1_000_000 / u128::from(micros.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+fn number(hash: &str) -> Result<u64, String> {
+    u64::from_str_radix(hash, 16).map_err(|_| format!("\"{hash}\" is no hash of a sweep"))
+}
+
+fn add(sum: &mut u64, count: u64) -> Result<(), String> {
+    *sum = sum
+        .checked_add(count)
+        .ok_or_else(|| "the parts are more than can be counted".to_owned())?;
+    Ok(())
+}
+
+/// The ranges in order, neighbours joined.
+fn joined(mut ranges: Vec<[u64; 2]>) -> Result<Vec<[u64; 2]>, String> {
+    ranges.sort_unstable();
+    let mut joined: Vec<[u64; 2]> = Vec::new();
+    for [first, end] in ranges {
+        match joined.last_mut() {
+            Some([_, last]) if first < *last => {
+                return Err(format!(
+                    "seeds {first}..{} are in two parts, and would count twice",
+                    end.min(*last)
+                ));
+            }
+            Some([_, last]) if first == *last => *last = end,
+            _ => joined.push([first, end]),
+        }
+    }
+    Ok(joined)
+}
