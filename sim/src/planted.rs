@@ -6,7 +6,7 @@ use std::ops::Range;
 
 pub use raft_core::planted::{Bug, Planted};
 
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, Violation};
 use crate::schedule::Schedule;
 use crate::workload::Workload;
 
@@ -51,20 +51,6 @@ pub struct Find {
     pub seeds: u64,
 }
 
-/// As [`hunt`], for bugs of the store that ships: see [`crate::store`].
-#[cfg(feature = "node")]
-pub fn hunt_store(bug: &'static Bug, seeds: Range<u64>) -> Option<Find> {
-    let _planted = bug.plant();
-    let first = seeds.start;
-    seeds.into_iter().find_map(|seed| {
-        let oracle = crate::store::run(&crate::store::StoreSchedule::of(seed))
-            .violation?
-            .oracle;
-        let seeds = seed - first + 1;
-        Some(Find { seed, oracle, seeds })
-    })
-}
-
 /// Runs the schedules of these seeds with the bug until an oracle finds it; `None` if these seeds do not find it.
 pub fn hunt<W: Workload>(
     bug: &'static Bug,
@@ -72,11 +58,27 @@ pub fn hunt<W: Workload>(
     schedule: impl Fn(u64) -> Schedule,
     workload: &W,
 ) -> Option<Find> {
+    hunt_with(bug, seeds, |seed| {
+        crate::run(&schedule(seed), workload).ok()?.violation
+    })
+}
+
+/// As [`hunt`], for bugs of the store that ships: see [`crate::store`].
+#[cfg(feature = "node")]
+pub fn hunt_store(bug: &'static Bug, seeds: Range<u64>) -> Option<Find> {
+    use crate::store::{StoreSchedule, run};
+    hunt_with(bug, seeds, |seed| run(&StoreSchedule::of(seed)).violation)
+}
+
+fn hunt_with(
+    bug: &'static Bug,
+    seeds: Range<u64>,
+    violation: impl Fn(u64) -> Option<Violation>,
+) -> Option<Find> {
     let _planted = bug.plant();
     let first = seeds.start;
     seeds.into_iter().find_map(|seed| {
-        let report = crate::run(&schedule(seed), workload).ok()?;
-        let oracle = report.violation?.oracle;
+        let oracle = violation(seed)?.oracle;
         let seeds = seed - first + 1;
         Some(Find { seed, oracle, seeds })
     })

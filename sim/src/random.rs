@@ -38,6 +38,7 @@ pub(crate) enum Domain {
     /// How long a broken connection takes to come back, and what becomes of bytes; the entity is the directed link.
     Wire = 11,
     /// What a simulated file loses, and how it rots; the entity is the fault.
+    #[cfg(feature = "node")]
     Store = 12,
 }
 

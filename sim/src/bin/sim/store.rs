@@ -28,31 +28,31 @@ enum Command {
     /// Runs the schedules of a range of seeds, or of files, and judges each.
     Run(Run),
     /// Runs one schedule, and prints every call to the disk and every answer of the store.
-    Replay {
-        /// A seed, or the file of a schedule.
-        #[arg(value_name = "SEED|FILE")]
-        what: String,
-        #[cfg(feature = "planted-bugs")]
-        #[command(flatten)]
-        plant: crate::bugs::Plant,
-    },
+    Replay(Case),
     /// Takes everything away that a failing run does not need to fail.
     Shrink {
-        /// A seed, or the file of a schedule.
-        #[arg(value_name = "SEED|FILE")]
-        what: String,
+        #[command(flatten)]
+        case: Case,
         /// Where the small schedule goes; to the standard output by default.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        #[cfg(feature = "planted-bugs")]
-        #[command(flatten)]
-        plant: crate::bugs::Plant,
     },
     /// Prints the schedule of a seed as TOML, to be edited and replayed.
     Schedule {
         /// The seed.
         seed: u64,
     },
+}
+
+/// One schedule, and what is to be wrong with the store.
+#[derive(clap::Args)]
+struct Case {
+    /// A seed, or the file of a schedule.
+    #[arg(value_name = "SEED|FILE")]
+    what: String,
+    #[cfg(feature = "planted-bugs")]
+    #[command(flatten)]
+    plant: crate::bugs::Plant,
 }
 
 #[derive(clap::Args)]
@@ -74,20 +74,8 @@ struct Run {
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let ended = match &arguments.command {
         Command::Run(arguments) => sweep(arguments),
-        #[cfg(not(feature = "planted-bugs"))]
-        Command::Replay { what } => replay(what),
-        #[cfg(not(feature = "planted-bugs"))]
-        Command::Shrink { what, output } => shrink(what, output.as_deref()),
-        #[cfg(feature = "planted-bugs")]
-        Command::Replay { what, plant } => {
-            let _planted = plant.plant();
-            replay(what)
-        }
-        #[cfg(feature = "planted-bugs")]
-        Command::Shrink { what, output, plant } => {
-            let _planted = plant.plant();
-            shrink(what, output.as_deref())
-        }
+        Command::Replay(case) => replay(case),
+        Command::Shrink { case, output } => shrink(case, output.as_deref()),
         Command::Schedule { seed } => text_of(&StoreSchedule::of(*seed)).map(|text| {
             print!("{text}");
             Ending::Pass
@@ -119,8 +107,10 @@ fn find(what: &str) -> Result<StoreSchedule, String> {
         .map_or_else(|_| read(Path::new(what)), |seed| Ok(StoreSchedule::of(seed)))
 }
 
-fn replay(what: &str) -> Result<Ending, String> {
-    let schedule = find(what)?;
+fn replay(case: &Case) -> Result<Ending, String> {
+    #[cfg(feature = "planted-bugs")]
+    let _planted = case.plant.plant();
+    let schedule = find(&case.what)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     // A closed pipe (`| head`) ends the printing, and the run goes on to its verdict.
     let mut is_open = true;
@@ -159,8 +149,10 @@ fn replay(what: &str) -> Result<Ending, String> {
     Ok(ending)
 }
 
-fn shrink(what: &str, output: Option<&Path>) -> Result<Ending, String> {
-    let schedule = find(what)?;
+fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
+    #[cfg(feature = "planted-bugs")]
+    let _planted = case.plant.plant();
+    let schedule = find(&case.what)?;
     let Some(shrunk) = store::shrink(&schedule) else {
         eprintln!("sim: this run finds nothing, so there is nothing to shrink");
         return Ok(Ending::Pass);
