@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bincode::config::standard;
-use raft_core::{Entry, HardState, Index, Payload, Persist, SnapshotMeta};
+use raft_core::{Entries, Entry, HardState, Index, Payload, Persist, SnapshotMeta};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a data folder holds, and what the first record of a file says.
@@ -28,7 +28,7 @@ enum Change {
     Written {
         hard_state: Option<HardState>,
         truncate_from: Option<Index>,
-        entries: Vec<Entry>,
+        entries: Entries,
         commit: Option<Index>,
     },
 }
@@ -49,7 +49,7 @@ impl Contents {
         if let Some(from) = truncate_from {
             self.entries.retain(|entry| entry.id.index < from);
         }
-        self.entries.extend(entries);
+        self.entries.extend_from_slice(&entries);
         self.commit = commit.or(self.commit);
     }
 }
@@ -119,7 +119,7 @@ impl Store {
             return self.append(change);
         }
         if let Some(meta) = persist.snapshot {
-            self.contents.snapshot = Some((meta, snapshot.ok_or("a snapshot comes with its bytes")?));
+            self.contents.snapshot = Some((*meta, snapshot.ok_or("a snapshot comes with its bytes")?));
         }
         self.contents.take(change);
         self.contents

@@ -145,7 +145,7 @@ fn a_length_that_nothing_follows_claims_no_memory() {
             round: Round::new(1),
             prev: None,
             commit: None,
-            entries: Vec::new(),
+            entries: Vec::new().into(),
         },
         ..samples::envelopes().swap_remove(0).1
     };
@@ -175,7 +175,7 @@ fn whatever_the_core_s_default_limits_allow_fits_into_a_frame() {
             round: Round::new(1),
             prev: Some(id),
             commit: Some(Index::FIRST),
-            entries: vec![entry; count],
+            entries: vec![entry; count].into(),
         };
         let frame = encode_envelope(&Envelope {
             message,
@@ -219,7 +219,7 @@ proptest! {
                 round: Round::new(numbers[6]),
                 prev: entries.first().map(|entry| entry.id),
                 commit: Index::new(numbers[7]),
-                entries,
+                entries: entries.into(),
             },
         };
         prop_assert_eq!(decode_envelope(&encode_envelope(&envelope)).unwrap(), envelope);

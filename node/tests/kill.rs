@@ -56,11 +56,13 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
             term: Term::new(new_last),
             vote: Some(NodeId::new(2)),
         }),
-        snapshot: snapshot_at.map(|at| SnapshotMeta {
-            last: log_id(at),
-            membership: new_folder().bootstrap.into(),
-            membership_id: None,
-            withheld: false,
+        snapshot: snapshot_at.map(|at| {
+            Box::new(SnapshotMeta {
+                last: log_id(at),
+                membership: new_folder().bootstrap.into(),
+                membership_id: None,
+                withheld: false,
+            })
         }),
         truncate_from: None,
         entries: (last + 1..=new_last).map(entry).collect(),

@@ -112,7 +112,10 @@ impl Cluster {
                             max_bytes,
                         } => {
                             let entries = server.store.load_entries(first, last, max_bytes).unwrap();
-                            server.replica.step(Input::EntriesLoaded { ticket, entries });
+                            server.replica.step(Input::EntriesLoaded {
+                                ticket,
+                                entries: entries.into(),
+                            });
                         }
                         Output::Send(envelope) => {
                             self.wire

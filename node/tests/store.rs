@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use node::store::{NewFolder, Opened, Store, StoreError, StoreOptions};
 use raft_core::{
-    Entry, EntryBody, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist,
-    SnapshotMeta, Term, Ticket,
+    Entries, Entry, EntryBody, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload,
+    Persist, SnapshotMeta, Term, Ticket,
 };
 use support::MemoryDisk;
 
@@ -44,7 +44,7 @@ fn nothing() -> Persist {
         hard_state: None,
         snapshot: None,
         truncate_from: None,
-        entries: Vec::new(),
+        entries: Entries::default(),
         commit: None,
         compact_to: None,
         sync: true,
@@ -124,12 +124,12 @@ fn parts_of_a_persist_are_carried_out_in_order() {
         let replace = Persist {
             hard_state: Some(hard_state),
             truncate_from: Some(index(11)),
-            entries: vec![entry(3, 11, 10), entry(3, 12, 10)],
+            entries: vec![entry(3, 11, 10), entry(3, 12, 10)].into(),
             commit: Some(index(9)),
             ..nothing()
         };
         let snapshot = Persist {
-            snapshot: Some(snapshot_at(8)),
+            snapshot: Some(Box::new(snapshot_at(8))),
             compact_to: Some(index(5)),
             ..nothing()
         };
@@ -173,7 +173,7 @@ fn a_later_snapshot_replaces_the_earlier_file() {
     store.persist(&[(append(1, 1..=9), None)]).unwrap();
     for at in 1..=5_u8 {
         let persist = Persist {
-            snapshot: Some(snapshot_at(at.into())),
+            snapshot: Some(Box::new(snapshot_at(at.into()))),
             sync: false,
             ..nothing()
         };
@@ -267,7 +267,7 @@ fn run_history(disk: &MemoryDisk) -> u64 {
         persist.commit = Index::new(first - 1);
         let mut bytes = None;
         if round == 6 {
-            persist.snapshot = Some(snapshot_at(50));
+            persist.snapshot = Some(Box::new(snapshot_at(50)));
             persist.compact_to = Some(index(30));
             bytes = Some(Payload::from(vec![6; 20_000]));
         }
@@ -374,7 +374,7 @@ fn written(clean: bool) -> MemoryDisk {
             term: Term::new(2),
             vote: Some(NodeId::new(3)),
         }),
-        snapshot: Some(snapshot_at(6)),
+        snapshot: Some(Box::new(snapshot_at(6))),
         commit: Some(index(9)),
         compact_to: Some(index(4)),
         ..nothing()

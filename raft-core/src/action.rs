@@ -1,13 +1,14 @@
 //! Everything that a server asks of its host: the one way out.
 
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 
+use crate::entries::Entries;
 use crate::membership::{Change, ChangeError};
 use crate::message::Envelope;
 use crate::status::RoleName;
 use crate::trace::Trace;
 use crate::types::{
-    Entry, HardState, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
+    HardState, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket,
 };
 
 /// A duty of the host, or news for it. Carry them out in the order in which they were handed out.
@@ -22,7 +23,7 @@ pub enum Action {
     /// ones come after that.
     Apply {
         /// In order, without a gap, right after the last applied one.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// The proposal, or the change of the configuration, is committed, and this server has been told to apply it.
     Done {
@@ -170,11 +171,11 @@ pub struct Persist {
     /// The term and the vote.
     pub hard_state: Option<HardState>,
     /// The bytes of this snapshot, which the host holds, and what it stands for; replaces any earlier one.
-    pub snapshot: Option<SnapshotMeta>,
+    pub snapshot: Option<Box<SnapshotMeta>>,
     /// Remove the entries at this position and beyond.
     pub truncate_from: Option<Index>,
     /// Append these.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// What is known to be committed: a hint for the next start.
     pub commit: Option<Index>,
     /// Remove the entries up to and including this position; a snapshot covers them.

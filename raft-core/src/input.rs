@@ -1,10 +1,9 @@
 //! Everything that can happen to a server: the one way in.
 
-use alloc::vec::Vec;
-
+use crate::entries::Entries;
 use crate::membership::Change;
 use crate::message::Envelope;
-use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
+use crate::types::{Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 
 /// What the answer to a linearizable read may rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -88,7 +87,7 @@ pub enum Input {
         /// The request's ticket.
         ticket: Ticket,
         /// The entries.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
     /// become durable with the [`Persist`](crate::Persist) that this input leads to.

@@ -151,6 +151,7 @@ const fn never() -> bool {
 
 mod action;
 mod config;
+mod entries;
 mod input;
 mod log;
 mod membership;
@@ -169,6 +170,7 @@ mod types;
 
 pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
+pub use entries::Entries;
 pub use input::{Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};

@@ -9,10 +9,14 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
+mod tail;
+
+use crate::entries::Entries;
 use crate::membership::Membership;
 use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
+
+use tail::Tail;
 
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -21,8 +25,7 @@ pub(crate) struct Log {
     /// Where each term's run of retained entries begins, in order.
     runs: VecDeque<LogId>,
     last: Option<LogId>,
-    tail: VecDeque<Entry>,
-    tail_bytes: usize,
+    tail: Tail,
     /// Configurations by the entry that set them, in order; the first is in force at `base`, the last in force now.
     memberships: VecDeque<(Option<LogId>, Arc<Membership>)>,
     snapshot: Option<SnapshotMeta>,
@@ -35,8 +38,7 @@ impl Log {
             base: None,
             runs: VecDeque::new(),
             last: None,
-            tail: VecDeque::new(),
-            tail_bytes: 0,
+            tail: Tail::default(),
             memberships: VecDeque::from([(None, Arc::new(bootstrap))]),
             snapshot: None,
         };
@@ -51,8 +53,7 @@ impl Log {
         self.base = Some(meta.last);
         self.last = Some(meta.last);
         self.runs.clear();
-        self.tail.clear();
-        self.tail_bytes = 0;
+        self.tail = Tail::default();
         if planted!(FORGETS_CONFIGURATION) {
             self.memberships.truncate(1);
         } else {
@@ -65,7 +66,7 @@ impl Log {
     /// keeps the snapshot's configuration, which is in force no later than at the snapshot.
     pub(crate) fn rebase(&mut self, base: LogId) {
         debug_assert!(
-            self.tail.is_empty(),
+            self.tail.front().is_none(),
             "only a log without entries moves its base back"
         );
         self.base = Some(base);
@@ -150,31 +151,42 @@ impl Log {
     }
 
     pub(crate) fn entry(&self, at: Index) -> Option<&Entry> {
-        let offset = at.value().checked_sub(self.tail_first().value())?;
-        self.tail.get(usize::try_from(offset).ok()?)
+        self.tail.get(at)
+    }
+
+    /// The entries from this one on; none when it is not in memory.
+    pub(crate) fn entries_from(&self, first: Index) -> impl Iterator<Item = &Entry> {
+        self.tail.from(first)
     }
 
     /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; empty when `first` is not in memory.
-    pub(crate) fn slice(&self, first: Index, last: Index, max_bytes: usize) -> Vec<Entry> {
-        let Some(offset) = first.value().checked_sub(self.tail_first().value()) else {
-            return Vec::new();
-        };
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.tail.len());
-        let mut bytes = 0_usize;
-        let fitting = self
-            .tail
-            .range(offset..)
-            .take_while(|entry| {
-                let is_first = bytes == 0;
-                bytes = bytes.saturating_add(entry.cost_bytes());
-                entry.id.index <= last && (is_first || bytes <= max_bytes)
-            })
-            .count();
-        self.tail.range(offset..offset + fitting).cloned().collect()
+    pub(crate) fn slice(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
+        match self.last_index() {
+            Some(end) => self.tail.share(first, last.min(end), max_bytes),
+            None => Entries::default(),
+        }
     }
 
     /// Appends an entry, which must come right after the last one.
     pub(crate) fn append(&mut self, entry: Entry) {
+        self.note(&entry);
+        self.tail.push(entry);
+    }
+
+    /// Appends entries that came together, the first right after the last one.
+    pub(crate) fn extend(&mut self, entries: Entries) {
+        for entry in &entries {
+            self.note(entry);
+        }
+        self.tail.extend(entries);
+    }
+
+    /// Notes that what was appended since the last drain came together.
+    pub(crate) fn settle(&mut self) {
+        self.tail.settle();
+    }
+
+    fn note(&mut self, entry: &Entry) {
         debug_assert_eq!(
             entry.id.index,
             self.next_index(),
@@ -195,8 +207,6 @@ impl Log {
                 .push_back((Some(entry.id), Arc::clone(membership)));
         }
         self.last = Some(entry.id);
-        self.tail_bytes = self.tail_bytes.saturating_add(entry.cost_bytes());
-        self.tail.push_back(entry);
     }
 
     /// Removes the entries at `from` and beyond, and with them the configurations that they set (paper §6: a
@@ -211,9 +221,7 @@ impl Log {
         while self.runs.back().is_some_and(|run| run.index >= from) {
             self.runs.pop_back();
         }
-        while let Some(entry) = self.tail.pop_back_if(|entry| entry.id.index >= from) {
-            self.tail_bytes = self.tail_bytes.saturating_sub(entry.cost_bytes());
-        }
+        self.tail.truncate(from);
         while self.memberships.len() > 1
             && !planted!(KEEPS_CUT_OFF_CONFIGURATION)
             && self
@@ -234,9 +242,7 @@ impl Log {
         if self.last == Some(base) {
             self.runs.clear();
         }
-        while let Some(entry) = self.tail.pop_front_if(|entry| entry.id.index <= to) {
-            self.tail_bytes = self.tail_bytes.saturating_sub(entry.cost_bytes());
-        }
+        while self.tail.pop_front(Some(to)) {}
         while self
             .memberships
             .get(1)
@@ -247,14 +253,9 @@ impl Log {
         self.base = Some(base);
     }
 
-    /// Frees memory beyond `max_bytes`, from the oldest entry on, and none after `up_to`.
+    /// Forgets entries beyond `max_bytes`, from the oldest on, and none after `up_to`.
     pub(crate) fn evict(&mut self, up_to: Option<Index>, max_bytes: usize) {
-        while self.tail_bytes > max_bytes {
-            let Some(entry) = self.tail.pop_front_if(|entry| Some(entry.id.index) <= up_to) else {
-                return;
-            };
-            self.tail_bytes = self.tail_bytes.saturating_sub(entry.cost_bytes());
-        }
+        while self.tail.bytes() > max_bytes && self.tail.pop_front(up_to) {}
     }
 
     /// Notes that the host has this snapshot now.
@@ -344,6 +345,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
@@ -368,6 +370,12 @@ mod tests {
             bytes: usize,
             configuration: Option<u64>,
         },
+        /// Entries that come together.
+        Extend {
+            count: usize,
+            bytes: usize,
+        },
+        Settle,
         Truncate(usize),
         Compact(usize),
         Evict {
@@ -383,6 +391,8 @@ mod tests {
         let step = prop_oneof![
             8 => (prop::bool::weighted(0.3), 0_usize..50, prop::option::weighted(0.2, 1_u64..6))
                 .prop_map(|(new_term, bytes, configuration)| Step::Append { new_term, bytes, configuration }),
+            4 => (1_usize..12, 0_usize..50).prop_map(|(count, bytes)| Step::Extend { count, bytes }),
+            2 => Just(Step::Settle),
             2 => (0_usize..40).prop_map(Step::Truncate),
             2 => (0_usize..40).prop_map(Step::Compact),
             2 => (0_usize..40, 0_usize..300).prop_map(|(up_to, max_bytes)| Step::Evict { up_to, max_bytes }),
@@ -464,6 +474,17 @@ mod tests {
                 slow.entries.push(entry.clone());
                 log.append(entry);
             }
+            Step::Extend { count, bytes } => {
+                let term = slow.last().map_or(Term::new(1), |last| last.term);
+                let entry = |at| Entry {
+                    id: LogId::new(term, index(at)),
+                    body: EntryBody::Command(Payload::from(vec![0; bytes])),
+                };
+                let entries: Vec<Entry> = (length + 1..=length + count).map(entry).collect();
+                slow.entries.extend(entries.iter().cloned());
+                log.extend(entries.into());
+            }
+            Step::Settle => log.settle(),
             Step::Truncate(keep) => {
                 // What is compacted or evicted was applied, and is never truncated.
                 let keep = keep.clamp(slow.base.max(slow.evicted), length.max(slow.base));
@@ -507,7 +528,7 @@ mod tests {
         }
     }
 
-    fn compare(log: &Log, slow: &Slow) {
+    fn compare(log: &mut Log, slow: &Slow) {
         let length = slow.entries.len();
         assert_eq!(log.check(), Ok(()));
         assert_eq!(log.last(), slow.last());
@@ -551,7 +572,7 @@ mod tests {
             ] {
                 let found = log.slice(index(at), index(last.max(1)), max_bytes);
                 assert_eq!(
-                    found,
+                    found.to_vec(),
                     slow.slice(at, last.max(1), max_bytes),
                     "slice({at}, {last}, {max_bytes})"
                 );
@@ -568,7 +589,7 @@ mod tests {
             let mut slow = Slow { bootstrap, ..Slow::default() };
             for step in steps {
                 carry_out(&mut log, &mut slow, step);
-                compare(&log, &slow);
+                compare(&mut log, &slow);
             }
         }
     }

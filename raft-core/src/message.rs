@@ -5,10 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
+use crate::entries::Entries;
 use crate::input::ReadMode;
-use crate::types::{
-    Entry, GroupId, Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Term,
-};
+use crate::types::{GroupId, Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Term};
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ pub enum Message {
         /// The leader's commit index.
         commit: Option<Index>,
         /// The entries, in order and without a gap; none in a probe.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// The answer to [`Message::Append`].
     AppendReply {

@@ -4,10 +4,12 @@
 //! outbox knows which write makes it remember, and holds the message until the host reports that write as durable. A host
 //! cannot send too early, because it has nothing to send.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Persist};
+use crate::entries::Entries;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
 use crate::types::{
@@ -267,6 +269,9 @@ impl Outbox {
         while let Some(write) = self.writes.pop_front_if(|write| write.ticket <= ticket) {
             self.durable_index = self.durable_index.max(write.last);
         }
+        if self.held.is_empty() {
+            return true;
+        }
         let term = self.hard_state.term;
         // What was promised in an earlier term is of no use to anybody now. Within a term, a vote and an
         // acknowledgement stay true: only an entry of a later term's leader can take the place of one of this term.
@@ -305,7 +310,7 @@ impl Outbox {
     }
 
     /// Turns what has been gathered into one write.
-    pub(crate) fn flush(&mut self, log: &Log, now: Tick) {
+    pub(crate) fn flush(&mut self, log: &mut Log, now: Tick) {
         let gathering = &self.gathering;
         let sync = gathering.hard_state
             || gathering.snapshot.is_some()
@@ -318,7 +323,7 @@ impl Outbox {
         let gathering = core::mem::take(&mut self.gathering);
         let entries = match (gathering.entries_from, log.last_index()) {
             (Some(first), Some(last)) => log.slice(first, last, usize::MAX),
-            _ => Vec::new(),
+            _ => Entries::default(),
         };
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -330,7 +335,7 @@ impl Outbox {
         self.actions.push(Action::Persist(Persist {
             ticket: Ticket::new(ticket),
             hard_state: gathering.hard_state.then_some(self.hard_state),
-            snapshot: gathering.snapshot,
+            snapshot: gathering.snapshot.map(Box::new),
             truncate_from: gathering
                 .truncate_from
                 .filter(|_| entries.is_empty() || !planted!(TRUNCATION_NOT_WRITTEN)),

@@ -9,6 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::action::{Action, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
+use crate::entries::Entries;
 use crate::input::Input;
 use crate::log::Log;
 use crate::message::Message;
@@ -229,9 +230,11 @@ impl Raft {
     /// here, so that many inputs share one of each.
     pub fn drain(&mut self, into: &mut Vec<Action>) {
         if !self.failed {
-            self.replicate();
-            self.forward();
-            self.out.flush(&self.log, self.now);
+            match &self.role {
+                Role::Leader(_) => self.replicate(),
+                _ => self.forward(),
+            }
+            self.out.flush(&mut self.log, self.now);
             // Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
             self.log.evict(
                 self.applied.min(self.out.durable_index()),
@@ -309,11 +312,11 @@ impl Raft {
 
     /// The data folder of a peer, as far as it is known.
     fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
-        let bound = self.log.membership().incarnation(node);
+        let bound = || self.log.membership().incarnation(node);
         match &self.role {
-            Role::Leader(leader) => bound.or_else(|| leader.peer(node)?.incarnation),
-            Role::Follower(follower) => follower.folder_of_leader(node).or(bound),
-            Role::Candidate(_) | Role::Joining(_) => bound,
+            Role::Leader(leader) => bound().or_else(|| leader.peer(node)?.incarnation),
+            Role::Follower(follower) => follower.folder_of_leader(node).or_else(bound),
+            Role::Candidate(_) | Role::Joining(_) => bound(),
         }
     }
 
@@ -408,6 +411,37 @@ impl Raft {
     /// Appends to the log and has it written. A configuration is in force from here on (paper §6).
     fn append(&mut self, entry: Entry) {
         let before = self.log.membership_id();
+        let at = entry.id;
+        self.greet(&entry);
+        self.log.append(entry);
+        self.trace(Trace::Appended { at });
+        if self.log.membership_id() != before {
+            self.membership_changed();
+        }
+    }
+
+    /// Appends what a leader sent, in the pieces between configurations, each of which is in force before the next entry comes.
+    fn extend(&mut self, entries: &Entries) {
+        let mut appended = 0;
+        while let Some(rest) = entries.get(appended..).filter(|rest| !rest.is_empty()) {
+            let sets = |entry: &Entry| matches!(entry.body, EntryBody::Membership(_));
+            let end = appended + rest.iter().position(sets).map_or(rest.len(), |place| place + 1);
+            let piece = entries.part(appended..end);
+            let before = self.log.membership_id();
+            for entry in &piece {
+                self.greet(entry);
+                self.trace(Trace::Appended { at: entry.id });
+            }
+            self.log.extend(piece);
+            if self.log.membership_id() != before {
+                self.membership_changed();
+            }
+            appended = end;
+        }
+    }
+
+    /// Notes what an entry that is about to be appended means for those who wait for it, and that it is to be written.
+    fn greet(&mut self, entry: &Entry) {
         if let Some(place) = self.overtaken.iter().position(|proposal| proposal.at == entry.id) {
             // Its entry survived elsewhere and comes back, so it may be done after all.
             self.proposals.push_back(self.overtaken.swap_remove(place));
@@ -415,13 +449,7 @@ impl Raft {
         if let EntryBody::Forwarded(forwarded) = &entry.body {
             self.recognise(&forwarded.origin, entry.id);
         }
-        let at = entry.id;
-        self.out.entry_appended(at.index);
-        self.log.append(entry);
-        self.trace(Trace::Appended { at });
-        if self.log.membership_id() != before {
-            self.membership_changed();
-        }
+        self.out.entry_appended(entry.id.index);
     }
 
     fn membership_changed(&mut self) {

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
+use crate::entries::Entries;
 use crate::input::ReadMode;
 use crate::membership::Change;
 use crate::message::Envelope;
@@ -106,7 +107,7 @@ pub enum Input<M: StateMachine> {
         /// The request's ticket.
         ticket: Ticket,
         /// A run of the entries asked for, from the first on.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// Take a snapshot now, without waiting for [`Snapshots::every_entries`].
     TakeSnapshot,

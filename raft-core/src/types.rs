@@ -387,12 +387,12 @@ impl Entry {
     }
 
     /// The entry as a witness holds it.
-    pub(crate) fn withhold(self) -> Self {
-        let body = match self.body {
+    pub(crate) fn withhold(&self) -> Self {
+        let body = match &self.body {
             EntryBody::Command(_) | EntryBody::Forwarded(_) if !planted!(SENDS_COMMANDS_TO_WITNESSES) => {
                 EntryBody::Withheld
             }
-            body => body,
+            body => body.clone(),
         };
         Self { id: self.id, body }
     }

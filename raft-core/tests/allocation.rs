@@ -105,6 +105,14 @@ fn a_heartbeat_allocates_nothing() {
     }
 }
 
+/// Up to 128 bytes are moved without a call, which a proposal pays for a few dozen times.
+#[test]
+fn messages_and_actions_are_small() {
+    assert!(size_of::<Envelope>() <= 128);
+    assert!(size_of::<Input>() <= 128);
+    assert!(size_of::<Action>() <= 128);
+}
+
 #[test]
 fn payloads_are_shared_and_not_copied_per_peer() {
     const PAYLOAD_BYTES: usize = 1 << 20;

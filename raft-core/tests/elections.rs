@@ -202,9 +202,14 @@ fn a_candidate_follows_the_leader_of_its_term() {
         let mut scene = Scene::follower(3, 1, &[]);
         scene.step(Input::Campaign);
         scene.grant(2);
-        scene.receive(3, 2, message);
+        let actions = scene.receive(3, 2, message);
         assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 2));
         assert_eq!(scene.raft.vitals().leader, Some(node(3)));
+        let told = (actions.iter()).filter_map(|action| match action {
+            Action::LeaderChanged { leader, .. } => Some(*leader),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [Some(node(3))]);
         assert_eq!(scene.vote(), Some(1), "the vote of the term stays");
     }
 }
@@ -373,7 +378,11 @@ fn nobody_campaigns_while_a_leader_makes_itself_heard() {
     let mut follower = Scene::follower(3, 2, &[]);
     follower.receive(2, 2, heartbeat(None));
     follower.tick(SHORTEST - 1);
-    for mut scene in [follower, Scene::leader(3, 2, &[])] {
+    let mut beaten = Scene::follower(3, 1, &[]);
+    beaten.step(Input::Campaign);
+    beaten.grant(3);
+    beaten.receive(2, 2, heartbeat(None));
+    for mut scene in [follower, beaten, Scene::leader(3, 2, &[])] {
         let (role, term) = (scene.role(), scene.term());
         assert_eq!(
             ask_pre_vote(&mut scene, 3, term, at(term, 9)),

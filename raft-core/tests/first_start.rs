@@ -124,6 +124,8 @@ fn a_committed_binding_admits_and_another_one_fences() {
     hear(&mut admitted, 2, Standing::Established);
     hear(&mut admitted, 2, Standing::Admitted);
     assert_eq!(admitted.role(), RoleName::Follower);
+    hear(&mut admitted, 3, Standing::Admitted);
+    assert_eq!(admitted.raft.status().ignored.stale, 1, "it has joined already");
 
     let mut fenced = empty(3);
     let bound = Incarnation::new(99);

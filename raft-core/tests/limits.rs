@@ -215,7 +215,7 @@ fn a_host_that_reports_what_it_was_never_asked_for_changes_nothing() {
             Input::Applied(index(1)),
             Input::EntriesLoaded {
                 ticket: Ticket::new(1),
-                entries: entries(0, &[9]),
+                entries: entries(0, &[9]).into(),
             },
             Input::SnapshotTaken { last: far },
             Input::SnapshotTaken { last: id(1, 1) },
@@ -429,7 +429,7 @@ fn what_left_memory_is_loaded_from_the_store() {
     };
     let loaded = Input::EntriesLoaded {
         ticket,
-        entries: entries(4, &[1, 1]),
+        entries: entries(4, &[1, 1]).into(),
     };
     let actions = scene.step(loaded.clone());
     assert_eq!(appends(3, &actions), [(at(1, 4), vec![1, 1])]);
@@ -464,7 +464,10 @@ fn entries_that_cannot_be_read_are_asked_for_again_with_a_later_heartbeat() {
         scene.accept(2, at(2, 10));
         scene.reject(3, at(1, 9), at(1, 4));
         let ticket = loads(&scene.accept(3, at(1, 4)))[0];
-        let actions = scene.step(Input::EntriesLoaded { ticket, entries });
+        let actions = scene.step(Input::EntriesLoaded {
+            ticket,
+            entries: entries.into(),
+        });
         assert_eq!((loads(&actions), appends(3, &actions)), (vec![], vec![]));
         scene.accept(2, at(2, 10));
         let probe = scene.tick(2);

@@ -256,7 +256,7 @@ fn entries_that_were_cut_off_before_they_were_written_are_not_written() {
     scene.raft.step(Input::Receive(first));
     scene.raft.step(Input::Receive(second));
     let write = only_write(&scene.drain());
-    assert_eq!(write.entries, entries(1, &[3]));
+    assert_eq!(write.entries, entries(1, &[3]).into());
     assert_eq!(write.truncate_from, Index::new(2));
 }
 
@@ -273,7 +273,7 @@ fn a_cut_behind_what_is_gathered_is_written_from_where_it_was_cut() {
     let write = only_write(&scene.drain());
     assert_eq!(
         (write.truncate_from, write.entries),
-        (Index::new(2), entries(1, &[3]))
+        (Index::new(2), entries(1, &[3]).into())
     );
 }
 
@@ -290,7 +290,7 @@ fn of_two_cuts_in_one_write_the_deeper_one_counts() {
     let write = only_write(&scene.drain());
     assert_eq!(
         (write.truncate_from, write.entries),
-        (Index::new(2), entries(1, &[3, 4]))
+        (Index::new(2), entries(1, &[3, 4]).into())
     );
 }
 

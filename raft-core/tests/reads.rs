@@ -91,7 +91,7 @@ fn an_answer_to_a_message_of_an_earlier_term_confirms_nothing() {
                 round,
                 prev: None,
                 commit: None,
-                entries: Vec::new(),
+                entries: Vec::new().into(),
             },
             Message::SnapshotChunk {
                 session,

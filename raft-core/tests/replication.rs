@@ -2,7 +2,9 @@
 
 mod support;
 
-use raft_core::{AppendOutcome, Feeding, Input, Limits, LogId, Message, Round, Session};
+use raft_core::{
+    Action, AppendOutcome, Entry, Feeding, Input, Limits, LogId, Message, Payload, ProposalId, Round, Session,
+};
 use support::Cluster;
 use support::scene::{Scene, appends, at, index, node, outcomes, sent_to, setup, snapshot, writes};
 
@@ -256,7 +258,7 @@ fn proposals_of_one_drain_travel_together() {
     for number in 0..5_u64 {
         let payload = number.to_be_bytes()[..].into();
         scene.raft.step(Input::Propose {
-            id: raft_core::ProposalId::new(number),
+            id: ProposalId::new(number),
             payload,
         });
     }
@@ -457,4 +459,50 @@ fn a_follower_that_was_down_catches_up() {
     cluster.restart(behind);
     cluster.tick(10);
     assert_eq!(cluster.journal(behind).len(), 101);
+}
+
+/// Where the entries of each write, append and apply lie in memory.
+fn places_of_entries(actions: &[Action]) -> Vec<*const Entry> {
+    let entries = actions.iter().filter_map(|action| match action {
+        Action::Persist(persist) => Some(&persist.entries),
+        Action::Send(envelope) => match &envelope.message {
+            Message::Append { entries, .. } => Some(entries),
+            _ => None,
+        },
+        Action::Apply { entries } => Some(entries),
+        _ => None,
+    });
+    let entries = entries.filter(|entries| !entries.is_empty());
+    entries.map(|entries| entries.as_ptr()).collect()
+}
+
+// Ours: entries that came together are written, sent to everybody and applied from one place in memory, and none of them is copied.
+#[test]
+fn entries_that_come_together_are_shared_and_not_copied() {
+    for count in [1, 5, 8, 300] {
+        let mut scene = Scene::leader(3, 2, &[]);
+        for peer in [2, 3] {
+            scene.accept(peer, at(2, 1));
+        }
+        for id in 1..=count {
+            let id = ProposalId::new(id);
+            let payload = Payload::from(&b"x"[..]);
+            scene.raft.step(Input::Propose { id, payload });
+        }
+        let mut places = places_of_entries(&scene.drain());
+        assert_eq!(places.len(), 3, "one write and two appends");
+        places.extend(places_of_entries(&scene.accept(2, at(2, 1 + count))));
+        assert_eq!(places.len(), 4, "all of them are applied at once");
+        assert!(
+            places.iter().all(|&place| place == places[0]),
+            "{count} at the leader"
+        );
+
+        let mut follower = Scene::follower(3, 2, &[]);
+        let terms = vec![2; usize::try_from(count).expect("a small number")];
+        let mut places = places_of_entries(&follower.append(2, None, &terms, 0));
+        places.extend(places_of_entries(&follower.append(2, at(2, count), &[], count)));
+        assert_eq!(places.len(), 2, "one write and one apply");
+        assert_eq!(places[0], places[1], "{count} at a follower");
+    }
 }

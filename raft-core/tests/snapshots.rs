@@ -108,7 +108,7 @@ fn a_snapshot_lets_the_log_before_it_go() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     let actions = scene.step(Input::SnapshotTaken { last: id(1, 8) });
     let write = &writes(&actions)[0];
-    assert_eq!(write.snapshot, Some(snapshot(1, 8, 1)));
+    assert_eq!(write.snapshot, Some(Box::new(snapshot(1, 8, 1))));
     assert_eq!(write.compact_to, Index::new(5));
     assert_eq!((scene.raft.first_index(), scene.log()), (index(6), vec![1; 4]));
     assert_eq!(
@@ -345,7 +345,7 @@ fn a_snapshot_replaces_a_log_that_does_not_hold_its_last_entry() {
         let write = &writes(&actions)[0];
         assert_eq!(
             (write.snapshot.clone(), write.truncate_from),
-            (Some(snapshot(3, 5, 4)), Some(Index::FIRST))
+            (Some(Box::new(snapshot(3, 5, 4))), Some(Index::FIRST))
         );
         assert_eq!(installs(&actions), [id(3, 5)]);
         assert_eq!(outcomes(&actions), [AppendOutcome::Accepted { last: at(3, 5) }]);

@@ -4,8 +4,8 @@ mod support;
 
 use raft_core::replica::{Output, Replica};
 use raft_core::{
-    Action, Change, ChangeError, ChangeRejection, Durable, Entry, EntryBody, Incarnation, Input, Membership,
-    Message, NodeId, ProposalId, Raft, Rejection, RestoreError, RoleName, Session, SnapshotMeta,
+    Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Incarnation, Input,
+    Membership, Message, NodeId, ProposalId, Raft, Rejection, RestoreError, RoleName, Session, SnapshotMeta,
     TransferOutcome,
 };
 use support::Journal;
@@ -53,7 +53,8 @@ fn bodies(to: u64, actions: &[Action]) -> Vec<EntryBody> {
             Message::Append { entries, .. } => Some(entries),
             _ => None,
         });
-    entries.flatten().map(|entry| entry.body).collect()
+    let bodies = |entries: Entries| entries.iter().map(|entry| entry.body.clone()).collect::<Vec<_>>();
+    entries.flat_map(bodies).collect()
 }
 
 fn change(scene: &mut Scene, change: Change) -> Result<(), ChangeRejection> {

@@ -117,7 +117,7 @@ impl Image {
                 if let (Some(meta), Some(bytes)) = (&persist.snapshot, snapshot)
                     && allowed()
                 {
-                    self.snapshot = Some((meta.clone(), bytes.clone()));
+                    self.snapshot = Some((SnapshotMeta::clone(meta), bytes.clone()));
                 }
             }
             Part::Truncation => {

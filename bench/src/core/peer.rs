@@ -19,6 +19,7 @@ pub(super) struct Cluster {
 struct Node {
     raw: RawNode<MemStorage>,
     applied: u64,
+    snapshot_at: u64,
 }
 
 impl Cluster {
@@ -39,7 +40,11 @@ impl Cluster {
             };
             let storage = MemStorage::new_with_conf_state((members.clone(), vec![]));
             let raw = RawNode::new(&config, storage, &logger).expect("the settings are sound");
-            Node { raw, applied: 0 }
+            Node {
+                raw,
+                applied: 0,
+                snapshot_at: super::SNAPSHOT_EVERY,
+            }
         };
         let nodes = (1..=size).map(node).collect();
         let mut cluster = Self {
@@ -79,6 +84,13 @@ impl Cluster {
             self.wire.extend(light.take_messages());
             apply(&mut node.applied, light.take_committed_entries());
             node.raw.advance_apply();
+            let applied = node.raw.raft.raft_log.applied;
+            if applied >= node.snapshot_at {
+                node.snapshot_at = applied + super::SNAPSHOT_EVERY;
+                let keep_from = applied.saturating_sub(super::SNAPSHOT_KEEP);
+                let mut store = node.raw.mut_store().wl();
+                store.compact(keep_from).expect("what was applied may go");
+            }
         }
     }
 
@@ -115,22 +127,6 @@ impl super::Cluster for Cluster {
             self.nodes[leader].applied, self.proposed,
             "the leader has applied the batch"
         );
-        // As a host that takes snapshots would, so that neither side's log grows without end.
-        if self.nodes[leader]
-            .raw
-            .store()
-            .last_index()
-            .is_ok_and(|last| last % 100_000 < batch as u64)
-        {
-            for node in &mut self.nodes {
-                let keep = node.raw.raft.raft_log.applied.saturating_sub(1_000);
-                node.raw
-                    .mut_store()
-                    .wl()
-                    .compact(keep)
-                    .expect("what was applied may go");
-            }
-        }
     }
 
     fn settle(&mut self) -> Vec<u64> {

@@ -164,7 +164,10 @@ impl Shell {
         match event {
             Event::Disk(Completion::Persisted(ticket)) => self.replica.step(Input::Persisted(ticket)),
             Event::Disk(Completion::Loaded { ticket, entries }) => {
-                self.replica.step(Input::EntriesLoaded { ticket, entries });
+                self.replica.step(Input::EntriesLoaded {
+                    ticket,
+                    entries: entries.into(),
+                });
             }
             Event::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);

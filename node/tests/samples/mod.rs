@@ -119,7 +119,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 round,
                 prev: Some(log_id(2, 6)),
                 commit: Index::new(5),
-                entries,
+                entries: entries.into(),
             },
         ),
         (

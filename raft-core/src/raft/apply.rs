@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::trace::Trace;
-use crate::types::{EntryBody, Index};
+use crate::types::{Entry, EntryBody, Index};
 
 use super::{Proposal, Raft, Role};
 
@@ -43,13 +43,13 @@ impl Raft {
         self.trace(Trace::Committed { to });
         self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
-            let first = leader.first_own.max(Index::after(before)).value();
-            for at in first..=Index::count(to) {
-                let entry = Index::new(at).and_then(|at| self.log.entry(at));
-                let cost = entry.map_or(0, |entry| match entry.body {
+            let first = leader.first_own.max(Index::after(before));
+            let committed = |entry: &&Entry| Some(entry.id.index) <= to;
+            for entry in self.log.entries_from(first).take_while(committed) {
+                let cost = match entry.body {
                     EntryBody::Command(_) | EntryBody::Forwarded(_) => entry.cost_bytes(),
                     EntryBody::Noop | EntryBody::Membership(_) | EntryBody::Withheld => 0,
-                });
+                };
                 leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
             }
             self.release_waiting_reads();

@@ -1,13 +1,12 @@
 //! What a follower does (paper §5.2, §5.3): it believes the leader of its term, keeps its log equal to the
 //! leader's, and campaigns when the leader falls silent.
 
-use alloc::vec::Vec;
-
 use crate::action::Action;
+use crate::entries::Entries;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Tick};
+use crate::types::{Incarnation, Index, LogId, NodeId, Round, Session, Tick};
 
 use super::{Raft, Role};
 
@@ -163,7 +162,7 @@ impl Raft {
         round: Round,
         prev: Option<LogId>,
         leader_commit: Option<Index>,
-        entries: Vec<Entry>,
+        entries: Entries,
     ) {
         if entries.iter().any(|entry| !self.is_of_my_kind(&entry.body)) {
             self.ignored.misfit += 1;
@@ -228,7 +227,7 @@ impl Raft {
     /// Receiver's steps 3 and 4: cuts the log where it conflicts and appends what is missing. An append that says nothing new,
     /// because it is old or a duplicate, cuts nothing. False, with nothing changed, if it contradicts what is committed:
     /// no honest leader's append does.
-    fn store_entries(&mut self, prev: Option<LogId>, entries: Vec<Entry>) -> bool {
+    fn store_entries(&mut self, prev: Option<LogId>, entries: Entries) -> bool {
         // What the snapshot covers cannot be compared any more, except for its last entry, the log's base.
         let base = self.log.base().map(|base| base.index);
         let first_behind = entries.first().map(|entry| entry.id);
@@ -252,12 +251,8 @@ impl Raft {
         if Some(first_new.index) <= self.log.last_index() {
             self.truncate(first_new.index);
         }
-        for entry in entries
-            .into_iter()
-            .filter(|entry| entry.id.index >= first_new.index)
-        {
-            self.append(entry);
-        }
+        let known = entries.partition_point(|entry| entry.id.index < first_new.index);
+        self.extend(&entries.part(known..entries.len()));
         true
     }
 

@@ -140,7 +140,7 @@ impl Raft {
 
     /// Once per drain: sends what is due.
     pub(super) fn forward(&mut self) {
-        if self.forwarding.is_idle() || matches!(self.role, Role::Leader(_)) {
+        if self.forwarding.is_idle() {
             return;
         }
         let Ok(leader) = self.leader_to_ask() else { return };

@@ -1,9 +1,8 @@
 //! How followers come to have the leader's log (paper §5.3): one append per peer and drain, pipelined within windows
 //! of messages and bytes.
 
-use alloc::vec::Vec;
-
 use crate::action::Action;
+use crate::entries::Entries;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
@@ -20,12 +19,14 @@ impl Raft {
         self.maybe_bind();
         self.maybe_tell_target();
         self.begin_round();
+        self.log.settle();
         for place in 0.. {
             let Role::Leader(leader) = &self.role else { return };
-            let Some((node, _)) = leader.peers.nth(place) else {
+            let Some((node, peer)) = leader.peers.nth(place) else {
                 return;
             };
-            while self.feed(node) {}
+            let has_all = Some(peer.next()) > self.log.last_index() && !peer.is_probing();
+            while !has_all && self.feed(node) {}
         }
     }
 
@@ -91,13 +92,13 @@ impl Raft {
             Some(last) if next <= last && self.log.in_tail(next) => {
                 self.log.slice(next, last, self.config.limits.message_bytes)
             }
-            _ => Vec::new(),
+            _ => Entries::default(),
         };
         self.send_append(to, next, entries);
         true
     }
 
-    fn send_append(&mut self, to: NodeId, next: Index, entries: Vec<Entry>) {
+    fn send_append(&mut self, to: NodeId, next: Index, entries: Entries) {
         let commit = self.commit;
         let prev = next.previous().and_then(|prev| self.log.log_id(prev));
         debug_assert_eq!(
@@ -111,15 +112,11 @@ impl Raft {
         let Some(peer) = leader.peers.get_mut(&to) else {
             return;
         };
-        let entries: Vec<Entry> = match peer.is_witness {
+        let entries = match peer.is_witness {
             false => entries,
-            true => entries.into_iter().map(Entry::withhold).collect(),
+            true => entries.iter().map(Entry::withhold).collect(),
         };
-        let bytes = entries
-            .iter()
-            .map(Entry::cost_bytes)
-            .fold(0, usize::saturating_add);
-        peer.sent(entries.last().map(|entry| entry.id.index), bytes);
+        peer.sent(entries.last().map(|entry| entry.id.index), entries.cost_bytes());
         let append = Message::Append {
             session: peer.session,
             round: leader.round,
@@ -132,7 +129,7 @@ impl Raft {
         self.send(to, Promise::Term, append);
     }
 
-    pub(super) fn on_entries_loaded(&mut self, ticket: Ticket, entries: Vec<Entry>) {
+    pub(super) fn on_entries_loaded(&mut self, ticket: Ticket, entries: Entries) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -274,7 +271,7 @@ impl Raft {
             }
             let next = peer.next();
             if next.previous() >= self.log.base().map(|base| base.index) {
-                self.send_append(node, next, Vec::new());
+                self.send_append(node, next, Entries::default());
             } else {
                 self.on_unreachable(node);
             }

@@ -96,7 +96,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 round,
                 prev,
                 commit,
-                entries,
+                entries: entries.into(),
             }
         }
         8 => {
@@ -213,7 +213,8 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
             entries: vec![Entry {
                 id: last,
                 body: EntryBody::Noop,
-            }],
+            }]
+            .into(),
         },
         7 => Input::SnapshotTaken { last },
         8 => Input::SnapshotPiece {

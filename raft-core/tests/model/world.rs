@@ -5,8 +5,8 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, Durable, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Index, Input, LogId,
-    Membership, NodeId, Payload, Persist, Raft, RoleName, Setup, SnapshotMeta, Term, Ticket,
+    Action, Durable, Entries, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Index, Input,
+    LogId, Membership, NodeId, Payload, Persist, Raft, RoleName, Setup, SnapshotMeta, Term, Ticket,
 };
 
 use super::support::scene::node;
@@ -19,7 +19,7 @@ struct Server {
     disk: Durable,
     /// Handed out and not carried out, in order.
     writes: VecDeque<Persist>,
-    applying: VecDeque<(Index, Vec<Entry>)>,
+    applying: VecDeque<(Index, Entries)>,
     installing: Option<SnapshotMeta>,
     loads: Vec<(Ticket, Index, Index)>,
     transfers: BTreeSet<Ticket>,
@@ -108,7 +108,7 @@ fn apply_to_disk(disk: &mut Durable, persist: &Persist, parts: u64) {
         disk.hard_state = hard_state;
     }
     if let Some(meta) = persist.snapshot.as_ref().filter(|_| takes()) {
-        disk.snapshot = Some(meta.clone());
+        disk.snapshot = Some((**meta).clone());
     }
     if let Some(from) = persist.truncate_from.filter(|_| takes()) {
         disk.entries.retain(|entry| entry.id.index < from);
@@ -245,7 +245,7 @@ impl World {
             Action::Apply { entries } => {
                 let last = entries.last().expect("nothing is never applied").id.index;
                 server.applying.push_back((last, entries.clone()));
-                for entry in entries {
+                for entry in &entries {
                     let disk = &self.servers[&id].disk;
                     let stored = disk.entries.iter().any(|stored| stored.id == entry.id);
                     let covered = disk.snapshot.as_ref().map(|meta| meta.last.index);
@@ -254,7 +254,7 @@ impl World {
                         "{} is applied and not durable",
                         entry.id
                     );
-                    self.commits(&entry);
+                    self.commits(entry);
                 }
             }
             Action::InstallSnapshot { meta } => {

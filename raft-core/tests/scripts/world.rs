@@ -216,7 +216,10 @@ impl World {
                 max_bytes,
             } => {
                 let entries = server.disk.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded { ticket, entries });
+                server.replica.step(Input::EntriesLoaded {
+                    ticket,
+                    entries: entries.into(),
+                });
             }
             other => return Some(other),
         }

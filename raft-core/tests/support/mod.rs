@@ -73,7 +73,7 @@ impl Disk {
             durable.hard_state = hard_state;
         }
         if let Some(meta) = &persist.snapshot {
-            durable.snapshot = Some(meta.clone());
+            durable.snapshot = Some((**meta).clone());
             self.snapshot = snapshot.cloned();
         }
         if let Some(from) = persist.truncate_from {
@@ -268,7 +268,10 @@ impl Cluster {
                 max_bytes,
             } => {
                 let entries = server.disk.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded { ticket, entries });
+                server.replica.step(Input::EntriesLoaded {
+                    ticket,
+                    entries: entries.into(),
+                });
             }
             Output::Done { id, at, response } => {
                 server.done.insert(id.value(), (at, response));

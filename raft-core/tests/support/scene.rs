@@ -287,7 +287,7 @@ pub fn append(prev: Option<LogId>, entries: Vec<Entry>, commit: u64) -> Message 
         round: Round::new(0),
         prev,
         commit: Index::new(commit),
-        entries,
+        entries: entries.into(),
     }
 }
 

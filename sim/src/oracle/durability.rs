@@ -212,7 +212,7 @@ mod tests {
             round: Round::new(1),
             prev: None,
             commit: None,
-            entries: vec![command(1, index, "a")],
+            entries: vec![command(1, index, "a")].into(),
         };
         let judge = |message| Promises::sent_to_witness(&facts, &envelope(2, 2, message), &image(2, None));
         assert_eq!(judge(append(1)), Ok(()));

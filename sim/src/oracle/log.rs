@@ -195,11 +195,11 @@ mod tests {
             withheld: false,
         };
         let mut write = persist(vec![]);
-        write.snapshot = Some(up_to(id(1, 2)));
+        write.snapshot = Some(Box::new(up_to(id(1, 2))));
         assert_eq!(snapshot_issued(&known, node(1), &write), Ok(()));
-        write.snapshot = Some(up_to(id(2, 2)));
+        write.snapshot = Some(Box::new(up_to(id(2, 2))));
         reports(Oracle::S6, snapshot_issued(&known, node(1), &write));
-        write.snapshot = Some(up_to(id(1, 3)));
+        write.snapshot = Some(Box::new(up_to(id(1, 3))));
         reports(Oracle::S6, snapshot_issued(&known, node(1), &write));
     }
 

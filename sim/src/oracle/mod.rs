@@ -220,7 +220,7 @@ pub(crate) mod fixture {
             hard_state: None,
             snapshot: None,
             truncate_from: None,
-            entries,
+            entries: entries.into(),
             commit: None,
             compact_to: None,
             sync: true,

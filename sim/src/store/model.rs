@@ -4,8 +4,8 @@ use std::fmt;
 
 use node::store::Opened;
 use raft_core::{
-    Entry, EntryBody, HardState, Index, LogId, Membership, NodeId, Payload, Persist, SnapshotMeta, Term,
-    Ticket,
+    Entries, Entry, EntryBody, HardState, Index, LogId, Membership, NodeId, Payload, Persist, SnapshotMeta,
+    Term, Ticket,
 };
 
 use super::schedule::{Change, Write};
@@ -65,7 +65,7 @@ impl Contents {
     pub(super) fn apply(&mut self, persist: &Persist, bytes: Option<&Payload>) {
         self.hard_state = persist.hard_state.unwrap_or(self.hard_state);
         if let (Some(meta), Some(bytes)) = (&persist.snapshot, bytes) {
-            self.snapshot = Some((meta.clone(), bytes.clone()));
+            self.snapshot = Some((SnapshotMeta::clone(meta), bytes.clone()));
         }
         if let Some(from) = persist.truncate_from {
             self.entries.retain(|entry| entry.id.index < from);
@@ -101,7 +101,7 @@ impl Contents {
             hard_state: None,
             snapshot: None,
             truncate_from: None,
-            entries: Vec::new(),
+            entries: Entries::default(),
             commit: None,
             compact_to: None,
             sync: write.sync,
@@ -152,13 +152,13 @@ impl Contents {
                     .find(|entry| Some(entry.id.index.value()) == at)
                 {
                     let at = entry.id.index;
-                    persist.snapshot = Some(snapshot(at, entry.id.term));
+                    persist.snapshot = Some(Box::new(snapshot(at, entry.id.term)));
                     payload = Some(content(0, bytes));
                     persist.compact_to = at.value().checked_sub(retain).and_then(Index::new);
                 }
             }
             Change::Install { ahead, bytes } => {
-                persist.snapshot = Index::new(last + ahead).map(|at| snapshot(at, term));
+                persist.snapshot = Index::new(last + ahead).map(|at| Box::new(snapshot(at, term)));
                 payload = Some(content(0, bytes));
                 persist.truncate_from = self.entries.first().map(|entry| entry.id.index);
             }

@@ -332,7 +332,7 @@ impl<W: Workload> Simulation<'_, W> {
             at,
             Some(Input::EntriesLoaded {
                 ticket: load.ticket,
-                entries,
+                entries: entries.into(),
             }),
             Given::default(),
         )

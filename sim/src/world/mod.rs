@@ -550,12 +550,12 @@ mod tests {
         reports(Oracle::S22, start_from(&[(log.clone(), None), (gap, None)]));
         // A snapshot whose bytes are no state.
         let mut snapshot = persist(vec![]);
-        snapshot.snapshot = Some(SnapshotMeta {
+        snapshot.snapshot = Some(Box::new(SnapshotMeta {
             last: LogId::new(Term::new(1), Index::FIRST),
             membership: three().into(),
             membership_id: None,
             withheld: false,
-        });
+        }));
         let bytes = Payload::from(b"nonsense".as_slice());
         reports(Oracle::S22, start_from(&[(log, None), (snapshot, Some(bytes))]));
     }

@@ -1,0 +1,128 @@
+//! Entries that travel together, and are never copied: the log, every message that carries them, the write and the state
+//! machine all hold the same ones.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::{Deref, Range};
+
+use crate::types::Entry;
+
+/// A run of entries, in order and without a gap; read like a slice. A clone, or a part of it, shares the memory of the
+/// whole, which is freed when the last of them is gone. There are at most 4 billion in one, which would take 160 gigabytes.
+#[derive(Clone, Default)]
+pub struct Entries {
+    shared: Arc<[Entry]>,
+    /// What of it this one stands for. Short numbers keep messages and actions within 128 bytes, which are moved without a call.
+    begin: u32,
+    end: u32,
+}
+
+impl Entries {
+    fn of_all(shared: Arc<[Entry]>) -> Self {
+        Self {
+            begin: 0,
+            end: u32::try_from(shared.len()).expect("entries are counted in 32 bits"),
+            shared,
+        }
+    }
+
+    fn places(&self) -> Range<usize> {
+        self.begin as usize..self.end as usize
+    }
+
+    /// The part at these places, or as much of it as there is.
+    pub(crate) fn part(&self, places: Range<usize>) -> Self {
+        let place = |place| {
+            u32::try_from(place)
+                .unwrap_or(u32::MAX)
+                .saturating_add(self.begin)
+        };
+        let end = place(places.end).min(self.end);
+        Self {
+            shared: Arc::clone(&self.shared),
+            begin: place(places.start).min(end),
+            end,
+        }
+    }
+
+    /// Takes the first one away, if this holds for it.
+    pub(crate) fn pop_front_if(&mut self, fits: impl FnOnce(&Entry) -> bool) -> Option<&Entry> {
+        let first = self.shared.get(self.places())?.first()?;
+        if !fits(first) {
+            return None;
+        }
+        self.begin += 1;
+        Some(first)
+    }
+
+    /// What they count against every limit that is stated in bytes.
+    pub(crate) fn cost_bytes(&self) -> usize {
+        self.iter().map(Entry::cost_bytes).fold(0, usize::saturating_add)
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        self.shared.get(self.places()).unwrap_or_default()
+    }
+}
+
+impl From<Vec<Entry>> for Entries {
+    fn from(entries: Vec<Entry>) -> Self {
+        Self::of_all(entries.into())
+    }
+}
+
+impl FromIterator<Entry> for Entries {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        Self::of_all(entries.into_iter().collect())
+    }
+}
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = &'a Entry;
+    type IntoIter = core::slice::Iter<'a, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for Entries {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Entries {}
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Written like any list of entries.
+#[cfg(feature = "serde")]
+mod as_a_list {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Entries;
+
+    impl Serialize for Entries {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            (**self).serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Entries {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Vec::deserialize(deserializer).map(Self::from)
+        }
+    }
+}
