@@ -92,18 +92,13 @@ impl Row {
             .collect()
     }
 
-    /// The median number of seeds until found; none if fewer than half of the ranges found it.
-    fn median_seeds(&self) -> Option<u64> {
-        let mut seeds: Vec<u64> = self
-            .finds
-            .iter()
-            .map(|find| find.map_or(u64::MAX, |find| find.seeds))
-            .collect();
+    /// So many per cent of the ranges found it within this number of seeds; none if fewer of them found it at all.
+    fn seeds_within(&self, per_cent: usize) -> Option<u64> {
+        let mut seeds: Vec<u64> = self.finds.iter().flatten().map(|find| find.seeds).collect();
         seeds.sort_unstable();
-        seeds
-            .get((seeds.len() - 1) / 2)
-            .copied()
-            .filter(|&seeds| seeds != u64::MAX)
+        // The nearest rank, counted among all ranges: those that did not find it come last.
+        let rank = (self.finds.len() * per_cent).div_ceil(100).max(1);
+        seeds.get(rank - 1).copied()
     }
 
     /// The first find of the most frequent oracle.
@@ -129,7 +124,8 @@ impl Row {
             "found": self.is_found(),
             "oracle": oracles.first().map(|(oracle, _)| oracle),
             "oracles": oracles.iter().cloned().collect::<BTreeMap<_, _>>(),
-            "seeds": self.median_seeds(),
+            "seeds": self.seeds_within(50),
+            "seeds_95": self.seeds_within(95),
             "searches": searches,
         });
         if let (Some(example), Some(row)) = (&self.example, row.as_object_mut()) {
@@ -148,16 +144,17 @@ impl Row {
         } else {
             oracles.join(", ")
         };
-        let seeds = match (self.median_seeds(), self.is_found()) {
+        let found = |per_cent| match (self.seeds_within(per_cent), self.is_found()) {
             (Some(seeds), _) => seeds.to_string(),
             (None, true) => "late".to_owned(),
             (None, false) => "never".to_owned(),
         };
+        let (median, high) = (found(50), found(95));
         let size = self.example.as_ref().map_or("-".to_owned(), |example| {
             format!("{} -> {}", example.before, example.after)
         });
         let (name, family) = (self.bug.name, self.bug.family);
-        println!("| {name} | {family} | {oracles} | {seeds} | {size} |");
+        println!("| {name} | {family} | {oracles} | {median} | {high} | {size} |");
     }
 }
 
@@ -176,7 +173,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     if arguments.json {
         println!("{}", Value::Array(rows.iter().map(Row::as_json).collect()));
     } else {
-        println!("| bug | family | found by | seeds | size |\n|---|---|---|---|---|");
+        println!("| bug | family | found by | median | 95 % | size |\n|---|---|---|---|---|---|");
         rows.iter().for_each(Row::print);
     }
     let missed: Vec<&str> = rows
