@@ -162,7 +162,8 @@ impl Workload for KeyValue {
     }
 }
 
-/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`.
+/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`. A write that was
+/// answered says what was there before (`:previous`), which a checker of mere reads and writes may ignore.
 pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Write) -> std::io::Result<()> {
     for (event, index) in history.iter().zip(0_u64..) {
         let kind = match event.what {
@@ -176,12 +177,22 @@ pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Wri
             (OperationKind::Read, Happened::Read(Some(value))) => ("read", value.to_string()),
             (OperationKind::Read, _) => ("read", "nil".to_owned()),
         };
+        let previous = match &event.what {
+            Happened::Written(reply) => match reply.response() {
+                Some(Response::Written {
+                    previous: Some(value),
+                }) => format!(", :previous {value}"),
+                Some(Response::Written { previous: None }) => ", :previous nil".to_owned(),
+                Some(Response::Malformed) | None => String::new(),
+            },
+            _ => String::new(),
+        };
         let HistoryEvent {
             process, choice, at, ..
         } = event;
         writeln!(
             out,
-            "{{:process {process}, :type :{kind}, :f :{function}, :value [{choice} {value}], :time {}, :index {index}}}",
+            "{{:process {process}, :type :{kind}, :f :{function}, :value [{choice} {value}]{previous}, :time {}, :index {index}}}",
             at.value()
         )?;
     }

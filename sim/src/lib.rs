@@ -98,13 +98,13 @@
 /// Whether this bug of the bank is on: the constant `false` unless the crate is built with its bank of planted bugs.
 #[cfg(feature = "planted-bugs")]
 macro_rules! planted {
-    ($bug:ident) => {
-        $crate::planted::$bug.is_on()
+    ($($bug:ident)::+) => {
+        $crate::planted::$($bug)::+.is_on()
     };
 }
 #[cfg(not(feature = "planted-bugs"))]
 macro_rules! planted {
-    ($bug:ident) => {
+    ($($bug:ident)::+) => {
         false
     };
 }

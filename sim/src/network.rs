@@ -177,6 +177,10 @@ impl Network {
             link.ordinal += 1;
             ordinal = link.ordinal;
         }
+        #[cfg(feature = "planted-bugs")]
+        if ordinal % 8 == 7 && planted!(unrepeatable::DRAWS_FROM_THE_SYSTEM) {
+            ordinal ^= crate::planted::unrepeatable::drawn_by_the_system();
+        }
         self.seed.quick(self.domain, number as u64, bucket, ordinal)
     }
 

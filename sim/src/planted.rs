@@ -27,7 +27,25 @@ raft_core::planted_bank! {
     }
 }
 
-/// Every bug that can be planted, of all crates.
+/// Bugs of the simulator itself, which no oracle can find, as each run is a fine one: what they break is that the same schedule
+/// always comes to the same end.
+pub mod unrepeatable {
+    raft_core::planted_bank! {
+        "determinism" {
+            DRAWS_FROM_THE_SYSTEM "draws-from-the-system"
+                "Some delays of the network are drawn by a hasher that the operating system seeds."
+        }
+    }
+
+    /// A number that is another one each time.
+    #[expect(clippy::disallowed_types, reason = "this is the mistake")]
+    pub(crate) fn drawn_by_the_system() -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        RandomState::new().hash_one(0)
+    }
+}
+
+/// Every bug of the bank, of all crates: those that an oracle is to find.
 pub fn bank() -> impl Iterator<Item = &'static Bug> {
     let banks = raft_core::planted::BANK.iter().chain(BANK);
     #[cfg(feature = "node")]
@@ -37,7 +55,8 @@ pub fn bank() -> impl Iterator<Item = &'static Bug> {
 
 /// The bug of this name.
 pub fn find(name: &str) -> Option<&'static Bug> {
-    bank().find(|bug| bug.name == name)
+    let all = bank().chain(unrepeatable::BANK.iter().copied());
+    all.into_iter().find(|bug| bug.name == name)
 }
 
 /// How a bug was found.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sim::kv::KeyValue;
 use sim::ledger::Ledger;
@@ -256,4 +257,39 @@ fn a_failing_run_shrinks_to_fewer_than_twenty_items_and_is_a_regression() {
     assert_eq!(report.violation, None, "without the bug it passes");
     // What the faults are for may need the bug; then the regression says so by being vacuous, never by a violation.
     assert!(!matches!(report.verdict(&read.expect), Verdict::Violation(_)));
+}
+
+/// What differs from run to run is found by running twice, here and in another process, and told with the first event that differs.
+#[test]
+fn a_planted_nondeterminism_ends_with_3_and_is_told_with_its_first_event() {
+    let bug = ["--bug", "draws-from-the-system"];
+    let sim = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_sim"))
+            .args(arguments)
+            .args(bug)
+            .output()
+            .expect("the command can be started");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    // Seed 0 runs twice in one process, and no other of these does.
+    let (status, text) = sim(&["run", "--seeds", "0..2"]);
+    assert_eq!(status, Some(3), "{text}");
+    assert!(
+        text.contains("seed 0: determinism: the same schedule came to two different ends; first at event"),
+        "{text}"
+    );
+    // Of these, those up to 64 run in another process as well.
+    let (status, text) = sim(&["run", "--seeds", "1..1025"]);
+    assert_eq!(status, Some(3), "{text}");
+    assert!(
+        text.contains(
+            "seed 1: determinism: the same schedule came to another end in another process; first at event"
+        ),
+        "{text}"
+    );
+    let replayed = "sim replay 1 --bug draws-from-the-system";
+    assert!(text.contains(replayed), "{text}");
 }

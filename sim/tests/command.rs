@@ -299,3 +299,85 @@ fn exports_are_what_shiviz_and_perfetto_read() {
     let count = |ph: &str| events.iter().filter(|event| event["ph"] == ph).count();
     assert!(count("X") > 100 && count("s") > 10 && count("s") == count("f"));
 }
+
+#[test]
+fn scenarios_are_known_by_name_in_any_folder() {
+    let text = ends(&["scenario"], 0);
+    assert!(
+        text.contains("power_cut ") && text.contains("figure_8 "),
+        "{text}"
+    );
+    let text = ends(&["scenario", "power_cut", "deaf_leader"], 0);
+    assert!(text.contains("power_cut: All servers lose their power"), "{text}");
+    let toml = sim(&["scenario", "power_cut", "--toml"]).stdout;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/power_cut.toml");
+    assert_eq!(toml, std::fs::read(folder).expect("the file can be read"));
+    let (by_name, by_path) = (
+        ends(&["replay", "power_cut", "--quiet"], 0),
+        ends(&["replay", folder, "--quiet"], 0),
+    );
+    assert_eq!(by_name, by_path);
+    let text = ends(&["scenario", "no_such"], 2);
+    assert!(text.contains("sim scenario lists them"), "{text}");
+}
+
+#[test]
+fn a_soak_goes_on_where_it_was() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak");
+    // Of an earlier run of this test, if there was one.
+    let _none = std::fs::remove_dir_all(&folder);
+    let folder = folder.display().to_string();
+    let soak = |more: &[&str]| {
+        let mut arguments = vec![
+            "soak",
+            "--profile",
+            "calm",
+            "--minutes",
+            "0",
+            "--from",
+            "100",
+            "-o",
+            &folder,
+        ];
+        arguments.extend(more);
+        ends(&arguments, 0)
+    };
+    assert!(soak(&[]).contains("seeds 100..612"));
+    let text = soak(&["--jobs", "2"]);
+    let whole = ends(&["run", "--profile", "calm", "--seeds", "100..1124", "--json"], 0);
+    let whole: Value = serde_json::from_str(&whole).expect("the output is JSON");
+    let hash = whole["hash"].as_str().expect("the hash is a text");
+    assert!(text.contains("seeds 100..1124") && text.contains(hash), "{text}");
+    let merged = ends(&["merge", &format!("{folder}/results.jsonl")], 0);
+    assert!(merged.contains(hash), "{merged}");
+    let text = ends(&["soak", "--minutes", "0", "-o", &folder], 2);
+    assert!(
+        text.contains("the profile of one is swarm, that of another calm"),
+        "{text}"
+    );
+}
+
+#[test]
+fn histories_are_written_with_an_opinion_of_each() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("histories");
+    let text = ends(
+        &[
+            "histories",
+            "--profile",
+            "calm",
+            "--seeds",
+            "3..6",
+            "-o",
+            &folder.display().to_string(),
+        ],
+        0,
+    );
+    assert!(text.contains("3 histories"), "{text}");
+    let opinions = std::fs::read_to_string(folder.join("opinions.tsv")).expect("the file is there");
+    assert_eq!(opinions, "3\tlinearizable\n4\tlinearizable\n5\tlinearizable\n");
+    let history = std::fs::read_to_string(folder.join("4.edn")).expect("the file is there");
+    assert!(
+        history.contains(":type :ok, :f :write") && history.contains(", :previous "),
+        "{history}"
+    );
+}

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 /// A bug to switch on for the whole command.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Plant {
     /// Switch on this bug of the bank.
     #[arg(long, value_name = "NAME", value_parser = find_bug)]
@@ -48,6 +48,13 @@ pub(crate) struct Plant {
 }
 
 impl Plant {
+    /// The arguments that plant the same bug in another process.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = String> {
+        self.bug
+            .into_iter()
+            .flat_map(|bug| ["--bug".to_owned(), bug.name.to_owned()])
+    }
+
     pub(crate) fn plant(&self) -> Option<planted::Planted> {
         self.bug.map(Bug::plant)
     }

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
+mod elsewhere;
+mod histories;
 mod jobs;
 mod merge;
 mod reduce;
 mod replay;
 mod results;
+mod scenario;
+mod soak;
 mod store;
 mod sweep;
 mod view;
@@ -27,8 +31,11 @@ Examples:
                                        on four machines, and added up
   sim run --seeds 0..1000 --workload ledger
                                        the service's ledger instead of a key-value store
+  sim soak --minutes 600 --jobs 8 -o night
+                                       all night, seed after seed; started again it goes on
   sim replay 4711                      one aligned line per event of that seed's run
-  sim replay sim/scenarios/power_cut.toml --node 2
+  sim scenario                         situations worth naming; each can be run, replayed and viewed by its name
+  sim replay power_cut --node 2
   sim view 4711 -o run.html            a page to look at: lanes, messages, logs, causes; opens in any browser
   sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
   sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
@@ -53,10 +60,16 @@ struct Arguments {
 enum Command {
     /// Runs the schedules of a range of seeds, or of files, and judges each.
     Run(sweep::Arguments),
+    /// Runs seeds for as long as one likes, in pieces that survive an interruption.
+    Soak(soak::Arguments),
     /// Adds up what the parts of a sweep came to (`sim run --shard K/N --json`).
     Merge(merge::Arguments),
+    /// Runs situations worth naming, or lists them.
+    Scenario(scenario::Arguments),
     /// Runs one schedule and prints every event.
     Replay(replay::Arguments),
+    /// Writes what the clients of many runs saw, for other checkers than ours.
+    Histories(histories::Arguments),
     /// Writes one run as a page to look at, or as a trace for ShiViz or Perfetto.
     View(view::Arguments),
     /// Takes everything away that a failing run does not need to fail.
@@ -138,8 +151,11 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let ending = match Arguments::parse().command {
         Command::Run(arguments) => sweep::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Scenario(arguments) => scenario::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Histories(arguments) => histories::run(&arguments),
         Command::View(arguments) => view::run(&arguments),
         Command::Shrink(arguments) => reduce::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),

@@ -1,13 +1,13 @@
 //! `sim merge`: what the parts of a sweep came to together.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::Ending;
 use crate::results::Results;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What `sim run --json` printed, one file for each part, in any order.
+    /// What `sim run --json` printed, one file for each part, or the results.jsonl of `sim soak`, in any order.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Merge although seeds between the parts are missing.
@@ -19,16 +19,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    let merged = merge(arguments).and_then(|results| match arguments.json {
-        false => {
-            results.print();
-            Ok(results)
-        }
-        true => {
-            let text = serde_json::to_string(&results).map_err(|error| error.to_string())?;
-            println!("{text}");
-            Ok(results)
-        }
+    let merged = merge(arguments).and_then(|results| {
+        results.tell(arguments.json)?;
+        Ok(results)
     });
     match merged {
         Ok(results) => results.ending(),
@@ -41,9 +34,9 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
 
 fn merge(arguments: &Arguments) -> Result<Results, String> {
     let mut parts = arguments.files.iter();
-    let mut merged = read(parts.next().ok_or("there is nothing to merge")?)?;
+    let mut merged = Results::read(parts.next().ok_or("there is nothing to merge")?)?;
     for path in parts {
-        let part = read(path)?;
+        let part = Results::read(path)?;
         merged
             .add(part)
             .map_err(|message| format!("{}: {message}", path.display()))?;
@@ -53,18 +46,5 @@ fn merge(arguments: &Arguments) -> Result<Results, String> {
             "seeds {first}..{end} are in no part; add the part that has them, or merge what there is with --partial"
         )),
         _ => Ok(merged),
-    }
-}
-
-fn read(path: &Path) -> Result<Results, String> {
-    let place = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
-    let results: Results = serde_json::from_str(&text)
-        .map_err(|error| format!("{place} is not what sim run --json of this version prints: {error}"))?;
-    match results.seeds.is_empty() {
-        true => Err(format!(
-            "{place} is of schedule files, and only sweeps over seeds can be merged"
-        )),
-        false => Ok(results),
     }
 }

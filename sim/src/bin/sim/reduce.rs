@@ -10,8 +10,8 @@ use crate::{Ending, ProfileName};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A seed, or the file of a schedule.
-    #[arg(value_name = "SEED|FILE")]
+    /// A seed, a scenario, or the file of a schedule.
+    #[arg(value_name = "SEED|SCENARIO|FILE")]
     what: String,
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]

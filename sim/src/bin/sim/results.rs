@@ -1,6 +1,7 @@
 //! What a sweep came to, as `sim run --json` prints it and `sim merge` reads it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub(crate) struct Results {
     /// The ranges of seeds, from the first up to but not including the last, in order; none for files.
     pub(crate) seeds: Vec<[u64; 2]>,
     pub(crate) schedules: u64,
-    /// By the clock on the wall, summed over everything that was merged.
+    /// By the clock on the wall, summed over everything that was merged: the rate is that of one part.
     pub(crate) micros: u64,
     pub(crate) schedules_per_second: u64,
     pub(crate) simulated_nanos: u64,
@@ -44,6 +45,8 @@ pub(crate) struct Searches {
 pub(crate) struct Found {
     /// The seed, or the number of the file.
     pub(crate) seed: u64,
+    /// "seed 4711", or the file.
+    pub(crate) name: String,
     pub(crate) oracle: String,
     pub(crate) message: String,
     /// The command that shows the run.
@@ -51,6 +54,29 @@ pub(crate) struct Found {
 }
 
 impl Results {
+    /// Reads what `sim run --json` printed, once or several times into the same file, and adds it up.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let place = path.display();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
+        let mut sum: Option<Self> = None;
+        for part in serde_json::Deserializer::from_str(&text).into_iter() {
+            let part: Self = part.map_err(|error| {
+                format!("{place} is not what sim run --json of this version prints: {error}")
+            })?;
+            if part.seeds.is_empty() {
+                return Err(format!(
+                    "{place} is of schedule files, and only sweeps over seeds can be merged"
+                ));
+            }
+            match &mut sum {
+                None => sum = Some(part),
+                Some(sum) => sum.add(part).map_err(|error| format!("{place}: {error}"))?,
+            }
+        }
+        sum.ok_or_else(|| format!("{place} is empty"))
+    }
+
     /// Adds what other seeds came to.
     pub(crate) fn add(&mut self, other: Self) -> Result<(), String> {
         for (what, one, another) in [
@@ -67,9 +93,9 @@ impl Results {
                 ));
             }
         }
+        self.hash = format!("{:016x}", self.hash()?.wrapping_add(other.hash()?));
         self.seeds.extend(other.seeds);
         self.seeds = joined(std::mem::take(&mut self.seeds))?;
-        self.hash = format!("{:016x}", number(&self.hash)?.wrapping_add(number(&other.hash)?));
         self.findings.extend(other.findings);
         self.findings.sort_by_key(|found| found.seed);
         for (probe, count) in other.coverage {
@@ -91,6 +117,10 @@ impl Results {
         Ok(())
     }
 
+    pub(crate) fn hash(&self) -> Result<u64, String> {
+        number(&self.hash)
+    }
+
     /// Seeds between others that no part has.
     pub(crate) fn missing(&self) -> Option<[u64; 2]> {
         let gap = self.seeds.array_windows().next();
@@ -108,11 +138,23 @@ impl Results {
         endings.max_by_key(severity).unwrap_or(Ending::Pass)
     }
 
-    pub(crate) fn print(&self) {
+    /// Prints one JSON object, or the same in words.
+    pub(crate) fn tell(&self, as_json: bool) -> Result<(), String> {
+        match as_json {
+            true => println!(
+                "{}",
+                serde_json::to_string(self).map_err(|error| error.to_string())?
+            ),
+            false => self.print(),
+        }
+        Ok(())
+    }
+
+    fn print(&self) {
         for found in &self.findings {
             println!(
-                "seed {}: {}: {}\n    {}",
-                found.seed, found.oracle, found.message, found.replay
+                "{}: {}: {}\n    {}",
+                found.name, found.oracle, found.message, found.replay
             );
         }
         for [first, end] in &self.seeds {
@@ -127,9 +169,16 @@ impl Results {
             self.elections
         );
         println!(
-            "{} schedules/s of one part, {} histories searched for an order of what clients saw, {} of them without an answer in time",
-            self.schedules_per_second, self.linearizability.searched, self.linearizability.unknown
+            "{} schedules/s, {} ns per event",
+            self.schedules_per_second,
+            self.micros.saturating_mul(1_000) / self.events.max(1)
         );
+        if self.linearizability.searched > 0 {
+            println!(
+                "{} histories searched for an order of what clients saw, {} of them without an answer in time",
+                self.linearizability.searched, self.linearizability.unknown
+            );
+        }
         let missed: Vec<&str> = (self.coverage.iter())
             .filter(|(_, count)| **count == 0)
             .map(|(probe, _)| probe.as_str())
@@ -149,7 +198,7 @@ pub(crate) const DETERMINISM: &str = "determinism";
 pub(crate) const SCHEDULE: &str = "schedule";
 
 /// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
-pub(crate) fn severity(ending: &Ending) -> u8 {
+fn severity(ending: &Ending) -> u8 {
     match ending {
         Ending::Pass => 0,
         Ending::Vacuous => 1,

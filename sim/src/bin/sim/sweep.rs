@@ -1,5 +1,6 @@
 //! `sim run`: many schedules, on a few threads, with a result that does not depend on how many.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,10 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sim::kv::KeyValue;
-use sim::{Coverage, Opinion, Profile, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
+use sim::{Coverage, Opinion, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
+use crate::elsewhere;
 use crate::jobs::on_every_job;
-use crate::results::{self, Found, Results, Searches, per_second, severity};
+use crate::results::{self, Found, Results, Searches, per_second};
 use crate::workload::{WorkloadName, read_schedule, with_workload};
 use crate::{Ending, ProfileName};
 
@@ -30,21 +32,59 @@ pub(crate) struct Arguments {
     /// Schedule files to run instead of seeds.
     #[arg(conflicts_with = "seeds")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    how: How,
+    /// Run only the Kth of N equal parts of the seeds; the hashes of all parts add up to that of the whole.
+    #[arg(long, value_name = "K/N", value_parser = shard, conflicts_with = "files")]
+    shard: Option<Shard>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the seeds of a sweep are the seeds of, and how many run at once.
+#[derive(clap::Args)]
+pub(crate) struct How {
     /// How many runs to make at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// Run only the Kth of N equal parts of the seeds; the hashes of all parts add up to that of the whole.
-    #[arg(long, value_name = "K/N", value_parser = shard, conflicts_with = "files")]
-    shard: Option<Shard>,
     /// Which state machine is simulated; files say it themselves. By default the key-value store.
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[cfg(feature = "planted-bugs")]
+    #[command(flatten)]
+    plant: crate::bugs::Plant,
+}
+
+impl How {
+    /// The arguments that make another process do the same, but for the jobs.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--profile".to_owned(), self.profile.name().to_owned()];
+        if let Some(workload) = self.workload {
+            arguments.extend(["--workload".to_owned(), workload.name().to_owned()]);
+        }
+        #[cfg(feature = "planted-bugs")]
+        arguments.extend(self.plant.arguments());
+        arguments
+    }
+
+    /// Another number of jobs than this.
+    pub(crate) fn other_jobs(&self) -> u64 {
+        match self.jobs {
+            1 => 2,
+            _ => 1,
+        }
+    }
+
+    /// The schedule of a seed.
+    pub(crate) fn schedule(&self, seed: u64) -> Schedule {
+        self.workload
+            .unwrap_or_default()
+            .schedule(self.profile.into(), seed)
+    }
 }
 
 impl Arguments {
@@ -97,11 +137,11 @@ pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
 }
 
 /// Why a run did not pass.
-struct Finding {
-    ending: Ending,
+pub(crate) struct Finding {
+    pub(crate) ending: Ending,
     /// The oracle, or what else did not hold.
-    oracle: String,
-    message: String,
+    pub(crate) oracle: String,
+    pub(crate) message: String,
 }
 
 /// A run that did not pass, and how to see it again.
@@ -124,6 +164,9 @@ struct Totals {
     searched: u64,
     search_unknown: u64,
     hash: u64,
+    /// The seeds that another process runs as well, and what each of them came to.
+    sample: Range<u64>,
+    hashes: BTreeMap<u64, u64>,
     failures: Vec<(u64, Failure)>,
 }
 
@@ -138,18 +181,15 @@ impl Totals {
         self.elections += report.elections;
         self.coverage.merge(&report.coverage);
         self.hash = self.hash.wrapping_add(report.hash_as(number));
+        if self.sample.contains(&number) {
+            self.hashes.insert(number, report.hash_as(number));
+        }
         self.failures.extend(failure.map(|failure| (number, failure)));
-    }
-
-    /// The worst of all endings.
-    fn ending(&self) -> Ending {
-        let endings = self.failures.iter().map(|(_, failure)| failure.finding.ending);
-        endings.max_by_key(severity).unwrap_or(Ending::Pass)
     }
 }
 
 /// How many steps the search for a linearization may take, per key.
-const SEARCH_STEPS: u64 = 200_000;
+pub(crate) const SEARCH_STEPS: u64 = 200_000;
 
 /// What the search for a linearization came to, for each history that was searched.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -180,10 +220,10 @@ fn second_opinion(schedule: &Schedule) -> Result<(Searched, Option<Finding>), Sc
 }
 
 /// A run with what was found in it.
-struct Judged {
-    report: Report,
+pub(crate) struct Judged {
+    pub(crate) report: Report,
     searched: Searched,
-    finding: Option<Finding>,
+    pub(crate) finding: Option<Finding>,
 }
 
 /// Makes a run again, which must come to the same end. If it does not, two more runs that tell everything say where
@@ -219,7 +259,7 @@ fn traced<W: Workload>(workload: &W, schedule: &Schedule) -> Result<Vec<TraceEve
 }
 
 /// One schedule, judged; a second time too if asked.
-fn judge(name: WorkloadName, schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
+pub(crate) fn judge(name: WorkloadName, schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
     // The search knows registers that are read and written, and nothing else.
     let (searched, other) = match twice && name == WorkloadName::Kv {
         true => second_opinion(schedule)?,
@@ -275,8 +315,11 @@ fn judge_with<W: Workload>(
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let began = Instant::now();
     let totals = match arguments.the_seeds() {
-        Some(seeds) => sweep_seeds(seeds, arguments),
-        None => match run_files(&arguments.files, arguments.workload) {
+        Some(seeds) => {
+            let shows_progress = std::io::stderr().is_terminal() && !arguments.json;
+            sweep_seeds(seeds, &arguments.how, shows_progress)
+        }
+        None => match run_files(&arguments.files, arguments.how.workload) {
             Ok(totals) => totals,
             Err(message) => {
                 eprintln!("sim: {message}");
@@ -285,18 +328,26 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         },
     };
     let micros = began.elapsed().as_micros().max(1);
-    if arguments.json {
-        match serde_json::to_string(&as_results(&totals, arguments, micros)) {
-            Ok(text) => println!("{text}"),
-            Err(error) => {
-                eprintln!("sim: {error}");
-                return Ending::Usage;
-            }
+    let results = as_results(&totals, arguments.the_seeds(), &arguments.how, micros);
+    match results.tell(arguments.json) {
+        Ok(()) => results.ending(),
+        Err(message) => {
+            eprintln!("sim: {message}");
+            Ending::Usage
         }
-    } else {
-        print_summary(&totals, micros);
     }
-    totals.ending()
+}
+
+/// What a sweep over these seeds comes to.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures the rate of the sweep; no run sees it"
+)]
+pub(crate) fn results_of(seeds: Range<u64>, how: &How) -> Results {
+    let began = Instant::now();
+    let totals = sweep_seeds(seeds.clone(), how, false);
+    as_results(&totals, Some(seeds), how, began.elapsed().as_micros().max(1))
 }
 
 fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, String> {
@@ -320,21 +371,23 @@ fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, S
     clippy::disallowed_methods,
     reason = "measures the rate of the sweep; no run sees it"
 )]
-fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
-    let profile = Profile::from(arguments.profile);
-    let workload = arguments.workload.unwrap_or_default();
+fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
+    let workload = how.workload.unwrap_or_default();
     let next = AtomicU64::new(seeds.start);
-    let totals = Mutex::new(Totals::default());
-    let shows_progress = std::io::stderr().is_terminal() && !arguments.json;
+    let totals = Mutex::new(Totals {
+        sample: elsewhere::sample(&seeds),
+        ..Totals::default()
+    });
     let began = Instant::now();
     let work = || {
+        #[cfg(feature = "planted-bugs")]
+        let _planted = how.plant.plant();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if !seeds.contains(&seed) {
                 return;
             }
-            let schedule = workload.schedule(profile, seed);
-            let judged = judge(workload, &schedule, seed.is_multiple_of(TWICE_EVERY));
+            let judged = judge(workload, &how.schedule(seed), seed.is_multiple_of(TWICE_EVERY));
             let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
             match judged {
                 Ok(Judged {
@@ -342,7 +395,7 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
                     searched,
                     finding,
                 }) => {
-                    let failure = finding.map(|finding| failure_of(seed, arguments, finding));
+                    let failure = finding.map(|finding| failure_of(seed, how, finding));
                     totals.add(seed, &report, searched, failure);
                 }
                 Err(error) => {
@@ -352,7 +405,7 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
                         oracle,
                         message,
                     };
-                    totals.failures.push((seed, failure_of(seed, arguments, finding)));
+                    totals.failures.push((seed, failure_of(seed, how, finding)));
                 }
             }
             if shows_progress && totals.schedules.is_multiple_of(16) {
@@ -364,48 +417,92 @@ fn sweep_seeds(seeds: Range<u64>, arguments: &Arguments) -> Totals {
             }
         }
     };
-    on_every_job(arguments.jobs, work);
+    on_every_job(how.jobs, work);
     if shows_progress {
         eprint!("\r\x1b[K");
     }
     let mut totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((seed, finding)) = compared_elsewhere(&totals, how) {
+        totals.failures.push((seed, failure_of(seed, how, finding)));
+    }
     totals.failures.sort_by_key(|(seed, _)| *seed);
     totals
 }
 
-fn failure_of(seed: u64, arguments: &Arguments, finding: Finding) -> Failure {
-    let profile = match arguments.profile {
+/// What another process makes of the sample, if that is something else.
+fn compared_elsewhere(totals: &Totals, how: &How) -> Option<(u64, Finding)> {
+    let hash = |seeds: Range<u64>| {
+        let hashes = totals.hashes.range(seeds).map(|(_, hash)| *hash);
+        hashes.fold(0, u64::wrapping_add)
+    };
+    let trace = |seed| {
+        #[cfg(feature = "planted-bugs")]
+        let _planted = how.plant.plant();
+        with_workload!(how.workload.unwrap_or_default(), |workload| {
+            traced(workload, &how.schedule(seed)).map_err(|error| error.to_string())
+        })
+    };
+    let finding = |seed, oracle: &str, ending, message| {
+        let oracle = oracle.to_owned();
+        Some((
+            seed,
+            Finding {
+                ending,
+                oracle,
+                message,
+            },
+        ))
+    };
+    match elsewhere::compare(totals.sample.clone(), how, hash, trace) {
+        Ok(None) => None,
+        Ok(Some(parted)) => finding(
+            parted.seed,
+            results::DETERMINISM,
+            Ending::Nondeterminism,
+            parted.message,
+        ),
+        Err(message) => finding(totals.sample.start, results::SCHEDULE, Ending::Usage, message),
+    }
+}
+
+fn failure_of(seed: u64, how: &How, finding: Finding) -> Failure {
+    let profile = match how.profile {
         ProfileName::Swarm => String::new(),
         other => format!(" --profile {}", other.name()),
     };
-    let workload = match arguments.workload.unwrap_or_default() {
+    let workload = match how.workload.unwrap_or_default() {
         WorkloadName::Kv => "",
         WorkloadName::Ledger => " --workload ledger",
     };
+    #[cfg(feature = "planted-bugs")]
+    let plant: String = how.plant.arguments().map(|word| format!(" {word}")).collect();
+    #[cfg(not(feature = "planted-bugs"))]
+    let plant = "";
     Failure {
         name: format!("seed {seed}"),
-        again: format!("sim replay {seed}{profile}{workload}"),
+        again: format!("sim replay {seed}{profile}{workload}{plant}"),
         finding,
     }
 }
 
-fn as_results(totals: &Totals, arguments: &Arguments, micros: u128) -> Results {
+/// The results of seeds, or of files.
+fn as_results(totals: &Totals, seeds: Option<Range<u64>>, how: &How, micros: u128) -> Results {
     let findings = totals.failures.iter().map(|(seed, failure)| Found {
         seed: *seed,
+        name: failure.name.clone(),
         oracle: failure.finding.oracle.clone(),
         message: failure.finding.message.clone(),
         replay: failure.again.clone(),
     });
     let coverage = totals.coverage.iter();
     let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-    let seeds = arguments.the_seeds();
     Results {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // Files may be for several; each says itself for which.
         workload: seeds
             .is_some()
-            .then(|| arguments.workload.unwrap_or_default().name().to_owned()),
-        profile: seeds.is_some().then(|| arguments.profile.name().to_owned()),
+            .then(|| how.workload.unwrap_or_default().name().to_owned()),
+        profile: seeds.is_some().then(|| how.profile.name().to_owned()),
         seeds: seeds.iter().map(|seeds| [seeds.start, seeds.end]).collect(),
         schedules: totals.schedules,
         micros,
@@ -426,44 +523,10 @@ fn as_results(totals: &Totals, arguments: &Arguments, micros: u128) -> Results {
     }
 }
 
-fn print_summary(totals: &Totals, micros: u128) {
-    for (_, Failure { name, again, finding }) in &totals.failures {
-        println!("{name}: {}: {}\n    {again}", finding.oracle, finding.message);
-    }
-    println!(
-        "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
-        totals.schedules,
-        totals.simulated_nanos / 1_000_000_000,
-        totals.events,
-        totals.committed,
-        totals.elections
-    );
-    println!(
-        "{} schedules/s, {} ns per event, hash {:016x}",
-        per_second(totals.schedules, u64::try_from(micros).unwrap_or(u64::MAX)),
-        micros * 1_000 / u128::from(totals.events.max(1)),
-        totals.hash
-    );
-    if totals.searched > 0 {
-        println!(
-            "{} histories searched for an order of what clients saw, {} of them without an answer in time",
-            totals.searched, totals.search_unknown
-        );
-    }
-    let missed: Vec<&str> = totals
-        .coverage
-        .iter()
-        .filter(|(_, count)| *count == 0)
-        .map(|(probe, _)| probe.name())
-        .collect();
-    if !missed.is_empty() {
-        println!("never happened: {}", missed.join(", "));
-    }
-    println!("{} findings", totals.failures.len());
-}
-
 #[cfg(test)]
 mod tests {
+    use sim::Profile;
+
     use super::*;
 
     fn schedule() -> Schedule {
@@ -521,7 +584,14 @@ mod tests {
             };
             totals.add(number, &report(), Searched::Not, Some(failure));
         }
-        assert_eq!(totals.ending() as u8, 3);
+        let how = How {
+            jobs: 1,
+            profile: ProfileName::Swarm,
+            workload: None,
+            #[cfg(feature = "planted-bugs")]
+            plant: crate::bugs::Plant::default(),
+        };
+        assert_eq!(as_results(&totals, None, &how, 1).ending() as u8, 3);
     }
 
     #[test]

@@ -28,8 +28,8 @@ Exit status: 0 the page is written, whatever the run came to; 2 it could not be.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// A seed, or the file of a schedule.
-    #[arg(value_name = "SEED|FILE")]
+    /// A seed, a scenario, or the file of a schedule.
+    #[arg(value_name = "SEED|SCENARIO|FILE")]
     what: String,
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]

@@ -67,6 +67,8 @@ impl WorkloadName {
 /// Why a schedule file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
+    #[error("there is no scenario \"{name}\"; sim scenario lists them")]
+    NoScenario { name: String },
     #[error("{} cannot be read: {error}", path.display())]
     Read { path: PathBuf, error: std::io::Error },
     #[error("{}: {error}", path.display())]
@@ -89,11 +91,19 @@ pub(crate) fn read_schedule(
     path: PathBuf,
     asked: Option<WorkloadName>,
 ) -> Result<(WorkloadName, Schedule), FileError> {
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => return Err(FileError::Read { path, error }),
-    };
-    let schedule = match Schedule::from_toml(&text) {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse_schedule(path, &text, asked),
+        Err(error) => Err(FileError::Read { path, error }),
+    }
+}
+
+/// The text of a file, or of a scenario under its name.
+pub(crate) fn parse_schedule(
+    path: PathBuf,
+    text: &str,
+    asked: Option<WorkloadName>,
+) -> Result<(WorkloadName, Schedule), FileError> {
+    let schedule = match Schedule::from_toml(text) {
         Ok(schedule) => schedule,
         Err(error) => return Err(FileError::Schedule { path, error }),
     };
@@ -107,7 +117,13 @@ pub(crate) fn read_schedule(
     }
 }
 
-/// The schedule of a seed or of a file, and the workload that it is for.
+/// The schedule of the scenario of this name, as TOML.
+pub(crate) fn scenario(name: &str) -> Option<&'static str> {
+    let found = crate::scenario::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text)
+}
+
+/// The schedule of a seed, a scenario or a file, and the workload that it is for.
 pub(crate) fn find_schedule(
     what: &str,
     profile: ProfileName,
@@ -118,6 +134,9 @@ pub(crate) fn find_schedule(
             let workload = asked.unwrap_or_default();
             Ok((workload, workload.schedule(profile.into(), seed)))
         }
-        Err(_) => read_schedule(PathBuf::from(what), asked),
+        Err(_) => match scenario(what) {
+            Some(text) => parse_schedule(PathBuf::from(what), text, asked),
+            None => read_schedule(PathBuf::from(what), asked),
+        },
     }
 }

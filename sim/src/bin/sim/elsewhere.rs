@@ -1,0 +1,88 @@
+//! The same seeds in another process, with another number of jobs: whatever differs from process to process, such as addresses in memory or
+//! the order of threads, must not show.
+
+use std::ops::Range;
+use std::process::Command;
+
+use sim::TraceEvent;
+
+use crate::results::Results;
+use crate::sweep::How;
+
+/// The first seeds of a sweep of at least so many are run again.
+const FROM_SEEDS: u64 = 1_024;
+const SAMPLE: u64 = 64;
+
+/// The seeds to be run again; none in a look at a few seeds.
+pub(crate) fn sample(seeds: &Range<u64>) -> Range<u64> {
+    match seeds.end - seeds.start >= FROM_SEEDS {
+        true => seeds.start..seeds.start + SAMPLE,
+        false => seeds.start..seeds.start,
+    }
+}
+
+/// Where the two processes part.
+pub(crate) struct Parted {
+    pub(crate) seed: u64,
+    pub(crate) message: String,
+}
+
+/// Runs the sample in another process. `hash` says what these seeds came to here, and `trace` tells a run.
+pub(crate) fn compare(
+    sample: Range<u64>,
+    how: &How,
+    hash: impl Fn(Range<u64>) -> u64,
+    trace: impl Fn(u64) -> Result<Vec<TraceEvent>, String>,
+) -> Result<Option<Parted>, String> {
+    let differs = |seeds: Range<u64>| Ok::<_, String>(hash_elsewhere(&seeds, how)? != hash(seeds));
+    if sample.is_empty() || !differs(sample.clone())? {
+        return Ok(None);
+    }
+    for seed in sample.clone() {
+        if differs(seed..seed + 1)? {
+            let message = first_difference(&trace(seed)?, &trace_elsewhere(seed, how)?);
+            return Ok(Some(Parted { seed, message }));
+        }
+    }
+    Ok(Some(Parted {
+        seed: sample.start,
+        message: format!(
+            "seeds {}..{} came to another end in another process, and each of them alone came to the same",
+            sample.start, sample.end
+        ),
+    }))
+}
+
+fn first_difference(here: &[TraceEvent], elsewhere: &str) -> String {
+    let lines = here.iter().zip(elsewhere.lines());
+    let mut parted = lines.filter(|(here, elsewhere)| here.to_string() != *elsewhere);
+    let place = match parted.next() {
+        Some((here, elsewhere)) => format!("first at event {}:\n{here}\n{elsewhere}", here.number),
+        None => "and two more runs came to the same end again".to_owned(),
+    };
+    format!("the same schedule came to another end in another process; {place}")
+}
+
+fn hash_elsewhere(seeds: &Range<u64>, how: &How) -> Result<u64, String> {
+    let range = format!("{}..{}", seeds.start, seeds.end);
+    let jobs = how.other_jobs().to_string();
+    let text = run(&["run", "--json", "--seeds", &range, "--jobs", &jobs], how)?;
+    let results: Results = serde_json::from_str(&text)
+        .map_err(|error| format!("another process of this program answered something else: {error}"))?;
+    results.hash()
+}
+
+fn trace_elsewhere(seed: u64, how: &How) -> Result<String, String> {
+    run(&["replay", &seed.to_string(), "--trace"], how)
+}
+
+fn run(arguments: &[&str], how: &How) -> Result<String, String> {
+    let failed = |error| format!("another process of this program cannot be started: {error}");
+    let program = std::env::current_exe().map_err(failed)?;
+    let output = Command::new(program)
+        .args(arguments)
+        .args(how.arguments())
+        .output()
+        .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

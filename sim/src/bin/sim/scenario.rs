@@ -1,0 +1,158 @@
+//! The scenarios: situations worth naming, each a schedule with a sentence of purpose. They are in the program, so that
+//! they are there in an empty folder, too.
+
+use sim::Schedule;
+
+use crate::Ending;
+use crate::sweep::judge;
+use crate::workload::{FileError, parse_schedule, scenario};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The scenarios to run; none lists them all. `sim replay`, `sim view` and `sim shrink` take these names as well.
+    names: Vec<String>,
+    /// Run all of them.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Print the schedule as TOML instead, to be edited and replayed.
+    #[arg(long, requires = "names")]
+    toml: bool,
+}
+
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))),*]
+    };
+}
+
+/// Names, and schedules as TOML.
+pub(crate) const ALL: &[(&str, &str)] = scenarios![
+    "bad_weather",
+    "bridge",
+    "broken_connections",
+    "clock_jumps_back",
+    "configuration_cut_off",
+    "crash_between_append_and_sync",
+    "crash_during_snapshot",
+    "deaf_leader",
+    "failed_disk",
+    "figure_8",
+    "flapping_links",
+    "forgotten_vote",
+    "full_disk",
+    "grow_from_one_server",
+    "held_messages",
+    "interrupted_first_start",
+    "joint_configuration_outlives_its_leader",
+    "lagging_follower",
+    "late_votes",
+    "late_wish_for_a_campaign",
+    "leader_crash",
+    "leadership_transfer",
+    "learner_counts_nowhere",
+    "lost_write_in_the_middle",
+    "lying_disk",
+    "majority_wiped",
+    "minority_lost_for_good",
+    "mute_leader",
+    "new_disk_admitted",
+    "paused_leader",
+    "phantom_pages",
+    "power_cut",
+    "promise_broken_within_budget",
+    "read_behind_a_round",
+    "removed_while_away",
+    "replace_a_server",
+    "restored_backup",
+    "rotten_record",
+    "rotten_record_is_read",
+    "rude_campaigns",
+    "slow_disk",
+    "slow_links",
+    "torn_term_and_entries",
+    "torn_write",
+    "wiped_disk",
+    "wrong_clocks",
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Ending {
+    let names: Vec<&str> = match arguments.all {
+        true => ALL.iter().map(|(name, _)| *name).collect(),
+        false => arguments.names.iter().map(String::as_str).collect(),
+    };
+    let done = match names.is_empty() {
+        true => list(),
+        false => names.iter().try_fold(Ending::Pass, |worst, name| {
+            Ok(worst.max(run_one(name, arguments.toml)?))
+        }),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("sim: {error}");
+        Ending::Usage
+    })
+}
+
+fn list() -> Result<Ending, FileError> {
+    let width = ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, text) in ALL {
+        let (_, schedule) = parse_schedule(name.into(), text, None)?;
+        println!("{name:width$}  {}", schedule.purpose);
+    }
+    println!(
+        "\nsim scenario NAME runs one, sim view NAME -o run.html shows it, sim scenario NAME --toml prints its schedule"
+    );
+    Ok(Ending::Pass)
+}
+
+fn run_one(name: &str, as_toml: bool) -> Result<Ending, FileError> {
+    let text = scenario(name).ok_or_else(|| FileError::NoScenario {
+        name: name.to_owned(),
+    })?;
+    if as_toml {
+        print!("{text}");
+        return Ok(Ending::Pass);
+    }
+    let (workload, schedule) = parse_schedule(name.into(), text, None)?;
+    let judged = judge(workload, &schedule, true).map_err(|error| FileError::Schedule {
+        path: name.into(),
+        error,
+    })?;
+    let Schedule { purpose, .. } = &schedule;
+    println!("{name}: {purpose}");
+    let report = &judged.report;
+    let ending = match &judged.finding {
+        None => Ending::Pass,
+        Some(finding) => finding.ending,
+    };
+    match &judged.finding {
+        None => println!("    as expected: {}", report.verdict(&schedule.expect)),
+        Some(finding) => println!("    {}: {}", finding.oracle, finding.message),
+    }
+    println!(
+        "    {} events in {} simulated, {} entries committed, {} elections, hash {:016x}",
+        report.events, report.at, report.committed, report.elections, report.hash
+    );
+    Ok(ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_has_every_scenario_of_the_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+        let entries = std::fs::read_dir(folder).expect("the folder is there");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("the folder can be read").path())
+            .map(|path| {
+                path.file_stem()
+                    .expect("a file has a name")
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+}
