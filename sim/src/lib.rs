@@ -67,6 +67,7 @@
 //! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
 //! | [`film`](recording::film) | a run written down for people to look at: every event, its cause, and how everybody stood after it |
 //! | [`sweep`] | many seeds, until one finds something |
+//! | [`fuzz`] | a search that changes the schedules which led to something new |
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
@@ -113,6 +114,7 @@ mod clock;
 mod codec;
 mod coverage;
 mod disk;
+pub mod fuzz;
 mod generate;
 mod hash;
 mod history;

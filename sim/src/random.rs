@@ -40,6 +40,8 @@ pub(crate) enum Domain {
     /// What a simulated file loses, and how it rots; the entity is the fault.
     #[cfg(feature = "node")]
     Store = 12,
+    /// How a search goes on; the entity is the number of the run.
+    Fuzz = 13,
 }
 
 /// Weather is drawn per bucket of about 16.8 ms: long enough that a fault's removal shifts few ordinals, short enough

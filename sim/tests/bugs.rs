@@ -293,3 +293,29 @@ fn a_planted_nondeterminism_ends_with_3_and_is_told_with_its_first_event() {
     let replayed = "sim replay 1 --bug draws-from-the-system";
     assert!(text.contains(replayed), "{text}");
 }
+
+/// What a search finds is a file, and its run fails in the same way.
+#[test]
+fn a_search_writes_down_what_it_finds() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz-bugs");
+    let sim = |arguments: &[&str]| {
+        let bug = ["--bug", "votes-twice"];
+        let output = Command::new(env!("CARGO_BIN_EXE_sim"))
+            .args(arguments)
+            .args(bug)
+            .output();
+        let output = output.expect("the command can be started");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let folder = folder.display().to_string();
+    let (status, text) = sim(&["fuzz", "--runs", "60", "-o", &folder]);
+    assert_eq!(status, Some(1), "{text}");
+    let file = format!("{folder}/S12-1.toml");
+    assert!(text.contains(&format!("S12: sim replay {file}")), "{text}");
+    let (status, text) = sim(&["replay", "--quiet", &file]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("violation of S12"), "{text}");
+}

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sim"))
@@ -25,7 +25,7 @@ fn ends(arguments: &[&str], status: i32) -> String {
     text
 }
 
-fn json(arguments: &[&str]) -> Value {
+fn as_json(arguments: &[&str]) -> Value {
     let output = sim(arguments);
     serde_json::from_slice(&output.stdout).expect("the output is JSON")
 }
@@ -53,8 +53,8 @@ fn seeds_that_pass_end_with_0_and_say_so() {
 
 #[test]
 fn the_json_is_the_same_at_any_number_of_jobs() {
-    let one = json(&["run", "--seeds", "0..60", "--json"]);
-    let two = json(&["run", "--seeds", "0..60", "--jobs", "2", "--json"]);
+    let one = as_json(&["run", "--seeds", "0..60", "--json"]);
+    let two = as_json(&["run", "--seeds", "0..60", "--jobs", "2", "--json"]);
     for field in [
         "schedules",
         "simulated_nanos",
@@ -73,15 +73,18 @@ fn the_json_is_the_same_at_any_number_of_jobs() {
         hash.len() == 16 && u64::from_str_radix(hash, 16).is_ok(),
         "{hash}"
     );
-    assert_ne!(one["hash"], json(&["run", "--seeds", "1..61", "--json"])["hash"]);
+    assert_ne!(
+        one["hash"],
+        as_json(&["run", "--seeds", "1..61", "--json"])["hash"]
+    );
 }
 
 #[test]
 fn shards_add_up_to_the_whole() {
     let number = |value: &Value| u64::from_str_radix(value["hash"].as_str().unwrap_or(""), 16);
-    let whole = json(&["run", "--seeds", "0..20", "--json"]);
+    let whole = as_json(&["run", "--seeds", "0..20", "--json"]);
     let shards =
-        ["1/3", "2/3", "3/3"].map(|part| json(&["run", "--seeds", "0..20", "--shard", part, "--json"]));
+        ["1/3", "2/3", "3/3"].map(|part| as_json(&["run", "--seeds", "0..20", "--shard", part, "--json"]));
     let schedules = shards
         .iter()
         .map(|shard| shard["schedules"].as_u64().unwrap_or(0));
@@ -94,7 +97,7 @@ fn shards_add_up_to_the_whole() {
         written(&name, &shards[place].to_string())
     });
     let [last, first, middle] = &parts;
-    let merged = json(&["merge", last, first, middle, "--json"]);
+    let merged = as_json(&["merge", last, first, middle, "--json"]);
     for same in [
         "seeds",
         "schedules",
@@ -116,7 +119,7 @@ fn shards_add_up_to_the_whole() {
     assert!(ends(&["merge", first, &ledger], 2).contains("workload of one is kv, that of another ledger"));
     let files = written(
         "files.json",
-        &json(&["run", "scenarios/power_cut.toml", "--json"]).to_string(),
+        &as_json(&["run", "scenarios/power_cut.toml", "--json"]).to_string(),
     );
     assert!(ends(&["merge", &files], 2).contains("only sweeps over seeds"));
     assert!(ends(&["run", "--seeds", "0..20", "--shard", "4/3"], 2).contains("K/N"));
@@ -125,7 +128,7 @@ fn shards_add_up_to_the_whole() {
 #[test]
 fn a_finding_names_its_seed_its_oracle_and_what_it_saw() {
     let path = file("finding.toml", "event_budget = 100\n");
-    let found = json(&["run", &path, "--json"]);
+    let found = as_json(&["run", &path, "--json"]);
     let finding = &found["findings"][0];
     assert_eq!(found["findings"].as_array().map(Vec::len), Some(1));
     assert_eq!(
@@ -233,9 +236,9 @@ fn a_file_is_run_with_the_workload_that_it_names_and_no_other() {
 
 #[test]
 fn the_json_says_which_workload_was_run_and_how_many_searches_ended_without_an_answer() {
-    let ledger = json(&["run", "--seeds", "0..3", "--workload", "ledger", "--json"]);
+    let ledger = as_json(&["run", "--seeds", "0..3", "--workload", "ledger", "--json"]);
     assert_eq!(ledger["workload"], "ledger");
-    let kv = json(&["run", "--seeds", "0..3", "--json"]);
+    let kv = as_json(&["run", "--seeds", "0..3", "--json"]);
     assert_eq!(kv["workload"], "kv");
     assert_eq!(kv["linearizability"]["searched"], 1);
     assert_eq!(kv["linearizability"]["unknown"], 0);
@@ -263,7 +266,7 @@ fn the_page_of_a_run_is_one_file_that_holds_the_run_and_asks_for_nothing_else() 
         .expect("the page holds data");
     let (data, _) = data.split_once("</script>").expect("the data end");
     let data: Value = serde_json::from_str(data).expect("the data are JSON");
-    let last = json(&["run", "--seeds", "7..8", "--json"]);
+    let last = as_json(&["run", "--seeds", "7..8", "--json"]);
     assert_eq!(data["events"], last["events"]);
     assert_eq!(data["violation"], Value::Null);
 }
@@ -380,4 +383,15 @@ fn histories_are_written_with_an_opinion_of_each() {
         history.contains(":type :ok, :f :write") && history.contains(", :previous "),
         "{history}"
     );
+}
+
+#[test]
+fn a_search_counts_situations_and_repeats_exactly_on_one_job() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
+    let folder = folder.display().to_string();
+    let search = || as_json(&["fuzz", "--runs", "40", "--from", "7", "-o", &folder, "--json"]);
+    let found = search();
+    assert_eq!((&found["runs"], &found["findings"]), (&json!(40), &json!({})));
+    assert!(found["situations"].as_u64() > Some(1_000), "{found}");
+    assert_eq!(found, search());
 }

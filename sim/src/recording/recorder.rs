@@ -14,6 +14,11 @@ use crate::schedule::Schedule;
 
 /// Somebody who is told what happens in a run.
 pub(crate) trait Observer {
+    /// Whether it wants to be told, which costs a text for each event.
+    fn listens(&self) -> bool {
+        true
+    }
+
     /// Something happened.
     fn told(&mut self, event: TraceEvent);
 

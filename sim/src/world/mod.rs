@@ -437,7 +437,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn tells(&self) -> bool {
-        self.trace.is_some()
+        self.trace.as_ref().is_some_and(|observer| observer.listens())
     }
 
     /// Tells an event to whoever listens. Formatting costs, so ask [`Self::tells`] first.

@@ -3,6 +3,7 @@
 #[cfg(feature = "planted-bugs")]
 mod bugs;
 mod elsewhere;
+mod fuzz;
 mod histories;
 mod jobs;
 mod merge;
@@ -33,6 +34,7 @@ Examples:
                                        the service's ledger instead of a key-value store
   sim soak --minutes 600 --jobs 8 -o night
                                        all night, seed after seed; started again it goes on
+  sim fuzz --minutes 30 --jobs 8       the schedules that led to something new, changed and tried again
   sim replay 4711                      one aligned line per event of that seed's run
   sim scenario                         situations worth naming; each can be run, replayed and viewed by its name
   sim replay power_cut --node 2
@@ -62,6 +64,8 @@ enum Command {
     Run(sweep::Arguments),
     /// Runs seeds for as long as one likes, in pieces that survive an interruption.
     Soak(soak::Arguments),
+    /// Searches by changing the schedules that led to something new.
+    Fuzz(fuzz::Arguments),
     /// Adds up what the parts of a sweep came to (`sim run --shard K/N --json`).
     Merge(merge::Arguments),
     /// Runs situations worth naming, or lists them.
@@ -152,6 +156,7 @@ fn main() -> ExitCode {
     let ending = match Arguments::parse().command {
         Command::Run(arguments) => sweep::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::Scenario(arguments) => scenario::run(&arguments),
         Command::Replay(arguments) => replay::run(arguments),

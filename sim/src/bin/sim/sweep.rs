@@ -71,6 +71,24 @@ impl How {
         arguments
     }
 
+    pub(crate) const fn jobs(&self) -> u64 {
+        self.jobs
+    }
+
+    pub(crate) fn profile(&self) -> sim::Profile {
+        self.profile.into()
+    }
+
+    pub(crate) fn workload(&self) -> WorkloadName {
+        self.workload.unwrap_or_default()
+    }
+
+    /// Switches a bug on in this thread, if one was asked for.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn plant(&self) -> Option<sim::planted::Planted> {
+        self.plant.plant()
+    }
+
     /// Another number of jobs than this.
     pub(crate) fn other_jobs(&self) -> u64 {
         match self.jobs {
@@ -372,7 +390,7 @@ fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, S
     reason = "measures the rate of the sweep; no run sees it"
 )]
 fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
-    let workload = how.workload.unwrap_or_default();
+    let workload = how.workload();
     let next = AtomicU64::new(seeds.start);
     let totals = Mutex::new(Totals {
         sample: elsewhere::sample(&seeds),
@@ -381,7 +399,7 @@ fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
     let began = Instant::now();
     let work = || {
         #[cfg(feature = "planted-bugs")]
-        let _planted = how.plant.plant();
+        let _planted = how.plant();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if !seeds.contains(&seed) {
@@ -437,8 +455,8 @@ fn compared_elsewhere(totals: &Totals, how: &How) -> Option<(u64, Finding)> {
     };
     let trace = |seed| {
         #[cfg(feature = "planted-bugs")]
-        let _planted = how.plant.plant();
-        with_workload!(how.workload.unwrap_or_default(), |workload| {
+        let _planted = how.plant();
+        with_workload!(how.workload(), |workload| {
             traced(workload, &how.schedule(seed)).map_err(|error| error.to_string())
         })
     };
@@ -470,7 +488,7 @@ fn failure_of(seed: u64, how: &How, finding: Finding) -> Failure {
         ProfileName::Swarm => String::new(),
         other => format!(" --profile {}", other.name()),
     };
-    let workload = match how.workload.unwrap_or_default() {
+    let workload = match how.workload() {
         WorkloadName::Kv => "",
         WorkloadName::Ledger => " --workload ledger",
     };
@@ -499,9 +517,7 @@ fn as_results(totals: &Totals, seeds: Option<Range<u64>>, how: &How, micros: u12
     Results {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // Files may be for several; each says itself for which.
-        workload: seeds
-            .is_some()
-            .then(|| how.workload.unwrap_or_default().name().to_owned()),
+        workload: seeds.is_some().then(|| how.workload().name().to_owned()),
         profile: seeds.is_some().then(|| how.profile.name().to_owned()),
         seeds: seeds.iter().map(|seeds| [seeds.start, seeds.end]).collect(),
         schedules: totals.schedules,
