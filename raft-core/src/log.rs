@@ -331,7 +331,7 @@ impl Log {
         {
             return Err("the runs of terms are out of order");
         }
-        if self.tail.back().is_some_and(|entry| Some(entry.id) != self.last) {
+        if self.tail.len() > 0 && self.tail.back().map(|entry| entry.id) != self.last {
             return Err("the last entry in memory is not the last entry");
         }
         let span = Index::count(self.last_index()) + 1 - self.tail_first().value();

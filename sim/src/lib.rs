@@ -67,6 +67,7 @@
 //! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
 //! | [`film`](recording::film) | a run written down for people to look at: every event, its cause, and how everybody stood after it |
 //! | [`sweep`] | many seeds, until one finds something |
+//! | [`Canary`] | a mistake made on purpose, which every campaign must find |
 //! | [`fuzz`] | a search that changes the schedules which led to something new |
 //! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
@@ -110,6 +111,7 @@ macro_rules! planted {
     };
 }
 
+mod canary;
 mod clock;
 mod codec;
 mod coverage;
@@ -144,6 +146,7 @@ mod witness;
 mod workload;
 mod world;
 
+pub use canary::{Canary, Sighting};
 pub use codec::{Codec, Undecodable};
 pub use coverage::{Coverage, Probe};
 pub use generate::Profile;

@@ -4,6 +4,7 @@ use raft_core::{Index, LogId, NodeId, ProposalId, ReadId, Rejection};
 
 use super::clients::client_link;
 use super::{Event, Simulation};
+use crate::canary::Canary;
 use crate::coverage::Probe;
 use crate::history::Happened;
 use crate::network::Fate;
@@ -70,6 +71,11 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// A server has decided what to say; the network decides whether the client hears it.
     fn decided(&mut self, at: usize, attempt: u64, outcome: Outcome<W>, hint: Option<NodeId>) -> Judgement {
+        let outcome = match self.canary {
+            // The first to ask is told the truth.
+            Some(Canary::AnswersByQueue) => self.confused.replace(outcome.clone()).unwrap_or(outcome),
+            _ => outcome,
+        };
         let judgement = self
             .oracles
             .attempts

@@ -39,6 +39,7 @@ use self::nemesis::Nemesis;
 use self::operator::Operator;
 use self::quiet::Quiet;
 use self::server::Server;
+use crate::canary::Canary;
 use crate::coverage::{Coverage, Probe};
 use crate::hash::Rolling;
 use crate::history::{History, HistoryEvent};
@@ -46,7 +47,7 @@ use crate::nanos::Nanos;
 use crate::network::Network;
 use crate::oracle::apply::Snapshots;
 use crate::oracle::budget::Budget;
-use crate::oracle::client::Attempts;
+use crate::oracle::client::{Attempts, Outcome};
 use crate::oracle::commit::Commits;
 use crate::oracle::durability::Promises;
 use crate::oracle::election::Elections;
@@ -99,6 +100,18 @@ pub fn record<W: Workload>(
     let report = simulation.run();
     let history = simulation.history.take().map(|history| history.events);
     Ok((report, history.unwrap_or_default()))
+}
+
+/// Runs a schedule with a mistake of the host.
+pub(crate) fn run_with<W: Workload>(
+    canary: Canary,
+    schedule: &Schedule,
+    workload: &W,
+) -> Result<Report, ScheduleError> {
+    fits(schedule, workload)?;
+    let mut simulation = Simulation::new(schedule, workload, None);
+    simulation.canary = Some(canary);
+    Ok(simulation.run())
 }
 
 /// Something that is going to happen.
@@ -216,6 +229,10 @@ struct Simulation<'a, W: Workload> {
     /// Messages on links that keep them, each with the event in whose course it was sent.
     held: Vec<(Envelope, u64)>,
     oracles: Oracles<W>,
+    /// The mistake that the host makes, if it does.
+    canary: Option<Canary>,
+    /// The outcome of the request before, for a host that confuses them.
+    confused: Option<Outcome<W>>,
     /// What the disks' promises are still worth.
     budget: Budget,
     /// The servers whose disks faults have damaged, one bit each.
@@ -269,6 +286,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 attempts: Attempts::new(),
                 responses: Shared::default(),
             },
+            canary: None,
+            confused: None,
             budget: Budget::new(founders, count),
             damaged: 0,
             backups: Vec::new(),

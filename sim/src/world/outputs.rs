@@ -3,8 +3,10 @@
 use raft_core::replica::Output;
 use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
 
+use super::heal::Phase;
 use super::step::OutputOf;
 use super::{Event, Load, Simulation, operator};
+use crate::canary::Canary;
 use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::durability::Promises;
@@ -182,6 +184,14 @@ impl<W: Workload> Simulation<'_, W> {
             if is_waited_for {
                 self.quiet.syncs(at, self.now, sync.done_at);
             }
+            if self.canary == Some(Canary::ReportsEarly) {
+                let event = Event::Persisted {
+                    server: at,
+                    boot,
+                    ticket,
+                };
+                self.push(self.now, event);
+            }
             self.push(
                 sync.done_at,
                 Event::Synced {
@@ -248,6 +258,9 @@ impl<W: Workload> Simulation<'_, W> {
             Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),
             Message::TimeoutNow => self.happened(Probe::SendTimeoutNow, Some(at)),
             _ => {}
+        }
+        if self.canary == Some(Canary::FallsSilent) && self.phase != Phase::Faulty {
+            return Ok(());
         }
         self.round_leaves(at, &envelope);
         self.read_index_leaves(at, &envelope)?;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
+mod canaries;
 mod elsewhere;
 mod fuzz;
 mod histories;

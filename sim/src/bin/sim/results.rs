@@ -27,6 +27,8 @@ pub(crate) struct Results {
     pub(crate) elections: u64,
     pub(crate) linearizability: Searches,
     pub(crate) findings: Vec<Found>,
+    /// The mistakes made on purpose that were found, each with how many of the merged campaigns found it; none where seeds are too few.
+    pub(crate) canaries: BTreeMap<String, u64>,
     /// How often each probe was hit.
     pub(crate) coverage: BTreeMap<String, u64>,
     /// Sixteen hexadecimal digits; those of parts add up to that of the whole.
@@ -98,6 +100,9 @@ impl Results {
         self.seeds = joined(std::mem::take(&mut self.seeds))?;
         self.findings.extend(other.findings);
         self.findings.sort_by_key(|found| found.seed);
+        for (canary, count) in other.canaries {
+            add(self.canaries.entry(canary).or_default(), count)?;
+        }
         for (probe, count) in other.coverage {
             add(self.coverage.entry(probe).or_default(), count)?;
         }
@@ -185,6 +190,10 @@ impl Results {
             .collect();
         if !missed.is_empty() {
             println!("never happened: {}", missed.join(", "));
+        }
+        if !self.canaries.is_empty() {
+            let names: Vec<&str> = self.canaries.keys().map(String::as_str).collect();
+            println!("canaries found: {}", names.join(", "));
         }
         println!("{} findings, hash {}", self.findings.len(), self.hash);
     }

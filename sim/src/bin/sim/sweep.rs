@@ -15,6 +15,7 @@ use std::time::Instant;
 use sim::kv::KeyValue;
 use sim::{Coverage, Opinion, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
+use crate::canaries::{self, Canaries};
 use crate::elsewhere;
 use crate::jobs::on_every_job;
 use crate::results::{self, Found, Results, Searches, per_second};
@@ -185,6 +186,7 @@ struct Totals {
     /// The seeds that another process runs as well, and what each of them came to.
     sample: Range<u64>,
     hashes: BTreeMap<u64, u64>,
+    canaries: Vec<&'static str>,
     failures: Vec<(u64, Failure)>,
 }
 
@@ -440,11 +442,32 @@ fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
         eprint!("\r\x1b[K");
     }
     let mut totals = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if seeds.end - seeds.start >= canaries::FROM_SEEDS {
+        totals.hunt_canaries(&seeds, how);
+    }
     if let Some((seed, finding)) = compared_elsewhere(&totals, how) {
         totals.failures.push((seed, failure_of(seed, how, finding)));
     }
     totals.failures.sort_by_key(|(seed, _)| *seed);
     totals
+}
+
+impl Totals {
+    /// A campaign that does not find the mistakes made on purpose is vacuous, whatever else it found.
+    fn hunt_canaries(&mut self, seeds: &Range<u64>, how: &How) {
+        let hunt = |seed| how.schedule(seed);
+        let canaries = with_workload!(how.workload(), |workload| Canaries::hunt(seeds, hunt, workload));
+        for (canary, message) in canaries.missed() {
+            let finding = Finding {
+                ending: Ending::Vacuous,
+                oracle: results::VACUOUS.to_owned(),
+                message: format!("the canary {canary}: {message}"),
+            };
+            let failure = failure_of(seeds.start, how, finding);
+            self.failures.push((seeds.start, failure));
+        }
+        self.canaries = canaries.found().collect();
+    }
 }
 
 /// What another process makes of the sample, if that is something else.
@@ -532,6 +555,11 @@ fn as_results(totals: &Totals, seeds: Option<Range<u64>>, how: &How, micros: u12
             unknown: totals.search_unknown,
         },
         findings: findings.collect(),
+        canaries: totals
+            .canaries
+            .iter()
+            .map(|canary| ((*canary).to_owned(), 1))
+            .collect(),
         coverage: coverage
             .map(|(probe, count)| (probe.name().to_owned(), count))
             .collect(),
@@ -589,7 +617,7 @@ mod tests {
         let mut totals = Totals::default();
         let vacuous = Finding {
             ending: Ending::Vacuous,
-            oracle: String::new(),
+            oracle: results::VACUOUS.to_owned(),
             message: String::new(),
         };
         for (number, finding) in [(0, finding), (1, vacuous)] {
