@@ -126,3 +126,41 @@ mod as_a_list {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{EntryBody, Index, LogId, Payload, Term};
+
+    fn entries(positions: Range<u64>) -> Entries {
+        let entry = |at| Entry {
+            id: LogId::new(Term::new(1), Index::new(at).expect("positions begin at 1")),
+            body: EntryBody::Command(Payload::from(&b"four"[..])),
+        };
+        positions.map(entry).collect()
+    }
+
+    #[test]
+    fn a_part_is_what_it_holds_and_shares_the_memory_of_the_whole() {
+        let whole = entries(1..6);
+        let part = whole.part(1..3);
+        assert_eq!(part, entries(2..4));
+        assert_ne!(part, entries(3..5));
+        assert_ne!(part, entries(2..5));
+        assert!(core::ptr::eq(&raw const part[0], &raw const whole[1]));
+        assert_eq!(part.part(1..2), entries(3..4));
+        assert_eq!(part.part(1..9), entries(3..4), "no more than there is");
+        assert_eq!(part.part(5..9), Entries::default());
+        assert_eq!(whole.cost_bytes(), 5 * (32 + 4));
+    }
+
+    #[test]
+    fn the_first_is_taken_away_if_it_fits() {
+        let mut rest = entries(1..3);
+        assert_eq!(rest.pop_front_if(|_| false), None);
+        assert_eq!(rest.pop_front_if(|_| true), entries(1..2).first());
+        assert_eq!(rest, entries(2..3));
+        assert_eq!(rest.pop_front_if(|_| true), entries(2..3).first());
+        assert_eq!(rest.pop_front_if(|_| true), None);
+    }
+}
