@@ -3,6 +3,7 @@
 //! Seeds, scenario files, regressions and shrunk cases are all schedules, and one runner runs them all.
 //! Everything left out of a file has the documented default.
 
+mod family;
 mod fault;
 mod file;
 mod reconfiguration;
@@ -11,6 +12,7 @@ mod target;
 use raft_core::{Config, Lease, Limits, Options, Snapshots, Timing};
 use serde::{Deserialize, Serialize};
 
+pub use self::family::Family;
 pub use self::fault::{Delivery, Fault, FaultKind, Record, Shape, Survival, Trigger, When};
 pub use self::file::ScheduleError;
 pub use self::reconfiguration::Reconfiguration;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use sim::Profile;
 use sim::planted::{self, Bug, Find};
+use sim::schedule::Family;
 use sim::store::StoreSchedule;
 
 use crate::Ending;
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// Do not shrink an example of each.
     #[arg(long)]
     no_shrink: bool,
+    /// Search again without each kind of trouble, and say which bugs need it. Bugs of the store are left out; it has no such kinds.
+    #[arg(long, conflicts_with = "list")]
+    ablation: bool,
     /// Print an array of rows.
     #[arg(long)]
     json: bool,
@@ -176,7 +180,11 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         }
         return Ending::Pass;
     }
-    let rows = measure(&bugs, arguments);
+    if arguments.ablation {
+        ablate(&bugs, arguments);
+        return Ending::Pass;
+    }
+    let rows = measure(&bugs, arguments, None);
     if arguments.json {
         println!("{}", Value::Array(rows.iter().map(Row::as_json).collect()));
     } else {
@@ -195,8 +203,48 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     Ending::Violation
 }
 
+/// So many times as many seeds are more than chance.
+const SLOWER: u64 = 4;
+
+/// For each kind of trouble, the bugs that are not found without it, or much later.
+fn ablate(bugs: &[&'static Bug], arguments: &Arguments) {
+    let bugs: Vec<&'static Bug> = bugs.iter().copied().filter(|bug| !is_of_the_store(bug)).collect();
+    let seeds_of = |without| {
+        let rows = measure(&bugs, arguments, without);
+        rows.into_iter()
+            .map(|row| row.seeds_within(50))
+            .collect::<Vec<_>>()
+    };
+    let base = seeds_of(None);
+    let mut table = Vec::new();
+    for family in Family::ALL {
+        let found = seeds_of(Some(family));
+        let compared = bugs.iter().zip(base.iter().zip(&found));
+        let of = |matters: &dyn Fn(u64, Option<u64>) -> bool| {
+            let chosen = compared
+                .clone()
+                .filter(|(_, (base, found))| base.is_some_and(|base| matters(base, **found)));
+            chosen.map(|(bug, _)| bug.name).collect::<Vec<_>>()
+        };
+        let lost = of(&|_, found| found.is_none());
+        let slower = of(&|base, found| found.is_some_and(|found| found > SLOWER * base.max(2)));
+        table.push((family.name(), lost, slower));
+    }
+    if arguments.json {
+        let rows = table.iter().map(
+            |(without, lost, slower)| json!({ "without": without, "not_found": lost, "found_later": slower }),
+        );
+        println!("{}", Value::Array(rows.collect()));
+        return;
+    }
+    println!("| without | not found | found much later |\n|---|---|---|");
+    for (without, lost, slower) in table {
+        println!("| {without} | {} | {} |", lost.join(", "), slower.join(", "));
+    }
+}
+
 /// Searches every range for every bug, then shrinks an example of each.
-fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
+fn measure(bugs: &[&'static Bug], arguments: &Arguments, without: Option<Family>) -> Vec<Row> {
     let searches: Vec<(&'static Bug, u64)> = bugs
         .iter()
         .flat_map(|&bug| (0..arguments.ranges).map(move |range| (bug, range)))
@@ -207,7 +255,13 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
         if is_of_the_store(bug) {
             return planted::hunt_store(bug, seeds);
         }
-        let schedule = |seed| name.schedule(Profile::Swarm, seed);
+        let schedule = |seed| {
+            let whole = name.schedule(Profile::Swarm, seed);
+            match without {
+                Some(family) => whole.without(family),
+                None => whole,
+            }
+        };
         with_workload!(name, |workload| planted::hunt(bug, seeds, schedule, workload))
     });
     let ranges = usize::try_from(arguments.ranges).unwrap_or(usize::MAX);
@@ -220,7 +274,7 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments) -> Vec<Row> {
             example: None,
         })
         .collect();
-    if !arguments.no_shrink {
+    if !arguments.no_shrink && !arguments.ablation {
         let examples = side_by_side(arguments, "examples", &rows, |row| {
             shrink(row.bug, row.typical()?)
         });
