@@ -94,7 +94,13 @@ fn soak(arguments: &Arguments) -> Result<Results, String> {
             let left = end.map_or_else(String::new, |end| {
                 format!(", {} s left", end.saturating_sub(began.elapsed()).as_secs())
             });
-            eprint!("\r{done} schedules, up to seed {next}, {rate}/s{left}, {found} findings \x1b[K");
+            let (hit, probes) = (
+                sum.coverage.values().filter(|count| **count > 0).count(),
+                sum.coverage.len(),
+            );
+            eprint!(
+                "\r{done} schedules, up to seed {next}, {rate}/s, {hit} of {probes} probes{left}, {found} findings \x1b[K"
+            );
         }
         if end.is_some_and(|end| began.elapsed() >= end) {
             if shows_progress {

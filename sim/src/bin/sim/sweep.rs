@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sim::kv::KeyValue;
-use sim::{Coverage, Opinion, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
+use sim::{Coverage, Opinion, Probe, Report, Schedule, ScheduleError, TraceEvent, Verdict, Workload};
 
 use crate::canaries::{self, Canaries};
 use crate::elsewhere;
@@ -433,7 +433,13 @@ fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
                 let found = totals.failures.len();
                 let (done, all) = (totals.schedules, seeds.end - seeds.start);
                 let left = u128::from(all - done) / rate.max(1);
-                eprint!("\r{done} of {all} schedules, {rate}/s, {left} s left, {found} findings \x1b[K");
+                let (hit, probes) = (
+                    totals.coverage.iter().filter(|(_, count)| *count > 0).count(),
+                    Probe::ALL.len(),
+                );
+                eprint!(
+                    "\r{done} of {all} schedules, {rate}/s, {hit} of {probes} probes, {left} s left, {found} findings \x1b[K"
+                );
             }
         }
     };
