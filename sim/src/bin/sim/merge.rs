@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Ending;
-use crate::results::Results;
+use crate::results::{Results, conclude};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,17 +19,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    let merged = merge(arguments).and_then(|results| {
-        results.tell(arguments.json)?;
-        Ok(results)
-    });
-    match merged {
-        Ok(results) => results.ending(),
-        Err(message) => {
-            eprintln!("sim: {message}");
-            Ending::Usage
-        }
-    }
+    conclude(merge(arguments), arguments.json)
 }
 
 fn merge(arguments: &Arguments) -> Result<Results, String> {

@@ -144,7 +144,7 @@ impl Results {
     }
 
     /// Prints one JSON object, or the same in words.
-    pub(crate) fn tell(&self, as_json: bool) -> Result<(), String> {
+    fn tell(&self, as_json: bool) -> Result<(), String> {
         match as_json {
             true => println!(
                 "{}",
@@ -197,6 +197,18 @@ impl Results {
         }
         println!("{} findings, hash {}", self.findings.len(), self.hash);
     }
+}
+
+/// Tells what a command came to, and ends with the worst of it; or says why it came to nothing.
+pub(crate) fn conclude(results: Result<Results, String>, as_json: bool) -> Ending {
+    let told = results.and_then(|results| {
+        results.tell(as_json)?;
+        Ok(results.ending())
+    });
+    told.unwrap_or_else(|message| {
+        eprintln!("sim: {message}");
+        Ending::Usage
+    })
 }
 
 /// What stands in an oracle's place for a run that proves nothing.

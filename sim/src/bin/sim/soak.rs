@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Ending;
-use crate::results::Results;
+use crate::results::{Results, conclude};
 use crate::sweep::{How, results_of};
 
 /// Seeds between two looks at the clock, and what an interruption costs.
@@ -41,17 +41,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    let soaked = soak(arguments).and_then(|results| {
-        results.tell(arguments.json)?;
-        Ok(results)
-    });
-    match soaked {
-        Ok(results) => results.ending(),
-        Err(message) => {
-            eprintln!("sim: {message}");
-            Ending::Usage
-        }
-    }
+    conclude(soak(arguments), arguments.json)
 }
 
 #[expect(

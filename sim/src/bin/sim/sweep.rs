@@ -18,7 +18,7 @@ use sim::{Coverage, Opinion, Probe, Report, Schedule, ScheduleError, TraceEvent,
 use crate::canaries::{self, Canaries};
 use crate::elsewhere;
 use crate::jobs::on_every_job;
-use crate::results::{self, Found, Results, Searches, per_second};
+use crate::results::{self, Found, Results, Searches, conclude, per_second};
 use crate::workload::{WorkloadName, read_schedule, with_workload};
 use crate::{Ending, ProfileName};
 
@@ -334,28 +334,17 @@ fn judge_with<W: Workload>(
 )]
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let began = Instant::now();
-    let totals = match arguments.the_seeds() {
+    let seeds = arguments.the_seeds();
+    let totals = match seeds.clone() {
         Some(seeds) => {
             let shows_progress = std::io::stderr().is_terminal() && !arguments.json;
-            sweep_seeds(seeds, &arguments.how, shows_progress)
+            Ok(sweep_seeds(seeds, &arguments.how, shows_progress))
         }
-        None => match run_files(&arguments.files, arguments.how.workload) {
-            Ok(totals) => totals,
-            Err(message) => {
-                eprintln!("sim: {message}");
-                return Ending::Usage;
-            }
-        },
+        None => run_files(&arguments.files, arguments.how.workload),
     };
     let micros = began.elapsed().as_micros().max(1);
-    let results = as_results(&totals, arguments.the_seeds(), &arguments.how, micros);
-    match results.tell(arguments.json) {
-        Ok(()) => results.ending(),
-        Err(message) => {
-            eprintln!("sim: {message}");
-            Ending::Usage
-        }
-    }
+    let results = totals.map(|totals| as_results(&totals, seeds, &arguments.how, micros));
+    conclude(results, arguments.json)
 }
 
 /// What a sweep over these seeds comes to.
