@@ -345,12 +345,12 @@ fn a_soak_goes_on_where_it_was() {
         arguments.extend(more);
         ends(&arguments, 0)
     };
-    assert!(soak(&[]).contains("seeds 100..612"));
+    assert!(soak(&[]).contains("seeds 100..1124"));
     let text = soak(&["--jobs", "2"]);
-    let whole = ends(&["run", "--profile", "calm", "--seeds", "100..1124", "--json"], 0);
+    let whole = ends(&["run", "--profile", "calm", "--seeds", "100..2148", "--json"], 0);
     let whole: Value = serde_json::from_str(&whole).expect("the output is JSON");
     let hash = whole["hash"].as_str().expect("the hash is a text");
-    assert!(text.contains("seeds 100..1124") && text.contains(hash), "{text}");
+    assert!(text.contains("seeds 100..2148") && text.contains(hash), "{text}");
     let merged = ends(&["merge", &format!("{folder}/results.jsonl")], 0);
     assert!(merged.contains(hash), "{merged}");
     let text = ends(&["soak", "--minutes", "0", "-o", &folder], 2);

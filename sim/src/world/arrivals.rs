@@ -142,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
             .replica
             .as_ref()
             .and_then(|replica| replica.raft().next_deadline());
-        let ticks = server.clock.ticks(self.now).saturating_sub(server.boot_ticks);
+        let ticks = server.ticks_by(self.now);
         if due.is_none_or(|due| due.value() > ticks) {
             self.reschedule(at);
             return Ok(());

@@ -239,7 +239,7 @@ impl<W: Workload> Simulation<'_, W> {
             });
             return Ok(());
         }
-        let (node, boot, ticks) = (server.node, server.boot, server.ticks_told);
+        let (node, boot, ticks) = (server.node, server.boot, server.ticks_by(self.now));
         if let Some(taken) = usize::try_from(attempt)
             .ok()
             .and_then(|attempt| self.clients.taken.get_mut(attempt))

@@ -155,7 +155,7 @@ impl<W: Workload> Simulation<'_, W> {
         let holders = || (0..self.servers.len()).filter(|&place| !cluster.is_witness(place));
         let newest = holders()
             .filter(|&place| core >> place & 1 == 1 && self.votes_by_all(place))
-            .filter_map(|place| self.last_of(place))
+            .filter_map(|place| self.last_kept_by(place))
             .max();
         holders()
             .filter(|&place| self.votes_by_some(place) && self.last_of(place) > newest)
@@ -167,11 +167,11 @@ impl<W: Workload> Simulation<'_, W> {
         if !self.has_voters_that_cannot_lead() {
             return true;
         }
-        let newest = |counts: &dyn Fn(usize) -> bool| {
-            let places = super::targets::members(core).filter(|&place| counts(place));
-            places.filter_map(|place| self.last_of(place)).max()
-        };
-        newest(&|place| self.may_lead(place)) >= newest(&|place| self.votes_by_some(place))
+        let members = || super::targets::members(core);
+        let leaders = members().filter(|&place| self.may_lead(place));
+        let voters = members().filter(|&place| self.votes_by_some(place));
+        let kept = leaders.filter_map(|place| self.last_kept_by(place)).max();
+        kept >= voters.filter_map(|place| self.last_of(place)).max()
     }
 
     /// Whether the server may lead by its own configuration.
@@ -184,12 +184,21 @@ impl<W: Workload> Simulation<'_, W> {
         votes && !self.schedule.cluster.is_witness(place)
     }
 
-    /// The last entry of a server's log.
+    /// The last entry that a server's log may have after the heal.
     fn last_of(&self, place: usize) -> Option<LogId> {
         let server = self.servers.get(place)?;
         match server.is_running() {
             true => server.vitals.last,
             false => server.disk.durable().last(),
+        }
+    }
+
+    /// The last entry that a server's log has after the heal in any case.
+    fn last_kept_by(&self, place: usize) -> Option<LogId> {
+        let server = self.servers.get(place)?;
+        match server.has_to_restart() {
+            true => server.disk.durable().last(),
+            false => self.last_of(place),
         }
     }
 
@@ -209,11 +218,11 @@ impl<W: Workload> Simulation<'_, W> {
         electorates.all(|membership| is_quorum(membership, votes))
     }
 
-    /// Whether the server has left the first start's waiting room.
+    /// Whether the server has left the first start's waiting room, and remembers it after the heal.
     fn has_joined(&self, place: usize) -> bool {
         self.servers
             .get(place)
-            .is_some_and(|server| match server.is_running() {
+            .is_some_and(|server| match server.is_running() && !server.has_to_restart() {
                 true => server.vitals.role != RoleName::Joining,
                 false => !server.disk.durable().is_empty(),
             })
@@ -233,7 +242,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.disk.extra = Nanos::ZERO;
         server.dying = None;
         server.pauses = server.pauses.min(1);
-        let (paused, failed) = (server.pauses > 0, server.disk_failed);
+        let (paused, failed) = (server.pauses > 0, server.has_to_restart());
         if paused {
             self.resume(place);
         }

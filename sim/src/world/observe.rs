@@ -298,7 +298,7 @@ impl<W: Workload> Simulation<'_, W> {
             |voter| {
                 self.servers.get(place_of(voter)).is_some_and(|voter| {
                     // Who does not run will be bound when it starts, and who waits to be let in when it is.
-                    let ticks = voter.clock.ticks(self.now).saturating_sub(voter.boot_ticks);
+                    let ticks = voter.ticks_by(self.now);
                     !voter.is_running()
                         || voter.vitals.role == RoleName::Joining
                         || voter.conduct.bond.binds_to(leader.node, term, ticks, shortest)

@@ -106,8 +106,13 @@ impl<W: Workload> Simulation<'_, W> {
         draws: &mut Draws,
     ) {
         let (entry, now) = self.configuration_and_entry();
-        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server.
-        let compare = compare || (self.schedule.cluster.witnesses > 0 && !change.is_about_a_server());
+        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server. While no entry
+        // holds a configuration, there is nothing that it could be compared with.
+        let may_bring_back = self.schedule.cluster.witnesses > 0 && !change.is_about_a_server();
+        if may_bring_back && entry.is_none() {
+            return;
+        }
+        let compare = compare || may_bring_back;
         let about = members(servers).map(|place| Some(node_at(place)));
         let about: Vec<Option<NodeId>> = match change.is_about_a_server() {
             true => about.collect(),

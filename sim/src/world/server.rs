@@ -107,6 +107,17 @@ impl<W: Workload> Server<W> {
         self.replica.is_some()
     }
 
+    /// Whether its disk has turned a write down, so that it knows more than it can keep.
+    pub(super) const fn has_to_restart(&self) -> bool {
+        self.disk_failed || self.write_refused
+    }
+
+    /// How many ticks of this boot have passed by its own clock. One that was put back says so only once it has caught up.
+    pub(super) fn ticks_by(&self, now: Nanos) -> u64 {
+        let ticks = self.clock.ticks(now).saturating_sub(self.boot_ticks);
+        ticks.max(self.ticks_told)
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.is_running() && self.vitals.role == RoleName::Leader
     }

@@ -64,14 +64,13 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
         };
+        let told = server.ticks_by(now) - server.ticks_told;
         let Some(replica) = server.replica.as_mut() else {
             return Ok(());
         };
-        let ticks = server.clock.ticks(now).saturating_sub(server.boot_ticks);
-        let told = ticks.saturating_sub(server.ticks_told);
         if told > 0 {
             replica.step(Input::Tick(told));
-            server.ticks_told = ticks;
+            server.ticks_told += told;
         }
         if let Some(input) = input {
             replica.step(input);

@@ -14,11 +14,11 @@ use crate::Ending;
 use crate::results::{Results, conclude};
 use crate::sweep::{How, results_of};
 
-/// Seeds between two looks at the clock, and what an interruption costs.
-const PIECE: u64 = 512;
+/// Seeds between two looks at the clock, and what an interruption costs: enough that each piece is compared with another process.
+const PIECE: u64 = 1_024;
 
 const AFTER_HELP: &str = "\
-The folder gets results.jsonl, one line for each piece of 512 seeds (sim merge reads it, several folders' at once), and seed-N.toml, the schedule of each
+The folder gets results.jsonl, one line for each piece of 1,024 seeds (sim merge reads it, several folders' at once), and seed-N.toml, the schedule of each
 seed that found something, for sim replay, view and shrink. Started again with the same folder, it goes on where it was.";
 
 #[derive(clap::Args)]
