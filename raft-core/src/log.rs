@@ -242,7 +242,7 @@ impl Log {
         if self.last == Some(base) {
             self.runs.clear();
         }
-        while self.tail.pop_front(Some(to)) {}
+        self.tail.remove_to(to);
         while self
             .memberships
             .get(1)
@@ -251,6 +251,11 @@ impl Log {
             self.memberships.pop_front();
         }
         self.base = Some(base);
+    }
+
+    /// What the entries in memory cost.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
     }
 
     /// Forgets entries beyond `max_bytes`, from the oldest on, and none after `up_to`.

@@ -19,16 +19,16 @@ pub(crate) fn majority_index(
     voters: &BTreeSet<NodeId>,
     reached: &mut impl FnMut(NodeId) -> Option<Index>,
 ) -> Option<Index> {
-    let mut inline = [None; INLINE];
+    let mut inline = [0; INLINE];
     let mut spilled = Vec::new();
-    let positions: &mut [Option<Index>] = if voters.len() <= INLINE {
+    let positions: &mut [u64] = if voters.len() <= INLINE {
         &mut inline[..voters.len()]
     } else {
-        spilled.resize(voters.len(), None);
+        spilled.resize(voters.len(), 0);
         &mut spilled
     };
     for (position, &voter) in positions.iter_mut().zip(voters) {
-        *position = reached(voter);
+        *position = Index::count(reached(voter));
     }
     positions.sort_unstable();
     // Sorted upwards, everybody from here to the end is at least this far, and they are a majority.
@@ -36,7 +36,7 @@ pub(crate) fn majority_index(
         false => positions.len().checked_sub(1)? / 2,
         true => positions.len() / 2,
     };
-    positions[weakest_of_majority]
+    Index::new(positions[weakest_of_majority])
 }
 
 #[cfg(test)]

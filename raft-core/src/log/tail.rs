@@ -26,8 +26,8 @@ pub(super) struct Tail {
     pieces: VecDeque<Entries>,
     open: Vec<Entry>,
     open_bytes: usize,
-    /// With their places in the open piece.
-    lent: Vec<(usize, Entries)>,
+    /// Of the open piece.
+    lent: Vec<Entries>,
     /// How many entries there are, and what they cost.
     len: usize,
     bytes: usize,
@@ -73,7 +73,7 @@ impl Tail {
             return;
         }
         self.settle();
-        self.lent.push((self.open.len(), entries.clone()));
+        self.lent.push(entries.clone());
         for entry in &entries {
             self.push(entry.clone());
         }
@@ -107,6 +107,16 @@ impl Tail {
                 return;
             }
         }
+    }
+
+    /// Removes the entries up to this position.
+    pub(super) fn remove_to(&mut self, last: Index) {
+        let ends_by_then = |piece: &mut Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
+        while let Some(piece) = self.pieces.pop_front_if(ends_by_then) {
+            self.len -= piece.len();
+            self.bytes = self.bytes.saturating_sub(piece.cost_bytes());
+        }
+        while self.pop_front(Some(last)) {}
     }
 
     /// Removes the first entry, if there is one and it is not after this position. The memory of a piece is freed with its last entry.
@@ -170,6 +180,11 @@ impl Tail {
     pub(super) fn share(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         let wanted = (last.value() + 1).saturating_sub(first.value());
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        // The write, an append to each peer and the apply nearly always want the same.
+        let lent = self.lent(first, wanted);
+        if let Some(lent) = lent.filter(|lent| lent.len() == 1 || lent.cost_bytes() <= max_bytes) {
+            return lent;
+        }
         let Some((place, offset)) = self.find(first) else {
             return Entries::default();
         };
@@ -184,16 +199,24 @@ impl Tail {
         if let Some(piece) = self.pieces.get(place) {
             return piece.part(offset..offset + count);
         }
-        let lent = self.lent.iter().rev().find_map(|(begin, lent)| {
-            let begin = offset.checked_sub(*begin)?;
-            (begin + count <= lent.len()).then(|| lent.part(begin..begin + count))
-        });
-        if let Some(lent) = lent {
+        if count < wanted
+            && let Some(lent) = self.lent(first, count)
+        {
             return lent;
         }
         let copied: Entries = run.iter().cloned().collect();
-        self.lent.push((offset, copied.clone()));
+        self.lent.push(copied.clone());
         copied
+    }
+
+    /// These entries, if they were lent or came together before.
+    fn lent(&self, first: Index, count: usize) -> Option<Entries> {
+        self.lent.iter().rev().find_map(|lent| {
+            let begin = first.value().checked_sub(lent.first()?.id.index.value())?;
+            let begin = usize::try_from(begin).ok()?;
+            let end = begin.checked_add(count).filter(|&end| end <= lent.len())?;
+            Some(lent.part(begin..end))
+        })
     }
 }
 

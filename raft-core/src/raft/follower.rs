@@ -164,7 +164,7 @@ impl Raft {
         leader_commit: Option<Index>,
         entries: Entries,
     ) {
-        if entries.iter().any(|entry| !self.is_of_my_kind(&entry.body)) {
+        if !entries.iter().all(|entry| self.is_of_my_kind(&entry.body)) {
             self.ignored.misfit += 1;
             return;
         }
