@@ -10,12 +10,14 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
+mod configurations;
 mod tail;
 
 use crate::entries::Entries;
 use crate::membership::Membership;
 use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
 
+use configurations::Configurations;
 use tail::Tail;
 
 #[derive(Debug)]
@@ -26,8 +28,7 @@ pub(crate) struct Log {
     runs: VecDeque<LogId>,
     last: Option<LogId>,
     tail: Tail,
-    /// Configurations by the entry that set them, in order; the first is in force at `base`, the last in force now.
-    memberships: VecDeque<(Option<LogId>, Arc<Membership>)>,
+    configurations: Configurations,
     snapshot: Option<SnapshotMeta>,
 }
 
@@ -39,7 +40,7 @@ impl Log {
             runs: VecDeque::new(),
             last: None,
             tail: Tail::default(),
-            memberships: VecDeque::from([(None, Arc::new(bootstrap))]),
+            configurations: Configurations::new((None, Arc::new(bootstrap))),
             snapshot: None,
         };
         if let Some(meta) = snapshot {
@@ -55,9 +56,9 @@ impl Log {
         self.runs.clear();
         self.tail = Tail::default();
         if planted!(FORGETS_CONFIGURATION) {
-            self.memberships.truncate(1);
+            self.configurations.forget_all_but_the_first();
         } else {
-            self.memberships = VecDeque::from([(meta.membership_id, Arc::clone(&meta.membership))]);
+            self.configurations = Configurations::new((meta.membership_id, Arc::clone(&meta.membership)));
         }
         self.snapshot = Some(meta);
     }
@@ -203,8 +204,7 @@ impl Log {
         if let EntryBody::Membership(membership) = &entry.body
             && Some(entry.id) > self.membership_id()
         {
-            self.memberships
-                .push_back((Some(entry.id), Arc::clone(membership)));
+            self.configurations.push(entry.id, Arc::clone(membership));
         }
         self.last = Some(entry.id);
     }
@@ -222,14 +222,8 @@ impl Log {
             self.runs.pop_back();
         }
         self.tail.truncate(from);
-        while self.memberships.len() > 1
-            && !planted!(KEEPS_CUT_OFF_CONFIGURATION)
-            && self
-                .memberships
-                .back()
-                .is_some_and(|(id, _)| id.is_some_and(|id| id.index >= from))
-        {
-            self.memberships.pop_back();
+        if !planted!(KEEPS_CUT_OFF_CONFIGURATION) {
+            self.configurations.truncate(from);
         }
     }
 
@@ -243,13 +237,7 @@ impl Log {
             self.runs.clear();
         }
         self.tail.remove_to(to);
-        while self
-            .memberships
-            .get(1)
-            .is_some_and(|(id, _)| id.is_some_and(|id| id.index <= to))
-        {
-            self.memberships.pop_front();
-        }
+        self.configurations.compact(to);
         self.base = Some(base);
     }
 
@@ -284,40 +272,27 @@ impl Log {
 
     /// The configuration in force now: the last one in the log, committed or not (paper §6).
     pub(crate) fn membership(&self) -> &Arc<Membership> {
-        &self.newest().1
+        &self.configurations.newest().1
     }
 
     pub(crate) fn membership_id(&self) -> Option<LogId> {
-        self.newest().0
-    }
-
-    fn newest(&self) -> &(Option<LogId>, Arc<Membership>) {
-        self.memberships
-            .back()
-            .expect("a log always has the configuration that it began with")
+        self.configurations.newest().0
     }
 
     /// The configuration that was in force at this entry.
     pub(crate) fn membership_at(&self, at: Option<Index>) -> (Option<LogId>, &Arc<Membership>) {
-        let found = self
-            .memberships
-            .iter()
-            .rev()
-            .find(|(id, _)| id.map(|id| id.index) <= at);
-        let (id, membership) = found
-            .or(self.memberships.front())
-            .unwrap_or_else(|| self.newest());
+        let (id, membership) = self.configurations.at(at);
         (*id, membership)
     }
 
     /// The configurations that the log remembers, the oldest first.
     pub(crate) fn memberships(&self) -> impl Iterator<Item = &Membership> {
-        self.memberships.iter().map(|(_, membership)| &**membership)
+        self.configurations.iter().map(|(_, membership)| &**membership)
     }
 
     /// The entries behind this position that set configurations.
     pub(crate) fn memberships_behind(&self, at: Option<Index>) -> impl Iterator<Item = LogId> {
-        let ids = self.memberships.iter().filter_map(|(id, _)| *id);
+        let ids = self.configurations.iter().filter_map(|(id, _)| *id);
         ids.filter(move |id| Some(id.index) > at)
     }
 

@@ -39,11 +39,6 @@ trait Cluster {
 }
 
 pub(crate) fn run(options: &Options) -> Vec<Row> {
-    if let Ok(n) = std::env::var("PROF") {
-        let mut c = ours::Cluster::new(3);
-        for _ in 0..n.parse::<u64>().unwrap() { c.work(1); }
-        std::process::exit(0);
-    }
     let mut rows = Vec::new();
     for nodes in [3, 5] {
         for batch in [1, 16, 256] {

@@ -120,10 +120,14 @@ impl Cluster {
         }
     }
 
+    /// Each server takes in what is at hand before it acts.
     fn deliver(&mut self) {
-        while let Some(envelope) = self.wire.pop_front() {
-            let to = envelope.to.value() as usize - 1;
-            self.nodes[to].raft.step(Input::Receive(envelope));
+        while let Some(first) = self.wire.front() {
+            let node = first.to;
+            let to = node.value() as usize - 1;
+            while let Some(envelope) = self.wire.pop_front_if(|envelope| envelope.to == node) {
+                self.nodes[to].raft.step(Input::Receive(envelope));
+            }
             self.carry_out(to);
         }
     }

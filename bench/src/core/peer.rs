@@ -94,13 +94,15 @@ impl Cluster {
         }
     }
 
+    /// Each server takes in what is at hand before it acts.
     fn deliver(&mut self) {
-        while let Some(message) = self.wire.pop_front() {
-            let to = message.to as usize - 1;
-            self.nodes[to]
-                .raw
-                .step(message)
-                .expect("the message is from a peer");
+        while let Some(first) = self.wire.front() {
+            let node = first.to;
+            let to = node as usize - 1;
+            while let Some(message) = self.wire.pop_front_if(|message| message.to == node) {
+                let taken = self.nodes[to].raw.step(message);
+                taken.expect("the message is from a peer");
+            }
             self.carry_out(to);
         }
     }

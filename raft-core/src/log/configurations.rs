@@ -1,0 +1,72 @@
+//! The configurations that a log has set, each in force from its entry to the next one's.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+use crate::membership::Membership;
+use crate::types::{Index, LogId};
+
+/// A configuration and the entry that set it; none set the one that the cluster began with.
+pub(super) type Configuration = (Option<LogId>, Arc<Membership>);
+
+/// In the order of their entries. There is always one.
+#[derive(Debug)]
+pub(super) struct Configurations {
+    /// The first of all is in force at the log's base.
+    older: VecDeque<Configuration>,
+    newest: Configuration,
+}
+
+impl Configurations {
+    pub(super) fn new(first: Configuration) -> Self {
+        Self {
+            older: VecDeque::new(),
+            newest: first,
+        }
+    }
+
+    /// The configuration in force now: the last one in the log, committed or not (paper §6).
+    pub(super) fn newest(&self) -> &Configuration {
+        &self.newest
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Configuration> {
+        self.older.iter().chain([&self.newest])
+    }
+
+    /// The configuration that was in force at this entry, as far as the log reaches back.
+    pub(super) fn at(&self, at: Option<Index>) -> &Configuration {
+        let begins_by_then = |(id, _): &&Configuration| id.map(|id| id.index) <= at;
+        let found = self.iter().rev().find(begins_by_then);
+        found.or(self.older.front()).unwrap_or(&self.newest)
+    }
+
+    pub(super) fn push(&mut self, id: LogId, membership: Arc<Membership>) {
+        let before = core::mem::replace(&mut self.newest, (Some(id), membership));
+        self.older.push_back(before);
+    }
+
+    /// Takes back those that were set at `from` and beyond.
+    pub(super) fn truncate(&mut self, from: Index) {
+        while self.newest.0.is_some_and(|id| id.index >= from)
+            && let Some(before) = self.older.pop_back()
+        {
+            self.newest = before;
+        }
+    }
+
+    /// Forgets those that were replaced by this entry or before it.
+    pub(super) fn compact(&mut self, to: Index) {
+        let replaced = self.iter().skip(1);
+        let count = replaced.take_while(|(id, _)| id.is_some_and(|id| id.index <= to));
+        let count = count.count();
+        self.older.drain(..count);
+    }
+
+    /// A planted bug: goes back to the first one.
+    pub(super) fn forget_all_but_the_first(&mut self) {
+        if let Some(first) = self.older.pop_front() {
+            *self = Self::new(first);
+        }
+    }
+}
