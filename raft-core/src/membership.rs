@@ -4,11 +4,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 mod change;
+mod nodes;
 
 pub use change::{Change, ChangeError};
 
 use crate::quorum;
 use crate::types::{Incarnation, Index, NodeId};
+pub(crate) use nodes::Nodes;
 
 /// A configuration of the cluster.
 ///
@@ -17,10 +19,10 @@ use crate::types::{Incarnation, Index, NodeId};
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Membership {
-    voters: BTreeSet<NodeId>,
-    outgoing: BTreeSet<NodeId>,
-    learners: BTreeSet<NodeId>,
-    witnesses: BTreeSet<NodeId>,
+    voters: Nodes,
+    outgoing: Nodes,
+    learners: Nodes,
+    witnesses: Nodes,
     incarnations: BTreeMap<NodeId, Incarnation>,
 }
 
@@ -41,7 +43,9 @@ impl Membership {
             .into_iter()
             .filter(|&node| self.contains(node))
             .collect();
-        self.witnesses.extend(marked);
+        for node in marked {
+            self.witnesses.insert(node);
+        }
         self
     }
 
@@ -62,12 +66,8 @@ impl Membership {
 
     /// Every member once, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = NodeId> {
-        let all: BTreeSet<NodeId> = self
-            .voters()
-            .chain(self.outgoing())
-            .chain(self.learners())
-            .collect();
-        all.into_iter()
+        let all = self.voters().chain(self.outgoing()).chain(self.learners());
+        all.collect::<BTreeSet<NodeId>>().into_iter()
     }
 
     /// How many members there are.
@@ -87,12 +87,12 @@ impl Membership {
 
     /// Whether the node votes, in either half.
     pub fn is_voter(&self, node: NodeId) -> bool {
-        self.voters.contains(&node) || self.outgoing.contains(&node)
+        self.voters.contains(node) || self.outgoing.contains(node)
     }
 
     /// Whether the node is a member that holds no commands. It counts like any other voter, or learner, but never leads.
     pub fn is_witness(&self, node: NodeId) -> bool {
-        self.witnesses.contains(&node)
+        self.witnesses.contains(node)
     }
 
     /// The members that hold no commands.
@@ -103,8 +103,8 @@ impl Membership {
     /// Whether witnesses are fewer than half of each half's voters. Then every quorum has a server that holds the commands, and
     /// some election can be won: a majority of the voters may lead.
     pub(crate) fn witnesses_are_few(&self) -> bool {
-        let are_few = |half: &BTreeSet<NodeId>| {
-            let count = half.intersection(&self.witnesses).count();
+        let are_few = |half: &Nodes| {
+            let count = half.shared_with(&self.witnesses);
             count == 0 || 2 * count < half.len()
         };
         are_few(&self.voters) && are_few(&self.outgoing)
@@ -112,7 +112,7 @@ impl Membership {
 
     /// Whether the node is a member in any role.
     pub fn contains(&self, node: NodeId) -> bool {
-        self.is_voter(node) || self.learners.contains(&node)
+        self.is_voter(node) || self.learners.contains(node)
     }
 
     /// The incarnation that the log has bound to this member, once its first contact is committed.
@@ -144,7 +144,10 @@ impl Membership {
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
         let incoming = match planted!(LEARNERS_COUNT) {
             false => quorum::majority_index(&self.voters, &mut reached),
-            true => quorum::majority_index(&(&self.voters | &self.learners), &mut reached),
+            true => {
+                let both: Nodes = self.voters().chain(self.learners()).collect();
+                quorum::majority_index(&both, &mut reached)
+            }
         };
         if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
             return incoming;
@@ -157,7 +160,7 @@ impl Membership {
 mod tests {
     use super::*;
 
-    fn half(mask: u32) -> BTreeSet<NodeId> {
+    fn half<S: FromIterator<NodeId>>(mask: u32) -> S {
         (0..7)
             .filter(|bit| mask >> bit & 1 == 1)
             .map(|bit| NodeId::new(bit + 1))
@@ -174,8 +177,9 @@ mod tests {
 
     /// The obvious slow version: more than half of each half that has anybody in it; and there must be voters.
     fn slow_quorum(membership: &Membership, agreeing: u32) -> bool {
-        let agrees = half(agreeing);
-        let more_than_half = |half: &BTreeSet<NodeId>| 2 * half.intersection(&agrees).count() > half.len();
+        let agrees: BTreeSet<NodeId> = half(agreeing);
+        let more_than_half =
+            |half: &[NodeId]| 2 * half.iter().filter(|node| agrees.contains(node)).count() > half.len();
         more_than_half(&membership.voters)
             && (membership.outgoing.is_empty() || more_than_half(&membership.outgoing))
     }
@@ -187,7 +191,7 @@ mod tests {
         for (voters, outgoing) in (0..32).flat_map(|voters| (0..32).map(move |outgoing| (voters, outgoing))) {
             let membership = joint(voters, outgoing);
             for agreeing in 0..32 {
-                let agrees = half(agreeing);
+                let agrees: BTreeSet<NodeId> = half(agreeing);
                 assert_eq!(
                     membership.has_quorum(|node| agrees.contains(&node)),
                     slow_quorum(&membership, agreeing),
@@ -230,7 +234,7 @@ mod tests {
             voters in 1_u32..128, outgoing in 0_u32..128, one in 0_u32..128, other in 0_u32..128
         ) {
             let membership = joint(voters, outgoing);
-            let (one, other) = (half(one), half(other));
+            let (one, other): (BTreeSet<NodeId>, BTreeSet<NodeId>) = (half(one), half(other));
             if membership.has_quorum(|node| one.contains(&node)) && membership.has_quorum(|node| other.contains(&node)) {
                 proptest::prop_assert!(one.intersection(&other).next().is_some());
             }
@@ -240,7 +244,7 @@ mod tests {
         fn quorums_of_a_joint_configuration_share_a_server_with_those_of_each_half(
             voters in 1_u32..128, outgoing in 1_u32..128, one in 0_u32..128, other in 0_u32..128
         ) {
-            let (one, other) = (half(one), half(other));
+            let (one, other): (BTreeSet<NodeId>, BTreeSet<NodeId>) = (half(one), half(other));
             let both = joint(voters, outgoing).has_quorum(|node| one.contains(&node));
             for single in [joint(voters, 0), joint(outgoing, 0)] {
                 if both && single.has_quorum(|node| other.contains(&node)) {

@@ -1,6 +1,5 @@
 //! Majority arithmetic, apart from the protocol so that it can be checked exhaustively.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::types::{Index, NodeId};
@@ -9,14 +8,14 @@ use crate::types::{Index, NodeId};
 const INLINE: usize = 9;
 
 /// Whether more than half of the voters agree. No voters are no majority.
-pub(crate) fn majority(voters: &BTreeSet<NodeId>, agrees: &mut impl FnMut(NodeId) -> bool) -> bool {
+pub(crate) fn majority(voters: &[NodeId], agrees: &mut impl FnMut(NodeId) -> bool) -> bool {
     let agreeing = voters.iter().filter(|&&voter| agrees(voter)).count();
     agreeing > voters.len() / 2 || (planted!(HALF_ELECTS) && 2 * agreeing == voters.len() && agreeing > 0)
 }
 
 /// The highest position that more than half of the voters have reached (paper §5.3, §5.4.2).
 pub(crate) fn majority_index(
-    voters: &BTreeSet<NodeId>,
+    voters: &[NodeId],
     reached: &mut impl FnMut(NodeId) -> Option<Index>,
 ) -> Option<Index> {
     let mut inline = [0; INLINE];
@@ -47,7 +46,7 @@ mod tests {
         Index::new(value)
     }
 
-    fn voters(count: u64) -> BTreeSet<NodeId> {
+    fn voters(count: u64) -> Vec<NodeId> {
         (1..=count).map(NodeId::new).collect()
     }
 

@@ -3,7 +3,7 @@
 
 use alloc::collections::BTreeSet;
 
-use super::Membership;
+use super::{Membership, Nodes};
 use crate::types::NodeId;
 
 /// A change of the configuration in force.
@@ -95,19 +95,19 @@ impl Membership {
                 changed.witnesses.insert(node);
             }
             Change::Promote(node) => {
-                if !changed.learners.remove(&node) {
+                if !changed.learners.remove(node) {
                     return Err(ChangeError::NotLearner { node });
                 }
                 changed.voters.insert(node);
             }
             Change::Demote(node) => {
-                if !changed.voters.remove(&node) {
+                if !changed.voters.remove(node) {
                     return Err(ChangeError::NotVoter { node });
                 }
                 changed.learners.insert(node);
             }
             Change::Remove(node) => {
-                if !changed.voters.remove(&node) && !changed.learners.remove(&node) {
+                if !changed.voters.remove(node) && !changed.learners.remove(node) {
                     return Err(ChangeError::NotMember { node });
                 }
             }
@@ -123,11 +123,11 @@ impl Membership {
                 }
                 // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
                 if planted!(REPLACES_AT_ONCE) {
-                    changed.voters.clone_from(voters);
-                } else if *voters != self.voters {
-                    changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone());
+                    changed.voters = voters.clone().into();
+                } else if !self.voters.iter().eq(voters) {
+                    changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone().into());
                 }
-                changed.learners.clone_from(learners);
+                changed.learners = learners.clone().into();
             }
         }
         changed.forget_strangers();
@@ -146,7 +146,7 @@ impl Membership {
     /// The configuration that a joint one leads to: its incoming half (dissertation §4.3).
     pub(crate) fn left(&self) -> Self {
         let mut left = self.clone();
-        left.outgoing.clear();
+        left.outgoing = Nodes::default();
         left.forget_strangers();
         left
     }
@@ -164,7 +164,7 @@ impl Membership {
     /// Whether an honest leader can have made it.
     pub(crate) fn is_well_formed(&self) -> bool {
         !self.voters.is_empty()
-            && self.voters.is_disjoint(&self.learners)
+            && self.voters.shared_with(&self.learners) == 0
             && self.witnesses.iter().all(|&node| self.contains(node))
             && self.witnesses_are_few()
             && self.incarnations.keys().all(|&node| self.contains(node))
@@ -179,7 +179,7 @@ mod tests {
 
     const SERVERS: u32 = 5;
 
-    fn set(mask: u32) -> BTreeSet<NodeId> {
+    fn set<S: FromIterator<NodeId>>(mask: u32) -> S {
         (0..SERVERS)
             .filter(|bit| mask >> bit & 1 == 1)
             .map(|bit| NodeId::new(u64::from(bit) + 1))
