@@ -153,7 +153,8 @@ impl Raft {
         }
     }
 
-    fn confirm_reads(&mut self) {
+    /// Reads whose round is confirmed by a quorum of the configuration in force go on.
+    pub(super) fn confirm_reads(&mut self) {
         loop {
             let me = self.me();
             let Role::Leader(leader) = &mut self.role else {

@@ -126,6 +126,9 @@ impl Raft {
             id,
             body: EntryBody::Membership(Arc::new(membership)),
         });
+        // By other quorums, what was answered before may be enough, and those who are left may have nothing more to say. Commitment is looked
+        // at when the entry is durable here.
+        self.confirm_reads();
     }
 
     /// Dissertation §4.3: once the joint configuration is committed, any leader makes the one that it leads to, also of a
