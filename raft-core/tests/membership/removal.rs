@@ -260,7 +260,11 @@ fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
 fn a_read_is_confirmed_when_a_smaller_configuration_needs_no_further_answer() {
     let mut scene = Scene::leader(2, 2, &[]);
     scene.accept(2, at(2, 1));
-    let ready = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::ReadReady { .. }));
+    let ready = |actions: &[Action]| {
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::ReadReady { .. }))
+    };
     assert!(!ready(&scene.read(7)));
     assert!(ready(&change(&mut scene, 1, Change::Remove(node(2)))));
 }
