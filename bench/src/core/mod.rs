@@ -12,7 +12,7 @@ mod peer;
 
 const PAYLOAD_BYTES: usize = 256;
 
-/// Both sides take a snapshot after so many entries, as our settings have it when nothing is said, and keep so many before it.
+/// Both sides take a snapshot after so many entries, and keep so many before it.
 const SNAPSHOT_EVERY: u64 = 10_000;
 const SNAPSHOT_KEEP: u64 = 1_000;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use raft_core::{
     Action, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId,
-    Payload, ProposalId, Raft, RoleName, Setup,
+    Payload, ProposalId, Raft, RoleName, Setup, Snapshots,
 };
 
 use super::PAYLOAD_BYTES;
@@ -36,9 +36,17 @@ impl Cluster {
                 boot: 1,
             };
             let bootstrap = Membership::of_voters(members.clone());
+            let config = Config {
+                snapshots: Snapshots {
+                    every_entries: super::SNAPSHOT_EVERY,
+                    keep_entries: super::SNAPSHOT_KEEP,
+                    ..Snapshots::default()
+                },
+                ..Config::default()
+            };
             let setup = Setup {
                 identity,
-                config: Config::default(),
+                config,
                 bootstrap,
                 durable: Durable::default(),
             };

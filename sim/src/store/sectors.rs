@@ -278,11 +278,7 @@ impl SectorDisk {
         }
         let mut names = self.durable_names.clone();
         for (change, place) in self.name_changes.drain(..).zip(0..) {
-            let survives = match keep {
-                Keep::Everything => true,
-                Keep::Nothing => false,
-                Keep::Drawn | Keep::Garbage => draw.part(place).chance(5_000),
-            };
+            let survives = keep != Keep::Nothing && draw.part(place).chance(5_000);
             if survives {
                 change.apply(&mut names);
             }
