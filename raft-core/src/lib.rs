@@ -109,6 +109,7 @@
 //! | the first start, and lost disks | `raft/joining.rs` |
 //! | what waits for the disk | `outbox.rs` |
 //! | what a disk must look like at a start | `restore.rs` |
+//! | the last resort when a majority is gone for good | `recovery.rs` |
 //! | client sessions, around any state machine | `sessions.rs` |
 //!
 //! # What is off unless asked for
@@ -119,7 +120,8 @@
 //!
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that knows who speaks.
-//! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected.
+//! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected, and [`Recovery`] for
+//!   how somebody may decide to go on with what is left.
 //! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of it.
 //!   It asks for votes in vain from then on; stop it, or wipe it.
 //! * An entry that one server and a witness acknowledged is held by that one server only. See `raft/witness.rs`.
@@ -161,6 +163,7 @@ mod outbox;
 pub mod planted;
 mod quorum;
 mod raft;
+mod recovery;
 pub mod replica;
 mod restore;
 pub mod sessions;
@@ -175,6 +178,7 @@ pub use input::{Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;
+pub use recovery::{Recovery, RecoveryError};
 pub use replica::Replica;
 pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
