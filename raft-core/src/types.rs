@@ -76,7 +76,7 @@ number! {
 }
 impl Session {
     /// No leader's dealings with anybody: sessions count from one.
-    pub(crate) const NONE: Self = Self(0);
+    pub const NONE: Self = Self(0);
 }
 
 number! {
