@@ -243,6 +243,12 @@ impl Network {
         self.combine();
     }
 
+    /// How long what waits in the queues of links takes to arrive; what is sent from now on arrives behind it.
+    pub(crate) fn backlog(&self, now: Nanos) -> Nanos {
+        let links = self.links.iter().map(|link| link.in_order_until.since(now));
+        links.max().unwrap_or(Nanos::ZERO)
+    }
+
     /// All partitions and storms end, nothing is lost any more, and no message takes longer than `delay_max`.
     pub(crate) fn calm(&mut self, delay_max: Nanos) {
         self.cuts.clear();

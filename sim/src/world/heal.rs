@@ -60,6 +60,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let is_promised = is_sound && self.can_elect(chosen);
         let core = if is_promised { chosen } else { everybody };
+        self.drained = self.now + self.network.backlog(self.now);
         self.phase = match is_promised {
             true => Phase::Healed { at: self.now, core },
             false => Phase::Unjudged {
@@ -325,6 +326,8 @@ impl<W: Workload> Simulation<'_, W> {
                 until: self.now + UNJUDGED_FOR,
             };
         }
+        let (now, drained) = (self.now, self.drained);
+        let waited_since = |at: Nanos| now.since(at.max(drained));
         match self.phase {
             Phase::Healed { at, core } => {
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
@@ -333,7 +336,7 @@ impl<W: Workload> Simulation<'_, W> {
                     self.phase = Phase::Converged { at: self.now, core };
                     self.happened(Probe::Converged, None);
                     self.begin_fresh_operations();
-                } else if self.now.since(at) > heal.converge_within {
+                } else if waited_since(at) > heal.converge_within {
                     converged_in_time(obstacle, at, self.now)?;
                     settled_in_time(unsettled, at, self.now)?;
                 }
@@ -341,7 +344,7 @@ impl<W: Workload> Simulation<'_, W> {
             Phase::Converged { at, core } => {
                 let waiting = self.clients.fresh_waiting;
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
-                let late = self.now.since(at) > heal.serve_within;
+                let late = waited_since(at) > heal.serve_within;
                 if waiting == 0 && obstacle.is_none() {
                     self.happened(Probe::Served, None);
                     self.phase = Phase::Quiet { at: self.now, core };
@@ -358,7 +361,7 @@ impl<W: Workload> Simulation<'_, W> {
                     self.phase = Phase::Over;
                     return self.conclude(core);
                 }
-                if self.now.since(at) > heal.quiet_for + heal.converge_within {
+                if waited_since(at) > heal.quiet_for + heal.converge_within {
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }

@@ -244,6 +244,8 @@ struct Simulation<'a, W: Workload> {
     /// Who is in good order.
     quiet: Quiet,
     phase: Phase,
+    /// When what links had in their queues at the heal has arrived: a minute later, at worst, and nothing that is sent meanwhile overtakes it.
+    drained: Nanos,
     coverage: Coverage,
     hash: Rolling,
     outputs: Vec<step::OutputOf<W>>,
@@ -296,6 +298,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             operator: Operator::default(),
             quiet: Quiet::new(schedule),
             phase: Phase::Faulty,
+            drained: Nanos::ZERO,
             coverage: Coverage::default(),
             hash: Rolling::default(),
             outputs: Vec::with_capacity(64),
