@@ -70,3 +70,42 @@ impl Configurations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{NodeId, Term};
+
+    fn of(voters: u64) -> Arc<Membership> {
+        Arc::new(Membership::of_voters((1..=voters).map(NodeId::new)))
+    }
+
+    fn index(value: u64) -> Index {
+        Index::new(value).expect("positions begin at 1")
+    }
+
+    /// The voters of each, the oldest first.
+    fn sizes(configurations: &Configurations) -> alloc::vec::Vec<usize> {
+        configurations
+            .iter()
+            .map(|(_, membership)| membership.len())
+            .collect()
+    }
+
+    #[test]
+    fn what_was_replaced_in_front_is_forgotten_and_what_was_set_behind_is_taken_back() {
+        let mut configurations = Configurations::new((None, of(1)));
+        for position in [2, 4, 6] {
+            configurations.push(LogId::new(Term::new(1), index(position)), of(position));
+        }
+        configurations.compact(index(3));
+        assert_eq!(sizes(&configurations), [2, 4, 6], "that of 2 is in force at 3");
+        configurations.compact(index(4));
+        assert_eq!(sizes(&configurations), [4, 6]);
+        configurations.truncate(index(5));
+        assert_eq!(sizes(&configurations), [4]);
+        configurations.truncate(index(1));
+        assert_eq!(sizes(&configurations), [4], "there is always one");
+        assert_eq!(configurations.at(Some(index(3))).1.len(), 4);
+    }
+}
