@@ -63,7 +63,7 @@ impl Log {
         self.snapshot = Some(meta);
     }
 
-    /// Begins behind `base` instead, for a restored log that reaches back further than its snapshot. `memberships`
+    /// Begins behind `base` instead, for a restored log that reaches back further than its snapshot. `configurations`
     /// keeps the snapshot's configuration, which is in force no later than at the snapshot.
     pub(crate) fn rebase(&mut self, base: LogId) {
         debug_assert!(
@@ -239,11 +239,6 @@ impl Log {
         self.tail.remove_to(to);
         self.configurations.compact(to);
         self.base = Some(base);
-    }
-
-    /// What the entries in memory cost.
-    pub(crate) fn tail_bytes(&self) -> usize {
-        self.tail.bytes()
     }
 
     /// Forgets entries beyond `max_bytes`, from the oldest on, and none after `up_to`.

@@ -235,17 +235,13 @@ impl Raft {
                 _ => self.forward(),
             }
             self.out.flush(&mut self.log, self.now);
-            if self.log.tail_bytes() > self.config.limits.tail_bytes {
-                self.evict();
-            }
+            // Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
+            self.log.evict(
+                self.applied.min(self.out.durable_index()),
+                self.config.limits.tail_bytes,
+            );
         }
         self.out.take(into);
-    }
-
-    /// Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
-    fn evict(&mut self) {
-        let up_to = self.applied.min(self.out.durable_index());
-        self.log.evict(up_to, self.config.limits.tail_bytes);
     }
 
     /// How many ticks have passed since this boot.

@@ -123,8 +123,13 @@ impl Recovery {
             return Err(RecoveryError::Alone);
         }
         let term = durable.hard_state.term.next();
-        let (id, number) = (LogId::new(term, log.next_index()), term.value());
-        if term.is_malformed() || id.index.is_malformed() {
+        let id = LogId::new(term, log.next_index());
+        let out_of_range = match (term.is_malformed(), id.index.is_malformed()) {
+            (true, _) => Some(term.value()),
+            (false, true) => Some(id.index.value()),
+            (false, false) => None,
+        };
+        if let Some(number) = out_of_range {
             return Err(RestoreError::OutOfRange { number }.into());
         }
         let alone = Membership::of_voters([me]).bind([(me, folder)]);
