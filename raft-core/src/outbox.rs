@@ -85,7 +85,7 @@ struct Write {
 #[derive(Debug, Default)]
 struct Gathering {
     hard_state: bool,
-    snapshot: Option<SnapshotMeta>,
+    snapshot: Option<Box<SnapshotMeta>>,
     truncate_from: Option<Index>,
     entries_from: Option<Index>,
     commit: Option<Index>,
@@ -201,7 +201,7 @@ impl Outbox {
     }
 
     pub(crate) fn snapshot_to_persist(&mut self, meta: SnapshotMeta) {
-        self.gathering.snapshot = Some(meta);
+        self.gathering.snapshot = Some(Box::new(meta));
     }
 
     pub(crate) fn commit_advanced(&mut self, commit: Option<Index>) {
@@ -335,7 +335,7 @@ impl Outbox {
         self.actions.push(Action::Persist(Persist {
             ticket: Ticket::new(ticket),
             hard_state: gathering.hard_state.then_some(self.hard_state),
-            snapshot: gathering.snapshot.map(Box::new),
+            snapshot: gathering.snapshot,
             truncate_from: gathering
                 .truncate_from
                 .filter(|_| entries.is_empty() || !planted!(TRUNCATION_NOT_WRITTEN)),

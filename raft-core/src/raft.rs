@@ -421,22 +421,26 @@ impl Raft {
     }
 
     /// Appends what a leader sent, in the pieces between configurations, each of which is in force before the next entry comes.
-    fn extend(&mut self, entries: &Entries) {
-        let mut appended = 0;
-        while let Some(rest) = entries.get(appended..).filter(|rest| !rest.is_empty()) {
-            let sets = |entry: &Entry| matches!(entry.body, EntryBody::Membership(_));
-            let end = appended + rest.iter().position(sets).map_or(rest.len(), |place| place + 1);
-            let piece = entries.part(appended..end);
-            let before = self.log.membership_id();
-            for entry in &piece {
-                self.greet(entry);
-                self.trace(Trace::Appended { at: entry.id });
-            }
-            self.log.extend(piece);
-            if self.log.membership_id() != before {
-                self.membership_changed();
-            }
-            appended = end;
+    fn extend(&mut self, mut entries: Entries) {
+        let sets = |entry: &Entry| matches!(entry.body, EntryBody::Membership(_));
+        while let Some(place) = entries.iter().position(sets) {
+            let rest = entries.part(place + 1..entries.len());
+            self.extend_within_configuration(entries.part(0..place + 1));
+            entries = rest;
+        }
+        self.extend_within_configuration(entries);
+    }
+
+    /// Appends entries of which at most the last sets a configuration.
+    fn extend_within_configuration(&mut self, entries: Entries) {
+        let before = self.log.membership_id();
+        for entry in &entries {
+            self.greet(entry);
+            self.trace(Trace::Appended { at: entry.id });
+        }
+        self.log.extend(entries);
+        if self.log.membership_id() != before {
+            self.membership_changed();
         }
     }
 

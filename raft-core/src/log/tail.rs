@@ -54,10 +54,15 @@ impl Tail {
 
     pub(super) fn push(&mut self, entry: Entry) {
         let cost = entry.cost_bytes();
-        self.len += 1;
+        self.open.push(entry);
+        self.gathered(1, cost);
+    }
+
+    /// Takes note of what the open piece has got.
+    fn gathered(&mut self, count: usize, cost: usize) {
+        self.len += count;
         self.bytes = self.bytes.saturating_add(cost);
         self.open_bytes = self.open_bytes.saturating_add(cost);
-        self.open.push(entry);
         if self.open_bytes >= PIECE_BYTES {
             self.close();
         }
@@ -73,9 +78,10 @@ impl Tail {
             return;
         }
         self.settle();
-        self.lent.push(entries.clone());
-        for entry in &entries {
-            self.push(entry.clone());
+        self.open.extend(entries.iter().cloned());
+        self.gathered(entries.len(), entries.cost_bytes());
+        if !self.open.is_empty() {
+            self.lent.push(entries);
         }
     }
 
@@ -213,6 +219,9 @@ impl Tail {
     fn lent(&self, first: Index, count: usize) -> Option<Entries> {
         self.lent.iter().rev().find_map(|lent| {
             let begin = first.value().checked_sub(lent.first()?.id.index.value())?;
+            if begin == 0 && count == lent.len() {
+                return Some(lent.clone());
+            }
             let begin = usize::try_from(begin).ok()?;
             let end = begin.checked_add(count).filter(|&end| end <= lent.len())?;
             Some(lent.part(begin..end))

@@ -81,7 +81,10 @@ impl Raft {
 
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
     pub(super) fn maybe_apply(&mut self) {
-        if self.applying.is_some() || self.failed {
+        if self.applying.is_some()
+            || self.failed
+            || (self.commit <= self.applied && self.installing.is_none())
+        {
             return;
         }
         if self.is_witness() {

@@ -228,6 +228,10 @@ impl Raft {
     /// because it is old or a duplicate, cuts nothing. False, with nothing changed, if it contradicts what is committed:
     /// no honest leader's append does.
     fn store_entries(&mut self, prev: Option<LogId>, entries: Entries) -> bool {
+        if prev == self.log.last() {
+            self.extend(entries);
+            return true;
+        }
         // What the snapshot covers cannot be compared any more, except for its last entry, the log's base.
         let base = self.log.base().map(|base| base.index);
         let first_behind = entries.first().map(|entry| entry.id);
@@ -252,7 +256,7 @@ impl Raft {
             self.truncate(first_new.index);
         }
         let known = entries.partition_point(|entry| entry.id.index < first_new.index);
-        self.extend(&entries.part(known..entries.len()));
+        self.extend(entries.part(known..entries.len()));
         true
     }
 

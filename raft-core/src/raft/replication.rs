@@ -210,7 +210,10 @@ impl Raft {
         if news {
             let (peer, last) = (from, matched);
             self.trace(Trace::Matched { peer, last });
-            self.maybe_commit();
+            // What is committed already commits nothing, unless by another configuration than the one that it was counted by.
+            if matched > self.commit || !self.membership_is_committed() {
+                self.maybe_commit();
+            }
         }
     }
 
