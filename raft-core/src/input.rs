@@ -18,6 +18,25 @@ pub enum ReadMode {
     Lease,
 }
 
+/// Which configuration a change is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whichever is in force.
+    Any,
+    /// The one that this entry set, see [`Raft::membership_id`](crate::Raft::membership_id); `None` for the one that the cluster
+    /// began with.
+    This(Option<LogId>),
+}
+
+impl Expected {
+    pub(crate) fn is(self, current: Option<LogId>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::This(expected) => expected == current,
+        }
+    }
+}
+
 /// One thing that happened. Feed it to [`Raft::step`](crate::Raft::step).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -55,13 +74,13 @@ pub enum Input {
     /// [`Superseded`](crate::Action::Superseded) and [`Unknown`](crate::Action::Unknown).
     ///
     /// ```
-    /// use raft_core::{Change, Input, NodeId, ProposalId, Raft};
+    /// use raft_core::{Change, Expected, Input, NodeId, ProposalId, Raft};
     ///
     /// /// Makes a voter of a learner, unless somebody else has changed the configuration since it was looked at.
     /// fn promote(raft: &mut Raft, learner: NodeId) {
     ///     raft.step(Input::ChangeMembership {
     ///         id: ProposalId::new(1),
-    ///         expect: raft.membership_id(),
+    ///         expect: Expected::This(raft.membership_id()),
     ///         change: Change::Promote(learner),
     ///     });
     /// }
@@ -69,9 +88,8 @@ pub enum Input {
     ChangeMembership {
         /// The host's name for it, not in use for another unfinished change or proposal.
         id: ProposalId,
-        /// The entry of the configuration that is to be changed, see [`Raft::membership_id`](crate::Raft::membership_id);
-        /// `None` for whichever is in force.
-        expect: Option<LogId>,
+        /// The configuration that is to be changed; of another one, nothing is.
+        expect: Expected,
         /// The change.
         change: Change,
     },

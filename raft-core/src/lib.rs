@@ -174,7 +174,7 @@ mod types;
 pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
-pub use input::{Input, ReadMode};
+pub use input::{Expected, Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
 use crate::entries::Entries;
-use crate::input::ReadMode;
+use crate::input::{Expected, ReadMode};
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::RestoreError;
@@ -93,8 +93,8 @@ pub enum Input<M: StateMachine> {
     ChangeMembership {
         /// The host's name for it, not in use for another unfinished change or proposal.
         id: ProposalId,
-        /// The entry of the configuration that is to be changed; `None` for whichever is in force.
-        expect: Option<LogId>,
+        /// The configuration that is to be changed; of another one, nothing is.
+        expect: Expected,
         /// The change.
         change: Change,
     },

@@ -4,8 +4,8 @@
 mod support;
 
 use raft_core::{
-    Action, Change, Entry, EntryBody, Forwarded, Incarnation, Index, Input, Message, Origin, ProposalId,
-    ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
+    Action, Change, Entry, EntryBody, Expected, Forwarded, Incarnation, Index, Input, Message, Origin,
+    ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
 };
 use support::scene::{Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup};
 
@@ -342,7 +342,7 @@ fn a_strangers_commands_are_not_taken_in() {
 
 fn change(scene: &mut Scene, change: Change) {
     let id = ProposalId::new(99);
-    let expect = None;
+    let expect = Expected::Any;
     scene.step(Input::ChangeMembership { id, expect, change });
     let last = scene.raft.vitals().last;
     scene.accept(2, last);

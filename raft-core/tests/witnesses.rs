@@ -4,9 +4,9 @@ mod support;
 
 use raft_core::replica::{Output, Replica};
 use raft_core::{
-    Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Incarnation, Input,
-    Membership, Message, NodeId, ProposalId, Raft, Rejection, RestoreError, RoleName, Session, SnapshotMeta,
-    TransferOutcome,
+    Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Expected, Incarnation,
+    Input, Membership, Message, NodeId, ProposalId, Raft, Rejection, RestoreError, RoleName, Session,
+    SnapshotMeta, TransferOutcome,
 };
 use support::Journal;
 use support::scene::{
@@ -61,7 +61,7 @@ fn change(scene: &mut Scene, change: Change) -> Result<(), ChangeRejection> {
     let id = ProposalId::new(77);
     let actions = scene.step(Input::ChangeMembership {
         id,
-        expect: None,
+        expect: Expected::Any,
         change,
     });
     let refused = actions.iter().find_map(|action| match action {
@@ -88,7 +88,7 @@ fn a_witness_gets_configurations_in_full() {
     scene.accept(3, at(2, 1));
     let actions = scene.step(Input::ChangeMembership {
         id: ProposalId::new(1),
-        expect: None,
+        expect: Expected::Any,
         change: Change::AddLearner(node(4)),
     });
     let [EntryBody::Membership(membership)] = &bodies(3, &actions)[..] else {
@@ -387,7 +387,7 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     assert_eq!(scene.commit(), 1);
     let actions = scene.step(Input::ChangeMembership {
         id: ProposalId::new(77),
-        expect: None,
+        expect: Expected::Any,
         change: Change::Remove(node(1)),
     });
     assert_eq!((bodies(2, &actions).len(), bodies(4, &actions).len()), (1, 1));

@@ -81,10 +81,8 @@ impl Raft {
 
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
     pub(super) fn maybe_apply(&mut self) {
-        if self.applying.is_some()
-            || self.failed
-            || (self.commit <= self.applied && self.installing.is_none())
-        {
+        let has_nothing_to_do = self.commit <= self.applied && self.installing.is_none();
+        if self.applying.is_some() || self.failed || has_nothing_to_do {
             return;
         }
         if self.is_witness() {

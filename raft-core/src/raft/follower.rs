@@ -229,6 +229,7 @@ impl Raft {
     /// no honest leader's append does.
     fn store_entries(&mut self, prev: Option<LogId>, entries: Entries) -> bool {
         if prev == self.log.last() {
+            // Nearly always: all of it is new.
             self.extend(entries);
             return true;
         }

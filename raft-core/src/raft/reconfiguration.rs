@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Action, ChangeRejection, Rejection};
+use crate::input::Expected;
 use crate::membership::{Change, Membership};
 use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, ProposalId, Round, Tick, Ticket};
 
@@ -34,7 +35,7 @@ pub(super) struct Leaving {
 }
 
 impl Raft {
-    pub(super) fn on_change_membership(&mut self, id: ProposalId, expect: Option<LogId>, change: Change) {
+    pub(super) fn on_change_membership(&mut self, id: ProposalId, expect: Expected, change: Change) {
         match self.judge_change(expect, &change) {
             Ok(membership) => {
                 let at = LogId::new(self.out.term(), self.log.next_index());
@@ -50,7 +51,7 @@ impl Raft {
     }
 
     /// The configuration to append, or why none is.
-    fn judge_change(&self, expect: Option<LogId>, change: &Change) -> Result<Membership, ChangeRejection> {
+    fn judge_change(&self, expect: Expected, change: &Change) -> Result<Membership, ChangeRejection> {
         let Role::Leader(leader) = &self.role else {
             let leader = self.leader();
             return Err(Rejection::NotLeader { leader }.into());
@@ -66,7 +67,7 @@ impl Raft {
         if !self.membership_is_committed() || self.log.membership().is_joint() {
             return Err(ChangeRejection::InProgress { current });
         }
-        if expect.is_some() && expect != current && !planted!(IGNORES_EXPECTATION) {
+        if !expect.is(current) && !planted!(IGNORES_EXPECTATION) {
             return Err(ChangeRejection::Outdated { current });
         }
         let before = self.log.membership();

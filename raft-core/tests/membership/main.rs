@@ -12,8 +12,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, ChangeError, ChangeRejection, Entry, EntryBody, Incarnation, Input, LogId,
-    Membership, Message, NodeId, ProposalId, Rejection, RoleName, Round, Session, Tick,
+    Action, AppendOutcome, Change, ChangeError, ChangeRejection, Entry, EntryBody, Expected, Incarnation,
+    Input, LogId, Membership, Message, NodeId, ProposalId, Rejection, RoleName, Round, Session, Tick,
 };
 use support::Cluster;
 use support::scene::{
@@ -23,7 +23,7 @@ use support::scene::{
 fn change(scene: &mut Scene, proposal: u64, change: Change) -> Vec<Action> {
     scene.step(Input::ChangeMembership {
         id: ProposalId::new(proposal),
-        expect: None,
+        expect: Expected::Any,
         change,
     })
 }

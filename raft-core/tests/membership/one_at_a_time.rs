@@ -105,8 +105,13 @@ fn a_change_of_another_configuration_than_expected_is_refused() {
         refusals(&scene.step(Input::ChangeMembership { id, expect, change }))
     };
     let reason = ChangeRejection::Outdated { current };
-    assert_eq!(with(2, at(2, 2)), [(2, reason)]);
-    assert_eq!(with(3, current), []);
+    assert_eq!(with(2, Expected::This(at(2, 2))), [(2, reason)]);
+    assert_eq!(
+        with(3, Expected::This(None)),
+        [(3, reason)],
+        "not that of the beginning"
+    );
+    assert_eq!(with(4, Expected::This(current)), []);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, GroupId, Incarnation, Index, Input,
-    Lease, LogId, Message, NodeId, Options, Payload, ProposalId, Raft, ReadId, ReadMode, ReadOutcome,
-    Refusal, Round, Session, SnapshotMeta, Standing, Term, Ticket,
+    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Expected, GroupId, Incarnation,
+    Index, Input, Lease, LogId, Message, NodeId, Options, Payload, ProposalId, Raft, ReadId, ReadMode,
+    ReadOutcome, Refusal, Round, Session, SnapshotMeta, Standing, Term, Ticket,
 };
 
 use super::support::{
@@ -238,7 +238,10 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         13 => Input::Transfer { to: from },
         14 => Input::ChangeMembership {
             id: ProposalId::new(1_000 + number),
-            expect: Some(last).filter(|_| dice.one_in(4)),
+            expect: match dice.one_in(4) {
+                true => Expected::This(Some(last)),
+                false => Expected::Any,
+            },
             change: random_change(dice, from),
         },
         _ => Input::Campaign,

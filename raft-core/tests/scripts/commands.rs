@@ -8,7 +8,7 @@
 //! | `disk 2 3 1 1 2 [commit=1]` | server 2 starts anew in term 3, with a log of entries of the terms 1, 1 and 2 |
 //! | `campaign 1`, `elect 1` | campaigns; and then everything is delivered, and a heartbeat after it |
 //! | `propose 1 a`, `read 1 r [lease]` | a client's command, or read, and the name it goes by |
-//! | `change 1 learner 4`, `promote`, `demote`, `remove`, `replace 1,2,4 [5]` | a change; `expect=t2@3` compares first |
+//! | `change 1 learner 4`, `promote`, `demote`, `remove`, `replace 1,2,4 [5]` | a change; `expect=t2@3` compares first, `expect=first` with the configuration of the beginning |
 //! | `transfer 1 2`, `snapshot 1` | hands leadership over; takes a snapshot |
 //! | `tick 1 10` | time passes at one server |
 //! | `run 30` | time passes everywhere, and everything is delivered after each tick |
@@ -26,8 +26,8 @@ use std::collections::BTreeSet;
 
 use raft_core::replica::Input;
 use raft_core::{
-    Change, Config, Durable, Envelope, HardState, Index, Lease, LogId, Membership, NodeId, ProposalId,
-    ReadId, ReadMode, RoleName, Snapshots, Term,
+    Change, Config, Durable, Envelope, Expected, HardState, Index, Lease, LogId, Membership, NodeId,
+    ProposalId, ReadId, ReadMode, RoleName, Snapshots, Term,
 };
 
 use crate::support::Disk;
@@ -266,8 +266,11 @@ fn log_id(word: &str) -> Result<LogId, String> {
 fn reconfigure(world: &mut World, id: u64, words: &[&str]) -> Result<(), String> {
     let name = words.join(" ");
     let (expect, words) = match words {
-        [rest @ .., last] if last.starts_with("expect=") => (Some(log_id(&last["expect=".len()..])?), rest),
-        _ => (None, words),
+        [rest @ .., "expect=first"] => (Expected::This(None), rest),
+        [rest @ .., last] if last.starts_with("expect=") => {
+            (Expected::This(Some(log_id(&last["expect=".len()..])?)), rest)
+        }
+        _ => (Expected::Any, words),
     };
     let node = |word| number(word).map(NodeId::new);
     let change = match *words {

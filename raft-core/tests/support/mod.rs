@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Change, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Index, LogId, Membership,
-    NodeId, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Change, Config, Durable, Entry, Envelope, Expected, GroupId, Identity, Incarnation, Index, LogId,
+    Membership, NodeId, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// Remembers every command in order.
@@ -390,7 +390,7 @@ impl Cluster {
         let proposal = self.next_id;
         let input = Input::ChangeMembership {
             id: ProposalId::new(proposal),
-            expect: None,
+            expect: Expected::Any,
             change,
         };
         self.step(id, input);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{Entry, EntryBody, Index, LogId, Membership, NodeId, RoleName, Term, Vitals};
+use raft_core::{Entry, EntryBody, Expected, Index, LogId, Membership, NodeId, RoleName, Term, Vitals};
 
 use super::facts::Facts;
 use super::{Judgement, LogView, Oracle, count, positions, violated};
@@ -251,7 +251,7 @@ pub(crate) fn settled_in_time(unsettled: Option<String>, healed: Nanos, now: Nan
 }
 
 /// C1 and C7: a change that its operator is told of as made is a committed configuration.
-pub(crate) fn changed(facts: &Facts, node: NodeId, at: LogId, expected: Option<Option<LogId>>) -> Judgement {
+pub(crate) fn changed(facts: &Facts, node: NodeId, at: LogId, expected: Expected) -> Judgement {
     let is_committed = facts
         .committed(at.index)
         .is_some_and(|committed| committed.id == at);
@@ -260,11 +260,13 @@ pub(crate) fn changed(facts: &Facts, node: NodeId, at: LogId, expected: Option<O
         return violated(Oracle::C1, message);
     }
     let before = facts.configuration_id_at(at.index.previous());
-    if expected.is_some_and(|expected| expected != before) {
+    if let Expected::This(expected) = expected
+        && expected != before
+    {
         let message = format!(
             "server {node} made the configuration {at} of the one of position {}, and its operator meant that of {}",
             count(before.map(|id| id.index)),
-            count(expected.flatten().map(|id| id.index))
+            count(expected.map(|id| id.index))
         );
         return violated(Oracle::S18, message);
     }
@@ -423,12 +425,15 @@ mod tests {
         ];
         let known = facts(&entries, 3);
         let made = |at, expected| changed(&known, node(1), at, expected);
-        assert_eq!(made(id(1, 2), Some(None)), Ok(()));
-        assert_eq!(made(id(1, 3), Some(Some(id(1, 2)))), Ok(()));
-        assert_eq!(made(id(1, 3), None), Ok(()), "whichever was in force");
-        reports(Oracle::S18, made(id(1, 3), Some(None)));
-        reports(Oracle::C1, made(id(1, 1), None));
-        reports(Oracle::C1, changed(&facts(&entries, 2), node(1), id(1, 3), None));
+        assert_eq!(made(id(1, 2), Expected::This(None)), Ok(()));
+        assert_eq!(made(id(1, 3), Expected::This(Some(id(1, 2)))), Ok(()));
+        assert_eq!(made(id(1, 3), Expected::Any), Ok(()), "whichever was in force");
+        reports(Oracle::S18, made(id(1, 3), Expected::This(None)));
+        reports(Oracle::C1, made(id(1, 1), Expected::Any));
+        reports(
+            Oracle::C1,
+            changed(&facts(&entries, 2), node(1), id(1, 3), Expected::Any),
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use raft_core::replica::Input;
 use raft_core::{
-    Change, ChangeError, ChangeRejection, LogId, Membership, NodeId, ProposalId, RoleName, TransferOutcome,
+    Change, ChangeError, ChangeRejection, Expected, LogId, Membership, NodeId, ProposalId, RoleName,
+    TransferOutcome,
 };
 
 use super::step::InputOf;
@@ -43,8 +44,7 @@ pub(super) struct Operator {
 struct Wish {
     fault: u32,
     change: Change,
-    /// The entry of the configuration that is meant; the outer option says whether one is.
-    expect: Option<Option<LogId>>,
+    expect: Expected,
     until: Nanos,
     /// It is made, or never can be.
     settled: bool,
@@ -106,13 +106,12 @@ impl<W: Workload> Simulation<'_, W> {
         draws: &mut Draws,
     ) {
         let (entry, now) = self.configuration_and_entry();
-        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server. While no entry
-        // holds a configuration, there is nothing that it could be compared with.
+        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server.
         let may_bring_back = self.schedule.cluster.witnesses > 0 && !change.is_about_a_server();
-        if may_bring_back && entry.is_none() {
-            return;
-        }
-        let compare = compare || may_bring_back;
+        let expect = match compare || may_bring_back {
+            true => Expected::This(entry),
+            false => Expected::Any,
+        };
         let about = members(servers).map(|place| Some(node_at(place)));
         let about: Vec<Option<NodeId>> = match change.is_about_a_server() {
             true => about.collect(),
@@ -128,7 +127,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.operator.wishes.push(Wish {
                 fault,
                 change,
-                expect: compare.then_some(entry),
+                expect,
                 until: self.now + insist,
                 settled: false,
             });
@@ -176,7 +175,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.hash.word(u64::from(wish.fault));
         Some(Input::ChangeMembership {
             id: ProposalId::new(FIRST_ID + ask as u64),
-            expect: wish.expect.flatten(),
+            expect: wish.expect,
             change: wish.change.clone(),
         })
     }
@@ -195,8 +194,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         wish.settled = true;
-        // Without an entry to compare with, any configuration is meant.
-        let expected = wish.expect.filter(Option::is_some);
+        let expected = wish.expect;
         let detail = format!("{log_id}: {:?}", wish.change);
         let node = node_at(at);
         if self.tells() {

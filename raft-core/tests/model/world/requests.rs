@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{Change, Input, NodeId, Payload, ProposalId, ReadId, ReadMode};
+use raft_core::{Change, Expected, Input, NodeId, Payload, ProposalId, ReadId, ReadMode};
 
 use super::super::support::scene::node;
 use super::{World, apply_to_disk};
@@ -97,11 +97,10 @@ impl World {
         };
         self.next_id += 1;
         let proposal = self.next_id;
-        let expect = self
-            .dice
-            .one_in(2)
-            .then(|| self.servers[&id].raft.membership_id())
-            .flatten();
+        let expect = match self.dice.one_in(2) {
+            true => Expected::This(self.servers[&id].raft.membership_id()),
+            false => Expected::Any,
+        };
         self.servers
             .get_mut(&id)
             .expect("it leads")
