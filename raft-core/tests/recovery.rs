@@ -206,13 +206,16 @@ fn no_cluster_is_made_of_what_is_none() {
     let gap = matches!(refusal(&torn), RecoveryError::Restore(RestoreError::Gap { .. }));
     assert!(gap);
 
-    let mut worn_out = member();
-    worn_out.durable.hard_state.term = Term::new(u64::MAX >> 16);
-    let out_of_range = matches!(
-        refusal(&worn_out),
-        RecoveryError::Restore(RestoreError::OutOfRange { .. })
-    );
-    assert!(out_of_range);
+    // The last numbers that are sound, so that there is none for what comes next.
+    let largest = u64::MAX >> 16;
+    let out_of_range = RecoveryError::Restore(RestoreError::OutOfRange { number: largest + 1 });
+    let mut last_term = member();
+    last_term.durable.hard_state.term = Term::new(largest);
+    assert_eq!(refusal(&last_term), out_of_range);
+    let mut last_position = member();
+    last_position.durable.entries = Vec::new();
+    last_position.durable.snapshot = Some(snapshot(4, largest, 3));
+    assert_eq!(refusal(&last_position), out_of_range);
 }
 
 // A learner has the log like anybody else, and may be all that is left.
