@@ -49,7 +49,8 @@ fn cost_bytes(entry: &Entry) -> u64 {
     }
 }
 
-/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them.
+/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them. They never become that message as a
+/// whole, which nobody could tell from one that is late.
 pub(crate) fn damage(bytes: &mut Vec<u8>, earlier: &[u8], draws: &mut Draws) {
     let below = |draws: &mut Draws, bound: usize| usize::try_from(draws.below(bound as u64)).unwrap_or(0);
     match draws.below(4) {
@@ -71,5 +72,28 @@ pub(crate) fn damage(bytes: &mut Vec<u8>, earlier: &[u8], draws: &mut Draws) {
                 }
             }
         }
+    }
+    if bytes == earlier {
+        bytes.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Domain, Seed};
+
+    #[test]
+    fn damage_never_makes_a_whole_earlier_message_of_another() {
+        let mut draws = Seed(1).careful(Domain::Heal, 0, 0, 0);
+        let (sound, earlier) = ([1, 1, 1], [1, 2]);
+        let mut pieces = 0;
+        for _ in 0..10_000 {
+            let mut bytes = sound.to_vec();
+            damage(&mut bytes, &earlier, &mut draws);
+            assert_ne!(bytes, earlier);
+            pieces += usize::from(bytes.ends_with(&earlier) || bytes.starts_with(&earlier));
+        }
+        assert!(pieces > 0, "a piece of it, it makes");
     }
 }

@@ -302,13 +302,18 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The smallest number of servers that anybody takes for a quorum.
+    /// The smallest number of servers that anybody takes for a quorum, or will once it runs again.
     fn smallest_quorum(&self) -> usize {
-        let quorums = self.servers.iter().filter_map(|server| {
-            let membership = server.replica.as_ref()?.raft().membership();
+        let facts = &self.oracles.facts;
+        let running = self
+            .servers
+            .iter()
+            .filter_map(|server| Some(server.replica.as_ref()?.raft().membership()));
+        let configurations = facts.electorates(facts.last_committed()).chain(running);
+        let quorums = configurations.map(|membership| {
             let outgoing = Some(membership.outgoing().count()).filter(|&count| count > 0);
             let voters = membership.voters().count();
-            Some(outgoing.map_or(voters, |outgoing| outgoing.min(voters)) / 2 + 1)
+            outgoing.map_or(voters, |outgoing| outgoing.min(voters)) / 2 + 1
         });
         quorums.min().unwrap_or(0).min(self.servers.len() / 2 + 1)
     }
