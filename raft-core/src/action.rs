@@ -20,9 +20,13 @@ pub enum Action {
     /// Send this. Losing, delaying, repeating and reordering it is harmless.
     Send(Envelope),
     /// Apply these entries, which are committed and durable here, and say [`Applied`](crate::Input::Applied). The next
-    /// ones come after that.
+    /// ones come after that, and wait in memory: a host whose state machine falls behind for long should take in less
+    /// from its peers and clients.
+    ///
+    /// Every start begins behind the snapshot that the disk holds. A state machine that is durable itself skips what it has applied
+    /// before.
     Apply {
-        /// In order, without a gap, right after the last applied one.
+        /// In order, without a gap, right after the last applied one of this boot.
         entries: Entries,
     },
     /// The proposal, or the change of the configuration, is committed, and this server has been told to apply it.
@@ -86,14 +90,15 @@ pub enum Action {
         /// Stop when this many bytes are reached; the first entry always counts.
         max_bytes: usize,
     },
-    /// Send the latest snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
+    /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
     /// first one now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
     SendSnapshot {
         /// Names the transfer.
         ticket: Ticket,
         /// The peer.
         to: NodeId,
-        /// Which snapshot: the one last persisted.
+        /// Which snapshot: that of `meta.last`, which the host holds since [`SnapshotTaken`](crate::Input::SnapshotTaken) or
+        /// [`SnapshotReady`](crate::Input::SnapshotReady). The write that makes it durable may come later than this.
         meta: SnapshotMeta,
     },
     /// The peer has this much of the snapshot; hand over the next piece.

@@ -117,6 +117,8 @@ pub enum Input {
     SnapshotPiece {
         /// The ticket of the `SendSnapshot`.
         ticket: Ticket,
+        /// The last entry that the snapshot covers of which this is a piece. One of another snapshot than was asked for is not sent.
+        last: LogId,
         /// Length of the whole snapshot, in bytes.
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.

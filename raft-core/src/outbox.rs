@@ -12,9 +12,7 @@ use crate::action::{Action, Persist};
 use crate::entries::Entries;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
-use crate::types::{
-    HardState, Identity, Incarnation, Index, LogId, NodeId, Session, SnapshotMeta, Term, Tick, Ticket,
-};
+use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
 const NOTHING: u64 = 0;
@@ -46,30 +44,62 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the other message will leave at the same time and acknowledges as much: then this one need not wait as
-    /// well. A leader asks a stalled disk's server again and again, and the answers must not pile up.
+    /// Whether the other message will leave at the same time and says as much: then this one need not wait as well. A
+    /// stalled disk's server is asked again and again, and the answers must not pile up.
     fn is_outdone_by(&self, other: &Self) -> bool {
-        match (self.acknowledged(), other.acknowledged()) {
-            (Some((session, last)), Some((other_session, other_last))) => {
-                session == other_session
-                    && last <= other_last
-                    && self.ticket == other.ticket
-                    && self.envelope.to == other.envelope.to
-                    && self.envelope.term == other.envelope.term
-            }
-            _ => false,
-        }
+        self.ticket == other.ticket
+            && self.envelope.to == other.envelope.to
+            && self.envelope.to_incarnation == other.envelope.to_incarnation
+            && self.envelope.term == other.envelope.term
+            && says_as_much(&other.envelope.message, &self.envelope.message)
     }
+}
 
-    fn acknowledged(&self) -> Option<(Session, Option<LogId>)> {
-        match self.envelope.message {
+/// Whether who gets this answer can do without an earlier one.
+fn says_as_much(answer: &Message, earlier: &Message) -> bool {
+    match (answer, earlier) {
+        (
             Message::AppendReply {
                 session,
                 outcome: AppendOutcome::Accepted { last },
                 ..
-            } => Some((session, last)),
-            _ => None,
-        }
+            },
+            Message::AppendReply {
+                session: earlier_session,
+                outcome: AppendOutcome::Accepted { last: earlier_last },
+                ..
+            },
+        ) => session == earlier_session && last >= earlier_last,
+        (
+            Message::AppendReply {
+                session,
+                outcome: AppendOutcome::Rejected { .. },
+                ..
+            },
+            Message::AppendReply {
+                session: earlier_session,
+                outcome: AppendOutcome::Rejected { .. },
+                ..
+            },
+        ) => session == earlier_session,
+        (
+            Message::HeartbeatReply { session, round },
+            Message::HeartbeatReply {
+                session: earlier_session,
+                round: earlier_round,
+            },
+        ) => session == earlier_session && round >= earlier_round,
+        (
+            Message::Hello
+            | Message::HelloReply { .. }
+            | Message::VoteReply { .. }
+            | Message::PreVoteReply { .. }
+            | Message::SnapshotReply { .. }
+            | Message::ForwardRefused { .. }
+            | Message::ReadIndexReply { .. },
+            _,
+        ) => answer == earlier,
+        _ => false,
     }
 }
 
@@ -135,6 +165,11 @@ impl Outbox {
     /// How far the log of this server is durable.
     pub(crate) fn durable_index(&self) -> Option<Index> {
         self.durable_index
+    }
+
+    /// Whether the current term is durable, so that what promises nothing else leaves at once.
+    pub(crate) fn term_is_durable(&self) -> bool {
+        self.term_ticket <= self.durable_ticket
     }
 
     /// Whether the vote of the current term, if there is one, is durable.

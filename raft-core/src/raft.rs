@@ -76,8 +76,9 @@ use leader::Leader;
 /// * The same setup and the same inputs give the same actions, on every machine.
 /// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`](crate::Status::ignored)).
 /// * Nothing that depends on a write leaves before the write was reported durable.
-/// * Every proposal and every read ends in exactly one outcome, provided that time goes on, except that of a deposed
-///   leader's proposals, which are decided by what the next leaders commit in their places.
+/// * Every proposal and every read ends in exactly one outcome, provided that time goes on and that disks do: what a leader has taken
+///   in waits for a disk that hangs, its own or those of a quorum, for as long as it hangs. What became of a deposed leader's proposals is decided by what
+///   the next leaders commit in their places.
 #[derive(Debug)]
 pub struct Raft {
     config: Config,
@@ -205,12 +206,13 @@ impl Raft {
             Input::SnapshotTaken { last } => self.on_snapshot_taken(last),
             Input::SnapshotPiece {
                 ticket,
+                last,
                 total_bytes,
                 checksum,
                 offset,
                 data,
             } => {
-                self.on_snapshot_piece(ticket, total_bytes, checksum, offset, data);
+                self.on_snapshot_piece(ticket, last, total_bytes, checksum, offset, data);
             }
             Input::SnapshotAborted { ticket } => self.on_snapshot_aborted(ticket),
             Input::SnapshotStored {

@@ -22,7 +22,9 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 /// 2. Of the servers that are left, stop all and take the one whose log ends last: the highest [`Recovery::last`]. If any of them has
 ///    everything that was acknowledged, it has.
 /// 3. Copy its folder. Then have its store carry out [`Recovery::write`], as it would any other, and start it. It elects itself.
-/// 4. Empty the folders of the others, the other survivors' among them, and add them one by one, as learners that are promoted.
+/// 4. Empty the folders of the others, the other survivors' among them. Start each with an **empty** [`Setup::bootstrap`], as any server that
+///    is to be added, and add them one by one, as learners that are promoted. With the bootstrap configuration of old, a majority of
+///    empty servers that does not reach this one would take its start for the cluster's first.
 ///
 /// Give the cluster another [`GroupId`](crate::GroupId) if you can: then nobody of the old one is heard, should step 1 fail.
 ///
@@ -75,7 +77,7 @@ pub enum RecoveryError {
     /// It has no commands.
     #[error("this server is a witness and holds no commands: recover another one")]
     Witness,
-    /// Its log ends after its own removal.
+    /// It knows that its own removal is committed.
     #[error("this server was removed from the cluster, and may miss what came after: recover a member")]
     NotMember,
     /// The cluster knows this server by another folder, which this one came after.
@@ -112,14 +114,18 @@ impl Recovery {
         if setup.config.options.witness || membership.is_witness(me) {
             return Err(RecoveryError::Witness);
         }
-        if !membership.contains(me) {
+        let confirmed = durable.commit.max(log.snapshot().map(|meta| meta.last.index));
+        // A removal that this server does not know to be committed may never have been, and there is nobody left to ask.
+        let (_, committed) = log.membership_at(confirmed);
+        if !membership.contains(me) && !committed.contains(me) {
             return Err(RecoveryError::NotMember);
         }
-        if let Some(bound) = membership.incarnation(me).filter(|&bound| bound != folder) {
+        let bound = membership.incarnation(me).or(committed.incarnation(me));
+        if let Some(bound) = bound.filter(|&bound| bound != folder) {
             return Err(RecoveryError::Fenced { bound, found: folder });
         }
         let without: Vec<NodeId> = membership.members().filter(|&node| node != me).collect();
-        if without.is_empty() {
+        if without.is_empty() && membership.contains(me) {
             return Err(RecoveryError::Alone);
         }
         let term = durable.hard_state.term.next();
@@ -137,7 +143,6 @@ impl Recovery {
             id,
             body: EntryBody::Membership(Arc::new(alone)),
         };
-        let confirmed = durable.commit.max(log.snapshot().map(|meta| meta.last.index));
         let last = log.last();
         let unconfirmed = last.filter(|last| Some(last.index) > confirmed);
         Ok(Self {

@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing, Term,
+    Action, Change, EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing,
+    Term,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -239,7 +240,7 @@ fn a_binding_that_is_cut_off_is_taken_back() {
 #[test]
 fn another_folder_than_the_bound_one_is_not_heard() {
     let mut scene = Scene::follower(3, 1, &[]);
-    let mut foreign = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
+    let mut foreign = scene.envelope(2, 5, Message::Vote { last: None });
     foreign.from_incarnation = Incarnation::new(22);
     let mut misdirected = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
     misdirected.to_incarnation = Some(Incarnation::new(11));
@@ -284,6 +285,77 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     foreign.from_incarnation = Incarnation::new(33);
     assert_eq!(scene.step(Input::Receive(foreign)), []);
     assert_eq!(scene.raft.status().ignored.fenced, 2);
+}
+
+// Found by review: a log that is behind must not keep itself from catching up by denying its vote to the one who could lead. A newer log than
+// this server's is not that of an earlier folder than it knows.
+#[test]
+fn a_folder_that_asks_for_votes_with_a_newer_log_is_answered() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    let mut asked = |last, message: fn(Option<raft_core::LogId>) -> Message| {
+        let mut envelope = scene.envelope(3, 1, message(last));
+        envelope.from_incarnation = Incarnation::new(33);
+        scene.step(Input::Receive(envelope))
+    };
+    let pre_vote = |last| Message::PreVote {
+        ask: Term::new(2),
+        last,
+    };
+    assert_eq!(asked(at(1, 1), pre_vote), []);
+    for message in [pre_vote, |last| Message::Vote { last }] {
+        let actions = asked(at(1, 2), message);
+        let answers = actions.iter().filter_map(|action| match action {
+            Action::Send(envelope) => Some((envelope.to_incarnation, envelope.message.clone())),
+            _ => None,
+        });
+        let answers: Vec<_> = answers.collect();
+        let [(Some(folder), answer)] = &answers[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!(*folder, Incarnation::new(33), "the folder that asked is answered");
+        assert!(matches!(
+            answer,
+            Message::PreVoteReply { granted: true, .. } | Message::VoteReply { granted: true }
+        ));
+    }
+}
+
+#[test]
+fn a_new_folder_is_elected_although_a_voter_knows_only_the_former_one() {
+    let mut cluster = Cluster::new(5);
+    let leader = cluster.elect();
+    cluster.tick(30);
+    let others: Vec<u64> = (1..=5).filter(|&id| id != leader).collect();
+    let [replaced, behind, gone, late] = others[..] else {
+        panic!("five servers")
+    };
+    let made = |cluster: &mut Cluster, change: Change| {
+        (0..20).any(|_| {
+            let proposal = cluster.change(leader, change.clone());
+            cluster.tick(30);
+            cluster.server(leader).changed.contains_key(&proposal)
+        })
+    };
+    cluster.crash(replaced);
+    cluster.isolate(behind);
+    assert!(made(&mut cluster, Change::Remove(node(replaced))));
+    cluster.crashed.remove(&replaced);
+    cluster.start(replaced, Disk::default(), 1, 33);
+    assert!(made(&mut cluster, Change::AddLearner(node(replaced))));
+    assert!(made(&mut cluster, Change::Promote(node(replaced))));
+    cluster.tick(10);
+    cluster.isolate(late);
+    let proposal = cluster.propose(leader, b"held by the new folder");
+    cluster.tick(10);
+    assert!(cluster.server(leader).done.contains_key(&proposal));
+    cluster.crash(leader);
+    cluster.crash(gone);
+    cluster.heal();
+    assert_eq!(cluster.elect(), replaced, "nobody else has everything");
+    let proposal = cluster.propose(replaced, b"goes on");
+    cluster.tick(30);
+    assert!(cluster.server(replaced).done.contains_key(&proposal));
+    assert_eq!(cluster.journal(behind), cluster.journal(replaced));
 }
 
 // A leader remembers who answered before the log does, and a second folder of the same server counts for nothing.

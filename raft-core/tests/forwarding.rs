@@ -7,7 +7,9 @@ use raft_core::{
     Action, Change, Entry, EntryBody, Expected, Forwarded, Incarnation, Index, Input, Message, Origin,
     ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
 };
-use support::scene::{Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup};
+use support::scene::{
+    Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, writes,
+};
 
 /// Server 1 of three, which follows server 2 in term 2 and passes requests on.
 fn follower() -> Scene {
@@ -34,6 +36,23 @@ fn leader() -> Scene {
 
 fn command(text: &str) -> raft_core::Payload {
     text.as_bytes().into()
+}
+
+// What waited for a disk that stalls would be sent again with every heartbeat, and pile up.
+#[test]
+fn nothing_is_passed_on_in_a_term_that_waits_for_the_disk() {
+    let mut scene = helpful(&[1]);
+    scene.prompt = false;
+    let ticket = writes(&scene.receive(2, 2, heartbeat(None)))[0].ticket;
+    scene.propose(1, b"later");
+    scene.read(2);
+    for _ in 0..4 {
+        scene.receive(2, 2, heartbeat(None));
+        assert_eq!(sent(&scene.tick(2)), []);
+        assert!(scene.raft.next_deadline() > Some(scene.raft.now()));
+    }
+    let sent = kinds(&scene.step(Input::Persisted(ticket)));
+    assert_eq!(sent, [(2, "HeartbeatReply"), (2, "Forward"), (2, "ReadIndex")]);
 }
 
 /// What a server asks of its leader in its first boot.

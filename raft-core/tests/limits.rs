@@ -7,8 +7,8 @@ use raft_core::{
     Session, Snapshots, Standing, Term, Tick, Ticket, Waiting,
 };
 use support::scene::{
-    Scene, append, appends, at, entries, entry, heartbeat, id, index, node, outcomes, sent, setup, snapshot,
-    writes,
+    Scene, append, appends, at, entries, entry, heartbeat, id, index, kinds, node, outcomes, sent, setup,
+    snapshot, writes,
 };
 
 fn with_limits(log: &[u64], limits: Limits) -> Scene {
@@ -221,6 +221,7 @@ fn a_host_that_reports_what_it_was_never_asked_for_changes_nothing() {
             Input::SnapshotTaken { last: id(1, 1) },
             Input::SnapshotPiece {
                 ticket: Ticket::new(1),
+                last: far,
                 total_bytes: 0,
                 checksum: 0,
                 offset: u64::MAX,
@@ -507,6 +508,41 @@ fn answers_that_wait_for_the_same_write_are_not_piled_up() {
     }
     let released = scene.step(Input::Persisted(ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(1, 2) }]);
+}
+
+#[test]
+fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.prompt = false;
+    let ticket = writes(&scene.append(2, at(1, 1), &[], 0))[0].ticket;
+    for round in 0..100 {
+        let (session, commit) = (Session::new(1), None);
+        let round = Round::new(round);
+        scene.receive(
+            2,
+            2,
+            Message::Heartbeat {
+                session,
+                round,
+                commit,
+            },
+        );
+        scene.append(2, at(1, 3), &[], 0);
+        let (ask, last) = (Term::new(3), None);
+        scene.receive(3, 2, Message::PreVote { ask, last });
+        scene.receive(3, 2, Message::Vote { last });
+        scene.receive(3, 0, Message::Hello);
+    }
+    let released = kinds(&scene.step(Input::Persisted(ticket)));
+    let expected = [
+        (2, "AppendReply"),
+        (2, "HeartbeatReply"),
+        (2, "AppendReply"),
+        (3, "PreVoteReply"),
+        (3, "VoteReply"),
+        (3, "HelloReply"),
+    ];
+    assert_eq!(released, expected);
 }
 
 // A failed disk is the end: nobody hears of this server again, and its own clients are told at once.

@@ -184,11 +184,23 @@ fn no_cluster_is_made_of_what_is_none() {
     assert_eq!(refusal(&witness), RecoveryError::Witness);
 
     let mut removed = member();
+    removed.durable.commit = Some(index(3));
     removed
         .durable
         .entries
         .push(sets(Membership::of_voters([2, 3].map(node))));
     assert_eq!(refusal(&removed), RecoveryError::NotMember);
+
+    // Nobody is left who could say that the removal was committed.
+    removed.durable.entries.pop();
+    removed.durable.commit = Some(index(2));
+    removed
+        .durable
+        .entries
+        .push(sets(Membership::of_voters([2, 3].map(node))));
+    let recovery = Recovery::of(&removed).expect("it is a member by what it knows to be committed");
+    assert_eq!(recovery.unconfirmed, Some((index(3), index(3))));
+    assert_eq!(recovery.without, [2, 3].map(node));
 
     let mut fenced = member();
     let (bound, found) = (Incarnation::new(77), fenced.identity.incarnation);

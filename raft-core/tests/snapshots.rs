@@ -184,6 +184,7 @@ fn pieces_are_asked_for_as_they_arrive() {
     let data = Payload::from(&b"piece"[..]);
     let actions = scene.step(Input::SnapshotPiece {
         ticket,
+        last: id(3, 5),
         total_bytes: 10,
         checksum: 7,
         offset: 0,
@@ -285,13 +286,22 @@ fn a_transfer_goes_on_while_a_newer_snapshot_is_taken() {
         6,
         "the peer will need entry 6 next"
     );
-    let piece = scene.step(Input::SnapshotPiece {
-        ticket,
-        total_bytes: 3,
-        checksum: 0,
-        offset: 0,
-        data: Payload::from(&b"old"[..]),
-    });
+    let mut piece_of = |last| {
+        scene.step(Input::SnapshotPiece {
+            ticket,
+            last,
+            total_bytes: 3,
+            checksum: 0,
+            offset: 0,
+            data: Payload::from(&b"old"[..]),
+        })
+    };
+    assert_eq!(
+        piece_of(id(4, 6)),
+        [],
+        "the bytes of the newer one are not sent under the older one's name"
+    );
+    let piece = piece_of(id(3, 5));
     let [(2, Message::SnapshotChunk { meta, .. })] = &sent(&piece)[..] else {
         panic!("{piece:?}")
     };

@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::outbox::Promise;
 use crate::status::RoleName;
 use crate::trace::Trace;
-use crate::types::{LogId, NodeId, Term, Tick};
+use crate::types::{Incarnation, LogId, NodeId, Term, Tick};
 
 use super::{Raft, Role};
 
@@ -161,14 +161,23 @@ impl Raft {
         planted!(VOTES_FOR_ANY_LOG) || last >= self.log.last()
     }
 
-    pub(super) fn on_pre_vote(&mut self, from: NodeId, term: Term, ask: Term, last: Option<LogId>) {
+    pub(super) fn on_pre_vote(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        term: Term,
+        ask: Term,
+        last: Option<LogId>,
+    ) {
         // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
         // an election timeout. A refusal tells a candidate of an earlier term which term it is.
         let is_free = !self.hears_a_leader() || planted!(HELPS_REBELS);
         let granted = term >= self.out.term() && self.is_up_to_date(last) && is_free;
         let to = from;
         self.trace(Trace::PreVoteAnswered { to, ask, granted });
-        self.send(to, Promise::Term, Message::PreVoteReply { ask, granted });
+        // The folder that asked is answered, which may be a later one than the log knows.
+        let reply = Message::PreVoteReply { ask, granted };
+        self.out.send(to, Some(incarnation), Promise::Term, reply);
     }
 
     /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
@@ -201,7 +210,13 @@ impl Raft {
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     ///
     /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
-    pub(super) fn on_vote(&mut self, from: NodeId, last: Option<LogId>, in_transfer: bool) {
+    pub(super) fn on_vote(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        last: Option<LogId>,
+        in_transfer: bool,
+    ) {
         let vote = self.out.hard_state().vote;
         let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
@@ -222,7 +237,8 @@ impl Raft {
         };
         let (to, term) = (from, self.out.term());
         self.trace(Trace::VoteAnswered { to, term, granted });
-        self.send(to, promise, Message::VoteReply { granted });
+        let reply = Message::VoteReply { granted };
+        self.out.send(to, Some(incarnation), promise, reply);
     }
 
     pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {

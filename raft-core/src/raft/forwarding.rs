@@ -140,7 +140,7 @@ impl Raft {
 
     /// Once per drain: sends what is due.
     pub(super) fn forward(&mut self) {
-        if self.forwarding.is_idle() {
+        if self.forwarding.is_idle() || !self.can_send() {
             return;
         }
         let Ok(leader) = self.leader_to_ask() else { return };
@@ -155,6 +155,11 @@ impl Raft {
             self.send(leader, Promise::Term, message);
         }
         self.ask_for_read_index(leader);
+    }
+
+    /// Whether there is somebody to pass on to, and the disk lets it leave. What would wait for a disk that stalls would be sent again and again.
+    fn can_send(&self) -> bool {
+        self.leader_to_ask().is_ok() && self.out.term_is_durable()
     }
 
     /// The commands that are due, by message.
@@ -190,7 +195,7 @@ impl Raft {
             return None;
         }
         let term = self.out.term();
-        let can_send = self.leader_to_ask().is_ok();
+        let can_send = self.can_send();
         let proposals =
             self.forwarding
                 .proposals

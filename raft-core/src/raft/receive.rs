@@ -36,7 +36,9 @@ impl Raft {
             }
             // Whoever does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => self.ignored.stale += 1,
-            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
+            (_, Message::PreVote { ask, last }) => {
+                self.on_pre_vote(from, from_incarnation, term, ask, last);
+            }
             (_, Message::PreVoteReply { ask, granted: true }) => self.on_pre_vote_granted(from, term, ask),
             (_, message) => self.on_termed(from, from_incarnation, term, message),
         }
@@ -58,6 +60,21 @@ impl Raft {
         asks_to_join
             || known.is_none_or(|known| known == envelope.from_incarnation)
             || self.is_said_by_an_unknown_leader(envelope)
+            || self.is_asked_by_a_later_folder(envelope)
+    }
+
+    /// Whoever asks for votes with more of the log than this server holds may have a folder that this log does not know yet. Without this
+    /// vote, nobody might be elected from whom this server could learn of it.
+    ///
+    /// It cannot be an earlier folder. What bound the later one is committed, so whoever is elected from then on holds it, and the earlier one, which
+    /// was removed first, is not: its last entry is older than any log that knows its successor.
+    fn is_asked_by_a_later_folder(&self, envelope: &Envelope) -> bool {
+        let (Message::PreVote { last, .. } | Message::Vote { last } | Message::TransferVote { last }) =
+            &envelope.message
+        else {
+            return false;
+        };
+        *last > self.log.last()
     }
 
     /// Whoever leads was elected by those who know its folder. A log that is behind may know an earlier one, and must not keep
@@ -84,7 +101,7 @@ impl Raft {
                 self.become_candidate(&Message::TransferVote { last });
                 return;
             }
-            self.answer_earlier_term(from, message);
+            self.answer_earlier_term(from, incarnation, message);
             return;
         }
         let confirms = matches!(
@@ -105,8 +122,8 @@ impl Raft {
             self.become_follower(None);
         }
         match message {
-            Message::Vote { last } => self.on_vote(from, last, false),
-            Message::TransferVote { last } => self.on_vote(from, last, true),
+            Message::Vote { last } => self.on_vote(from, incarnation, last, false),
+            Message::TransferVote { last } => self.on_vote(from, incarnation, last, true),
             Message::TimeoutNow => self.on_timeout_now(from),
             Message::VoteReply { granted } => self.on_vote_reply(from, granted),
             Message::Append {
@@ -183,14 +200,15 @@ impl Raft {
 
     /// Tells a server that lags behind which term it is. Without an answer a partitioned server with a higher term
     /// would never be let in again by a leader that does not know of it.
-    fn answer_earlier_term(&mut self, from: NodeId, message: Message) {
+    fn answer_earlier_term(&mut self, from: NodeId, incarnation: Incarnation, message: Message) {
         self.ignored.stale += 1;
         if planted!(SILENT_TO_EARLIER_TERMS) {
             return;
         }
         match message {
             Message::Vote { .. } | Message::TransferVote { .. } => {
-                self.send(from, Promise::Term, Message::VoteReply { granted: false });
+                let refusal = Message::VoteReply { granted: false };
+                self.out.send(from, Some(incarnation), Promise::Term, refusal);
             }
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
                 if confirms_by_later_term() =>

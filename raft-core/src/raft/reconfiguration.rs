@@ -271,6 +271,7 @@ impl Raft {
     /// forgets those that have answered, or that do not answer for too long. Called before the heartbeats leave.
     pub(super) fn take_leave(&mut self) {
         let (now, commit) = (self.now, self.commit);
+        let base = self.log.base().map(|base| base.index);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -282,7 +283,9 @@ impl Raft {
             let Some(leaving) = &mut peer.leaving else {
                 return true;
             };
-            if leaving.told.is_none() && matched.min(commit) >= leaving.removal {
+            // The heartbeat names the entry that it says is committed, so it must be one whose term this log knows.
+            let names = leaving.removal.max(base);
+            if leaving.told.is_none() && matched.min(commit) >= names {
                 leaving.told = Some(telling);
                 told_somebody = true;
             }

@@ -97,6 +97,7 @@ impl Raft {
     pub(super) fn on_snapshot_piece(
         &mut self,
         ticket: Ticket,
+        last: LogId,
         total_bytes: u64,
         checksum: u32,
         offset: u64,
@@ -106,7 +107,9 @@ impl Raft {
             return;
         };
         let session = peer.session;
-        let Some(meta) = peer.transfer().map(|transfer| transfer.meta.clone()) else {
+        let meta = peer.transfer().map(|transfer| transfer.meta.clone());
+        // Sent under another name, a snapshot would make a peer believe that it has applied what it has not.
+        let Some(meta) = meta.filter(|meta| meta.last == last) else {
             return;
         };
         let chunk = Message::SnapshotChunk {

@@ -58,6 +58,7 @@ impl<M: StateMachine> Replica<M> {
         };
         self.raft.step(input::Input::SnapshotPiece {
             ticket,
+            last: snapshot.last,
             total_bytes: snapshot.total_bytes(),
             checksum: snapshot.checksum,
             offset,

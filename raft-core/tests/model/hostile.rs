@@ -218,6 +218,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         },
         7 => Input::SnapshotTaken { last },
         8 => Input::SnapshotPiece {
+            last,
             ticket,
             total_bytes: dice.below(9),
             checksum: 0,

@@ -22,7 +22,7 @@ struct Server {
     applying: VecDeque<(Index, Entries)>,
     installing: Option<SnapshotMeta>,
     loads: Vec<(Ticket, Index, Index)>,
-    transfers: BTreeSet<Ticket>,
+    transfers: BTreeMap<Ticket, LogId>,
     pending: BTreeSet<u64>,
     /// With what was committed for certain when each was asked.
     reads: BTreeMap<u64, u64>,
@@ -175,7 +175,7 @@ impl World {
             applying: VecDeque::new(),
             installing: None,
             loads: Vec::new(),
-            transfers: BTreeSet::new(),
+            transfers: BTreeMap::new(),
             pending: BTreeSet::new(),
             reads: BTreeMap::new(),
             handovers: 0,
@@ -307,8 +307,8 @@ impl World {
             Action::LoadEntries {
                 ticket, first, last, ..
             } => server.loads.push((ticket, first, last)),
-            Action::SendSnapshot { ticket, .. } => {
-                server.transfers.insert(ticket);
+            Action::SendSnapshot { ticket, meta, .. } => {
+                server.transfers.insert(ticket, meta.last);
                 self.send_piece(id, ticket, 0);
             }
             Action::SnapshotAdvanced {
@@ -316,7 +316,8 @@ impl World {
                 received_bytes,
             } => self.send_piece(id, ticket, received_bytes),
             Action::SnapshotEnded { ticket } => {
-                assert!(server.transfers.remove(&ticket), "a transfer ends once");
+                let ended = server.transfers.remove(&ticket);
+                assert!(ended.is_some(), "a transfer ends once");
             }
             Action::SnapshotArrived {
                 from,
@@ -358,6 +359,7 @@ impl World {
             let data = Payload::from(&b"x"[..]);
             Input::SnapshotPiece {
                 ticket,
+                last: server.transfers[&ticket],
                 total_bytes: 2,
                 checksum: 0,
                 offset,
