@@ -395,3 +395,43 @@ fn a_search_counts_situations_and_repeats_exactly_on_one_job() {
     assert!(found["situations"].as_u64() > Some(1_000), "{found}");
     assert_eq!(found, search());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_ends_with_2_and_says_so_and_a_closed_one_changes_nothing() {
+    use std::process::Stdio;
+
+    for arguments in [
+        &["run", "--seeds", "0..2"][..],
+        &["run", "--seeds", "0..2", "--json"],
+        &["replay", "1", "--quiet", "--profile", "calm"],
+        &["replay", "1", "--profile", "calm"],
+        &["schedule", "1"],
+        &["scenario"],
+        &["store", "schedule", "1"],
+        &["store", "replay", "1"],
+        &["--help"],
+    ] {
+        let full = std::fs::File::create("/dev/full").expect("the device is there");
+        let command = |to: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
+            command.args(arguments).stdout(to).stderr(Stdio::piped());
+            command.output().expect("the command can be started")
+        };
+        let output = command(full.into());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            told.starts_with("sim: standard output: "),
+            "{arguments:?}: {told}"
+        );
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let output = command(writer.into());
+        assert_eq!(
+            (output.status.code(), output.stderr),
+            (Some(0), Vec::new()),
+            "{arguments:?}"
+        );
+    }
+}

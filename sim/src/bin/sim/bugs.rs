@@ -13,6 +13,7 @@ use sim::store::StoreSchedule;
 
 use crate::Ending;
 use crate::jobs::on_every_job;
+use crate::output::say;
 use crate::workload::{WorkloadName, with_workload};
 
 #[derive(clap::Args)]
@@ -165,7 +166,7 @@ impl Row {
             format!("{} -> {}", example.before, example.after)
         });
         let (name, family) = (self.bug.name, self.bug.family);
-        println!("| {name} | {family} | {oracles} | {median} | {high} | {size} |");
+        say!("| {name} | {family} | {oracles} | {median} | {high} | {size} |");
     }
 }
 
@@ -176,7 +177,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     };
     if arguments.list {
         for bug in bugs {
-            println!("{:<32} {:<12} {}", bug.name, bug.family, bug.sentence);
+            say!("{:<32} {:<12} {}", bug.name, bug.family, bug.sentence);
         }
         return Ending::Pass;
     }
@@ -186,9 +187,9 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     }
     let rows = measure(&bugs, arguments, None);
     if arguments.json {
-        println!("{}", Value::Array(rows.iter().map(Row::as_json).collect()));
+        say!("{}", Value::Array(rows.iter().map(Row::as_json).collect()));
     } else {
-        println!("| bug | family | found by | median | 95 % | size |\n|---|---|---|---|---|---|");
+        say!("| bug | family | found by | median | 95 % | size |\n|---|---|---|---|---|---|");
         rows.iter().for_each(Row::print);
     }
     let missed: Vec<&str> = rows
@@ -234,12 +235,12 @@ fn ablate(bugs: &[&'static Bug], arguments: &Arguments) {
         let rows = table.iter().map(
             |(without, lost, slower)| json!({ "without": without, "not_found": lost, "found_later": slower }),
         );
-        println!("{}", Value::Array(rows.collect()));
+        say!("{}", Value::Array(rows.collect()));
         return;
     }
-    println!("| without | not found | found much later |\n|---|---|---|");
+    say!("| without | not found | found much later |\n|---|---|---|");
     for (without, lost, slower) in table {
-        println!("| {without} | {} | {} |", lost.join(", "), slower.join(", "));
+        say!("| {without} | {} | {} |", lost.join(", "), slower.join(", "));
     }
 }
 

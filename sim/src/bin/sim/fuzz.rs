@@ -16,6 +16,7 @@ use sim::{Schedule, Verdict};
 
 use crate::Ending;
 use crate::jobs::on_every_job;
+use crate::output::say;
 use crate::sweep::How;
 use crate::workload::with_workload;
 
@@ -77,17 +78,17 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
                 )
             })
             .collect();
-        println!(
+        say!(
             "{}",
             json!({ "runs": runs, "situations": situations, "kept": kept, "findings": findings })
         );
     } else {
         for (oracle, files) in &search.findings {
             for file in files {
-                println!("{oracle}: sim replay {}", file.display());
+                say!("{oracle}: sim replay {}", file.display());
             }
         }
-        println!("{runs} runs, {situations} situations, {kept} schedules kept, {found} findings");
+        say!("{runs} runs, {situations} situations, {kept} schedules kept, {found} findings");
     }
     match found {
         0 => Ending::Pass,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sim::kv::KeyValue;
 use sim::{HistoryEvent, Opinion, Profile, linearizable};
 
+use crate::output::say;
 use crate::sweep::{SEARCH_STEPS, seeds};
 use crate::{Ending, ProfileName};
 
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     match write_all(arguments) {
         Ok(line) => {
-            println!("{line}");
+            say!("{line}");
             Ending::Pass
         }
         Err(message) => {

@@ -1,10 +1,15 @@
 //! Work that is shared among threads. What comes of it must not depend on how many there are.
 
+use crate::output::Unwinding;
+
 /// Does the work on as many threads as there are jobs, this one included, and waits for all of them.
 pub(crate) fn on_every_job(jobs: u64, work: impl Fn() + Sync) {
     std::thread::scope(|scope| {
         for _ in 1..jobs {
-            scope.spawn(&work);
+            scope.spawn(|| {
+                let _printed = Unwinding;
+                work();
+            });
         }
         work();
     });

@@ -1,4 +1,5 @@
 //! The `sim` command: sweeps over seeds, and replays of single runs.
+#![warn(clippy::print_stdout, reason = "output::say looks at the error")]
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
@@ -8,6 +9,7 @@ mod fuzz;
 mod histories;
 mod jobs;
 mod merge;
+mod output;
 mod reduce;
 mod replay;
 mod results;
@@ -47,9 +49,10 @@ Examples:
 Exit status:
   0  every run passed
   1  an oracle found a violation
-  2  the command or a schedule makes no sense
+  2  the command or a schedule makes no sense, or a file or standard output cannot be written
   3  the same schedule came to different ends
-  4  a run was vacuous: nothing was committed, or what had to happen did not";
+  4  a run was vacuous: nothing was committed, or what had to happen did not
+A closed pipe (| head) changes none of these.";
 
 /// Simulates clusters of the shipping Raft replica with every kind of fault, the same way for the same seed.
 #[derive(Parser)]
@@ -152,9 +155,28 @@ enum Ending {
 }
 
 fn main() -> ExitCode {
-    // Panics of what is simulated are findings, reported with their seed; the default hook would print thousands.
-    std::panic::set_hook(Box::new(|_| {}));
-    let ending = match Arguments::parse().command {
+    output::note_panics();
+    let _printed = output::Unwinding;
+    let ending = match Arguments::try_parse() {
+        Ok(arguments) => run(arguments.command),
+        // A request for help is such an error, too, and goes to standard output.
+        Err(error) => {
+            let printed = error.print();
+            match error.use_stderr() {
+                true => Ending::Usage,
+                false => {
+                    output::is_open(printed);
+                    Ending::Pass
+                }
+            }
+        }
+    };
+    output::flush();
+    ExitCode::from(ending as u8)
+}
+
+fn run(command: Command) -> Ending {
+    match command {
         Command::Run(arguments) => sweep::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
@@ -179,14 +201,13 @@ fn main() -> ExitCode {
             profile,
             workload,
         } => print_schedule(&workload.schedule(profile.into(), seed)),
-    };
-    ExitCode::from(ending as u8)
+    }
 }
 
 fn print_schedule(schedule: &Schedule) -> Ending {
     match schedule.to_toml() {
         Ok(text) => {
-            print!("{text}");
+            output::print(format_args!("{text}"));
             Ending::Pass
         }
         Err(error) => {

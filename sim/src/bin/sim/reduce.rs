@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sim::Schedule;
 
 use crate::workload::{WorkloadName, find_schedule, with_workload};
-use crate::{Ending, ProfileName};
+use crate::{Ending, ProfileName, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -70,7 +70,7 @@ fn shrink(workload: WorkloadName, schedule: &Schedule, arguments: &Arguments) ->
     );
     let text = shrunk.schedule.to_toml().map_err(|error| error.to_string())?;
     match &arguments.output {
-        None => print!("{text}"),
+        None => output::print(format_args!("{text}")),
         Some(path) => {
             std::fs::write(path, text)
                 .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;

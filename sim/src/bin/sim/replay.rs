@@ -7,7 +7,7 @@ use sim::kv::KeyValue;
 use sim::{Nanos, Place, Schedule, TraceEvent, Verdict, Workload};
 
 use crate::workload::{WorkloadName, find_schedule, with_workload};
-use crate::{Ending, ProfileName};
+use crate::{Ending, ProfileName, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -87,14 +87,13 @@ fn replay<W: Workload>(
     arguments: &Arguments,
 ) -> Result<Ending, sim::ScheduleError> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    // A closed pipe (`| head`) ends the printing, and the run goes on to its verdict.
     let mut is_open = true;
     let report = sim::replay(schedule, workload, &mut |event: TraceEvent| {
         if is_open && shows(arguments, &event) {
-            is_open = writeln!(out, "{event}").is_ok();
+            is_open = output::is_open(writeln!(out, "{event}"));
         }
     })?;
-    is_open = is_open && out.flush().is_ok();
+    is_open = is_open && output::is_open(out.flush());
     let again = sim::run(schedule, workload)?;
     let verdict = report.verdict(&schedule.expect);
     let (ending, line) = match &verdict {
@@ -111,12 +110,12 @@ fn replay<W: Workload>(
         Verdict::Vacuous(_) => (Ending::Vacuous, verdict.to_string()),
     };
     if is_open {
-        // As above: whoever closed the pipe does not want the summary either.
-        let _closed = writeln!(
+        let written = writeln!(
             out,
             "{line}\n{} events in {} simulated, {} entries committed, {} elections, hash {:016x}",
             report.events, report.at, report.committed, report.elections, report.hash
         );
+        output::is_open(written.and_then(|()| out.flush()));
     }
     Ok(ending)
 }

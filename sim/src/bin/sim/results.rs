@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::Ending;
+use crate::output::say;
 
 /// What many runs came to. Those of disjoint seeds add up, in any order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +147,7 @@ impl Results {
     /// Prints one JSON object, or the same in words.
     fn tell(&self, as_json: bool) -> Result<(), String> {
         match as_json {
-            true => println!(
+            true => say!(
                 "{}",
                 serde_json::to_string(self).map_err(|error| error.to_string())?
             ),
@@ -157,15 +158,18 @@ impl Results {
 
     fn print(&self) {
         for found in &self.findings {
-            println!(
+            say!(
                 "{}: {}: {}\n    {}",
-                found.name, found.oracle, found.message, found.replay
+                found.name,
+                found.oracle,
+                found.message,
+                found.replay
             );
         }
         for [first, end] in &self.seeds {
-            println!("seeds {first}..{end}");
+            say!("seeds {first}..{end}");
         }
-        println!(
+        say!(
             "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
             self.schedules,
             self.simulated_nanos / 1_000_000_000,
@@ -173,15 +177,16 @@ impl Results {
             self.committed,
             self.elections
         );
-        println!(
+        say!(
             "{} schedules/s, {} ns per event",
             self.schedules_per_second,
             self.micros.saturating_mul(1_000) / self.events.max(1)
         );
         if self.linearizability.searched > 0 {
-            println!(
+            say!(
                 "{} histories searched for an order of what clients saw, {} of them without an answer in time",
-                self.linearizability.searched, self.linearizability.unknown
+                self.linearizability.searched,
+                self.linearizability.unknown
             );
         }
         let missed: Vec<&str> = (self.coverage.iter())
@@ -189,13 +194,13 @@ impl Results {
             .map(|(probe, _)| probe.as_str())
             .collect();
         if !missed.is_empty() {
-            println!("never happened: {}", missed.join(", "));
+            say!("never happened: {}", missed.join(", "));
         }
         if !self.canaries.is_empty() {
             let names: Vec<&str> = self.canaries.keys().map(String::as_str).collect();
-            println!("canaries found: {}", names.join(", "));
+            say!("canaries found: {}", names.join(", "));
         }
-        println!("{} findings, hash {}", self.findings.len(), self.hash);
+        say!("{} findings, hash {}", self.findings.len(), self.hash);
     }
 }
 

@@ -4,6 +4,7 @@
 use sim::Schedule;
 
 use crate::Ending;
+use crate::output::{print, say};
 use crate::sweep::judge;
 use crate::workload::{FileError, parse_schedule, scenario};
 
@@ -96,9 +97,9 @@ fn list() -> Result<Ending, FileError> {
     let width = ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, text) in ALL {
         let (_, schedule) = parse_schedule(name.into(), text, None)?;
-        println!("{name:width$}  {}", schedule.purpose);
+        say!("{name:width$}  {}", schedule.purpose);
     }
-    println!(
+    say!(
         "\nsim scenario NAME runs one, sim view NAME -o run.html shows it, sim scenario NAME --toml prints its schedule"
     );
     Ok(Ending::Pass)
@@ -109,7 +110,7 @@ fn run_one(name: &str, as_toml: bool) -> Result<Ending, FileError> {
         name: name.to_owned(),
     })?;
     if as_toml {
-        print!("{text}");
+        print(format_args!("{text}"));
         return Ok(Ending::Pass);
     }
     let (workload, schedule) = parse_schedule(name.into(), text, None)?;
@@ -118,19 +119,23 @@ fn run_one(name: &str, as_toml: bool) -> Result<Ending, FileError> {
         error,
     })?;
     let Schedule { purpose, .. } = &schedule;
-    println!("{name}: {purpose}");
+    say!("{name}: {purpose}");
     let report = &judged.report;
     let ending = match &judged.finding {
         None => Ending::Pass,
         Some(finding) => finding.ending,
     };
     match &judged.finding {
-        None => println!("    as expected: {}", report.verdict(&schedule.expect)),
-        Some(finding) => println!("    {}: {}", finding.oracle, finding.message),
+        None => say!("    as expected: {}", report.verdict(&schedule.expect)),
+        Some(finding) => say!("    {}: {}", finding.oracle, finding.message),
     }
-    println!(
+    say!(
         "    {} events in {} simulated, {} entries committed, {} elections, hash {:016x}",
-        report.events, report.at, report.committed, report.elections, report.hash
+        report.events,
+        report.at,
+        report.committed,
+        report.elections,
+        report.hash
     );
     Ok(ending)
 }

@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 use sim::store::{self, StoreReport, StoreSchedule};
 
-use crate::Ending;
 use crate::jobs::on_every_job;
+use crate::output::say;
 use crate::sweep::seeds;
+use crate::{Ending, output};
 
 /// Every so many seeds a run is made twice and the hashes are compared.
 const TWICE_EVERY: u64 = 64;
@@ -77,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Command::Replay(case) => replay(case),
         Command::Shrink { case, output } => shrink(case, output.as_deref()),
         Command::Schedule { seed } => text_of(&StoreSchedule::of(*seed)).map(|text| {
-            print!("{text}");
+            output::print(format_args!("{text}"));
             Ending::Pass
         }),
     };
@@ -112,10 +113,9 @@ fn replay(case: &Case) -> Result<Ending, String> {
     let _planted = case.plant.plant();
     let schedule = find(&case.what)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    // A closed pipe (`| head`) ends the printing, and the run goes on to its verdict.
     let mut is_open = true;
     let report = store::replay(&schedule, &mut |line| {
-        is_open = is_open && writeln!(out, "{line}").is_ok();
+        is_open = is_open && output::is_open(writeln!(out, "{line}"));
     });
     let again = store::run(&schedule);
     let (ending, line) = match &report.violation {
@@ -139,12 +139,11 @@ fn replay(case: &Case) -> Result<Ending, String> {
             hash,
             ..
         } = report;
-        // As above: whoever closed the pipe does not want the summary either.
-        let _closed = writeln!(
+        let written = writeln!(
             out,
             "{line}\n{operations} calls that change the disk, {acknowledged} groups acknowledged, {opened} starts, {crashes} crashes, {errors} errors, hash {hash:016x}"
-        )
-        .and_then(|()| out.flush());
+        );
+        output::is_open(written.and_then(|()| out.flush()));
     }
     Ok(ending)
 }
@@ -159,7 +158,7 @@ fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
     };
     let text = text_of(&shrunk.schedule)?;
     match output {
-        None => print!("{text}"),
+        None => output::print(format_args!("{text}")),
         Some(path) => {
             std::fs::write(path, text)
                 .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
@@ -264,22 +263,30 @@ impl Totals {
 
     fn print(&self) {
         for failure in self.failures.values() {
-            println!(
+            say!(
                 "{}: {}\n    sim store replay {}",
-                failure.oracle, failure.message, failure.what
+                failure.oracle,
+                failure.message,
+                failure.what
             );
         }
         let struck = self.struck.iter().map(|(kind, count)| format!("{kind} {count}"));
-        println!(
+        say!(
             "{} schedules of the store: {} calls that change the disk, {} groups acknowledged, {} starts, {} crashes, {} typed errors",
-            self.schedules, self.operations, self.acknowledged, self.opened, self.crashes, self.errors
+            self.schedules,
+            self.operations,
+            self.acknowledged,
+            self.opened,
+            self.crashes,
+            self.errors
         );
-        println!("faults: {}", struck.collect::<Vec<_>>().join(", "));
-        println!(
+        say!("faults: {}", struck.collect::<Vec<_>>().join(", "));
+        say!(
             "{} damaged folders were refused; {} times a disk beyond checksums made the store forget without a word",
-            self.refused, self.forgotten
+            self.refused,
+            self.forgotten
         );
-        println!("{} findings, hash {:016x}", self.failures.len(), self.hash);
+        say!("{} findings, hash {:016x}", self.failures.len(), self.hash);
     }
 }
 
@@ -298,7 +305,7 @@ fn sweep(arguments: &Run) -> Result<Ending, String> {
         }
     };
     if arguments.json {
-        println!("{}", totals.as_json());
+        say!("{}", totals.as_json());
     } else {
         totals.print();
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sim::recording::{Recording, film};
 use sim::{Report, Schedule, Workload};
 
+use crate::output::say;
 use crate::workload::{WorkloadName, find_schedule, with_workload};
 use crate::{Ending, ProfileName};
 
@@ -98,7 +99,7 @@ fn view<W: Workload>(schedule: &Schedule, workload: &W, arguments: &Arguments) -
         if let Some(path) = path {
             write_file(path, |file| write(&filmed, file))
                 .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-            println!(
+            say!(
                 "{}: {} events of {}",
                 path.display(),
                 filmed.report.events,
