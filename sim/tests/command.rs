@@ -396,6 +396,82 @@ fn a_search_counts_situations_and_repeats_exactly_on_one_job() {
     assert_eq!(found, search());
 }
 
+/// An empty folder of this name.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Of an earlier run of this test, if there was one.
+    let _none = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    folder
+}
+
+fn soak_into(folder: &std::path::Path) -> Output {
+    let folder = folder.display().to_string();
+    sim(&["soak", "--profile", "calm", "--minutes", "0", "-o", &folder])
+}
+
+#[test]
+fn a_soak_drops_an_unfinished_last_line_and_goes_on_and_merge_leaves_it_out() {
+    let folder = folder("unfinished");
+    let path = folder.join("results.jsonl");
+    std::fs::write(&path, "").expect("the file can be written");
+    let first = soak_into(&folder);
+    assert_eq!(first.status.code(), Some(0), "an empty file is a new folder");
+    let whole = std::fs::read_to_string(&path).expect("the file is there");
+    std::fs::write(&path, format!("{whole}{}", &whole[..100])).expect("the file can be written");
+    let name = path.display().to_string();
+    let merged = ends(&["merge", &name], 0);
+    assert!(
+        merged.contains("unfinished") && merged.contains("seeds 0..1024"),
+        "{merged}"
+    );
+    let second = soak_into(&folder);
+    let told = String::from_utf8_lossy(&second.stderr);
+    assert!(told.contains("the last line was unfinished"), "{told}");
+    let merged = ends(&["merge", &name], 0);
+    assert!(
+        merged.contains("seeds 0..2048") && !merged.contains("unfinished"),
+        "{merged}"
+    );
+    // In the middle it is no accident of a last write.
+    std::fs::write(&path, format!("{}\n{whole}", &whole[..100])).expect("the file can be written");
+    assert!(ends(&["merge", &name], 2).contains("is not what sim run --json"));
+    assert_eq!(soak_into(&folder).status.code(), Some(2));
+}
+
+#[test]
+fn a_second_soak_in_a_folder_is_refused() {
+    let folder = folder("locked");
+    let file = std::fs::File::create(folder.join("results.jsonl")).expect("the file can be made");
+    file.lock().expect("the file can be locked");
+    let refused = soak_into(&folder);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("another sim soak is at work"), "{told}");
+}
+
+#[test]
+fn parts_that_no_sweep_comes_to_are_not_merged() {
+    let part = as_json(&["run", "--seeds", "3..6", "--json"]);
+    for (field, wrong, told) in [
+        ("seeds", json!([[3, 3], [3, 6]]), "seeds 3..3"),
+        ("seeds", json!([[6, 3]]), "seeds 6..3"),
+        ("seeds", json!([[3, 7]]), "4 seeds that tells of 3 schedules"),
+        ("schedules", json!(4), "3 seeds that tells of 4 schedules"),
+        ("hash", json!("+0123456789abcde"), "is no hash"),
+        ("hash", json!("seven"), "is no hash"),
+    ] {
+        let mut part = part.clone();
+        part[field] = wrong;
+        let path = written("wrong_part.json", &part.to_string());
+        let refused = ends(&["merge", &path], 2);
+        assert!(
+            refused.contains(told) && refused.contains("wrong_part.json"),
+            "{refused}"
+        );
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_ends_with_2_and_says_so_and_a_closed_one_changes_nothing() {

@@ -1,6 +1,7 @@
 //! What a sweep came to, as `sim run --json` prints it and `sim merge` reads it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -56,28 +57,67 @@ pub(crate) struct Found {
     pub(crate) replay: String,
 }
 
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}: {}\n    {}",
+            self.name, self.oracle, self.message, self.replay
+        )
+    }
+}
+
 impl Results {
     /// Reads what `sim run --json` printed, once or several times into the same file, and adds it up.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let place = path.display();
-        let text =
-            std::fs::read_to_string(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
+        let text = std::fs::read(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
         let mut sum: Option<Self> = None;
-        for part in serde_json::Deserializer::from_str(&text).into_iter() {
-            let part: Self = part.map_err(|error| {
-                format!("{place} is not what sim run --json of this version prints: {error}")
-            })?;
-            if part.seeds.is_empty() {
-                return Err(format!(
-                    "{place} is of schedule files, and only sweeps over seeds can be merged"
-                ));
-            }
+        let mut parts = serde_json::Deserializer::from_slice(&text).into_iter::<Self>();
+        loop {
+            let begin = parts.byte_offset();
+            let part = match parts.next() {
+                None => break,
+                Some(Err(error)) if !error.is_data() && is_unfinished_line(&text[begin..]) => {
+                    eprintln!("sim: {place}: the last line is unfinished, and is left out");
+                    break;
+                }
+                Some(part) => part.map_err(|error| {
+                    format!("{place} is not what sim run --json of this version prints: {error}")
+                })?,
+            };
+            part.check().map_err(|error| format!("{place} {error}"))?;
             match &mut sum {
                 None => sum = Some(part),
                 Some(sum) => sum.add(part).map_err(|error| format!("{place}: {error}"))?,
             }
         }
-        sum.ok_or_else(|| format!("{place} is empty"))
+        sum.ok_or_else(|| format!("{place} holds no results"))
+    }
+
+    /// Refuses what no sweep comes to, which would add up to nonsense.
+    fn check(&self) -> Result<(), String> {
+        if self.seeds.is_empty() {
+            return Err("is of schedule files, and only sweeps over seeds can be merged".to_owned());
+        }
+        let mut seeds = 0_u128;
+        for [first, end] in &self.seeds {
+            match end.checked_sub(*first) {
+                None | Some(0) => return Err(format!("has a part of seeds {first}..{end}, which are none")),
+                Some(count) => seeds += u128::from(count),
+            }
+        }
+        // A seed whose schedule could not be run is a finding and no schedule.
+        let some_did_not_run = self.findings.iter().any(|found| found.oracle == SCHEDULE);
+        let schedules = u128::from(self.schedules);
+        if schedules > seeds || (schedules < seeds && !some_did_not_run) {
+            return Err(format!(
+                "has a part of {seeds} seeds that tells of {schedules} schedules"
+            ));
+        }
+        self.hash()
+            .map(|_| ())
+            .map_err(|error| format!("has a part with no hash: {error}"))
     }
 
     /// Adds what other seeds came to.
@@ -158,24 +198,18 @@ impl Results {
 
     fn print(&self) {
         for found in &self.findings {
-            say!(
-                "{}: {}: {}\n    {}",
-                found.name,
-                found.oracle,
-                found.message,
-                found.replay
-            );
+            say!("{found}");
         }
         for [first, end] in &self.seeds {
             say!("seeds {first}..{end}");
         }
         say!(
-            "{} schedules, {} simulated seconds, {} events, {} entries committed, {} elections",
-            self.schedules,
-            self.simulated_nanos / 1_000_000_000,
-            self.events,
+            "{}, {}, {}, {} entries committed, {}",
+            counted(self.schedules, "schedule"),
+            counted(self.simulated_nanos / 1_000_000_000, "simulated second"),
+            counted(self.events, "event"),
             self.committed,
-            self.elections
+            counted(self.elections, "election")
         );
         say!(
             "{} schedules/s, {} ns per event",
@@ -193,14 +227,19 @@ impl Results {
             .filter(|(_, count)| **count == 0)
             .map(|(probe, _)| probe.as_str())
             .collect();
-        if !missed.is_empty() {
+        // Somebody who runs one file does not ask what else could have happened.
+        if !missed.is_empty() && !self.seeds.is_empty() {
             say!("never happened: {}", missed.join(", "));
         }
         if !self.canaries.is_empty() {
             let names: Vec<&str> = self.canaries.keys().map(String::as_str).collect();
             say!("canaries found: {}", names.join(", "));
         }
-        say!("{} findings, hash {}", self.findings.len(), self.hash);
+        say!(
+            "{}, hash {}",
+            counted(self.findings.len() as u64, "finding"),
+            self.hash
+        );
     }
 }
 
@@ -240,8 +279,23 @@ pub(crate) fn per_second(count: u64, micros: u64) -> u64 {
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
+/// So many of these, in words.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 fn number(hash: &str) -> Result<u64, String> {
-    u64::from_str_radix(hash, 16).map_err(|_| format!("\"{hash}\" is no hash of a sweep"))
+    let is_hexadecimal = hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = u64::from_str_radix(hash, 16).ok().filter(|_| is_hexadecimal);
+    number.ok_or_else(|| format!("\"{hash}\" is no hash of a sweep"))
+}
+
+/// Whether this is one line without an end: what a full disk or a lost power leaves of the last write.
+fn is_unfinished_line(rest: &[u8]) -> bool {
+    !rest.trim_ascii_start().contains(&b'\n')
 }
 
 fn add(sum: &mut u64, count: u64) -> Result<(), String> {

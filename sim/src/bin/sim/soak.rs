@@ -1,6 +1,6 @@
 //! `sim soak`: seeds after seeds for as long as one likes, in pieces that survive an interruption.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const PIECE: u64 = 1_024;
 
 const AFTER_HELP: &str = "\
 The folder gets results.jsonl, one line for each piece of 1,024 seeds (sim merge reads it, several folders' at once), and seed-N.toml, the schedule of each
-seed that found something, for sim replay, view and shrink. Started again with the same folder, it goes on where it was.";
+seed that found something, for sim replay, view and shrink. Started again with the same folder, it goes on where it was; one at a time works in a folder.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -53,9 +53,10 @@ fn soak(arguments: &Arguments) -> Result<Results, String> {
     let folder = &arguments.output;
     std::fs::create_dir_all(folder).map_err(|error| cannot("made", folder, &error))?;
     let path = folder.join("results.jsonl");
-    let earlier = match path.exists() {
-        true => Some(Results::read(&path)?),
-        false => None,
+    let mut file = open_alone(&path)?;
+    let earlier = match drop_unfinished_line(&file, &path)? {
+        0 => None,
+        _ => Some(Results::read(&path)?),
     };
     let ended = earlier.iter().flat_map(|earlier| &earlier.seeds).last();
     let mut next = ended.map_or(arguments.from, |[_, end]| *end);
@@ -74,7 +75,11 @@ fn soak(arguments: &Arguments) -> Result<Results, String> {
         let piece = piece_from(next)?;
         next = piece.end;
         let results = results_of(piece, &arguments.how);
-        keep(&path, &results)?;
+        keep(&mut file, &path, &results).inspect_err(|_| {
+            for found in &results.findings {
+                eprintln!("{found}");
+            }
+        })?;
         for found in &results.findings {
             keep_schedule(folder, &arguments.how, found.seed)?;
         }
@@ -112,17 +117,83 @@ fn piece_from(first: u64) -> Result<Range<u64>, String> {
         .ok_or_else(|| format!("there are no seeds beyond {}", i64::MAX))
 }
 
-fn keep(path: &Path, results: &Results) -> Result<(), String> {
+/// Opens the results, for nobody else: two that append to one file would run the same seeds. The lock ends with the process,
+/// however that ends.
+fn open_alone(path: &Path) -> Result<File, String> {
+    let opened = OpenOptions::new().create(true).append(true).read(true).open(path);
+    let file = opened.map_err(|error| cannot("opened", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "another sim soak is at work on {}; wait for it, or take another folder",
+            path.display()
+        )),
+        Err(TryLockError::Error(error)) => Err(cannot("locked", path, &error)),
+    }
+}
+
+/// Takes away what a full disk or a lost power left of the last write, and says how long the results are then.
+fn drop_unfinished_line(file: &File, path: &Path) -> Result<u64, String> {
+    let text = std::fs::read(path).map_err(|error| cannot("read", path, &error))?;
+    let whole = whole_lines(&text).len();
+    if whole < text.len() {
+        file.set_len(whole as u64)
+            .map_err(|error| cannot("mended", path, &error))?;
+        eprintln!(
+            "sim: {}: the last line was unfinished and is dropped; its seeds are run again",
+            path.display()
+        );
+    }
+    Ok(whole as u64)
+}
+
+/// Everything but a last line that has no end or is no JSON. What is JSON and no results of ours is not for us to drop.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let ended = text.strip_suffix(b"\n");
+    let before = ended
+        .unwrap_or(text)
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
+    let is_json = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+    match ended {
+        Some(ended) if is_json(&ended[before..]) => text,
+        _ => &text[..before],
+    }
+}
+
+/// In one write, so that whatever interrupts it leaves at most an unfinished last line.
+fn keep(file: &mut File, path: &Path, results: &Results) -> Result<(), String> {
     let line = serde_json::to_string(results).map_err(|error| error.to_string())?;
-    let write = || {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.write_all(format!("{line}\n").as_bytes())
-    };
-    write().map_err(|error| cannot("written", path, &error))
+    let written = file
+        .write_all(format!("{line}\n").as_bytes())
+        .and_then(|()| file.sync_data());
+    written.map_err(|error| cannot("written", path, &error))
 }
 
 fn keep_schedule(folder: &Path, how: &How, seed: u64) -> Result<(), String> {
     let path = folder.join(format!("seed-{seed}.toml"));
     let text = how.schedule(seed).to_toml().map_err(|error| error.to_string())?;
     std::fs::write(&path, text).map_err(|error| cannot("written", &path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_unfinished_last_line_is_dropped() {
+        for (text, whole) in [
+            ("", ""),
+            ("{\"a\":1}\n", "{\"a\":1}\n"),
+            ("{\"a\":1}\n{\"b\"", "{\"a\":1}\n"),
+            ("{\"a\":1}\n{\"b\"\n", "{\"a\":1}\n"),
+            ("{\"a\":1}\n\0\0\0", "{\"a\":1}\n"),
+            ("{\"a\":", ""),
+            // Of two lines that are no results, the first is no accident.
+            ("what\nis\nthis", "what\nis\n"),
+        ] {
+            assert_eq!(whole_lines(text.as_bytes()), whole.as_bytes(), "{text:?}");
+        }
+    }
 }
