@@ -487,6 +487,7 @@ fn a_full_standard_output_ends_with_2_and_says_so_and_a_closed_one_changes_nothi
         &["store", "schedule", "1"],
         &["store", "replay", "1"],
         &["--help"],
+        &["--version"],
     ] {
         let full = std::fs::File::create("/dev/full").expect("the device is there");
         let command = |to: Stdio| {
@@ -510,4 +511,37 @@ fn a_full_standard_output_ends_with_2_and_says_so_and_a_closed_one_changes_nothi
             "{arguments:?}"
         );
     }
+}
+
+#[test]
+fn what_can_come_to_nothing_is_refused_before_the_work() {
+    assert!(ends(&["fuzz", "--runs", "0"], 2).contains("--runs"));
+    assert!(ends(&["fuzz", "--minutes", "0"], 2).contains("--minutes"));
+    let path = written("no_folder", "");
+    assert!(ends(&["fuzz", "--runs", "1", "-o", &path], 2).contains("is no folder"));
+    let refused = ends(&["replay", "power_cut", "--node", "99"], 2);
+    assert!(refused.contains("no server 99"), "{refused}");
+    assert!(ends(&["replay", "power_cut", "--node", "0"], 2).contains("no server 0"));
+    let refused = ends(&["replay", "1", "--from", "2s", "--until", "1s"], 2);
+    assert!(refused.contains("no event is from 2"), "{refused}");
+    let target = output("no_such_folder/case.toml");
+    assert!(ends(&["shrink", "1", "-o", &target], 2).contains("there is no folder"));
+    assert!(ends(&["store", "shrink", "1", "-o", &target], 2).contains("there is no folder"));
+}
+
+#[test]
+fn words_say_what_there_is_to_say_and_no_more() {
+    let text = ends(&["replay", "nope"], 2);
+    assert!(text.contains("sim scenario lists them"), "{text}");
+    assert!(ends(&["--version"], 0).starts_with("sim "));
+    let path = file("two words.toml", "[expect]\nprobes = [\"Crash\"]\n");
+    let text = ends(&["run", &path], 4);
+    assert!(
+        text.contains("\n1 schedule, ")
+            && text.contains("\n1 finding, ")
+            && !text.contains("\nnever happened"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("sim replay '{path}'")), "{text}");
+    assert_eq!(text.matches("vacuous").count(), 1, "{text}");
 }

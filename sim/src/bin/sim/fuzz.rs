@@ -1,7 +1,8 @@
 //! `sim fuzz`: a search that changes the schedules which led to something new.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 #[expect(
@@ -14,11 +15,12 @@ use serde_json::json;
 use sim::fuzz::{Fuzzer, States, explore};
 use sim::{Schedule, Verdict};
 
-use crate::Ending;
 use crate::jobs::on_every_job;
 use crate::output::say;
+use crate::results::counted;
 use crate::sweep::How;
 use crate::workload::with_workload;
+use crate::{Ending, shell};
 
 const AFTER_HELP: &str = "\
 A situation is how a cluster stands, without names and numbers. A schedule that led to a new one is kept and changed: its faults are moved, doubled, left out, set
@@ -30,17 +32,17 @@ With one job and --runs the search repeats exactly; the schedules that it finds 
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// How long.
-    #[arg(long, required_unless_present = "runs")]
+    #[arg(long, required_unless_present = "runs", value_parser = clap::value_parser!(u64).range(1..))]
     minutes: Option<u64>,
     /// How many runs, if that comes first.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     runs: Option<u64>,
     /// Where fresh schedules begin, and what all changes are drawn from.
     #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 62))]
     from: u64,
     #[command(flatten)]
     how: How,
-    /// The folder for schedules that fail; made when there is one. At most three for each oracle.
+    /// The folder for schedules that fail; made when there is one. At most three for each oracle, beside those of earlier searches.
     #[arg(short, long, value_name = "FOLDER", default_value = "fuzz-findings")]
     output: PathBuf,
     /// Print one JSON object at the end.
@@ -62,6 +64,14 @@ struct Search {
 const FILES_OF_AN_ORACLE: usize = 3;
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
+    let folder = &arguments.output;
+    if folder.exists() && !folder.is_dir() {
+        eprintln!(
+            "sim: {} is no folder, and what is found goes to one",
+            folder.display()
+        );
+        return Ending::Usage;
+    }
     let search = search(arguments);
     if let Some(message) = &search.failed {
         eprintln!("sim: {message}");
@@ -85,10 +95,18 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     } else {
         for (oracle, files) in &search.findings {
             for file in files {
-                say!("{oracle}: sim replay {}", file.display());
+                say!(
+                    "{oracle}: sim replay {}{}",
+                    shell::file(file),
+                    arguments.how.plant_words()
+                );
             }
         }
-        say!("{runs} runs, {situations} situations, {kept} schedules kept, {found} findings");
+        say!(
+            "{}, {situations} situations, {kept} schedules kept, {}",
+            counted(runs, "run"),
+            counted(found as u64, "finding")
+        );
     }
     match found {
         0 => Ending::Pass,
@@ -175,20 +193,67 @@ impl Search {
         if files.len() >= FILES_OF_AN_ORACLE {
             return;
         }
-        let path = folder.join(format!("{oracle}-{}.toml", files.len() + 1));
         let written = schedule
             .to_toml()
             .map_err(|error| error.to_string())
             .and_then(|text| {
-                let write = || {
-                    std::fs::create_dir_all(folder)?;
-                    std::fs::write(&path, text)
-                };
-                write().map_err(|error| format!("{} cannot be written: {error}", path.display()))
+                let written = write_beside_others(folder, oracle, &text);
+                written.map_err(|error| format!("{} cannot be written to: {error}", folder.display()))
             });
         match written {
-            Ok(()) => files.push(path),
+            Ok(path) => files.push(path),
             Err(message) => self.failed = Some(message),
         }
+    }
+}
+
+/// Writes the file ORACLE-N.toml with the first number that no earlier search has taken.
+fn write_beside_others(folder: &Path, oracle: &str, text: &str) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let mut paths = (1_u64..).map(|number| folder.join(format!("{oracle}-{number}.toml")));
+    let free = paths.find_map(|path| match File::create_new(&path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+        made => Some(made.map(|file| (path, file))),
+    });
+    let (path, mut file) = free.unwrap_or_else(|| Err(ErrorKind::AlreadyExists.into()))?;
+    file.write_all(text.as_bytes())?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use sim::Profile;
+
+    use super::*;
+
+    #[test]
+    fn a_second_search_keeps_what_the_first_has_found() {
+        let folder = std::env::temp_dir().join(format!("sim-fuzz-{}", std::process::id()));
+        let schedule = Profile::Calm.schedule(1);
+        let search = || {
+            let mut search = Search {
+                fuzzer: Fuzzer::new(Profile::Calm, 0),
+                states: States::default(),
+                runs: 0,
+                findings: BTreeMap::new(),
+                failed: None,
+            };
+            for _ in 0..5 {
+                search.found("S1", &schedule, &folder);
+            }
+            assert_eq!(search.failed, None);
+            search.findings["S1"].clone()
+        };
+        let named = |numbers: [u64; 3]| {
+            numbers
+                .map(|number| folder.join(format!("S1-{number}.toml")))
+                .to_vec()
+        };
+        assert_eq!(search(), named([1, 2, 3]));
+        std::fs::write(folder.join("S1-2.toml"), "somebody's notes").expect("the file can be written");
+        assert_eq!(search(), named([4, 5, 6]));
+        let kept = std::fs::read_to_string(folder.join("S1-2.toml")).expect("the file is there");
+        assert_eq!(kept, "somebody's notes");
+        std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     }
 }

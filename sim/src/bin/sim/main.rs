@@ -14,6 +14,7 @@ mod reduce;
 mod replay;
 mod results;
 mod scenario;
+mod shell;
 mod soak;
 mod store;
 mod sweep;
@@ -56,7 +57,7 @@ A closed pipe (| head) changes none of these.";
 
 /// Simulates clusters of the shipping Raft replica with every kind of fault, the same way for the same seed.
 #[derive(Parser)]
-#[command(name = "sim", after_help = AFTER_HELP, arg_required_else_help = true)]
+#[command(name = "sim", version, after_help = AFTER_HELP, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -1,7 +1,7 @@
 //! `sim shrink`: the few things that make a run fail.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sim::Schedule;
 
@@ -30,8 +30,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     #[cfg(feature = "planted-bugs")]
     let _planted = arguments.plant.plant();
-    let written = find_schedule(&arguments.what, arguments.profile, arguments.workload)
-        .map_err(|error| error.to_string())
+    let written = can_be_written(arguments.output.as_deref())
+        .and_then(|()| {
+            find_schedule(&arguments.what, arguments.profile, arguments.workload)
+                .map_err(|error| error.to_string())
+        })
         .and_then(|(workload, schedule)| shrink(workload, &schedule, arguments));
     match written {
         Ok(ending) => ending,
@@ -39,6 +42,20 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
             eprintln!("sim: {message}");
             Ending::Usage
         }
+    }
+}
+
+/// Refuses a file whose folder is not there, before minutes of work are lost on it.
+pub(crate) fn can_be_written(file: Option<&Path>) -> Result<(), String> {
+    let folder = file
+        .and_then(Path::parent)
+        .filter(|folder| !folder.as_os_str().is_empty());
+    match (file, folder) {
+        (Some(file), _) if file.is_dir() => {
+            Err(format!("{} is a folder, and a file is wanted", file.display()))
+        }
+        (_, Some(folder)) if !folder.is_dir() => Err(format!("there is no folder {}", folder.display())),
+        _ => Ok(()),
     }
 }
 

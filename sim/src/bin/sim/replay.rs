@@ -43,6 +43,24 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
+impl Arguments {
+    /// Refuses to show what cannot be there.
+    fn check(&self, schedule: &Schedule) -> Result<(), String> {
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from > until
+        {
+            return Err(format!("no event is from {from} on and up to {until}"));
+        }
+        let servers = u64::from(schedule.cluster.all_servers());
+        match self.node {
+            Some(node) if !(1..=servers).contains(&node) => Err(format!(
+                "the schedule has the servers 1 to {servers}, and no server {node}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(crate) fn run(arguments: Arguments) -> Ending {
     #[cfg(feature = "planted-bugs")]
     let _planted = arguments.plant.plant();
@@ -53,6 +71,10 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
             return Ending::Usage;
         }
     };
+    if let Err(message) = arguments.check(&schedule) {
+        eprintln!("sim: {message}");
+        return Ending::Usage;
+    }
     if let Some(path) = &arguments.history
         && let Err(message) = write_history(workload, &schedule, path)
     {

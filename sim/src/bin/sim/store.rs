@@ -12,8 +12,10 @@ use sim::store::{self, StoreReport, StoreSchedule};
 
 use crate::jobs::on_every_job;
 use crate::output::say;
+use crate::reduce::can_be_written;
+use crate::results::counted;
 use crate::sweep::seeds;
-use crate::{Ending, output};
+use crate::{Ending, output, shell};
 
 /// Every so many seeds a run is made twice and the hashes are compared.
 const TWICE_EVERY: u64 = 64;
@@ -151,6 +153,7 @@ fn replay(case: &Case) -> Result<Ending, String> {
 fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
     #[cfg(feature = "planted-bugs")]
     let _planted = case.plant.plant();
+    can_be_written(output)?;
     let schedule = find(&case.what)?;
     let Some(shrunk) = store::shrink(&schedule) else {
         eprintln!("sim: this run finds nothing, so there is nothing to shrink");
@@ -272,8 +275,8 @@ impl Totals {
         }
         let struck = self.struck.iter().map(|(kind, count)| format!("{kind} {count}"));
         say!(
-            "{} schedules of the store: {} calls that change the disk, {} groups acknowledged, {} starts, {} crashes, {} typed errors",
-            self.schedules,
+            "{} of the store: {} calls that change the disk, {} groups acknowledged, {} starts, {} crashes, {} typed errors",
+            counted(self.schedules, "schedule"),
             self.operations,
             self.acknowledged,
             self.opened,
@@ -286,7 +289,11 @@ impl Totals {
             self.refused,
             self.forgotten
         );
-        say!("{} findings, hash {:016x}", self.failures.len(), self.hash);
+        say!(
+            "{}, hash {:016x}",
+            counted(self.failures.len() as u64, "finding"),
+            self.hash
+        );
     }
 }
 
@@ -299,7 +306,7 @@ fn sweep(arguments: &Run) -> Result<Ending, String> {
                 let schedule = read(path)?;
                 let report = store::run(&schedule);
                 let repeats = store::run(&schedule).hash == report.hash;
-                totals.add(number, path.display().to_string(), &report, repeats);
+                totals.add(number, shell::file(path), &report, repeats);
             }
             totals
         }

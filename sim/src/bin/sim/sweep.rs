@@ -20,7 +20,7 @@ use crate::elsewhere;
 use crate::jobs::on_every_job;
 use crate::results::{self, Found, Results, Searches, conclude, per_second};
 use crate::workload::{WorkloadName, read_schedule, with_workload};
-use crate::{Ending, ProfileName};
+use crate::{Ending, ProfileName, shell};
 
 /// Every so many seeds a run is made twice and the hashes are compared, and its history gets a second opinion.
 const TWICE_EVERY: u64 = 64;
@@ -90,6 +90,17 @@ impl How {
         self.plant.plant()
     }
 
+    /// What a command line to paste needs for the same bug.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn plant_words(&self) -> String {
+        self.plant.arguments().map(|word| format!(" {word}")).collect()
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub(crate) const fn plant_words(&self) -> &'static str {
+        ""
+    }
+
     /// Another number of jobs than this.
     pub(crate) fn other_jobs(&self) -> u64 {
         match self.jobs {
@@ -147,11 +158,25 @@ fn shard(text: &str) -> Result<Shard, String> {
 pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let usage = || format!("\"{text}\" is no range: write A..B, as in 0..1000");
     let (first, end) = text.split_once("..").ok_or_else(usage)?;
-    let range = first.parse().map_err(|_| usage())?..end.parse().map_err(|_| usage())?;
+    let number = |text: &str| text.parse::<u128>().map_err(|_| usage());
+    let (first, end) = (number(first)?, number(end)?);
+    if first >= end {
+        return Err(format!(
+            "{text} holds no seeds; the first must be less than the end"
+        ));
+    }
     // TOML has no unsigned numbers, and every seed must be writable as a schedule.
-    match range.is_empty() || i64::try_from(range.end).is_err() {
-        true => Err(format!("{text} holds no seeds; they go from 0 to {}", i64::MAX)),
-        false => Ok(range),
+    let as_seed = |number| {
+        u64::try_from(number)
+            .ok()
+            .filter(|seed| i64::try_from(*seed).is_ok())
+    };
+    match (as_seed(first), as_seed(end)) {
+        (Some(first), Some(end)) => Ok(first..end),
+        _ => Err(format!(
+            "{text} goes beyond the largest seed; the largest end is {}",
+            i64::MAX
+        )),
     }
 }
 
@@ -310,11 +335,14 @@ fn judge_with<W: Workload>(
         )?,
         false => None,
     };
+    // What stands in the oracle's place need not be said again.
+    let verdict_in_words = verdict.to_string();
+    let message = verdict_in_words.trim_start_matches("vacuous: ");
     let finding = |ending, oracle: &str| {
         Some(Finding {
             ending,
             oracle: oracle.to_owned(),
-            message: verdict.to_string(),
+            message: message.to_owned(),
         })
     };
     let found = match &verdict {
@@ -366,7 +394,7 @@ fn run_files(files: &[PathBuf], asked: Option<WorkloadName>) -> Result<Totals, S
         let judged = judge(workload, &schedule, true).map_err(|error| error.to_string())?;
         let name = path.display().to_string();
         let failure = judged.finding.map(|finding| Failure {
-            again: format!("sim replay {name}"),
+            again: format!("sim replay {}", shell::file(path)),
             name,
             finding,
         });
@@ -510,10 +538,7 @@ fn failure_of(seed: u64, how: &How, finding: Finding) -> Failure {
         WorkloadName::Kv => "",
         WorkloadName::Ledger => " --workload ledger",
     };
-    #[cfg(feature = "planted-bugs")]
-    let plant: String = how.plant.arguments().map(|word| format!(" {word}")).collect();
-    #[cfg(not(feature = "planted-bugs"))]
-    let plant = "";
+    let plant = how.plant_words();
     Failure {
         name: format!("seed {seed}"),
         again: format!("sim replay {seed}{profile}{workload}{plant}"),
@@ -637,6 +662,19 @@ mod tests {
     fn a_run_that_can_be_repeated_is_no_finding() {
         let found = repeated(&report(), || Ok(report()), || traced(&KeyValue, &schedule()));
         assert!(found.expect("the runs are made").is_none());
+    }
+
+    #[test]
+    fn a_range_that_is_refused_is_told_why() {
+        assert_eq!(seeds("3..9223372036854775807"), Ok(3..9_223_372_036_854_775_807));
+        for text in ["0..9223372036854775808", "0..99999999999999999999999"] {
+            let refused = seeds(text).expect_err("the end is too large");
+            assert!(
+                refused.contains("the largest end is 9223372036854775807"),
+                "{refused}"
+            );
+        }
+        assert!(seeds("5..4").is_err_and(|refused| refused.contains("no seeds")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sim::{Report, Schedule, Workload};
 
 use crate::output::say;
 use crate::workload::{WorkloadName, find_schedule, with_workload};
-use crate::{Ending, ProfileName};
+use crate::{Ending, ProfileName, shell};
 
 const AFTER_HELP: &str = "\
 The page is one file that needs no network and no server: open it in any browser, keep it, mail it. It has a lane for each
@@ -85,7 +85,7 @@ fn view<W: Workload>(schedule: &Schedule, workload: &W, arguments: &Arguments) -
     let (report, recording) = film(schedule, workload).map_err(|error| error.to_string())?;
     let filmed = Filmed {
         name: name_of(&arguments.what),
-        command: format!("sim view {}", arguments.what),
+        command: format!("sim view {}", shell::word(&arguments.what)),
         schedule,
         report,
         recording,

@@ -1,5 +1,6 @@
 //! Which state machine is simulated, and the schedules of seeds and files for it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -69,6 +70,10 @@ impl WorkloadName {
 pub(crate) enum FileError {
     #[error("there is no scenario \"{name}\"; sim scenario lists them")]
     NoScenario { name: String },
+    #[error(
+        "{what} is no seed and no scenario (sim scenario lists them), and cannot be read as a file: {error}"
+    )]
+    Nothing { what: String, error: std::io::Error },
     #[error("{} cannot be read: {error}", path.display())]
     Read { path: PathBuf, error: std::io::Error },
     #[error("{}: {error}", path.display())]
@@ -136,7 +141,13 @@ pub(crate) fn find_schedule(
         }
         Err(_) => match scenario(what) {
             Some(text) => parse_schedule(PathBuf::from(what), text, asked),
-            None => read_schedule(PathBuf::from(what), asked),
+            None => read_schedule(PathBuf::from(what), asked).map_err(|error| match error {
+                FileError::Read { error, .. } if error.kind() == ErrorKind::NotFound => FileError::Nothing {
+                    what: what.to_owned(),
+                    error,
+                },
+                other => other,
+            }),
         },
     }
 }

@@ -1,0 +1,49 @@
+//! Command lines to paste: a word of one as a shell takes it, and a file as `sim replay` takes it.
+
+use std::path::Path;
+
+use crate::workload::scenario;
+
+/// A word as a POSIX shell reads it back.
+pub(crate) fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// A file where a seed or a scenario could stand as well: one that would be taken for either, or for an option, is named from
+/// its folder.
+pub(crate) fn file(path: &Path) -> String {
+    let name = path.display().to_string();
+    let is_mistaken = name.starts_with('-') || name.parse::<u64>().is_ok() || scenario(&name).is_some();
+    word(&match is_mistaken {
+        true => format!("./{name}"),
+        false => name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_meant() {
+        for (name, pasted) in [
+            ("night/seed-7.toml", "night/seed-7.toml"),
+            ("two words.toml", "'two words.toml'"),
+            ("$HOME", "'$HOME'"),
+            ("~", "'~'"),
+            ("it's", r"'it'\''s'"),
+            ("4711", "./4711"),
+            ("power_cut", "./power_cut"),
+            ("-case.toml", "./-case.toml"),
+            ("-a case.toml", "'./-a case.toml'"),
+        ] {
+            assert_eq!(file(Path::new(name)), pasted);
+        }
+        assert_eq!(word(""), "''");
+        assert_eq!(word("4711"), "4711");
+    }
+}
