@@ -36,15 +36,6 @@ fn written(cluster: &mut Cluster, command: &[u8]) -> bool {
     cluster.server(leader).done.contains_key(&proposal)
 }
 
-fn made(cluster: &mut Cluster, change: Change) -> bool {
-    (0..20).any(|_| {
-        let leader = cluster.elect();
-        let proposal = cluster.change(leader, change.clone());
-        cluster.tick(30);
-        cluster.server(leader).changed.contains_key(&proposal)
-    })
-}
-
 fn voters(cluster: &mut Cluster, number: u64) -> Vec<u64> {
     let membership = cluster.server(number).replica.raft().membership();
     membership.voters().map(NodeId::value).collect()
@@ -71,8 +62,8 @@ fn a_survivor_goes_on_alone_and_the_cluster_grows_again() {
         // One comes back with an empty folder, one is new. Neither counts before it is added.
         for (number, folder) in [(2, 22), (4, 4)] {
             cluster.start(number, Disk::default(), 1, folder);
-            assert!(made(&mut cluster, Change::AddLearner(node(number))));
-            assert!(made(&mut cluster, Change::Promote(node(number))));
+            assert!(cluster.make_change(Change::AddLearner(node(number))));
+            assert!(cluster.make_change(Change::Promote(node(number))));
         }
         assert_eq!(voters(&mut cluster, 4), [1, 2, 4]);
         assert!(written(&mut cluster, b"together"));
@@ -236,7 +227,7 @@ fn a_learner_can_be_the_survivor() {
     let mut cluster = Cluster::new(3);
     assert!(written(&mut cluster, b"before"));
     cluster.start_new(4);
-    assert!(made(&mut cluster, Change::AddLearner(node(4))));
+    assert!(cluster.make_change(Change::AddLearner(node(4))));
     cluster.tick(30);
     for gone in 1..=3 {
         cluster.crash(gone);

@@ -140,10 +140,12 @@ impl Raft {
 
     /// Once per drain: sends what is due.
     pub(super) fn forward(&mut self) {
-        if self.forwarding.is_idle() || !self.can_send() {
+        if self.forwarding.is_idle() {
             return;
         }
-        let Ok(leader) = self.leader_to_ask() else { return };
+        let Some(leader) = self.leader_to_send_to() else {
+            return;
+        };
         for commands in self.due_forwards() {
             let boot = self.out.identity().boot;
             let floor = self.forwarding.proposals.first().map_or(0, |first| first.number);
@@ -157,9 +159,9 @@ impl Raft {
         self.ask_for_read_index(leader);
     }
 
-    /// Whether there is somebody to pass on to, and the disk lets it leave. What would wait for a disk that stalls would be sent again and again.
-    fn can_send(&self) -> bool {
-        self.leader_to_ask().is_ok() && self.out.term_is_durable()
+    /// To whom what was taken in is passed on now. What would wait for a disk that stalls is not: it would be sent again and again.
+    fn leader_to_send_to(&self) -> Option<NodeId> {
+        self.leader_to_ask().ok().filter(|_| self.out.term_is_durable())
     }
 
     /// The commands that are due, by message.
@@ -195,7 +197,7 @@ impl Raft {
             return None;
         }
         let term = self.out.term();
-        let can_send = self.can_send();
+        let can_send = self.leader_to_send_to().is_some();
         let proposals =
             self.forwarding
                 .proposals

@@ -397,6 +397,16 @@ impl Cluster {
         proposal
     }
 
+    /// Asks for a change until it is made. False if that takes too long.
+    pub fn make_change(&mut self, change: Change) -> bool {
+        (0..20).any(|_| {
+            let leader = self.elect();
+            let proposal = self.change(leader, change.clone());
+            self.tick(30);
+            self.server(leader).changed.contains_key(&proposal)
+        })
+    }
+
     pub fn read(&mut self, id: u64) -> u64 {
         self.next_id += 1;
         let read = self.next_id;
