@@ -44,14 +44,13 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the other message will leave at the same time and says as much: then this one need not wait as well. A
+    /// Whether the other message, which will leave at the same time, says as much: then this one need not wait as well. A
     /// stalled disk's server is asked again and again, and the answers must not pile up.
-    fn is_outdone_by(&self, other: &Self) -> bool {
-        self.ticket == other.ticket
-            && self.envelope.to == other.envelope.to
-            && self.envelope.to_incarnation == other.envelope.to_incarnation
-            && self.envelope.term == other.envelope.term
-            && says_as_much(&other.envelope.message, &self.envelope.message)
+    fn is_outdone_by(&self, other: &Envelope) -> bool {
+        self.envelope.to == other.to
+            && self.envelope.to_incarnation == other.to_incarnation
+            && self.envelope.term == other.term
+            && says_as_much(&other.message, &self.envelope.message)
     }
 }
 
@@ -277,10 +276,10 @@ impl Outbox {
             self.actions.push(Action::Send(envelope));
             return;
         }
-        let held = Held { ticket, envelope };
-        match self.held.iter_mut().find(|earlier| earlier.is_outdone_by(&held)) {
-            Some(earlier) => *earlier = held,
-            None => self.held.push(held),
+        let outdone = |earlier: &&mut Held| earlier.ticket == ticket && earlier.is_outdone_by(&envelope);
+        match self.held.iter_mut().find(outdone) {
+            Some(earlier) => earlier.envelope = envelope,
+            None => self.held.push(Held { ticket, envelope }),
         }
     }
 
