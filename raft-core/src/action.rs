@@ -21,7 +21,8 @@ pub enum Action {
     Send(Envelope),
     /// Apply these entries, which are committed and durable here, and say [`Applied`](crate::Input::Applied). The next
     /// ones come after that, and wait in memory: a host whose state machine falls behind for long should take in less
-    /// from its peers and clients.
+    /// from its peers and clients. A host that applies before it goes on need not say so: see
+    /// [`Options::applies_at_once`](crate::Options::applies_at_once).
     ///
     /// Every start begins behind the snapshot that the disk holds. A state machine that is durable itself skips what it has applied
     /// before.

@@ -35,6 +35,10 @@ pub struct Options {
     /// only terms, positions and configurations, has no state machine, and never leads. The configuration must mark it as well
     /// ([`Membership::with_witnesses`], [`Change::AddWitness`](crate::Change::AddWitness)).
     pub witness: bool,
+    /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its entries count as applied
+    /// when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them. [`Replica`](crate::Replica) works like this,
+    /// whatever is said here.
+    pub applies_at_once: bool,
     /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
     pub trace: bool,
 }
@@ -74,7 +78,8 @@ pub struct Limits {
     pub apply_bytes: usize,
     /// Entries appended by this leader and not committed, in bytes.
     pub uncommitted_bytes: usize,
-    /// Entries kept in memory for slow peers after they were applied here, in bytes.
+    /// Entries kept in memory for slow peers after they were applied here, in bytes. What no peer of a leader lacks, and what a follower has
+    /// applied, goes earlier, but for a thirty-second part of this.
     pub tail_bytes: usize,
     /// Proposals without an outcome.
     pub proposals: usize,

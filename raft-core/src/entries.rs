@@ -46,16 +46,6 @@ impl Entries {
         }
     }
 
-    /// Takes the first one away, if this holds for it.
-    pub(crate) fn pop_front_if(&mut self, fits: impl FnOnce(&Entry) -> bool) -> Option<&Entry> {
-        let first = self.shared.get(self.places())?.first()?;
-        if !fits(first) {
-            return None;
-        }
-        self.begin += 1;
-        Some(first)
-    }
-
     /// What they count against every limit that is stated in bytes.
     pub(crate) fn cost_bytes(&self) -> usize {
         self.iter().map(Entry::cost_bytes).fold(0, usize::saturating_add)
@@ -152,15 +142,5 @@ mod tests {
         assert_eq!(part.part(1..9), entries(3..4), "no more than there is");
         assert_eq!(part.part(5..9), Entries::default());
         assert_eq!(whole.cost_bytes(), 5 * (32 + 4));
-    }
-
-    #[test]
-    fn the_first_is_taken_away_if_it_fits() {
-        let mut rest = entries(1..3);
-        assert_eq!(rest.pop_front_if(|_| false), None);
-        assert_eq!(rest.pop_front_if(|_| true), entries(1..2).first());
-        assert_eq!(rest, entries(2..3));
-        assert_eq!(rest.pop_front_if(|_| true), entries(2..3).first());
-        assert_eq!(rest.pop_front_if(|_| true), None);
     }
 }

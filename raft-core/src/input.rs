@@ -97,7 +97,7 @@ pub enum Input {
     Persisted(Ticket),
     /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads the truth.
     PersistFailed,
-    /// The state machine has applied everything up to and including this entry.
+    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this entry says.
     Applied(Index),
     /// The answer to [`LoadEntries`](crate::Action::LoadEntries): a run of the entries asked for, from the first on;
     /// empty when they could not be read.

@@ -241,9 +241,17 @@ impl Log {
         self.base = Some(base);
     }
 
-    /// Forgets entries beyond `max_bytes`, from the oldest on, and none after `up_to`.
+    /// What the entries in memory cost.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    /// Forgets entries while they cost more than `max_bytes`, from the oldest on and those that came together at once; none that came with one
+    /// after `up_to`.
     pub(crate) fn evict(&mut self, up_to: Option<Index>, max_bytes: usize) {
-        while self.tail.bytes() > max_bytes && self.tail.pop_front(up_to) {}
+        if let Some(up_to) = up_to {
+            self.tail.evict(up_to, max_bytes);
+        }
     }
 
     /// Notes that the host has this snapshot now.
@@ -475,11 +483,14 @@ mod tests {
             }
             Step::Evict { up_to, max_bytes } => {
                 let up_to = up_to.min(length);
-                log.evict(Index::new(up_to as u64), max_bytes);
                 let cost = |slow: &Slow| slow.in_memory().iter().map(Entry::cost_bytes).sum::<usize>();
-                while cost(slow) > max_bytes && slow.base.max(slow.evicted) < up_to {
-                    slow.evicted = slow.base.max(slow.evicted) + 1;
-                }
+                let (before, too_much) = (slow.base.max(slow.evicted), cost(slow) > max_bytes);
+                log.evict(Index::new(up_to as u64), max_bytes);
+                // Which ones came together is the tail's to know.
+                slow.evicted = log.tail_first().value() as usize - 1;
+                let range = before..=if too_much { before.max(up_to) } else { before };
+                assert!(range.contains(&slow.evicted), "{} of {range:?}", slow.evicted);
+                assert!(up_to < length || cost(slow) <= max_bytes, "all of it may go");
             }
             Step::Reset { gap } => {
                 let (membership_id, membership) = slow.membership_at(length);

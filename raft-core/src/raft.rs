@@ -48,6 +48,10 @@ use forwarding::Forwarding;
 use joining::Joining;
 use leader::Leader;
 
+/// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) is kept though no peer is known to want it: the next leader may find one
+/// that does.
+const SPARE_PART: usize = 32;
+
 /// One server of one consensus group.
 ///
 /// # How to drive it
@@ -237,13 +241,31 @@ impl Raft {
                 _ => self.forward(),
             }
             self.out.flush(&mut self.log, self.now);
-            // Only what is neither durable nor applied must stay in memory; the rest is there for slow peers.
-            self.log.evict(
-                self.applied.min(self.out.durable_index()),
-                self.config.limits.tail_bytes,
-            );
+            if self.config.options.applies_at_once {
+                self.apply();
+            }
+            self.evict();
         }
         self.out.take(into);
+    }
+
+    /// Lets go of entries in memory. Only what is not durable or not applied must stay; the rest is there for slow peers, of which only a
+    /// leader knows.
+    fn evict(&mut self) {
+        let limit = self.config.limits.tail_bytes;
+        let spare = limit / SPARE_PART;
+        // Not with every entry, but when it is worth it.
+        if self.log.tail_bytes() <= spare + spare / 8 {
+            return;
+        }
+        let settled = self.applied.min(self.out.durable_index());
+        let wanted_by_nobody = match &self.role {
+            Role::Leader(leader) => leader.peers().map(|(_, peer)| peer.matched()).min(),
+            _ => None,
+        };
+        self.log
+            .evict(settled.min(wanted_by_nobody.unwrap_or(settled)), spare);
+        self.log.evict(settled, limit);
     }
 
     /// How many ticks have passed since this boot.

@@ -268,7 +268,8 @@ impl<M: StateMachine> Replica<M> {
     /// # Errors
     ///
     /// Those of [`Raft::new`]; a snapshot without its bytes, or bytes that are not a state.
-    pub fn new(setup: Setup, machine: M, snapshot: Option<Payload>) -> Result<Self, RestoreError> {
+    pub fn new(mut setup: Setup, machine: M, snapshot: Option<Payload>) -> Result<Self, RestoreError> {
+        setup.config.options.applies_at_once = true;
         let settings = setup.config.snapshots;
         // What the disk has: a witness may take another one while it starts.
         let stored = setup.durable.snapshot.clone();
@@ -461,7 +462,6 @@ impl<M: StateMachine> Replica<M> {
             self.last_applied = Some(entry.id);
         }
         if let Some(last) = self.last_applied {
-            self.raft.step(input::Input::Applied(last.index));
             let covered = Index::count(self.snapshot.as_ref().map(|snapshot| snapshot.last.index));
             if last.index.value().saturating_sub(covered) >= self.settings.every_entries {
                 self.take_snapshot();

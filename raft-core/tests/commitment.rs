@@ -3,7 +3,7 @@
 mod support;
 
 use raft_core::{Action, Input, RoleName};
-use support::scene::{Scene, append, appends, at, entries, heartbeat, index, sent_to, writes};
+use support::scene::{Scene, append, appends, at, entries, entry, heartbeat, index, sent_to, setup, writes};
 
 fn applied(actions: &[Action]) -> Vec<u64> {
     let applied = actions.iter().flat_map(|action| match action {
@@ -166,6 +166,24 @@ fn the_next_entries_come_when_the_last_ones_are_applied() {
     assert_eq!(applied(&scene.step(Input::Applied(index(1)))), []);
     assert_eq!(scene.applied(), 1);
     assert_eq!(applied(&scene.step(Input::Applied(index(2)))), [3]);
+}
+
+// Who applies what it is handed before it goes on need not say so: what is handed out counts as applied, in as many pieces as it takes.
+#[test]
+fn a_host_that_applies_at_once_need_not_say_so() {
+    let mut setup = setup(3, 3, &[1, 1, 1]);
+    setup.config.options.applies_at_once = true;
+    setup.config.limits.apply_bytes = 2 * entry(1, 1).cost_bytes();
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.prompt = false;
+    let actions = scene.receive(2, 3, heartbeat(at(1, 3)));
+    let pieces: Vec<Vec<u64>> = (actions.iter())
+        .map(|action| applied(core::slice::from_ref(action)))
+        .filter(|piece| !piece.is_empty())
+        .collect();
+    assert_eq!(pieces, [vec![1, 2], vec![3]]);
+    assert_eq!(scene.applied(), 3);
+    assert_eq!(scene.step(Input::Applied(index(3))), [], "it is no news");
 }
 
 // A single server commits what is durable on it.

@@ -437,6 +437,50 @@ fn what_left_memory_is_loaded_from_the_store() {
     assert_eq!(appends(3, &scene.step(loaded)), [], "a request is answered once");
 }
 
+// Memory is for what somebody lacks: what every peer of a leader holds goes, and what a follower has applied, but for a little.
+#[test]
+fn what_no_peer_lacks_leaves_memory() {
+    let limits = Limits {
+        tail_bytes: 32 * entry(1, 1).cost_bytes(),
+        ..Limits::default()
+    };
+    let in_memory = |scene: &Scene| {
+        let held = |&at: &u64| scene.raft.entry(index(at)).is_some();
+        (1..=9).filter(held).count()
+    };
+    let mut scene = with_limits(&[], limits);
+    for peer in [2, 3] {
+        scene.accept(peer, at(2, 1));
+    }
+    for number in 1..=8 {
+        scene.propose(number, &[7; 8]);
+    }
+    scene.accept(2, at(2, 9));
+    assert_eq!(
+        (scene.applied(), in_memory(&scene)),
+        (9, 8),
+        "3 may lack all but the first"
+    );
+    scene.accept(3, at(2, 4));
+    assert_eq!(in_memory(&scene), 5, "3 has four of them");
+    scene.accept(3, at(2, 9));
+    assert_eq!(in_memory(&scene), 1);
+
+    let mut setup = setup(3, 2, &[]);
+    setup.config.limits = limits;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    for before in 0..9 {
+        scene.append(2, at(2, before), &[2], 5);
+    }
+    assert_eq!(
+        (scene.applied(), in_memory(&scene)),
+        (5, 4),
+        "the rest is not applied"
+    );
+    scene.receive(2, 2, heartbeat(at(2, 9)));
+    assert_eq!(in_memory(&scene), 1);
+}
+
 fn loads(actions: &[Action]) -> Vec<Ticket> {
     let loads = actions.iter().filter_map(|action| match action {
         Action::LoadEntries { ticket, .. } => Some(*ticket),

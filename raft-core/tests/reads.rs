@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::{Action, AppendOutcome, Index, Input, Message, Rejection, Round};
 use support::Cluster;
-use support::scene::{Scene, at, heartbeat, index, node, sent, snapshot};
+use support::scene::{Scene, at, heartbeat, index, node, sent, setup, snapshot, writes};
 
 fn ready(actions: &[Action]) -> Vec<(u64, u64)> {
     let ready = actions.iter().filter_map(|action| match action {
@@ -183,6 +183,35 @@ fn a_read_waits_for_the_state_machine() {
     confirm(&mut scene, 2, 1);
     assert_eq!(ready(&confirm(&mut scene, 3, 1)), []);
     assert_eq!(ready(&scene.step(Input::Applied(index(2)))), [(7, 2)]);
+}
+
+// Where what is handed out counts as applied, the answer comes behind it.
+#[test]
+fn a_host_that_applies_at_once_finds_the_read_behind_what_it_waited_for() {
+    let mut setup = setup(5, 1, &[]);
+    setup.config.options.applies_at_once = true;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    scene.accept(2, at(2, 1));
+    scene.accept(3, at(2, 1));
+    scene.prompt = false;
+    let ticket = writes(&scene.propose(1, b"slow to be written"))[0].ticket;
+    for peer in 2..=4 {
+        scene.accept(peer, at(2, 2));
+    }
+    assert_eq!((scene.commit(), scene.applied()), (2, 1));
+    scene.read(7);
+    confirm(&mut scene, 2, 1);
+    assert_eq!(ready(&confirm(&mut scene, 3, 1)), []);
+    let actions = scene.step(Input::Persisted(ticket));
+    let is_apply = |action: &Action| matches!(action, Action::Apply { .. });
+    let is_ready = |action: &Action| matches!(action, Action::ReadReady { .. });
+    let (apply, read) = (
+        actions.iter().position(is_apply),
+        actions.iter().position(is_ready),
+    );
+    assert!(apply.is_some() && read > apply, "{actions:?}");
+    assert_eq!(ready(&actions), [(7, 2)]);
 }
 
 // An acknowledgement of entries is an answer like any other.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use raft_core::{
     Action, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId,
-    Payload, ProposalId, Raft, RoleName, Setup, Snapshots,
+    Options, Payload, ProposalId, Raft, RoleName, Setup, Snapshots,
 };
 
 use super::PAYLOAD_BYTES;
@@ -41,6 +41,10 @@ impl Cluster {
                     every_entries: super::SNAPSHOT_EVERY,
                     keep_entries: super::SNAPSHOT_KEEP,
                     ..Snapshots::default()
+                },
+                options: Options {
+                    applies_at_once: true,
+                    ..Options::default()
                 },
                 ..Config::default()
             };
@@ -112,13 +116,12 @@ impl Cluster {
                                 node.applied += u64::from(command.len() == PAYLOAD_BYTES);
                             }
                         }
-                        if let Some(last) = entries.last() {
-                            node.raft.step(Input::Applied(last.id.index));
+                        if let Some(last) = entries.last()
+                            && last.id.index.value() >= node.snapshot_at
+                        {
+                            node.snapshot_at = last.id.index.value() + super::SNAPSHOT_EVERY;
+                            node.raft.step(Input::SnapshotTaken { last: last.id });
                             has_news = true;
-                            if last.id.index.value() >= node.snapshot_at {
-                                node.snapshot_at = last.id.index.value() + super::SNAPSHOT_EVERY;
-                                node.raft.step(Input::SnapshotTaken { last: last.id });
-                            }
                         }
                     }
                     Action::Done { .. } => node.done += 1,

@@ -1,11 +1,10 @@
 //! The entries that are in memory. Those that came together stay together, so that the write, every message and the state machine share
-//! them; those that came one by one are gathered, as a piece for each would cost more than it saves.
+//! them.
 //!
 //! ```text
-//!   pieces  ┌─────────┐┌──────────────────┐┌────────┐   open  ┌───┐
-//!           │ shared  ││ shared           ││ shared │         │   │ ← push
-//!           └─────────┘└──────────────────┘└────────┘         └───┘
-//!                                                        lent  └┘└─┘ shared copies of parts of it
+//!   pieces  ┌─────────┐┌──────────────────┐┌──┐┌────────┐   open  ┌───┐
+//!           │ shared  ││ shared           ││  ││ shared │         │   │ ← push
+//!           └─────────┘└──────────────────┘└──┘└────────┘         └───┘
 //! ```
 
 use alloc::collections::VecDeque;
@@ -14,9 +13,6 @@ use alloc::vec::Vec;
 use crate::entries::Entries;
 use crate::types::{Entry, Index};
 
-/// So many entries are a piece of their own.
-const PIECE: usize = 8;
-
 /// What is gathered is a piece at this size, however much more may come: the memory of a piece is freed in one go.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -24,10 +20,9 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(super) struct Tail {
     /// None of them empty.
     pieces: VecDeque<Entries>,
+    /// What came one by one, and may have more to come that belongs to it.
     open: Vec<Entry>,
     open_bytes: usize,
-    /// Of the open piece.
-    lent: Vec<Entries>,
     /// How many entries there are, and what they cost.
     len: usize,
     bytes: usize,
@@ -55,54 +50,41 @@ impl Tail {
     pub(super) fn push(&mut self, entry: Entry) {
         let cost = entry.cost_bytes();
         self.open.push(entry);
-        self.gathered(1, cost);
-    }
-
-    /// Takes note of what the open piece has got.
-    fn gathered(&mut self, count: usize, cost: usize) {
-        self.len += count;
-        self.bytes = self.bytes.saturating_add(cost);
         self.open_bytes = self.open_bytes.saturating_add(cost);
+        self.len += 1;
+        self.bytes = self.bytes.saturating_add(cost);
         if self.open_bytes >= PIECE_BYTES {
-            self.close();
+            self.settle();
         }
     }
 
     /// Appends entries that came together.
     pub(super) fn extend(&mut self, entries: Entries) {
-        if entries.len() >= PIECE {
-            self.close();
+        self.settle();
+        if !entries.is_empty() {
             self.len += entries.len();
             self.bytes = self.bytes.saturating_add(entries.cost_bytes());
             self.pieces.push_back(entries);
-            return;
-        }
-        self.settle();
-        self.open.extend(entries.iter().cloned());
-        self.gathered(entries.len(), entries.cost_bytes());
-        if !self.open.is_empty() {
-            self.lent.push(entries);
         }
     }
 
-    /// Makes a piece of what has been gathered, if it is enough for one. Called when all that comes together has come.
+    /// Makes a piece of what has been gathered. Called when all that comes together has come.
     pub(super) fn settle(&mut self) {
-        if self.open.len() >= PIECE {
+        if !self.open.is_empty() {
             self.close();
         }
     }
 
+    /// Not a part of [`settle`](Self::settle), which nearly always finds nothing to do, so that its check costs no call.
+    #[inline(never)]
     fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.pieces.push_back(self.open.drain(..).collect());
-            self.open_bytes = 0;
-            self.lent.clear();
-        }
+        self.pieces.push_back(self.open.drain(..).collect());
+        self.open_bytes = 0;
     }
 
     /// Removes the entries at `from` and beyond.
     pub(super) fn truncate(&mut self, from: Index) {
-        self.close();
+        self.settle();
         while let Some(piece) = self.pieces.pop_back() {
             let keep = piece.partition_point(|entry| entry.id.index < from);
             let cut = piece.part(keep..piece.len());
@@ -117,116 +99,99 @@ impl Tail {
 
     /// Removes the entries up to this position.
     pub(super) fn remove_to(&mut self, last: Index) {
+        self.evict(last, 0);
+        if let Some(piece) = self.pieces.front_mut() {
+            let gone = piece.partition_point(|entry| entry.id.index <= last);
+            let cut = piece.part(0..gone);
+            *piece = piece.part(gone..piece.len());
+            self.len -= cut.len();
+            self.bytes = self.bytes.saturating_sub(cut.cost_bytes());
+        }
+    }
+
+    /// Removes pieces while there is more than this, from the oldest on and none that reaches beyond this position. A part of one would
+    /// free nothing: its memory goes with its last entry.
+    pub(super) fn evict(&mut self, last: Index, max_bytes: usize) {
+        self.settle();
         let ends_by_then = |piece: &mut Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
-        while let Some(piece) = self.pieces.pop_front_if(ends_by_then) {
+        while self.bytes > max_bytes
+            && let Some(piece) = self.pieces.pop_front_if(ends_by_then)
+        {
             self.len -= piece.len();
             self.bytes = self.bytes.saturating_sub(piece.cost_bytes());
         }
-        while self.pop_front(Some(last)) {}
     }
 
-    /// Removes the first entry, if there is one and it is not after this position. The memory of a piece is freed with its last entry.
-    pub(super) fn pop_front(&mut self, last: Option<Index>) -> bool {
-        if self.pieces.is_empty() {
-            self.close();
-        }
-        let Some(piece) = self.pieces.front_mut() else {
-            return false;
-        };
-        let Some(first) = piece.pop_front_if(|first| Some(first.id.index) <= last) else {
-            return false;
-        };
-        self.len -= 1;
-        self.bytes = self.bytes.saturating_sub(first.cost_bytes());
-        if piece.is_empty() {
-            self.pieces.pop_front();
-        }
-        true
+    /// The last piece that begins by this position, its place, and how far the position is from its beginning. It is nearly always the
+    /// newest one: what is proposed is written and sent; or the one before: what the next append says is committed.
+    fn find(&self, at: Index) -> Option<(usize, &Entries, usize)> {
+        let newest = self.pieces.len().checked_sub(1)?;
+        (self.look_in(newest, at))
+            .or_else(|| self.look_in(newest.checked_sub(1)?, at))
+            .or_else(|| self.search(at))
     }
 
-    /// In which piece this position is, with the open one after the last, and how far from its beginning.
-    fn find(&self, at: Index) -> Option<(usize, usize)> {
-        let offset_in = |piece: &[Entry]| {
-            let offset = at.value().checked_sub(piece.first()?.id.index.value())?;
-            usize::try_from(offset).ok()
-        };
-        // What is asked for is nearly always at the end.
-        if let Some(offset) = offset_in(&self.open) {
-            return Some((self.pieces.len(), offset));
-        }
-        let begins_before = |piece: &Entries| offset_in(piece).is_some();
-        let place = match self.pieces.back() {
-            Some(last) if begins_before(last) => self.pieces.len() - 1,
-            _ => self.pieces.partition_point(begins_before).checked_sub(1)?,
-        };
-        let offset = offset_in(self.pieces.get(place)?)?;
-        Some((place, offset))
+    #[cold]
+    fn search(&self, at: Index) -> Option<(usize, &Entries, usize)> {
+        let begins_by_then = |piece: &Entries| piece.first().is_some_and(|first| first.id.index <= at);
+        let place = self.pieces.partition_point(begins_by_then).checked_sub(1)?;
+        self.look_in(place, at)
     }
 
-    fn piece(&self, place: usize) -> &[Entry] {
-        self.pieces.get(place).map_or(&self.open, |piece| piece)
+    /// The piece at this place, if it begins by then.
+    fn look_in(&self, place: usize, at: Index) -> Option<(usize, &Entries, usize)> {
+        let piece = self.pieces.get(place)?;
+        Some((place, piece, offset_in(piece, at)?))
     }
 
     pub(super) fn get(&self, at: Index) -> Option<&Entry> {
-        let (place, offset) = self.find(at)?;
-        self.piece(place).get(offset)
+        self.from(at).next()
     }
 
     /// The entries from this one on; none when it is not in memory.
     pub(super) fn from(&self, first: Index) -> impl Iterator<Item = &Entry> {
-        let found = self.find(first);
-        let (place, offset) = found.unwrap_or((self.pieces.len(), self.open.len()));
-        let begun = self.piece(place).get(offset..).unwrap_or_default();
-        let behind = (place + 1..=self.pieces.len()).flat_map(|place| self.piece(place));
-        begun.iter().chain(behind)
+        let in_open = offset_in(&self.open, first);
+        let (begun, behind, open) = match self.find(first) {
+            Some((place, piece, offset)) if in_open.is_none() && offset < piece.len() => {
+                (piece.get(offset..), place + 1, Some(0))
+            }
+            _ => (None, self.pieces.len(), in_open),
+        };
+        let open = open.and_then(|offset| self.open.get(offset..));
+        let whole = self.pieces.range(behind..).flat_map(|piece| piece.iter());
+        begun
+            .into_iter()
+            .flatten()
+            .chain(whole)
+            .chain(open.into_iter().flatten())
     }
 
-    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; none when `first` is not in memory. Shared if they are
-    /// of one piece, or were lent before, else copied.
+    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; none when `first` is not in memory. Shared if they
+    /// came together, else copied.
     pub(super) fn share(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
-        let wanted = (last.value() + 1).saturating_sub(first.value());
-        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        // The write, an append to each peer and the apply nearly always want the same.
-        let lent = self.lent(first, wanted);
-        if let Some(lent) = lent.filter(|lent| lent.len() == 1 || lent.cost_bytes() <= max_bytes) {
-            return lent;
-        }
-        let Some((place, offset)) = self.find(first) else {
+        self.settle();
+        let Some((_, piece, offset)) = self.find(first) else {
             return Entries::default();
         };
-        let run = self.piece(place).get(offset..).unwrap_or_default();
+        let wanted = (last.value() + 1).saturating_sub(first.value());
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let run = piece.get(offset..).unwrap_or_default();
         let count = match run.get(..wanted) {
+            Some([_]) => 1,
             Some(run) => how_many_fit(run.iter(), max_bytes),
             None => how_many_fit(self.from(first).take(wanted), max_bytes),
         };
-        let Some(run) = run.get(..count) else {
-            return self.from(first).take(count).cloned().collect();
-        };
-        if let Some(piece) = self.pieces.get(place) {
-            return piece.part(offset..offset + count);
+        match count <= run.len() {
+            true => piece.part(offset..offset + count),
+            false => self.from(first).take(count).cloned().collect(),
         }
-        if count < wanted
-            && let Some(lent) = self.lent(first, count)
-        {
-            return lent;
-        }
-        let copied: Entries = run.iter().cloned().collect();
-        self.lent.push(copied.clone());
-        copied
     }
+}
 
-    /// These entries, if they were lent or came together before.
-    fn lent(&self, first: Index, count: usize) -> Option<Entries> {
-        self.lent.iter().rev().find_map(|lent| {
-            let begin = first.value().checked_sub(lent.first()?.id.index.value())?;
-            if begin == 0 && count == lent.len() {
-                return Some(lent.clone());
-            }
-            let begin = usize::try_from(begin).ok()?;
-            let end = begin.checked_add(count).filter(|&end| end <= lent.len())?;
-            Some(lent.part(begin..end))
-        })
-    }
+/// How far this position is behind the first of these entries.
+fn offset_in(entries: &[Entry], at: Index) -> Option<usize> {
+    let offset = at.value().checked_sub(entries.first()?.id.index.value())?;
+    usize::try_from(offset).ok()
 }
 
 /// How many of these fit into so many bytes; one at least, if there is one.
@@ -241,4 +206,72 @@ fn how_many_fit<'a>(entries: impl Iterator<Item = &'a Entry>, max_bytes: usize) 
         is_first || bytes <= max_bytes
     };
     entries.take_while(fits).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use core::ops::RangeInclusive;
+
+    use super::*;
+    use crate::types::{EntryBody, LogId, Payload, Term};
+
+    fn index(value: u64) -> Index {
+        Index::new(value).expect("positions begin at 1")
+    }
+
+    fn entry(at: u64) -> Entry {
+        Entry {
+            id: LogId::new(Term::new(1), index(at)),
+            body: EntryBody::Command(Payload::from(&b"four"[..])),
+        }
+    }
+
+    fn of_pieces(pieces: impl IntoIterator<Item = RangeInclusive<u64>>) -> Tail {
+        let mut tail = Tail::default();
+        for piece in pieces {
+            tail.extend(piece.map(entry).collect());
+        }
+        tail
+    }
+
+    fn first(tail: &Tail) -> Option<u64> {
+        tail.front().map(|entry| entry.id.index.value())
+    }
+
+    #[test]
+    fn what_came_together_is_shared_and_goes_together() {
+        let cost = entry(1).cost_bytes();
+        let mut tail = of_pieces([1..=3, 4..=4, 5..=6]);
+        let shared = |tail: &mut Tail, at, to| {
+            let shared = tail.share(index(at), index(to), usize::MAX);
+            let original = tail.get(index(at)).expect("it is in memory");
+            core::ptr::eq(original, &raw const shared[0])
+        };
+        assert!(shared(&mut tail, 1, 3) && shared(&mut tail, 2, 2) && shared(&mut tail, 5, 6));
+        assert!(!shared(&mut tail, 3, 4), "those of two pieces are copied");
+        tail.evict(index(6), 6 * cost);
+        assert_eq!(first(&tail), Some(1), "it is not more than that");
+        tail.evict(index(2), 0);
+        assert_eq!(first(&tail), Some(1), "the third must stay");
+        tail.evict(index(6), 5 * cost);
+        assert_eq!((first(&tail), tail.bytes()), (Some(4), 3 * cost));
+        tail.evict(index(5), 0);
+        assert_eq!(first(&tail), Some(5));
+        tail.remove_to(index(5));
+        assert_eq!((first(&tail), tail.len(), tail.bytes()), (Some(6), 1, cost));
+    }
+
+    #[test]
+    fn every_entry_is_found_however_many_pieces_there_are() {
+        let mut tail = of_pieces((0..20).map(|piece| 3 * piece + 1..=3 * piece + 3));
+        tail.push(entry(61));
+        for at in 1..=61 {
+            assert_eq!(tail.get(index(at)), Some(&entry(at)));
+            assert_eq!(tail.from(index(at)).count() as u64, 62 - at);
+        }
+        assert_eq!((tail.get(index(62)), tail.from(index(62)).next()), (None, None));
+        tail.evict(index(9), 0);
+        assert_eq!((tail.get(index(9)), tail.from(index(9)).next()), (None, None));
+        assert_eq!(tail.share(index(59), index(61), usize::MAX).len(), 3);
+    }
 }

@@ -44,14 +44,15 @@ impl Raft {
         self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
             let first = leader.first_own.max(Index::after(before));
-            let committed = |entry: &&Entry| Some(entry.id.index) <= to;
-            for entry in self.log.entries_from(first).take_while(committed) {
-                let cost = match entry.body {
-                    EntryBody::Command(_) | EntryBody::Forwarded(_) => entry.cost_bytes(),
-                    EntryBody::Noop | EntryBody::Membership(_) | EntryBody::Withheld => 0,
-                };
-                leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(cost);
-            }
+            let is_committed = |entry: &&Entry| Some(entry.id.index) <= to;
+            let is_counted =
+                |entry: &&Entry| matches!(entry.body, EntryBody::Command(_) | EntryBody::Forwarded(_));
+            let committed = self.log.entries_from(first).take_while(is_committed);
+            let bytes = committed
+                .filter(is_counted)
+                .map(Entry::cost_bytes)
+                .fold(0, usize::saturating_add);
+            leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(bytes);
             self.release_waiting_reads();
         }
         self.maybe_apply();
@@ -79,8 +80,16 @@ impl Raft {
         }
     }
 
-    /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
+    /// Has more applied, if it may be. A host that applies at once is only asked in a drain, for all that has come until then, so that
+    /// nothing counts as applied before the host has heard of it.
     pub(super) fn maybe_apply(&mut self) {
+        if !self.config.options.applies_at_once {
+            self.apply();
+        }
+    }
+
+    /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
+    pub(super) fn apply(&mut self) {
         let has_nothing_to_do = self.commit <= self.applied && self.installing.is_none();
         if self.applying.is_some() || self.failed || has_nothing_to_do {
             return;
@@ -99,6 +108,11 @@ impl Raft {
             self.out.push(Action::InstallSnapshot { meta });
             return;
         }
+        while self.applying.is_none() && self.hand_out() {}
+    }
+
+    /// Hands out the next entries, if there are any.
+    fn hand_out(&mut self) -> bool {
         let first = Index::after(self.applied);
         let Some(last) = self
             .commit
@@ -108,14 +122,13 @@ impl Raft {
             })
             .filter(|&last| last >= first)
         else {
-            return;
+            return false;
         };
         let entries = self.log.slice(first, last, self.config.limits.apply_bytes);
         let Some(last) = entries.last().map(|entry| entry.id.index) else {
             debug_assert!(false, "what is not applied yet stays in memory");
-            return;
+            return false;
         };
-        self.applying = Some(last);
         self.out.push(Action::Apply { entries });
         while let Some(proposal) = self.proposals.pop_front_if(|proposal| proposal.at.index <= last) {
             self.out.push(Action::Done {
@@ -123,6 +136,13 @@ impl Raft {
                 at: proposal.at,
             });
         }
+        if self.config.options.applies_at_once {
+            self.applied = Some(last);
+            self.answer_reads();
+        } else {
+            self.applying = Some(last);
+        }
+        true
     }
 
     /// Whether the host has been told to make the state machine reach this very entry, and has not said that it has.

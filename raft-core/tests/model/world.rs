@@ -19,6 +19,7 @@ struct Server {
     disk: Durable,
     /// Handed out and not carried out, in order.
     writes: VecDeque<Persist>,
+    applies_at_once: bool,
     applying: VecDeque<(Index, Entries)>,
     installing: Option<SnapshotMeta>,
     loads: Vec<(Ticket, Index, Index)>,
@@ -157,8 +158,10 @@ impl World {
         config.seed = self.dice.below(u64::MAX);
         config.options.forwarding = self.forwards;
         config.options.witness = self.witness == Some(id);
+        config.options.applies_at_once = self.dice.one_in(2);
         config.options.trace = true;
         config.options.yields = self.dice.below(2) as u32;
+        let applies_at_once = config.options.applies_at_once;
         let setup = Setup {
             identity: identity(id, self.folder(id), boot),
             config,
@@ -172,6 +175,7 @@ impl World {
             boot,
             disk,
             writes: VecDeque::new(),
+            applies_at_once,
             applying: VecDeque::new(),
             installing: None,
             loads: Vec::new(),
@@ -244,7 +248,9 @@ impl World {
             }
             Action::Apply { entries } => {
                 let last = entries.last().expect("nothing is never applied").id.index;
-                server.applying.push_back((last, entries.clone()));
+                if !server.applies_at_once {
+                    server.applying.push_back((last, entries.clone()));
+                }
                 for entry in &entries {
                     let disk = &self.servers[&id].disk;
                     let stored = disk.entries.iter().any(|stored| stored.id == entry.id);
