@@ -506,3 +506,32 @@ fn entries_that_come_together_are_shared_and_not_copied() {
         assert_eq!(places[0], places[1], "{count} at a follower");
     }
 }
+
+// What came at different times has no one place in memory, and is copied once for all who are to get it.
+#[test]
+fn what_several_peers_lack_is_copied_once() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    for peer in [2, 3] {
+        scene.accept(peer, at(2, 1));
+    }
+    // The first fills the windows; the others wait.
+    for id in 1..=3 {
+        scene.propose(id, b"x");
+    }
+    for peer in [2, 3] {
+        let acknowledges = Message::AppendReply {
+            session: scene.session(peer),
+            round: Round::new(0),
+            outcome: AppendOutcome::Accepted { last: at(2, 2) },
+        };
+        let envelope = scene.envelope(peer, 2, acknowledges);
+        scene.raft.step(Input::Receive(envelope));
+    }
+    let actions = scene.drain();
+    let place = |to| match &sent_to(to, &actions)[..] {
+        [Message::Append { entries, .. }] => entries.as_ptr(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(appends(2, &actions), [(at(2, 2), vec![2, 2])]);
+    assert_eq!(place(2), place(3));
+}

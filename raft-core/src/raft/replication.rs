@@ -12,6 +12,14 @@ use super::leader::Leader;
 use super::progress::Progress;
 use super::{Raft, Role};
 
+/// What was cut from the log for a peer. The others nearly always want the same in the same drain, and share it.
+#[derive(Default)]
+struct Cut {
+    first: Option<Index>,
+    last: Option<Index>,
+    entries: Entries,
+}
+
 impl Raft {
     /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels together.
     pub(super) fn replicate(&mut self) {
@@ -20,13 +28,14 @@ impl Raft {
         self.maybe_tell_target();
         self.begin_round();
         self.log.settle();
+        let mut latest = Cut::default();
         for place in 0.. {
             let Role::Leader(leader) = &self.role else { return };
             let Some((node, peer)) = leader.peers.nth(place) else {
                 return;
             };
             let has_all = Some(peer.next()) > self.log.last_index() && !peer.is_probing();
-            while !has_all && self.feed(node) {}
+            while !has_all && self.feed(node, &mut latest) {}
         }
     }
 
@@ -55,7 +64,7 @@ impl Raft {
     }
 
     /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
-    fn feed(&mut self, to: NodeId) -> bool {
+    fn feed(&mut self, to: NodeId, latest: &mut Cut) -> bool {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
@@ -90,7 +99,14 @@ impl Raft {
         }
         let entries = match last {
             Some(last) if next <= last && self.log.in_tail(next) => {
-                self.log.slice(next, last, self.config.limits.message_bytes)
+                if (latest.first, latest.last) != (Some(next), Some(last)) {
+                    *latest = Cut {
+                        first: Some(next),
+                        last: Some(last),
+                        entries: self.log.slice(next, last, self.config.limits.message_bytes),
+                    };
+                }
+                latest.entries.clone()
             }
             _ => Entries::default(),
         };
