@@ -49,9 +49,9 @@ impl fmt::Display for Verdict {
             Self::Pass => f.write_str("passed"),
             Self::Violation(violation) => f.write_str(&violation.message),
             Self::Undetected(oracle) => write!(f, "{oracle} was expected to report a violation, and did not"),
-            Self::Vacuous(missed) if missed.is_empty() => f.write_str("vacuous: nothing was committed"),
+            Self::Vacuous(missed) if missed.is_empty() => f.write_str("nothing was committed"),
             Self::Vacuous(missed) => {
-                f.write_str("vacuous: these never happened:")?;
+                f.write_str("these never happened:")?;
                 missed.iter().try_for_each(|probe| write!(f, " {probe}"))
             }
         }

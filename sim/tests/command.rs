@@ -168,6 +168,7 @@ fn what_makes_no_sense_ends_with_2_and_a_sentence() {
 fn a_vacuous_run_ends_with_4() {
     let path = file("vacuous.toml", "[expect]\nprobes = [\"Crash\"]\n");
     assert!(ends(&["run", &path], 4).contains("Crash"));
+    assert!(ends(&["replay", &path], 4).contains("vacuous: these never happened: Crash"));
 }
 
 #[test]
@@ -544,4 +545,26 @@ fn words_say_what_there_is_to_say_and_no_more() {
     );
     assert!(text.contains(&format!("sim replay '{path}'")), "{text}");
     assert_eq!(text.matches("vacuous").count(), 1, "{text}");
+}
+
+#[test]
+fn a_page_says_how_to_make_it_again_and_is_refused_before_the_run_where_it_cannot_be_written() {
+    let path = written("page.html", "");
+    ends(
+        &[
+            "view",
+            "1",
+            "--profile",
+            "calm",
+            "--workload",
+            "ledger",
+            "-o",
+            &path,
+        ],
+        0,
+    );
+    let page = std::fs::read_to_string(&path).expect("the page was written");
+    assert!(page.contains("sim view 1 --profile calm --workload ledger"));
+    let nowhere = "no/such/folder/page.html";
+    assert!(ends(&["view", "1", "-o", nowhere], 2).contains("no/such/folder/page.html cannot be written"));
 }

@@ -61,6 +61,10 @@ fn settings_that_cannot_be_run_are_refused() {
     );
     refuses("[heal]\nat = \"5 minutes\"\n", "needs a unit");
     refuses(
+        "[workload]\noperations = 4294967295\n",
+        "4294967295, and must be a million or less",
+    );
+    refuses(
         "[[operation]]\nat = \"1s\"\nclient = 9\nkind = \"read\"\nchoice = 1\n",
         "there are clients 1 to 3",
     );

@@ -1,6 +1,6 @@
 //! Schedules as TOML, and what makes one unusable.
 
-use super::{Class, FaultKind, MAX_SERVERS, Schedule, Target, When};
+use super::{Class, FaultKind, MAX_OPERATIONS, MAX_SERVERS, Schedule, Target, When};
 use crate::nanos::Nanos;
 
 /// Why a schedule cannot be run. Its author is wrong.
@@ -211,6 +211,15 @@ impl Schedule {
         }
         if self.workload.attempts == 0 {
             return refuse("workload.attempts", "0".to_owned(), "1 or more");
+        }
+        // All of them are in memory at once.
+        let operations = (self.operations.len()).saturating_add(self.workload.operations as usize);
+        if operations > MAX_OPERATIONS {
+            return refuse(
+                "workload.operations, with those written out,",
+                operations.to_string(),
+                "a million or less",
+            );
         }
         if self.heal.at > Nanos::from_secs(1_000_000) {
             return refuse("heal.at", self.heal.at.to_string(), "a million seconds or less");

@@ -25,6 +25,9 @@ use crate::oracle::Oracle;
 /// The largest cluster that is simulated.
 pub const MAX_SERVERS: u8 = 7;
 
+/// The most operations that can be asked for, by a rule and one by one.
+pub const MAX_OPERATIONS: usize = 1_000_000;
+
 /// Everything about one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -344,7 +347,7 @@ impl Default for DiskWeather {
 pub struct WorkloadPlan {
     /// How many clients there are.
     pub clients: u8,
-    /// How many operations they make together.
+    /// How many operations they make together, [`MAX_OPERATIONS`] at most.
     pub operations: u32,
     /// The first operation is about this late...
     pub begin: Nanos,

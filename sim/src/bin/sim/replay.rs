@@ -129,7 +129,7 @@ fn replay<W: Workload>(
             format!("violation of {violation}\n{}", violation.oracle.description()),
         ),
         Verdict::Undetected(_) => (Ending::Violation, verdict.to_string()),
-        Verdict::Vacuous(_) => (Ending::Vacuous, verdict.to_string()),
+        Verdict::Vacuous(_) => (Ending::Vacuous, format!("vacuous: {verdict}")),
     };
     if is_open {
         let written = writeln!(

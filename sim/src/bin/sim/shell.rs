@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::workload::scenario;
+use crate::ProfileName;
+use crate::workload::{WorkloadName, scenario};
 
 /// A word as a POSIX shell reads it back.
 pub(crate) fn word(text: &str) -> String {
@@ -22,6 +23,19 @@ pub(crate) fn file(path: &Path) -> String {
         true => format!("./{name}"),
         false => name,
     })
+}
+
+/// What has to follow a seed so that it stands for the same schedule.
+pub(crate) fn words_of_seed(profile: ProfileName, workload: WorkloadName) -> String {
+    let profile = match profile {
+        ProfileName::Swarm => String::new(),
+        other => format!(" --profile {}", other.name()),
+    };
+    let workload = match workload {
+        WorkloadName::Kv => "",
+        WorkloadName::Ledger => " --workload ledger",
+    };
+    profile + workload
 }
 
 #[cfg(test)]

@@ -335,14 +335,11 @@ fn judge_with<W: Workload>(
         )?,
         false => None,
     };
-    // What stands in the oracle's place need not be said again.
-    let verdict_in_words = verdict.to_string();
-    let message = verdict_in_words.trim_start_matches("vacuous: ");
     let finding = |ending, oracle: &str| {
         Some(Finding {
             ending,
             oracle: oracle.to_owned(),
-            message: message.to_owned(),
+            message: verdict.to_string(),
         })
     };
     let found = match &verdict {
@@ -530,18 +527,11 @@ fn compared_elsewhere(totals: &Totals, how: &How) -> Option<(u64, Finding)> {
 }
 
 fn failure_of(seed: u64, how: &How, finding: Finding) -> Failure {
-    let profile = match how.profile {
-        ProfileName::Swarm => String::new(),
-        other => format!(" --profile {}", other.name()),
-    };
-    let workload = match how.workload() {
-        WorkloadName::Kv => "",
-        WorkloadName::Ledger => " --workload ledger",
-    };
+    let words = shell::words_of_seed(how.profile, how.workload());
     let plant = how.plant_words();
     Failure {
         name: format!("seed {seed}"),
-        again: format!("sim replay {seed}{profile}{workload}{plant}"),
+        again: format!("sim replay {seed}{words}{plant}"),
         finding,
     }
 }

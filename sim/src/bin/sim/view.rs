@@ -3,6 +3,7 @@
 mod export;
 mod page;
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,21 @@ pub(crate) struct Arguments {
     perfetto: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// The command that shows this run again.
+    fn command(&self, workload: WorkloadName) -> String {
+        let mut command = format!("sim view {}", shell::word(&self.what));
+        if self.what.parse::<u64>().is_ok() {
+            command += &shell::words_of_seed(self.profile, workload);
+        }
+        #[cfg(feature = "planted-bugs")]
+        for word in self.plant.arguments() {
+            command = command + " " + &word;
+        }
+        command
+    }
+}
+
 /// A run with what a reader wants to know about it.
 struct Filmed<'a> {
     name: String,
@@ -70,7 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     let written = find_schedule(&arguments.what, arguments.profile, arguments.workload)
         .map_err(|error| error.to_string())
         .and_then(|(workload, schedule)| {
-            with_workload!(workload, |machine| view(&schedule, machine, arguments))
+            let command = arguments.command(workload);
+            with_workload!(workload, |machine| view(&schedule, machine, arguments, command))
         });
     match written {
         Ok(()) => Ending::Pass,
@@ -81,39 +98,49 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     }
 }
 
-fn view<W: Workload>(schedule: &Schedule, workload: &W, arguments: &Arguments) -> Result<(), String> {
-    let (report, recording) = film(schedule, workload).map_err(|error| error.to_string())?;
-    let filmed = Filmed {
-        name: name_of(&arguments.what),
-        command: format!("sim view {}", shell::word(&arguments.what)),
-        schedule,
-        report,
-        recording,
-    };
+fn view<W: Workload>(
+    schedule: &Schedule,
+    workload: &W,
+    arguments: &Arguments,
+    command: String,
+) -> Result<(), String> {
     let writers: [(_, Writer); 3] = [
         (&arguments.output, page::write),
         (&arguments.shiviz, export::shiviz),
         (&arguments.perfetto, export::perfetto),
     ];
+    let cannot_be_written = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: std::io::Error| format!("{path} cannot be written: {error}")
+    };
+    // Before the run, which may take long: nobody should learn of a mistyped folder at its end.
+    let mut files = Vec::new();
     for (path, write) in writers {
         if let Some(path) = path {
-            write_file(path, |file| write(&filmed, file))
-                .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
-            say!(
-                "{}: {} events of {}",
-                path.display(),
-                filmed.report.events,
-                filmed.name
-            );
+            files.push((path, File::create(path).map_err(cannot_be_written(path))?, write));
         }
     }
+    let (report, recording) = film(schedule, workload).map_err(|error| error.to_string())?;
+    let filmed = Filmed {
+        name: name_of(&arguments.what),
+        command,
+        schedule,
+        report,
+        recording,
+    };
+    for (path, file, write) in files {
+        let mut file = BufWriter::new(file);
+        write(&filmed, &mut file)
+            .and_then(|()| file.flush())
+            .map_err(cannot_be_written(path))?;
+        say!(
+            "{}: {} events of {}",
+            path.display(),
+            filmed.report.events,
+            filmed.name
+        );
+    }
     Ok(())
-}
-
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
-    let mut file = BufWriter::new(std::fs::File::create(path)?);
-    write(&mut file)?;
-    file.flush()
 }
 
 /// What a run is called: by its seed, or by its file without the folders.
