@@ -1,5 +1,8 @@
 //! What every benchmark prints.
 
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+
 use serde::Serialize;
 
 /// One piece of work, done by both.
@@ -19,10 +22,20 @@ pub(crate) struct Row {
     pub(crate) due: f64,
 }
 
+/// Prints a line. Whoever closes the pipe does not want the rest.
+pub(crate) fn say(line: Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output: {error}");
+        std::process::exit(1);
+    }
+}
+
 /// Prints rows of any kind for programs.
 pub(crate) fn print_json(rows: &[impl Serialize]) {
     match serde_json::to_string_pretty(rows) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say(format_args!("{text}")),
         Err(error) => eprintln!("the rows cannot be written as JSON: {error}"),
     }
 }
@@ -31,10 +44,10 @@ pub(crate) fn print(rows: &[Row], json: bool) {
     if json {
         return print_json(rows);
     }
-    println!(
+    say(format_args!(
         "{:<34} {:>14} {:>14} {:<14} {:>6} {:>5}",
         "work", "ours", "peer", "unit", "ratio", "due"
-    );
+    ));
     for Row {
         work,
         ours,
@@ -46,6 +59,8 @@ pub(crate) fn print(rows: &[Row], json: bool) {
     {
         // Small figures need their decimals.
         let decimals = usize::from(ours.abs() < 1000.0);
-        println!("{work:<34} {ours:>14.decimals$} {peer:>14.decimals$} {unit:<14} {ratio:>6.2} {due:>5.1}");
+        say(format_args!(
+            "{work:<34} {ours:>14.decimals$} {peer:>14.decimals$} {unit:<14} {ratio:>6.2} {due:>5.1}"
+        ));
     }
 }

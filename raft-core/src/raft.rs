@@ -233,7 +233,7 @@ impl Raft {
     }
 
     /// Hands out everything that is to be done, in order. Appends to peers and the write of what is new are made
-    /// here, so that many inputs share one of each.
+    /// here, and what is to be applied at once, so that many inputs share one of each.
     pub fn drain(&mut self, into: &mut Vec<Action>) {
         if !self.failed {
             match &self.role {

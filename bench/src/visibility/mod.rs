@@ -132,13 +132,13 @@ pub(crate) fn print(rows: &[Row], json: bool) {
     if json {
         return report::print_json(rows);
     }
-    println!(
+    report::say(format_args!(
         "{:<18} {:>4} {:<18} {:>6} {:>8} {:>6} {:>9} {:>7}",
         "photograph", "bits", "way", "filled", "PSNR dB", "pairs", "chi first", "chi all"
-    );
+    ));
     for row in rows {
         let bits = row.bits.map_or_else(|| "-".to_owned(), |bits| bits.to_string());
-        println!(
+        report::say(format_args!(
             "{:<18} {bits:>4} {:<18} {:>5}% {:>8.1} {:>6.2} {:>9.2} {:>7.2}",
             row.photograph,
             row.way,
@@ -147,7 +147,7 @@ pub(crate) fn print(rows: &[Row], json: bool) {
             row.pairs,
             row.chi_square_first,
             row.chi_square_all
-        );
+        ));
     }
 }
 
