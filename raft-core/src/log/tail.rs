@@ -150,12 +150,9 @@ impl Tail {
 
     /// The entries from this one on; none when it is not in memory.
     pub(super) fn from(&self, first: Index) -> impl Iterator<Item = &Entry> {
-        let in_open = offset_in(&self.open, first);
-        let (begun, behind, open) = match self.find(first) {
-            Some((place, piece, offset)) if in_open.is_none() && offset < piece.len() => {
-                (piece.get(offset..), place + 1, Some(0))
-            }
-            _ => (None, self.pieces.len(), in_open),
+        let (begun, behind, open) = match (offset_in(&self.open, first), self.find(first)) {
+            (None, Some((place, piece, offset))) => (piece.get(offset..), place + 1, Some(0)),
+            (in_open, _) => (None, self.pieces.len(), in_open),
         };
         let open = open.and_then(|offset| self.open.get(offset..));
         let whole = self.pieces.range(behind..).flat_map(|piece| piece.iter());
