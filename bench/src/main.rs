@@ -34,26 +34,21 @@ enum What {
 
 fn main() {
     let arguments = Arguments::parse();
-    let rows = match arguments.what {
-        What::Core(options) => core::run(&options),
-        What::Lsb(options) => lsb::run(&options),
-        What::Visibility(options) => {
-            match visibility::run(&options) {
-                Ok(rows) => visibility::print(&rows, arguments.json),
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    std::process::exit(1);
-                }
+    match arguments.what {
+        What::Core(options) => report::print(core::run(&options), arguments.json),
+        What::Lsb(options) => report::print(lsb::run(&options).into_iter(), arguments.json),
+        What::Visibility(options) => match visibility::run(&options) {
+            Ok(rows) => visibility::print(&rows, arguments.json),
+            Err(error) => {
+                eprintln!("error: {error}");
+                std::process::exit(1);
             }
-            return;
-        }
+        },
         What::LsbJob(job) => {
             if let Err(error) = lsb::worker::run(&job) {
                 eprintln!("error: {error}");
                 std::process::exit(1);
             }
-            return;
         }
-    };
-    report::print(&rows, arguments.json);
+    }
 }

@@ -40,9 +40,10 @@ pub(crate) fn print_json(rows: &[impl Serialize]) {
     }
 }
 
-pub(crate) fn print(rows: &[Row], json: bool) {
+/// Prints every row as soon as it is there, for programs all of them together.
+pub(crate) fn print(rows: impl Iterator<Item = Row>, json: bool) {
     if json {
-        return print_json(rows);
+        return print_json(&rows.collect::<Vec<Row>>());
     }
     say(format_args!(
         "{:<34} {:>14} {:>14} {:<14} {:>6} {:>5}",

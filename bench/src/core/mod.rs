@@ -38,14 +38,13 @@ trait Cluster {
     fn settle(&mut self) -> Vec<u64>;
 }
 
-pub(crate) fn run(options: &Options) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for nodes in [3, 5] {
-        for batch in [1, 16, 256] {
-            rows.push(measure(options, nodes, batch));
-        }
-    }
-    rows
+/// Measures a row whenever one is asked for.
+pub(crate) fn run(options: &Options) -> impl Iterator<Item = Row> {
+    let works = [3, 5].map(|nodes| [1, 16, 256].map(|batch| (nodes, batch)));
+    works
+        .into_iter()
+        .flatten()
+        .map(|(nodes, batch)| measure(options, nodes, batch))
 }
 
 fn measure(options: &Options, nodes: u64, batch: usize) -> Row {
