@@ -140,6 +140,10 @@ planted_bank! {
             "A proposal that is cut off is reported as lost, although a later leader may still commit it."
         DONE_BY_INDEX "done-by-index"
             "Whatever is applied at a proposal's index is taken for the proposal."
+        APPLIED_BEFORE_TOLD "applied-before-told"
+            "What a host is to apply at once counts as applied before the host has heard of it."
+        EVICTS_UNAPPLIED "evicts-unapplied"
+            "What is durable leaves memory, whether it is applied or not."
     }
     "reads" {
         READS_WITHOUT_QUORUM "reads-without-quorum"

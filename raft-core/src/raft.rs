@@ -258,7 +258,10 @@ impl Raft {
         if self.log.tail_bytes() <= spare + spare / 8 {
             return;
         }
-        let settled = self.applied.min(self.out.durable_index());
+        let settled = match planted!(EVICTS_UNAPPLIED) {
+            false => self.applied.min(self.out.durable_index()),
+            true => self.out.durable_index(),
+        };
         let wanted_by_nobody = match &self.role {
             Role::Leader(leader) => leader.peers().map(|(_, peer)| peer.matched()).min(),
             _ => None,
