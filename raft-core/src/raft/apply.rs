@@ -91,7 +91,7 @@ impl Raft {
     /// Hands out what is committed and durable here, so that no restart finds the state machine ahead of the log.
     pub(super) fn apply(&mut self) {
         let has_nothing_to_do = self.commit <= self.applied && self.installing.is_none();
-        if self.applying.is_some() || self.failed || has_nothing_to_do {
+        if self.applying.is_some() || has_nothing_to_do {
             return;
         }
         if self.is_witness() {
