@@ -13,10 +13,9 @@ use super::progress::Progress;
 use super::{Raft, Role};
 
 /// What was cut from the log for a peer. The others nearly always want the same in the same drain, and share it.
-#[derive(Default)]
 struct Cut {
-    first: Option<Index>,
-    last: Option<Index>,
+    first: Index,
+    last: Index,
     entries: Entries,
 }
 
@@ -28,7 +27,7 @@ impl Raft {
         self.maybe_tell_target();
         self.begin_round();
         self.log.settle();
-        let mut latest = Cut::default();
+        let mut latest = None;
         for place in 0.. {
             let Role::Leader(leader) = &self.role else { return };
             let Some((node, peer)) = leader.peers.nth(place) else {
@@ -64,7 +63,7 @@ impl Raft {
     }
 
     /// Sends the peer its next append, or asks for what is needed to do so. Whether more is to be sent right away.
-    fn feed(&mut self, to: NodeId, latest: &mut Cut) -> bool {
+    fn feed(&mut self, to: NodeId, latest: &mut Option<Cut>) -> bool {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
@@ -99,14 +98,13 @@ impl Raft {
         }
         let entries = match last {
             Some(last) if next <= last && self.log.in_tail(next) => {
-                if (latest.first, latest.last) != (Some(next), Some(last)) {
-                    *latest = Cut {
-                        first: Some(next),
-                        last: Some(last),
-                        entries: self.log.slice(next, last, self.config.limits.message_bytes),
-                    };
-                }
-                latest.entries.clone()
+                let is_the_same = |cut: &Cut| cut.first == next && cut.last == last;
+                let cut = latest.take().filter(is_the_same).unwrap_or_else(|| Cut {
+                    first: next,
+                    last,
+                    entries: self.log.slice(next, last, self.config.limits.message_bytes),
+                });
+                latest.insert(cut).entries.clone()
             }
             _ => Entries::default(),
         };
