@@ -15,7 +15,8 @@ use crate::types::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make this durable, then say [`Persisted`](crate::Input::Persisted). The host may go on meanwhile: whatever
-    /// depends on it stays inside the core until then.
+    /// depends on it stays inside the core until then. A host that writes before it goes on need not say so: see
+    /// [`Options::persists_at_once`](crate::Options::persists_at_once).
     Persist(Persist),
     /// Send this. Losing, delaying, repeating and reordering it is harmless.
     Send(Envelope),

@@ -35,6 +35,11 @@ pub struct Options {
     /// only terms, positions and configurations, has no state machine, and never leads. The configuration must mark it as well
     /// ([`Membership::with_witnesses`], [`Change::AddWitness`](crate::Change::AddWitness)).
     pub witness: bool,
+    /// Whether the host makes a [`Persist`](crate::Action::Persist) durable before it looks at the next action. Then it counts as durable
+    /// when it is handed out, what depends on it is handed out behind it, and nobody says [`Persisted`](crate::Input::Persisted). A host whose
+    /// write fails must carry out nothing of what was handed out behind it, and say [`PersistFailed`](crate::Input::PersistFailed); what became
+    /// of the proposals and reads among that is unknown, as after a crash.
+    pub persists_at_once: bool,
     /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its entries count as applied
     /// when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them. [`Replica`](crate::Replica) works like this,
     /// whatever is said here.

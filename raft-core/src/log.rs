@@ -155,11 +155,6 @@ impl Log {
         self.tail.get(at)
     }
 
-    /// The entries from this one on; none when it is not in memory.
-    pub(crate) fn entries_from(&self, first: Index) -> impl Iterator<Item = &Entry> {
-        self.tail.from(first)
-    }
-
     /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; empty when `first` is not in memory.
     pub(crate) fn slice(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         match self.last_index() {

@@ -344,7 +344,7 @@ impl Outbox {
     }
 
     /// Turns what has been gathered into one write.
-    pub(crate) fn flush(&mut self, log: &mut Log, now: Tick) {
+    pub(crate) fn flush(&mut self, log: &mut Log, now: Tick) -> Option<Ticket> {
         let gathering = &self.gathering;
         let sync = gathering.hard_state
             || gathering.snapshot.is_some()
@@ -352,22 +352,22 @@ impl Outbox {
             || gathering.entries_from.is_some();
         if !sync && gathering.compact_to.is_none() {
             // A commit index alone is a hint that the next write takes along.
-            return;
+            return None;
         }
         let gathering = core::mem::take(&mut self.gathering);
         let entries = match (gathering.entries_from, log.last_index()) {
             (Some(first), Some(last)) => log.slice(first, last, usize::MAX),
             _ => Entries::default(),
         };
-        let ticket = self.next_ticket;
+        let ticket = Ticket::new(self.next_ticket);
         self.next_ticket += 1;
         self.writes.push_back(Write {
-            ticket,
+            ticket: ticket.value(),
             last: log.last_index(),
             asked_at: sync.then_some(now),
         });
         self.actions.push(Action::Persist(Persist {
-            ticket: Ticket::new(ticket),
+            ticket,
             hard_state: gathering.hard_state.then_some(self.hard_state),
             snapshot: gathering.snapshot,
             truncate_from: gathering
@@ -378,6 +378,7 @@ impl Outbox {
             compact_to: gathering.compact_to,
             sync,
         }));
+        Some(ticket)
     }
 
     /// Hands all actions over, and keeps the emptied buffer for the next ones.

@@ -58,7 +58,8 @@ const SPARE_PART: usize = 32;
 ///
 /// Build it from what the disk holds ([`Raft::new`]), then for ever: advance time ([`Input::Tick`]), feed what
 /// happened ([`Raft::step`]), as much as is at hand, and carry out what is asked for ([`Raft::drain`]), in its order.
-/// Sleep until something happens or [`Raft::next_deadline`] is due.
+/// Sleep until something happens or [`Raft::next_deadline`] is due. A host that carries out one action before it looks at the next says so in
+/// [`Options`](crate::Options), and need report neither writes nor applies.
 ///
 /// ```text
 ///            messages, ticks, proposals, completions
@@ -115,6 +116,7 @@ pub struct Raft {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a server has one of it")]
 enum Role {
     Joining(Joining),
     Follower(Follower),
@@ -236,11 +238,17 @@ impl Raft {
     /// here, and what is to be applied at once, so that many inputs share one of each.
     pub fn drain(&mut self, into: &mut Vec<Action>) {
         if !self.failed {
-            match &self.role {
-                Role::Leader(_) => self.replicate(),
-                _ => self.forward(),
+            loop {
+                match &self.role {
+                    Role::Leader(_) => self.replicate(),
+                    _ => self.forward(),
+                }
+                // What is durable at once may elect a leader, or commit a configuration that another follows: that is to be written too.
+                match self.out.flush(&mut self.log, self.now) {
+                    Some(ticket) if self.config.options.persists_at_once => self.on_persisted(ticket),
+                    _ => break,
+                }
             }
-            self.out.flush(&mut self.log, self.now);
             if self.config.options.applies_at_once {
                 self.apply();
             }

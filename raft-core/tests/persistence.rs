@@ -5,7 +5,7 @@ mod support;
 
 use raft_core::{Action, AppendOutcome, Index, Input, Message, Persist, RoleName, Term, Ticket};
 use support::scene::{
-    Scene, append, appends, at, entries, heartbeat, index, kinds, node, outcomes, sent, writes,
+    Scene, append, appends, at, entries, heartbeat, index, kinds, node, outcomes, sent, setup, writes,
 };
 
 /// A server whose writes wait for the test.
@@ -359,4 +359,70 @@ fn tickets_count_up_without_a_gap() {
         })
         .collect();
     assert_eq!(tickets, [1, 2, 3, 4]);
+}
+
+/// A server whose host writes and applies before it looks at the next action, and says nothing of either.
+fn at_once(count: u64, term: u64, log: &[u64]) -> Scene {
+    let mut setup = setup(count, term, log);
+    setup.config.options.persists_at_once = true;
+    setup.config.options.applies_at_once = true;
+    slow(Scene::new(setup).expect("the disk is sound"))
+}
+
+/// The kinds of these actions that a host must not confuse.
+fn order(actions: &[Action]) -> Vec<&'static str> {
+    let kinds = actions.iter().filter_map(|action| match action {
+        Action::Persist(_) => Some("write"),
+        Action::Send(_) => Some("send"),
+        Action::Apply { .. } => Some("apply"),
+        Action::Done { .. } => Some("done"),
+        _ => None,
+    });
+    kinds.collect()
+}
+
+// Ours: who writes before it goes on need not say so, as what depends on a write stands behind it.
+#[test]
+fn what_depends_on_a_write_stands_behind_it_for_a_host_that_writes_at_once() {
+    let mut scene = at_once(3, 1, &[]);
+    let actions = scene.receive(2, 2, Message::Vote { last: None });
+    assert_eq!(order(&actions), ["write", "send"]);
+    assert_eq!(sent(&actions), [(2, Message::VoteReply { granted: true })]);
+    let actions = scene.append(2, None, &[2, 2], 1);
+    assert_eq!(order(&actions), ["write", "send", "apply"]);
+    assert_eq!(outcomes(&actions), [AppendOutcome::Accepted { last: at(2, 2) }]);
+    let ticket = only_write(&actions).ticket;
+    assert_eq!(scene.step(Input::Persisted(ticket)), [], "it is no news");
+}
+
+// What is durable at once may make more to write at once: a server by itself is elected, and commits, in one drain.
+#[test]
+fn what_follows_from_a_write_is_in_the_same_drain_for_a_host_that_writes_at_once() {
+    let mut scene = at_once(1, 1, &[1]);
+    let actions = scene.step(Input::Campaign);
+    assert_eq!(scene.role(), RoleName::Leader);
+    assert_eq!(
+        order(&actions)[..2],
+        ["write", "write"],
+        "the vote, and the first entry"
+    );
+    assert!(
+        scene.commit() >= 2 && scene.commit() == scene.applied(),
+        "{actions:?}"
+    );
+    assert_eq!(scene.drain(), []);
+    let actions = scene.propose(7, b"alone");
+    assert_eq!(order(&actions), ["write", "apply", "done"]);
+}
+
+// It carries out nothing behind a write that failed, and nothing is ever said again.
+#[test]
+fn a_failed_write_silences_a_host_that_writes_at_once() {
+    let mut scene = at_once(1, 1, &[]);
+    scene.step(Input::Campaign);
+    scene.propose(7, b"lost");
+    assert_eq!(scene.step(Input::PersistFailed), []);
+    assert!(scene.raft.status().failed);
+    let actions = scene.propose(8, b"refused");
+    assert!(matches!(actions[..], [Action::Rejected { .. }]), "{actions:?}");
 }

@@ -43,6 +43,7 @@ impl Cluster {
                     ..Snapshots::default()
                 },
                 options: Options {
+                    persists_at_once: true,
                     applies_at_once: true,
                     ..Options::default()
                 },
@@ -106,8 +107,6 @@ impl Cluster {
                             let compacted = node.log.partition_point(|entry| entry.id.index <= to);
                             node.log.drain(..compacted);
                         }
-                        node.raft.step(Input::Persisted(persist.ticket));
-                        has_news = true;
                     }
                     Action::Send(envelope) => self.wire.push_back(envelope),
                     Action::Apply { entries } => {

@@ -167,11 +167,31 @@ impl Tail {
     /// came together, else copied.
     pub(super) fn share(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         self.settle();
+        let wanted = (last.value() + 1).saturating_sub(first.value());
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let is_it = |piece: &&Entries| {
+            piece.len() == wanted
+                && piece.first().is_some_and(|entry| entry.id.index == first)
+                && (wanted == 1 || piece.cost_bytes() <= max_bytes)
+        };
+        let before = || self.pieces.get(self.pieces.len().checked_sub(2)?);
+        if let Some(piece) = self
+            .pieces
+            .back()
+            .filter(is_it)
+            .or_else(|| before().filter(is_it))
+        {
+            return piece.clone();
+        }
+        self.cut(first, wanted, max_bytes)
+    }
+
+    /// A part of a piece, or entries of several.
+    #[inline(never)]
+    fn cut(&self, first: Index, wanted: usize, max_bytes: usize) -> Entries {
         let Some((_, piece, offset)) = self.find(first) else {
             return Entries::default();
         };
-        let wanted = (last.value() + 1).saturating_sub(first.value());
-        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         let run = piece.get(offset..).unwrap_or_default();
         let count = match run.get(..wanted) {
             Some([_]) => 1,

@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::trace::Trace;
-use crate::types::{Entry, EntryBody, Index};
+use crate::types::Index;
 
 use super::{Proposal, Raft, Role};
 
@@ -43,16 +43,7 @@ impl Raft {
         self.trace(Trace::Committed { to });
         self.settle_overtaken();
         if let Role::Leader(leader) = &mut self.role {
-            let first = leader.first_own.max(Index::after(before));
-            let is_committed = |entry: &&Entry| Some(entry.id.index) <= to;
-            let is_counted =
-                |entry: &&Entry| matches!(entry.body, EntryBody::Command(_) | EntryBody::Forwarded(_));
-            let committed = self.log.entries_from(first).take_while(is_committed);
-            let bytes = committed
-                .filter(is_counted)
-                .map(Entry::cost_bytes)
-                .fold(0, usize::saturating_add);
-            leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_sub(bytes);
+            leader.uncommitted.committed(to);
             self.release_waiting_reads();
         }
         self.maybe_apply();

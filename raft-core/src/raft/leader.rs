@@ -1,6 +1,7 @@
 //! What a leader does (paper §5.3, §8): it takes proposals, makes itself heard, and steps down when it does not hear
 //! a quorum (dissertation §6.2).
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Rejection, TransferOutcome, Waiting};
@@ -27,7 +28,7 @@ pub(super) struct Leader {
     next_session: u64,
     /// This leader's first entry. Nothing is known to be committed before it is (§8), and no reads are answered.
     pub(super) first_own: Index,
-    pub(super) uncommitted_bytes: usize,
+    pub(super) uncommitted: Uncommitted,
     pub(super) round: Round,
     pub(super) rounds: Rounds,
     pub(super) reads: Reads,
@@ -36,6 +37,31 @@ pub(super) struct Leader {
     pub(super) handover: Option<Handover>,
     /// What it has taken in for other servers.
     pub(super) intakes: Intakes,
+}
+
+/// The commands that a leader has appended and not committed, and what they cost.
+#[derive(Debug, Default)]
+pub(super) struct Uncommitted {
+    costs: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Uncommitted {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn appended(&mut self, command: &Entry) {
+        let cost = command.cost_bytes();
+        self.costs.push_back((command.id.index, cost));
+        self.bytes = self.bytes.saturating_add(cost);
+    }
+
+    pub(super) fn committed(&mut self, to: Option<Index>) {
+        while let Some((_, cost)) = self.costs.pop_front_if(|(index, _)| Some(*index) <= to) {
+            self.bytes = self.bytes.saturating_sub(cost);
+        }
+    }
 }
 
 impl Leader {
@@ -71,7 +97,7 @@ impl Raft {
             to_bind: true,
             next_session: 1,
             first_own,
-            uncommitted_bytes: 0,
+            uncommitted: Uncommitted::default(),
             round: Round::new(0),
             rounds: Rounds::default(),
             reads: Reads::default(),
@@ -198,7 +224,7 @@ impl Raft {
             body: EntryBody::Command(payload),
         };
         if let Role::Leader(leader) = &mut self.role {
-            leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_add(entry.cost_bytes());
+            leader.uncommitted.appended(&entry);
         }
         self.proposals.push_back(Proposal { id, at });
         self.append(entry);
@@ -221,7 +247,7 @@ impl Raft {
         if size > limit {
             return Err(Rejection::TooLarge { size, limit });
         }
-        let (waiting, limit) = (leader.uncommitted_bytes, limits.uncommitted_bytes);
+        let (waiting, limit) = (leader.uncommitted.bytes(), limits.uncommitted_bytes);
         if waiting > 0 && waiting.saturating_add(cost) > limit {
             let what = Waiting::UncommittedBytes;
             return Err(Rejection::Busy { what, limit });

@@ -55,7 +55,7 @@ impl Raft {
     /// How many bytes of entries a leader has taken in that are not committed yet; 0 elsewhere.
     pub fn uncommitted_bytes(&self) -> usize {
         match &self.role {
-            Role::Leader(leader) => leader.uncommitted_bytes,
+            Role::Leader(leader) => leader.uncommitted.bytes(),
             _ => 0,
         }
     }

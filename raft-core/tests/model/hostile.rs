@@ -261,6 +261,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
         forwarding: dice.one_in(2),
         yields: dice.below(3) as u32,
         witness: dice.one_in(8),
+        persists_at_once: dice.one_in(2),
         applies_at_once: dice.one_in(2),
         trace: dice.one_in(2),
     };

@@ -19,6 +19,7 @@ struct Server {
     disk: Durable,
     /// Handed out and not carried out, in order.
     writes: VecDeque<Persist>,
+    persists_at_once: bool,
     applies_at_once: bool,
     applying: VecDeque<(Index, Entries)>,
     installing: Option<SnapshotMeta>,
@@ -158,10 +159,11 @@ impl World {
         config.seed = self.dice.below(u64::MAX);
         config.options.forwarding = self.forwards;
         config.options.witness = self.witness == Some(id);
+        config.options.persists_at_once = self.dice.one_in(3);
         config.options.applies_at_once = self.dice.one_in(2);
         config.options.trace = true;
         config.options.yields = self.dice.below(2) as u32;
-        let applies_at_once = config.options.applies_at_once;
+        let options = config.options;
         let setup = Setup {
             identity: identity(id, self.folder(id), boot),
             config,
@@ -175,7 +177,8 @@ impl World {
             boot,
             disk,
             writes: VecDeque::new(),
-            applies_at_once,
+            persists_at_once: options.persists_at_once,
+            applies_at_once: options.applies_at_once,
             applying: VecDeque::new(),
             installing: None,
             loads: Vec::new(),
@@ -235,6 +238,9 @@ impl World {
         *self.seen.entry(kind(&action)).or_default() += 1;
         let server = self.servers.get_mut(&id).expect("it asked");
         match action {
+            Action::Persist(persist) if server.persists_at_once => {
+                apply_to_disk(&mut server.disk, &persist, u64::MAX);
+            }
             Action::Persist(persist) => server.writes.push_back(persist),
             Action::Send(envelope) => {
                 if self.cut.contains(&envelope.from.value()) || self.cut.contains(&envelope.to.value()) {

@@ -141,7 +141,7 @@ impl Raft {
             body: EntryBody::Forwarded(Arc::new(forwarded)),
         };
         if let Role::Leader(leader) = &mut self.role {
-            leader.uncommitted_bytes = leader.uncommitted_bytes.saturating_add(entry.cost_bytes());
+            leader.uncommitted.appended(&entry);
         }
         self.append(entry);
         self.trace(Trace::ForwardTaken { from, at: id });
