@@ -4,7 +4,8 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Index, Message, Payload, Session, Snapshots, Term, Ticket,
+    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, Session, Snapshots, Term,
+    Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
 use support::{Cluster, Journal};
@@ -13,12 +14,17 @@ type Server = Replica<Journal>;
 
 /// A follower in term 1 with an empty log.
 fn follower() -> Server {
+    with_options(Options::default())
+}
+
+fn with_options(options: Options) -> Server {
     let mut setup = setup(3, 1, &[]);
     setup.config = Config {
         snapshots: Snapshots {
             chunk_bytes: 4,
             ..Snapshots::default()
         },
+        options,
         ..Config::default()
     };
     Replica::new(setup, Journal::default(), None).expect("the disk is sound")
@@ -239,4 +245,26 @@ fn a_snapshot_needs_its_bytes_and_bytes_need_their_snapshot() {
     let server = Replica::new(described, Journal::default(), Some(bytes)).expect("both are there");
     assert_eq!(server.machine(), &state(3));
     assert_eq!(server.raft().snapshot().map(|meta| meta.last), Some(id(1, 3)));
+}
+
+// Entries are applied, and a snapshot is installed, behind the write that they wait for, and nobody says that it was made.
+#[test]
+fn a_host_that_writes_at_once_finds_everything_behind_its_write() {
+    let mut server = with_options(Options {
+        persists_at_once: true,
+        ..Options::default()
+    });
+    receive(&mut server, 2, append(None, entries(0, &[1, 1]), 2));
+    assert_eq!(tickets(&drain(&mut server)).len(), 1);
+    assert_eq!(server.machine().0.len(), 2);
+    receive(&mut server, 2, whole(7));
+    let outputs = drain(&mut server);
+    let written = outputs.iter().position(|output| match output {
+        Output::Persist { snapshot, .. } => snapshot.is_some(),
+        _ => false,
+    });
+    let installed = |output: &Output<Journal>| matches!(output, Output::SnapshotInstalled { .. });
+    assert!(written.is_some() && outputs.iter().position(installed) > written);
+    assert_eq!(server.machine(), &state(7));
+    assert_eq!(server.raft().vitals().applied, Index::new(7));
 }
