@@ -18,8 +18,8 @@ use std::path::Path;
 use log_file::{Contents, Store, record};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Entry, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId, ReadId,
-    ReadMode, RoleName, Setup, Snapshots,
+    Config, Durable, Entry, GroupId, Identity, Incarnation, LogId, Membership, NodeId, Options, ProposalId,
+    ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// The state machine: a sum.
@@ -85,6 +85,10 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 keep_entries: 0,
                 ..Snapshots::default()
             },
+            options: Options {
+                persists_at_once: true,
+                ..Options::default()
+            },
             ..Config::default()
         },
         bootstrap: Membership::of_voters([node]),
@@ -120,11 +124,8 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
         server.drain(&mut outputs);
         for output in outputs {
             match output {
-                Output::Persist { persist, snapshot } => {
-                    let ticket = persist.ticket;
-                    store.write(persist, snapshot)?;
-                    server.step(Input::Persisted(ticket));
-                }
+                // It is durable before the next output is looked at; if it cannot be, none of them counts.
+                Output::Persist { persist, snapshot } => store.write(persist, snapshot)?,
                 Output::LoadEntries {
                     ticket, first, last, ..
                 } => {

@@ -87,7 +87,8 @@
 //!
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
 //! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A host
-//! may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync.
+//! may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A host that writes before
+//! it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends on it.
 //!
 //! # Where to look
 //!
