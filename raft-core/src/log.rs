@@ -177,11 +177,6 @@ impl Log {
         self.tail.extend(entries);
     }
 
-    /// Notes that what was appended since the last drain came together.
-    pub(crate) fn settle(&mut self) {
-        self.tail.settle();
-    }
-
     fn note(&mut self, entry: &Entry) {
         debug_assert_eq!(
             entry.id.index,
@@ -353,7 +348,6 @@ mod tests {
             count: usize,
             bytes: usize,
         },
-        Settle,
         Truncate(usize),
         Compact(usize),
         Evict {
@@ -370,7 +364,6 @@ mod tests {
             8 => (prop::bool::weighted(0.3), 0_usize..50, prop::option::weighted(0.2, 1_u64..6))
                 .prop_map(|(new_term, bytes, configuration)| Step::Append { new_term, bytes, configuration }),
             4 => (1_usize..12, 0_usize..50).prop_map(|(count, bytes)| Step::Extend { count, bytes }),
-            2 => Just(Step::Settle),
             2 => (0_usize..40).prop_map(Step::Truncate),
             2 => (0_usize..40).prop_map(Step::Compact),
             2 => (0_usize..40, 0_usize..300).prop_map(|(up_to, max_bytes)| Step::Evict { up_to, max_bytes }),
@@ -462,7 +455,6 @@ mod tests {
                 slow.entries.extend(entries.iter().cloned());
                 log.extend(entries.into());
             }
-            Step::Settle => log.settle(),
             Step::Truncate(keep) => {
                 // What is compacted or evicted was applied, and is never truncated.
                 let keep = keep.clamp(slow.base.max(slow.evicted), length.max(slow.base));

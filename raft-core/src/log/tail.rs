@@ -68,8 +68,8 @@ impl Tail {
         }
     }
 
-    /// Makes a piece of what has been gathered. Called when all that comes together has come.
-    pub(super) fn settle(&mut self) {
+    /// Makes a piece of what has been gathered: it came together until somebody asks for it, or something else comes.
+    fn settle(&mut self) {
         if !self.open.is_empty() {
             self.close();
         }

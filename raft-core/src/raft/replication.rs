@@ -26,7 +26,6 @@ impl Raft {
         self.maybe_bind();
         self.maybe_tell_target();
         self.begin_round();
-        self.log.settle();
         let mut latest = None;
         for place in 0.. {
             let Role::Leader(leader) = &self.role else { return };
