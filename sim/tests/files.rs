@@ -62,7 +62,7 @@ fn settings_that_cannot_be_run_are_refused() {
     refuses("[heal]\nat = \"5 minutes\"\n", "needs a unit");
     refuses(
         "[workload]\noperations = 4294967295\n",
-        "4294967295, and must be a million or less",
+        "4294967295 operations, with those written out, and 1000000 can be simulated",
     );
     refuses(
         "[[operation]]\nat = \"1s\"\nclient = 9\nkind = \"read\"\nchoice = 1\n",

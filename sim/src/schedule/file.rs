@@ -18,6 +18,14 @@ pub enum ScheduleError {
         /// The number asked for.
         servers: u8,
     },
+    /// Clients are to do too much.
+    #[error(
+        "clients do {operations} operations, with those written out, and {MAX_OPERATIONS} can be simulated"
+    )]
+    Operations {
+        /// The number asked for.
+        operations: usize,
+    },
     /// A fault strikes a server that does not exist.
     #[error("fault {id} strikes server {server}, and the cluster has servers 1 to {servers}")]
     UnknownServer {
@@ -215,11 +223,7 @@ impl Schedule {
         // All of them are in memory at once.
         let operations = (self.operations.len()).saturating_add(self.workload.operations as usize);
         if operations > MAX_OPERATIONS {
-            return refuse(
-                "workload.operations, with those written out,",
-                operations.to_string(),
-                "a million or less",
-            );
+            return Err(ScheduleError::Operations { operations });
         }
         if self.heal.at > Nanos::from_secs(1_000_000) {
             return refuse("heal.at", self.heal.at.to_string(), "a million seconds or less");
