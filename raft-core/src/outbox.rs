@@ -383,6 +383,10 @@ impl Outbox {
 
     /// Hands all actions over, and keeps the emptied buffer for the next ones.
     pub(crate) fn take(&mut self, into: &mut Vec<Action>) {
+        if planted!(WRITES_LAST) {
+            self.actions
+                .sort_by_key(|action| matches!(action, Action::Persist(_)));
+        }
         if into.is_empty() {
             core::mem::swap(&mut self.actions, into);
         } else {

@@ -118,6 +118,8 @@ planted_bank! {
             "A truncation that new entries follow is not written to the disk."
         APPLIES_BEFORE_DURABLE "applies-before-durable"
             "What is committed is applied before it is on the server's own disk."
+        WRITES_LAST "writes-last"
+            "A host that writes before it goes on finds a write behind the messages that rest on it."
     }
     "truncation" {
         TRUNCATES_ON_DUPLICATES "truncates-on-duplicates"

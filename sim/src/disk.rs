@@ -230,6 +230,8 @@ pub(crate) struct Disk {
     /// What is really there, while the disk lies about its syncs.
     truth: Option<Box<Image>>,
     pending: VecDeque<Write>,
+    /// What will be durable at the end of the step under way, if its server writes before it goes on.
+    ahead: Option<Box<Image>>,
     /// When the last sync that was begun ends.
     busy_until: Nanos,
     /// Under group commit: the sync under way covers everything up to here.
@@ -259,6 +261,7 @@ impl Disk {
             durable: Image::default(),
             truth: None,
             pending: VecDeque::new(),
+            ahead: None,
             busy_until: Nanos::ZERO,
             syncing: None,
             sync_again: false,
@@ -281,6 +284,48 @@ impl Disk {
     /// Whether a crash now could lose something.
     pub(crate) fn has_unsynced(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// What is durable as far as the step under way is judged: a server that writes before it goes on has done all of its writes by the end of the
+    /// step, and says in the same step what follows from them.
+    pub(crate) fn judged(&self) -> &Image {
+        self.ahead.as_deref().unwrap_or(&self.durable)
+    }
+
+    /// The step under way will do this write before it goes on. What the step commits it may compact away at once, so that nothing is compacted here.
+    pub(crate) fn look_ahead(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
+        let ahead = self.ahead.get_or_insert_with(|| Box::new(self.durable.clone()));
+        let persist = Persist {
+            compact_to: None,
+            ..persist.clone()
+        };
+        ahead.write(&persist, snapshot, usize::MAX);
+    }
+
+    /// The step is over, and all of its writes are done.
+    pub(crate) fn step_ends(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            debug_assert_eq!(
+                (ahead.last(), ahead.hard_state),
+                (self.durable.last(), self.durable.hard_state),
+                "the step did other writes than it was judged by"
+            );
+        }
+    }
+
+    /// Takes a write and makes it durable while the server waits.
+    pub(crate) fn write_through(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
+        debug_assert!(
+            self.pending.is_empty(),
+            "every earlier write was waited for as well"
+        );
+        self.written.write(persist, snapshot, usize::MAX);
+        self.durable.write(persist, snapshot, usize::MAX);
+    }
+
+    /// Takes a write in which the server dies.
+    pub(crate) fn begin_last_write(&mut self, persist: Persist, snapshot: Option<Payload>) {
+        self.pending.push_back(Write { persist, snapshot });
     }
 
     /// Takes a write. Returns the sync to wait for, unless one that is under way or queued will do.
@@ -367,6 +412,10 @@ impl Disk {
     /// The process is gone: of what was not synced, `survival` decides.
     pub(crate) fn crash(&mut self, survival: Survival) -> Aftermath {
         self.crashes += 1;
+        // The step was judged as one that does all of its writes. What is lost is what it would have said, and its compactions.
+        if let Some(ahead) = self.ahead.take() {
+            self.durable = *ahead;
+        }
         let mut draws = self
             .seed
             .careful(Domain::Disk, self.server, u64::MAX, self.crashes);
@@ -507,6 +556,54 @@ mod tests {
             torn |= aftermath.torn;
         }
         assert!(torn, "no crash tore a write");
+    }
+
+    #[test]
+    fn a_step_that_writes_at_once_is_judged_by_its_writes_and_a_crash_in_it_leaves_them() {
+        let mut disk = Disk::new(Seed(1), 1);
+        let writes = [write(1, 1..2, true), write(2, 2..3, true)];
+        for write in &writes {
+            disk.look_ahead(write, None);
+        }
+        disk.write_through(&writes[0], None);
+        assert_eq!(disk.judged().last(), Some(entry(2).id));
+        assert_eq!(
+            disk.durable().last(),
+            Some(entry(1).id),
+            "the second one comes later"
+        );
+        let mut twin = Disk::new(Seed(1), 1);
+        for write in &writes {
+            twin.look_ahead(write, None);
+            twin.write_through(write, None);
+        }
+        twin.step_ends();
+        disk.crash(Survival::None);
+        for disk in [&disk, &twin] {
+            assert_eq!(disk.judged().last(), Some(entry(2).id));
+            assert_eq!(disk.durable().last(), Some(entry(2).id));
+            assert_eq!(disk.written().last(), Some(entry(2).id));
+        }
+    }
+
+    #[test]
+    fn a_server_that_writes_at_once_and_dies_in_a_write_leaves_a_part_of_it() {
+        let dies = |seed, survival| {
+            let mut disk = Disk::new(Seed(seed), 1);
+            disk.write_through(&write(1, 1..3, true), None);
+            disk.begin_last_write(write(2, 3..5, true), None);
+            let aftermath = disk.crash(survival);
+            (aftermath, disk.durable().last().map(|last| last.index.value()))
+        };
+        assert_eq!(dies(1, Survival::None).1, Some(2));
+        assert_eq!(dies(1, Survival::All).1, Some(4));
+        let torn = (0..20).map(|seed| dies(seed, Survival::Torn));
+        let ends: Vec<_> = torn
+            .filter(|(aftermath, _)| aftermath.torn)
+            .map(|(_, last)| last)
+            .collect();
+        assert!(ends.contains(&Some(2)) && ends.contains(&Some(3)), "{ends:?}");
+        assert!(!ends.contains(&Some(4)), "{ends:?}");
     }
 
     #[test]

@@ -264,6 +264,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.snapshot_chunk_bytes = default.snapshot_chunk_bytes);
         self.attempt(|schedule| schedule.knobs.uncommitted_bytes = default.uncommitted_bytes);
         self.attempt(|schedule| schedule.knobs.forwarding = false);
+        self.attempt(|schedule| schedule.knobs.persists_at_once = false);
         self.attempt(|schedule| schedule.knobs.lease_drift_permyriad = None);
         self.attempt(|schedule| schedule.workload.lease_read_permyriad = 0);
         self.attempt(|schedule| schedule.knobs.yields = 0);

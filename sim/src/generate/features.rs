@@ -1,5 +1,5 @@
-//! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses. The draws have a name of
-//! their own, so that the rest of a seed's schedule stays what it was.
+//! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses, hosts
+//! that write before they go on. The draws have a name of their own, so that the rest of a seed's schedule stays what it was.
 
 use super::themes::{crash, cut, election_millis, on};
 use super::{MESSAGES, add};
@@ -28,6 +28,9 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     if draws.chance(if all { 5_000 } else { 2_000 }) && schedule.class == Class::A {
         let most = u64::from(schedule.cluster.servers.saturating_sub(1) / 2);
         schedule.cluster.witnesses = u8::try_from(draws.between(0, most)).unwrap_or(0);
+    }
+    if draws.chance(if all { 1_500 } else { 1_000 }) {
+        schedule.knobs.persists_at_once = true;
     }
 }
 

@@ -17,7 +17,9 @@ pub(crate) struct Step<'a, L> {
     /// The entry that set the configuration in force before the step: what commits in a step commits by that one, and what the step
     /// appends comes behind.
     pub(crate) configuration: Option<LogId>,
-    /// Its disk as it was before the step: a step that commits an entry may also compact it away.
+    /// The last configuration that a server appends which writes before it goes on: that may be in force, durable and committed in one step.
+    pub(crate) appended: Option<LogId>,
+    /// Its disk with everything that was there before the step: a step that commits an entry may also compact it away.
     pub(crate) disk: &'a Image,
 }
 
@@ -257,7 +259,9 @@ impl Commits {
             return Ok(());
         };
         // A faulty disk may have lost what it acknowledged; the fault budget judges that.
-        if is_quorum(membership, |voter| holds(voter) || is_excused(voter)) {
+        let agrees = |voter: NodeId| holds(voter) || is_excused(voter);
+        let appended = step.appended.and_then(|id| facts.configuration(Some(id)));
+        if is_quorum(membership, agrees) || appended.is_some_and(|appended| is_quorum(appended, agrees)) {
             return Ok(());
         }
         let holders: Vec<u64> = membership
@@ -337,6 +341,7 @@ mod tests {
             after,
             log: &log,
             configuration: None,
+            appended: None,
             disk: &disk,
         };
         let message = verified.map(|(term, last)| Verifies {
@@ -379,6 +384,7 @@ mod tests {
                 after: &after,
                 log: &Terms(vec![1, 1]),
                 configuration: Some(id(1, 1)),
+                appended: None,
                 disk: &Image::default(),
             };
             let held = image(1, entries.to_vec());

@@ -180,6 +180,9 @@ pub struct Knobs {
     pub forwarding: bool,
     /// Every other server lets so many election timeouts pass: see [`raft_core::Options`].
     pub yields: u32,
+    /// Every server writes before it goes on, and its disk takes no time: see [`raft_core::Options`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub persists_at_once: bool,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
     pub shuffle_ties: bool,
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec), if it has one.
@@ -205,6 +208,7 @@ impl Default for Knobs {
             lease_drift_permyriad: None,
             forwarding: false,
             yields: 0,
+            persists_at_once: false,
             shuffle_ties: false,
             encode_messages: false,
         }
@@ -242,6 +246,7 @@ impl Knobs {
                     .lease_drift_permyriad
                     .map(|drift_permyriad| Lease { drift_permyriad }),
                 forwarding: self.forwarding,
+                persists_at_once: self.persists_at_once,
                 ..Options::default()
             },
         }

@@ -85,7 +85,7 @@ impl<W: Workload> Simulation<'_, W> {
             let agrees = |voter: NodeId| {
                 let place = place_of(voter);
                 let own = || {
-                    let held = server.disk.durable().hard_state;
+                    let held = server.disk.judged().hard_state;
                     voter == node && held.term == after.term && held.vote == Some(node)
                 };
                 promises.vote(after.term, voter) == Some(node) || budget.is_faulty(place) || own()

@@ -141,6 +141,7 @@ impl<W: Workload> Simulation<'_, W> {
     ) -> Judgement {
         let shortest = self.schedule.knobs.election_timeout_min_ticks;
         let has_leases = self.schedule.knobs.lease_drift_permyriad.is_some();
+        let persists_at_once = self.schedule.knobs.persists_at_once;
         let is_honest = !self.budget.is_damaged();
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
@@ -196,11 +197,12 @@ impl<W: Workload> Simulation<'_, W> {
             conduct.wakeups = Wakeups::default();
             return Ok(());
         }
-        conduct.wait(occasion, after, ticks, outputs);
+        conduct.wait(occasion, after, ticks, outputs, persists_at_once);
         if is_honest {
             conduct.gives_way(node, after, ticks, &self.schedule.knobs, membership)?;
             conduct.wakeups.judge(node, after.term)?;
-            if occasion.persisted.is_some() {
+            let has_written = persists_at_once && outputs.iter().any(is_write);
+            if occasion.persisted.is_some() || has_written {
                 wakes_up(server, after)?;
             }
         }
@@ -461,6 +463,7 @@ impl Conduct {
         after: &Vitals,
         ticks: u64,
         outputs: &[Output<M>],
+        persists_at_once: bool,
     ) {
         let mut due = occasion.message.and_then(|heard| owed(heard, after));
         let is_in_debt = self.wakeups.is_in_debt() && occasion.persisted.is_some();
@@ -473,6 +476,10 @@ impl Conduct {
                 Output::Persist { persist, .. } if persist.sync => {
                     self.wakeups.issued(persist.ticket.value());
                     self.backlog.issued(persist.ticket.value(), ticks);
+                    if persists_at_once {
+                        self.wakeups.told(persist.ticket.value());
+                        self.backlog.told(persist.ticket.value());
+                    }
                 }
                 Output::Send(envelope) if due.is_some() || is_in_debt => {
                     let Some(answer) = answer_of(&envelope.message) else {
@@ -490,6 +497,10 @@ impl Conduct {
             self.wakeups.owes(to, answer, term);
         }
     }
+}
+
+fn is_write<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {
+    matches!(output, Output::Persist { .. })
 }
 
 fn is_vote<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {

@@ -10,6 +10,7 @@ use crate::canary::Canary;
 use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::durability::Promises;
+use crate::oracle::election::terms_grow;
 use crate::oracle::{Judgement, Oracle, resources, violated};
 use crate::places::{node_at, place_of};
 use crate::report::Place;
@@ -177,7 +178,11 @@ impl<W: Workload> Simulation<'_, W> {
                 .max(limits.message_bytes + ENTRY_OVERHEAD_BYTES);
             resources::log_is_bounded(node, replica.raft().uncommitted_bytes(), largest)?;
         }
-        if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
+        if self.schedule.knobs.persists_at_once {
+            let term = server.disk.durable().hard_state.term;
+            server.disk.write_through(&persist, snapshot.as_ref());
+            terms_grow(node, "on its disk", term, server.disk.durable().hard_state.term)?;
+        } else if let Some(sync) = server.disk.issue(self.now, &self.disk_weather, persist, snapshot) {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
             }

@@ -8,7 +8,7 @@ use super::{Event, Oracles, Simulation, core_holds};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, Oracle, apply, commit, log, violated};
+use crate::oracle::{Judgement, Oracle, Violation, apply, commit, log, violated};
 use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::witness::Witness;
@@ -84,6 +84,11 @@ impl<W: Workload> Simulation<'_, W> {
             // Whoever takes over by request disturbs everybody, as it should; a leader whose disk stalls steps down with that.
             self.quiet.disturb_all(now);
         }
+        if !self.judge_writes(at, &before, &after, &outputs)? {
+            outputs.clear();
+            self.outputs = outputs;
+            return Ok(());
+        }
         self.judge(at, &before, &after, was, given, &outputs)?;
         self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
         self.changes(at, &before, &after)?;
@@ -94,11 +99,76 @@ impl<W: Workload> Simulation<'_, W> {
         outputs.clear();
         self.outputs = outputs;
         carried_out?;
+        if let Some(server) = self.servers.get_mut(at) {
+            server.disk.step_ends();
+        }
         self.reschedule(at);
         Ok(())
     }
 
-    /// Lets every oracle look at the step.
+    /// Lets the oracles of the log look at the writes of the step, one after another. A server that writes before it goes on has done all of them by the
+    /// end of the step, and the rest is judged by that. Returns whether it survives them.
+    fn judge_writes(
+        &mut self,
+        at: usize,
+        before: &Vitals,
+        after: &Vitals,
+        outputs: &[OutputOf<W>],
+    ) -> Result<bool, Violation> {
+        let persists_at_once = self.schedule.knobs.persists_at_once;
+        let is_judged = !self.budget.is_exceeded();
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(true);
+        };
+        let Some(replica) = &server.replica else {
+            return Ok(true);
+        };
+        let (node, raft) = (server.node, replica.raft());
+        core_holds(node, raft.check_invariants())?;
+        let Oracles { facts, commits, .. } = &mut self.oracles;
+        for (place, output) in (0..).zip(outputs) {
+            let Output::Persist { persist, snapshot } = output else {
+                continue;
+            };
+            if is_judged {
+                let disk = match persists_at_once {
+                    true => server.disk.judged(),
+                    false => server.disk.written(),
+                };
+                log::issued(facts, node, before, after, persist, raft, disk)?;
+                if let Some(meta) = persist
+                    .snapshot
+                    .as_ref()
+                    .filter(|meta| Some(meta.last.index) > after.applied)
+                {
+                    commits.installs(node, meta.last.index);
+                }
+            }
+            if !persists_at_once {
+                continue;
+            }
+            if server.full > 0 {
+                let fault = server.full_by;
+                self.crash_by(at, fault);
+                self.happened(Probe::DiskFull, Some(at));
+                return Ok(false);
+            }
+            if let Some((left, fault)) = server.dying
+                && left <= place
+            {
+                if left == place {
+                    server.disk.begin_last_write(persist.clone(), snapshot.clone());
+                }
+                self.crash_by(at, fault);
+                self.happened(Probe::CrashMidStep, Some(at));
+                return Ok(false);
+            }
+            server.disk.look_ahead(persist, snapshot.as_ref());
+        }
+        Ok(true)
+    }
+
+    /// Lets every other oracle look at the step.
     fn judge(
         &mut self,
         at: usize,
@@ -115,39 +185,31 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let (node, raft) = (server.node, replica.raft());
-        core_holds(node, raft.check_invariants())?;
         if self.budget.is_exceeded() {
             return Ok(());
         }
         let Oracles { facts, commits, .. } = &mut self.oracles;
-        for output in outputs {
-            if let Output::Persist { persist, .. } = output {
-                log::issued(facts, node, before, after, persist, raft, server.disk.written())?;
-                if let Some(meta) = persist
-                    .snapshot
-                    .as_ref()
-                    .filter(|meta| Some(meta.last.index) > after.applied)
-                {
-                    commits.installs(node, meta.last.index);
-                }
-            }
-        }
         let servers = &self.servers;
-        let image = |node: NodeId| servers.get(place_of(node)).map(|server| server.disk.durable());
+        let image = |node: NodeId| servers.get(place_of(node)).map(|server| server.disk.judged());
+        let persists_at_once = self.schedule.knobs.persists_at_once;
         let step = Step {
             node,
             before,
             after,
             log: raft,
             configuration: was,
-            disk: server.disk.written(),
+            appended: server.configuration.filter(|_| persists_at_once),
+            disk: match persists_at_once {
+                true => server.disk.judged(),
+                false => server.disk.written(),
+            },
         };
         let budget = &self.budget;
         let is_excused = |node: NodeId| budget.is_faulty(place_of(node));
         let known = facts.all_committed().len();
         let new = commits.stepped(facts, &step, given.verifies, image, is_excused)?;
         if new > 0 && budget.is_damaged() {
-            let image = |place: usize| servers.get(place).map(|server| server.disk.durable());
+            let image = |place: usize| servers.get(place).map(|server| server.disk.judged());
             if !budget.covers_committed(facts, known, image) {
                 self.exceed("an entry is committed, and a quorum of voters lacks it");
                 return Ok(());
