@@ -43,6 +43,7 @@ pub(crate) const ALL: &[(&str, &str)] = scenarios![
     "full_disk",
     "grow_from_one_server",
     "held_messages",
+    "host_that_writes_at_once",
     "interrupted_first_start",
     "joint_configuration_outlives_its_leader",
     "lagging_follower",
