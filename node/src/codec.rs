@@ -137,9 +137,10 @@ pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
 fn frame_checksum(version: u8, body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&[version]);
-    hasher.update(match planted!(CHECKSUM_OF_THE_FRONT) {
-        true => body.get(..64).unwrap_or(body),
-        false => body,
+    hasher.update(if planted!(CHECKSUM_OF_THE_FRONT) {
+        body.get(..64).unwrap_or(body)
+    } else {
+        body
     });
     hasher.finalize()
 }

@@ -16,8 +16,8 @@ use node::codec::{CodecError, FRAME_LIMIT_BYTES, decode_envelope, encode_envelop
 use node::ledger::{decode_command, encode_command};
 use proptest::prelude::*;
 use raft_core::{
-    Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Message, NodeId, Payload, Round, Session,
-    Term,
+    Entry, EntryBody, Envelope, GroupId, Incarnation, Index, LogId, Message, NodeId, Payload, PeerSession,
+    Round, Term,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -141,7 +141,7 @@ fn a_length_that_nothing_follows_claims_no_memory() {
     // An append whose number of entries is 2^60: the bytes end, and so does the decoding.
     let empty = Envelope {
         message: Message::Append {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
             prev: None,
             commit: None,
@@ -171,7 +171,7 @@ fn whatever_the_core_s_default_limits_allow_fits_into_a_frame() {
         let entry = Entry { id, body };
         let count = (limits.message_bytes / entry.cost_bytes()).max(1);
         let message = Message::Append {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
             prev: Some(id),
             commit: Some(Index::FIRST),
@@ -215,7 +215,7 @@ proptest! {
             to_incarnation: to_incarnation.map(Incarnation::new),
             term: Term::new(numbers[4]),
             message: Message::Append {
-                session: Session::new(numbers[5]),
+                session: PeerSession::new(numbers[5]),
                 round: Round::new(numbers[6]),
                 prev: entries.first().map(|entry| entry.id),
                 commit: Index::new(numbers[7]),

@@ -81,7 +81,9 @@ pub enum Action {
         /// Why.
         reason: Rejection,
     },
-    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded).
+    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded). Answer always, with no entries
+    /// if they cannot be read: until then one peer is sent none. After
+    /// [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer the request is forgotten, and made anew.
     LoadEntries {
         /// Names the request.
         ticket: Ticket,
@@ -89,7 +91,8 @@ pub enum Action {
         first: Index,
         /// The last entry wanted.
         last: Index,
-        /// Stop when this many bytes are reached; the first entry always counts.
+        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first entry always counts. What is
+        /// handed over beyond it is sent all the same, in one message.
         max_bytes: usize,
     },
     /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
@@ -131,7 +134,18 @@ pub enum Action {
         /// The piece.
         data: Payload,
     },
-    /// The snapshot that arrived is durable: the state machine now becomes what it says.
+    /// A leader has a snapshot for this server that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes), and it is not taken:
+    /// the server cannot catch up until that limit is raised. Said once for each snapshot and leader.
+    SnapshotTooLarge {
+        /// Who sends it.
+        from: NodeId,
+        /// Its size.
+        total_bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The snapshot that arrived is durable: make the state machine what it says, then say [`Applied`](crate::Input::Applied) for `meta.last.index`,
+    /// also with [`Options::applies_at_once`](crate::Options::applies_at_once). Nothing is applied until then.
     InstallSnapshot {
         /// Which snapshot.
         meta: SnapshotMeta,
@@ -172,6 +186,7 @@ pub enum Action {
 /// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Input::Persisted); of
 /// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Persist {
     /// Say this number when it is done.
     pub ticket: Ticket,
@@ -277,12 +292,12 @@ pub enum ChangeRejection {
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server leads no more; [`LeaderChanged`](Action::LeaderChanged) tells who does.
+    /// This server leads no more, for whatever reason; [`LeaderChanged`](Action::LeaderChanged) tells who does, which need not be the target.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was
     /// told to and the message is late.
     TimedOut,
-    /// It was not begun.
+    /// It was not begun; or, with [`Rejection::Failed`], this server's disk failed meanwhile, and the target may still take over.
     Rejected(Rejection),
 }
 

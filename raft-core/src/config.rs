@@ -1,11 +1,18 @@
 //! What an embedder chooses.
 
+use crate::action::Persist;
+use crate::entries::Entries;
 use crate::membership::Membership;
 use crate::types::HardState;
 use crate::types::{Entry, Identity, Index, SnapshotMeta};
 use alloc::vec::Vec;
 
-/// The settings of a server. All servers of a cluster should share [`Timing`]; the rest may differ.
+/// The settings of a server.
+///
+/// All servers of a cluster must have the same [`Options::lease`], and should share [`Timing`], [`Limits::message_bytes`] and
+/// [`Snapshots::max_bytes`]; the rest may differ. To turn leases on or off, read with [`ReadMode::Quorum`](crate::ReadMode::Quorum)
+/// until every server was started again: one without the option neither waits after a start nor keeps its vote to itself, and other
+/// servers' leases rest on both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Config {
     /// Seeds the jitter of the election timeout, together with node and boot. The same seed gives the same actions.
@@ -14,7 +21,7 @@ pub struct Config {
     pub timing: Timing,
     /// How much of everything there may be.
     pub limits: Limits,
-    /// When [`Replica`](crate::Replica) takes snapshots; a host of the bare [`Raft`](crate::Raft) decides for itself.
+    /// When snapshots are taken, what is kept behind them, and how they travel.
     pub snapshots: Snapshots,
     /// What is off unless it is asked for.
     pub options: Options,
@@ -27,8 +34,8 @@ pub struct Options {
     pub lease: Option<Lease>,
     /// Whether a server that does not lead passes proposals and reads on to the leader, instead of turning them down.
     pub forwarding: bool,
-    /// The priority of this server as a leader: how many election timeouts it lets pass, one after another and without
-    /// a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its
+    /// The priority of this server as a leader, and a higher number is a lower priority: how many election timeouts it lets pass, one
+    /// after another and without a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its
     /// preferred servers still gets a leader.
     pub yields: u32,
     /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the others, but keeps
@@ -41,8 +48,9 @@ pub struct Options {
     /// of the proposals and reads among that is unknown, as after a crash.
     pub persists_at_once: bool,
     /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its entries count as applied
-    /// when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them. [`Replica`](crate::Replica) works like this,
-    /// whatever is said here.
+    /// when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them; for an
+    /// [`InstallSnapshot`](crate::Action::InstallSnapshot) it is still to be said. [`Replica`](crate::Replica) works like this, whatever is
+    /// said here.
     pub applies_at_once: bool,
     /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
     pub trace: bool,
@@ -71,6 +79,11 @@ pub struct Timing {
 }
 
 /// How much of everything there may be. Reaching a limit is a visible rejection or a pause, never growth.
+///
+/// What the host owes is not bounded here: entries stay in memory until they are durable and applied. A host that falls behind for
+/// long should take in less.
+///
+/// Sizes of entries are those of [`Entry::cost_bytes`]: the payload and a flat sum for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Entries of one message, in bytes, unless a single entry is larger. Also the largest command.
@@ -81,7 +94,7 @@ pub struct Limits {
     pub inflight_bytes: usize,
     /// Entries handed out in one [`Apply`](crate::Action::Apply), in bytes, unless a single entry is larger.
     pub apply_bytes: usize,
-    /// Entries appended by this leader and not committed, in bytes.
+    /// Commands appended by this leader and not committed, in bytes, unless a single one is larger.
     pub uncommitted_bytes: usize,
     /// Entries kept in memory for slow peers after they were applied here, in bytes. What no peer of a leader lacks, and what a follower has
     /// applied, goes earlier, but for a thirty-second part of this.
@@ -92,16 +105,20 @@ pub struct Limits {
     pub reads: usize,
 }
 
-/// When a [`Replica`](crate::Replica) takes snapshots.
+/// When snapshots are taken, what is kept behind them, and how they travel.
+///
+/// A host of the bare [`Raft`](crate::Raft) takes and cuts up its snapshots as it likes; for it `keep_entries` and `max_bytes` hold, and
+/// `every_entries` if it is a witness, which takes its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshots {
     /// After so many applied entries.
     pub every_entries: u64,
     /// How many entries to keep behind a snapshot, so that a slow peer need not be sent it.
     pub keep_entries: u64,
-    /// The size of the pieces in which a snapshot is sent.
+    /// The size of the pieces in which a snapshot is sent, in bytes.
     pub chunk_bytes: usize,
-    /// The largest snapshot that is accepted from a leader.
+    /// The largest snapshot that is accepted from a leader, in bytes. A larger one is refused, visibly
+    /// ([`SnapshotTooLarge`](crate::Action::SnapshotTooLarge)): the server cannot catch up until its limit is raised.
     pub max_bytes: u64,
 }
 
@@ -152,6 +169,9 @@ pub struct Setup {
     pub config: Config,
     /// The configuration that the cluster begins with, the same on every server of the first start. It counts until
     /// the log or a snapshot holds a later one. Empty for a server that is to be added to a cluster.
+    ///
+    /// Never give it to a server with an empty folder that is to be added *again*: a majority of such servers would take its start for
+    /// the first one of the cluster.
     pub bootstrap: Membership,
     /// What its disk holds.
     pub durable: Durable,
@@ -159,6 +179,7 @@ pub struct Setup {
 
 /// What a disk holds, read at a start; everything default for a new data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Durable {
     /// The term and the vote.
     pub hard_state: HardState,
@@ -175,12 +196,46 @@ impl Durable {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What the disk holds once this is written: the contract of a store as a function, for tests, and for stores that keep in
+    /// memory what they have on disk. The bytes of the snapshot are the host's.
+    pub fn write(&mut self, persist: &Persist) {
+        if let Some(hard_state) = persist.hard_state {
+            self.hard_state = hard_state;
+        }
+        if let Some(meta) = &persist.snapshot {
+            self.snapshot = Some((**meta).clone());
+        }
+        if let Some(from) = persist.truncate_from {
+            let kept = self.entries.partition_point(|entry| entry.id.index < from);
+            self.entries.truncate(kept);
+        }
+        self.entries.extend_from_slice(&persist.entries);
+        self.commit = persist.commit.or(self.commit);
+        if let Some(to) = persist.compact_to {
+            let gone = self.entries.partition_point(|entry| entry.id.index <= to);
+            self.entries.drain(..gone);
+        }
+    }
+
+    /// The answer to a [`LoadEntries`](crate::Action::LoadEntries): the stored entries from `first` to `last`, as many as
+    /// cost no more than `max_bytes`, and at least one if there is any.
+    pub fn load(&self, first: Index, last: Index, max_bytes: usize) -> Entries {
+        let mut cost = 0_usize;
+        let begin = self.entries.partition_point(|entry| entry.id.index < first);
+        let wanted = (self.entries.iter().skip(begin)).take_while(|entry| {
+            let is_first = cost == 0;
+            cost = cost.saturating_add(entry.cost_bytes());
+            entry.id.index <= last && (is_first || cost <= max_bytes)
+        });
+        wanted.cloned().collect()
+    }
 }
 
 /// Why settings cannot be used. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The election timeout's range is empty or begins at zero.
+    /// The election timeout's range is empty or begins below 2.
     #[error(
         "election_timeout_min_ticks ({min}) must be at least 2 and no more than election_timeout_max_ticks ({max})"
     )]

@@ -61,7 +61,9 @@ pub enum Input {
         /// What the answer may rest on.
         mode: ReadMode,
     },
-    /// Try to become leader now, without waiting for the election timeout.
+    /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a quorum hears a leader:
+    /// to replace that one, ask it for a [`Transfer`](Self::Transfer). Nothing is said of a refusal. A server that leads, joins, has no vote, is a
+    /// witness, or still keeps its vote for a lease that it may have honoured before a start, ignores this.
     Campaign,
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
     /// [`TransferEnded`](crate::Action::TransferEnded); until then a leader takes no proposals.
@@ -88,7 +90,8 @@ pub enum Input {
     ChangeMembership {
         /// The host's name for it, not in use for another unfinished change or proposal.
         id: ProposalId,
-        /// The configuration that is to be changed; of another one, nothing is.
+        /// The configuration that is to be changed. If another one is in force, the change is rejected as
+        /// [`Outdated`](crate::ChangeRejection::Outdated).
         expect: Expected,
         /// The change.
         change: Change,

@@ -186,5 +186,5 @@ pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
     Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
-    Payload, ProposalId, ReadId, Round, Session, SnapshotMeta, Term, Tick, Ticket,
+    Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
 };

@@ -251,9 +251,10 @@ impl Log {
 
     /// What a snapshot at this entry would stand for.
     pub(crate) fn snapshot_meta(&self, last: LogId) -> SnapshotMeta {
-        let (membership_id, membership) = match planted!(SNAPSHOTS_NEWEST_CONFIGURATION) {
-            false => self.membership_at(Some(last.index)),
-            true => (self.membership_id(), self.membership()),
+        let (membership_id, membership) = if planted!(SNAPSHOTS_NEWEST_CONFIGURATION) {
+            (self.membership_id(), self.membership())
+        } else {
+            self.membership_at(Some(last.index))
         };
         SnapshotMeta {
             last,

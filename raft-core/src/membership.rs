@@ -35,6 +35,18 @@ impl Membership {
         }
     }
 
+    /// The same configuration with these servers as learners, unless they vote already. For a cluster that is to begin with some;
+    /// later there is [`Change::AddLearner`].
+    #[must_use]
+    pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Self {
+        for node in learners {
+            if !self.is_voter(node) {
+                self.learners.insert(node);
+            }
+        }
+        self
+    }
+
     /// The same configuration with those of these servers marked that are members: they hold no commands. A configuration in which they are
     /// not fewer than half of the voters is refused.
     #[must_use]
@@ -120,7 +132,7 @@ impl Membership {
         self.incarnations.get(&node).copied()
     }
 
-    /// The same configuration with these members bound to these incarnations.
+    /// The same configuration with these members bound to these incarnations. Who is bound already keeps that, and who is no member is ignored.
     #[must_use]
     pub fn bind(&self, known: impl IntoIterator<Item = (NodeId, Incarnation)>) -> Self {
         let mut bound = self.clone();
@@ -142,12 +154,11 @@ impl Membership {
 
     /// The highest position that a quorum has reached, given how far each voter is.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
-        let incoming = match planted!(LEARNERS_COUNT) {
-            false => quorum::majority_index(&self.voters, &mut reached),
-            true => {
-                let both: Nodes = self.voters().chain(self.learners()).collect();
-                quorum::majority_index(&both, &mut reached)
-            }
+        let incoming = if planted!(LEARNERS_COUNT) {
+            let both: Nodes = self.voters().chain(self.learners()).collect();
+            quorum::majority_index(&both, &mut reached)
+        } else {
+            quorum::majority_index(&self.voters, &mut reached)
         };
         if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
             return incoming;

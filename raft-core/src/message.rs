@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
 use crate::input::ReadMode;
-use crate::types::{GroupId, Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Term};
+use crate::types::{
+    GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
+};
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub enum Message {
     /// AppendEntries (paper, Figure 2).
     Append {
         /// The leader's session with the recipient.
-        session: Session,
+        session: PeerSession,
         /// The leader's latest round of confirmation.
         round: Round,
         /// The entry right before `entries`.
@@ -80,7 +82,7 @@ pub enum Message {
     /// The answer to [`Message::Append`].
     AppendReply {
         /// The session of the append.
-        session: Session,
+        session: PeerSession,
         /// The round of the append.
         round: Round,
         /// What became of it.
@@ -89,7 +91,7 @@ pub enum Message {
     /// Keeps a leadership alive without entries.
     Heartbeat {
         /// The leader's session with the recipient.
-        session: Session,
+        session: PeerSession,
         /// The leader's latest round of confirmation.
         round: Round,
         /// The lesser of the leader's commit and the recipient's match: an entry that the recipient holds, unless
@@ -100,14 +102,14 @@ pub enum Message {
     /// round, both 0.
     HeartbeatReply {
         /// The session of the heartbeat.
-        session: Session,
+        session: PeerSession,
         /// The round of the heartbeat.
         round: Round,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {
         /// The leader's session with the recipient.
-        session: Session,
+        session: PeerSession,
         /// What the whole snapshot stands for; boxed, so that a rare message does not make all others larger.
         meta: Box<SnapshotMeta>,
         /// Length of the whole snapshot, in bytes.
@@ -122,7 +124,7 @@ pub enum Message {
     /// The answer to [`Message::SnapshotChunk`] while the snapshot is incomplete. A complete one is answered like an append.
     SnapshotReply {
         /// The session of the chunk.
-        session: Session,
+        session: PeerSession,
         /// Which snapshot.
         last: LogId,
         /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.

@@ -263,9 +263,10 @@ impl Outbox {
             term: self.hard_state.term,
             message,
         };
-        let of_term = match planted!(TERM_BEFORE_DURABLE) {
-            false => self.term_ticket,
-            true => NOTHING,
+        let of_term = if planted!(TERM_BEFORE_DURABLE) {
+            NOTHING
+        } else {
+            self.term_ticket
         };
         let ticket = of_term.max(match promise {
             Promise::Term => NOTHING,

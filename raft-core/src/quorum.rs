@@ -31,9 +31,10 @@ pub(crate) fn majority_index(
     }
     positions.sort_unstable();
     // Sorted upwards, everybody from here to the end is at least this far, and they are a majority.
-    let weakest_of_majority = match planted!(HALF_COMMITS) {
-        false => positions.len().checked_sub(1)? / 2,
-        true => positions.len() / 2,
+    let weakest_of_majority = if planted!(HALF_COMMITS) {
+        positions.len() / 2
+    } else {
+        positions.len().checked_sub(1)? / 2
     };
     Index::new(positions[weakest_of_majority])
 }

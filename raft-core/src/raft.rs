@@ -59,7 +59,7 @@ const SPARE_PART: usize = 32;
 /// Build it from what the disk holds ([`Raft::new`]), then for ever: advance time ([`Input::Tick`]), feed what
 /// happened ([`Raft::step`]), as much as is at hand, and carry out what is asked for ([`Raft::drain`]), in its order.
 /// Sleep until something happens or [`Raft::next_deadline`] is due. A host that carries out one action before it looks at the next says so in
-/// [`Options`](crate::Options), and need report neither writes nor applies.
+/// [`Options`](crate::Options), and need report neither writes nor applies (but for an installed snapshot).
 ///
 /// ```text
 ///            messages, ticks, proposals, completions
@@ -81,9 +81,10 @@ const SPARE_PART: usize = 32;
 /// * The same setup and the same inputs give the same actions, on every machine.
 /// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`](crate::Status::ignored)).
 /// * Nothing that depends on a write leaves before the write was reported durable.
-/// * Every proposal and every read ends in exactly one outcome, provided that time goes on and that disks do: what a leader has taken
-///   in waits for a disk that hangs, its own or those of a quorum, for as long as it hangs. What became of a deposed leader's proposals is decided by what
-///   the next leaders commit in their places.
+/// * Every proposal and every read ends in exactly one outcome, provided that time goes on, that disks do, and that the server hears from a
+///   later leader. What a leader has taken in waits for a disk that hangs, its own or those of a quorum, for as long as it hangs. What became of a
+///   deposed leader's proposals is decided by what the next leaders commit in their places; one that stays cut off cannot learn it. A host
+///   that cannot wait takes a proposal for [unknown](Action::Unknown) after a time of its own.
 #[derive(Debug)]
 pub struct Raft {
     config: Config,
@@ -266,9 +267,10 @@ impl Raft {
         if self.log.tail_bytes() <= spare + spare / 8 {
             return;
         }
-        let settled = match planted!(EVICTS_UNAPPLIED) {
-            false => self.applied.min(self.out.durable_index()),
-            true => self.out.durable_index(),
+        let settled = if planted!(EVICTS_UNAPPLIED) {
+            self.out.durable_index()
+        } else {
+            self.applied.min(self.out.durable_index())
         };
         let wanted_by_nobody = match &self.role {
             Role::Leader(leader) => leader.peers().map(|(_, peer)| peer.matched()).min(),
@@ -327,9 +329,10 @@ impl Raft {
     /// A fresh wait before campaigning. §5.2: randomised, so that split votes are rare and resolved quickly.
     fn draw_election_timeout(&mut self) -> Tick {
         let timing = &self.config.timing;
-        let span = match planted!(SAME_TIMEOUTS) {
-            false => timing.election_timeout_max_ticks - timing.election_timeout_min_ticks + 1,
-            true => 1,
+        let span = if planted!(SAME_TIMEOUTS) {
+            1
+        } else {
+            timing.election_timeout_max_ticks - timing.election_timeout_min_ticks + 1
         };
         let drawn = ((u128::from(self.jitter.next_u64()) * u128::from(span)) >> 64) as u64;
         self.after(timing.election_timeout_min_ticks.saturating_add(drawn))
@@ -387,7 +390,7 @@ impl Raft {
     fn on_persist_failed(&mut self) {
         self.failed = true;
         self.out.fall_silent();
-        self.end_transfers();
+        self.end_snapshot_transfers();
         self.end_handover(TransferOutcome::Rejected(Rejection::Failed));
         self.fail_reads(Rejection::Failed);
         for (id, _) in self.confirmed_reads.drain(..) {

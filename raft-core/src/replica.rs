@@ -5,6 +5,7 @@
 //! host is to persist, to send, to load entries, and to give clients their answers.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -81,7 +82,7 @@ pub enum Input<M: StateMachine> {
         /// The question.
         query: M::Query,
     },
-    /// Try to become leader now.
+    /// Try to become leader now; it fails while a quorum hears a leader.
     Campaign,
     /// Hand leadership over. Ends in exactly one [`Output::TransferEnded`].
     Transfer {
@@ -93,7 +94,7 @@ pub enum Input<M: StateMachine> {
     ChangeMembership {
         /// The host's name for it, not in use for another unfinished change or proposal.
         id: ProposalId,
-        /// The configuration that is to be changed; of another one, nothing is.
+        /// The configuration that is to be changed. If another one is in force, the change is rejected as [`ChangeRejection::Outdated`].
         expect: Expected,
         /// The change.
         change: Change,
@@ -126,7 +127,7 @@ pub enum Output<M: StateMachine> {
     },
     /// Send this.
     Send(Envelope),
-    /// Read these entries from the store and hand them over by [`Input::EntriesLoaded`].
+    /// Read these entries from the store and hand them over by [`Input::EntriesLoaded`]; always, with none if they cannot be read.
     LoadEntries {
         /// Names the request.
         ticket: Ticket,
@@ -134,7 +135,7 @@ pub enum Output<M: StateMachine> {
         first: Index,
         /// The last entry wanted.
         last: Index,
-        /// Stop when this many bytes are reached; the first entry always counts.
+        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`]; the first entry always counts.
         max_bytes: usize,
     },
     /// The command is committed and was applied here.
@@ -171,12 +172,12 @@ pub enum Output<M: StateMachine> {
         /// The change.
         change: Change,
     },
-    /// Another leader's entry is committed in the command's place: the command never will be applied.
+    /// Another leader's entry is committed in the place of the command, or of the change, or before it: it never will be.
     Superseded {
         /// The host's name for it.
         id: ProposalId,
     },
-    /// What became of the command cannot be known here.
+    /// What became of the command, or of the change, cannot be known here.
     Unknown {
         /// The host's name for it.
         id: ProposalId,
@@ -202,7 +203,7 @@ pub enum Output<M: StateMachine> {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A leader's snapshot arrived whole and makes no sense; the state machine is what it was.
+    /// A leader's snapshot makes no sense, or is larger than [`Snapshots::max_bytes`]; the state machine is what it was.
     SnapshotRefused {
         /// Who sent it.
         from: NodeId,
@@ -416,6 +417,16 @@ impl<M: StateMachine> Replica<M> {
             } => {
                 let announced = Inbound::new(from, meta, total_bytes, checksum);
                 self.receive_piece(announced, offset, &data);
+            }
+            Action::SnapshotTooLarge {
+                from,
+                total_bytes,
+                limit,
+            } => {
+                let error = SnapshotError(format!(
+                    "it has {total_bytes} bytes, and `Snapshots::max_bytes` allows {limit}: raise it"
+                ));
+                self.outputs.push(Output::SnapshotRefused { from, error });
             }
             Action::InstallSnapshot { meta } => self.install(meta),
             Action::TransferEnded { to, outcome } => self.outputs.push(Output::TransferEnded { to, outcome }),

@@ -1,6 +1,6 @@
 //! What a disk says must make sense as a whole before a server believes any of it.
 
-use crate::config::{ConfigError, Setup};
+use crate::config::{ConfigError, Durable, Setup};
 use crate::log::Log;
 use crate::types::{Entry, EntryBody, Index, LogId, Term};
 
@@ -72,14 +72,36 @@ pub(crate) struct Restored {
 }
 
 /// Builds the log out of what the disk holds, or says what is wrong with it.
-///
-/// A crash may leave a new snapshot beside an old log (see [`Persist`](crate::Persist)). That is
-/// resolved by the rule for an arriving snapshot (paper §7): the log is kept if it holds the snapshot's last entry or
-/// begins right behind it, and discarded otherwise.
 pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     let durable = &setup.durable;
-    let term = durable.hard_state.term;
-    let is_witness = setup.config.options.witness;
+    check_kind(durable, setup.config.options.witness)?;
+    if !setup.bootstrap.witnesses_are_few() {
+        return Err(RestoreError::TooManyWitnesses);
+    }
+    check_order(&durable.entries)?;
+    check_range(durable)?;
+    let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
+    let belonging = join_with_snapshot(durable)?;
+    if let Some(base) = belonging.base {
+        log.rebase(base);
+    }
+    for entry in belonging.entries {
+        log.append(entry.clone());
+    }
+    match durable.commit {
+        Some(commit) if Some(commit) > log.last_index() => Err(RestoreError::CommitTooLate {
+            commit,
+            last: log.last(),
+        }),
+        _ => Ok(Restored {
+            log,
+            discarded: belonging.discarded,
+        }),
+    }
+}
+
+/// A witness's log holds no commands, and any other log holds all of them.
+fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     let is_misfit = |entry: &Entry| match entry.body {
         EntryBody::Withheld => !is_witness,
         EntryBody::Command(_) | EntryBody::Forwarded(_) => is_witness,
@@ -89,13 +111,12 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     if durable.entries.iter().any(is_misfit) || snapshot.is_some_and(|meta| meta.withheld != is_witness) {
         return Err(RestoreError::Misfit);
     }
-    if !setup.bootstrap.witnesses_are_few() {
-        return Err(RestoreError::TooManyWitnesses);
-    }
-    let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
-    let covered = durable.snapshot.as_ref().map(|meta| meta.last);
+    Ok(())
+}
 
-    for (entry, next) in durable.entries.iter().zip(durable.entries.iter().skip(1)) {
+/// Positions follow each other, and terms grow (paper §5.3).
+fn check_order(entries: &[Entry]) -> Result<(), RestoreError> {
+    for (entry, next) in entries.iter().zip(entries.iter().skip(1)) {
         if next.id.index != entry.id.index.next() || next.id.term < entry.id.term {
             return Err(RestoreError::Gap {
                 previous: entry.id,
@@ -103,16 +124,18 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
             });
         }
     }
+    Ok(())
+}
+
+/// Nothing is of a later term than the server heard of, or counted further than any cluster counts.
+fn check_range(durable: &Durable) -> Result<(), RestoreError> {
+    let term = durable.hard_state.term;
     if term.is_malformed() {
         return Err(RestoreError::OutOfRange { number: term.value() });
     }
-    for newest in durable
-        .entries
-        .last()
-        .map(|entry| entry.id)
-        .into_iter()
-        .chain(covered)
-    {
+    let last = durable.entries.last().map(|entry| entry.id);
+    let covered = durable.snapshot.as_ref().map(|meta| meta.last);
+    for newest in last.into_iter().chain(covered) {
         if newest.term > term {
             return Err(RestoreError::TermTooLate { entry: newest, term });
         }
@@ -122,48 +145,58 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
             });
         }
     }
+    Ok(())
+}
 
-    let mut discarded = false;
-    let mut entries = durable.entries.iter().peekable();
-    if let (Some(first), Some(covered)) = (entries.peek().map(|entry| entry.id), covered) {
-        if first.index > covered.index.next() {
-            return Err(RestoreError::Gap {
-                previous: covered,
-                next: first,
-            });
-        }
-        let at_snapshot = durable
-            .entries
-            .iter()
-            .find(|entry| entry.id.index == covered.index);
-        let follows = first.index == covered.index.next();
-        if follows && first.term < covered.term {
-            return Err(RestoreError::Gap {
-                previous: covered,
-                next: first,
-            });
-        }
-        if at_snapshot.is_some_and(|entry| entry.id == covered) {
-            // The log reaches back further than the snapshot. The term of the entry before its first is not
-            // known any more, so the first becomes the base.
-            log.rebase(first);
-            entries.next();
-        } else if !follows {
-            discarded = true;
-            entries = [].iter().peekable();
-        }
-    } else if let Some(first) = entries.peek().filter(|entry| entry.id.index != Index::FIRST) {
-        return Err(RestoreError::Headless { first: first.id });
-    }
-    for entry in entries {
-        log.append(entry.clone());
-    }
+/// What of the stored entries belongs behind the stored snapshot.
+struct Belonging<'a> {
+    /// The entry before `entries` where that is not the snapshot's last: the log reaches back further than the snapshot.
+    base: Option<LogId>,
+    entries: &'a [Entry],
+    discarded: bool,
+}
 
-    match durable.commit {
-        Some(commit) if Some(commit) > log.last_index() => Err(RestoreError::CommitTooLate {
-            commit,
-            last: log.last(),
-        }),
-        _ => Ok(Restored { log, discarded }),
+/// A crash may leave a new snapshot beside an old log (see [`Persist`](crate::Persist)). That is
+/// resolved by the rule for an arriving snapshot (paper §7): the log is kept if it holds the snapshot's last entry or
+/// begins right behind it, and discarded otherwise.
+fn join_with_snapshot(durable: &Durable) -> Result<Belonging<'_>, RestoreError> {
+    let whole = Belonging {
+        base: None,
+        entries: &durable.entries,
+        discarded: false,
+    };
+    let Some((first, behind_first)) = durable.entries.split_first() else {
+        return Ok(whole);
+    };
+    let first = first.id;
+    let Some(covered) = durable.snapshot.as_ref().map(|meta| meta.last) else {
+        return match first.index {
+            Index::FIRST => Ok(whole),
+            _ => Err(RestoreError::Headless { first }),
+        };
+    };
+    let follows = first.index == covered.index.next();
+    if first.index > covered.index.next() || (follows && first.term < covered.term) {
+        return Err(RestoreError::Gap {
+            previous: covered,
+            next: first,
+        });
+    }
+    let holds_last = || durable.entries.iter().any(|entry| entry.id == covered);
+    if follows {
+        Ok(whole)
+    } else if holds_last() {
+        // The term of the entry before the first is not known any more, so the first becomes the base.
+        Ok(Belonging {
+            base: Some(first),
+            entries: behind_first,
+            discarded: false,
+        })
+    } else {
+        Ok(Belonging {
+            base: None,
+            entries: &[],
+            discarded: true,
+        })
     }
 }

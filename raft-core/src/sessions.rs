@@ -277,14 +277,20 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
     fn carry_out(&mut self, at: LogId, request: SessionRequest<'_>) -> Outcome<M::Response> {
         match request {
             SessionRequest::Open => self.begin(at),
-            SessionRequest::KeepAlive { session } => match self.touch(session, at.index) {
-                true => Outcome::Alive,
-                false => Outcome::NoSession { session },
-            },
-            SessionRequest::Close { session } => match self.remove(session) {
-                true => Outcome::Closed,
-                false => Outcome::NoSession { session },
-            },
+            SessionRequest::KeepAlive { session } => {
+                if self.touch(session, at.index) {
+                    Outcome::Alive
+                } else {
+                    Outcome::NoSession { session }
+                }
+            }
+            SessionRequest::Close { session } => {
+                if self.remove(session) {
+                    Outcome::Closed
+                } else {
+                    Outcome::NoSession { session }
+                }
+            }
             SessionRequest::Apply {
                 session,
                 sequence,
@@ -419,14 +425,16 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
         let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
             return Outcome::Malformed;
         };
-        self.now = match planted!(SESSION_TIME_GOES_BACK) {
-            false => self.now.max(time),
-            true => time,
+        self.now = if planted!(SESSION_TIME_GOES_BACK) {
+            time
+        } else {
+            self.now.max(time)
         };
         // A stored outcome comes before age: the client may still be waiting for what was done long ago.
-        let repeated = match planted!(APPLIES_RETRIES) {
-            false => self.repeated(at, request),
-            true => None,
+        let repeated = if planted!(APPLIES_RETRIES) {
+            None
+        } else {
+            self.repeated(at, request)
         };
         self.expire();
         repeated.unwrap_or_else(|| self.carry_out(at, request))

@@ -43,11 +43,12 @@ pub struct Status {
     pub applied: Option<Index>,
     /// The last entry that the latest snapshot covers.
     pub snapshot: Option<LogId>,
-    /// Where every peer is, on a leader; empty elsewhere.
+    /// Where every peer is, on a leader, those that were removed and are still being told so among them; empty elsewhere.
     pub peers: Vec<PeerStatus>,
     /// Whom this leader is handing over to.
     pub transferring_to: Option<NodeId>,
-    /// Whether a committed configuration knows this server by another incarnation: its disk was lost.
+    /// Whether a committed configuration knows this server by another incarnation: its disk was lost. It takes no part until it is removed
+    /// from the configuration and added again.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
@@ -68,6 +69,10 @@ pub struct PeerStatus {
     pub feeding: Feeding,
     /// Appends with entries that it was sent and has not acknowledged; 0 unless it is fed through windows.
     pub inflight_messages: usize,
+    /// How many bytes of a snapshot it has acknowledged, while it is fed with one.
+    pub snapshot_bytes: Option<u64>,
+    /// For how many ticks it has not been heard; since this leader's election, if it never was.
+    pub silent_ticks: u64,
 }
 
 /// How a leader feeds a peer.
@@ -97,9 +102,11 @@ pub struct Ignored {
     /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's settings
     /// contradict each other, and until that is mended it acknowledges nothing.
     pub misfit: u64,
+    /// Pieces of a snapshot that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes).
+    pub oversized: u64,
 }
 
-/// What changed since a status was taken, cheap enough to ask after every step.
+/// The part of [`Status`] that is cheap enough to ask after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vitals {
     /// The role.

@@ -46,7 +46,7 @@ macro_rules! number {
 }
 
 number! {
-    /// Identifies a server for as long as its data folder lives.
+    /// Identifies a member of a cluster. It may come back with another data folder after it was removed and added again.
     NodeId
 }
 number! {
@@ -59,7 +59,8 @@ number! {
     Incarnation
 }
 number! {
-    /// Numbers a duty handed to the host, in the order in which the duties were handed out.
+    /// Numbers a duty handed to the host, in the order in which such duties were handed out. Writes count in one sequence, requests for
+    /// entries and transfers of snapshots in another: the same number may name one of each.
     Ticket
 }
 number! {
@@ -72,9 +73,9 @@ number! {
 }
 number! {
     /// Counts a leader's dealings with one peer: a peer that leaves and comes back starts a new session.
-    Session
+    PeerSession
 }
-impl Session {
+impl PeerSession {
     /// No leader's dealings with anybody: sessions count from one.
     pub const NONE: Self = Self(0);
 }
@@ -464,6 +465,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Drawn when the data folder was made.
     pub incarnation: Incarnation,
-    /// Counts the starts of this server on this data folder.
+    /// Counts the starts of this server on this data folder. Write the next number down, durably, *before* each [`Raft::new`](crate::Raft::new):
+    /// with [`Options::forwarding`](crate::Options::forwarding), a server that counts a boot twice is told that commands of the
+    /// earlier one are its own.
     pub boot: u64,
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use raft_core::{Action, EntryBody, Input, Membership, Message, RoleName, Session, Term};
+use raft_core::{Action, EntryBody, Input, Membership, Message, PeerSession, RoleName, Term};
 use support::Cluster;
 use support::scene::{
     Scene, append, appends, at, entries, heartbeat, kinds, node, sent, sent_to, setup, writes,
@@ -236,7 +236,7 @@ fn a_later_term_makes_a_follower_of_everybody() {
     candidate.step(Input::Campaign);
     candidate.grant(2);
     for mut scene in [Scene::follower(3, 4, &[]), candidate, Scene::leader(3, 4, &[])] {
-        let session = Session::new(9);
+        let session = PeerSession::new(9);
         let round = raft_core::Round::new(0);
         scene.receive(2, 7, Message::HeartbeatReply { session, round });
         assert_eq!(

@@ -5,8 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, Change, EntryBody, Incarnation, Input, Membership, Message, RoleName, Round, Session, Standing,
-    Term,
+    Action, Change, EntryBody, Incarnation, Input, Membership, Message, PeerSession, RoleName, Round,
+    Standing, Term,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -32,6 +32,35 @@ fn a_server_with_an_empty_disk_asks_first() {
     assert_eq!(kinds(&scene.opening), [(2, "Hello"), (3, "Hello")]);
     assert_eq!(kinds(&scene.tick(1)), []);
     assert_eq!(kinds(&scene.tick(1)), [(2, "Hello"), (3, "Hello")]);
+}
+
+// A cluster may begin with learners: they come to have the log, and their empty disks count for nothing.
+#[test]
+fn a_cluster_can_begin_with_learners() {
+    let bootstrap = Membership::of_voters((1..=3).map(node)).with_learners([node(3), node(4), node(5)]);
+    assert_eq!(
+        bootstrap.learners().collect::<Vec<_>>(),
+        [node(4), node(5)],
+        "3 votes"
+    );
+    let mut cluster = Cluster::new(0);
+    for id in [3, 4, 5] {
+        cluster.start_with(id, Disk::default(), 1, id, bootstrap.clone());
+    }
+    cluster.tick(60);
+    assert_eq!(
+        cluster.leader(),
+        None,
+        "one voter of three and two learners are no majority"
+    );
+    cluster.start_with(1, Disk::default(), 1, 1, bootstrap);
+    let leader = cluster.elect();
+    assert!([1, 3].contains(&leader));
+    cluster.propose(leader, b"for everybody");
+    cluster.tick(5);
+    for id in [1, 3, 4, 5] {
+        assert_eq!(cluster.journal(id), [b"for everybody".to_vec()]);
+    }
 }
 
 // It must not vote, acknowledge or campaign before: its disk may have been lost after it promised something.
@@ -356,12 +385,12 @@ fn a_new_folder_is_elected_although_a_voter_knows_only_the_former_one() {
 fn a_second_folder_does_not_answer_for_the_first() {
     let mut scene = unbound_leader();
     let reply = Message::HeartbeatReply {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         round: Round::new(0),
     };
     scene.receive(2, 2, reply);
     let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 1) };
-    let (session, round) = (Session::new(1), Round::new(0));
+    let (session, round) = (PeerSession::new(1), Round::new(0));
     let mut second = scene.envelope(
         2,
         2,

@@ -3,8 +3,8 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Config, Input, Limits, LogId, Message, Payload, Rejection, RoleName, Round,
-    Session, Snapshots, Standing, Term, Tick, Ticket, Waiting,
+    Action, AppendOutcome, Config, Input, Limits, LogId, Message, Payload, PeerSession, Rejection, RoleName,
+    Round, Snapshots, Standing, Term, Tick, Ticket, Timing, Waiting,
 };
 use support::scene::{
     Scene, append, appends, at, entries, entry, heartbeat, id, index, kinds, node, outcomes, sent, setup,
@@ -112,7 +112,7 @@ fn what_no_honest_peer_sends_is_malformed() {
 fn snapshot_pieces_that_make_no_sense_are_malformed() {
     let mut scene = Scene::follower(3, 3, &[]);
     let piece = |term, position, total_bytes, offset, count| Message::SnapshotChunk {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         meta: snapshot(term, position, count).into(),
         total_bytes,
         checksum: 0,
@@ -124,10 +124,53 @@ fn snapshot_pieces_that_make_no_sense_are_malformed() {
     is_malformed(&mut scene, 2, 3, piece(1, 1, 8, u64::MAX, 3));
     is_malformed(&mut scene, 2, 3, piece(1, 1, 8, 0, 0));
     is_malformed(&mut scene, 2, 3, piece(1, u64::MAX, 8, 0, 3));
-    // Larger than this server accepts: nothing is collected, though its sender leads.
-    let actions = scene.receive(2, 3, piece(1, 1, (1 << 30) + 1, 0, 3));
-    assert_eq!(sent(&actions), []);
-    assert_eq!(scene.raft.status().ignored.malformed, 6);
+    assert_eq!(scene.raft.status().ignored.malformed, 5);
+}
+
+// A server that cannot take its leader's snapshot stays behind for good, so its host must hear of it: once, and not with every piece.
+#[test]
+fn a_snapshot_that_is_too_large_is_refused_visibly() {
+    let mut scene = Scene::follower(3, 3, &[]);
+    let limit = Snapshots::default().max_bytes;
+    let piece = |position, total_bytes| Message::SnapshotChunk {
+        session: PeerSession::new(1),
+        meta: snapshot(1, position, 3).into(),
+        total_bytes,
+        checksum: 0,
+        offset: 0,
+        data: Payload::from(&[0; 8][..]),
+    };
+    let told = |actions: &[Action]| {
+        assert_eq!(sent(actions), [], "nothing of it is acknowledged");
+        let told = actions.iter().filter_map(|action| match action {
+            Action::SnapshotTooLarge {
+                from,
+                total_bytes,
+                limit,
+            } => Some((from.value(), *total_bytes, *limit)),
+            Action::SnapshotArrived { .. } => panic!("nothing of it is collected"),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let too_large = limit + 1;
+    assert_eq!(
+        told(&scene.receive(2, 3, piece(1, too_large))),
+        [(2, too_large, limit)]
+    );
+    assert_eq!(told(&scene.receive(2, 3, piece(1, too_large))), []);
+    assert_eq!(
+        told(&scene.receive(2, 3, piece(2, too_large))),
+        [(2, too_large, limit)],
+        "another one"
+    );
+    assert_eq!(scene.raft.status().ignored.oversized, 3);
+    let actions = scene.receive(2, 3, piece(3, limit));
+    assert!(
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::SnapshotArrived { .. }))
+    );
 }
 
 #[test]
@@ -521,6 +564,46 @@ fn entries_that_cannot_be_read_are_asked_for_again_with_a_later_heartbeat() {
     }
 }
 
+// Every wait ends, also that for a host which never says what became of a request.
+#[test]
+fn entries_that_a_host_never_loads_are_asked_for_anew() {
+    let mut scene = with_limits(
+        &[1; 9],
+        Limits {
+            tail_bytes: 1,
+            ..Limits::default()
+        },
+    );
+    scene.accept(2, at(2, 10));
+    scene.reject(3, at(1, 9), at(1, 4));
+    let forgotten = loads(&scene.accept(3, at(1, 4)))[0];
+    let patience = Timing::default().snapshot_timeout_ticks;
+    let mut ticks = 0;
+    let probe = loop {
+        scene.accept(2, at(2, 10));
+        ticks += 1;
+        let actions = scene.tick(1);
+        assert_eq!(loads(&actions), []);
+        if appends(3, &actions) != [] {
+            break appends(3, &actions);
+        }
+    };
+    assert_eq!(probe, [(at(1, 4), vec![])]);
+    assert!((patience..=patience + 2).contains(&ticks), "{ticks}");
+    let asked = loads(&scene.accept(3, at(1, 4)));
+    assert_eq!(asked.len(), 1);
+    let late = |ticket| Input::EntriesLoaded {
+        ticket,
+        entries: entries(4, &[1, 1]).into(),
+    };
+    assert_eq!(
+        appends(3, &scene.step(late(forgotten))),
+        [],
+        "whose request was given up"
+    );
+    assert_eq!(appends(3, &scene.step(late(asked[0]))), [(at(1, 4), vec![1, 1])]);
+}
+
 #[test]
 fn a_snapshot_that_the_host_gives_up_is_begun_again_with_a_later_heartbeat() {
     let mut setup = setup(3, 1, &[]);
@@ -560,7 +643,7 @@ fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
     scene.prompt = false;
     let ticket = writes(&scene.append(2, at(1, 1), &[], 0))[0].ticket;
     for round in 0..100 {
-        let (session, commit) = (Session::new(1), None);
+        let (session, commit) = (PeerSession::new(1), None);
         let round = Round::new(round);
         scene.receive(
             2,

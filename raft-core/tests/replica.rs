@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, Session, Snapshots, Term,
+    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, Snapshots, Term,
     Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
@@ -65,7 +65,7 @@ fn state(commands: u64) -> Journal {
 fn chunk(commands: u64, offset: usize, length: usize) -> Message {
     let bytes = state(commands).snapshot();
     Message::SnapshotChunk {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         meta: snapshot(1, commands, 3).into(),
         total_bytes: bytes.len() as u64,
         checksum: crc32fast::hash(&bytes),

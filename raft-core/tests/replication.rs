@@ -3,7 +3,8 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Entry, Feeding, Input, Limits, LogId, Message, Payload, ProposalId, Round, Session,
+    Action, AppendOutcome, Entry, Feeding, Input, Limits, LogId, Message, Payload, PeerSession, ProposalId,
+    Round,
 };
 use support::Cluster;
 use support::scene::{Scene, appends, at, index, node, outcomes, sent_to, setup, snapshot, writes};
@@ -333,12 +334,26 @@ fn what_was_in_flight_to_an_unreachable_peer_is_sent_again() {
     );
 }
 
+// An operator sees how long a peer has said nothing, since the election if it never did.
+#[test]
+fn a_silent_peer_is_seen_to_be_silent() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.tick(3);
+    scene.accept(2, at(2, 1));
+    scene.tick(2);
+    let peers = scene.raft.status().peers;
+    let silence: Vec<_> = peers.iter().map(|peer| (peer.node, peer.silent_ticks)).collect();
+    assert_eq!(silence, [(node(2), 2), (node(3), 5)]);
+    assert_eq!(scene.raft.progress(node(2)), peers.first().copied());
+}
+
 // An answer belongs to the session that it names: a peer that came back has nothing to do with what it was sent before.
 #[test]
 fn answers_of_another_session_are_not_counted() {
     let mut scene = Scene::leader(3, 2, &[]);
     let outcome = AppendOutcome::Accepted { last: at(2, 1) };
-    let (session, round) = (Session::new(7), Round::new(0));
+    let (session, round) = (PeerSession::new(7), Round::new(0));
     scene.receive(
         2,
         2,
@@ -430,7 +445,7 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
     let mut scene = Scene::follower(3, 2, &[]);
     scene.prompt = false;
     scene.append(2, None, &[1], 0);
-    let (session, round) = (Session::new(4), Round::new(9));
+    let (session, round) = (PeerSession::new(4), Round::new(9));
     let actions = scene.receive(
         2,
         2,

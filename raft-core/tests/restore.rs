@@ -2,8 +2,8 @@
 
 mod support;
 
-use raft_core::{Durable, Index, Raft, RestoreError, Setup, Term};
-use support::scene::{Scene, at, id, index, outcomes, setup, snapshot, writes};
+use raft_core::{Durable, HardState, Index, Persist, Raft, RestoreError, Setup, Term, Ticket};
+use support::scene::{Scene, at, entries, entry, id, index, node, outcomes, setup, snapshot, writes};
 
 /// What is wrong with a disk.
 fn refusal(setup: Setup) -> RestoreError {
@@ -14,7 +14,7 @@ fn refusal(setup: Setup) -> RestoreError {
 #[test]
 fn term_vote_and_log_survive_a_restart() {
     let mut setup = setup(3, 5, &[1, 1, 4]);
-    setup.durable.hard_state.vote = Some(support::scene::node(2));
+    setup.durable.hard_state.vote = Some(node(2));
     let scene = Scene::new(setup).expect("the disk is sound");
     assert_eq!((scene.term(), scene.vote()), (5, Some(2)));
     assert_eq!(scene.log(), [1, 1, 4]);
@@ -197,4 +197,62 @@ fn what_was_durable_before_the_restart_is_durable_after_it() {
     assert_eq!(scene.raft.vitals().durable, Index::new(2));
     scene.win();
     assert_eq!(scene.commit(), 3);
+}
+
+/// A write of nothing.
+fn nothing() -> Persist {
+    Persist {
+        ticket: Ticket::new(1),
+        hard_state: None,
+        snapshot: None,
+        truncate_from: None,
+        entries: raft_core::Entries::default(),
+        commit: None,
+        compact_to: None,
+        sync: false,
+    }
+}
+
+// What a disk holds after a write: each part in the order of the fields, and nothing that a write does not name changes.
+#[test]
+fn a_disk_holds_what_was_written_to_it() {
+    let mut disk = setup(3, 5, &[1, 1, 4]).durable;
+    let before = disk.clone();
+    disk.write(&nothing());
+    assert_eq!(disk, before);
+    let hard_state = HardState {
+        term: Term::new(7),
+        vote: Some(node(2)),
+    };
+    disk.write(&Persist {
+        hard_state: Some(hard_state),
+        snapshot: Some(Box::new(snapshot(1, 2, 3))),
+        truncate_from: Some(index(3)),
+        entries: entries(2, &[6, 7]).into(),
+        commit: Some(index(3)),
+        compact_to: Some(index(1)),
+        ..nothing()
+    });
+    assert_eq!(
+        disk,
+        Durable {
+            hard_state,
+            snapshot: Some(snapshot(1, 2, 3)),
+            entries: vec![entry(1, 2), entry(6, 3), entry(7, 4)],
+            commit: Some(index(3)),
+        }
+    );
+}
+
+#[test]
+fn a_disk_is_read_within_a_limit_and_at_least_one_entry_at_a_time() {
+    let disk = setup(3, 1, &[1; 5]).durable;
+    let cost = entry(1, 1).cost_bytes();
+    let read = |first, last, max_bytes| disk.load(index(first), index(last), max_bytes).to_vec();
+    assert_eq!(read(2, 4, usize::MAX), entries(1, &[1; 3]));
+    assert_eq!(read(2, 4, 2 * cost), entries(1, &[1; 2]));
+    assert_eq!(read(2, 4, 2 * cost - 1), entries(1, &[1]));
+    assert_eq!(read(2, 4, 0), entries(1, &[1]));
+    assert_eq!(read(5, 9, usize::MAX), entries(4, &[1]));
+    assert_eq!(read(6, 9, usize::MAX), []);
 }

@@ -46,9 +46,10 @@ fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn test_source(file: &str) -> String {
     let tests = crate_root().join("tests");
     let folder = tests.join(file);
-    match folder.is_dir() {
-        true => files_in(&folder, "rs").iter().map(|path| read(path)).collect(),
-        false => read(&folder.with_extension("rs")),
+    if folder.is_dir() {
+        files_in(&folder, "rs").iter().map(|path| read(path)).collect()
+    } else {
+        read(&folder.with_extension("rs"))
     }
 }
 

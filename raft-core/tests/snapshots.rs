@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::{
     Action, AppendOutcome, Entry, EntryBody, Feeding, Index, Input, LogId, Membership, Message, Payload,
-    Session, SnapshotMeta, Ticket,
+    PeerSession, SnapshotMeta, Ticket,
 };
 use support::Cluster;
 use support::scene::{
@@ -90,7 +90,7 @@ fn progress(scene: &mut Scene, received_bytes: u64) -> Vec<Action> {
 
 fn chunk(meta: SnapshotMeta) -> Message {
     Message::SnapshotChunk {
-        session: Session::new(6),
+        session: PeerSession::new(6),
         meta: meta.into(),
         total_bytes: 4,
         checksum: 1,
@@ -210,6 +210,17 @@ fn pieces_are_asked_for_as_they_arrive() {
     assert_eq!(advanced(&progress(&mut scene, 5)), []);
     assert_eq!(advanced(&progress(&mut scene, 3)), []);
     assert_eq!(advanced(&progress(&mut scene, 9)), [9]);
+    let seen = |peer| {
+        scene
+            .raft
+            .progress(node(peer))
+            .and_then(|peer| peer.snapshot_bytes)
+    };
+    assert_eq!(
+        (seen(2), seen(3)),
+        (Some(9), None),
+        "an operator sees how far it is"
+    );
 }
 
 // A piece, or its acknowledgement, that was lost is asked for again.
@@ -328,7 +339,7 @@ fn a_piece_that_arrives_is_handed_on_and_acknowledged() {
         last,
         received_bytes: 4,
     });
-    let session = Session::new(6);
+    let session = PeerSession::new(6);
     assert_eq!(
         sent(&actions),
         [(

@@ -5,7 +5,7 @@ mod support;
 use raft_core::replica::{Output, Replica};
 use raft_core::{
     Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Expected, Incarnation,
-    Input, Membership, Message, NodeId, ProposalId, Raft, Rejection, RestoreError, RoleName, Session,
+    Input, Membership, Message, NodeId, PeerSession, ProposalId, Raft, Rejection, RestoreError, RoleName,
     SnapshotMeta, TransferOutcome,
 };
 use support::Journal;
@@ -206,7 +206,7 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
     let membership = scene.raft.membership();
     assert!(membership.is_witness(node(4)) && !membership.is_voter(node(4)));
     assert_eq!(membership.incarnation(node(4)), Some(Incarnation::new(4)));
-    let session = Session::new(3);
+    let session = PeerSession::new(3);
     let accepted = Message::AppendReply {
         session,
         round: raft_core::Round::new(0),
@@ -323,7 +323,7 @@ fn a_witness_that_is_behind_the_log_gets_a_snapshot_without_bytes() {
 
     let mut witness = Scene::new(small(1)).expect("the disk is sound");
     let chunk = Message::SnapshotChunk {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         meta: meta.clone(),
         total_bytes,
         checksum: 0,

@@ -126,9 +126,10 @@ impl Default for State {
 impl State {
     /// Moves time on, never back.
     pub(super) fn advance(&mut self, time: UnixSeconds) {
-        self.now = match planted!(LEDGER_TIME_GOES_BACK) {
-            false => self.now.max(time),
-            true => time,
+        self.now = if planted!(LEDGER_TIME_GOES_BACK) {
+            time
+        } else {
+            self.now.max(time)
         };
         self.outcomes.forget_until(self.now);
     }

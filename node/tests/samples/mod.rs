@@ -10,8 +10,8 @@ use node::ledger::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Si
 use node::ledger::{Action, Command, Genesis, Registration};
 use raft_core::{
     AppendOutcome, Entry, EntryBody, Envelope, Forwarded, GroupId, Incarnation, Index, LogId, Membership,
-    Message, NodeId, Origin, Payload, ReadMode, ReadOutcome, Refusal, Round, Session, SnapshotMeta, Standing,
-    Term,
+    Message, NodeId, Origin, Payload, PeerSession, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta,
+    Standing, Term,
 };
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -24,7 +24,7 @@ fn membership() -> Membership {
 
 /// Every kind of message, by name.
 pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
-    let (session, round) = (Session::new(4), Round::new(5));
+    let (session, round) = (PeerSession::new(4), Round::new(5));
     let meta = SnapshotMeta {
         last: log_id(2, 6),
         membership: membership().into(),

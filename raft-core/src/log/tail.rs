@@ -198,9 +198,10 @@ impl Tail {
             Some(run) => how_many_fit(run.iter(), max_bytes),
             None => how_many_fit(self.from(first).take(wanted), max_bytes),
         };
-        match count <= run.len() {
-            true => piece.part(offset..offset + count),
-            false => self.from(first).take(count).cloned().collect(),
+        if count <= run.len() {
+            piece.part(offset..offset + count)
+        } else {
+            self.from(first).take(count).cloned().collect()
         }
     }
 }

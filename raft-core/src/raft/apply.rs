@@ -107,9 +107,10 @@ impl Raft {
         let first = Index::after(self.applied);
         let Some(last) = self
             .commit
-            .min(match planted!(APPLIES_BEFORE_DURABLE) {
-                false => self.out.durable_index(),
-                true => self.log.last_index(),
+            .min(if planted!(APPLIES_BEFORE_DURABLE) {
+                self.log.last_index()
+            } else {
+                self.out.durable_index()
             })
             .filter(|&last| last >= first)
         else {

@@ -231,9 +231,10 @@ impl Raft {
             self.out.set_vote(from);
             self.put_off_campaign(false);
         }
-        let promise = match granted && !planted!(GRANTS_BEFORE_DURABLE) {
-            true => Promise::Vote,
-            false => Promise::Term,
+        let promise = if granted && !planted!(GRANTS_BEFORE_DURABLE) {
+            Promise::Vote
+        } else {
+            Promise::Term
         };
         let (to, term) = (from, self.out.term());
         self.trace(Trace::VoteAnswered { to, term, granted });

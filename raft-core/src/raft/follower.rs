@@ -6,7 +6,7 @@ use crate::entries::Entries;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Incarnation, Index, LogId, NodeId, Round, Session, Tick};
+use crate::types::{Incarnation, Index, LogId, NodeId, PeerSession, Round, Tick};
 
 use super::{Raft, Role};
 
@@ -18,7 +18,9 @@ pub(super) struct Follower {
     heard_at: Option<Tick>,
     campaign_at: Tick,
     /// The session of the snapshot that is arriving.
-    pub(super) snapshot_session: Session,
+    pub(super) snapshot_session: PeerSession,
+    /// The last one that was refused for its size, so that it is said once.
+    pub(super) refused_snapshot: Option<(PeerSession, LogId)>,
 }
 
 impl Default for Follower {
@@ -27,7 +29,8 @@ impl Default for Follower {
             leader: None,
             heard_at: None,
             campaign_at: Tick::new(0),
-            snapshot_session: Session::NONE,
+            snapshot_session: PeerSession::NONE,
+            refused_snapshot: None,
         }
     }
 }
@@ -158,7 +161,7 @@ impl Raft {
     pub(super) fn on_append(
         &mut self,
         from: NodeId,
-        session: Session,
+        session: PeerSession,
         round: Round,
         prev: Option<LogId>,
         leader_commit: Option<Index>,
@@ -186,9 +189,10 @@ impl Raft {
             }
         } else if self.store_entries(prev, entries) {
             // Receiver's step 5, bounded by the last entry that this very message verified.
-            self.advance_commit(leader_commit.min(match planted!(COMMITS_UNVERIFIED) {
-                false => verified_index,
-                true => self.log.last_index(),
+            self.advance_commit(leader_commit.min(if planted!(COMMITS_UNVERIFIED) {
+                self.log.last_index()
+            } else {
+                verified_index
             }));
             AppendOutcome::Accepted { last: verified }
         } else {
@@ -236,16 +240,17 @@ impl Raft {
         // What the snapshot covers cannot be compared any more, except for its last entry, the log's base.
         let base = self.log.base().map(|base| base.index);
         let first_behind = entries.first().map(|entry| entry.id);
-        let first_different =
-            (prev.into_iter().chain(entries.iter().map(|entry| entry.id))).find(|id| {
-                match planted!(KEEPS_CONFLICTS) {
-                    true => Some(id.index) > self.log.last_index(),
-                    false => Some(id.index) >= base && !self.log.holds(Some(*id)),
-                }
-            });
-        let first_different = match planted!(TRUNCATES_ON_DUPLICATES) {
-            true => first_behind,
-            false => first_different,
+        let first_different = (prev.into_iter().chain(entries.iter().map(|entry| entry.id))).find(|id| {
+            if planted!(KEEPS_CONFLICTS) {
+                Some(id.index) > self.log.last_index()
+            } else {
+                Some(id.index) >= base && !self.log.holds(Some(*id))
+            }
+        });
+        let first_different = if planted!(TRUNCATES_ON_DUPLICATES) {
+            first_behind
+        } else {
+            first_different
         };
         let Some(first_new) = first_different else {
             return true;
@@ -285,7 +290,7 @@ impl Raft {
     pub(super) fn on_heartbeat(
         &mut self,
         from: NodeId,
-        session: Session,
+        session: PeerSession,
         round: Round,
         commit: Option<LogId>,
     ) {

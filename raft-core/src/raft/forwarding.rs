@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use crate::action::{Action, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
-use crate::types::{LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
+use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
 use super::{Proposal, Raft, Role};
 pub(super) use intake::Intakes;
@@ -56,6 +56,11 @@ struct Forwarded {
 }
 
 impl Forwarded {
+    /// What it counts against limits in bytes, here as in the log of the leader.
+    fn cost_bytes(&self) -> usize {
+        Entry::cost_of_forwarded(self.payload.len())
+    }
+
     /// Whether it may be sent to the leader of this term.
     fn may_go_in(&self, term: Term) -> bool {
         self.sent_in.is_none_or(|sent_in| sent_in == term)
@@ -82,7 +87,7 @@ impl Forwarding {
             .proposals
             .extract_if(.., |forwarded| wanted(forwarded))
             .collect();
-        let bytes = taken.iter().map(|forwarded| forwarded.payload.len());
+        let bytes = taken.iter().map(Forwarded::cost_bytes);
         self.bytes = bytes.fold(self.bytes, usize::saturating_sub);
         taken
     }
@@ -98,15 +103,16 @@ impl Raft {
         let (send_at, gives_up_at) = (self.now, self.patience_ends_at());
         let forwarding = &mut self.forwarding;
         let number = forwarding.next_number();
-        forwarding.bytes = forwarding.bytes.saturating_add(payload.len());
-        forwarding.proposals.push(Forwarded {
+        let forwarded = Forwarded {
             number,
             id,
             payload,
             sent_in: None,
             send_at,
             gives_up_at,
-        });
+        };
+        forwarding.bytes = forwarding.bytes.saturating_add(forwarded.cost_bytes());
+        forwarding.proposals.push(forwarded);
     }
 
     fn check_forward(&self, payload: &Payload) -> Result<(), Rejection> {
@@ -117,7 +123,7 @@ impl Raft {
             return Err(Rejection::TooLarge { size, limit });
         }
         let (bytes, limit) = (self.forwarding.bytes, limits.uncommitted_bytes);
-        if bytes > 0 && bytes.saturating_add(size) > limit {
+        if bytes > 0 && bytes.saturating_add(Entry::cost_of_forwarded(size)) > limit {
             let what = Waiting::UncommittedBytes;
             return Err(Rejection::Busy { what, limit });
         }
@@ -175,12 +181,12 @@ impl Raft {
             if forwarded.send_at > now || !forwarded.may_go_in(term) {
                 continue;
             }
-            let size = forwarded.payload.len();
-            if bytes.saturating_add(size) > limit && !commands.is_empty() {
+            let cost = forwarded.cost_bytes();
+            if bytes.saturating_add(cost) > limit && !commands.is_empty() {
                 messages.push(core::mem::take(&mut commands));
                 bytes = 0;
             }
-            bytes = bytes.saturating_add(size);
+            bytes = bytes.saturating_add(cost);
             forwarded.sent_in = Some(term);
             forwarded.send_at = again;
             commands.push((forwarded.number, forwarded.payload.clone()));
@@ -198,14 +204,13 @@ impl Raft {
         }
         let term = self.out.term();
         let can_send = self.leader_to_send_to().is_some();
-        let proposals =
-            self.forwarding
-                .proposals
-                .iter()
-                .map(|forwarded| match can_send && forwarded.may_go_in(term) {
-                    true => forwarded.send_at.min(forwarded.gives_up_at),
-                    false => forwarded.gives_up_at,
-                });
+        let proposals = self.forwarding.proposals.iter().map(|forwarded| {
+            if can_send && forwarded.may_go_in(term) {
+                forwarded.send_at.min(forwarded.gives_up_at)
+            } else {
+                forwarded.gives_up_at
+            }
+        });
         let reads = self.forwarding.reads.iter();
         proposals.chain(reads.map(|reads| reads.deadline(can_send))).min()
     }

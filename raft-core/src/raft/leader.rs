@@ -8,7 +8,7 @@ use crate::action::{Action, Rejection, TransferOutcome, Waiting};
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::types::{
-    Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, ProposalId, Round, Session, Tick,
+    Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, PeerSession, ProposalId, Round, Tick,
 };
 
 use super::forwarding::Intakes;
@@ -32,7 +32,7 @@ pub(super) struct Leader {
     pub(super) round: Round,
     pub(super) rounds: Rounds,
     pub(super) reads: Reads,
-    elected_at: Tick,
+    pub(super) elected_at: Tick,
     heartbeat_at: Tick,
     pub(super) handover: Option<Handover>,
     /// What it has taken in for other servers.
@@ -81,8 +81,8 @@ impl Leader {
         self.peers.get(&node)
     }
 
-    pub(super) fn next_session(&mut self) -> Session {
-        let session = Session::new(self.next_session);
+    pub(super) fn next_session(&mut self) -> PeerSession {
+        let session = PeerSession::new(self.next_session);
         self.next_session += 1;
         session
     }
@@ -132,7 +132,7 @@ impl Raft {
         self.fail_reads(Rejection::NotLeader {
             leader: leader.filter(|&node| node != self.me()),
         });
-        self.end_transfers();
+        self.end_snapshot_transfers();
         self.end_handover(TransferOutcome::SteppedDown);
     }
 
@@ -159,7 +159,7 @@ impl Raft {
         }
         self.broadcast_heartbeat();
         self.probe_what_stalls();
-        self.drive_transfers();
+        self.drive_snapshot_transfers();
         self.tell_target_again();
     }
 
@@ -168,9 +168,10 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        let patience = match planted!(STEPS_DOWN_LATE) {
-            false => self.config.timing.election_timeout_min_ticks,
-            true => 4 * self.config.timing.election_timeout_min_ticks,
+        let patience = if planted!(STEPS_DOWN_LATE) {
+            4 * self.config.timing.election_timeout_min_ticks
+        } else {
+            self.config.timing.election_timeout_min_ticks
         };
         let me = self.me();
         let is_silent = |(_, peer): (NodeId, &Progress)| {
@@ -261,9 +262,10 @@ impl Raft {
         let waiting = (self.proposals.len())
             .saturating_add(self.overtaken.len())
             .saturating_add(self.forwarding.waiting_proposals());
-        match waiting < limit {
-            true => Ok(()),
-            false => Err(Rejection::Busy { what, limit }),
+        if waiting < limit {
+            Ok(())
+        } else {
+            Err(Rejection::Busy { what, limit })
         }
     }
 

@@ -69,9 +69,10 @@ impl Raft {
             && let Some(began_at) = leader.rounds.began_at(round)
             && let Some(peer) = leader.peers.get_mut(&from)
         {
-            peer.bound_at = Some(match planted!(LEASE_FROM_ANSWER) {
-                false => began_at,
-                true => self.now,
+            peer.bound_at = Some(if planted!(LEASE_FROM_ANSWER) {
+                self.now
+            } else {
+                began_at
             });
         }
     }

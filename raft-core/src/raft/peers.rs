@@ -60,23 +60,23 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Index, Session, Tick};
+    use crate::types::{Index, PeerSession, Tick};
 
     #[test]
     fn peers_are_found_by_id_and_by_place_in_the_order_of_their_ids() {
         let mut peers = Peers::default();
-        let peer = |session| Progress::new(Session::new(session), None, Index::FIRST, Tick::new(0));
+        let peer = |session| Progress::new(PeerSession::new(session), None, Index::FIRST, Tick::new(0));
         for id in [3, 1, 5, 3] {
             peers.insert(NodeId::new(id), peer(id));
         }
         let former = peers.insert(NodeId::new(5), peer(9));
-        assert_eq!(former.map(|peer| peer.session), Some(Session::new(5)));
+        assert_eq!(former.map(|peer| peer.session), Some(PeerSession::new(5)));
         let listed: Vec<u64> = peers.iter().map(|(node, _)| node.value()).collect();
         assert_eq!(listed, [1, 3, 5]);
         assert_eq!(peers.nth(1).map(|(node, _)| node), Some(NodeId::new(3)));
         assert!(peers.nth(3).is_none() && peers.get(&NodeId::new(2)).is_none());
         let replaced = peers.get(&NodeId::new(5)).map(|peer| peer.session);
-        assert_eq!(replaced, Some(Session::new(9)));
+        assert_eq!(replaced, Some(PeerSession::new(9)));
         peers.retain(|node, _| node != NodeId::new(3));
         assert_eq!(peers.values_mut().count(), 2);
         assert!(peers.get_mut(&NodeId::new(3)).is_none());

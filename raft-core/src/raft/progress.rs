@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use super::reconfiguration::Leaving;
 use crate::config::Limits;
 use crate::status::{Feeding, PeerStatus};
-use crate::types::{Incarnation, Index, NodeId, Round, Session, SnapshotMeta, Tick, Ticket};
+use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) session: Session,
+    pub(super) session: PeerSession,
     /// Whether it gets no commands.
     pub(super) is_witness: bool,
     /// The data folder that answers, once it has; the log may not have bound it yet.
@@ -45,9 +45,19 @@ enum Feed {
     /// Where the logs part is unknown: one message at a time.
     Probe { waiting: bool },
     /// The windows set the pace.
-    Replicate { window: Window, loading: Option<Ticket> },
+    Replicate {
+        window: Window,
+        loading: Option<Loading>,
+    },
     /// The log does not reach back to where the peer is.
     Snapshot { transfer: Transfer },
+}
+
+/// Entries that the host was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Loading {
+    ticket: Ticket,
+    asked_at: Tick,
 }
 
 /// A snapshot on its way to a peer.
@@ -73,7 +83,12 @@ struct Window {
 }
 
 impl Progress {
-    pub(super) fn new(session: Session, incarnation: Option<Incarnation>, next: Index, now: Tick) -> Self {
+    pub(super) fn new(
+        session: PeerSession,
+        incarnation: Option<Incarnation>,
+        next: Index,
+        now: Tick,
+    ) -> Self {
         Self {
             session,
             is_witness: false,
@@ -93,11 +108,12 @@ impl Progress {
         }
     }
 
-    pub(super) fn status(&self, node: NodeId) -> PeerStatus {
-        let (feeding, inflight_messages) = match &self.feed {
-            Feed::Probe { .. } => (Feeding::Probe, 0),
-            Feed::Replicate { window, .. } => (Feeding::Replicate, window.inflight.len()),
-            Feed::Snapshot { .. } => (Feeding::Snapshot, 0),
+    /// The peer at a glance, for a leader that was elected then.
+    pub(super) fn status(&self, node: NodeId, elected_at: Tick, now: Tick) -> PeerStatus {
+        let (feeding, inflight_messages, snapshot_bytes) = match &self.feed {
+            Feed::Probe { .. } => (Feeding::Probe, 0, None),
+            Feed::Replicate { window, .. } => (Feeding::Replicate, window.inflight.len(), None),
+            Feed::Snapshot { transfer } => (Feeding::Snapshot, 0, Some(transfer.received_bytes)),
         };
         PeerStatus {
             node,
@@ -105,6 +121,8 @@ impl Progress {
             next: self.next,
             feeding,
             inflight_messages,
+            snapshot_bytes,
+            silent_ticks: now.value() - self.heard_at.unwrap_or(elected_at).value(),
         }
     }
 
@@ -224,9 +242,10 @@ impl Progress {
 
     /// Probes from `next` on, or right behind what is known to match.
     pub(super) fn probe_from(&mut self, next: Index) {
-        self.next = match planted!(REWINDS_BELOW_MATCH) {
-            false => next.max(Index::after(self.matched)),
-            true => next,
+        self.next = if planted!(REWINDS_BELOW_MATCH) {
+            next
+        } else {
+            next.max(Index::after(self.matched))
         };
         self.feed = Feed::Probe { waiting: false };
     }
@@ -245,9 +264,15 @@ impl Progress {
     }
 
     /// A heartbeat passes. A probe is due again, and returns true a window in which nothing moved since the last
-    /// one: its appends, or their answers, may be lost, so somebody should ask. Every wait ends.
-    pub(super) fn heartbeat(&mut self) -> bool {
+    /// one: its appends, or their answers, may be lost, so somebody should ask. A host that does not say what became of entries that it
+    /// was asked for is asked anew. Every wait ends.
+    pub(super) fn heartbeat(&mut self, now: Tick, patience: u64) -> bool {
+        let is_overdue = |loading: Loading| now.value() - loading.asked_at.value() > patience;
         match &mut self.feed {
+            Feed::Replicate { loading, .. } if loading.is_some_and(is_overdue) && !planted!(LOADS_ONCE) => {
+                self.probe_from(Index::after(self.matched));
+                false
+            }
             Feed::Probe { waiting } => {
                 *waiting &= planted!(PROBES_ONCE);
                 false
@@ -266,14 +291,20 @@ impl Progress {
 
     pub(super) fn loading(&self) -> Option<Ticket> {
         match self.feed {
-            Feed::Replicate { loading, .. } => loading,
+            Feed::Replicate { loading, .. } => loading.map(|loading| loading.ticket),
             _ => None,
         }
     }
 
-    pub(super) fn set_loading(&mut self, ticket: Option<Ticket>) {
+    pub(super) fn begin_loading(&mut self, ticket: Ticket, asked_at: Tick) {
         if let Feed::Replicate { loading, .. } = &mut self.feed {
-            *loading = ticket;
+            *loading = Some(Loading { ticket, asked_at });
+        }
+    }
+
+    pub(super) fn end_loading(&mut self) {
+        if let Feed::Replicate { loading, .. } = &mut self.feed {
+            *loading = None;
         }
     }
 
@@ -315,7 +346,7 @@ mod tests {
     }
 
     fn replicating(limits: &Limits) -> Progress {
-        let mut peer = Progress::new(Session::new(1), None, index(6), Tick::new(0));
+        let mut peer = Progress::new(PeerSession::new(1), None, index(6), Tick::new(0));
         peer.sent(None, 0);
         peer.accepted(Some(index(5)));
         assert!(peer.may_send(limits));

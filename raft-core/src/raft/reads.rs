@@ -68,9 +68,10 @@ impl Raft {
 
     pub(super) fn check_room_for_read(&self) -> Result<(), Rejection> {
         let (what, limit) = (Waiting::Reads, self.config.limits.reads);
-        match self.waiting_reads() < limit {
-            true => Ok(()),
-            false => Err(Rejection::Busy { what, limit }),
+        if self.waiting_reads() < limit {
+            Ok(())
+        } else {
+            Err(Rejection::Busy { what, limit })
         }
     }
 
@@ -119,9 +120,10 @@ impl Raft {
         if leader.reads.fresh.is_empty() {
             return;
         }
-        let round = match leader.reads.asked.is_empty() || !planted!(READS_JOIN_EARLIER_ROUND) {
-            true => self.next_round(),
-            false => leader.round,
+        let round = if leader.reads.asked.is_empty() || !planted!(READS_JOIN_EARLIER_ROUND) {
+            self.next_round()
+        } else {
+            leader.round
         };
         if let Role::Leader(leader) = &mut self.role {
             let fresh = leader.reads.fresh.drain(..);

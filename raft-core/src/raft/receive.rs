@@ -3,7 +3,7 @@
 
 use crate::message::{Envelope, Message};
 use crate::outbox::Promise;
-use crate::types::{Incarnation, NodeId, Round, Session, Term};
+use crate::types::{Incarnation, NodeId, PeerSession, Round, Term};
 
 use super::{Raft, Role};
 
@@ -121,6 +121,11 @@ impl Raft {
             self.set_term(term);
             self.become_follower(None);
         }
+        self.dispatch(from, incarnation, message);
+    }
+
+    /// A message of the present term, to the rule that it is for.
+    fn dispatch(&mut self, from: NodeId, incarnation: Incarnation, message: Message) {
         match message {
             Message::Vote { last } => self.on_vote(from, incarnation, last, false),
             Message::TransferVote { last } => self.on_vote(from, incarnation, last, true),
@@ -187,7 +192,7 @@ impl Raft {
                 request,
                 outcome,
             } => self.on_read_index_reply(boot, request, outcome),
-            // A refusal's only news is the term in its envelope, which has been taken in above.
+            // A refusal's only news is the term in its envelope, which has been taken in before.
             Message::PreVoteReply { .. } => {}
             Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. } => {
                 debug_assert!(
@@ -218,7 +223,7 @@ impl Raft {
             // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of the same
             // numbers, and would take it for a confirmation of what it asks now.
             Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
-                let (session, round) = (Session::NONE, Round::new(0));
+                let (session, round) = (PeerSession::NONE, Round::new(0));
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }
             _ => {}

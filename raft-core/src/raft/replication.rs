@@ -6,7 +6,7 @@ use crate::entries::Entries;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Round, Session, Ticket};
+use crate::types::{Entry, Incarnation, Index, LogId, NodeId, PeerSession, Round, Ticket};
 
 use super::leader::Leader;
 use super::progress::Progress;
@@ -17,6 +17,13 @@ struct Cut {
     first: Index,
     last: Index,
     entries: Entries,
+}
+
+impl Cut {
+    /// What was cut, if it is from `first` to `last`.
+    fn of(&self, first: Index, last: Index) -> Option<&Entries> {
+        (self.first == first && self.last == last).then_some(&self.entries)
+    }
 }
 
 impl Raft {
@@ -41,9 +48,10 @@ impl Raft {
     /// `witness`.
     fn last_for(&self, peer: &Progress, leader: &Leader) -> Option<Index> {
         let last = self.log.last_index();
-        match peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
-            true => last.min(self.safe_for_witnesses(leader)),
-            false => last,
+        if peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
+            last.min(self.safe_for_witnesses(leader))
+        } else {
+            last
         }
     }
 
@@ -75,15 +83,15 @@ impl Raft {
             return false;
         }
         if next < first {
-            self.begin_transfer(to);
+            self.begin_snapshot_transfer(to);
             return false;
         }
         if Some(next) <= last && !self.log.in_tail(next) && !peer.is_probing() {
-            let ticket = self.next_request_ticket();
+            let (ticket, now) = (self.next_request_ticket(), self.now);
             if let Role::Leader(leader) = &mut self.role
                 && let Some(peer) = leader.peers.get_mut(&to)
             {
-                peer.set_loading(Some(ticket));
+                peer.begin_loading(ticket, now);
             }
             let last = last.unwrap_or(next);
             let max_bytes = self.config.limits.message_bytes;
@@ -97,13 +105,17 @@ impl Raft {
         }
         let entries = match last {
             Some(last) if next <= last && self.log.in_tail(next) => {
-                let is_the_same = |cut: &Cut| cut.first == next && cut.last == last;
-                let cut = latest.take().filter(is_the_same).unwrap_or_else(|| Cut {
-                    first: next,
-                    last,
-                    entries: self.log.slice(next, last, self.config.limits.message_bytes),
-                });
-                latest.insert(cut).entries.clone()
+                if let Some(entries) = latest.as_ref().and_then(|cut| cut.of(next, last)) {
+                    entries.clone()
+                } else {
+                    let entries = self.log.slice(next, last, self.config.limits.message_bytes);
+                    let cut = Cut {
+                        first: next,
+                        last,
+                        entries,
+                    };
+                    latest.insert(cut).entries.clone()
+                }
             }
             _ => Entries::default(),
         };
@@ -125,9 +137,10 @@ impl Raft {
         let Some(peer) = leader.peers.get_mut(&to) else {
             return;
         };
-        let entries = match peer.is_witness {
-            false => entries,
-            true => entries.iter().map(Entry::withhold).collect(),
+        let entries = if peer.is_witness {
+            entries.iter().map(Entry::withhold).collect()
+        } else {
+            entries
         };
         peer.sent(entries.last().map(|entry| entry.id.index), entries.cost_bytes());
         let append = Message::Append {
@@ -152,7 +165,7 @@ impl Raft {
             .find(|(_, peer)| peer.loading() == Some(ticket));
         let Some((to, peer)) = waiting else { return };
         if !planted!(LOADS_ONCE) {
-            peer.set_loading(None);
+            peer.end_loading();
         }
         let next = peer.next();
         let in_order = entries.iter().zip(next.value()..).all(|(entry, at)| {
@@ -170,7 +183,7 @@ impl Raft {
         &mut self,
         from: NodeId,
         incarnation: Incarnation,
-        session: Session,
+        session: PeerSession,
     ) -> Option<&mut Progress> {
         let now = self.now;
         if let Role::Leader(leader) = &mut self.role
@@ -189,7 +202,7 @@ impl Raft {
         &mut self,
         from: NodeId,
         incarnation: Incarnation,
-        session: Session,
+        session: PeerSession,
         round: Round,
         outcome: AppendOutcome,
     ) {
@@ -219,7 +232,7 @@ impl Raft {
         let news = peer.accepted(last.map(|id| id.index));
         let matched = peer.matched();
         peer.note_round(self.log.last_index(), self.now);
-        self.maybe_end_transfer(from);
+        self.maybe_end_snapshot_transfer(from);
         if news {
             let (peer, last) = (from, matched);
             self.trace(Trace::Matched { peer, last });
@@ -264,7 +277,7 @@ impl Raft {
         &mut self,
         from: NodeId,
         incarnation: Incarnation,
-        session: Session,
+        session: PeerSession,
         round: Round,
     ) {
         if self.heard(from, incarnation, session).is_some() {
@@ -275,6 +288,7 @@ impl Raft {
     /// Asks those peers that acknowledged nothing since the last heartbeat whether they have what was sent: an append
     /// without entries, behind the last one sent. The answer releases the window, or says where to begin again.
     pub(super) fn probe_what_stalls(&mut self) {
+        let (now, patience) = (self.now, self.config.timing.snapshot_timeout_ticks);
         for place in 0.. {
             let Role::Leader(leader) = &mut self.role else {
                 return;
@@ -282,7 +296,7 @@ impl Raft {
             let Some((node, peer)) = leader.peers.nth_mut(place) else {
                 return;
             };
-            if !peer.heartbeat() {
+            if !peer.heartbeat(now, patience) {
                 continue;
             }
             let next = peer.next();

@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Incarnation, Index, LogId, NodeId, Payload, Round, Session, SnapshotMeta, Ticket};
+use crate::types::{Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Ticket};
 
 use super::progress::Progress;
 use super::{Proposal, Raft, Role};
@@ -37,11 +37,11 @@ impl Raft {
         let needed = self.oldest_transfer();
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
         let to = to.map(|to| needed.map_or(to, |needed| to.min(needed)));
-        let to = match planted!(COMPACTS_TOO_FAR) {
-            true => to
-                .map(Index::next)
-                .filter(|&to| Some(to) <= self.log.last_index()),
-            false => to,
+        let to = if planted!(COMPACTS_TOO_FAR) {
+            to.map(Index::next)
+                .filter(|&to| Some(to) <= self.log.last_index())
+        } else {
+            to
         };
         if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
             self.log.compact(to);
@@ -60,7 +60,7 @@ impl Raft {
     }
 
     /// Begins to send the latest snapshot to a peer whose next entry the log has no longer, if the peer is there to take it.
-    pub(super) fn begin_transfer(&mut self, to: NodeId) {
+    pub(super) fn begin_snapshot_transfer(&mut self, to: NodeId) {
         let (now, ticket) = (self.now, self.next_request_ticket());
         let patience = self.config.timing.election_timeout_min_ticks;
         let Some(meta) = self.log.snapshot().cloned() else {
@@ -136,7 +136,7 @@ impl Raft {
         &mut self,
         from: NodeId,
         incarnation: Incarnation,
-        session: Session,
+        session: PeerSession,
         last: LogId,
         received_bytes: u64,
     ) {
@@ -168,7 +168,7 @@ impl Raft {
 
     /// With every heartbeat: asks again for the piece that was not acknowledged, and gives up a transfer that did not
     /// move for too long, so that every transfer ends.
-    pub(super) fn drive_transfers(&mut self) {
+    pub(super) fn drive_snapshot_transfers(&mut self) {
         let now = self.now;
         let patience = self.config.timing.snapshot_timeout_ticks;
         let heartbeat = self.config.timing.heartbeat_ticks;
@@ -195,7 +195,7 @@ impl Raft {
     }
 
     /// Ends the transfer to a peer that has caught up with it.
-    pub(super) fn maybe_end_transfer(&mut self, from: NodeId) {
+    pub(super) fn maybe_end_snapshot_transfer(&mut self, from: NodeId) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -212,7 +212,7 @@ impl Raft {
     }
 
     /// Ends all transfers: leadership is gone, or the disk.
-    pub(super) fn end_transfers(&mut self) {
+    pub(super) fn end_snapshot_transfers(&mut self) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -229,7 +229,7 @@ impl Raft {
     pub(super) fn on_snapshot_chunk(
         &mut self,
         from: NodeId,
-        session: Session,
+        session: PeerSession,
         meta: SnapshotMeta,
         total_bytes: u64,
         checksum: u32,
@@ -270,7 +270,23 @@ impl Raft {
                 data,
             });
         } else {
-            self.ignored.malformed += 1;
+            self.refuse_snapshot(from, session, meta.last, total_bytes);
+        }
+    }
+
+    /// The host is told of a snapshot that is larger than it allows, once for each time that one is begun: without it this server
+    /// never catches up. The sender gives up when nothing is acknowledged.
+    fn refuse_snapshot(&mut self, from: NodeId, session: PeerSession, last: LogId, total_bytes: u64) {
+        self.ignored.oversized += 1;
+        if let Role::Follower(follower) = &mut self.role
+            && follower.refused_snapshot.replace((session, last)) != Some((session, last))
+        {
+            let limit = self.config.snapshots.max_bytes;
+            self.out.push(Action::SnapshotTooLarge {
+                from,
+                total_bytes,
+                limit,
+            });
         }
     }
 
@@ -286,7 +302,7 @@ impl Raft {
     }
 
     /// The session of the snapshot that this leader is sending, if it still leads.
-    fn snapshot_session(&self, from: NodeId) -> Option<Session> {
+    fn snapshot_session(&self, from: NodeId) -> Option<PeerSession> {
         match &self.role {
             Role::Follower(follower) if follower.leader() == Some(from) => Some(follower.snapshot_session),
             _ => None,
@@ -350,9 +366,10 @@ impl Raft {
             round: Round::new(0),
             outcome,
         };
-        let promise = match planted!(ACKS_SNAPSHOT_BEFORE_DURABLE) {
-            false => Promise::Log(Some(last.index)),
-            true => Promise::Term,
+        let promise = if planted!(ACKS_SNAPSHOT_BEFORE_DURABLE) {
+            Promise::Term
+        } else {
+            Promise::Log(Some(last.index))
         };
         self.send(from, promise, reply);
     }

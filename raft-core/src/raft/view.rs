@@ -30,7 +30,10 @@ impl Raft {
     /// The server at a glance, with everything that takes a little longer.
     pub fn status(&self) -> Status {
         let peers = match &self.role {
-            Role::Leader(leader) => leader.peers().map(|(node, peer)| peer.status(node)).collect(),
+            Role::Leader(leader) => leader
+                .peers()
+                .map(|(node, peer)| peer.status(node, leader.elected_at, self.now))
+                .collect(),
             _ => Vec::new(),
         };
         Status {
@@ -63,7 +66,9 @@ impl Raft {
     /// Where a peer is, on a leader.
     pub fn progress(&self, peer: NodeId) -> Option<PeerStatus> {
         match &self.role {
-            Role::Leader(leader) => leader.peer(peer).map(|progress| progress.status(peer)),
+            Role::Leader(leader) => leader
+                .peer(peer)
+                .map(|progress| progress.status(peer, leader.elected_at, self.now)),
             _ => None,
         }
     }
@@ -83,7 +88,7 @@ impl Raft {
         self.out.hard_state()
     }
 
-    /// The first entry that a snapshot has not replaced.
+    /// The first entry that the log retains; a snapshot may cover it as well.
     pub fn first_index(&self) -> Index {
         self.log.first_index()
     }

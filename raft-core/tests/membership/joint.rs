@@ -83,10 +83,10 @@ fn reads_and_check_quorum_need_both_halves() {
             .iter()
             .any(|action| matches!(action, Action::ReadReady { .. }))
     };
-    let (session, term) = (Session::new(3), scene.term());
+    let (session, term) = (PeerSession::new(3), scene.term());
     let reply = Message::HeartbeatReply { session, round };
     assert!(!ready(&scene.receive(4, term, reply)));
-    let session = Session::new(1);
+    let session = PeerSession::new(1);
     assert!(ready(&scene.receive(
         2,
         term,
@@ -95,7 +95,7 @@ fn reads_and_check_quorum_need_both_halves() {
     // Server 4 goes on answering, and of the old half nobody does.
     for _ in 0..13 {
         let round = Round::new(0);
-        let session = Session::new(3);
+        let session = PeerSession::new(3);
         scene.receive(4, 2, Message::HeartbeatReply { session, round });
         scene.tick(1);
     }

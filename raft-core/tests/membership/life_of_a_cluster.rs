@@ -38,9 +38,10 @@ fn voters_of(cluster: &mut Cluster, id: u64) -> Vec<u64> {
 #[test]
 fn a_new_server_joins_as_a_learner() {
     for with_snapshot in [false, true] {
-        let mut cluster = match with_snapshot {
-            true => Cluster::with_snapshots(3, 4, 1),
-            false => Cluster::new(3),
+        let mut cluster = if with_snapshot {
+            Cluster::with_snapshots(3, 4, 1)
+        } else {
+            Cluster::new(3)
         };
         for number in 0..10 {
             write(&mut cluster, &[number]);

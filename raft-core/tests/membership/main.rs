@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use raft_core::{
     Action, AppendOutcome, Change, ChangeError, ChangeRejection, Entry, EntryBody, Expected, Incarnation,
-    Input, LogId, Membership, Message, NodeId, ProposalId, Rejection, RoleName, Round, Session, Tick,
+    Input, LogId, Membership, Message, NodeId, PeerSession, ProposalId, Rejection, RoleName, Round, Tick,
 };
 use support::Cluster;
 use support::scene::{
@@ -71,7 +71,7 @@ fn members(scene: &Scene) -> [Vec<u64>; 3] {
 
 /// The peer, in this session, acknowledges the log up to here.
 fn accept_in(scene: &mut Scene, from: u64, session: u64, last: Option<LogId>) -> Vec<Action> {
-    let (session, round, term) = (Session::new(session), Round::new(0), scene.term());
+    let (session, round, term) = (PeerSession::new(session), Round::new(0), scene.term());
     let outcome = AppendOutcome::Accepted { last };
     let reply = Message::AppendReply {
         session,

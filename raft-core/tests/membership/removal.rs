@@ -152,7 +152,7 @@ fn a_removed_peer_that_does_not_answer_is_given_up() {
     for _ in 0..300 {
         let actions = scene.tick(1);
         fed += heartbeats(3, &actions).len();
-        let (session, round) = (Session::new(1), Round::new(0));
+        let (session, round) = (PeerSession::new(1), Round::new(0));
         scene.receive(2, 2, Message::HeartbeatReply { session, round });
     }
     assert_eq!(fed, 99, "for 200 ticks, one in two");
@@ -190,7 +190,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
     // The new folder answers in the new session, and is bound.
     scene.accept(2, at(2, 3));
     let reply = |session| Message::HeartbeatReply {
-        session: Session::new(session),
+        session: PeerSession::new(session),
         round: Round::new(0),
     };
     let mut envelope = scene.envelope(3, 2, reply(3));

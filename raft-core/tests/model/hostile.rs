@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use raft_core::{
     Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Expected, GroupId, Incarnation,
-    Index, Input, Lease, LogId, Message, NodeId, Options, Payload, ProposalId, Raft, ReadId, ReadMode,
-    ReadOutcome, Refusal, Round, Session, SnapshotMeta, Standing, Term, Ticket,
+    Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession, ProposalId, Raft, ReadId,
+    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
 use super::support::{
@@ -15,9 +15,10 @@ use super::support::{
 use super::{Dice, small_config};
 
 fn mode(dice: &mut Dice) -> ReadMode {
-    match dice.one_in(2) {
-        true => ReadMode::Lease,
-        false => ReadMode::Quorum,
+    if dice.one_in(2) {
+        ReadMode::Lease
+    } else {
+        ReadMode::Quorum
     }
 }
 
@@ -39,7 +40,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
     } else {
         1 + dice.below(8)
     });
-    let session = Session::new(1 + dice.below(2));
+    let session = PeerSession::new(1 + dice.below(2));
     let round = Round::new(dice.below(3));
     let prev = any_id(dice);
     let mut at = prev;
@@ -239,9 +240,10 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         13 => Input::Transfer { to: from },
         14 => Input::ChangeMembership {
             id: ProposalId::new(1_000 + number),
-            expect: match dice.one_in(4) {
-                true => Expected::This(Some(last)),
-                false => Expected::Any,
+            expect: if dice.one_in(4) {
+                Expected::This(Some(last))
+            } else {
+                Expected::Any
             },
             change: random_change(dice, from),
         },

@@ -80,6 +80,7 @@ fn kind(action: &Action) -> &'static str {
         Action::SnapshotAdvanced { .. } => "SnapshotAdvanced",
         Action::SnapshotEnded { .. } => "SnapshotEnded",
         Action::SnapshotArrived { .. } => "SnapshotArrived",
+        Action::SnapshotTooLarge { .. } => "SnapshotTooLarge",
         Action::InstallSnapshot { .. } => "InstallSnapshot",
         Action::ChangeRejected { .. } => "ChangeRejected",
         Action::TransferEnded { .. } => "TransferEnded",
@@ -359,7 +360,10 @@ impl World {
             Action::TransferEnded { .. } => {
                 server.handovers = server.handovers.checked_sub(1).expect("a transfer ends once");
             }
-            Action::LeaderChanged { .. } | Action::MembershipChanged { .. } | Action::Trace(_) => {}
+            Action::SnapshotTooLarge { .. }
+            | Action::LeaderChanged { .. }
+            | Action::MembershipChanged { .. }
+            | Action::Trace(_) => {}
         }
     }
 

@@ -316,9 +316,10 @@ fn run(world: &mut World, ticks: u64) -> Result<(), String> {
 /// What is on its way to a server that is down is lost.
 fn deliver(world: &mut World, envelope: Envelope) -> Result<(), String> {
     let to = envelope.to.value();
-    match world.servers.contains_key(&to) {
-        true => world.step(to, Input::Receive(envelope)),
-        false => Ok(()),
+    if world.servers.contains_key(&to) {
+        world.step(to, Input::Receive(envelope))
+    } else {
+        Ok(())
     }
 }
 
@@ -355,9 +356,10 @@ fn links_of(word: &str) -> Result<Vec<(u64, u64)>, String> {
 fn take(world: &mut World, which: &[&str]) -> Result<Vec<Envelope>, String> {
     let (mut links, mut kind) = (None, None);
     for word in which {
-        match word.contains('-') {
-            true => links = Some(links_of(word)?),
-            false => kind = Some(*word),
+        if word.contains('-') {
+            links = Some(links_of(word)?)
+        } else {
+            kind = Some(*word)
         }
     }
     let is_meant = |envelope: &Envelope| {
@@ -368,9 +370,10 @@ fn take(world: &mut World, which: &[&str]) -> Result<Vec<Envelope>, String> {
     let all = std::mem::take(&mut world.wire);
     let (taken, left): (Vec<_>, Vec<_>) = all.into_iter().partition(is_meant);
     world.wire = left.into();
-    match taken.is_empty() {
-        true => Err(format!("nothing like it is under way: {}", which.join(" "))),
-        false => Ok(taken),
+    if taken.is_empty() {
+        Err(format!("nothing like it is under way: {}", which.join(" ")))
+    } else {
+        Ok(taken)
     }
 }
 

@@ -215,11 +215,8 @@ impl World {
                 last,
                 max_bytes,
             } => {
-                let entries = server.disk.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded {
-                    ticket,
-                    entries: entries.into(),
-                });
+                let entries = server.disk.durable.load(first, last, max_bytes);
+                server.replica.step(Input::EntriesLoaded { ticket, entries });
             }
             other => return Some(other),
         }

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Change, Config, Durable, Entry, Envelope, Expected, GroupId, Identity, Incarnation, Index, LogId,
-    Membership, NodeId, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Change, Config, Durable, Envelope, Expected, GroupId, Identity, Incarnation, LogId, Membership, NodeId,
+    Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// Remembers every command in order.
@@ -68,37 +68,10 @@ pub struct Disk {
 
 impl Disk {
     pub fn write(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
-        let durable = &mut self.durable;
-        if let Some(hard_state) = persist.hard_state {
-            durable.hard_state = hard_state;
-        }
-        if let Some(meta) = &persist.snapshot {
-            durable.snapshot = Some((**meta).clone());
+        self.durable.write(persist);
+        if persist.snapshot.is_some() {
             self.snapshot = snapshot.cloned();
         }
-        if let Some(from) = persist.truncate_from {
-            durable.entries.retain(|entry| entry.id.index < from);
-        }
-        durable.entries.extend(persist.entries.iter().cloned());
-        durable.commit = persist.commit.or(durable.commit);
-        if let Some(to) = persist.compact_to {
-            durable.entries.retain(|entry| entry.id.index > to);
-        }
-    }
-
-    pub fn load(&self, first: Index, last: Index, max_bytes: usize) -> Vec<Entry> {
-        let mut bytes = 0;
-        let wanted = self
-            .durable
-            .entries
-            .iter()
-            .filter(|e| e.id.index >= first && e.id.index <= last);
-        let fits = |entry: &&Entry| {
-            let is_first = bytes == 0;
-            bytes += entry.cost_bytes();
-            is_first || bytes <= max_bytes
-        };
-        wanted.take_while(fits).cloned().collect()
     }
 }
 
@@ -180,7 +153,7 @@ impl Cluster {
         self.start_with(id, Disk::default(), 1, id, Membership::default());
     }
 
-    fn start_with(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64, bootstrap: Membership) {
+    pub fn start_with(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64, bootstrap: Membership) {
         let identity = Identity {
             group: GroupId::new(1),
             node: NodeId::new(id),
@@ -267,11 +240,8 @@ impl Cluster {
                 last,
                 max_bytes,
             } => {
-                let entries = server.disk.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded {
-                    ticket,
-                    entries: entries.into(),
-                });
+                let entries = server.disk.durable.load(first, last, max_bytes);
+                server.replica.step(Input::EntriesLoaded { ticket, entries });
             }
             Output::Done { id, at, response } => {
                 server.done.insert(id.value(), (at, response));

@@ -2,8 +2,8 @@
 
 use raft_core::{
     Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, GroupId, HardState, Identity,
-    Incarnation, Index, Input, LogId, Membership, Message, NodeId, Persist, ProposalId, Raft, ReadId,
-    ReadMode, RestoreError, RoleName, Round, Session, Setup, SnapshotMeta, Term,
+    Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist, ProposalId, Raft,
+    ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
 };
 
 pub fn node(number: u64) -> NodeId {
@@ -268,8 +268,8 @@ impl Scene {
     }
 
     /// A leader gives its peers sessions from 1 on, in the order of their ids.
-    pub fn session(&self, peer: u64) -> Session {
-        Session::new(peer - 1)
+    pub fn session(&self, peer: u64) -> PeerSession {
+        PeerSession::new(peer - 1)
     }
 
     fn reply(&self, from: u64, outcome: AppendOutcome) -> Message {
@@ -283,7 +283,7 @@ impl Scene {
 
 pub fn append(prev: Option<LogId>, entries: Vec<Entry>, commit: u64) -> Message {
     Message::Append {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         round: Round::new(0),
         prev,
         commit: Index::new(commit),
@@ -294,7 +294,7 @@ pub fn append(prev: Option<LogId>, entries: Vec<Entry>, commit: u64) -> Message 
 /// A heartbeat of the first round.
 pub fn heartbeat(commit: Option<LogId>) -> Message {
     Message::Heartbeat {
-        session: Session::new(1),
+        session: PeerSession::new(1),
         round: Round::new(0),
         commit,
     }

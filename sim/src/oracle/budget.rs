@@ -287,7 +287,7 @@ impl Budget {
 mod tests {
     use super::super::fixture::{command, facts, id, node, persist};
     use super::*;
-    use raft_core::{Entry, EntryBody, GroupId, Membership, Round, Session};
+    use raft_core::{Entry, EntryBody, GroupId, Membership, PeerSession, Round};
     use std::sync::Arc;
 
     fn envelope(from: u64, to: u64, term: u64, message: Message) -> Envelope {
@@ -308,7 +308,7 @@ mod tests {
 
     fn alive() -> Message {
         Message::HeartbeatReply {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
         }
     }

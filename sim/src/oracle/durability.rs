@@ -98,7 +98,7 @@ impl Promises {
 mod tests {
     use super::super::fixture::{command, facts, id, node, persist, reports};
     use super::*;
-    use raft_core::{GroupId, HardState, Incarnation, Round, Session};
+    use raft_core::{GroupId, HardState, Incarnation, PeerSession, Round};
 
     fn envelope(term: u64, to: u64, message: Message) -> Envelope {
         Envelope {
@@ -159,7 +159,7 @@ mod tests {
         let facts = facts(&[], 0);
         let mut promises = Promises::default();
         let heartbeat = Message::HeartbeatReply {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
         };
         reports(
@@ -171,7 +171,7 @@ mod tests {
             Ok(())
         );
         let accepted = |last| Message::AppendReply {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
             outcome: AppendOutcome::Accepted { last: Some(last) },
         };
@@ -208,7 +208,7 @@ mod tests {
     fn s13_reports_a_witness_that_is_told_what_its_leader_may_still_lose() {
         let facts = facts(&[], 0);
         let append = |index| Message::Append {
-            session: Session::new(1),
+            session: PeerSession::new(1),
             round: Round::new(1),
             prev: None,
             commit: None,

@@ -3,8 +3,8 @@
 
 use raft_core::replica::Output;
 use raft_core::{
-    AppendOutcome, Envelope, Index, Membership, Message, NodeId, ReadMode, ReadOutcome, RoleName, Round,
-    Session, Term, Ticket, Vitals,
+    AppendOutcome, Envelope, Index, Membership, Message, NodeId, PeerSession, ReadMode, ReadOutcome,
+    RoleName, Round, Term, Ticket, Vitals,
 };
 
 use super::Simulation;
@@ -81,7 +81,7 @@ impl Occasion {
             Message::PreVoteReply { ask, granted: true } => News::PreVoteGranted { ask },
             Message::VoteReply { granted: true } => News::VoteGranted,
             // Whoever is in a later term than it is asked in: it need not hear a leader in that term.
-            Message::HeartbeatReply { session, .. } if session == Session::NONE => News::Other,
+            Message::HeartbeatReply { session, .. } if session == PeerSession::NONE => News::Other,
             // What a snapshot is answered with names no round.
             Message::AppendReply {
                 outcome: AppendOutcome::Accepted { .. } | AppendOutcome::Rejected { .. },

@@ -28,9 +28,10 @@ pub(super) struct ForwardedReads {
 
 impl ForwardedReads {
     pub(super) fn deadline(&self, can_send: bool) -> Tick {
-        match can_send && self.confirmed.is_none() {
-            true => self.send_at.min(self.gives_up_at),
-            false => self.gives_up_at,
+        if can_send && self.confirmed.is_none() {
+            self.send_at.min(self.gives_up_at)
+        } else {
+            self.gives_up_at
         }
     }
 }

@@ -97,9 +97,10 @@ impl World {
         };
         self.next_id += 1;
         let proposal = self.next_id;
-        let expect = match self.dice.one_in(2) {
-            true => Expected::This(self.servers[&id].raft.membership_id()),
-            false => Expected::Any,
+        let expect = if self.dice.one_in(2) {
+            Expected::This(self.servers[&id].raft.membership_id())
+        } else {
+            Expected::Any
         };
         self.servers
             .get_mut(&id)
@@ -149,6 +150,10 @@ impl World {
             return;
         };
         if let Some((ticket, first, last)) = server.loads.pop() {
+            if self.dice.one_in(16) {
+                // The host forgets it.
+                return;
+            }
             let wanted = server
                 .disk
                 .entries
