@@ -117,7 +117,6 @@ pub struct Raft {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a server has one of it")]
 enum Role {
     Joining(Joining),
     Follower(Follower),

@@ -42,6 +42,8 @@ mod tests {
             next: at(1),
             feeding: Feeding::Replicate,
             inflight_messages,
+            snapshot_bytes: None,
+            silent_ticks: 0,
         };
         assert_eq!(window_holds(node(1), &peer(3), 3), Ok(()));
         reports(Oracle::S24, window_holds(node(1), &peer(4), 3));
