@@ -292,7 +292,10 @@ impl Raft {
         }
         let of_role = match &self.role {
             Role::Joining(joining) => Some(joining.hello_at()),
-            Role::Follower(follower) => self.may_campaign().then(|| follower.campaign_at()),
+            Role::Follower(follower) => {
+                let waits = follower.leader().is_some() || self.may_campaign();
+                waits.then(|| follower.campaign_at())
+            }
             Role::Candidate(candidate) => Some(candidate.retry_at()),
             Role::Leader(leader) => Some(leader.deadline()),
         };
@@ -403,6 +406,7 @@ impl Raft {
         }
         self.give_up_all_forwarded();
         self.fail_forwarded_reads(Rejection::Failed);
+        self.become_follower(None);
     }
 
     /// A server whose disk failed answers its own clients and nobody else.
@@ -495,6 +499,7 @@ impl Raft {
 
     fn membership_changed(&mut self) {
         self.follow_membership();
+        self.maybe_give_up_proposals();
         self.out.push(Action::MembershipChanged {
             at: self.log.membership_id(),
         });

@@ -41,6 +41,12 @@ pub enum RestoreError {
         /// The number.
         number: u64,
     },
+    /// An entry is none that a leader makes.
+    #[error("the stored log is corrupt: no leader can have made {entry} as it stands there")]
+    Impossible {
+        /// The entry.
+        entry: LogId,
+    },
     /// More is committed than there is.
     #[error("the stored log is corrupt: {commit} is committed, but the log ends at {last:?}")]
     CommitTooLate {
@@ -58,7 +64,7 @@ pub enum RestoreError {
     /// The first configuration has no voter that could lead, or too few.
     #[error("the first configuration must have fewer witnesses than half of its voters")]
     TooManyWitnesses,
-    /// The snapshot's bytes are missing, or there are bytes without a description of them.
+    /// The snapshot's bytes are missing, or there are bytes without a description of them, or that makes no sense.
     #[error("the stored snapshot is corrupt: {0}")]
     Snapshot(alloc::string::String),
 }
@@ -80,6 +86,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     }
     check_order(&durable.entries)?;
     check_range(durable)?;
+    check_sense(durable)?;
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
     let belonging = join_with_snapshot(durable)?;
     if let Some(base) = belonging.base {
@@ -146,6 +153,22 @@ fn check_range(durable: &Durable) -> Result<(), RestoreError> {
         }
     }
     Ok(())
+}
+
+/// Nothing is there that no leader makes and no server takes.
+fn check_sense(durable: &Durable) -> Result<(), RestoreError> {
+    let term = durable.hard_state.term;
+    let is_impossible = |entry: &&Entry| !entry.id.is_well_formed(term) || !entry.is_well_formed();
+    if let Some(entry) = durable.entries.iter().find(is_impossible) {
+        return Err(RestoreError::Impossible { entry: entry.id });
+    }
+    match &durable.snapshot {
+        Some(meta) if !meta.is_well_formed(term) => {
+            let what = "no server can have taken one of what it is said to stand for";
+            Err(RestoreError::Snapshot(what.into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What of the stored entries belongs behind the stored snapshot.

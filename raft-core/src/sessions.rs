@@ -72,7 +72,7 @@ mod client;
 mod command;
 mod snapshot;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 pub use self::client::SessionClient;
@@ -219,7 +219,7 @@ struct Stored<R> {
 /// One client's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Session<R> {
-    /// Where in the log it was used last; no two sessions were used last at the same place.
+    /// Where in the log it was used last.
     used_at: Index,
     /// The time then.
     used: u64,
@@ -239,7 +239,7 @@ pub struct Sessions<M: StateMachine> {
     ended: u64,
     sessions: BTreeMap<SessionId, Session<M::Response>>,
     /// The sessions in the order of their last use. Time only grows along the log, so the first has waited longest.
-    by_use: BTreeMap<Index, SessionId>,
+    by_use: BTreeSet<(Index, SessionId)>,
 }
 
 impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
@@ -254,7 +254,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             now: 0,
             ended: 0,
             sessions: BTreeMap::new(),
-            by_use: BTreeMap::new(),
+            by_use: BTreeSet::new(),
         }
     }
 
@@ -312,7 +312,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             outcomes: BTreeMap::new(),
         };
         self.sessions.insert(session, opened);
-        self.by_use.insert(at.index, session);
+        self.by_use.insert((at.index, session));
         Outcome::Opened { session }
     }
 
@@ -373,8 +373,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
-        self.by_use.remove(&session.used_at);
-        self.by_use.insert(at, id);
+        self.by_use.remove(&(session.used_at, id));
+        self.by_use.insert((at, id));
         session.used_at = at;
         session.used = self.now;
         true
@@ -384,7 +384,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         let Some(session) = self.sessions.remove(&id) else {
             return false;
         };
-        self.by_use.remove(&session.used_at);
+        self.by_use.remove(&(session.used_at, id));
         true
     }
 
@@ -397,7 +397,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
 
     /// Ends every session that nobody has used for its lifetime.
     fn expire(&mut self) {
-        while let Some(oldest) = self.by_use.values().next().and_then(|id| self.sessions.get(id))
+        while let Some(oldest) = self.by_use.first().and_then(|(_, id)| self.sessions.get(id))
             && self.now.saturating_sub(oldest.used) >= self.limits.lifetime
         {
             self.end_oldest();

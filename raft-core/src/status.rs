@@ -47,8 +47,8 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// Whom this leader is handing over to.
     pub transferring_to: Option<NodeId>,
-    /// Whether a committed configuration knows this server by another incarnation: its disk was lost. It takes no part until it is removed
-    /// from the configuration and added again.
+    /// Whether a committed configuration, as far as this server knows, has it by another incarnation: its disk was lost, or was given to
+    /// it by mistake. Others drop what it says until it is removed from the configuration and added again.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,

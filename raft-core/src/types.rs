@@ -452,7 +452,7 @@ impl SnapshotMeta {
             && self
                 .membership_id
                 .is_none_or(|id| id.is_well_formed(term) && id <= self.last)
-            && !self.membership.is_empty()
+            && self.membership.is_well_formed()
     }
 }
 

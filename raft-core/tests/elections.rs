@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use raft_core::{Action, EntryBody, Input, Membership, Message, PeerSession, RoleName, Term};
+use raft_core::{Action, EntryBody, Input, Membership, Message, PeerSession, Rejection, RoleName, Term};
 use support::Cluster;
 use support::scene::{
     Scene, append, appends, at, entries, heartbeat, kinds, node, sent, sent_to, setup, writes,
@@ -662,5 +662,37 @@ fn an_answer_to_an_earlier_question_is_stale() {
     assert_eq!(
         (scene.role(), scene.raft.status().ignored.stale),
         (RoleName::PreCandidate, 2)
+    );
+}
+
+// A voter that hears no leader campaigns, and knows none from then on. Who may not campaign must not send its clients to a dead leader either.
+#[test]
+fn a_learner_that_hears_nobody_knows_no_leader() {
+    let mut setup = setup(3, 1, &[1]);
+    setup.bootstrap = Membership::of_voters([node(2), node(3)]).with_learners([node(1)]);
+    setup.config.options.forwarding = true;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    assert_eq!(scene.raft.next_deadline(), None, "it waits for nothing");
+    scene.receive(2, 1, heartbeat(None));
+    assert_eq!(scene.raft.vitals().leader, Some(node(2)));
+    scene.tick(SHORTEST - 1);
+    assert_eq!(scene.raft.vitals().leader, Some(node(2)));
+    let silence = scene.raft.next_deadline().expect("it waits for its leader");
+    let term = Term::new(1);
+    let actions = scene.step(Input::Tick(silence.value() - scene.raft.now().value()));
+    assert_eq!(actions, [Action::LeaderChanged { leader: None, term }]);
+    assert_eq!(scene.raft.next_deadline(), None);
+    assert!(matches!(
+        scene.propose(1, b"to whom?")[..],
+        [Action::Rejected {
+            reason: Rejection::NotLeader { leader: None },
+            ..
+        }]
+    ));
+    let actions = scene.receive(2, 1, heartbeat(None));
+    let leader = Some(node(2));
+    assert!(
+        actions.contains(&Action::LeaderChanged { leader, term }),
+        "{actions:?}"
     );
 }

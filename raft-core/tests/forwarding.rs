@@ -4,11 +4,11 @@
 mod support;
 
 use raft_core::{
-    Action, Change, Entry, EntryBody, Expected, Forwarded, Incarnation, Index, Input, Message, Origin,
-    ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
+    Action, Change, Entry, EntryBody, Expected, Forwarded, Incarnation, Index, Input, Membership, Message,
+    Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
 };
 use support::scene::{
-    Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, writes,
+    Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, voters, writes,
 };
 
 /// Server 1 of three, which follows server 2 in term 2 and passes requests on.
@@ -232,6 +232,63 @@ fn every_wait_for_a_leader_ends() {
     unsent.raft.step(Input::Campaign);
     let actions = [unsent.drain(), unsent.tick(80)].concat();
     assert_eq!(outcomes(&actions), [(9, "rejected")]);
+}
+
+/// An append from server 2 that makes of the servers `voters` the configuration, at 1 in term 2, and says that it is committed.
+fn removed_from(voters: &[u64], commit: u64) -> Message {
+    let known = voters.iter().map(|&voter| (node(voter), Incarnation::new(voter)));
+    let membership = Membership::of_voters(voters.iter().map(|&voter| node(voter))).bind(known);
+    let entry = Entry {
+        id: id(2, 1),
+        body: EntryBody::Membership(membership.into()),
+    };
+    append(None, vec![entry], commit)
+}
+
+// Its leader takes leave of a server that was removed, and nobody could tell it what became of its clients' proposals.
+#[test]
+fn a_server_that_knows_its_removal_passes_nothing_on() {
+    let mut scene = follower();
+    scene.receive(2, 2, removed_from(&[2, 3], 0));
+    assert_eq!(outcomes(&scene.propose(1, b"may yet be done")), []);
+    assert_eq!(
+        outcomes(&scene.receive(2, 2, heartbeat(at(2, 1)))),
+        [(1, "unknown")]
+    );
+    assert_eq!(outcomes(&scene.propose(2, b"too late")), [(2, "rejected")]);
+    assert_eq!(refused_reads(&scene.read(3)).len(), 1);
+}
+
+// It may still be sent an entry that it passed on, before its leader takes leave, and never hear that it is committed.
+#[test]
+fn what_arrives_behind_the_own_removal_is_unknown() {
+    let mut scene = follower();
+    scene.propose(1, b"passed on");
+    let mut entries = entries(0, &[2]);
+    entries[0].body = match removed_from(&[2, 3], 1) {
+        Message::Append { entries, .. } => entries[0].body.clone(),
+        _ => unreachable!("it is an append"),
+    };
+    entries.push(taken_in(2, 2, 1, 1, "passed on"));
+    let actions = scene.receive(2, 2, append(None, entries, 1));
+    assert_eq!(outcomes(&actions), [(1, "unknown")]);
+}
+
+// The removal is committed, its revocation was not, and is cut off: from then on nobody sends this server anything.
+#[test]
+fn what_depends_on_a_return_that_is_cut_off_is_unknown() {
+    let mut scene = follower();
+    scene.receive(2, 2, removed_from(&[2, 3], 0));
+    let back = Entry {
+        id: id(2, 2),
+        body: EntryBody::Membership(voters(3).into()),
+    };
+    scene.receive(2, 2, append(at(2, 1), vec![back], 0));
+    scene.propose(1, b"passed on");
+    scene.receive(2, 2, append(at(2, 2), vec![taken_in(2, 3, 1, 1, "passed on")], 0));
+    assert_eq!(outcomes(&scene.receive(2, 2, heartbeat(at(2, 1)))), []);
+    let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
+    assert_eq!(outcomes(&actions), [(1, "unknown")]);
 }
 
 #[test]
@@ -544,4 +601,19 @@ fn an_answer_to_another_boot_is_nobody_s() {
         outcome: ReadOutcome::Confirmed { index: Index::FIRST },
     };
     assert_eq!(ready(&scene.receive(2, 2, stale)), []);
+}
+
+// A leader remembers commands by the folder that they came from. Folders that it has not met yet could be invented without end.
+#[test]
+fn commands_of_a_folder_that_was_not_met_are_not_taken_in() {
+    let mut setup = setup(3, 1, &[]);
+    setup.bootstrap = Membership::of_voters((1..=3).map(node));
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    assert_eq!(scene.commit(), 0, "nobody has answered, and nobody is bound");
+    assert_eq!(scene.receive(2, 2, forward(1, &[(1, "early")])), []);
+    scene.accept(2, at(2, 1));
+    let last = scene.log().len();
+    scene.receive(2, 2, forward(1, &[(1, "early")]));
+    assert_eq!(scene.log().len(), last + 1, "it is sent again, and taken in");
 }

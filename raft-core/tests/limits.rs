@@ -684,6 +684,15 @@ fn a_server_whose_disk_failed_answers_its_clients_and_nobody_else() {
     };
     assert!(actions.contains(&unknown), "{actions:?}");
     assert_eq!(refusals(&actions), [Rejection::Failed]);
+    let gone = Action::LeaderChanged {
+        leader: None,
+        term: Term::new(3),
+    };
+    assert!(actions.contains(&gone), "it leads no more: {actions:?}");
+    assert_eq!(
+        (scene.role(), scene.raft.vitals().leader),
+        (RoleName::Follower, None)
+    );
     assert_eq!(refusals(&scene.propose(3, b"no")), [Rejection::Failed]);
     assert_eq!(refusals(&scene.read(4)), [Rejection::Failed]);
     assert_eq!(scene.tick(100), []);

@@ -421,7 +421,13 @@ fn a_failed_write_silences_a_host_that_writes_at_once() {
     let mut scene = at_once(1, 1, &[]);
     scene.step(Input::Campaign);
     scene.propose(7, b"lost");
-    assert_eq!(scene.step(Input::PersistFailed), []);
+    let actions = scene.step(Input::PersistFailed);
+    let (role, term) = (RoleName::Follower, Term::new(2));
+    let gone = [
+        Action::RoleChanged { role, term },
+        Action::LeaderChanged { leader: None, term },
+    ];
+    assert_eq!(actions, gone, "it leads no more, and that is all");
     assert!(scene.raft.status().failed);
     let actions = scene.propose(8, b"refused");
     assert!(matches!(actions[..], [Action::Rejected { .. }]), "{actions:?}");

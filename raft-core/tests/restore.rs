@@ -2,8 +2,11 @@
 
 mod support;
 
-use raft_core::{Durable, HardState, Index, Persist, Raft, RestoreError, Setup, Term, Ticket};
-use support::scene::{Scene, at, entries, entry, id, index, node, outcomes, setup, snapshot, writes};
+use raft_core::{
+    Durable, EntryBody, HardState, Incarnation, Index, Membership, Persist, Raft, RestoreError, Setup,
+    SnapshotMeta, Term, Ticket,
+};
+use support::scene::{Scene, at, entries, entry, id, index, node, outcomes, setup, snapshot, voters, writes};
 
 /// What is wrong with a disk.
 fn refusal(setup: Setup) -> RestoreError {
@@ -92,6 +95,59 @@ fn a_commit_index_beyond_the_log_is_refused() {
     assert_eq!(refusal(broken), RestoreError::CommitTooLate { commit, last });
 }
 
+// What no leader makes, no disk holds: whoever started from it could not say what it has to anybody.
+#[test]
+fn entries_that_no_leader_makes_are_refused() {
+    let entry = id(0, 1);
+    assert_eq!(refusal(setup(3, 2, &[0, 1])), RestoreError::Impossible { entry });
+
+    let nobody = Membership::default();
+    let both = voters(3).with_witnesses([node(1), node(2)]);
+    for membership in [nobody, both] {
+        let mut broken = setup(3, 2, &[1, 2]);
+        broken.durable.entries[1].body = EntryBody::Membership(membership.into());
+        let entry = id(2, 2);
+        assert_eq!(refusal(broken), RestoreError::Impossible { entry });
+    }
+}
+
+#[test]
+fn snapshots_that_no_server_takes_are_refused() {
+    let of = |meta: SnapshotMeta| {
+        let mut broken = setup(3, 2, &[]);
+        broken.durable.snapshot = Some(meta);
+        matches!(refusal(broken), RestoreError::Snapshot(_))
+    };
+    assert!(of(snapshot(0, 2, 3)), "its last entry is of no term");
+    assert!(of(SnapshotMeta {
+        membership: Membership::default().into(),
+        ..snapshot(1, 2, 3)
+    }));
+    assert!(of(SnapshotMeta {
+        membership: voters(3).with_witnesses([node(1), node(2)]).into(),
+        ..snapshot(1, 2, 3)
+    }));
+    assert!(of(SnapshotMeta {
+        membership_id: at(1, 3),
+        ..snapshot(1, 2, 3)
+    }));
+}
+
+// Somebody else's identity beside this server's log: all others drop what it says, and its operator must be able to see why.
+#[test]
+fn another_folder_than_the_bound_one_is_seen_to_be_fenced() {
+    let mut setup = setup(3, 1, &[1]);
+    assert!(
+        !Scene::new(setup.clone())
+            .expect("the disk is sound")
+            .raft
+            .status()
+            .fenced
+    );
+    setup.identity.incarnation = Incarnation::new(9);
+    assert!(Scene::new(setup).expect("the disk is sound").raft.status().fenced);
+}
+
 // A number near the end of its range would overflow sooner or later; no honest cluster gets there.
 #[test]
 fn terms_and_positions_near_the_end_of_their_range_are_refused() {
@@ -176,7 +232,7 @@ fn the_configuration_is_the_last_in_the_log_else_the_snapshots() {
     restored.durable.snapshot = Some(snapshot(1, 2, 5));
     let scene = Scene::new(restored.clone()).expect("the disk is sound");
     assert_eq!(scene.raft.membership().voters().count(), 5);
-    restored.durable.entries[2].body = raft_core::EntryBody::Membership(support::scene::voters(4).into());
+    restored.durable.entries[2].body = EntryBody::Membership(voters(4).into());
     let scene = Scene::new(restored).expect("the disk is sound");
     assert_eq!(scene.raft.membership().voters().count(), 4);
     assert_eq!(scene.raft.membership_id(), at(2, 3));

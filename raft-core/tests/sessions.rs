@@ -417,6 +417,40 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
     }
 }
 
+// A snapshot whose sessions claim to have been used at places that are still to come: nothing hangs, and no session is lost from sight.
+#[test]
+fn sessions_that_were_used_at_a_place_to_come_still_end() {
+    let mut server = server();
+    server.machine = Sessions::new(
+        Journal::default(),
+        SessionLimits {
+            sessions: 3,
+            ..LIMITS
+        },
+    );
+    for _ in 1..=3 {
+        server.open(1);
+    }
+    let mut bytes = server.machine.snapshot();
+    for (place, claimed) in [(36, 5), (72, 6)] {
+        assert!([1, 2].contains(&bytes[place]), "where it was used");
+        bytes[place] = claimed;
+    }
+    let smaller = Sessions::new(Journal::default(), LIMITS);
+    server.machine = smaller.restore(&bytes).expect("nothing in it contradicts itself");
+    server.next = 5;
+    let session = id(3);
+    for _ in 5..=6 {
+        assert_eq!(
+            server.apply(1, SessionRequest::KeepAlive { session }),
+            Outcome::Alive
+        );
+    }
+    server.open(1);
+    assert_eq!(server.machine.open().len(), LIMITS.sessions);
+    assert_eq!(server.machine.ended(), 2);
+}
+
 /// Place and response of each number.
 type Outcomes = BTreeMap<u64, (u64, u64)>;
 

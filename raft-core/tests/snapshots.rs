@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::{
     Action, AppendOutcome, Entry, EntryBody, Feeding, Index, Input, LogId, Membership, Message, Payload,
-    PeerSession, SnapshotMeta, Ticket,
+    PeerSession, SnapshotMeta, Ticket, Timing,
 };
 use support::Cluster;
 use support::scene::{
@@ -277,6 +277,28 @@ fn a_transfer_without_progress_ends() {
 }
 
 // with the leadership,
+// A receiver that refuses the whole, or falls over again and again, begins from nothing each time. Going over the same ground is no progress:
+// while the transfer lasts, the log behind its snapshot must stay.
+#[test]
+fn a_transfer_that_begins_again_and_again_ends() {
+    let (mut scene, ticket) = sender();
+    let patience = Timing::default().snapshot_timeout_ticks;
+    let mut ticks = 0;
+    let mut received_bytes = [5, 9, 0].into_iter().cycle();
+    loop {
+        ticks += 1;
+        assert!(ticks <= 2 * patience, "it does not end");
+        scene.accept(3, at(4, 6));
+        let mut actions = scene.tick(1);
+        actions.extend(progress(&mut scene, received_bytes.next().expect("without end")));
+        if ended(&actions) == [ticket] {
+            assert_eq!(sending(&actions).len(), 1, "another one begins: {actions:?}");
+            break;
+        }
+    }
+    assert!(ticks > patience, "{ticks}");
+}
+
 #[test]
 fn a_transfer_ends_with_the_leadership() {
     let (mut scene, ticket) = sender();

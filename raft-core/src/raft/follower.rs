@@ -83,10 +83,12 @@ impl Raft {
         let Role::Follower(follower) = &self.role else {
             return;
         };
-        if self.now < follower.campaign_at || !self.may_campaign() {
+        if self.now < follower.campaign_at {
             return;
         }
-        if self.yields_left > 0 {
+        if !self.may_campaign() {
+            self.lose_leader();
+        } else if self.yields_left > 0 {
             // Those with a higher priority go first, for as long as this server has turns to give away.
             self.yields_left -= 1;
             self.put_off_campaign(false);
@@ -95,6 +97,18 @@ impl Raft {
             self.put_off_campaign(false);
         } else {
             self.become_pre_candidate();
+        }
+    }
+
+    /// Who may not campaign must not name a leader for ever that nobody hears any more.
+    fn lose_leader(&mut self) {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.leader.take().is_some()
+        {
+            self.out.push(Action::LeaderChanged {
+                leader: None,
+                term: self.out.term(),
+            });
         }
     }
 

@@ -18,6 +18,7 @@
 mod intake;
 mod reads;
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Rejection, Waiting};
@@ -37,8 +38,9 @@ const PATIENCE_TIMEOUTS: u64 = 4;
 pub(super) struct Forwarding {
     /// Numbers commands and requests, from 1.
     last_number: u64,
-    /// Commands that have not been seen in the log, in the order of their numbers.
-    proposals: Vec<Forwarded>,
+    /// Commands that have not been seen in the log, in the order of their numbers, and so of the terms in which they were sent: what was not
+    /// sent yet stands behind all that was.
+    proposals: VecDeque<Forwarded>,
     bytes: usize,
     reads: Vec<ForwardedReads>,
 }
@@ -78,18 +80,47 @@ impl Forwarding {
         self.proposals.len()
     }
 
+    /// The oldest stand first, by every measure by which one is taken out.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let unsent_last = |forwarded: &Forwarded| (forwarded.sent_in.is_none(), forwarded.sent_in);
+        let in_order = self.proposals.iter().is_sorted_by(|one, other| {
+            one.number < other.number
+                && unsent_last(one) <= unsent_last(other)
+                && one.gives_up_at <= other.gives_up_at
+        });
+        if in_order {
+            Ok(())
+        } else {
+            Err("what was passed on is not in the order in which it came")
+        }
+    }
+
     fn is_idle(&self) -> bool {
         self.proposals.is_empty() && self.reads.is_empty()
     }
 
-    fn take(&mut self, mut wanted: impl FnMut(&Forwarded) -> bool) -> Vec<Forwarded> {
-        let taken: Vec<Forwarded> = self
-            .proposals
-            .extract_if(.., |forwarded| wanted(forwarded))
-            .collect();
-        let bytes = taken.iter().map(Forwarded::cost_bytes);
-        self.bytes = bytes.fold(self.bytes, usize::saturating_sub);
-        taken
+    fn add(&mut self, forwarded: Forwarded) {
+        self.bytes = self.bytes.saturating_add(forwarded.cost_bytes());
+        self.proposals.push_back(forwarded);
+    }
+
+    /// Takes out the oldest command if it is wanted.
+    fn take_first_if(&mut self, wanted: impl FnOnce(&Forwarded) -> bool) -> Option<Forwarded> {
+        let taken = self.proposals.pop_front_if(|forwarded| wanted(forwarded))?;
+        self.bytes = self.bytes.saturating_sub(taken.cost_bytes());
+        Some(taken)
+    }
+
+    /// Takes out the command of this number if it is wanted.
+    fn take_numbered(&mut self, number: u64, wanted: impl FnOnce(&Forwarded) -> bool) -> Option<Forwarded> {
+        let by_number = |forwarded: &Forwarded| forwarded.number;
+        let place = self.proposals.binary_search_by_key(&number, by_number).ok()?;
+        if !self.proposals.get(place).is_some_and(wanted) {
+            return None;
+        }
+        let taken = self.proposals.remove(place)?;
+        self.bytes = self.bytes.saturating_sub(taken.cost_bytes());
+        Some(taken)
     }
 }
 
@@ -111,8 +142,7 @@ impl Raft {
             send_at,
             gives_up_at,
         };
-        forwarding.bytes = forwarding.bytes.saturating_add(forwarded.cost_bytes());
-        forwarding.proposals.push(forwarded);
+        forwarding.add(forwarded);
     }
 
     fn check_forward(&self, payload: &Payload) -> Result<(), Rejection> {
@@ -130,12 +160,13 @@ impl Raft {
         self.check_room_for_proposal()
     }
 
-    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them.
+    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them, and a server outside
+    /// the configuration might never hear what became of them.
     fn leader_to_ask(&self) -> Result<NodeId, Rejection> {
         let leader = self.leader();
         let may_forward = self.config.options.forwarding;
         leader
-            .filter(|&node| may_forward && node != self.me() && !self.is_witness())
+            .filter(|&node| may_forward && node != self.me() && !self.is_witness() && !self.is_outside())
             .ok_or(Rejection::NotLeader { leader })
     }
 
@@ -154,7 +185,7 @@ impl Raft {
         };
         for commands in self.due_forwards() {
             let boot = self.out.identity().boot;
-            let floor = self.forwarding.proposals.first().map_or(0, |first| first.number);
+            let floor = self.forwarding.proposals.front().map_or(0, |first| first.number);
             let message = Message::Forward {
                 boot,
                 floor,
@@ -221,17 +252,16 @@ impl Raft {
             return;
         }
         let now = self.now;
-        let overdue = self.forwarding.take(|forwarded| now >= forwarded.gives_up_at);
-        self.give_up_forwarded(overdue);
+        self.give_up_forwarded(|forwarded| now >= forwarded.gives_up_at);
         self.give_up_reads();
     }
 
-    /// Ends what has no better outcome: what was never sent is handed back.
-    fn give_up_forwarded(&mut self, given_up: Vec<Forwarded>) {
+    /// Ends what has no better outcome, from the oldest on: what was never sent is handed back.
+    fn give_up_forwarded(&mut self, given_up: impl Fn(&Forwarded) -> bool) {
         let leader = self.leader();
-        for Forwarded {
+        while let Some(Forwarded {
             id, payload, sent_in, ..
-        } in given_up
+        }) = self.forwarding.take_first_if(&given_up)
         {
             match sent_in {
                 Some(_) => self.out.push(Action::Unknown { id }),
@@ -242,8 +272,7 @@ impl Raft {
 
     /// This server will not hear what became of what it has passed on.
     pub(super) fn give_up_all_forwarded(&mut self) {
-        let all = self.forwarding.take(|_| true);
-        self.give_up_forwarded(all);
+        self.give_up_forwarded(|_| true);
     }
 
     /// An entry has arrived that some server passed on; if it was this one, it is a proposal like others from here on.
@@ -252,10 +281,7 @@ impl Raft {
         if origin.node != me.node || origin.incarnation != me.incarnation || origin.boot != me.boot {
             return;
         }
-        for Forwarded { id, .. } in self
-            .forwarding
-            .take(|forwarded| forwarded.number == origin.number)
-        {
+        if let Some(Forwarded { id, .. }) = self.forwarding.take_numbered(origin.number, |_| true) {
             self.proposals.push_back(Proposal { id, at });
         }
     }
@@ -263,7 +289,7 @@ impl Raft {
     /// What was sent in an earlier term than that of a committed entry, and is not in the log, never will be: see above.
     pub(super) fn settle_forwarded(&mut self, committed: Term) {
         let never = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in < committed);
-        for Forwarded { id, .. } in self.forwarding.take(never) {
+        while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(never) {
             self.out.push(Action::Superseded { id });
         }
     }
@@ -271,7 +297,7 @@ impl Raft {
     /// A snapshot that ends in this term has taken the place of the log, and may hide what was sent in it or before.
     pub(super) fn hide_forwarded(&mut self, covered: Term) {
         let hidden = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in <= covered);
-        for Forwarded { id, .. } in self.forwarding.take(hidden) {
+        while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(hidden) {
             self.out.push(Action::Unknown { id });
         }
     }
@@ -283,9 +309,8 @@ impl Raft {
             return;
         }
         for (number, refusal) in refused {
-            let is_meant =
-                |forwarded: &Forwarded| forwarded.number == number && forwarded.sent_in == Some(term);
-            for Forwarded { id, payload, .. } in self.forwarding.take(is_meant) {
+            let is_meant = |forwarded: &Forwarded| forwarded.sent_in == Some(term);
+            if let Some(Forwarded { id, payload, .. }) = self.forwarding.take_numbered(number, is_meant) {
                 let reason = refusal.as_rejection(payload.len());
                 self.reject(id, reason, payload);
             }
@@ -294,8 +319,13 @@ impl Raft {
 
     /// Whoever becomes the leader itself takes in what it was about to pass on.
     pub(super) fn keep_what_was_not_forwarded(&mut self) {
-        for Forwarded { id, payload, .. } in self.forwarding.take(|forwarded| forwarded.sent_in.is_none()) {
-            self.on_propose(id, payload);
+        let sent = self
+            .forwarding
+            .proposals
+            .partition_point(|forwarded| forwarded.sent_in.is_some());
+        for forwarded in self.forwarding.proposals.split_off(sent) {
+            self.forwarding.bytes = self.forwarding.bytes.saturating_sub(forwarded.cost_bytes());
+            self.on_propose(forwarded.id, forwarded.payload);
         }
         self.read_what_was_forwarded();
     }

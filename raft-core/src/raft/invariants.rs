@@ -6,7 +6,7 @@ use super::{Raft, Role};
 use crate::types::{Index, LogId};
 
 impl Raft {
-    /// Checks every invariant of this server, in time linear in the number of its peers and terms.
+    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of what it has passed on.
     ///
     /// # Errors
     ///
@@ -35,6 +35,7 @@ impl Raft {
         if self.log.last().is_some_and(|last| last.term > self.out.term()) {
             return Err("an entry is of a later term than the server's");
         }
+        self.forwarding.check()?;
         if let Role::Leader(leader) = &self.role {
             if leader.first_own > Index::after(last) {
                 return Err("a leader's first entry is beyond its log");

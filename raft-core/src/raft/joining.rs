@@ -40,10 +40,6 @@ impl Joining {
     pub(super) fn hello_at(&self) -> Tick {
         self.hello_at
     }
-
-    pub(super) fn is_fenced(&self) -> bool {
-        self.fenced
-    }
 }
 
 impl Raft {
@@ -145,6 +141,15 @@ impl Raft {
         self.out.set_vote(self.me());
         self.become_follower(None);
         self.wait_out_forgotten_leases();
+    }
+
+    /// Whether others take this server's data folder for another one than the cluster knows.
+    pub(super) fn is_fenced(&self) -> bool {
+        let identity = self.out.identity();
+        let (_, committed) = self.log.membership_at(self.commit);
+        let bound = committed.incarnation(identity.node);
+        let was_told = matches!(&self.role, Role::Joining(joining) if joining.fenced);
+        was_told || bound.is_some_and(|bound| bound != identity.incarnation)
     }
 
     fn maybe_first_start(&mut self) {

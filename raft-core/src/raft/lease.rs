@@ -15,9 +15,10 @@ use crate::types::{NodeId, Round, Tick};
 use super::leader::Leader;
 use super::{Raft, Role};
 
-/// What a leader knows of its rounds: when each began that may still count, the oldest first.
+/// What a leader knows of its rounds: when those began that may still count, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
+    /// The first round of each tick.
     begun: VecDeque<(Round, Tick)>,
     /// Whether somebody was told to campaign although this server leads.
     is_void: bool,
@@ -26,11 +27,9 @@ pub(super) struct Rounds {
 impl Rounds {
     /// When this round began, if that is recent enough to count.
     fn began_at(&self, round: Round) -> Option<Tick> {
-        let place = self
-            .begun
-            .binary_search_by_key(&round, |(round, _)| *round)
-            .ok()?;
-        self.begun.get(place).map(|(_, at)| *at)
+        let behind = self.begun.partition_point(|(first, _)| *first <= round);
+        let (_, at) = self.begun.get(behind.checked_sub(1)?)?;
+        Some(*at)
     }
 
     /// No more rounds are kept than a lease can come of.
@@ -58,7 +57,9 @@ impl Raft {
                 .pop_front_if(|(_, at)| now.value() - at.value() > lasts)
                 .is_some()
             {}
-            begun.push_back((leader.round, now));
+            if begun.back().is_none_or(|(_, at)| *at < now) {
+                begun.push_back((leader.round, now));
+            }
         }
         leader.round
     }

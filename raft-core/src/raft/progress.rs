@@ -66,8 +66,39 @@ pub(super) struct Transfer {
     pub(super) ticket: Ticket,
     pub(super) meta: SnapshotMeta,
     pub(super) received_bytes: u64,
+    /// The most that was ever acknowledged.
+    furthest_bytes: u64,
+    /// When more was acknowledged than ever before: going over the same ground again is no progress.
+    furthest_at: Tick,
     /// When the last piece was acknowledged.
-    pub(super) advanced_at: Tick,
+    advanced_at: Tick,
+}
+
+impl Transfer {
+    /// So much has arrived by now.
+    pub(super) fn advance(&mut self, received_bytes: u64, now: Tick) {
+        self.received_bytes = received_bytes;
+        self.advanced_at = now;
+        if received_bytes > self.furthest_bytes {
+            self.furthest_bytes = received_bytes;
+            self.furthest_at = now;
+        }
+    }
+
+    /// The receiver has lost what had arrived.
+    pub(super) fn begin_again(&mut self, received_bytes: u64) {
+        self.received_bytes = received_bytes;
+    }
+
+    /// For how many ticks no piece was acknowledged.
+    pub(super) fn idle_ticks(&self, now: Tick) -> u64 {
+        now.value() - self.advanced_at.value()
+    }
+
+    /// For how many ticks it has come no further than ever.
+    pub(super) fn stuck_ticks(&self, now: Tick) -> u64 {
+        now.value() - self.furthest_at.value()
+    }
 }
 
 /// Appends on their way to a peer, oldest first.
@@ -80,6 +111,14 @@ struct Window {
     acknowledged: usize,
     /// Whether nothing was acknowledged since the last heartbeat.
     stalled: bool,
+}
+
+impl Window {
+    /// Whether an append that is under way ends with this entry.
+    fn ends_at(&self, last: Option<Index>) -> bool {
+        let place = |last| self.inflight.binary_search_by_key(&last, |(end, _)| *end);
+        last.is_some_and(|last| place(last).is_ok())
+    }
 }
 
 impl Progress {
@@ -235,7 +274,11 @@ impl Progress {
     pub(super) fn concerns(&self, rejected_prev: Option<Index>) -> bool {
         match self.feed {
             Feed::Probe { .. } => rejected_prev == self.next.previous(),
-            Feed::Replicate { .. } => rejected_prev > self.matched,
+            Feed::Replicate { ref window, .. } => {
+                // A refusal names the entry before an append that is under way, or before the next one.
+                let is_under_way = rejected_prev == self.next.previous() || window.ends_at(rejected_prev);
+                rejected_prev > self.matched && is_under_way
+            }
             Feed::Snapshot { .. } => false,
         }
     }
@@ -313,6 +356,8 @@ impl Progress {
             ticket,
             meta,
             received_bytes: 0,
+            furthest_bytes: 0,
+            furthest_at: now,
             advanced_at: now,
         };
         self.feed = Feed::Snapshot { transfer };

@@ -166,13 +166,18 @@ impl Raft {
     pub(super) fn membership_committed(&mut self) {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
-        let (votes, belongs) = (committed.is_voter(me), committed.contains(me));
-        if !votes && !planted!(REMOVED_LEADER_STAYS) {
+        if !committed.is_voter(me) && !planted!(REMOVED_LEADER_STAYS) {
             self.resign();
         }
-        if !belongs && !self.log.membership().contains(me) {
-            self.give_up_proposals();
-        }
+        self.maybe_give_up_proposals();
+    }
+
+    /// Whether neither the configuration in force nor the last that is known to be committed names this server: a leader that takes its
+    /// leave of it, or knows nothing of it, sends it no more.
+    pub(super) fn is_outside(&self) -> bool {
+        let me = self.me();
+        let (_, committed) = self.log.membership_at(self.commit);
+        !committed.contains(me) && !self.log.membership().contains(me)
     }
 
     /// §4.2.2: a leader steps down when the configuration without it is committed. It names a successor first (§3.10), so
@@ -185,8 +190,12 @@ impl Raft {
         }
     }
 
-    /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn.
-    fn give_up_proposals(&mut self) {
+    /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn. It knows of that
+    /// when its removal commits, or when an uncommitted return is cut off.
+    pub(super) fn maybe_give_up_proposals(&mut self) {
+        if !self.is_outside() {
+            return;
+        }
         while let Some(proposal) = self
             .proposals
             .pop_back_if(|proposal| Some(proposal.at.index) > self.commit)

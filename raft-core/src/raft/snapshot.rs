@@ -151,12 +151,12 @@ impl Raft {
         };
         let is_news = received_bytes > transfer.received_bytes;
         // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is only late.
-        let idle = now.value() - transfer.advanced_at.value();
-        let is_lost = received_bytes < transfer.received_bytes && idle >= heartbeat;
+        let is_lost = received_bytes < transfer.received_bytes && transfer.idle_ticks(now) >= heartbeat;
         if is_news || (is_lost && !planted!(IGNORES_LOST_PIECES)) {
-            transfer.received_bytes = received_bytes;
             if is_news {
-                transfer.advanced_at = now;
+                transfer.advance(received_bytes, now);
+            } else {
+                transfer.begin_again(received_bytes);
             }
             let ticket = transfer.ticket;
             self.out.push(Action::SnapshotAdvanced {
@@ -167,7 +167,7 @@ impl Raft {
     }
 
     /// With every heartbeat: asks again for the piece that was not acknowledged, and gives up a transfer that did not
-    /// move for too long, so that every transfer ends.
+    /// come further for too long, so that every transfer ends, also one whose receiver loses or refuses it again and again.
     pub(super) fn drive_snapshot_transfers(&mut self) {
         let now = self.now;
         let patience = self.config.timing.snapshot_timeout_ticks;
@@ -179,13 +179,12 @@ impl Raft {
             let Some(transfer) = peer.transfer() else {
                 continue;
             };
-            let idle = now.value() - transfer.advanced_at.value();
             let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
-            if idle > patience {
+            if transfer.stuck_ticks(now) > patience {
                 let next = Index::after(peer.matched());
                 peer.probe_from(next);
                 self.out.push(Action::SnapshotEnded { ticket });
-            } else if idle >= heartbeat {
+            } else if transfer.idle_ticks(now) >= heartbeat {
                 self.out.push(Action::SnapshotAdvanced {
                     ticket,
                     received_bytes,

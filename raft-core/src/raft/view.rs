@@ -49,7 +49,7 @@ impl Raft {
             snapshot: self.log.snapshot().map(|meta| meta.last),
             peers,
             transferring_to: self.transferring_to(),
-            fenced: matches!(&self.role, Role::Joining(joining) if joining.is_fenced()),
+            fenced: self.is_fenced(),
             failed: self.failed,
             ignored: self.ignored,
         }

@@ -104,8 +104,12 @@ fn a_server_that_knows_that_it_was_removed_keeps_silent() {
     let mut scene = follower_with(3, vec![sets(1, 2, without)]);
     scene.receive(2, 1, heartbeat(at(1, 2)));
     assert_eq!(scene.commit(), 2);
-    assert_eq!(scene.raft.next_deadline(), None);
     let mut actions = scene.tick(100);
+    assert_eq!(
+        (scene.raft.vitals().leader, scene.raft.next_deadline()),
+        (None, None),
+        "it hears nobody, and waits for nothing"
+    );
     actions.extend(scene.step(Input::Campaign));
     actions.extend(scene.receive(2, 1, Message::TimeoutNow));
     assert_eq!(sent(&actions), []);

@@ -10,6 +10,7 @@ use crate::outbox::Promise;
 use crate::trace::Trace;
 use crate::types::{Entry, EntryBody, Forwarded, Incarnation, LogId, NodeId, Origin, Payload};
 
+use super::super::progress::Progress;
 use super::super::reads::Reader;
 use super::{Raft, Role};
 use crate::action::Rejection;
@@ -58,8 +59,9 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         };
-        if leader.peers.get(&from).is_none() {
-            // What is remembered of it stays: it may be added again, and a late copy may arrive then.
+        let is_met = |peer: &Progress| peer.incarnation == Some(incarnation);
+        if !leader.peers.get(&from).is_some_and(is_met) {
+            // It is sent again. What is remembered of a server that was removed stays: it may be added again, and a late copy may arrive then.
             self.ignored.stale += 1;
             return;
         }
