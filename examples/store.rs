@@ -18,8 +18,8 @@ use std::path::Path;
 use log_file::{Contents, Store, record};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Entry, GroupId, Identity, Incarnation, LogId, Membership, NodeId, Options, ProposalId,
-    ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Config, GroupId, Identity, Incarnation, LogId, Membership, NodeId, Options, ProposalId, ReadId, ReadMode,
+    RoleName, Setup, Snapshots,
 };
 
 /// The state machine: a sum.
@@ -58,20 +58,16 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
     let Contents {
         incarnation,
         boot,
-        hard_state,
+        durable,
         snapshot,
-        entries,
-        commit,
     } = store.contents.clone();
-    let covered = snapshot
-        .as_ref()
-        .map(|(meta, _)| format!(" behind a snapshot of {}", meta.last));
+    let covered = durable.snapshot.as_ref();
+    let covered = covered.map(|meta| format!(" behind a snapshot of {}", meta.last));
     println!(
         "start {boot} with {} entries{}",
-        entries.len(),
+        durable.entries.len(),
         covered.unwrap_or_default()
     );
-    let (snapshot, bytes) = snapshot.unzip();
     let node = NodeId::new(1);
     let setup = Setup {
         identity: Identity {
@@ -92,14 +88,9 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
             ..Config::default()
         },
         bootstrap: Membership::of_voters([node]),
-        durable: Durable {
-            hard_state,
-            snapshot,
-            entries,
-            commit,
-        },
+        durable,
     };
-    let mut server = Replica::new(setup, Sum::default(), bytes)?;
+    let mut server = Replica::new(setup, Sum::default(), snapshot)?;
     let mut numbers = numbers.iter();
     let mut waits_for = None;
     // No clock is needed where nobody else is: time passes as fast as the disk allows.
@@ -127,10 +118,12 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 // It is durable before the next output is looked at; if it cannot be, none of them counts.
                 Output::Persist { persist, snapshot } => store.write(persist, snapshot)?,
                 Output::LoadEntries {
-                    ticket, first, last, ..
+                    ticket,
+                    first,
+                    last,
+                    max_bytes,
                 } => {
-                    let wanted = |entry: &&Entry| (first..=last).contains(&entry.id.index);
-                    let entries = store.contents.entries.iter().filter(wanted).cloned().collect();
+                    let entries = store.contents.durable.load(first, last, max_bytes);
                     server.step(Input::EntriesLoaded { ticket, entries });
                 }
                 Output::Done { id, at, response } if Some(id) == waits_for => {

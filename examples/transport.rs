@@ -5,8 +5,8 @@
 //! ```
 //!
 //! UDP loses, repeats and reorders, and Raft minds none of it: what is lost is sent again. What a transport must do is to know who
-//! speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with TLS. Nothing is
-//! written to a disk here: `store.rs` beside this file shows how that is done.
+//! speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with TLS. The "disk" is memory
+//! here: `store.rs` beside this file shows how it is done.
 
 use std::error::Error;
 use std::net::UdpSocket;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
     Config, Durable, Envelope, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId,
-    RoleName, Setup,
+    Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -25,44 +25,49 @@ const TICK: Duration = Duration::from_millis(10);
 /// No datagram on the loopback interface is larger, so no message may be.
 const DATAGRAM_BYTES: usize = 60_000;
 
-/// The state machine: lines, in their order.
+/// The state machine: it counts lines.
 #[derive(Default)]
-struct Lines(Vec<String>);
+struct Lines(u64);
 
 impl StateMachine for Lines {
     /// How many lines there are now.
-    type Response = usize;
+    type Response = u64;
     type Query = ();
-    type Answer = usize;
+    type Answer = u64;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> usize {
-        self.0.push(String::from_utf8_lossy(command).into_owned());
-        self.0.len()
+    fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+        self.0 += 1;
+        self.0
     }
 
-    fn query(&self, (): ()) -> usize {
-        self.0.len()
+    fn query(&self, (): ()) -> u64 {
+        self.0
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        self.0.join("\n").into_bytes()
+        self.0.to_be_bytes().to_vec()
     }
 
     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
-        let text = std::str::from_utf8(snapshot).map_err(|_| SnapshotError("it is no text".into()))?;
-        Ok(Self(text.lines().map(str::to_string).collect()))
+        let bytes = snapshot.try_into();
+        let count = bytes.map_err(|_| SnapshotError("a count has eight bytes".into()))?;
+        Ok(Self(u64::from_be_bytes(count)))
     }
 }
 
 /// What a client asks of a server, and what it is told: by the number of the proposal.
 struct Request(ProposalId, String);
 enum Answer {
-    Done(ProposalId, usize),
+    Done(ProposalId, u64),
+    /// It is in no log and never will be.
     TryAgain(ProposalId),
+    /// It cannot be done, or nobody can tell whether it was: to ask again might do it twice. `raft_core::sessions` is for those who must.
+    GiveUp(ProposalId, String),
 }
 
 struct Server {
     replica: Replica<Lines>,
+    disk: Durable,
     socket: UdpSocket,
     peers: Vec<std::net::SocketAddr>,
     answers: Sender<Answer>,
@@ -87,13 +92,16 @@ impl Server {
             if let Some(envelope) = received {
                 self.replica.step(Input::Receive(envelope));
             }
-            match requests.try_recv() {
-                Ok(Request(id, line)) => {
-                    let command = line.into_bytes().into();
-                    self.replica.step(Input::Propose { id, command });
+            // What is fed before the next drain travels together.
+            loop {
+                match requests.try_recv() {
+                    Ok(Request(id, line)) => {
+                        let command = line.into_bytes().into();
+                        self.replica.step(Input::Propose { id, command });
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
                 }
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return Ok(()),
             }
             self.carry_out();
         }
@@ -105,12 +113,29 @@ impl Server {
         while !outputs.is_empty() {
             for output in outputs.drain(..) {
                 match output {
-                    // There is no disk here, so there is nothing to wait for.
-                    Output::Persist { persist, .. } => self.replica.step(Input::Persisted(persist.ticket)),
+                    Output::Persist { persist, .. } => {
+                        self.disk.write(&persist);
+                        self.replica.step(Input::Persisted(persist.ticket));
+                    }
+                    Output::LoadEntries {
+                        ticket,
+                        first,
+                        last,
+                        max_bytes,
+                    } => {
+                        let entries = self.disk.load(first, last, max_bytes);
+                        self.replica.step(Input::EntriesLoaded { ticket, entries });
+                    }
                     Output::Send(envelope) => self.send(&envelope),
-                    // Sends to a client that is gone fail, and nobody minds.
-                    Output::Done { id, response, .. } => drop(self.answers.send(Answer::Done(id, response))),
-                    Output::Rejected { id, .. } => drop(self.answers.send(Answer::TryAgain(id))),
+                    Output::Done { id, response, .. } => self.tell(Answer::Done(id, response)),
+                    Output::Superseded { id } => self.tell(Answer::TryAgain(id)),
+                    Output::Unknown { id } => self.tell(Answer::GiveUp(id, "may be done or not".into())),
+                    Output::Rejected { id, reason, .. } => self.tell(match reason {
+                        Rejection::NotLeader { .. }
+                        | Rejection::Transferring { .. }
+                        | Rejection::Busy { .. } => Answer::TryAgain(id),
+                        reason => Answer::GiveUp(id, reason.to_string()),
+                    }),
                     Output::RoleChanged {
                         role: RoleName::Leader,
                         term,
@@ -125,6 +150,11 @@ impl Server {
             }
             self.replica.drain(&mut outputs);
         }
+    }
+
+    /// A client that is gone hears nothing, and nobody minds.
+    fn tell(&self, answer: Answer) {
+        drop(self.answers.send(answer));
     }
 
     fn send(&self, envelope: &Envelope) {
@@ -181,6 +211,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let replica = Replica::new(setup, Lines::default(), None)?;
         let server = Server {
             replica,
+            disk: Durable::default(),
             socket,
             peers: peers.clone(),
             answers: answers.clone(),
@@ -197,11 +228,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Answer::Done(done, lines) if done == id => {
                     break println!("line {number} is in the log; there are {lines}");
                 }
-                // Nobody leads yet. It never entered a log, so that it may be sent again.
+                // Nobody leads yet, for example.
                 Answer::TryAgain(again) if again == id => {
                     thread::sleep(TICK);
                     door.send(Request(id, format!("line {number}")))?;
                 }
+                Answer::GiveUp(lost, why) if lost == id => return Err(format!("line {number}: {why}").into()),
+                // About an earlier line.
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bincode::config::standard;
-use raft_core::{Entries, Entry, HardState, Index, Payload, Persist, SnapshotMeta};
+use raft_core::{Durable, Payload, Persist};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a data folder holds, and what the first record of a file says.
@@ -15,42 +15,24 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Contents {
     pub(crate) incarnation: u64,
     pub(crate) boot: u64,
-    pub(crate) hard_state: HardState,
-    pub(crate) snapshot: Option<(SnapshotMeta, Payload)>,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) commit: Option<Index>,
+    pub(crate) durable: Durable,
+    /// The bytes of `durable.snapshot`.
+    pub(crate) snapshot: Option<Payload>,
 }
 
 /// What the other records say. A record is there or it is not, so a crash leaves a prefix of what was asked for.
 #[derive(Serialize, Deserialize)]
 enum Change {
     Started,
-    Written {
-        hard_state: Option<HardState>,
-        truncate_from: Option<Index>,
-        entries: Entries,
-        commit: Option<Index>,
-    },
+    Written(Persist),
 }
 
 impl Contents {
-    fn take(&mut self, change: Change) {
-        let Change::Written {
-            hard_state,
-            truncate_from,
-            entries,
-            commit,
-        } = change
-        else {
-            self.boot += 1;
-            return;
-        };
-        self.hard_state = hard_state.unwrap_or(self.hard_state);
-        if let Some(from) = truncate_from {
-            self.entries.retain(|entry| entry.id.index < from);
+    fn take(&mut self, change: &Change) {
+        match change {
+            Change::Started => self.boot += 1,
+            Change::Written(persist) => self.durable.write(persist),
         }
-        self.entries.extend_from_slice(&entries);
-        self.commit = commit.or(self.commit);
     }
 }
 
@@ -80,7 +62,7 @@ impl Store {
         let (first, changes) = records.split_first().ok_or("the file has no first record")?;
         let mut contents: Contents = bincode::serde::decode_from_slice(first, standard())?.0;
         for change in changes {
-            contents.take(bincode::serde::decode_from_slice(change, standard())?.0);
+            contents.take(&bincode::serde::decode_from_slice(change, standard())?.0);
         }
         let file = OpenOptions::new().append(true).open(&path)?;
         if whole < bytes.len() {
@@ -91,7 +73,7 @@ impl Store {
             file.set_len(whole as u64)?;
         }
         let mut store = Self { path, file, contents };
-        store.append(Change::Started)?;
+        store.append(&Change::Started)?;
         Ok(store)
     }
 
@@ -101,37 +83,20 @@ impl Store {
         persist: Persist,
         snapshot: Option<Payload>,
     ) -> Result<(), Box<dyn Error>> {
-        let Persist {
-            hard_state,
-            truncate_from,
-            entries,
-            commit,
-            compact_to,
-            ..
-        } = persist;
-        let change = Change::Written {
-            hard_state,
-            truncate_from,
-            entries,
-            commit,
-        };
-        if persist.snapshot.is_none() && compact_to.is_none() {
-            return self.append(change);
+        let shortens = persist.snapshot.is_some() || persist.compact_to.is_some();
+        let change = Change::Written(persist);
+        if !shortens {
+            return self.append(&change);
         }
-        if let Some(meta) = persist.snapshot {
-            self.contents.snapshot = Some((*meta, snapshot.ok_or("a snapshot comes with its bytes")?));
-        }
-        self.contents.take(change);
-        self.contents
-            .entries
-            .retain(|entry| Some(entry.id.index) > compact_to);
+        self.contents.take(&change);
+        self.contents.snapshot = snapshot.or(self.contents.snapshot.take());
         self.file = replace(&self.path, &self.contents)?;
         Ok(())
     }
 
-    fn append(&mut self, change: Change) -> Result<(), Box<dyn Error>> {
+    fn append(&mut self, change: &Change) -> Result<(), Box<dyn Error>> {
         self.file
-            .write_all(&record(&bincode::serde::encode_to_vec(&change, standard())?))?;
+            .write_all(&record(&bincode::serde::encode_to_vec(change, standard())?))?;
         self.file.sync_data()?;
         self.contents.take(change);
         Ok(())
