@@ -33,6 +33,10 @@ pub struct Options {
     /// Lease reads (dissertation §6.4.1), the same on all servers: [`ReadMode::Lease`](crate::ReadMode::Lease) says what they rest on.
     pub lease: Option<Lease>,
     /// Whether a server that does not lead passes proposals and reads on to the leader, instead of turning them down.
+    ///
+    /// A command that is passed on enters the log once at most, however often the network repeats it, and the server that took it in
+    /// answers for it: *done*, *rejected* for good, or *superseded*, as if it had led; and *unknown* when a snapshot may hide what
+    /// became of it, or no leader is heard for four of the longest election timeouts.
     pub forwarding: bool,
     /// The priority of this server as a leader, and a higher number is a lower priority: how many election timeouts it lets pass, one
     /// after another and without a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its

@@ -13,6 +13,9 @@
 //!
 //! # A cluster in forty lines
 //!
+//! Three servers in one loop, behind a state machine of twenty. What a real host would write to a disk or to a socket is
+//! a local variable here.
+//!
 //! ```
 //! use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 //! use raft_core::*;
@@ -90,43 +93,46 @@
 //! may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A host that writes before
 //! it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends on it.
 //!
-//! # Where to look
+//! # A start, and a restart
 //!
-//! | what | file |
-//! |---|---|
-//! | the way in, the way out | `raft.rs` |
-//! | what becomes of a message, the rule about terms | `raft/receive.rs` |
-//! | who may win an election | `raft/election.rs` |
-//! | what a follower accepts | `raft/follower.rs` |
-//! | proposals, heartbeats, stepping down | `raft/leader.rs` |
-//! | changes of the configuration | `membership/change.rs`, `raft/reconfiguration.rs` |
-//! | handing leadership over | `raft/leadership_transfer.rs` |
-//! | how a lagging follower catches up | `raft/replication.rs`, `raft/progress.rs`, `raft/snapshot.rs` |
-//! | when an entry counts as committed, and is applied | `raft/apply.rs` |
-//! | linearizable reads | `raft/reads.rs`, on a lease `raft/lease.rs` |
-//! | requests to servers that do not lead | `raft/forwarding.rs` |
-//! | servers that hold no commands | `raft/witness.rs` |
-//! | a disk that does not answer | `raft/stalled_disk.rs` |
-//! | the first start, and lost disks | `raft/joining.rs` |
-//! | what waits for the disk | `outbox.rs` |
-//! | what a disk must look like at a start | `restore.rs` |
-//! | the last resort when a majority is gone for good | `recovery.rs` |
-//! | client sessions, around any state machine | `sessions.rs` |
+//! * Once, when the data folder is made: draw an [`Incarnation`] at random, and keep it there.
+//! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a [`Durable`], and the bytes of its
+//!   snapshot. [`Durable::write`] says as code what a store has to make of each [`Persist`].
+//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. Who is added to a running one gets an empty one, and an empty
+//!   folder.
+//! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves are refused
+//!   ([`RestoreError`]).
+//! * The state machine begins at the snapshot, and is told everything behind it again.
+//!
+//! # Time
+//!
+//! The host counts ticks; the defaults of [`Timing`] are for ticks of 100 ms. Nothing has to be called on every tick:
+//! [`Raft::next_deadline`] says when time next matters.
 //!
 //! # What is off unless asked for
 //!
-//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, and a [`Trace`] of every step.
+//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, hosts that do things at once, and a [`Trace`] of
+//! every step. Of the Cargo features, `serde` makes what goes over the wire or to the disk serializable, and `planted-bugs` builds in
+//! the bank of mistakes with which tests and simulations are measured; neither is on by default.
+//!
+//! # Examples
+//!
+//! The folder `examples` of the repository has a cluster over another transport (UDP), another store (one file), and `simulate`, which finds a bug in
+//! somebody's state machine; `node` is the same library under tokio, with TLS and a durable store.
 //!
 //! # What it does not promise
 //!
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
-//!   a transport that knows who speaks.
-//! * A majority that loses its disks at once loses what was committed. See `raft/joining.rs` for what is detected, and [`Recovery`] for
+//!   a transport that knows who speaks, and knows where each [`NodeId`] lives: the library keeps no addresses.
+//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is theirs.
+//! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and [`Recovery`] is
 //!   how somebody may decide to go on with what is left.
 //! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of it.
 //!   It asks for votes in vain from then on; stop it, or wipe it.
-//! * An entry that one server and a witness acknowledged is held by that one server only. See `raft/witness.rs`.
+//! * An entry that one server and a witness acknowledged is held by that one server only: see [`Membership::with_witnesses`].
 //! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
+//! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose state is too large for that drives
+//!   [`Raft`], which never sees the bytes.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -49,6 +49,10 @@ impl Membership {
 
     /// The same configuration with those of these servers marked that are members: they hold no commands. A configuration in which they are
     /// not fewer than half of the voters is refused.
+    ///
+    /// A witness votes and acknowledges like others, keeps only terms, positions and configurations, and never leads: two sites and a small
+    /// third place survive the loss of any of them. The price: an entry that one server and the witness acknowledged is held by that one
+    /// server only. Should that be gone for good, the witness rightly lets nobody lead who lacks the entry.
     #[must_use]
     pub fn with_witnesses(mut self, witnesses: impl IntoIterator<Item = NodeId>) -> Self {
         let marked: Vec<NodeId> = witnesses

@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
 use crate::config::{Setup, Snapshots};
@@ -59,6 +60,7 @@ pub trait StateMachine: Sized {
 pub struct SnapshotError(pub String);
 
 /// One thing that happened. See [`crate::Input`] for what each means.
+#[derive(Debug)]
 pub enum Input<M: StateMachine> {
     /// So many ticks have passed since the last time. Advance time before any other input.
     Tick(u64),
@@ -117,6 +119,7 @@ pub enum Input<M: StateMachine> {
 }
 
 /// A duty of the host, or news for it, in order.
+#[derive(Debug)]
 pub enum Output<M: StateMachine> {
     /// Make this durable, then say [`Input::Persisted`].
     Persist {
@@ -260,6 +263,15 @@ pub struct Replica<M: StateMachine> {
     inbound: Option<Inbound>,
     /// The states of snapshots that arrived, until they are durable: the one that is about to be installed and a newer one, at most.
     arrived: VecDeque<(LogId, M)>,
+}
+
+impl<M: StateMachine> fmt::Debug for Replica<M> {
+    /// Only the core: a state machine may be large, and may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("raft", &self.raft)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<M: StateMachine> Replica<M> {

@@ -7,7 +7,15 @@ use crate::types::{HardState, Index, LogId, NodeId, Term};
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoleName {
-    /// Its disk was empty at this start, and it does not know yet whether the cluster's was as well.
+    /// Its disk was empty at this start, and it does not know yet whether that is a first start or a disk that was lost. It has
+    /// nobody's vote and gives none, until
+    ///
+    /// * a majority of the first configuration, itself included, says that its log is empty: a first start; or
+    /// * a leader has bound its data folder ([`Incarnation`](crate::Incarnation)) by an entry in the log, and that is committed; or never, as
+    ///   long as the log binds its name to another folder: then it is fenced ([`Status::fenced`]).
+    ///
+    /// What is not told from a first start: a majority that lost its disks together, or lost them while the only others within reach
+    /// had never received an entry.
     Joining,
     /// Follows a leader, or waits for one.
     Follower,

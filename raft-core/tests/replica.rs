@@ -4,8 +4,8 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, Snapshots, Term,
-    Ticket,
+    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, ProposalId,
+    Snapshots, Term, Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
 use support::{Cluster, Journal};
@@ -231,6 +231,26 @@ fn a_snapshot_on_request_lets_the_log_be_compacted() {
         cluster.server(leader).replica.raft().first_index().value(),
         last - 1
     );
+}
+
+// What a host prints while it looks for a mistake: what happened, and no secret of a client's.
+#[test]
+fn what_goes_in_and_out_can_be_printed() {
+    let input: Input<Journal> = Input::Propose {
+        id: ProposalId::new(7),
+        command: Payload::from(&b"secret"[..]),
+    };
+    assert_eq!(
+        format!("{input:?}"),
+        "Propose { id: ProposalId(7), command: Payload(6 bytes) }"
+    );
+    let mut server = follower();
+    drain(&mut server);
+    server.step(input);
+    let rejected =
+        "[Rejected { id: ProposalId(7), reason: NotLeader { leader: None }, command: Payload(6 bytes) }]";
+    assert_eq!(format!("{:?}", drain(&mut server)), rejected);
+    assert!(format!("{server:?}").starts_with("Replica { raft: Raft {"));
 }
 
 #[test]
