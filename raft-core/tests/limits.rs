@@ -584,7 +584,7 @@ fn entries_that_a_host_never_loads_are_asked_for_anew() {
         ticks += 1;
         let actions = scene.tick(1);
         assert_eq!(loads(&actions), []);
-        if appends(3, &actions) != [] {
+        if !appends(3, &actions).is_empty() {
             break appends(3, &actions);
         }
     };
