@@ -180,6 +180,8 @@ planted_bank! {
             "A witness is sent commands in full like the others."
     }
     "forwarding" {
+        FORWARDS_FROM_OUTSIDE "forwards-from-outside"
+            "A server that knows of its removal passes proposals on, and waits for entries that nobody sends it."
         FORWARDS_TWICE "forwards-twice"
             "A leader takes in every copy of a command that was passed on to it."
     }

@@ -164,9 +164,10 @@ impl Raft {
     /// the configuration might never hear what became of them.
     fn leader_to_ask(&self) -> Result<NodeId, Rejection> {
         let leader = self.leader();
-        let may_forward = self.config.options.forwarding;
+        let is_told = !self.is_outside() || planted!(FORWARDS_FROM_OUTSIDE);
+        let may_forward = self.config.options.forwarding && is_told && !self.is_witness();
         leader
-            .filter(|&node| may_forward && node != self.me() && !self.is_witness() && !self.is_outside())
+            .filter(|&node| may_forward && node != self.me())
             .ok_or(Rejection::NotLeader { leader })
     }
 

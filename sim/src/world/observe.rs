@@ -323,8 +323,10 @@ impl<W: Workload> Simulation<'_, W> {
     /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome, unless it came
     /// just now.
     pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
-        // Who was removed while it was out of reach may never hear what became of anything.
-        let core = self.belonging(core);
+        // Who was removed while it was out of reach may never hear what became of anything. Who knows of its removal waits for nothing.
+        let core = super::targets::members(core)
+            .filter(|&place| self.belonging(core) & bit(place) != 0 || self.knows_of_its_removal(place))
+            .fold(0, |set, place| set | bit(place));
         // A server that believes in a leader of long ago passes requests on to it for four election timeouts of its own clock.
         let patience = match self.schedule.knobs.forwarding {
             true => self.quiet.settled().times(3),
@@ -351,6 +353,24 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes it back.
+    fn knows_of_its_removal(&self, place: usize) -> bool {
+        let facts = &self.oracles.facts;
+        self.servers.get(place).is_some_and(|server| {
+            let knows = |raft: &raft_core::Raft| {
+                let committed = facts.configuration_id_at(server.vitals.commit);
+                let is_named = |membership: &Membership| membership.contains(server.node);
+                committed.is_some()
+                    && !is_named(raft.membership())
+                    && !facts.configuration(committed).is_some_and(is_named)
+            };
+            server
+                .replica
+                .as_ref()
+                .is_some_and(|replica| knows(replica.raft()))
+        })
     }
 }
 
