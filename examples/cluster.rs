@@ -4,7 +4,8 @@
 //! cargo run --release --example cluster [-- --photo PATH]
 //! ```
 //!
-//! Everything in it is real: processes, sockets, TLS, files. It ends with exit status 1 if anything differs from what it tells.
+//! Everything in it is real: processes, sockets, TLS, files. It ends with exit status 1 if anything differs from what
+//! it tells.
 
 #[path = "cluster/servers.rs"]
 mod servers;

@@ -1,8 +1,9 @@
 //! Somebody else's state machine under simulation: a lock service whose snapshot forgets something.
 //!
-//! A lock is granted with a token that grows with every grant, so that a storage can refuse whoever comes with an old one. The
-//! counter of tokens is missing in the snapshot: a server that starts from one, or is sent one, counts from the beginning. In tests
-//! without snapshots all is well; the simulator finds it within a few seeds, and shows the few steps that it takes.
+//! A lock is granted with a token that grows with every grant, so that a storage can refuse whoever comes with an old
+//! one. The counter of tokens is missing in the snapshot: a server that starts from one, or is sent one, counts from
+//! the beginning. In tests without snapshots all is well; the simulator finds it within a few seeds, and shows the few
+//! steps that it takes.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -4,8 +4,9 @@
 //! cargo run --release --example store
 //! ```
 //!
-//! The store is in `store/log_file.rs`. A server that is a cluster of its own writes, is killed in the middle of a record, and goes on from what is left; then
-//! it takes a snapshot and does so again. What it had said to be done is there each time.
+//! The store is in `store/log_file.rs`. A server that is a cluster of its own writes, is killed in the middle of a
+//! record, and goes on from what is left; then it takes a snapshot and does so again. What it had said to be done is
+//! there each time.
 
 #[path = "store/log_file.rs"]
 mod log_file;

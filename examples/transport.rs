@@ -4,9 +4,9 @@
 //! cargo run --release --example transport
 //! ```
 //!
-//! UDP loses, repeats and reorders, and Raft minds none of it: what is lost is sent again. What a transport must do is to know who
-//! speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with TLS. The "disk" is memory
-//! here: `store.rs` beside this file shows how it is done.
+//! UDP loses, repeats and reorders, and Raft minds none of it: what is lost is sent again. What a transport must do is
+//! to know who speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with
+//! TLS. The "disk" is memory here: `store.rs` beside this file shows how it is done.
 
 use std::error::Error;
 use std::net::UdpSocket;
@@ -61,7 +61,8 @@ enum Answer {
     Done(ProposalId, u64),
     /// It is in no log and never will be.
     TryAgain(ProposalId),
-    /// It cannot be done, or nobody can tell whether it was: to ask again might do it twice. `raft_core::sessions` is for those who must.
+    /// It cannot be done, or nobody can tell whether it was: to ask again might do it twice. `raft_core::sessions` is
+    /// for those who must.
     GiveUp(ProposalId, String),
 }
 

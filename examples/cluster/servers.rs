@@ -1,6 +1,7 @@
 //! Three servers as processes of their own, so that one can be killed without warning.
 //!
-//! The program starts itself again in the role of a server, with the same command line that the `server` binary understands.
+//! The program starts itself again in the role of a server, with the same command line that the `server` binary
+//! understands.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};

@@ -123,8 +123,9 @@ pub(crate) fn record(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &checksum.to_be_bytes(), bytes].concat()
 }
 
-/// The whole records, and where they end. Only the last one may be torn: a damaged record before it is not to be repaired by
-/// guessing. What this simple format cannot tell from a torn tail is a damaged length; the store of `node` can.
+/// The whole records, and where they end. Only the last one may be torn: a damaged record before it is not to be
+/// repaired by guessing. What this simple format cannot tell from a torn tail is a damaged length; the store of `node`
+/// can.
 fn records(bytes: &[u8]) -> Result<(Vec<&[u8]>, usize), io::Error> {
     let (mut records, mut rest) = (Vec::new(), bytes);
     while let Some((head, behind)) = rest.split_first_chunk::<8>() {

@@ -1,5 +1,5 @@
-//! A file of any format that somebody wants to protect, or hide in: whatever it claims, decoding it never panics and never
-//! gives more than the limits allow; what was decoded can carry, and be read again.
+//! A file of any format that somebody wants to protect, or hide in: whatever it claims, decoding it never panics and
+//! never gives more than the limits allow; what was decoded can carry, and be read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

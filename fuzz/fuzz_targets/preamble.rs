@@ -1,5 +1,5 @@
-//! The first 32 hidden bytes: parsing never panics, there is one encoding per value, and no length that they claim leads to
-//! arithmetic that overflows.
+//! The first 32 hidden bytes: parsing never panics, there is one encoding per value, and no length that they claim
+//! leads to arithmetic that overflows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! The peak memory of one operation stays below what [`Limits`] promises: the file twice, the decoded samples three times, the
-//! envelope twice, and a megabyte for tables and windows.
+//! The peak memory of one operation stays below what [`Limits`] promises: the file twice, the decoded samples three
+//! times, the envelope twice, and a megabyte for tables and windows.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 

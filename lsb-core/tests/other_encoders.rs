@@ -1,5 +1,5 @@
-//! Files as other programs write them: what Pillow 13 (libwebp, libjpeg-turbo, libtiff) made of one corner of `chelsea.png`. The
-//! encoders that the other tests use write lossless WebP, baseline JPEG and plain TIFF only.
+//! Files as other programs write them: what Pillow 13 (libwebp, libjpeg-turbo, libtiff) made of one corner of
+//! `chelsea.png`. The encoders that the other tests use write lossless WebP, baseline JPEG and plain TIFF only.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 

@@ -1,5 +1,5 @@
-//! Every kind of PNG that there is, decoded as the specification says and not only as the encoder of these tests writes it: all
-//! colour types and depths, each with and without a transparency key, interlaced or not, of all sizes from 1.
+//! Every kind of PNG that there is, decoded as the specification says and not only as the encoder of these tests writes
+//! it: all colour types and depths, each with and without a transparency key, interlaced or not, of all sizes from 1.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -127,7 +127,8 @@ impl Meant {
         packed
     }
 
-    /// What a decoder must make of it: no palette, no key, eight bits at least (§13.12: a scale of all ones is full white).
+    /// What a decoder must make of it: no palette, no key, eight bits at least (§13.12: a scale of all ones is full
+    /// white).
     fn expanded(&self) -> (Colors, Vec<u16>) {
         let opaque = if self.depth == 16 { u16::MAX } else { 255 };
         let colors = match (self.color_type, self.keyed) {

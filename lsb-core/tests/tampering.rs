@@ -295,7 +295,8 @@ fn what_moves_every_sample_destroys_the_hidden_part() {
         "brightness",
         &png(width, height, ExtendedColorType::Rgb8, &brighter),
     );
-    // Faded a little, and its colours multiplied by the alpha and divided by it again: not one pixel is opaque any more.
+    // Faded a little, and its colours multiplied by the alpha and divided by it again: not one pixel is opaque any
+    // more.
     let faded: Vec<u8> = samples
         .chunks_exact(3)
         .flat_map(|pixel| {

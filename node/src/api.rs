@@ -104,8 +104,8 @@ pub struct ErrorBody {
 pub struct ProtectHead {
     /// What the owner signed.
     pub request: Signed<ProtectRequest>,
-    /// Whether the server is to hide the envelope in the unified image. Then the envelope follows, and the answer is the
-    /// picture. Otherwise only the envelope's manifest follows, and the answer is [`Registered`].
+    /// Whether the server is to hide the envelope in the unified image. Then the envelope follows, and the answer is
+    /// the picture. Otherwise only the envelope's manifest follows, and the answer is [`Registered`].
     pub embed: bool,
 }
 

@@ -35,7 +35,8 @@ pub enum ListenError {
     },
 }
 
-/// Listens on a port, without blocking: any runtime can adopt the listener. The address is reusable at once after a restart, although connections of the server before linger.
+/// Listens on a port, without blocking: any runtime can adopt the listener. The address is reusable at once after a
+/// restart, although connections of the server before linger.
 ///
 /// # Errors
 ///

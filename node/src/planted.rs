@@ -1,5 +1,5 @@
-//! Planted bugs of the service: mistakes at the lines where the ledger counts and where bytes are made and read, to measure
-//! how well simulations find them. See [`raft_core::planted`]; no normal build has them.
+//! Planted bugs of the service: mistakes at the lines where the ledger counts and where bytes are made and read, to
+//! measure how well simulations find them. See [`raft_core::planted`]; no normal build has them.
 
 raft_core::planted_bank! {
     "quotas" {

@@ -1,9 +1,9 @@
 //! Certificates from the one cluster key, and TLS configurations from the certificates.
 //!
-//! Every server derives the same certificate authority from the cluster key, and from it a leaf certificate for itself. Ed25519 signatures are
-//! deterministic (RFC 8032), so any server can also compute what the certificate of any other one is, byte by byte:
-//! that is how a name in a [greeting](crate::transport) is checked. Nothing needs to be issued, stored or renewed; to
-//! shut a stolen key out, change the cluster key.
+//! Every server derives the same certificate authority from the cluster key, and from it a leaf certificate for itself.
+//! Ed25519 signatures are deterministic (RFC 8032), so any server can also compute what the certificate of any other
+//! one is, byte by byte: that is how a name in a [greeting](crate::transport) is checked. Nothing needs to be issued,
+//! stored or renewed; to shut a stolen key out, change the cluster key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,7 +71,8 @@ impl Authority {
     /// None that we know of; the libraries' signatures allow for them.
     pub(crate) fn derive(key: &ClusterKey) -> Result<Self, TlsError> {
         let mut params = CertificateParams::default();
-        // The cluster's id stands in the name, so that a certificate of another cluster is reported as one of an unknown authority.
+        // The cluster's id stands in the name, so that a certificate of another cluster is reported as one of an
+        // unknown authority.
         params.distinguished_name = named(format!("raft-lsb cluster {}", key.cluster_id()));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];

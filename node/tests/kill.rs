@@ -99,7 +99,8 @@ fn child(folder: &Path) -> ! {
     }
 }
 
-/// The index that a line of the child's declares durable. A line that the kill cut off declares less than it would have.
+/// The index that a line of the child's declares durable. A line that the kill cut off declares less than it would
+/// have.
 fn acknowledgement(line: String) -> Option<u64> {
     line.rsplit_once("durable ")?.1.parse().ok()
 }

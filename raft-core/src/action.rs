@@ -25,8 +25,8 @@ pub enum Action {
     /// from its peers and clients. A host that applies before it goes on need not say so: see
     /// [`Options::applies_at_once`](crate::Options::applies_at_once).
     ///
-    /// Every start begins behind the snapshot that the disk holds. A state machine that is durable itself skips what it has applied
-    /// before.
+    /// Every start begins behind the snapshot that the disk holds. A state machine that is durable itself skips what it
+    /// has applied before.
     Apply {
         /// In order, without a gap, right after the last applied one of this boot.
         entries: Entries,
@@ -81,9 +81,10 @@ pub enum Action {
         /// Why.
         reason: Rejection,
     },
-    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded). Answer always, with no entries
-    /// if they cannot be read: until then one peer is sent none. After
-    /// [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer the request is forgotten, and made anew.
+    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded). Answer
+    /// always, with no entries if they cannot be read: until then one peer is sent none. After
+    /// [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer the request is
+    /// forgotten, and made anew.
     LoadEntries {
         /// Names the request.
         ticket: Ticket,
@@ -91,19 +92,20 @@ pub enum Action {
         first: Index,
         /// The last entry wanted.
         last: Index,
-        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first entry always counts. What is
-        /// handed over beyond it is sent all the same, in one message.
+        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first
+        /// entry always counts. What is handed over beyond it is sent all the same, in one message.
         max_bytes: usize,
     },
-    /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the
-    /// first one now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
+    /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the first one
+    /// now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
     SendSnapshot {
         /// Names the transfer.
         ticket: Ticket,
         /// The peer.
         to: NodeId,
-        /// Which snapshot: that of `meta.last`, which the host holds since [`SnapshotTaken`](crate::Input::SnapshotTaken) or
-        /// [`SnapshotReady`](crate::Input::SnapshotReady). The write that makes it durable may come later than this.
+        /// Which snapshot: that of `meta.last`, which the host holds since
+        /// [`SnapshotTaken`](crate::Input::SnapshotTaken) or [`SnapshotReady`](crate::Input::SnapshotReady). The write
+        /// that makes it durable may come later than this.
         meta: SnapshotMeta,
     },
     /// The peer has this much of the snapshot; hand over the next piece.
@@ -119,7 +121,8 @@ pub enum Action {
         ticket: Ticket,
     },
     /// A piece of a snapshot arrived from the leader. Collect it and answer by
-    /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there, [`SnapshotReady`](crate::Input::SnapshotReady).
+    /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there,
+    /// [`SnapshotReady`](crate::Input::SnapshotReady).
     SnapshotArrived {
         /// Who sends it.
         from: NodeId,
@@ -134,8 +137,9 @@ pub enum Action {
         /// The piece.
         data: Payload,
     },
-    /// A leader has a snapshot for this server that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes), and it is not taken:
-    /// the server cannot catch up until that limit is raised. Said once for each snapshot and leader.
+    /// A leader has a snapshot for this server that is larger than
+    /// [`Snapshots::max_bytes`](crate::Snapshots::max_bytes), and it is not taken: the server cannot catch up until
+    /// that limit is raised. Said once for each snapshot and leader.
     SnapshotTooLarge {
         /// Who sends it.
         from: NodeId,
@@ -144,8 +148,9 @@ pub enum Action {
         /// The limit.
         limit: u64,
     },
-    /// The snapshot that arrived is durable: make the state machine what it says, then say [`Applied`](crate::Input::Applied) for `meta.last.index`,
-    /// also with [`Options::applies_at_once`](crate::Options::applies_at_once). Nothing is applied until then.
+    /// The snapshot that arrived is durable: make the state machine what it says, then say
+    /// [`Applied`](crate::Input::Applied) for `meta.last.index`, also with
+    /// [`Options::applies_at_once`](crate::Options::applies_at_once). Nothing is applied until then.
     InstallSnapshot {
         /// Which snapshot.
         meta: SnapshotMeta,
@@ -269,8 +274,8 @@ pub enum ChangeRejection {
         /// The entry of the configuration in force.
         current: Option<LogId>,
     },
-    /// The voters would change while one of those that remain has never joined: it is bound to no data folder yet, and takes
-    /// no part before it is. Let it join, or remove it first.
+    /// The voters would change while one of those that remain has never joined: it is bound to no data folder yet, and
+    /// takes no part before it is. Let it join, or remove it first.
     #[error("server {node} votes and has never joined: start it, or remove it first")]
     NotJoined {
         /// Which server.
@@ -292,12 +297,14 @@ pub enum ChangeRejection {
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server leads no more, for whatever reason; [`LeaderChanged`](Action::LeaderChanged) tells who does, which need not be the target.
+    /// This server leads no more, for whatever reason; [`LeaderChanged`](Action::LeaderChanged) tells who does, which
+    /// need not be the target.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was
     /// told to and the message is late.
     TimedOut,
-    /// It was not begun; or, with [`Rejection::Failed`], this server's disk failed meanwhile, and the target may still take over.
+    /// It was not begun; or, with [`Rejection::Failed`], this server's disk failed meanwhile, and the target may still
+    /// take over.
     Rejected(Rejection),
 }
 

@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 
 /// The settings of a server.
 ///
-/// All servers of a cluster must have the same [`Options::lease`], and should share [`Timing`], [`Limits::message_bytes`] and
-/// [`Snapshots::max_bytes`]; the rest may differ. To turn leases on or off, read with [`ReadMode::Quorum`](crate::ReadMode::Quorum)
-/// until every server was started again: one without the option neither waits after a start nor keeps its vote to itself, and other
-/// servers' leases rest on both.
+/// All servers of a cluster must have the same [`Options::lease`], and should share [`Timing`],
+/// [`Limits::message_bytes`] and [`Snapshots::max_bytes`]; the rest may differ. To turn leases on or off, read with
+/// [`ReadMode::Quorum`](crate::ReadMode::Quorum) until every server was started again: one without the option neither
+/// waits after a start nor keeps its vote to itself, and other servers' leases rest on both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Config {
     /// Seeds the jitter of the election timeout, together with node and boot. The same seed gives the same actions.
@@ -30,31 +30,34 @@ pub struct Config {
 /// What is off unless it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Lease reads (dissertation §6.4.1), the same on all servers: [`ReadMode::Lease`](crate::ReadMode::Lease) says what they rest on.
+    /// Lease reads (dissertation §6.4.1), the same on all servers: [`ReadMode::Lease`](crate::ReadMode::Lease) says
+    /// what they rest on.
     pub lease: Option<Lease>,
     /// Whether a server that does not lead passes proposals and reads on to the leader, instead of turning them down.
     ///
-    /// A command that is passed on enters the log once at most, however often the network repeats it, and the server that took it in
-    /// answers for it: *done*, *rejected* for good, or *superseded*, as if it had led; and *unknown* when a snapshot may hide what
-    /// became of it, or no leader is heard for four of the longest election timeouts.
+    /// A command that is passed on enters the log once at most, however often the network repeats it, and the server
+    /// that took it in answers for it: *done*, *rejected* for good, or *superseded*, as if it had led; and *unknown*
+    /// when a snapshot may hide what became of it, or no leader is heard for four of the longest election timeouts.
     pub forwarding: bool,
-    /// The priority of this server as a leader, and a higher number is a lower priority: how many election timeouts it lets pass, one
-    /// after another and without a leader, before it campaigns. 0 for those that should lead. It decays by itself, so that a cluster without its
-    /// preferred servers still gets a leader.
+    /// The priority of this server as a leader, and a higher number is a lower priority: how many election timeouts it
+    /// lets pass, one after another and without a leader, before it campaigns. 0 for those that should lead. It decays
+    /// by itself, so that a cluster without its preferred servers still gets a leader.
     pub yields: u32,
-    /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the others, but keeps
-    /// only terms, positions and configurations, has no state machine, and never leads. The configuration must mark it as well
-    /// ([`Membership::with_witnesses`], [`Change::AddWitness`](crate::Change::AddWitness)).
+    /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the
+    /// others, but keeps only terms, positions and configurations, has no state machine, and never leads. The
+    /// configuration must mark it as well ([`Membership::with_witnesses`],
+    /// [`Change::AddWitness`](crate::Change::AddWitness)).
     pub witness: bool,
-    /// Whether the host makes a [`Persist`](crate::Action::Persist) durable before it looks at the next action. Then it counts as durable
-    /// when it is handed out, what depends on it is handed out behind it, and nobody says [`Persisted`](crate::Input::Persisted). A host whose
-    /// write fails must carry out nothing of what was handed out behind it, and say [`PersistFailed`](crate::Input::PersistFailed); what became
-    /// of the proposals and reads among that is unknown, as after a crash.
+    /// Whether the host makes a [`Persist`](crate::Action::Persist) durable before it looks at the next action. Then it
+    /// counts as durable when it is handed out, what depends on it is handed out behind it, and nobody says
+    /// [`Persisted`](crate::Input::Persisted). A host whose write fails must carry out nothing of what was handed out
+    /// behind it, and say [`PersistFailed`](crate::Input::PersistFailed); what became of the proposals and reads among
+    /// that is unknown, as after a crash.
     pub persists_at_once: bool,
-    /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its entries count as applied
-    /// when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them; for an
-    /// [`InstallSnapshot`](crate::Action::InstallSnapshot) it is still to be said. [`Replica`](crate::Replica) works like this, whatever is
-    /// said here.
+    /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its
+    /// entries count as applied when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them;
+    /// for an [`InstallSnapshot`](crate::Action::InstallSnapshot) it is still to be said. [`Replica`](crate::Replica)
+    /// works like this, whatever is said here.
     pub applies_at_once: bool,
     /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
     pub trace: bool,
@@ -63,16 +66,18 @@ pub struct Options {
 /// What lease reads assume of the servers' clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// By how much the clock of one server may run faster than that of another, in parts of 10,000. A server's
-    /// ticks must count real time that well, time in which it was suspended included, and must be advanced before any other input.
+    /// By how much the clock of one server may run faster than that of another, in parts of 10,000. A server's ticks
+    /// must count real time that well, time in which it was suspended included, and must be advanced before any other
+    /// input.
     pub drift_permyriad: u32,
 }
 
 /// How long things take, in ticks. How long a tick takes is the host's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// The shortest time without a leader after which a server campaigns (paper §5.2). Also how long a leader may
-    /// go without hearing from a quorum, and how long a follower that hears a leader refuses its vote (dissertation §4.2.3, §6.2).
+    /// The shortest time without a leader after which a server campaigns (paper §5.2). Also how long a leader may go
+    /// without hearing from a quorum, and how long a follower that hears a leader refuses its vote (dissertation
+    /// §4.2.3, §6.2).
     pub election_timeout_min_ticks: u64,
     /// The longest such time; each wait is drawn evenly between the two, both included.
     pub election_timeout_max_ticks: u64,
@@ -84,8 +89,8 @@ pub struct Timing {
 
 /// How much of everything there may be. Reaching a limit is a visible rejection or a pause, never growth.
 ///
-/// What the host owes is not bounded here: entries stay in memory until they are durable and applied. A host that falls behind for
-/// long should take in less.
+/// What the host owes is not bounded here: entries stay in memory until they are durable and applied. A host that falls
+/// behind for long should take in less.
 ///
 /// Sizes of entries are those of [`Entry::cost_bytes`]: the payload and a flat sum for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +105,8 @@ pub struct Limits {
     pub apply_bytes: usize,
     /// Commands appended by this leader and not committed, in bytes, unless a single one is larger.
     pub uncommitted_bytes: usize,
-    /// Entries kept in memory for slow peers after they were applied here, in bytes. What no peer of a leader lacks, and what a follower has
-    /// applied, goes earlier, but for a thirty-second part of this.
+    /// Entries kept in memory for slow peers after they were applied here, in bytes. What no peer of a leader lacks,
+    /// and what a follower has applied, goes earlier, but for a thirty-second part of this.
     pub tail_bytes: usize,
     /// Proposals without an outcome.
     pub proposals: usize,
@@ -111,8 +116,8 @@ pub struct Limits {
 
 /// When snapshots are taken, what is kept behind them, and how they travel.
 ///
-/// A host of the bare [`Raft`](crate::Raft) takes and cuts up its snapshots as it likes; for it `keep_entries` and `max_bytes` hold, and
-/// `every_entries` if it is a witness, which takes its own.
+/// A host of the bare [`Raft`](crate::Raft) takes and cuts up its snapshots as it likes; for it `keep_entries` and
+/// `max_bytes` hold, and `every_entries` if it is a witness, which takes its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshots {
     /// After so many applied entries.
@@ -127,7 +132,8 @@ pub struct Snapshots {
 }
 
 impl Default for Timing {
-    /// For ticks of 100 ms, the timeouts that people know from textbooks stretched for the open internet: elections after 1 to 2 s.
+    /// For ticks of 100 ms, the timeouts that people know from textbooks stretched for the open internet: elections
+    /// after 1 to 2 s.
     fn default() -> Self {
         Self {
             election_timeout_min_ticks: 10,
@@ -174,8 +180,8 @@ pub struct Setup {
     /// The configuration that the cluster begins with, the same on every server of the first start. It counts until
     /// the log or a snapshot holds a later one. Empty for a server that is to be added to a cluster.
     ///
-    /// Never give it to a server with an empty folder that is to be added *again*: a majority of such servers would take its start for
-    /// the first one of the cluster.
+    /// Never give it to a server with an empty folder that is to be added *again*: a majority of such servers would
+    /// take its start for the first one of the cluster.
     pub bootstrap: Membership,
     /// What its disk holds.
     pub durable: Durable,
@@ -201,8 +207,8 @@ impl Durable {
         *self == Self::default()
     }
 
-    /// What the disk holds once this is written: the contract of a store as a function, for tests, and for stores that keep in
-    /// memory what they have on disk. The bytes of the snapshot are the host's.
+    /// What the disk holds once this is written: the contract of a store as a function, for tests, and for stores that
+    /// keep in memory what they have on disk. The bytes of the snapshot are the host's.
     pub fn write(&mut self, persist: &Persist) {
         if let Some(hard_state) = persist.hard_state {
             self.hard_state = hard_state;
@@ -222,8 +228,8 @@ impl Durable {
         }
     }
 
-    /// The answer to a [`LoadEntries`](crate::Action::LoadEntries): the stored entries from `first` to `last`, as many as
-    /// cost no more than `max_bytes`, and at least one if there is any.
+    /// The answer to a [`LoadEntries`](crate::Action::LoadEntries): the stored entries from `first` to `last`, as many
+    /// as cost no more than `max_bytes`, and at least one if there is any.
     pub fn load(&self, first: Index, last: Index, max_bytes: usize) -> Entries {
         let mut cost = 0_usize;
         let begin = self.entries.partition_point(|entry| entry.id.index < first);
@@ -283,8 +289,8 @@ pub enum ConfigError {
 impl Config {
     /// How long a lease lasts, in ticks of the leader from the one in which its round began; 0 without leases.
     ///
-    /// A voter that hears the round keeps its vote to itself for `election_timeout_min_ticks` of its own clock. Of those
-    /// the first may have been nearly over when the round was heard; the others are shorter for the leader if the
+    /// A voter that hears the round keeps its vote to itself for `election_timeout_min_ticks` of its own clock. Of
+    /// those the first may have been nearly over when the round was heard; the others are shorter for the leader if the
     /// voter's clock is the faster one; and of the leader's own ticks the present one may be nearly over as well.
     pub(crate) fn lease_ticks(&self) -> u64 {
         let Some(lease) = self.options.lease else { return 0 };

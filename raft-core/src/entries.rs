@@ -1,5 +1,5 @@
-//! Entries that travel together, and are never copied: the log, every message that carries them, the write and the state
-//! machine all hold the same ones.
+//! Entries that travel together, and are never copied: the log, every message that carries them, the write and the
+//! state machine all hold the same ones.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,11 +9,13 @@ use core::ops::{Deref, Range};
 use crate::types::Entry;
 
 /// A run of entries, in order and without a gap; read like a slice. A clone, or a part of it, shares the memory of the
-/// whole, which is freed when the last of them is gone. There are at most 4 billion in one, which would take 160 gigabytes.
+/// whole, which is freed when the last of them is gone. There are at most 4 billion in one, which would take 160
+/// gigabytes.
 #[derive(Clone, Default)]
 pub struct Entries {
     shared: Arc<[Entry]>,
-    /// What of it this one stands for. Short numbers keep messages and actions within 128 bytes, which are moved without a call.
+    /// What of it this one stands for. Short numbers keep messages and actions within 128 bytes, which are moved
+    /// without a call.
     begin: u32,
     end: u32,
 }

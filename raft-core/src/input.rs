@@ -12,9 +12,9 @@ pub enum ReadMode {
     /// On a quorum, asked after the read arrived, that confirms the leader (dissertation §6.4). Needs no clock.
     #[default]
     Quorum,
-    /// On the leader's lease, while it holds one, at no cost (dissertation §6.4.1); else on a quorum. It is linearizable only
-    /// while clocks keep within [`Lease`](crate::Lease)'s bound, and only if **every** server of the cluster runs with that option: without it
-    /// this is [`Quorum`](Self::Quorum).
+    /// On the leader's lease, while it holds one, at no cost (dissertation §6.4.1); else on a quorum. It is
+    /// linearizable only while clocks keep within [`Lease`](crate::Lease)'s bound, and only if **every** server of the
+    /// cluster runs with that option: without it this is [`Quorum`](Self::Quorum).
     Lease,
 }
 
@@ -23,8 +23,8 @@ pub enum ReadMode {
 pub enum Expected {
     /// Whichever is in force.
     Any,
-    /// The one that this entry set, see [`Raft::membership_id`](crate::Raft::membership_id); `None` for the one that the cluster
-    /// began with.
+    /// The one that this entry set, see [`Raft::membership_id`](crate::Raft::membership_id); `None` for the one that
+    /// the cluster began with.
     This(Option<LogId>),
 }
 
@@ -61,9 +61,10 @@ pub enum Input {
         /// What the answer may rest on.
         mode: ReadMode,
     },
-    /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a quorum hears a leader:
-    /// to replace that one, ask it for a [`Transfer`](Self::Transfer). Nothing is said of a refusal. A server that leads, joins, has no vote, is a
-    /// witness, or still keeps its vote for a lease that it may have honoured before a start, ignores this.
+    /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a
+    /// quorum hears a leader: to replace that one, ask it for a [`Transfer`](Self::Transfer). Nothing is said of a
+    /// refusal. A server that leads, joins, has no vote, is a witness, or still keeps its vote for a lease that it may
+    /// have honoured before a start, ignores this.
     Campaign,
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
     /// [`TransferEnded`](crate::Action::TransferEnded); until then a leader takes no proposals.
@@ -98,9 +99,11 @@ pub enum Input {
     },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
-    /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads the truth.
+    /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads
+    /// the truth.
     PersistFailed,
-    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this entry says.
+    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this
+    /// entry says.
     Applied(Index),
     /// The answer to [`LoadEntries`](crate::Action::LoadEntries): a run of the entries asked for, from the first on;
     /// empty when they could not be read.
@@ -120,7 +123,8 @@ pub enum Input {
     SnapshotPiece {
         /// The ticket of the `SendSnapshot`.
         ticket: Ticket,
-        /// The last entry that the snapshot covers of which this is a piece. One of another snapshot than was asked for is not sent.
+        /// The last entry that the snapshot covers of which this is a piece. One of another snapshot than was asked for
+        /// is not sent.
         last: LogId,
         /// Length of the whole snapshot, in bytes.
         total_bytes: u64,

@@ -7,14 +7,14 @@
 //! # Two ways to embed it
 //!
 //! * [`Replica`] is a server with your [`StateMachine`](replica::StateMachine): it applies, answers, and takes, sends
-//!   and installs snapshots. You persist, send, and load entries. With [`sessions::Sessions`] around your machine, what a
-//!   client sends twice is applied once.
+//!   and installs snapshots. You persist, send, and load entries. With [`sessions::Sessions`] around your machine, what
+//!   a client sends twice is applied once.
 //! * [`Raft`] is the protocol alone, for hosts that want those for themselves.
 //!
 //! # A cluster in forty lines
 //!
-//! Three servers in one loop, behind a state machine of twenty. What a real host would write to a disk or to a socket is
-//! a local variable here.
+//! Three servers in one loop, behind a state machine of twenty. What a real host would write to a disk or to a socket
+//! is a local variable here.
 //!
 //! ```
 //! use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
@@ -89,19 +89,21 @@
 //! # The order of duties
 //!
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
-//! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A host
-//! may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A host that writes before
-//! it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends on it.
+//! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A
+//! host may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A
+//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends
+//! on it.
 //!
 //! # A start, and a restart
 //!
 //! * Once, when the data folder is made: draw an [`Incarnation`] at random, and keep it there.
-//! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a [`Durable`], and the bytes of its
-//!   snapshot. [`Durable::write`] says as code what a store has to make of each [`Persist`].
-//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. Who is added to a running one gets an empty one, and an empty
-//!   folder.
-//! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves are refused
-//!   ([`RestoreError`]).
+//! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a
+//!   [`Durable`], and the bytes of its snapshot. [`Durable::write`] says as code what a store has to make of each
+//!   [`Persist`].
+//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. Who is added to a running one gets an
+//!   empty one, and an empty folder.
+//! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves
+//!   are refused ([`RestoreError`]).
 //! * The state machine begins at the snapshot, and is told everything behind it again.
 //!
 //! # Time
@@ -111,27 +113,32 @@
 //!
 //! # What is off unless asked for
 //!
-//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, hosts that do things at once, and a [`Trace`] of
-//! every step. Of the Cargo features, `serde` makes what goes over the wire or to the disk serializable, and `planted-bugs` builds in
-//! the bank of mistakes with which tests and simulations are measured; neither is on by default.
+//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, hosts that do things at
+//! once, and a [`Trace`] of every step. Of the Cargo features, `serde` makes what goes over the wire or to the disk
+//! serializable, and `planted-bugs` builds in the bank of mistakes with which tests and simulations are measured;
+//! neither is on by default.
 //!
 //! # Examples
 //!
-//! The folder `examples` of the repository has a cluster over another transport (UDP), another store (one file), and `simulate`, which finds a bug in
-//! somebody's state machine; `node` is the same library under tokio, with TLS and a durable store.
+//! The folder `examples` of the repository has a cluster over another transport (UDP), another store (one file), and
+//! `simulate`, which finds a bug in somebody's state machine; `node` is the same library under tokio, with TLS and a
+//! durable store.
 //!
 //! # What it does not promise
 //!
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that knows who speaks, and knows where each [`NodeId`] lives: the library keeps no addresses.
-//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is theirs.
-//! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and [`Recovery`] is
-//!   how somebody may decide to go on with what is left.
-//! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of it.
-//!   It asks for votes in vain from then on; stop it, or wipe it.
-//! * An entry that one server and a witness acknowledged is held by that one server only: see [`Membership::with_witnesses`].
+//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is
+//!   theirs.
+//! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
+//!   [`Recovery`] is how somebody may decide to go on with what is left.
+//! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of
+//!   it. It asks for votes in vain from then on; stop it, or wipe it.
+//! * An entry that one server and a witness acknowledged is held by that one server only: see
+//!   [`Membership::with_witnesses`].
 //! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
-//! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose state is too large for that drives
+//! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose
+//!   state is too large for that drives
 //!   [`Raft`], which never sees the bytes.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -155,7 +155,8 @@ impl Log {
         self.tail.get(at)
     }
 
-    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; empty when `first` is not in memory.
+    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; empty when `first` is not in
+    /// memory.
     pub(crate) fn slice(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         match self.last_index() {
             Some(end) => self.tail.share(first, last.min(end), max_bytes),
@@ -236,8 +237,8 @@ impl Log {
         self.tail.bytes()
     }
 
-    /// Forgets entries while they cost more than `max_bytes`, from the oldest on and those that came together at once; none that came with one
-    /// after `up_to`.
+    /// Forgets entries while they cost more than `max_bytes`, from the oldest on and those that came together at once;
+    /// none that came with one after `up_to`.
     pub(crate) fn evict(&mut self, up_to: Option<Index>, max_bytes: usize) {
         if let Some(up_to) = up_to {
             self.tail.evict(up_to, max_bytes);

@@ -35,8 +35,8 @@ impl Membership {
         }
     }
 
-    /// The same configuration with these servers as learners, unless they vote already. For a cluster that is to begin with some;
-    /// later there is [`Change::AddLearner`].
+    /// The same configuration with these servers as learners, unless they vote already. For a cluster that is to begin
+    /// with some; later there is [`Change::AddLearner`].
     #[must_use]
     pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Self {
         for node in learners {
@@ -47,12 +47,13 @@ impl Membership {
         self
     }
 
-    /// The same configuration with those of these servers marked that are members: they hold no commands. A configuration in which they are
-    /// not fewer than half of the voters is refused.
+    /// The same configuration with those of these servers marked that are members: they hold no commands. A
+    /// configuration in which they are not fewer than half of the voters is refused.
     ///
-    /// A witness votes and acknowledges like others, keeps only terms, positions and configurations, and never leads: two sites and a small
-    /// third place survive the loss of any of them. The price: an entry that one server and the witness acknowledged is held by that one
-    /// server only. Should that be gone for good, the witness rightly lets nobody lead who lacks the entry.
+    /// A witness votes and acknowledges like others, keeps only terms, positions and configurations, and never leads:
+    /// two sites and a small third place survive the loss of any of them. The price: an entry that one server and the
+    /// witness acknowledged is held by that one server only. Should that be gone for good, the witness rightly lets
+    /// nobody lead who lacks the entry.
     #[must_use]
     pub fn with_witnesses(mut self, witnesses: impl IntoIterator<Item = NodeId>) -> Self {
         let marked: Vec<NodeId> = witnesses
@@ -106,7 +107,8 @@ impl Membership {
         self.voters.contains(node) || self.outgoing.contains(node)
     }
 
-    /// Whether the node is a member that holds no commands. It counts like any other voter, or learner, but never leads.
+    /// Whether the node is a member that holds no commands. It counts like any other voter, or learner, but never
+    /// leads.
     pub fn is_witness(&self, node: NodeId) -> bool {
         self.witnesses.contains(node)
     }
@@ -116,8 +118,8 @@ impl Membership {
         self.witnesses.iter().copied()
     }
 
-    /// Whether witnesses are fewer than half of each half's voters. Then every quorum has a server that holds the commands, and
-    /// some election can be won: a majority of the voters may lead.
+    /// Whether witnesses are fewer than half of each half's voters. Then every quorum has a server that holds the
+    /// commands, and some election can be won: a majority of the voters may lead.
     pub(crate) fn witnesses_are_few(&self) -> bool {
         let are_few = |half: &Nodes| {
             let count = half.shared_with(&self.witnesses);
@@ -136,7 +138,8 @@ impl Membership {
         self.incarnations.get(&node).copied()
     }
 
-    /// The same configuration with these members bound to these incarnations. Who is bound already keeps that, and who is no member is ignored.
+    /// The same configuration with these members bound to these incarnations. Who is bound already keeps that, and who
+    /// is no member is ignored.
     #[must_use]
     pub fn bind(&self, known: impl IntoIterator<Item = (NodeId, Incarnation)>) -> Self {
         let mut bound = self.clone();
@@ -148,7 +151,8 @@ impl Membership {
         bound
     }
 
-    /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while joint.
+    /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while
+    /// joint.
     pub fn has_quorum(&self, mut agrees: impl FnMut(NodeId) -> bool) -> bool {
         quorum::majority(&self.voters, &mut agrees)
             && (self.outgoing.is_empty()

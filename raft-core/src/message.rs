@@ -11,7 +11,8 @@ use crate::types::{
     GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
 };
 
-/// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed at.
+/// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed
+/// at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Envelope {
@@ -98,8 +99,8 @@ pub enum Message {
         /// the leader is mistaken, which is why the recipient checks.
         commit: Option<LogId>,
     },
-    /// The answer to [`Message::Heartbeat`], and to whatever a leader of an earlier term sends: that names neither session nor
-    /// round, both 0.
+    /// The answer to [`Message::Heartbeat`], and to whatever a leader of an earlier term sends: that names neither
+    /// session nor round, both 0.
     HeartbeatReply {
         /// The session of the heartbeat.
         session: PeerSession,
@@ -121,7 +122,8 @@ pub enum Message {
         /// The piece.
         data: Payload,
     },
-    /// The answer to [`Message::SnapshotChunk`] while the snapshot is incomplete. A complete one is answered like an append.
+    /// The answer to [`Message::SnapshotChunk`] while the snapshot is incomplete. A complete one is answered like an
+    /// append.
     SnapshotReply {
         /// The session of the chunk.
         session: PeerSession,
@@ -132,8 +134,8 @@ pub enum Message {
     },
     /// From a leader that hands over, to a server that has its whole log: campaign now (dissertation §3.10).
     TimeoutNow,
-    /// [`Message::Vote`] of a candidate that was told to campaign: granted although a leader makes itself heard, for that
-    /// leader wants it (dissertation §3.10, §4.2.3).
+    /// [`Message::Vote`] of a candidate that was told to campaign: granted although a leader makes itself heard, for
+    /// that leader wants it (dissertation §3.10, §4.2.3).
     TransferVote {
         /// The candidate's last entry.
         last: Option<LogId>,

@@ -1,8 +1,8 @@
 //! The way out, and the order of duties: what is not durable yet is written, and what says so waits until it is.
 //!
 //! A vote, an acknowledgement or any message of a new term promises that this server will remember something. The
-//! outbox knows which write makes it remember, and holds the message until the host reports that write as durable. A host
-//! cannot send too early, because it has nothing to send.
+//! outbox knows which write makes it remember, and holds the message until the host reports that write as durable. A
+//! host cannot send too early, because it has nothing to send.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -44,8 +44,8 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the other message, which will leave at the same time, says as much: then this one need not wait as well. A
-    /// stalled disk's server is asked again and again, and the answers must not pile up.
+    /// Whether the other message, which will leave at the same time, says as much: then this one need not wait as well.
+    /// A stalled disk's server is asked again and again, and the answers must not pile up.
     fn is_outdone_by(&self, other: &Envelope) -> bool {
         self.envelope.to == other.to
             && self.envelope.to_incarnation == other.to_incarnation
@@ -246,7 +246,8 @@ impl Outbox {
         self.gathering.compact_to = Some(to);
     }
 
-    /// Sends a message as soon as what it promises is durable. Whoever promises a part of the log says so after appending it.
+    /// Sends a message as soon as what it promises is durable. Whoever promises a part of the log says so after
+    /// appending it.
     pub(crate) fn send(
         &mut self,
         to: NodeId,

@@ -1,6 +1,6 @@
-//! The bank of planted bugs: mistakes that people make when they write Raft, each behind a switch of its own at the line where it
-//! would be made. They exist to measure how well tests and simulations find bugs, and only in builds with the feature
-//! `planted-bugs`; everywhere else [`planted!`](crate) is the constant `false`.
+//! The bank of planted bugs: mistakes that people make when they write Raft, each behind a switch of its own at the
+//! line where it would be made. They exist to measure how well tests and simulations find bugs, and only in builds with
+//! the feature `planted-bugs`; everywhere else [`planted!`](crate) is the constant `false`.
 //!
 //! A bug is on for one thread and for as long as its [`Planted`] lives, so that tests which run side by side do not
 //! infect each other. That is why this feature, and nothing else in the crate, needs the standard library.

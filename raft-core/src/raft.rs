@@ -1,5 +1,5 @@
-//! The state machine of one server: what it knows, the way in, and the way out. What becomes of a message, and what each
-//! role does with an input, stands in modules of their own.
+//! The state machine of one server: what it knows, the way in, and the way out. What becomes of a message, and what
+//! each role does with an input, stands in modules of their own.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -48,18 +48,19 @@ use forwarding::Forwarding;
 use joining::Joining;
 use leader::Leader;
 
-/// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) is kept though no peer is known to want it: the next leader may find one
-/// that does.
+/// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) is kept though no peer is known to want it: the next
+/// leader may find one that does.
 const SPARE_PART: usize = 32;
 
 /// One server of one consensus group.
 ///
 /// # How to drive it
 ///
-/// Build it from what the disk holds ([`Raft::new`]), then for ever: advance time ([`Input::Tick`]), feed what
-/// happened ([`Raft::step`]), as much as is at hand, and carry out what is asked for ([`Raft::drain`]), in its order.
-/// Sleep until something happens or [`Raft::next_deadline`] is due. A host that carries out one action before it looks at the next says so in
-/// [`Options`](crate::Options), and need report neither writes nor applies (but for an installed snapshot).
+/// Build it from what the disk holds ([`Raft::new`]), then for ever: advance time ([`Input::Tick`]), feed what happened
+/// ([`Raft::step`]), as much as is at hand, and carry out what is asked for ([`Raft::drain`]), in its order. Sleep
+/// until something happens or [`Raft::next_deadline`] is due. A host that carries out one action before it looks at the
+/// next says so in [`Options`](crate::Options), and need report neither writes nor applies (but for an installed
+/// snapshot).
 ///
 /// ```text
 ///            messages, ticks, proposals, completions
@@ -79,12 +80,14 @@ const SPARE_PART: usize = 32;
 /// # What it promises
 ///
 /// * The same setup and the same inputs give the same actions, on every machine.
-/// * No input makes it panic. What breaks the rules is dropped and counted ([`Status::ignored`](crate::Status::ignored)).
+/// * No input makes it panic. What breaks the rules is dropped and counted
+///   ([`Status::ignored`](crate::Status::ignored)).
 /// * Nothing that depends on a write leaves before the write was reported durable.
-/// * Every proposal and every read ends in exactly one outcome, provided that time goes on, that disks do, and that the server hears from a
-///   later leader. What a leader has taken in waits for a disk that hangs, its own or those of a quorum, for as long as it hangs. What became of a
-///   deposed leader's proposals is decided by what the next leaders commit in their places; one that stays cut off cannot learn it. A host
-///   that cannot wait takes a proposal for [unknown](Action::Unknown) after a time of its own.
+/// * Every proposal and every read ends in exactly one outcome, provided that time goes on, that disks do, and that the
+///   server hears from a later leader. What a leader has taken in waits for a disk that hangs, its own or those of a
+///   quorum, for as long as it hangs. What became of a deposed leader's proposals is decided by what the next leaders
+///   commit in their places; one that stays cut off cannot learn it. A host that cannot wait takes a proposal for
+///   [unknown](Action::Unknown) after a time of its own.
 #[derive(Debug)]
 pub struct Raft {
     config: Config,
@@ -101,8 +104,8 @@ pub struct Raft {
     installing: Option<(Ticket, SnapshotMeta)>,
     /// Proposals of ours that are in the log, in its order.
     proposals: VecDeque<Proposal>,
-    /// Proposals of ours that another leader made us cut off. They are not lost yet: whoever still holds one of them may
-    /// win a later election and commit it (paper, Figure 8).
+    /// Proposals of ours that another leader made us cut off. They are not lost yet: whoever still holds one of them
+    /// may win a later election and commit it (paper, Figure 8).
     overtaken: Vec<Proposal>,
     /// Reads that are confirmed and wait for the state machine, in the order of their indexes.
     confirmed_reads: VecDeque<(ReadId, Index)>,
@@ -243,7 +246,8 @@ impl Raft {
                     Role::Leader(_) => self.replicate(),
                     _ => self.forward(),
                 }
-                // What is durable at once may elect a leader, or commit a configuration that another follows: that is to be written too.
+                // What is durable at once may elect a leader, or commit a configuration that another follows: that is
+                // to be written too.
                 match self.out.flush(&mut self.log, self.now) {
                     Some(ticket) if self.config.options.persists_at_once => self.on_persisted(ticket),
                     _ => break,
@@ -257,8 +261,8 @@ impl Raft {
         self.out.take(into);
     }
 
-    /// Lets go of entries in memory. Only what is not durable or not applied must stay; the rest is there for slow peers, of which only a
-    /// leader knows.
+    /// Lets go of entries in memory. Only what is not durable or not applied must stay; the rest is there for slow
+    /// peers, of which only a leader knows.
     fn evict(&mut self) {
         let limit = self.config.limits.tail_bytes;
         let spare = limit / SPARE_PART;
@@ -461,7 +465,8 @@ impl Raft {
         }
     }
 
-    /// Appends what a leader sent, in the pieces between configurations, each of which is in force before the next entry comes.
+    /// Appends what a leader sent, in the pieces between configurations, each of which is in force before the next
+    /// entry comes.
     fn extend(&mut self, mut entries: Entries) {
         let sets = |entry: &Entry| matches!(entry.body, EntryBody::Membership(_));
         while let Some(place) = entries.iter().position(sets) {

@@ -1,8 +1,8 @@
 //! The last resort when a majority is gone for good: one survivor goes on alone, because somebody says so.
 //!
-//! No server ever does this by itself. It cannot tell peers that are lost from peers that it does not reach, and two halves that both went on
-//! would each acknowledge what the other never sees. So it is an operation on the disk of a server that does not run, and whoever orders
-//! it answers for what no server can know.
+//! No server ever does this by itself. It cannot tell peers that are lost from peers that it does not reach, and two
+//! halves that both went on would each acknowledge what the other never sees. So it is an operation on the disk of a
+//! server that does not run, and whoever orders it answers for what no server can know.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,21 +18,25 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 ///
 /// # In this order
 ///
-/// 1. See to it that the lost servers **never start again** with their old folders. A majority of them would go on as the old cluster.
-/// 2. Of the servers that are left, stop all and take the one whose log ends last: the highest [`Recovery::last`]. If any of them has
-///    everything that was acknowledged, it has.
-/// 3. Copy its folder. Then have its store carry out [`Recovery::write`], as it would any other, and start it. It elects itself.
-/// 4. Empty the folders of the others, the other survivors' among them. Start each with an **empty** [`Setup::bootstrap`], as any server that
-///    is to be added, and add them one by one, as learners that are promoted. With the bootstrap configuration of old, a majority of
-///    empty servers that does not reach this one would take its start for the cluster's first.
+/// 1. See to it that the lost servers **never start again** with their old folders. A majority of them would go on as
+///    the old cluster.
+/// 2. Of the servers that are left, stop all and take the one whose log ends last: the highest [`Recovery::last`]. If
+///    any of them has everything that was acknowledged, it has.
+/// 3. Copy its folder. Then have its store carry out [`Recovery::write`], as it would any other, and start it. It
+///    elects itself.
+/// 4. Empty the folders of the others, the other survivors' among them. Start each with an **empty**
+///    [`Setup::bootstrap`], as any server that is to be added, and add them one by one, as learners that are promoted.
+///    With the bootstrap configuration of old, a majority of empty servers that does not reach this one would take its
+///    start for the cluster's first.
 ///
-/// Give the cluster another [`GroupId`](crate::GroupId) if you can: then nobody of the old one is heard, should step 1 fail.
+/// Give the cluster another [`GroupId`](crate::GroupId) if you can: then nobody of the old one is heard, should step 1
+/// fail.
 ///
 /// # What it costs
 ///
-/// What only lost servers held is gone, although clients may have been told that it is done, and reads may have shown it. And what this server holds
-/// beyond the commit index that it knows becomes committed ([`Recovery::unconfirmed`]), although clients may have been told that it is
-/// not.
+/// What only lost servers held is gone, although clients may have been told that it is done, and reads may have shown
+/// it. And what this server holds beyond the commit index that it knows becomes committed ([`Recovery::unconfirmed`]),
+/// although clients may have been told that it is not.
 ///
 /// # Example
 ///
@@ -53,10 +57,11 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// What the server's store is to write: a term of its own, and in it a configuration of this server alone. Its ticket is no write's of
-    /// a running server.
+    /// What the server's store is to write: a term of its own, and in it a configuration of this server alone. Its
+    /// ticket is no write's of a running server.
     pub write: Persist,
-    /// Whom the cluster goes on without: every other member of the configuration that was in force here, in the order of their ids.
+    /// Whom the cluster goes on without: every other member of the configuration that was in force here, in the order
+    /// of their ids.
     pub without: Vec<NodeId>,
     /// Where this server's log ends: compare it among the survivors, the term first.
     pub last: Option<LogId>,
@@ -115,7 +120,8 @@ impl Recovery {
             return Err(RecoveryError::Witness);
         }
         let confirmed = durable.commit.max(log.snapshot().map(|meta| meta.last.index));
-        // A removal that this server does not know to be committed may never have been, and there is nobody left to ask.
+        // A removal that this server does not know to be committed may never have been, and there is nobody left to
+        // ask.
         let (_, committed) = log.membership_at(confirmed);
         if !membership.contains(me) && !committed.contains(me) {
             return Err(RecoveryError::NotMember);

@@ -1,8 +1,8 @@
 //! The core with your state machine: one type that applies, answers, and takes, sends and installs snapshots.
 //!
-//! [`Raft`] leaves those to its host. [`Replica`] does them, still without a clock, a thread, a socket or a file, so that a
-//! real server and a simulator drive the very same code, and nobody writes the apply loop twice. What is left for the
-//! host is to persist, to send, to load entries, and to give clients their answers.
+//! [`Raft`] leaves those to its host. [`Replica`] does them, still without a clock, a thread, a socket or a file, so
+//! that a real server and a simulator drive the very same code, and nobody writes the apply loop twice. What is left
+//! for the host is to persist, to send, to load entries, and to give clients their answers.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -96,7 +96,8 @@ pub enum Input<M: StateMachine> {
     ChangeMembership {
         /// The host's name for it, not in use for another unfinished change or proposal.
         id: ProposalId,
-        /// The configuration that is to be changed. If another one is in force, the change is rejected as [`ChangeRejection::Outdated`].
+        /// The configuration that is to be changed. If another one is in force, the change is rejected as
+        /// [`ChangeRejection::Outdated`].
         expect: Expected,
         /// The change.
         change: Change,
@@ -130,7 +131,8 @@ pub enum Output<M: StateMachine> {
     },
     /// Send this.
     Send(Envelope),
-    /// Read these entries from the store and hand them over by [`Input::EntriesLoaded`]; always, with none if they cannot be read.
+    /// Read these entries from the store and hand them over by [`Input::EntriesLoaded`]; always, with none if they
+    /// cannot be read.
     LoadEntries {
         /// Names the request.
         ticket: Ticket,
@@ -175,7 +177,8 @@ pub enum Output<M: StateMachine> {
         /// The change.
         change: Change,
     },
-    /// Another leader's entry is committed in the place of the command, or of the change, or before it: it never will be.
+    /// Another leader's entry is committed in the place of the command, or of the change, or before it: it never will
+    /// be.
     Superseded {
         /// The host's name for it.
         id: ProposalId,
@@ -206,7 +209,8 @@ pub enum Output<M: StateMachine> {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A leader's snapshot makes no sense, or is larger than [`Snapshots::max_bytes`]; the state machine is what it was.
+    /// A leader's snapshot makes no sense, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
+    /// was.
     SnapshotRefused {
         /// Who sent it.
         from: NodeId,
@@ -261,7 +265,8 @@ pub struct Replica<M: StateMachine> {
     unwritten: VecDeque<Snapshot>,
     outbound: BTreeMap<Ticket, Snapshot>,
     inbound: Option<Inbound>,
-    /// The states of snapshots that arrived, until they are durable: the one that is about to be installed and a newer one, at most.
+    /// The states of snapshots that arrived, until they are durable: the one that is about to be installed and a newer
+    /// one, at most.
     arrived: VecDeque<(LogId, M)>,
 }
 

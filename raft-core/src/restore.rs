@@ -72,8 +72,8 @@ pub enum RestoreError {
 /// The log that a disk holds.
 pub(crate) struct Restored {
     pub(crate) log: Log,
-    /// Whether stored entries do not belong to it. They must leave the disk before anything is appended, lest the next start
-    /// finds them in the midst of what came after.
+    /// Whether stored entries do not belong to it. They must leave the disk before anything is appended, lest the next
+    /// start finds them in the midst of what came after.
     pub(crate) discarded: bool,
 }
 
@@ -173,7 +173,8 @@ fn check_sense(durable: &Durable) -> Result<(), RestoreError> {
 
 /// What of the stored entries belongs behind the stored snapshot.
 struct Belonging<'a> {
-    /// The entry before `entries` where that is not the snapshot's last: the log reaches back further than the snapshot.
+    /// The entry before `entries` where that is not the snapshot's last: the log reaches back further than the
+    /// snapshot.
     base: Option<LogId>,
     entries: &'a [Entry],
     discarded: bool,

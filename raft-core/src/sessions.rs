@@ -335,7 +335,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
                 first_unanswered: session.first_unanswered,
             };
         }
-        // Later numbers may hold all the room while the lowest one waits. It alone lets the client say more, so it always gets in.
+        // Later numbers may hold all the room while the lowest one waits. It alone lets the client say more, so it
+        // always gets in.
         if sequence > session.first_unanswered && session.outcomes.len() >= self.limits.outcomes {
             return Outcome::TooManyOutcomes {
                 limit: self.limits.outcomes,

@@ -7,15 +7,16 @@ use crate::types::{HardState, Index, LogId, NodeId, Term};
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoleName {
-    /// Its disk was empty at this start, and it does not know yet whether that is a first start or a disk that was lost. It has
-    /// nobody's vote and gives none, until
+    /// Its disk was empty at this start, and it does not know yet whether that is a first start or a disk that was
+    /// lost. It has nobody's vote and gives none, until
     ///
     /// * a majority of the first configuration, itself included, says that its log is empty: a first start; or
-    /// * a leader has bound its data folder ([`Incarnation`](crate::Incarnation)) by an entry in the log, and that is committed; or never, as
-    ///   long as the log binds its name to another folder: then it is fenced ([`Status::fenced`]).
+    /// * a leader has bound its data folder ([`Incarnation`](crate::Incarnation)) by an entry in the log, and that is
+    ///   committed; or never, as long as the log binds its name to another folder: then it is fenced
+    ///   ([`Status::fenced`]).
     ///
-    /// What is not told from a first start: a majority that lost its disks together, or lost them while the only others within reach
-    /// had never received an entry.
+    /// What is not told from a first start: a majority that lost its disks together, or lost them while the only others
+    /// within reach had never received an entry.
     Joining,
     /// Follows a leader, or waits for one.
     Follower,
@@ -42,8 +43,8 @@ pub struct Status {
     pub last: Option<LogId>,
     /// The last entry that is known to be durable here.
     pub durable: Option<Index>,
-    /// For how many ticks the disk has owed the oldest write that somebody waits for; 0 when it owes none. A leader whose
-    /// disk owes one for longer than the longest election timeout makes room for another.
+    /// For how many ticks the disk has owed the oldest write that somebody waits for; 0 when it owes none. A leader
+    /// whose disk owes one for longer than the longest election timeout makes room for another.
     pub durable_lag_ticks: u64,
     /// The last entry that is known to be committed.
     pub commit: Option<Index>,
@@ -51,12 +52,14 @@ pub struct Status {
     pub applied: Option<Index>,
     /// The last entry that the latest snapshot covers.
     pub snapshot: Option<LogId>,
-    /// Where every peer is, on a leader, those that were removed and are still being told so among them; empty elsewhere.
+    /// Where every peer is, on a leader, those that were removed and are still being told so among them; empty
+    /// elsewhere.
     pub peers: Vec<PeerStatus>,
     /// Whom this leader is handing over to.
     pub transferring_to: Option<NodeId>,
-    /// Whether a committed configuration, as far as this server knows, has it by another incarnation: its disk was lost, or was given to
-    /// it by mistake. Others drop what it says until it is removed from the configuration and added again.
+    /// Whether a committed configuration, as far as this server knows, has it by another incarnation: its disk was
+    /// lost, or was given to it by mistake. Others drop what it says until it is removed from the configuration and
+    /// added again.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
@@ -107,8 +110,8 @@ pub struct Ignored {
     pub stale: u64,
     /// A campaign, while a leader makes itself heard.
     pub sticky: u64,
-    /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's settings
-    /// contradict each other, and until that is mended it acknowledges nothing.
+    /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's
+    /// settings contradict each other, and until that is mended it acknowledges nothing.
     pub misfit: u64,
     /// Pieces of a snapshot that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes).
     pub oversized: u64,

@@ -2,8 +2,8 @@
 
 use crate::types::{Index, LogId, NodeId, Term};
 
-/// A step that a server took. Handed out only if [`Options::trace`](crate::Options::trace) asks for it, in order among the other
-/// actions: changes of role, leader and configuration, messages and writes tell of themselves.
+/// A step that a server took. Handed out only if [`Options::trace`](crate::Options::trace) asks for it, in order among
+/// the other actions: changes of role, leader and configuration, messages and writes tell of themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trace {

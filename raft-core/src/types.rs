@@ -46,7 +46,8 @@ macro_rules! number {
 }
 
 number! {
-    /// Identifies a member of a cluster. It may come back with another data folder after it was removed and added again.
+    /// Identifies a member of a cluster. It may come back with another data folder after it was removed and added
+    /// again.
     NodeId
 }
 number! {
@@ -59,8 +60,8 @@ number! {
     Incarnation
 }
 number! {
-    /// Numbers a duty handed to the host, in the order in which such duties were handed out. Writes count in one sequence, requests for
-    /// entries and transfers of snapshots in another: the same number may name one of each.
+    /// Numbers a duty handed to the host, in the order in which such duties were handed out. Writes count in one
+    /// sequence, requests for entries and transfers of snapshots in another: the same number may name one of each.
     Ticket
 }
 number! {
@@ -331,8 +332,8 @@ pub enum EntryBody {
     Command(Payload),
     /// A configuration, in force from the moment it is appended (paper §6).
     Membership(Arc<Membership>),
-    /// A command that a server passed on to the leader for a client of its own; shared, so that a rare entry does not make all
-    /// others larger.
+    /// A command that a server passed on to the leader for a client of its own; shared, so that a rare entry does not
+    /// make all others larger.
     Forwarded(Arc<Forwarded>),
     /// In the log of a witness: a command, which it does not hold.
     Withheld,
@@ -465,8 +466,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Drawn when the data folder was made.
     pub incarnation: Incarnation,
-    /// Counts the starts of this server on this data folder. Write the next number down, durably, *before* each [`Raft::new`](crate::Raft::new):
-    /// with [`Options::forwarding`](crate::Options::forwarding), a server that counts a boot twice is told that commands of the
-    /// earlier one are its own.
+    /// Counts the starts of this server on this data folder. Write the next number down, durably, *before* each
+    /// [`Raft::new`](crate::Raft::new): with [`Options::forwarding`](crate::Options::forwarding), a server that counts
+    /// a boot twice is told that commands of the earlier one are its own.
     pub boot: u64,
 }

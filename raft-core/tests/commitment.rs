@@ -168,7 +168,8 @@ fn the_next_entries_come_when_the_last_ones_are_applied() {
     assert_eq!(applied(&scene.step(Input::Applied(index(2)))), [3]);
 }
 
-// Who applies what it is handed before it goes on need not say so: what is handed out counts as applied, in as many pieces as it takes.
+// Who applies what it is handed before it goes on need not say so: what is handed out counts as applied, in as many
+// pieces as it takes.
 #[test]
 fn a_host_that_applies_at_once_need_not_say_so() {
     let mut setup = setup(3, 3, &[1, 1, 1]);

@@ -336,7 +336,8 @@ fn a_heard_leader_puts_off_the_campaign() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 2));
 }
 
-// Figure 2, RequestVote: whoever has not voted in the term may vote, and only asking others whether it could win is no vote.
+// Figure 2, RequestVote: whoever has not voted in the term may vote, and only asking others whether it could win is no
+// vote.
 #[test]
 fn a_server_that_only_asks_whether_it_could_win_still_votes() {
     let mut scene = Scene::follower(3, 2, &[2]);
@@ -665,7 +666,8 @@ fn an_answer_to_an_earlier_question_is_stale() {
     );
 }
 
-// A voter that hears no leader campaigns, and knows none from then on. Who may not campaign must not send its clients to a dead leader either.
+// A voter that hears no leader campaigns, and knows none from then on. Who may not campaign must not send its clients
+// to a dead leader either.
 #[test]
 fn a_learner_that_hears_nobody_knows_no_leader() {
     let mut setup = setup(3, 1, &[1]);

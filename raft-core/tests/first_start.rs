@@ -96,8 +96,8 @@ fn a_majority_of_empty_servers_is_a_first_start() {
     }
 }
 
-// Found by simulation: a greeting may be as old as the cluster, and its sender's log full by now. Only an answer to our own greeting says
-// what a log is like since our disk was found empty.
+// Found by simulation: a greeting may be as old as the cluster, and its sender's log full by now. Only an answer to our
+// own greeting says what a log is like since our disk was found empty.
 #[test]
 fn a_greeting_proves_nothing_about_its_senders_log() {
     let mut scene = empty(3);
@@ -265,7 +265,8 @@ fn a_binding_that_is_cut_off_is_taken_back() {
     assert_eq!(scene.raft.membership_id(), None);
 }
 
-// Fails closed: where a folder is bound, no other one speaks for its server, and nobody takes what is meant for another.
+// Fails closed: where a folder is bound, no other one speaks for its server, and nobody takes what is meant for
+// another.
 #[test]
 fn another_folder_than_the_bound_one_is_not_heard() {
     let mut scene = Scene::follower(3, 1, &[]);
@@ -283,7 +284,8 @@ fn another_folder_than_the_bound_one_is_not_heard() {
     assert_eq!(scene.term(), 5);
 }
 
-// But for a leader: it was elected by those who know its new folder, and a log that is behind and knows the former one has to catch up.
+// But for a leader: it was elected by those who know its new folder, and a log that is behind and knows the former one
+// has to catch up.
 #[test]
 fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     let mut scene = Scene::follower(3, 1, &[]);
@@ -316,8 +318,8 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     assert_eq!(scene.raft.status().ignored.fenced, 2);
 }
 
-// Found by review: a log that is behind must not keep itself from catching up by denying its vote to the one who could lead. A newer log than
-// this server's is not that of an earlier folder than it knows.
+// Found by review: a log that is behind must not keep itself from catching up by denying its vote to the one who could
+// lead. A newer log than this server's is not that of an earlier folder than it knows.
 #[test]
 fn a_folder_that_asks_for_votes_with_a_newer_log_is_answered() {
     let mut scene = Scene::follower(3, 1, &[1]);

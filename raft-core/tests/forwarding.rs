@@ -234,7 +234,8 @@ fn every_wait_for_a_leader_ends() {
     assert_eq!(outcomes(&actions), [(9, "rejected")]);
 }
 
-/// An append from server 2 that makes of the servers `voters` the configuration, at 1 in term 2, and says that it is committed.
+/// An append from server 2 that makes of the servers `voters` the configuration, at 1 in term 2, and says that it is
+/// committed.
 fn removed_from(voters: &[u64], commit: u64) -> Message {
     let known = voters.iter().map(|&voter| (node(voter), Incarnation::new(voter)));
     let membership = Membership::of_voters(voters.iter().map(|&voter| node(voter))).bind(known);
@@ -425,8 +426,8 @@ fn change(scene: &mut Scene, change: Change) {
     scene.accept(2, last);
 }
 
-// Found by simulation: a leader forgot what it had taken in when the removed server sent it again, and took it in twice after the
-// server was added again.
+// Found by simulation: a leader forgot what it had taken in when the removed server sent it again, and took it in twice
+// after the server was added again.
 #[test]
 fn a_leader_remembers_what_it_has_taken_in_of_a_server_that_was_removed_since() {
     let mut scene = leader();
@@ -603,7 +604,8 @@ fn an_answer_to_another_boot_is_nobody_s() {
     assert_eq!(ready(&scene.receive(2, 2, stale)), []);
 }
 
-// A leader remembers commands by the folder that they came from. Folders that it has not met yet could be invented without end.
+// A leader remembers commands by the folder that they came from. Folders that it has not met yet could be invented
+// without end.
 #[test]
 fn commands_of_a_folder_that_was_not_met_are_not_taken_in() {
     let mut setup = setup(3, 1, &[]);

@@ -7,8 +7,8 @@ use support::scene::{Scene, at, heartbeat, kinds, node, sent, setup};
 
 const LEASE: Option<Lease> = Some(Lease { drift_permyriad: 100 });
 
-/// How long a lease lasts with the default timing: of 10 ticks one may have been nearly over at the voter, its clock may
-/// be a hundredth too fast, and one of the leader's own may be nearly over.
+/// How long a lease lasts with the default timing: of 10 ticks one may have been nearly over at the voter, its clock
+/// may be a hundredth too fast, and one of the leader's own may be nearly over.
 const LASTS_TICKS: u64 = 7;
 
 /// Server 1 of three in term 1.

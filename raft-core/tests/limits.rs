@@ -127,7 +127,8 @@ fn snapshot_pieces_that_make_no_sense_are_malformed() {
     assert_eq!(scene.raft.status().ignored.malformed, 5);
 }
 
-// A server that cannot take its leader's snapshot stays behind for good, so its host must hear of it: once, and not with every piece.
+// A server that cannot take its leader's snapshot stays behind for good, so its host must hear of it: once, and not
+// with every piece.
 #[test]
 fn a_snapshot_that_is_too_large_is_refused_visibly() {
     let mut scene = Scene::follower(3, 3, &[]);
@@ -480,7 +481,8 @@ fn what_left_memory_is_loaded_from_the_store() {
     assert_eq!(appends(3, &scene.step(loaded)), [], "a request is answered once");
 }
 
-// Memory is for what somebody lacks: what every peer of a leader holds goes, and what a follower has applied, but for a little.
+// Memory is for what somebody lacks: what every peer of a leader holds goes, and what a follower has applied, but for a
+// little.
 #[test]
 fn what_no_peer_lacks_leaves_memory() {
     let limits = Limits {

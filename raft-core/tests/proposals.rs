@@ -164,7 +164,8 @@ fn proposals_of_an_earlier_leadership_are_done_by_the_next_one() {
     );
 }
 
-// A snapshot that covers a proposal's place hides what became of it; what lay behind it in an earlier term is superseded.
+// A snapshot that covers a proposal's place hides what became of it; what lay behind it in an earlier term is
+// superseded.
 #[test]
 fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
     let mut scene = leader_with_two();

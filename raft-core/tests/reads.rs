@@ -71,7 +71,8 @@ fn an_answer_to_an_earlier_round_confirms_nothing() {
     assert_eq!(ready(&confirm(&mut scene, 3, 2)), [(2, 1)]);
 }
 
-// Nor does an answer to a message of an earlier term, in which the same server led: its rounds and sessions had the same numbers.
+// Nor does an answer to a message of an earlier term, in which the same server led: its rounds and sessions had the
+// same numbers.
 #[test]
 fn an_answer_to_a_message_of_an_earlier_term_confirms_nothing() {
     let mut scene = leader();

@@ -96,7 +96,8 @@ fn what_the_survivor_holds_becomes_committed_and_is_named() {
     assert_eq!(cluster.journal(leader), [b"on all".to_vec(), b"on one".to_vec()]);
 }
 
-// The configuration that was in force last counts, committed or not, joint or not: none of its other members is needed any more.
+// The configuration that was in force last counts, committed or not, joint or not: none of its other members is needed
+// any more.
 #[test]
 fn a_change_that_was_under_way_is_over() {
     let mut cluster = Cluster::new(5);

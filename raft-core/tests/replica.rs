@@ -267,7 +267,8 @@ fn a_snapshot_needs_its_bytes_and_bytes_need_their_snapshot() {
     assert_eq!(server.raft().snapshot().map(|meta| meta.last), Some(id(1, 3)));
 }
 
-// Entries are applied, and a snapshot is installed, behind the write that they wait for, and nobody says that it was made.
+// Entries are applied, and a snapshot is installed, behind the write that they wait for, and nobody says that it was
+// made.
 #[test]
 fn a_host_that_writes_at_once_finds_everything_behind_its_write() {
     let mut server = with_options(Options {

@@ -1,4 +1,5 @@
-//! How followers come to have the leader's log: paper §5.3, Figure 2 (AppendEntries) and Figure 7; dissertation §10.2.1.
+//! How followers come to have the leader's log: paper §5.3, Figure 2 (AppendEntries) and Figure 7; dissertation
+//! §10.2.1.
 
 mod support;
 
@@ -131,7 +132,8 @@ fn a_hint_is_never_behind_what_is_committed() {
     );
 }
 
-// §5.3, after a refusal: the leader goes back to the last entry that is not of a later term than the hint, and no further.
+// §5.3, after a refusal: the leader goes back to the last entry that is not of a later term than the hint, and no
+// further.
 #[test]
 fn a_refused_leader_skips_a_whole_term() {
     let log = [1, 1, 4, 4, 4, 6, 6];
@@ -280,8 +282,8 @@ fn a_probe_is_repeated_until_it_is_answered() {
     }
 }
 
-// Found by simulation: a follower whose disk went back denies what it has acknowledged, for good. Asked at once each time, it
-// would deny without end.
+// Found by simulation: a follower whose disk went back denies what it has acknowledged, for good. Asked at once each
+// time, it would deny without end.
 #[test]
 fn who_denies_what_it_acknowledged_is_asked_again_with_the_next_heartbeat() {
     let mut scene = Scene::leader(3, 2, &[]);
@@ -491,7 +493,8 @@ fn places_of_entries(actions: &[Action]) -> Vec<*const Entry> {
     entries.map(|entries| entries.as_ptr()).collect()
 }
 
-// Ours: entries that came together are written, sent to everybody and applied from one place in memory, and none of them is copied.
+// Ours: entries that came together are written, sent to everybody and applied from one place in memory, and none of
+// them is copied.
 #[test]
 fn entries_that_come_together_are_shared_and_not_copied() {
     for count in [1, 5, 8, 300] {

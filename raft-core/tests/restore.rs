@@ -133,7 +133,8 @@ fn snapshots_that_no_server_takes_are_refused() {
     }));
 }
 
-// Somebody else's identity beside this server's log: all others drop what it says, and its operator must be able to see why.
+// Somebody else's identity beside this server's log: all others drop what it says, and its operator must be able to see
+// why.
 #[test]
 fn another_folder_than_the_bound_one_is_seen_to_be_fenced() {
     let mut setup = setup(3, 1, &[1]);
@@ -190,8 +191,9 @@ fn torn_install(log: &[u64]) -> Setup {
     torn
 }
 
-// Paper §7: a log that conflicts with the snapshot is discarded. It must leave the disk as well, before anything
-// is appended: a store that keeps what was discarded would show it again, in the midst of what came after, at the next start.
+// Paper §7: a log that conflicts with the snapshot is discarded. It must leave the disk as well, before anything is
+// appended: a store that keeps what was discarded would show it again, in the midst of what came after, at the next
+// start.
 #[test]
 fn a_log_that_conflicts_with_the_snapshot_is_removed_from_the_disk_before_anything_is_appended() {
     for log in [&[1_u64, 1, 2, 2, 2, 2] as &[u64], &[1, 1], &[1, 1, 3]] {
@@ -269,7 +271,8 @@ fn nothing() -> Persist {
     }
 }
 
-// What a disk holds after a write: each part in the order of the fields, and nothing that a write does not name changes.
+// What a disk holds after a write: each part in the order of the fields, and nothing that a write does not name
+// changes.
 #[test]
 fn a_disk_holds_what_was_written_to_it() {
     let mut disk = setup(3, 5, &[1, 1, 4]).durable;

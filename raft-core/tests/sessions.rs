@@ -417,7 +417,8 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
     }
 }
 
-// A snapshot whose sessions claim to have been used at places that are still to come: nothing hangs, and no session is lost from sight.
+// A snapshot whose sessions claim to have been used at places that are still to come: nothing hangs, and no session is
+// lost from sight.
 #[test]
 fn sessions_that_were_used_at_a_place_to_come_still_end() {
     let mut server = server();

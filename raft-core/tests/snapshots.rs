@@ -231,8 +231,9 @@ fn a_lost_piece_is_sent_again() {
     assert_eq!(advanced(&scene.tick(2)), [5]);
 }
 
-// A receiver that was started again has lost the pieces, and says so whenever it is asked. It is sent them again from where it
-// is, without waiting for the transfer to be given up. An answer that only comes late is no reason to begin again.
+// A receiver that was started again has lost the pieces, and says so whenever it is asked. It is sent them again from
+// where it is, without waiting for the transfer to be given up. An answer that only comes late is no reason to begin
+// again.
 #[test]
 fn what_a_receiver_has_lost_is_sent_again() {
     let (mut scene, _) = sender();
@@ -276,9 +277,8 @@ fn a_transfer_without_progress_ends() {
     assert_eq!(ended(&all), [ticket]);
 }
 
-// with the leadership,
-// A receiver that refuses the whole, or falls over again and again, begins from nothing each time. Going over the same ground is no progress:
-// while the transfer lasts, the log behind its snapshot must stay.
+// with the leadership, A receiver that refuses the whole, or falls over again and again, begins from nothing each time.
+// Going over the same ground is no progress: while the transfer lasts, the log behind its snapshot must stay.
 #[test]
 fn a_transfer_that_begins_again_and_again_ends() {
     let (mut scene, ticket) = sender();
@@ -613,7 +613,8 @@ fn a_transfer_survives_a_restart_of_its_receiver() {
     assert_eq!(cluster.journal(behind), cluster.journal(leader));
 }
 
-// Found by simulation: a server that was added later took a snapshot before its log held any configuration, and said that there was none.
+// Found by simulation: a server that was added later took a snapshot before its log held any configuration, and said
+// that there was none.
 #[test]
 fn no_snapshot_is_taken_before_a_configuration_is_known() {
     let mut setup = setup(3, 2, &[]);

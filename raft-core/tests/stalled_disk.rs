@@ -5,7 +5,8 @@ mod support;
 use raft_core::{Action, Input, Message, RoleName};
 use support::scene::{Scene, at, heartbeat, kinds, sent_to, writes};
 
-/// A leader of three in term 2 whose no-op is committed, whose peers answer, and whose disk owes it an entry from now on.
+/// A leader of three in term 2 whose no-op is committed, whose peers answer, and whose disk owes it an entry from now
+/// on.
 fn leader() -> Scene {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
@@ -56,7 +57,8 @@ fn a_leader_whose_disk_stalls_makes_room_for_one_that_answers() {
     assert!(!kinds(&actions).contains(&(3, "TimeoutNow")), "3 holds less");
 }
 
-// A cluster of one has nobody else, and nor has one whose others are silent: that one falls for want of a quorum instead.
+// A cluster of one has nobody else, and nor has one whose others are silent: that one falls for want of a quorum
+// instead.
 #[test]
 fn a_leader_whose_disk_stalls_stays_if_nobody_could_do_better() {
     let mut single = Scene::leader(1, 2, &[]);

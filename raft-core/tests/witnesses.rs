@@ -359,7 +359,8 @@ fn a_removed_witness_is_still_fed_without_commands() {
     assert_eq!([first, then].concat(), [EntryBody::Withheld]);
 }
 
-// Found by simulation: a leader crashed before its own disk held what its witnesses held, and nobody could lead without it.
+// Found by simulation: a leader crashed before its own disk held what its witnesses held, and nobody could lead without
+// it.
 #[test]
 fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
     let mut scene = leader(&[]);
@@ -374,7 +375,8 @@ fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
     assert_eq!(bodies(3, &actions), [EntryBody::Withheld]);
 }
 
-// Found by simulation: a leader that had removed itself left an entry with witnesses only, and one of the others was down.
+// Found by simulation: a leader that had removed itself left an entry with witnesses only, and one of the others was
+// down.
 #[test]
 fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     let mut setup = setup(4, 1, &[]);
@@ -396,7 +398,8 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     assert_eq!(bodies(3, &actions).len(), 1, "another one who may lead holds it");
 }
 
-// Found by simulation: a witness that may compact as it starts was refused, for want of bytes that a witness's snapshot never has.
+// Found by simulation: a witness that may compact as it starts was refused, for want of bytes that a witness's snapshot
+// never has.
 #[test]
 fn a_witness_may_take_its_snapshot_while_it_starts() {
     let mut starting = small(1);

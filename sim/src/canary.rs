@@ -1,5 +1,5 @@
-//! Canaries: mistakes of a host, made on purpose in every campaign, each of which the oracles must find. A campaign that does not find
-//! them says nothing: something is wrong with its checking, or it never gets anywhere.
+//! Canaries: mistakes of a host, made on purpose in every campaign, each of which the oracles must find. A campaign
+//! that does not find them says nothing: something is wrong with its checking, or it never gets anywhere.
 //!
 //! Canaries are in every build, unlike the bank of planted bugs, which changes the library under test.
 
@@ -15,7 +15,8 @@ use crate::world;
 pub enum Canary {
     /// It reports a write as durable when it has issued it.
     ReportsEarly,
-    /// It answers clients by their place in a queue, and is one off: whoever asks is told the outcome of the request before.
+    /// It answers clients by their place in a queue, and is one off: whoever asks is told the outcome of the request
+    /// before.
     AnswersByQueue,
     /// When the faults are over, it sends nothing any more.
     FallsSilent,
@@ -53,7 +54,8 @@ impl Canary {
         }
     }
 
-    /// Runs the schedules of these seeds with the mistake until an oracle that it is for finds it; none if these seeds do not.
+    /// Runs the schedules of these seeds with the mistake until an oracle that it is for finds it; none if these seeds
+    /// do not.
     pub fn hunt<W: Workload>(
         self,
         mut seeds: Range<u64>,

@@ -4,7 +4,8 @@ use crate::nanos::Nanos;
 
 const MILLION: u64 = 1_000_000;
 
-/// A clock as straight pieces: since `since`, when it stood at `stood_at`, it has run at `rate` millionths of real time.
+/// A clock as straight pieces: since `since`, when it stood at `stood_at`, it has run at `rate` millionths of real
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     since: Nanos,

@@ -6,8 +6,8 @@ use crate::random::Draws;
 
 /// How messages between servers become bytes and are read again.
 ///
-/// A codec must read what it wrote, and must refuse bytes that it did not write, as a checksum over all of them does (oracle S23). A
-/// message that is refused is lost; on a connection it breaks the connection.
+/// A codec must read what it wrote, and must refuse bytes that it did not write, as a checksum over all of them does
+/// (oracle S23). A message that is refused is lost; on a connection it breaks the connection.
 pub trait Codec {
     /// The message as bytes.
     fn encode(&self, envelope: &Envelope) -> Vec<u8>;
@@ -49,8 +49,8 @@ fn cost_bytes(entry: &Entry) -> u64 {
     }
 }
 
-/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them. They never become that message as a
-/// whole, which nobody could tell from one that is late.
+/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them. They never become
+/// that message as a whole, which nobody could tell from one that is late.
 pub(crate) fn damage(bytes: &mut Vec<u8>, earlier: &[u8], draws: &mut Draws) {
     let below = |draws: &mut Draws, bound: usize| usize::try_from(draws.below(bound as u64)).unwrap_or(0);
     match draws.below(4) {

@@ -1,4 +1,5 @@
-//! The logical disk of one server: what was asked of it, what would be read back now, and what would be left after a crash.
+//! The logical disk of one server: what was asked of it, what would be read back now, and what would be left after a
+//! crash.
 //!
 //! ```text
 //!   Persist ──▶ issued ──────── sync delay ───────▶ durable ──▶ Persisted(ticket)
@@ -7,8 +8,8 @@
 //!         `written`: what a read sees        `durable`: what a crash leaves for certain
 //! ```
 //!
-//! What lies between the two is what a crash may keep or lose, by [`Survival`]. What a disk may do beyond that, to forget, to lie
-//! and to rot, stands in `damage`.
+//! What lies between the two is what a crash may keep or lose, by [`Survival`]. What a disk may do beyond that, to
+//! forget, to lie and to rot, stands in `damage`.
 
 mod damage;
 
@@ -286,13 +287,14 @@ impl Disk {
         !self.pending.is_empty()
     }
 
-    /// What is durable as far as the step under way is judged: a server that writes before it goes on has done all of its writes by the end of the
-    /// step, and says in the same step what follows from them.
+    /// What is durable as far as the step under way is judged: a server that writes before it goes on has done all of
+    /// its writes by the end of the step, and says in the same step what follows from them.
     pub(crate) fn judged(&self) -> &Image {
         self.ahead.as_deref().unwrap_or(&self.durable)
     }
 
-    /// The step under way will do this write before it goes on. What the step commits it may compact away at once, so that nothing is compacted here.
+    /// The step under way will do this write before it goes on. What the step commits it may compact away at once, so
+    /// that nothing is compacted here.
     pub(crate) fn look_ahead(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
         let ahead = self.ahead.get_or_insert_with(|| Box::new(self.durable.clone()));
         let persist = Persist {
@@ -379,7 +381,8 @@ impl Disk {
         }
     }
 
-    /// A sync has ended: everything up to its ticket is durable. Returns whether that is news, and the sync that begins now.
+    /// A sync has ended: everything up to its ticket is durable. Returns whether that is news, and the sync that begins
+    /// now.
     pub(crate) fn synced(
         &mut self,
         now: Nanos,
@@ -412,7 +415,8 @@ impl Disk {
     /// The process is gone: of what was not synced, `survival` decides.
     pub(crate) fn crash(&mut self, survival: Survival) -> Aftermath {
         self.crashes += 1;
-        // The step was judged as one that does all of its writes. What is lost is what it would have said, and its compactions.
+        // The step was judged as one that does all of its writes. What is lost is what it would have said, and its
+        // compactions.
         if let Some(ahead) = self.ahead.take() {
             self.durable = *ahead;
         }
@@ -544,7 +548,8 @@ mod tests {
             let mut disk = disk_with_three_unsynced_writes();
             disk.seed = Seed(seed);
             let aftermath = disk.crash(Survival::Torn);
-            // A torn write keeps its first parts: a new term without its entries, or the first entry without the second.
+            // A torn write keeps its first parts: a new term without its entries, or the first entry without the
+            // second.
             let kept = aftermath.kept as u64;
             let term = disk.durable().hard_state.term.value();
             assert_eq!(term, 1 + kept + u64::from(aftermath.torn));

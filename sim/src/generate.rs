@@ -1,8 +1,8 @@
 //! From a seed to a schedule.
 //!
-//! *Swarm* testing (Groce and others, 2012): each seed first draws which families of faults exist at all, then how strong they are. A
-//! run with every fault at once rarely gets anywhere interesting; a run with two of them often does. On top of that come the
-//! library's settings turned to extremes, and a few triggers that strike where it hurts.
+//! *Swarm* testing (Groce and others, 2012): each seed first draws which families of faults exist at all, then how
+//! strong they are. A run with every fault at once rarely gets anywhere interesting; a run with two of them often does.
+//! On top of that come the library's settings turned to extremes, and a few triggers that strike where it hurts.
 
 mod features;
 mod further;
@@ -27,7 +27,8 @@ pub enum Profile {
     Calm,
     /// Everything at once, as often and as strong as it gets.
     Hell,
-    /// The yardstick of speed: five servers, 60 simulated seconds, heartbeats every 100 ms, 20 operations a second, faults of every kind.
+    /// The yardstick of speed: five servers, 60 simulated seconds, heartbeats every 100 ms, 20 operations a second,
+    /// faults of every kind.
     Bench,
 }
 
@@ -164,8 +165,8 @@ fn hell(seed: u64) -> Schedule {
     schedule
 }
 
-/// Clients of some seeds use sessions, and servers forget them early. The draws have a name of their own, so that everything else
-/// about a seed is what it would be without.
+/// Clients of some seeds use sessions, and servers forget them early. The draws have a name of their own, so that
+/// everything else about a seed is what it would be without.
 fn sessions(schedule: &mut Schedule) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 2, 0, 0);
     if draws.chance(3_500) {
@@ -262,7 +263,8 @@ fn workload(schedule: &mut Schedule, draws: &mut Draws) {
     };
 }
 
-/// States bounds that a correct cluster meets with room to spare: some dozens of elections, each delayed by the slowest disk and network.
+/// States bounds that a correct cluster meets with room to spare: some dozens of elections, each delayed by the slowest
+/// disk and network.
 fn heal(schedule: &mut Schedule) {
     let Schedule {
         knobs,

@@ -162,8 +162,9 @@ impl Workload for KeyValue {
     }
 }
 
-/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`. A write that was
-/// answered says what was there before (`:previous`), which a checker of mere reads and writes may ignore.
+/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`. A
+/// write that was answered says what was there before (`:previous`), which a checker of mere reads and writes may
+/// ignore.
 pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Write) -> std::io::Result<()> {
     for (event, index) in history.iter().zip(0_u64..) {
         let kind = match event.what {

@@ -1,11 +1,12 @@
-//! The service's ledger as a workload: people enrol, protect pictures, look at them, repeat what was not answered, and ask what happened.
+//! The service's ledger as a workload: people enrol, protect pictures, look at them, repeat what was not answered, and
+//! ask what happened.
 //!
-//! It is [`node::ledger::Ledger`] itself, the state machine that the servers run. Every answer and the audit are judged by a model of
-//! the ledger's rules (oracle C9, and C6 for what is charged twice).
+//! It is [`node::ledger::Ledger`] itself, the state machine that the servers run. Every answer and the audit are judged
+//! by a model of the ledger's rules (oracle C9, and C6 for what is charged twice).
 //!
-//! The simulator plays clients and, with them, the edge of a server: the place where a client's signature is verified, once, before
-//! the request is proposed. Nothing behind that place looks at signatures, so commands carry a placeholder, and the rate of a
-//! sweep is not that of signing. `sim/tests/ledger.rs` holds the ledger to it.
+//! The simulator plays clients and, with them, the edge of a server: the place where a client's signature is verified,
+//! once, before the request is proposed. Nothing behind that place looks at signatures, so commands carry a
+//! placeholder, and the rate of a sweep is not that of signing. `sim/tests/ledger.rs` holds the ledger to it.
 
 mod model;
 
@@ -36,7 +37,8 @@ const BEGIN: u64 = 1_700_000_000;
 
 /// The ledger, and people who use it.
 ///
-/// Two seconds of the ledger's time pass in each simulated millisecond, so that requests and grants expire within a run.
+/// Two seconds of the ledger's time pass in each simulated millisecond, so that requests and grants expire within a
+/// run.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     genesis: Genesis,

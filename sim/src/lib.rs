@@ -1,11 +1,12 @@
-//! A seeded, deterministic simulator for state machines replicated by [`raft_core`]: thousands of ways to fail, the same
-//! way every time.
+//! A seeded, deterministic simulator for state machines replicated by [`raft_core`]: thousands of ways to fail, the
+//! same way every time.
 //!
 //! One thread, one seed, one event queue. The simulator runs the *shipping* [`raft_core::Replica`] of every server with
 //! your state machine in it, on a simulated network, disk and clock, against clients that check what they are told. It
-//! loses, delays, repeats and reorders messages, cuts links one way and both, breaks connections, damages bytes, kills processes between any two of their
-//! duties and in the middle of a write, lets disks lose what was not synced and worse, pauses processes, bends clocks; and after every
-//! single event it checks the rules of Raft, exactly. A seed names a run: it replays event by event on every machine.
+//! loses, delays, repeats and reorders messages, cuts links one way and both, breaks connections, damages bytes, kills
+//! processes between any two of their duties and in the middle of a write, lets disks lose what was not synced and
+//! worse, pauses processes, bends clocks; and after every single event it checks the rules of Raft, exactly. A seed
+//! names a run: it replays event by event on every machine.
 //!
 //! # Simulate your state machine
 //!
@@ -76,20 +77,23 @@
 //! | [`Workload`] | your state machine and what clients say to it; [`kv`] and the ledger are those of the `sim` command |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
-//! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out of
-//! a schedule leaves the weather of everything else as it was, so failing schedules shrink.
+//! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out
+//! of a schedule leaves the weather of everything else as it was, so failing schedules shrink.
 //!
-//! Clients whose requests the machine recognises when they are repeated, and workloads that know what the answers must be, say so in
-//! [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in somebody else's machine.
+//! Clients whose requests the machine recognises when they are repeated, and workloads that know what the answers must
+//! be, say so in [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in somebody else's
+//! machine.
 //!
-//! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The feature
-//! `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec; `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
+//! feature `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec;
+//! `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
 //!
 //! # What it does not promise
 //!
-//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes, so the real store has tests of its own; messages
-//! are bytes only where the workload has a [`Codec`]. Membership does not change yet. Where disks lose more than the fault budget allows
-//! ([`schedule::Class`]), little is promised, and so little is judged.
+//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes, so the
+//! real store has tests of its own; messages are bytes only where the workload has a [`Codec`]. Membership does not
+//! change yet. Where disks lose more than the fault budget allows ([`schedule::Class`]), little is promised, and so
+//! little is judged.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::float_arithmetic,

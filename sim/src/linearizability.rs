@@ -1,9 +1,10 @@
-//! C3: a second opinion on linearizability, by search and without any knowledge of the log (Wing and Gong 1993; Lowe 2017).
+//! C3: a second opinion on linearizability, by search and without any knowledge of the log (Wing and Gong 1993; Lowe
+//! 2017).
 //!
 //! The history is split by key, as linearizability is local (Herlihy and Wing 1990). For each key the checker looks for
-//! an order of the operations that respects real time and explains every answer. An attempt that nobody knows the outcome of may
-//! stand anywhere behind its invocation, or nowhere. When the search has taken too many steps it says so: "unknown" is
-//! neither yes nor no.
+//! an order of the operations that respects real time and explains every answer. An attempt that nobody knows the
+//! outcome of may stand anywhere behind its invocation, or nowhere. When the search has taken too many steps it says
+//! so: "unknown" is neither yes nor no.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,8 +132,8 @@ fn by_key(history: &[HistoryEvent<KeyValue>]) -> BTreeMap<u64, Vec<Call>> {
         .collect()
 }
 
-/// Leaves out reads that were never answered, and writes of unknown outcome whose value nobody saw: those may stand behind everything,
-/// and each of them would double the search.
+/// Leaves out reads that were never answered, and writes of unknown outcome whose value nobody saw: those may stand
+/// behind everything, and each of them would double the search.
 fn relevant(calls: Vec<Call>) -> Vec<Call> {
     let seen: BTreeSet<u64> = calls
         .iter()

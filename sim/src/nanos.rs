@@ -83,7 +83,8 @@ impl fmt::Display for Nanos {
         if size > 1 || self.0 < 1_000 {
             return write!(f, "{}{unit}", self.0 / size);
         }
-        // Nine digits of nanoseconds say nothing to a reader; with a point in the right place they do, and are as exact.
+        // Nine digits of nanoseconds say nothing to a reader; with a point in the right place they do, and are as
+        // exact.
         let fraction = format!("{:06}", self.0 % 1_000_000);
         write!(f, "{}.{}ms", self.0 / 1_000_000, fraction.trim_end_matches('0'))
     }

@@ -1,4 +1,5 @@
-//! What becomes of each message, decided when it is sent: by the weather of its directed link, and by the cuts in force.
+//! What becomes of each message, decided when it is sent: by the weather of its directed link, and by the cuts in
+//! force.
 
 mod wires;
 
@@ -165,7 +166,8 @@ impl Network {
         Fate::Arrives { at, again, reordered }
     }
 
-    /// A message's draw is named by its link, the time bucket, and how many messages the link had in that bucket before.
+    /// A message's draw is named by its link, the time bucket, and how many messages the link had in that bucket
+    /// before.
     fn draw(&mut self, now: Nanos, number: usize) -> Draw {
         let bucket = bucket(now);
         let mut ordinal = 0;

@@ -27,8 +27,8 @@ raft_core::planted_bank! {
     }
 }
 
-/// Bugs of the simulator itself, which no oracle can find, as each run is a fine one: what they break is that the same schedule
-/// always comes to the same end.
+/// Bugs of the simulator itself, which no oracle can find, as each run is a fine one: what they break is that the same
+/// schedule always comes to the same end.
 pub mod unrepeatable {
     raft_core::planted_bank! {
         "determinism" {

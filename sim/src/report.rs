@@ -59,8 +59,8 @@ impl fmt::Display for Verdict {
 }
 
 impl Report {
-    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash of
-    /// many runs.
+    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash
+    /// of many runs.
     pub const fn hash_as(&self, number: u64) -> u64 {
         self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
     }

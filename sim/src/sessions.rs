@@ -15,8 +15,8 @@ use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
 use crate::workload::{AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Workload};
 
-/// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`], and make every attempt a request of
-/// its own in the others.
+/// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`], and make every attempt
+/// a request of its own in the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WithSessions<W>(
     /// The workload inside.
@@ -65,7 +65,8 @@ const fn millis(nanos: u64) -> u64 {
     nanos / 1_000_000
 }
 
-/// How far the clock of each client lags behind that of the one before it, so that time in the log runs backwards now and then.
+/// How far the clock of each client lags behind that of the one before it, so that time in the log runs backwards now
+/// and then.
 const LAG_MILLIS: u64 = 40;
 
 /// What the client's clock says, in milliseconds.

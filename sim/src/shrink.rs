@@ -1,8 +1,8 @@
 //! From a failing run to the few things that make it fail.
 //!
-//! The shrinker takes away what it can: faults, operations, servers, bad weather, unusual settings; then it rounds what is
-//! left. A smaller schedule counts only if the *same* oracle finds something in it. Because every draw is keyed
-//! (see the crate's documentation), what is taken away leaves the draws of the rest as they were.
+//! The shrinker takes away what it can: faults, operations, servers, bad weather, unusual settings; then it rounds what
+//! is left. A smaller schedule counts only if the *same* oracle finds something in it. Because every draw is keyed (see
+//! the crate's documentation), what is taken away leaves the draws of the rest as they were.
 
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
@@ -18,7 +18,8 @@ use crate::world;
 /// A failing schedule, made as small as it gets.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The small schedule. It expects to pass, as a regression does once the bug is fixed, and requires what its faults must cause.
+    /// The small schedule. It expects to pass, as a regression does once the bug is fixed, and requires what its faults
+    /// must cause.
     pub schedule: Schedule,
     /// What its run comes to.
     pub report: Report,
@@ -141,7 +142,8 @@ impl<W: Workload> Shrinker<'_, W> {
         );
     }
 
-    /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs fewer.
+    /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs
+    /// fewer.
     fn count_less(&mut self) {
         for place in 0..self.best.faults.len() {
             let Some(When::On(Trigger { nth, .. })) = self.best.faults.get(place).map(|fault| fault.when)
@@ -187,7 +189,8 @@ impl<W: Workload> Shrinker<'_, W> {
         );
     }
 
-    /// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: ever smaller runs of neighbours are taken away.
+    /// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: ever smaller runs of neighbours are taken
+    /// away.
     fn take(
         &mut self,
         count: usize,
@@ -317,7 +320,8 @@ impl<W: Workload> Shrinker<'_, W> {
     fn finish(mut self, original: &Schedule, items_before: usize) -> Shrunk {
         self.best.event_budget = original.event_budget;
         self.best.expect.violation = None;
-        // What the faults are for must happen when the bug is fixed, too. What happens only because of the bug need not.
+        // What the faults are for must happen when the bug is fixed, too. What happens only because of the bug need
+        // not.
         let mut probes: Vec<Probe> = self
             .best
             .faults

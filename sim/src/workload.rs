@@ -23,8 +23,8 @@ pub trait Workload {
     /// A machine that has seen nothing.
     fn machine(&self, plan: &WorkloadPlan) -> Self::Machine;
 
-    /// The command of one attempt. It must contain [`Call::attempt`], or something else that no other attempt has, so that
-    /// every entry of the log can be traced to the attempt that caused it.
+    /// The command of one attempt. It must contain [`Call::attempt`], or something else that no other attempt has, so
+    /// that every entry of the log can be traced to the attempt that caused it.
     fn command(&self, call: &Call) -> Vec<u8>;
 
     /// A query. Asked again of an equal machine, it must get an equal answer.
@@ -45,8 +45,9 @@ pub trait Workload {
         Heard::Done { first: None }
     }
 
-    /// How messages between servers become bytes. Schedules that ask for it ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages))
-    /// then send every message through it, and damage some.
+    /// How messages between servers become bytes. Schedules that ask for it
+    /// ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages)) then send every message through it, and
+    /// damage some.
     fn codec(&self) -> Option<&dyn Codec> {
         None
     }

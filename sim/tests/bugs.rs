@@ -1,5 +1,5 @@
-//! The bank of planted bugs: it is sound, random search finds what is quick to be found, scripted schedules find what is
-//! not, and a failing run shrinks to a handful of items.
+//! The bank of planted bugs: it is sound, random search finds what is quick to be found, scripted schedules find what
+//! is not, and a failing run shrinks to a handful of items.
 #![cfg(all(feature = "planted-bugs", feature = "node"))]
 
 use std::collections::BTreeSet;
@@ -259,7 +259,8 @@ fn a_failing_run_shrinks_to_fewer_than_twenty_items_and_is_a_regression() {
     assert!(!matches!(report.verdict(&read.expect), Verdict::Violation(_)));
 }
 
-/// What differs from run to run is found by running twice, here and in another process, and told with the first event that differs.
+/// What differs from run to run is found by running twice, here and in another process, and told with the first event
+/// that differs.
 #[test]
 fn a_planted_nondeterminism_ends_with_3_and_is_told_with_its_first_event() {
     let bug = ["--bug", "draws-from-the-system"];

@@ -1,4 +1,5 @@
-//! The same schedule comes to the same end: in the same process, with and without a trace, from a seed and from its file.
+//! The same schedule comes to the same end: in the same process, with and without a trace, from a seed and from its
+//! file.
 
 use sim::kv::KeyValue;
 use sim::{Profile, Schedule};

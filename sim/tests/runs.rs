@@ -64,8 +64,8 @@ fn a_recording_changes_nothing_and_tells_the_same() {
     }
 }
 
-/// §5.4.2 in the recording itself: when the acknowledgement of step (c) arrives, three disks hold entry 4 of term 1, and
-/// nobody takes it for committed.
+/// §5.4.2 in the recording itself: when the acknowledgement of step (c) arrives, three disks hold entry 4 of term 1,
+/// and nobody takes it for committed.
 #[test]
 fn a_majority_holds_what_is_replaced_later() {
     let (_, recording) = film(&schedule("figure_8.toml"), &KeyValue).expect("the schedule can be run");

@@ -25,9 +25,10 @@ fn leaders_die(seed: u64) -> Schedule {
     schedule
 }
 
-/// L9, over many runs. Timeouts are drawn from 16 ticks of 10 ms, and a campaign with its pre-vote takes about 5 ms, so that two of the
-/// followers get in each other's way now and then: 49 times in these 800 elections. Were timeouts hardly random, it would be
-/// most of the time; were there more elections than deaths, something else than a death would cause them.
+/// L9, over many runs. Timeouts are drawn from 16 ticks of 10 ms, and a campaign with its pre-vote takes about 5 ms, so
+/// that two of the followers get in each other's way now and then: 49 times in these 800 elections. Were timeouts
+/// hardly random, it would be most of the time; were there more elections than deaths, something else than a death
+/// would cause them.
 #[test]
 fn a_dead_leader_costs_one_election_and_now_and_then_a_split_vote() {
     const RUNS: u64 = 200;

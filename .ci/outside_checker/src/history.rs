@@ -23,7 +23,8 @@ pub struct Operation {
     pub returned: Option<usize>,
 }
 
-/// The operations on each key. Operations without an effect are left out, and so are reads without an answer, which say nothing.
+/// The operations on each key. Operations without an effect are left out, and so are reads without an answer, which say
+/// nothing.
 pub type History = BTreeMap<u64, Vec<Operation>>;
 
 /// Reads a history. The error says which line makes no sense.
@@ -70,8 +71,8 @@ pub fn parse(text: &str) -> Result<History, String> {
     Ok(history)
 }
 
-/// Leaves out writes that nobody knows the outcome of and whose value nobody saw, which the search would have to try in every place. Whatever
-/// order there is stays one without them: what comes right behind one of them saw nothing.
+/// Leaves out writes that nobody knows the outcome of and whose value nobody saw, which the search would have to try in
+/// every place. Whatever order there is stays one without them: what comes right behind one of them saw nothing.
 fn leave_out_the_unseen(operations: &mut Vec<Operation>) {
     let saw = |operation: &Operation| match operation.action {
         Action::Read(saw) => saw,
@@ -130,8 +131,9 @@ fn or_nil(text: &str) -> Option<Option<u64>> {
     }
 }
 
-/// The history made wrong on purpose: the last answer that can be made stale tells of a value that had certainly been overwritten
-/// when it was asked for. Every value is written once, so no order explains that. None if no answer can be made stale.
+/// The history made wrong on purpose: the last answer that can be made stale tells of a value that had certainly been
+/// overwritten when it was asked for. Every value is written once, so no order explains that. None if no answer can be
+/// made stale.
 pub fn forge(history: &History) -> Option<History> {
     let mut forged = history.clone();
     let (asked, stale) = forged.values_mut().find_map(|operations| {

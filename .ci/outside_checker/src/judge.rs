@@ -1,4 +1,5 @@
-//! What the checker of todc-utils says about a history. Linearizability is local (Herlihy and Wing 1990), so each key is judged by itself.
+//! What the checker of todc-utils says about a history. Linearizability is local (Herlihy and Wing 1990), so each key
+//! is judged by itself.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

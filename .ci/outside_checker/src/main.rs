@@ -1,6 +1,6 @@
-//! Judges the histories of a folder that `sim histories` has written, by a linearizability checker that shares no code with the
-//! simulator, and compares its opinions with sim's own. Every history is then made wrong on purpose, and must be seen to be wrong:
-//! a checker that says yes to everything would agree as well.
+//! Judges the histories of a folder that `sim histories` has written, by a linearizability checker that shares no code
+//! with the simulator, and compares its opinions with sim's own. Every history is then made wrong on purpose, and must
+//! be seen to be wrong: a checker that says yes to everything would agree as well.
 //!
 //! Usage: outside_checker FOLDER
 

@@ -24,8 +24,8 @@ pub(crate) struct Options {
     /// How long each side works on each row, in milliseconds and in each of the rounds.
     #[arg(long, default_value_t = 100)]
     milliseconds: u64,
-    /// How many rounds, in which the sides take turns. The round of the median ratio is told: machines have better and worse
-    /// moments, and the best of each side would compare one's luck with the other's.
+    /// How many rounds, in which the sides take turns. The round of the median ratio is told: machines have better and
+    /// worse moments, and the best of each side would compare one's luck with the other's.
     #[arg(long, default_value = "15")]
     rounds: NonZeroU16,
 }
@@ -59,7 +59,8 @@ fn measure(options: &Options, nodes: u64, batch: usize) -> Row {
             (ours, peer)
         })
         .collect();
-    // The peer in whichever of its settings is faster at this work, by the median: the better of two in every round would be its luck.
+    // The peer in whichever of its settings is faster at this work, by the median: the better of two in every round
+    // would be its luck.
     let [median_on, median_off] = [0, 1].map(|setting| {
         let mut rates: Vec<f64> = rounds.iter().map(|(_, peer)| peer[setting]).collect();
         rates.sort_by(f64::total_cmp);

@@ -10,8 +10,8 @@ use super::pictures;
 use super::watch::{self, Taken};
 use crate::report::Row;
 
-/// What we promise: in `sealed`, where the same payload is delivered in a carrier of our choice, and in `cover`, where both
-/// hide in the same picture and the picture's own encoding is the limit.
+/// What we promise: in `sealed`, where the same payload is delivered in a carrier of our choice, and in `cover`, where
+/// both hide in the same picture and the picture's own encoding is the limit.
 const DUE_SEALED: f64 = 5.0;
 const DUE_COVER_HIDING: f64 = 2.0;
 const DUE_COVER_REVEALING: f64 = 2.5;

@@ -12,8 +12,9 @@ pub(super) struct Taken {
     pub(super) peak_megabytes: Option<f64>,
 }
 
-/// What runs usually take: the median of their times, and the highest memory. The sides take turns, so that both have the same
-/// share of a shared machine's slow moments; the best run of each would compare one side's luck with the other's.
+/// What runs usually take: the median of their times, and the highest memory. The sides take turns, so that both have
+/// the same share of a shared machine's slow moments; the best run of each would compare one side's luck with the
+/// other's.
 pub(super) fn usual(runs: impl Iterator<Item = Taken>) -> Taken {
     let mut runs: Vec<Taken> = runs.collect();
     runs.sort_by(|one, other| one.milliseconds.total_cmp(&other.milliseconds));

@@ -45,8 +45,8 @@ pub(super) fn sample_pairs(samples: &[u8], row_samples: usize, per_pixel: usize)
     }
 }
 
-/// The chi-square attack (Westfeld and Pfitzmann, "Attacks on steganographic systems", 1999, §3.3): replacement makes the
-/// two values of a pair 2i, 2i + 1 equally frequent; this is the probability that they are.
+/// The chi-square attack (Westfeld and Pfitzmann, "Attacks on steganographic systems", 1999, §3.3): replacement makes
+/// the two values of a pair 2i, 2i + 1 equally frequent; this is the probability that they are.
 pub(super) fn chi_square(samples: &[u8]) -> f64 {
     let mut counts = [0.0_f64; 256];
     for &sample in samples {

@@ -16,8 +16,8 @@ const COIN_BIT: u8 = 6;
 /// One toss gives so many coins.
 const TOSS: usize = 64;
 
-/// Writes the marks of the samples that carry `payload`, in its order, and returns them: as many as it takes, or as there
-/// is room for.
+/// Writes the marks of the samples that carry `payload`, in its order, and returns them: as many as it takes, or as
+/// there is room for.
 pub(super) fn write<'a>(
     marks: &'a mut [u8],
     bits: BitsPerSample,

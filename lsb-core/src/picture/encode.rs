@@ -18,15 +18,15 @@ const TOLERATED_PART: usize = 16;
 
 /// Encodes samples as a PNG file, never interlaced (interlaced writing is broken in png 0.18.1).
 ///
-/// The fast setting: the default level takes 25 times as long for hidden bits that hardly compress, and without a filter a
-/// flat card takes eight times the space. What does not compress at all is stored.
+/// The fast setting: the default level takes 25 times as long for hidden bits that hardly compress, and without a
+/// filter a flat card takes eight times the space. What does not compress at all is stored.
 ///
 /// # Errors
 ///
 /// [`PictureError::Encode`] if the picture cannot be written.
 pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, PictureError> {
-    // The fast setting spends twelve bits on a byte at most. Growing would copy the file a few times over, and hold it twice
-    // while it does; pages that are never written to cost nothing.
+    // The fast setting spends twelve bits on a byte at most. Growing would copy the file a few times over, and hold it
+    // twice while it does; pages that are never written to cost nothing.
     let most_bytes = stored_bytes(&raster) / 2 * 3;
     let mut encoded = Vec::with_capacity(usize::try_from(most_bytes).unwrap_or_default());
     let filter = filter_for(&raster)?;
@@ -42,11 +42,12 @@ pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, Pict
     Ok(weave(&encoded, ancillary))
 }
 
-/// The filter of all rows: the average of two neighbours where it costs next to nothing, else whatever suits each row best.
+/// The filter of all rows: the average of two neighbours where it costs next to nothing, else whatever suits each row
+/// best.
 ///
-/// Hidden bits are noise, and the average of two neighbours halves it, so that photographs that carry much take as little
-/// space with it as with a choice for each row, which takes longer to make and to undo. It takes twice the
-/// space for a drawing that carries little; a few rows tell.
+/// Hidden bits are noise, and the average of two neighbours halves it, so that photographs that carry much take as
+/// little space with it as with a choice for each row, which takes longer to make and to undo. It takes twice the space
+/// for a drawing that carries little; a few rows tell.
 fn filter_for(raster: &Raster) -> Result<png::Filter, PictureError> {
     let Some(sample) = sample_rows(raster)? else {
         return Ok(png::Filter::Adaptive);

@@ -92,7 +92,8 @@ pub fn embed_in_cover(
     embed_in_decoded(envelope, decode(cover, limits.carrier_bytes, limits)?, bits)
 }
 
-/// As [`embed_in_cover`], in a picture that is decoded already: whoever lets go of the cover's file first needs less memory.
+/// As [`embed_in_cover`], in a picture that is decoded already: whoever lets go of the cover's file first needs less
+/// memory.
 ///
 /// # Errors
 ///

@@ -32,8 +32,8 @@ use crate::wire::{Reader, Write};
 pub enum Shown<'a> {
     /// The denied picture: mode `sealed`.
     DeniedPicture,
-    /// This small picture, a whole PNG of at most [`Limits::PREVIEW_PIXELS`], under a banner: mode `preview`. Make it with
-    /// `picture::preview_of`.
+    /// This small picture, a whole PNG of at most [`Limits::PREVIEW_PIXELS`], under a banner: mode `preview`. Make it
+    /// with `picture::preview_of`.
     Preview(&'a [u8]),
     /// A picture that is chosen when the envelope is hidden: mode `cover`.
     Cover,

@@ -100,7 +100,8 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes sure that [`write()`] can write there, as far as that can be known: before something is done that cannot be undone.
+/// Makes sure that [`write()`] can write there, as far as that can be known: before something is done that cannot be
+/// undone.
 ///
 /// # Errors
 ///
@@ -122,8 +123,8 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there is
-/// either what was there before or all of the new.
+/// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there
+/// is either what was there before or all of the new.
 ///
 /// # Errors
 ///

@@ -4,8 +4,9 @@
 //! <keys>/<cluster>/views/<object>-<user>-<request>.json     readable by its owner only; locked while a process works on it
 //! ```
 //!
-//! A client that crashes leaves its file behind, unlocked. The next view of the same picture by the same user takes it up and sends the same
-//! request again, with which the ledger charges nothing twice. Two processes at once are two views.
+//! A client that crashes leaves its file behind, unlocked. The next view of the same picture by the same user takes it
+//! up and sends the same request again, with which the ledger charges nothing twice. Two processes at once are two
+//! views.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

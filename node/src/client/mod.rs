@@ -1,8 +1,8 @@
 //! The client's library: finds the leader, keeps the user's keys, and never loses or doubles a view.
 //!
-//! A [`Client`] is a list of servers and a folder of keys. [`Client::protect`] seals a picture and has it registered; [`Client::view`] asks for one view of it;
-//! [`Client::status`] and [`Client::object`] ask questions. Every call goes on through a failover until [`Options::patience`] ends, and none charges
-//! anything twice.
+//! A [`Client`] is a list of servers and a folder of keys. [`Client::protect`] seals a picture and has it registered;
+//! [`Client::view`] asks for one view of it; [`Client::status`] and [`Client::object`] ask questions. Every call goes
+//! on through a failover until [`Options::patience`] ends, and none charges anything twice.
 
 mod cluster;
 mod connection;

@@ -43,7 +43,8 @@ pub struct ProtectInput {
     pub grants: Vec<Grant>,
     /// How it shows itself.
     pub mode: Mode,
-    /// How many bits of each sample carry; none for the mode's own: three for sealed and preview, one for cover and label.
+    /// How many bits of each sample carry; none for the mode's own: three for sealed and preview, one for cover and
+    /// label.
     pub bits: Option<BitsPerSample>,
     /// Whether an animated file is taken for its first frame, and not refused.
     pub first_frame: bool,
@@ -233,7 +234,8 @@ fn prepare(
                 bits: bits.unwrap_or(label::LABEL_BITS),
                 limits,
             })?;
-            // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
+            // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of
+            // that.
             let mut unused = Zeroizing::new([0; 32]);
             getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
             let share = LedgerShare::from_bytes(*unused);

@@ -90,8 +90,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: the file is not a protected picture, damaged, tampered with or of another cluster; no leader. A refused view is
-    /// no error but [`ViewOutcome::Denied`].
+    /// [`ClientError`]: the file is not a protected picture, damaged, tampered with or of another cluster; no leader. A
+    /// refused view is no error but [`ViewOutcome::Denied`].
     pub async fn view(&self, file: Vec<u8>, user: &UserName) -> Result<Viewing, ClientError> {
         let (file, envelope) = blocking(move || {
             let envelope = picture::extract(&file, &Limits::DEFAULT)?;

@@ -13,8 +13,8 @@
 //! | `POST /v1/views` | charges a view, and releases the key share for it |
 //! | `POST /v1/views/ack` | forgets the stored outcome of a view |
 //!
-//! Everything else than a success has an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another server answers 421 with
-//! `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
+//! Everything else than a success has an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another
+//! server answers 421 with `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
 
 mod body;
 mod error;
@@ -45,8 +45,8 @@ use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
 use crate::server::{Handle, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
-/// One upload takes this many times its size while it is worked on: the body, its envelope, the picture's samples (eight bits carry
-/// three) and the file they are written to.
+/// One upload takes this many times its size while it is worked on: the body, its envelope, the picture's samples
+/// (eight bits carry three) and the file they are written to.
 const MEMORY_FACTOR: usize = 10;
 
 /// Memory for uploads that are worked on at the same time; one of the largest always fits.

@@ -108,7 +108,8 @@ fn hide(
     picture::embed(&envelope, limits).map_err(|error| unprocessable(&error))
 }
 
-/// Whether the envelope is the one that the owner registers, of this cluster, and shows this cluster's picture to everybody else.
+/// Whether the envelope is the one that the owner registers, of this cluster, and shows this cluster's picture to
+/// everybody else.
 fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) -> Result<(), ApiError> {
     manifest
         .verify_owner(request.policy.owner_key())

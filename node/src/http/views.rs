@@ -13,8 +13,8 @@ use crate::api::{Reason, ViewAnswer};
 use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
 use crate::ledger::{Action, Denial, GrantedView, Outcome};
 
-/// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader that a quorum
-/// followed: what a deposed leader merely hoped for is never released.
+/// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader that a
+/// quorum followed: what a deposed leader merely hoped for is never released.
 pub(super) async fn view(
     State(app): State<App>,
     body: Result<Json<Signed<ViewRequest>>, JsonRejection>,

@@ -27,8 +27,8 @@ impl Founding {
         }
     }
 
-    /// The founding command, once per leadership, while the ledger has none. A second one changes nothing, so there is no harm in two
-    /// leaders proposing it.
+    /// The founding command, once per leadership, while the ledger has none. A second one changes nothing, so there is
+    /// no harm in two leaders proposing it.
     pub(super) fn command(&mut self, vitals: &Vitals, ledger: &Ledger) -> Option<Payload> {
         let due = vitals.role == RoleName::Leader
             && self.proposed_in != Some(vitals.term)

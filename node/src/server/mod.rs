@@ -103,7 +103,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server as it was told to. Returns as soon as it listens; it may take an election or two until it can serve.
+    /// Starts a server as it was told to. Returns as soon as it listens; it may take an election or two until it can
+    /// serve.
     ///
     /// # Errors
     ///

@@ -50,7 +50,8 @@ pub enum UnifiedImageError {
 }
 
 impl UnifiedImage {
-    /// Reads the picture. A missing file is replaced by the built-in picture, with a warning, unless it was asked for by name.
+    /// Reads the picture. A missing file is replaced by the built-in picture, with a warning, unless it was asked for
+    /// by name.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The loop around the replica, on one screen: receive → step → persist → send → apply → answer.
 //!
-//! Everything that decides anything is in [`Replica`]; this is only its clock, its mail and its way to the disk. It runs on a thread of its own,
-//! so that uploads cannot delay heartbeats.
+//! Everything that decides anything is in [`Replica`]; this is only its clock, its mail and its way to the disk. It
+//! runs on a thread of its own, so that uploads cannot delay heartbeats.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
 use crate::transport::{Greeting, LinkEvent, Links};
 
-/// How many inputs of one kind are taken in before the outputs are carried out: what is proposed together travels together.
+/// How many inputs of one kind are taken in before the outputs are carried out: what is proposed together travels
+/// together.
 const BATCH: usize = 256;
 
 /// Where the shell's inputs come from.

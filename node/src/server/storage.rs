@@ -37,8 +37,9 @@ pub(super) enum Completion {
 
 /// The way to the disk's thread.
 ///
-/// Neither direction is bounded here, because the core bounds both: a leader by its limit for uncommitted bytes, and
-/// a follower by what its leader may have in flight. Blocking the shell instead would stop heartbeats whenever the disk stalls.
+/// Neither direction is bounded here, because the core bounds both: a leader by its limit for uncommitted bytes, and a
+/// follower by what its leader may have in flight. Blocking the shell instead would stop heartbeats whenever the disk
+/// stalls.
 pub(super) struct Disk {
     jobs: mpsc::Sender<Job>,
 }

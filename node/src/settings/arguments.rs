@@ -55,13 +55,16 @@ struct Choices {
     /// Where to keep the data [default: ./data/SERVER_ID].
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// The address of this machine to listen on [default: 127.0.0.1, or every address when --advertise is not loopback].
+    /// The address of this machine to listen on [default: 127.0.0.1, or every address when --advertise is not
+    /// loopback].
     #[arg(long, value_name = "IP")]
     listen: Option<IpAddr>,
-    /// How the other servers and clients reach this server: a host, or host:port. Needed as soon as a peer is on another machine.
+    /// How the other servers and clients reach this server: a host, or host:port. Needed as soon as a peer is on
+    /// another machine.
     #[arg(long, value_name = "HOST")]
     advertise: Option<String>,
-    /// The key that all servers of the cluster share [default: cluster.key in your configuration folder, created when missing].
+    /// The key that all servers of the cluster share [default: cluster.key in your configuration folder, created when
+    /// missing].
     #[arg(long, value_name = "FILE")]
     cluster_key: Option<PathBuf>,
     /// The picture that people without permission see [default: ./unified_image.png, else a built-in one].
@@ -76,7 +79,8 @@ struct Choices {
     /// How often a leader makes itself heard [default: 1000].
     #[arg(long, value_name = "MS")]
     heartbeat_ms: Option<u64>,
-    /// The largest upload that is accepted, in MiB [default: 32]. One protected picture takes about ten times as much memory.
+    /// The largest upload that is accepted, in MiB [default: 32]. One protected picture takes about ten times as much
+    /// memory.
     #[arg(long, value_name = "MIB")]
     max_upload_mib: Option<u64>,
     /// Serves clients on other machines without TLS: their pictures' policies and requests can then be read on the way.

@@ -1,7 +1,7 @@
 //! Panics of the database, and what they say.
 //!
-//! redb takes its pages' agreement with each other for granted, and panics where they disagree. Every page that it
-//! sees is one that it wrote; but a disk that drops a write, or writes it in another page's place, leaves whole pages of
+//! redb takes its pages' agreement with each other for granted, and panics where they disagree. Every page that it sees
+//! is one that it wrote; but a disk that drops a write, or writes it in another page's place, leaves whole pages of
 //! different ages, which no checksum of a page can tell (it carries no age). The store's answer to a file is an error
 //! all the same.
 

@@ -208,7 +208,8 @@ impl<F: DiskFile> Journal<F> {
     }
 }
 
-/// Makes these sectors durable as they stand: a sync that failed has forgotten them, and syncs only what is written again.
+/// Makes these sectors durable as they stand: a sync that failed has forgotten them, and syncs only what is written
+/// again.
 fn rewrite<F: DiskFile>(file: &F, sectors: Range<u64>) -> io::Result<()> {
     let bytes = (sectors.end - sectors.start) * SECTOR_BYTES;
     let mut record = vec![0; usize::try_from(bytes).map_err(|_| too_large())?];

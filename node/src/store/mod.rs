@@ -175,8 +175,8 @@ pub enum StoreError {
         #[source]
         source: Box<redb::Error>,
     },
-    /// The database met records that contradict each other, each of them whole: what a disk leaves that drops writes, or
-    /// writes them in the wrong place.
+    /// The database met records that contradict each other, each of them whole: what a disk leaves that drops writes,
+    /// or writes them in the wrong place.
     #[error(
         "the data folder {folder} contradicts itself ({what}): its disk has lost or misplaced what it was told to write. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again, on another disk"
     )]

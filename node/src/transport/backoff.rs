@@ -4,8 +4,8 @@ use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// Doubles from attempt to attempt, up to a limit, and draws each pause from the upper half of its range, so that servers
-/// that lost each other together do not meet again in step.
+/// Doubles from attempt to attempt, up to a limit, and draws each pause from the upper half of its range, so that
+/// servers that lost each other together do not meet again in step.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,

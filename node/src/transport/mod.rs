@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Each server dials every peer and sends on the stream that it dialled; frames flow one way on each stream, after a
-//! [`Greeting`] in both directions. Addresses say where to dial, and the greeting says who answered: a server keeps its id when it moves to
-//! another port. A message for a peer without a link, or with a full queue, is dropped, which Raft is made for; nothing here ever blocks the shell.
+//! [`Greeting`] in both directions. Addresses say where to dial, and the greeting says who answered: a server keeps its
+//! id when it moves to another port. A message for a peer without a link, or with a full queue, is dropped, which Raft
+//! is made for; nothing here ever blocks the shell.
 
 mod accept;
 mod backoff;
@@ -33,7 +34,8 @@ use crate::cluster_key::ClusterKey;
 use crate::settings::Address;
 use crate::tls::Authority;
 
-/// Messages that wait for one peer's socket. More only happens when the peer is slow, and then fresh ones are worth more.
+/// Messages that wait for one peer's socket. More only happens when the peer is slow, and then fresh ones are worth
+/// more.
 const LINK_QUEUE_MESSAGES: usize = 512;
 
 /// How long a connection may take to be made, encrypted and greeted.

@@ -233,8 +233,8 @@ fn undisputed(reports: &[ServerReport]) -> Option<usize> {
     (followers.count() > reports.len() / 2).then_some(leader)
 }
 
-/// Ports that nobody has, with the consensus ports above them. They lie below the range from which systems take the ports
-/// of outgoing connections, so that nobody takes them while a server is down.
+/// Ports that nobody has, with the consensus ports above them. They lie below the range from which systems take the
+/// ports of outgoing connections, so that nobody takes them while a server is down.
 fn free_ports(count: usize) -> Vec<u16> {
     static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! The entries that are in memory. Those that came together stay together, so that the write, every message and the state machine share
-//! them.
+//! The entries that are in memory. Those that came together stay together, so that the write, every message and the
+//! state machine share them.
 //!
 //! ```text
 //!   pieces  ┌─────────┐┌──────────────────┐┌──┐┌────────┐   open  ┌───┐
@@ -75,7 +75,8 @@ impl Tail {
         }
     }
 
-    /// Not a part of [`settle`](Self::settle), which nearly always finds nothing to do, so that its check costs no call.
+    /// Not a part of [`settle`](Self::settle), which nearly always finds nothing to do, so that its check costs no
+    /// call.
     #[inline(never)]
     fn close(&mut self) {
         self.pieces.push_back(self.open.drain(..).collect());
@@ -109,8 +110,8 @@ impl Tail {
         }
     }
 
-    /// Removes pieces while there is more than this, from the oldest on and none that reaches beyond this position. A part of one would
-    /// free nothing: its memory goes with its last entry.
+    /// Removes pieces while there is more than this, from the oldest on and none that reaches beyond this position. A
+    /// part of one would free nothing: its memory goes with its last entry.
     pub(super) fn evict(&mut self, last: Index, max_bytes: usize) {
         self.settle();
         let ends_by_then = |piece: &mut Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
@@ -122,8 +123,9 @@ impl Tail {
         }
     }
 
-    /// The last piece that begins by this position, its place, and how far the position is from its beginning. It is nearly always the
-    /// newest one: what is proposed is written and sent; or the one before: what the next append says is committed.
+    /// The last piece that begins by this position, its place, and how far the position is from its beginning. It is
+    /// nearly always the newest one: what is proposed is written and sent; or the one before: what the next append says
+    /// is committed.
     fn find(&self, at: Index) -> Option<(usize, &Entries, usize)> {
         let newest = self.pieces.len().checked_sub(1)?;
         (self.look_in(newest, at))
@@ -163,8 +165,8 @@ impl Tail {
             .chain(open.into_iter().flatten())
     }
 
-    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; none when `first` is not in memory. Shared if they
-    /// came together, else copied.
+    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; none when `first` is not in
+    /// memory. Shared if they came together, else copied.
     pub(super) fn share(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         self.settle();
         let wanted = (last.value() + 1).saturating_sub(first.value());

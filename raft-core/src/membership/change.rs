@@ -1,5 +1,5 @@
-//! What may become of a configuration (dissertation chapter 4): changes of one server at a time, and joint consensus for
-//! everything else. Whether the time has come for one is the leader's to judge: see `raft/reconfiguration.rs`.
+//! What may become of a configuration (dissertation chapter 4): changes of one server at a time, and joint consensus
+//! for everything else. Whether the time has come for one is the leader's to judge: see `raft/reconfiguration.rs`.
 
 use alloc::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ use crate::types::NodeId;
 pub enum Change {
     /// Adds a member that is sent the log and counts nowhere.
     AddLearner(NodeId),
-    /// Adds a learner that is a witness: it gets terms, positions and configurations, and no commands; it stays one for as long as it is a member.
+    /// Adds a learner that is a witness: it gets terms, positions and configurations, and no commands; it stays one for
+    /// as long as it is a member.
     AddWitness(NodeId),
     /// Makes a voter of a learner that has caught up (dissertation §4.1, §4.2.1).
     Promote(NodeId),
@@ -22,8 +23,8 @@ pub enum Change {
     Demote(NodeId),
     /// Removes a member (dissertation §4.1). Added again, it may come with another data folder.
     Remove(NodeId),
-    /// Makes these the voters and the learners, through a joint configuration (dissertation §4.3). Its entry being committed,
-    /// the change is decided; whoever leads then appends the one that leaves the joint configuration.
+    /// Makes these the voters and the learners, through a joint configuration (dissertation §4.3). Its entry being
+    /// committed, the change is decided; whoever leads then appends the one that leaves the joint configuration.
     Replace {
         /// Who votes afterwards: voters of now, and learners that have caught up.
         voters: BTreeSet<NodeId>,
@@ -151,7 +152,8 @@ impl Membership {
         left
     }
 
-    /// A server that is removed is bound to no data folder any more, and to no kind: added again, it may come with others.
+    /// A server that is removed is bound to no data folder any more, and to no kind: added again, it may come with
+    /// others.
     fn forget_strangers(&mut self) {
         let mut witnesses = core::mem::take(&mut self.witnesses);
         witnesses.retain(|&node| self.contains(node));

@@ -1,4 +1,5 @@
-//! A handful of servers, in the order of their ids: next to each other in memory, as every acknowledgement asks all of them how far they are.
+//! A handful of servers, in the order of their ids: next to each other in memory, as every acknowledgement asks all of
+//! them how far they are.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -71,8 +71,8 @@ impl Raft {
         }
     }
 
-    /// Has more applied, if it may be. A host that applies at once is only asked in a drain, for all that has come until then, so that
-    /// nothing counts as applied before the host has heard of it.
+    /// Has more applied, if it may be. A host that applies at once is only asked in a drain, for all that has come
+    /// until then, so that nothing counts as applied before the host has heard of it.
     pub(super) fn maybe_apply(&mut self) {
         if !self.config.options.applies_at_once || planted!(APPLIED_BEFORE_TOLD) {
             self.apply();

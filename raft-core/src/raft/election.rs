@@ -169,8 +169,8 @@ impl Raft {
         ask: Term,
         last: Option<LogId>,
     ) {
-        // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader for
-        // an election timeout. A refusal tells a candidate of an earlier term which term it is.
+        // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader
+        // for an election timeout. A refusal tells a candidate of an earlier term which term it is.
         let is_free = !self.hears_a_leader() || planted!(HELPS_REBELS);
         let granted = term >= self.out.term() && self.is_up_to_date(last) && is_free;
         let to = from;

@@ -142,8 +142,8 @@ impl Raft {
         }
     }
 
-    /// Takes `from`, who speaks from this data folder, for the leader of the current term. False if that cannot be: a term has one
-    /// leader at most.
+    /// Takes `from`, who speaks from this data folder, for the leader of the current term. False if that cannot be: a
+    /// term has one leader at most.
     pub(super) fn follow(&mut self, from: NodeId, folder: Incarnation) -> bool {
         match &mut self.role {
             Role::Follower(follower) if follower.leader() == Some(from) => {
@@ -242,9 +242,9 @@ impl Raft {
         }
     }
 
-    /// Receiver's steps 3 and 4: cuts the log where it conflicts and appends what is missing. An append that says nothing new,
-    /// because it is old or a duplicate, cuts nothing. False, with nothing changed, if it contradicts what is committed:
-    /// no honest leader's append does.
+    /// Receiver's steps 3 and 4: cuts the log where it conflicts and appends what is missing. An append that says
+    /// nothing new, because it is old or a duplicate, cuts nothing. False, with nothing changed, if it contradicts what
+    /// is committed: no honest leader's append does.
     fn store_entries(&mut self, prev: Option<LogId>, entries: Entries) -> bool {
         if prev == self.log.last() {
             // Nearly always: all of it is new.

@@ -1,19 +1,21 @@
-//! Proposals and reads of clients that asked a server which does not lead: it passes them on, and answers its clients itself.
+//! Proposals and reads of clients that asked a server which does not lead: it passes them on, and answers its clients
+//! itself.
 //!
-//! A forwarded command stands in the log under the name of the server that it came from ([`Origin`]), which so recognises it
-//! when it arrives there like any other entry, and answers when it has applied it. The network may lose and repeat: a command is sent
-//! again until it is seen, refused, or given up, but only ever **to the leader of one term**, which remembers for as long as it leads
-//! what it has taken in and what it has refused. So a command enters the log once at most, and three outcomes are certain:
+//! A forwarded command stands in the log under the name of the server that it came from ([`Origin`]), which so
+//! recognises it when it arrives there like any other entry, and answers when it has applied it. The network may lose
+//! and repeat: a command is sent again until it is seen, refused, or given up, but only ever **to the leader of one
+//! term**, which remembers for as long as it leads what it has taken in and what it has refused. So a command enters
+//! the log once at most, and three outcomes are certain:
 //!
 //! * *rejected*: the leader refused it, and will refuse every copy of it; or it was never sent;
 //! * *done*: as for any proposal;
-//! * *superseded*: an entry of a later term is committed, and the command is not among those before it. Leaders of later terms
-//!   turn away what was sent in an earlier one.
+//! * *superseded*: an entry of a later term is committed, and the command is not among those before it. Leaders of
+//!   later terms turn away what was sent in an earlier one.
 //!
 //! What is left, a snapshot that hides entries, or no progress at all, ends as *unknown*.
 //!
-//! Reads are passed on as requests for a read index (dissertation §6.4, last paragraph). They may be asked about as often as need
-//! be and of any leader, for they change nothing.
+//! Reads are passed on as requests for a read index (dissertation §6.4, last paragraph). They may be asked about as
+//! often as need be and of any leader, for they change nothing.
 
 mod intake;
 mod reads;
@@ -38,8 +40,8 @@ const PATIENCE_TIMEOUTS: u64 = 4;
 pub(super) struct Forwarding {
     /// Numbers commands and requests, from 1.
     last_number: u64,
-    /// Commands that have not been seen in the log, in the order of their numbers, and so of the terms in which they were sent: what was not
-    /// sent yet stands behind all that was.
+    /// Commands that have not been seen in the log, in the order of their numbers, and so of the terms in which they
+    /// were sent: what was not sent yet stands behind all that was.
     proposals: VecDeque<Forwarded>,
     bytes: usize,
     reads: Vec<ForwardedReads>,
@@ -160,8 +162,8 @@ impl Raft {
         self.check_room_for_proposal()
     }
 
-    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them, and a server outside
-    /// the configuration might never hear what became of them.
+    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them, and a
+    /// server outside the configuration might never hear what became of them.
     fn leader_to_ask(&self) -> Result<NodeId, Rejection> {
         let leader = self.leader();
         let is_told = !self.is_outside() || planted!(FORWARDS_FROM_OUTSIDE);
@@ -197,7 +199,8 @@ impl Raft {
         self.ask_for_read_index(leader);
     }
 
-    /// To whom what was taken in is passed on now. What would wait for a disk that stalls is not: it would be sent again and again.
+    /// To whom what was taken in is passed on now. What would wait for a disk that stalls is not: it would be sent
+    /// again and again.
     fn leader_to_send_to(&self) -> Option<NodeId> {
         self.leader_to_ask().ok().filter(|_| self.out.term_is_durable())
     }
@@ -287,7 +290,8 @@ impl Raft {
         }
     }
 
-    /// What was sent in an earlier term than that of a committed entry, and is not in the log, never will be: see above.
+    /// What was sent in an earlier term than that of a committed entry, and is not in the log, never will be: see
+    /// above.
     pub(super) fn settle_forwarded(&mut self, committed: Term) {
         let never = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in < committed);
         while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(never) {

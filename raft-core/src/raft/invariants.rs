@@ -6,7 +6,8 @@ use super::{Raft, Role};
 use crate::types::{Index, LogId};
 
 impl Raft {
-    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of what it has passed on.
+    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of what it
+    /// has passed on.
     ///
     /// # Errors
     ///

@@ -10,9 +10,9 @@
 //!   votes in later terms only. A member that is bound to another folder is fenced until it is removed
 //!   and added again.
 //!
-//! A server that is added to a cluster later comes with an empty disk as well, and may know nobody. The leader that added
-//! it, as a learner, makes itself heard; the server asks it where it stands, and is bound and admitted like any other. So
-//! is a server whose disk was lost, once it was removed, which unbinds it, and added again.
+//! A server that is added to a cluster later comes with an empty disk as well, and may know nobody. The leader that
+//! added it, as a learner, makes itself heard; the server asks it where it stands, and is bound and admitted like any
+//! other. So is a server whose disk was lost, once it was removed, which unbinds it, and added again.
 //!
 //! What remains possible: a majority that lost its disks together, or lost them while the only others that could be
 //! reached had never received an entry, looks like a first start.
@@ -79,8 +79,8 @@ impl Raft {
     }
 
     pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {
-        // A greeting proves nothing about its sender's log: it may have been on its way since long before our disk was found empty. An
-        // answer to our own greeting is younger than that.
+        // A greeting proves nothing about its sender's log: it may have been on its way since long before our disk was
+        // found empty. An answer to our own greeting is younger than that.
         let standing = self.standing_of(from, incarnation);
         // The one that asks may be another folder than the one we know, so the reply names the folder that asked.
         let reply = Message::HelloReply { standing };

@@ -1,5 +1,5 @@
-//! Handing leadership over (dissertation §3.10): the leader takes no more proposals, lets the target have its whole log,
-//! and tells it to campaign at once. If nothing comes of it within an election timeout, it leads on.
+//! Handing leadership over (dissertation §3.10): the leader takes no more proposals, lets the target have its whole
+//! log, and tells it to campaign at once. If nothing comes of it within an election timeout, it leads on.
 
 use core::cmp::Reverse;
 
@@ -85,8 +85,8 @@ impl Raft {
         }
     }
 
-    /// Who should lead instead: of the voters that answer and may lead, the one that holds most. A transfer that is under
-    /// way has its successor: two campaigns at once would split the vote.
+    /// Who should lead instead: of the voters that answer and may lead, the one that holds most. A transfer that is
+    /// under way has its successor: two campaigns at once would split the vote.
     pub(super) fn successor(&self, leader: &Leader) -> Option<NodeId> {
         let (now, patience) = (self.now, self.config.timing.election_timeout_min_ticks);
         let membership = self.log.membership();
@@ -100,7 +100,8 @@ impl Raft {
         self.transferring_to().or(best)
     }
 
-    /// Steps down, and tells the successor to campaign at once, whatever it holds: nobody need wait for an election timeout.
+    /// Steps down, and tells the successor to campaign at once, whatever it holds: nobody need wait for an election
+    /// timeout.
     pub(super) fn hand_over(&mut self, successor: NodeId) {
         self.order_campaign(successor);
         self.become_follower(None);

@@ -1,12 +1,13 @@
 //! Lease reads (dissertation §6.4.1): while a quorum is bound to refuse everybody else its votes, no other leader can
 //! have committed anything, and this one may answer without asking.
 //!
-//! * A voter that heard a round keeps its vote to itself for the shortest election timeout of its own clock, whatever term
-//!   it learns of meanwhile. So the lease counts from the tick in which the leader *began* the round that a quorum has
-//!   confirmed, and is shorter by what clocks may differ ([`Lease`](crate::Lease)).
-//! * Who forgets that it heard a leader must not vote as if it had not: a server that has just started, or was just admitted,
-//!   keeps its vote for as long as one that has just heard a leader.
-//! * The one way around is a leader's own word, `TimeoutNow`. From the first one on, it has no lease in that leadership.
+//! * A voter that heard a round keeps its vote to itself for the shortest election timeout of its own clock, whatever
+//!   term it learns of meanwhile. So the lease counts from the tick in which the leader *began* the round that a quorum
+//!   has confirmed, and is shorter by what clocks may differ ([`Lease`](crate::Lease)).
+//! * Who forgets that it heard a leader must not vote as if it had not: a server that has just started, or was just
+//!   admitted, keeps its vote for as long as one that has just heard a leader.
+//! * The one way around is a leader's own word, `TimeoutNow`. From the first one on, it has no lease in that
+//!   leadership.
 
 use alloc::collections::VecDeque;
 
@@ -78,7 +79,8 @@ impl Raft {
         }
     }
 
-    /// From the first time that somebody is told to campaign, there is no lease in this leadership, even if nothing comes of it.
+    /// From the first time that somebody is told to campaign, there is no lease in this leadership, even if nothing
+    /// comes of it.
     pub(super) fn void_lease(&mut self) {
         if let Role::Leader(leader) = &mut self.role {
             leader.rounds.is_void = !planted!(LEASE_OUTLIVES_TRANSFER);
@@ -103,7 +105,8 @@ impl Raft {
         self.config.options.lease.is_some()
     }
 
-    /// A server that starts may have confirmed a round just before, and an admitted one may have done so with its former folder.
+    /// A server that starts may have confirmed a round just before, and an admitted one may have done so with its
+    /// former folder.
     pub(super) fn wait_out_forgotten_leases(&mut self) {
         if self.honours_leases() && !planted!(FORGETS_LEASE_AT_RESTART) {
             self.put_off_campaign(true);

@@ -1,5 +1,5 @@
-//! A leader's peers, in the order of their ids. There are few of them and they are looked at in every step, so they lie in
-//! one piece of memory, and a loop over them can go by place and do other things with the server in between.
+//! A leader's peers, in the order of their ids. There are few of them and they are looked at in every step, so they lie
+//! in one piece of memory, and a loop over them can go by place and do other things with the server in between.
 
 use alloc::vec::Vec;
 

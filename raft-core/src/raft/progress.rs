@@ -306,9 +306,9 @@ impl Progress {
         }
     }
 
-    /// A heartbeat passes. A probe is due again, and returns true a window in which nothing moved since the last
-    /// one: its appends, or their answers, may be lost, so somebody should ask. A host that does not say what became of entries that it
-    /// was asked for is asked anew. Every wait ends.
+    /// A heartbeat passes. A probe is due again, and returns true a window in which nothing moved since the last one:
+    /// its appends, or their answers, may be lost, so somebody should ask. A host that does not say what became of
+    /// entries that it was asked for is asked anew. Every wait ends.
     pub(super) fn heartbeat(&mut self, now: Tick, patience: u64) -> bool {
         let is_overdue = |loading: Loading| now.value() - loading.asked_at.value() > patience;
         match &mut self.feed {

@@ -95,7 +95,8 @@ impl Raft {
         Ok(())
     }
 
-    /// Dissertation §6.4, step 1: a leader that has committed nothing in its term does not know the latest commit index.
+    /// Dissertation §6.4, step 1: a leader that has committed nothing in its term does not know the latest commit
+    /// index.
     pub(super) fn release_waiting_reads(&mut self) {
         let Role::Leader(leader) = &mut self.role else {
             return;
@@ -112,7 +113,8 @@ impl Raft {
         }
     }
 
-    /// Step 3: begins a round for the reads that came since the last one. Only answers to messages sent from now on confirm it.
+    /// Step 3: begins a round for the reads that came since the last one. Only answers to messages sent from now on
+    /// confirm it.
     pub(super) fn begin_round(&mut self) {
         let Role::Leader(leader) = &mut self.role else {
             return;
@@ -192,7 +194,8 @@ impl Raft {
         }
     }
 
-    /// Step 4, first half: puts the read among those that wait for the state machine, which are in the order of their indexes.
+    /// Step 4, first half: puts the read among those that wait for the state machine, which are in the order of their
+    /// indexes.
     pub(super) fn await_apply(&mut self, id: ReadId, index: Index) {
         let behind = self.confirmed_reads.partition_point(|(_, other)| *other <= index);
         self.confirmed_reads.insert(behind, (id, index));

@@ -63,11 +63,12 @@ impl Raft {
             || self.is_asked_by_a_later_folder(envelope)
     }
 
-    /// Whoever asks for votes with more of the log than this server holds may have a folder that this log does not know yet. Without this
-    /// vote, nobody might be elected from whom this server could learn of it.
+    /// Whoever asks for votes with more of the log than this server holds may have a folder that this log does not know
+    /// yet. Without this vote, nobody might be elected from whom this server could learn of it.
     ///
-    /// It cannot be an earlier folder. What bound the later one is committed, so whoever is elected from then on holds it, and the earlier one, which
-    /// was removed first, is not: its last entry is older than any log that knows its successor.
+    /// It cannot be an earlier folder. What bound the later one is committed, so whoever is elected from then on holds
+    /// it, and the earlier one, which was removed first, is not: its last entry is older than any log that knows its
+    /// successor.
     fn is_asked_by_a_later_folder(&self, envelope: &Envelope) -> bool {
         let (Message::PreVote { last, .. } | Message::Vote { last } | Message::TransferVote { last }) =
             &envelope.message
@@ -77,11 +78,12 @@ impl Raft {
         *last > self.log.last()
     }
 
-    /// Whoever leads was elected by those who know its folder. A log that is behind may know an earlier one, and must not keep
-    /// itself from catching up.
+    /// Whoever leads was elected by those who know its folder. A log that is behind may know an earlier one, and must
+    /// not keep itself from catching up.
     ///
-    /// It cannot be the earlier folder that speaks. The new one was bound after that one was lost, in a term at or behind the last one
-    /// that it led, and leads in later terms only (see `take_part_after`). So in a term that is not over for this server, one of the two leads at most.
+    /// It cannot be the earlier folder that speaks. The new one was bound after that one was lost, in a term at or
+    /// behind the last one that it led, and leads in later terms only (see `take_part_after`). So in a term that is not
+    /// over for this server, one of the two leads at most.
     fn is_said_by_an_unknown_leader(&self, envelope: &Envelope) -> bool {
         let leads = matches!(
             envelope.message,
@@ -220,8 +222,8 @@ impl Raft {
             {
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });
             }
-            // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of the same
-            // numbers, and would take it for a confirmation of what it asks now.
+            // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of
+            // the same numbers, and would take it for a confirmation of what it asks now.
             Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
                 let (session, round) = (PeerSession::NONE, Round::new(0));
                 self.send(from, Promise::Term, Message::HeartbeatReply { session, round });

@@ -4,7 +4,8 @@
 //! A configuration is in force from the moment it is appended, and taken back when it is cut off. Three rules keep any
 //! two quorums that can decide at the same time overlapping:
 //!
-//! * one uncommitted configuration at a time, judged where the next one would be appended: a new leader may inherit two;
+//! * one uncommitted configuration at a time, judged where the next one would be appended: a new leader may inherit
+//!   two;
 //! * an entry of the leader's own term is committed first (the correction of 2015 to dissertation §4.1);
 //! * servers come and go one at a time, or through a joint configuration (§4.3).
 
@@ -112,7 +113,8 @@ impl Raft {
             .is_some_and(|peer| peer.has_caught_up(last, self.now, patience))
     }
 
-    /// The data folders that members have answered from, and our own. Whoever is leaving may come back with another one.
+    /// The data folders that members have answered from, and our own. Whoever is leaving may come back with another
+    /// one.
     pub(super) fn folders_met(&self, leader: &Leader) -> impl Iterator<Item = (NodeId, Incarnation)> {
         let met = leader
             .peers()
@@ -127,13 +129,13 @@ impl Raft {
             id,
             body: EntryBody::Membership(Arc::new(membership)),
         });
-        // By other quorums, what was answered before may be enough, and those who are left may have nothing more to say. Commitment is looked
-        // at when the entry is durable here.
+        // By other quorums, what was answered before may be enough, and those who are left may have nothing more to
+        // say. Commitment is looked at when the entry is durable here.
         self.confirm_reads();
     }
 
-    /// Dissertation §4.3: once the joint configuration is committed, any leader makes the one that it leads to, also of a
-    /// change that an earlier leader began. No limit holds this back.
+    /// Dissertation §4.3: once the joint configuration is committed, any leader makes the one that it leads to, also of
+    /// a change that an earlier leader began. No limit holds this back.
     pub(super) fn maybe_leave_joint(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         let membership = self.log.membership();
@@ -149,9 +151,10 @@ impl Raft {
         }
     }
 
-    /// §4.2.2: a server campaigns for as long as it votes in the configuration in force or in the last that it knows to be
-    /// committed. Its removal may be taken back before that, and the cluster may need it to get it committed. A server that
-    /// knows that its removal is committed keeps silent. A witness always does: it could give nobody what the log says.
+    /// §4.2.2: a server campaigns for as long as it votes in the configuration in force or in the last that it knows to
+    /// be committed. Its removal may be taken back before that, and the cluster may need it to get it committed. A
+    /// server that knows that its removal is committed keeps silent. A witness always does: it could give nobody what
+    /// the log says.
     pub(super) fn may_campaign(&self) -> bool {
         let (_, committed) = self.log.membership_at(self.commit);
         let is_learner = |me| committed.contains(me) && !committed.is_voter(me);
@@ -172,16 +175,16 @@ impl Raft {
         self.maybe_give_up_proposals();
     }
 
-    /// Whether neither the configuration in force nor the last that is known to be committed names this server: a leader that takes its
-    /// leave of it, or knows nothing of it, sends it no more.
+    /// Whether neither the configuration in force nor the last that is known to be committed names this server: a
+    /// leader that takes its leave of it, or knows nothing of it, sends it no more.
     pub(super) fn is_outside(&self) -> bool {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
         !committed.contains(me) && !self.log.membership().contains(me)
     }
 
-    /// §4.2.2: a leader steps down when the configuration without it is committed. It names a successor first (§3.10), so
-    /// that nobody need wait for an election timeout: of the voters that answer, the one that holds most.
+    /// §4.2.2: a leader steps down when the configuration without it is committed. It names a successor first (§3.10),
+    /// so that nobody need wait for an election timeout: of the voters that answer, the one that holds most.
     fn resign(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         match self.successor(leader) {
@@ -190,8 +193,8 @@ impl Raft {
         }
     }
 
-    /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never learn. It knows of that
-    /// when its removal commits, or when an uncommitted return is cut off.
+    /// Nobody sends the log to a server that was removed: what became of proposals behind its removal it will never
+    /// learn. It knows of that when its removal commits, or when an uncommitted return is cut off.
     pub(super) fn maybe_give_up_proposals(&mut self) {
         if !self.is_outside() {
             return;
@@ -208,8 +211,8 @@ impl Raft {
         self.give_up_all_forwarded();
     }
 
-    /// Feeds whoever is a member now, from `next` on. Whoever is not any more is fed until it knows, or for a while; whoever
-    /// comes back starts a new session, so that no answer to an old one counts.
+    /// Feeds whoever is a member now, from `next` on. Whoever is not any more is fed until it knows, or for a while;
+    /// whoever comes back starts a new session, so that no answer to an old one counts.
     pub(super) fn follow_membership(&mut self) {
         let membership = Arc::clone(self.log.membership());
         let removal = self.log.membership_id().map(|id| id.index);
@@ -241,8 +244,8 @@ impl Raft {
         self.snapshots_ended(ended);
     }
 
-    /// A new leader takes leave as well of those that its predecessors removed, as far as its log remembers them: the one
-    /// that removed them may have been gone before they knew, not least because it was removed with them.
+    /// A new leader takes leave as well of those that its predecessors removed, as far as its log remembers them: the
+    /// one that removed them may have been gone before they knew, not least because it was removed with them.
     pub(super) fn follow_former_members(&mut self) {
         let me = self.me();
         let (now, next, gives_up_at) = (self.now, self.log.next_index(), self.farewell_ends_at());

@@ -27,7 +27,8 @@ impl Cut {
 }
 
 impl Raft {
-    /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels together.
+    /// Sends every peer what is due. Called once per drain, so that all that was proposed since the last one travels
+    /// together.
     pub(super) fn replicate(&mut self) {
         self.maybe_leave_joint();
         self.maybe_bind();
@@ -44,8 +45,8 @@ impl Raft {
         }
     }
 
-    /// How far the log may be sent to this peer. What a witness holds, and nobody who holds commands, nobody could lead without: see
-    /// `witness`.
+    /// How far the log may be sent to this peer. What a witness holds, and nobody who holds commands, nobody could lead
+    /// without: see `witness`.
     fn last_for(&self, peer: &Progress, leader: &Leader) -> Option<Index> {
         let last = self.log.last_index();
         if peer.is_witness && !planted!(WITNESSES_HEAR_FIRST) {
@@ -178,7 +179,8 @@ impl Raft {
         }
     }
 
-    /// An answer from a peer counts if it comes from the session and the data folder that were asked. Returns what is known of it.
+    /// An answer from a peer counts if it comes from the session and the data folder that were asked. Returns what is
+    /// known of it.
     pub(super) fn heard(
         &mut self,
         from: NodeId,
@@ -236,7 +238,8 @@ impl Raft {
         if news {
             let (peer, last) = (from, matched);
             self.trace(Trace::Matched { peer, last });
-            // What is committed already commits nothing, unless by another configuration than the one that it was counted by.
+            // What is committed already commits nothing, unless by another configuration than the one that it was
+            // counted by.
             if matched > self.commit || !self.membership_is_committed() {
                 self.maybe_commit();
             }
@@ -254,8 +257,8 @@ impl Raft {
             self.ignored.stale += 1;
             return;
         }
-        // Nobody who keeps what it has acknowledged denies it, so this is old news, or a disk went back. It is asked again
-        // with the next heartbeat; asked at once, it would deny without end.
+        // Nobody who keeps what it has acknowledged denies it, so this is old news, or a disk went back. It is asked
+        // again with the next heartbeat; asked at once, it would deny without end.
         if prev.map(|id| id.index) <= peer.matched() {
             peer.pause();
             return;

@@ -25,7 +25,8 @@ impl Raft {
             ..self.log.snapshot_meta(last)
         };
         if meta.membership.is_empty() {
-            // A server that was added knows no configuration before it has the entry that set it, and nobody could be told of one.
+            // A server that was added knows no configuration before it has the entry that set it, and nobody could be
+            // told of one.
             return;
         }
         self.out.snapshot_to_persist(meta.clone());
@@ -59,7 +60,8 @@ impl Raft {
         transfers.map(|transfer| transfer.meta.last.index).min()
     }
 
-    /// Begins to send the latest snapshot to a peer whose next entry the log has no longer, if the peer is there to take it.
+    /// Begins to send the latest snapshot to a peer whose next entry the log has no longer, if the peer is there to
+    /// take it.
     pub(super) fn begin_snapshot_transfer(&mut self, to: NodeId) {
         let (now, ticket) = (self.now, self.next_request_ticket());
         let patience = self.config.timing.election_timeout_min_ticks;
@@ -150,7 +152,8 @@ impl Raft {
             return;
         };
         let is_news = received_bytes > transfer.received_bytes;
-        // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is only late.
+        // A receiver that was started again has lost what had arrived. While pieces arrive, an answer that says less is
+        // only late.
         let is_lost = received_bytes < transfer.received_bytes && transfer.idle_ticks(now) >= heartbeat;
         if is_news || (is_lost && !planted!(IGNORES_LOST_PIECES)) {
             if is_news {
@@ -167,7 +170,8 @@ impl Raft {
     }
 
     /// With every heartbeat: asks again for the piece that was not acknowledged, and gives up a transfer that did not
-    /// come further for too long, so that every transfer ends, also one whose receiver loses or refuses it again and again.
+    /// come further for too long, so that every transfer ends, also one whose receiver loses or refuses it again and
+    /// again.
     pub(super) fn drive_snapshot_transfers(&mut self) {
         let now = self.now;
         let patience = self.config.timing.snapshot_timeout_ticks;
@@ -273,8 +277,8 @@ impl Raft {
         }
     }
 
-    /// The host is told of a snapshot that is larger than it allows, once for each time that one is begun: without it this server
-    /// never catches up. The sender gives up when nothing is acknowledged.
+    /// The host is told of a snapshot that is larger than it allows, once for each time that one is begun: without it
+    /// this server never catches up. The sender gives up when nothing is acknowledged.
     fn refuse_snapshot(&mut self, from: NodeId, session: PeerSession, last: LogId, total_bytes: u64) {
         self.ignored.oversized += 1;
         if let Role::Follower(follower) = &mut self.role
@@ -314,7 +318,8 @@ impl Raft {
             return;
         };
         let last = meta.last;
-        // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced to this server.
+        // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced to
+        // this server.
         let is_sound = meta.is_well_formed(self.out.term()) && meta.withheld == self.is_witness();
         if Some(last.index) <= self.commit || !is_sound {
             return;

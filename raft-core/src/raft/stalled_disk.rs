@@ -1,5 +1,5 @@
-//! A disk that does not answer. Nothing is applied before it is durable here, so a leader whose disk stalls goes on leading,
-//! with the others' disks committing what it sends, and answers nobody. It makes room for another one.
+//! A disk that does not answer. Nothing is applied before it is durable here, so a leader whose disk stalls goes on
+//! leading, with the others' disks committing what it sends, and answers nobody. It makes room for another one.
 
 use super::{Raft, Role};
 
@@ -10,13 +10,15 @@ impl Raft {
         asked_at.map_or(0, |asked_at| self.now.value() - asked_at.value())
     }
 
-    /// Whether the disk has owed a write for longer than an election could take. Less may be a disk that is merely slow.
+    /// Whether the disk has owed a write for longer than an election could take. Less may be a disk that is merely
+    /// slow.
     pub(super) fn disk_stalls(&self) -> bool {
         self.durable_lag_ticks() > self.config.timing.election_timeout_max_ticks
             && !planted!(LEADS_WITH_STALLED_DISK)
     }
 
-    /// With every heartbeat: steps down for a stalled disk, in favour of a voter that answers. Without one nobody could do better.
+    /// With every heartbeat: steps down for a stalled disk, in favour of a voter that answers. Without one nobody could
+    /// do better.
     pub(super) fn maybe_give_way(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         if self.disk_stalls()

@@ -1,17 +1,18 @@
-//! Witnesses: servers that vote and acknowledge like the others and hold no commands. Ours; two sites and a small third place
-//! make a cluster that survives the loss of any of them.
+//! Witnesses: servers that vote and acknowledge like the others and hold no commands. Ours; two sites and a small third
+//! place make a cluster that survives the loss of any of them.
 //!
-//! A witness keeps (term, position) of every entry and configurations in full, which is all that elections and commitment look at. So
-//! every argument of the paper about logs holds for it. What it cannot do is lead, since nobody could get from it what
-//! a client asked for: it never campaigns, and as witnesses are fewer than half of the voters, every quorum has a server
-//! that holds the commands.
+//! A witness keeps (term, position) of every entry and configurations in full, which is all that elections and
+//! commitment look at. So every argument of the paper about logs holds for it. What it cannot do is lead, since nobody
+//! could get from it what a client asked for: it never campaigns, and as witnesses are fewer than half of the voters,
+//! every quorum has a server that holds the commands.
 //!
-//! A witness is sent what its leader's own disk holds, and no more: else a leader that crashes could leave an entry with witnesses only, and
-//! as long as that is newer than what the others have, they would rightly let nobody lead. A leader that has removed itself will not come back at all, so
-//! what counts is what another one who may lead has acknowledged.
+//! A witness is sent what its leader's own disk holds, and no more: else a leader that crashes could leave an entry
+//! with witnesses only, and as long as that is newer than what the others have, they would rightly let nobody lead. A
+//! leader that has removed itself will not come back at all, so what counts is what another one who may lead has
+//! acknowledged.
 //!
-//! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should it be gone for
-//! good, the witness rightly lets nobody lead who lacks the entry.
+//! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should it be
+//! gone for good, the witness rightly lets nobody lead who lacks the entry.
 
 use crate::message::Message;
 use crate::outbox::Promise;
@@ -34,8 +35,8 @@ impl Raft {
         }
     }
 
-    /// A witness has nothing to install or to apply, so committed and durable is applied. It takes its snapshots, which have no
-    /// bytes, by itself.
+    /// A witness has nothing to install or to apply, so committed and durable is applied. It takes its snapshots, which
+    /// have no bytes, by itself.
     pub(super) fn apply_as_witness(&mut self) {
         if let Some((ticket, meta)) = &self.installing
             && self.out.is_durable(*ticket)
@@ -56,8 +57,8 @@ impl Raft {
         }
     }
 
-    /// A witness that is behind the log needs to know what the snapshot stands for, and none of its bytes. Sent with every heartbeat until it
-    /// is acknowledged.
+    /// A witness that is behind the log needs to know what the snapshot stands for, and none of its bytes. Sent with
+    /// every heartbeat until it is acknowledged.
     pub(super) fn send_snapshot_to_witness(&mut self, to: NodeId, meta: SnapshotMeta) {
         let Role::Leader(leader) = &mut self.role else {
             return;

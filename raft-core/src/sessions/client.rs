@@ -29,8 +29,8 @@ impl SessionClient {
         self.session
     }
 
-    /// The number of a new request. Repeat the request under it until it is answered or of no interest any more, and then
-    /// say [`answered`](Self::answered).
+    /// The number of a new request. Repeat the request under it until it is answered or of no interest any more, and
+    /// then say [`answered`](Self::answered).
     pub fn begin(&mut self) -> u64 {
         let sequence = self.next;
         self.next += 1;
@@ -49,8 +49,8 @@ impl SessionClient {
         self.unanswered.first().copied().unwrap_or(self.next)
     }
 
-    /// Whether no request waits for its answer. Close a session only then: what is repeated in a session that its client has
-    /// forgotten cannot say any more what was heard.
+    /// Whether no request waits for its answer. Close a session only then: what is repeated in a session that its
+    /// client has forgotten cannot say any more what was heard.
     pub fn is_idle(&self) -> bool {
         self.unanswered.is_empty()
     }

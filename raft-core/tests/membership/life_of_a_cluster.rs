@@ -192,7 +192,8 @@ fn a_lost_disk_is_admitted_again_after_removal_and_addition() {
     assert_eq!(cluster.journal(wiped).len(), 1);
 }
 
-// A server that was removed while it was out of reach never learns of it, and disturbs nobody when it comes back (§4.2.3).
+// A server that was removed while it was out of reach never learns of it, and disturbs nobody when it comes back
+// (§4.2.3).
 #[test]
 fn a_removed_server_that_knows_nothing_disturbs_nobody() {
     let mut cluster = Cluster::new(4);

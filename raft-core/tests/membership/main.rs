@@ -1,5 +1,5 @@
-//! Changes of the configuration: paper §6; dissertation chapter 4. Here is what the tests share; their files are named after
-//! what they are about.
+//! Changes of the configuration: paper §6; dissertation chapter 4. Here is what the tests share; their files are named
+//! after what they are about.
 
 mod joint;
 mod learners;

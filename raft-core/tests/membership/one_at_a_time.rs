@@ -17,11 +17,12 @@ fn no_change_before_an_entry_of_the_own_term_is_committed() {
     assert_eq!(refusals(&change(&mut scene, 3, Change::Remove(node(3)))), []);
 }
 
-// The bug of 2015 drawn out: with four voters, leader 1 appends a change that nobody gets; leader 2 commits another with 2, 3
-// and 4; then 1 leads again. Its next change must not be made from the configuration that only it holds.
+// The bug of 2015 drawn out: with four voters, leader 1 appends a change that nobody gets; leader 2 commits another
+// with 2, 3 and 4; then 1 leads again. Its next change must not be made from the configuration that only it holds.
 #[test]
 fn the_bug_of_2015_cannot_happen() {
-    // Server 1 removed server 3 in term 2 by itself, and comes back to lead term 4 by the votes of 2 and 4, which hold nothing.
+    // Server 1 removed server 3 in term 2 by itself, and comes back to lead term 4 by the votes of 2 and 4, which hold
+    // nothing.
     let mut removed = voters(4);
     removed = Membership::of_voters(removed.voters().filter(|&voter| voter != node(3)));
     let mut setup = setup(4, 3, &[1]);

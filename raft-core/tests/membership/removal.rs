@@ -287,8 +287,8 @@ fn who_acknowledges_its_removal_when_a_snapshot_covers_it_is_told_of_a_later_ent
     assert!(!answers(&mut scene, at(2, 3), at(2, 3)));
 }
 
-// Found by simulation: by a configuration that needs fewer, what waited may be confirmed already, and those who are left may have nothing more
-// to say. A leader that removed its only peer left a read without an answer for ever.
+// Found by simulation: by a configuration that needs fewer, what waited may be confirmed already, and those who are
+// left may have nothing more to say. A leader that removed its only peer left a read without an answer for ever.
 #[test]
 fn a_read_is_confirmed_when_a_smaller_configuration_needs_no_further_answer() {
     let mut scene = Scene::leader(2, 2, &[]);

@@ -1,4 +1,5 @@
-//! A small cluster whose messages, writes and applied entries come in any order that they may, and what its servers promise each other.
+//! A small cluster whose messages, writes and applied entries come in any order that they may, and what its servers
+//! promise each other.
 
 mod requests;
 
@@ -553,8 +554,8 @@ impl World {
         panic!("the cluster does not settle: {vitals:#?}");
     }
 
-    /// Whether all members of the latest leader's configuration are level and have nothing left to do. Who was removed may
-    /// have been out of reach when the others took their leave of it, and knows nothing of what came after.
+    /// Whether all members of the latest leader's configuration are level and have nothing left to do. Who was removed
+    /// may have been out of reach when the others took their leave of it, and knows nothing of what came after.
     fn agree(&self) -> bool {
         let leaders = self
             .servers

@@ -1,7 +1,9 @@
-//! Interaction scripts: commands to a small cluster, and below each what it did. The file names are an index of behaviours.
+//! Interaction scripts: commands to a small cluster, and below each what it did. The file names are an index of
+//! behaviours.
 //!
-//! A script is a text: `#` begins a comment, a line at the margin is a command (`commands.rs` lists them), indented lines
-//! are its output and are compared literally. After a change that is meant to be seen, write them anew and read the difference:
+//! A script is a text: `#` begins a comment, a line at the margin is a command (`commands.rs` lists them), indented
+//! lines are its output and are compared literally. After a change that is meant to be seen, write them anew and read
+//! the difference:
 //!
 //! ```text
 //! UPDATE_SCRIPTS=1 cargo test -p raft-core --test scripts

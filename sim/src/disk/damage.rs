@@ -1,8 +1,8 @@
 //! What Raft assumes that disks never do: forget what was synced, lie about a sync, become another disk, rot.
 //!
-//! Rot is found by checksums when a record is read, as the shipping store does (`node/src/store`): it tells a record that a crash tore from one that
-//! was synced and has rotted, and refuses the second wherever it stands. So does this disk: a torn write is dropped by the
-//! crash, and a record that rots was synced.
+//! Rot is found by checksums when a record is read, as the shipping store does (`node/src/store`): it tells a record
+//! that a crash tore from one that was synced and has rotted, and refuses the second wherever it stands. So does this
+//! disk: a torn write is dropped by the crash, and a record that rots was synced.
 
 use std::fmt;
 
@@ -39,8 +39,8 @@ impl fmt::Display for Rot {
 pub(crate) struct Rotten(pub(crate) Rot);
 
 impl Image {
-    /// What a server is started from: everything, or nothing. A log that merely ended at a record that cannot be read would forget
-    /// what was promised about the ones behind it.
+    /// What a server is started from: everything, or nothing. A log that merely ended at a record that cannot be read
+    /// would forget what was promised about the ones behind it.
     pub(crate) fn recover(&self) -> Result<Durable, Rotten> {
         match self.rot {
             None => Ok(self.to_durable()),
@@ -155,8 +155,8 @@ impl Disk {
         }
     }
 
-    /// After a failed sync the process is gone, and the pages that were not synced are still in memory and count as clean: the next start
-    /// reads them, and the next crash loses them.
+    /// After a failed sync the process is gone, and the pages that were not synced are still in memory and count as
+    /// clean: the next start reads them, and the next crash loses them.
     pub(crate) fn crash_with_phantoms(&mut self) -> Aftermath {
         self.begin_to_lie();
         let written = std::mem::take(&mut self.written);

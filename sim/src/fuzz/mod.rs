@@ -1,7 +1,8 @@
-//! Search that is led by what it has seen. Random schedules meet the common situations again and again; here a schedule that led to a
-//! situation which no run was in before is kept, and changed a little to see what is next to it.
+//! Search that is led by what it has seen. Random schedules meet the common situations again and again; here a schedule
+//! that led to a situation which no run was in before is kept, and changed a little to see what is next to it.
 //!
-//! A situation is how the whole cluster stands, with everything left out that makes two runs differ and no difference: see [`States`].
+//! A situation is how the whole cluster stands, with everything left out that makes two runs differ and no difference:
+//! see [`States`].
 
 mod mutation;
 mod states;
@@ -25,7 +26,8 @@ pub struct Fuzzer {
     kept: Vec<Schedule>,
     /// How many new situations a run has led to of late, in sixteenths.
     usual: usize,
-    /// Numbers the schedules that were handed out; what is drawn for one depends on its number, on the seed, and on what is kept.
+    /// Numbers the schedules that were handed out; what is drawn for one depends on its number, on the seed, and on
+    /// what is kept.
     next: u64,
     seed: u64,
 }

@@ -135,8 +135,8 @@ fn after(draws: &mut Draws) -> Nanos {
     }
 }
 
-/// Whether any number of such faults, at any time, leaves everything as it is promised. Lost disks have a budget, leases know how wrong clocks
-/// may be, and whom the operator adds or removes has a plan behind it.
+/// Whether any number of such faults, at any time, leaves everything as it is promised. Lost disks have a budget,
+/// leases know how wrong clocks may be, and whom the operator adds or removes has a plan behind it.
 const fn is_soft(kind: &FaultKind) -> bool {
     matches!(
         kind,

@@ -11,10 +11,11 @@ use crate::report::TraceEvent;
 
 /// A set of situations.
 ///
-/// A situation is what kinds of servers there are, each of them once or more than once, whichever server is which. A kind has the role,
-/// and whether a leader is known; whether the term is the latest, the one before, or older; whether the log is as up-to-date as any,
-/// shorter, or of an earlier term; whether others have committed more, whether there are entries that are not committed, and entries that
-/// are not on the disk; whether the configuration is joint; and whether anything is wrong with the server. And how many links are cut: none, some, or most.
+/// A situation is what kinds of servers there are, each of them once or more than once, whichever server is which. A
+/// kind has the role, and whether a leader is known; whether the term is the latest, the one before, or older; whether
+/// the log is as up-to-date as any, shorter, or of an earlier term; whether others have committed more, whether there
+/// are entries that are not committed, and entries that are not on the disk; whether the configuration is joint; and
+/// whether anything is wrong with the server. And how many links are cut: none, some, or most.
 ///
 /// It is a filter: two situations may be taken for one, rarely, and a search may go on for days in the same memory.
 #[derive(Clone, Debug)]

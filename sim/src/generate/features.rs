@@ -1,5 +1,6 @@
-//! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses, hosts
-//! that write before they go on. The draws have a name of their own, so that the rest of a seed's schedule stays what it was.
+//! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses,
+//! hosts that write before they go on. The draws have a name of their own, so that the rest of a seed's schedule stays
+//! what it was.
 
 use super::themes::{crash, cut, election_millis, on};
 use super::{MESSAGES, add};
@@ -34,7 +35,8 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     }
 }
 
-/// Leases, if what they assume of clocks can be said of these: none jumps, and none runs faster than another by more than can be stated.
+/// Leases, if what they assume of clocks can be said of these: none jumps, and none runs faster than another by more
+/// than can be stated.
 fn leases(schedule: &mut Schedule) {
     let mut fastest_ppm = schedule.weather.clock_drift_ppm;
     for fault in &schedule.faults {
@@ -58,7 +60,8 @@ fn leases(schedule: &mut Schedule) {
     }
 }
 
-/// Leaders are replaced while clients go on asking them, as fast as leases allow and faster: what they answer then rests on a lease, or must not.
+/// Leaders are replaced while clients go on asking them, as fast as leases allow and faster: what they answer then
+/// rests on a lease, or must not.
 fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let workload = &mut schedule.workload;

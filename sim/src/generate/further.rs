@@ -1,5 +1,5 @@
-//! What was added to swarms after their first table of draws: classes, damage to disks, further networks. It has draws of its own, so
-//! that the rest of a seed's schedule stays what it was.
+//! What was added to swarms after their first table of draws: classes, damage to disks, further networks. It has draws
+//! of its own, so that the rest of a seed's schedule stays what it was.
 
 use raft_core::NodeId;
 

@@ -1,5 +1,5 @@
-//! Operators: servers that come, vote, learn and leave, and leaders that hand over, under everything else that goes wrong. The draws have names of
-//! their own, so that the rest of a seed's schedule stays what it was.
+//! Operators: servers that come, vote, learn and leave, and leaders that hand over, under everything else that goes
+//! wrong. The draws have names of their own, so that the rest of a seed's schedule stays what it was.
 
 use raft_core::NodeId;
 
@@ -106,7 +106,8 @@ fn at_random(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// One server after the other takes another one's place: it is added, promoted, and the other one removed. Leaders fall meanwhile.
+/// One server after the other takes another one's place: it is added, promoted, and the other one removed. Leaders fall
+/// meanwhile.
 fn one_by_one(schedule: &mut Schedule, draws: &mut Draws) {
     let servers = u64::from(schedule.cluster.all_servers());
     let founders = u64::from(schedule.cluster.servers);
@@ -176,8 +177,8 @@ fn inside_joint_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Configurations that reach few before their leader falls, and others that are made of the same one meanwhile: what two of them could
-/// decide, each by itself, must not be two things.
+/// Configurations that reach few before their leader falls, and others that are made of the same one meanwhile: what
+/// two of them could decide, each by itself, must not be two things.
 fn narrow_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     // Ways of different length make some hear of an entry long before others.

@@ -1,5 +1,6 @@
-//! Themes: faults that belong together. What is drawn independently rarely comes in the order that a subtle bug needs, so
-//! some seeds tell one of a few stories that are known to be hard on replicated logs, besides whatever else they have.
+//! Themes: faults that belong together. What is drawn independently rarely comes in the order that a subtle bug needs,
+//! so some seeds tell one of a few stories that are known to be hard on replicated logs, besides whatever else they
+//! have.
 //!
 //! Themes have draws of their own, so that a seed without one is what it was before.
 
@@ -84,8 +85,8 @@ fn slow_votes(schedule: &mut Schedule, draws: &mut Draws) {
     network.reorder_by = draws.millis(election / 2, 2 * election);
 }
 
-/// A leader is cut off from the others and not from clients, and its clock runs so slowly that it does not notice for a long time: whatever
-/// it says by itself, the others have moved on.
+/// A leader is cut off from the others and not from clients, and its clock runs so slowly that it does not notice for a
+/// long time: whatever it says by itself, the others have moved on.
 fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let plan = &mut schedule.workload;
@@ -127,7 +128,8 @@ fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// One election after the other: links are cut and mended about as fast as leaders are elected, so that logs part again and again.
+/// One election after the other: links are cut and mended about as fast as leaders are elected, so that logs part again
+/// and again.
 fn churn(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let end = schedule.heal.at.value() / 1_000_000;
@@ -153,7 +155,8 @@ fn churn(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Leaders fall right after an entry of theirs has reached somebody, and before it has reached many: the stuff of Figure 8.
+/// Leaders fall right after an entry of theirs has reached somebody, and before it has reached many: the stuff of
+/// Figure 8.
 fn narrow_replication(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     if draws.chance(6_000) {
@@ -186,8 +189,9 @@ fn narrow_replication(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// An entry reaches one follower only; the next leader, which does not have it, reaches one of those two and no more; then the other
-/// one may win with what it has. Whoever believes that an entry is lost, or held, because it once was, is wrong here.
+/// An entry reaches one follower only; the next leader, which does not have it, reaches one of those two and no more;
+/// then the other one may win with what it has. Whoever believes that an entry is lost, or held, because it once was,
+/// is wrong here.
 fn passing_minorities(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     schedule.cluster.servers = 5;

@@ -1,6 +1,8 @@
-//! C9 and C6 for the ledger: its promises, stated one by one, and then every answer and the whole audit, by a model of its rules.
+//! C9 and C6 for the ledger: its promises, stated one by one, and then every answer and the whole audit, by a model of
+//! its rules.
 //!
-//! The model works on what was asked, not on bytes, and keeps plain lists. It knows nothing of how the ledger stores anything.
+//! The model works on what was asked, not on bytes, and keeps plain lists. It knows nothing of how the ledger stores
+//! anything.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +47,8 @@ type Request = (u64, u64, u64, u64);
 #[derive(Default)]
 struct Promises {
     now: u64,
-    /// Where each request of each user was charged. An id alone names no request: once one has expired and is forgotten, another may
-    /// use its id.
+    /// Where each request of each user was charged. An id alone names no request: once one has expired and is
+    /// forgotten, another may use its id.
     charged: BTreeMap<Request, Index>,
     /// How many views of each object each user was granted.
     granted: BTreeMap<(u64, u64), u64>,
@@ -410,7 +412,8 @@ mod tests {
             run
         }
 
-        /// The next command: a request of this client for this object, of the kind wanted, made so many milliseconds after the start.
+        /// The next command: a request of this client for this object, of the kind wanted, made so many milliseconds
+        /// after the start.
         fn push(&mut self, client: u8, choice: u64, millis: u64, wanted: impl Fn(Ask) -> bool) -> Call {
             let at = Nanos::from_millis(millis);
             let call = |request| Call {

@@ -1,7 +1,8 @@
 //! Links that are wires: of limited bandwidth, and connections that keep the order, repeat nothing, and break.
 //!
-//! A connection that breaks loses a suffix of what was sent on it: here, everything under way. What is sent before it is there
-//! again is lost as well. What is sent then arrives behind all that was lost, so that one time tells the two apart.
+//! A connection that breaks loses a suffix of what was sent on it: here, everything under way. What is sent before it
+//! is there again is lost as well. What is sent then arrives behind all that was lost, so that one time tells the two
+//! apart.
 
 use super::{Fate, Network, ROW};
 use crate::nanos::Nanos;

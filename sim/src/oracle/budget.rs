@@ -1,30 +1,31 @@
 //! S21, and the fault budget: how much disks may forget, lie and rot before Raft can promise nothing any more.
 //!
-//! Raft is safe because any two quorums share a server, and that server keeps two kinds of promise (paper §5.2, §5.4): what it has
-//! acknowledged stays in its log, and whom it has voted for stays its vote, for good and for that term. A disk that forgets
-//! breaks such promises, and no server can see it. So the budget is about what is left:
+//! Raft is safe because any two quorums share a server, and that server keeps two kinds of promise (paper §5.2, §5.4):
+//! what it has acknowledged stays in its log, and whom it has voted for stays its vote, for good and for that term. A
+//! disk that forgets breaks such promises, and no server can see it. So the budget is about what is left:
 //!
-//! * **Copies.** For every committed entry, those voters that do not hold it are no quorum: then every
-//!   quorum that could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1). A quorum
-//!   of which configuration? Of any by which somebody without the entry may be elected: the one in force before the entry, and
-//!   whatever any log ever held behind that one.
+//! * **Copies.** For every committed entry, those voters that do not hold it are no quorum: then every quorum that
+//!   could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1). A quorum
+//!   of which configuration? Of any by which somebody without the entry may be elected: the one in force before the
+//!   entry, and whatever any log ever held behind that one.
 //! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one when it votes for
-//!   another candidate in the same term, or when it votes, acknowledges or answers a leader in a term below one in which it has
-//!   voted: the leader of the later term need not know of it (the heart of the proof in §5.4.3), and the leader of the earlier one takes it for
-//!   a confirmation of its reads. Two quorums of n servers share 2q − n, so it takes as many such servers to exceed the budget:
-//!   one, where n is odd. Quorums of two configurations may share a single server, so it takes one where voters come and go.
-//! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at once: those who
-//!   voted for it vote for it again, and a term has two leaderships, each with its own entries.
+//!   another candidate in the same term, or when it votes, acknowledges or answers a leader in a term below one in
+//!   which it has voted: the leader of the later term need not know of it (the heart of the proof in §5.4.3), and the
+//!   leader of the earlier one takes it for a confirmation of its reads. Two quorums of n servers share 2q − n, so it
+//!   takes as many such servers to exceed the budget: one, where n is odd. Quorums of two configurations may share a
+//!   single server, so it takes one where voters come and go.
+//! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at
+//!   once: those who voted for it vote for it again, and a term has two leaderships, each with its own entries.
 //!
-//! The rules are judged by what is on the wire and on the disks, and when it gets there: a forgotten vote does no harm until the server
-//! votes again, and copies are counted whenever a disk lost some or an entry is committed.
+//! The rules are judged by what is on the wire and on the disks, and when it gets there: a forgotten vote does no harm
+//! until the server votes again, and copies are counted whenever a disk lost some or an entry is committed.
 //!
-//! A *wiped* disk is another matter, as its server can see it. It comes back as a new incarnation, which takes no part until a
-//! committed configuration binds it (`raft-core/src/raft/joining.rs`); until then it is no voter, and S21 sees to it that it says nothing. After
-//! that it may contradict what the lost disk promised in terms up to that of the binding or later: no candidate to which that matters
-//! holds the binding, so none can win. What it must not do is vote in that term or an earlier one. There is one exception: a server with an
-//! empty disk that meets a majority of empty logs takes that for the first start, and so a wipe exceeds the budget when
-//! logs are empty on a quorum of servers.
+//! A *wiped* disk is another matter, as its server can see it. It comes back as a new incarnation, which takes no part
+//! until a committed configuration binds it (`raft-core/src/raft/joining.rs`); until then it is no voter, and S21 sees
+//! to it that it says nothing. After that it may contradict what the lost disk promised in terms up to that of the
+//! binding or later: no candidate to which that matters holds the binding, so none can win. What it must not do is vote
+//! in that term or an earlier one. There is one exception: a server with an empty disk that meets a majority of empty
+//! logs takes that for the first start, and so a wipe exceeds the budget when logs are empty on a quorum of servers.
 //!
 //! A server that cannot start is neither a voter nor a holder.
 
@@ -241,7 +242,8 @@ impl Budget {
         Ok(Verdict::Broken)
     }
 
-    /// S21: a server with a new disk says nothing until a committed configuration binds it, and then votes in later terms only.
+    /// S21: a server with a new disk says nothing until a committed configuration binds it, and then votes in later
+    /// terms only.
     fn is_admitted(
         &mut self,
         facts: &Facts,

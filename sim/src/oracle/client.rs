@@ -1,12 +1,14 @@
 //! C1, C2, C7 and C8: what clients are told, against the one sequence of committed entries.
 //!
 //! Linearizability is witnessed by the log itself: a write stands where its entry stands, a read right behind the last
-//! command that its answer reflects. Then (a) whatever was returned before something else was invoked stands before it, checked as answers
-//! arrive, and (b) every answer is what a fresh machine says there, checked by replaying the committed commands at the
-//! end. An attempt without an answer stays open for ever: it may take effect at any time, or never.
+//! command that its answer reflects. Then (a) whatever was returned before something else was invoked stands before it,
+//! checked as answers arrive, and (b) every answer is what a fresh machine says there, checked by replaying the
+//! committed commands at the end. An attempt without an answer stays open for ever: it may take effect at any time, or
+//! never.
 //!
-//! Where clients repeat requests, an entry is judged by its attempt, as it is committed at most once whatever it does; and order in
-//! real time is judged by the request: from its first attempt's invocation to the answer, at the place where it took effect.
+//! Where clients repeat requests, an entry is judged by its attempt, as it is committed at most once whatever it does;
+//! and order in real time is judged by the request: from its first attempt's invocation to the answer, at the place
+//! where it took effect.
 
 use raft_core::{Index, LogId};
 
@@ -74,7 +76,8 @@ impl<W: Workload> Attempts<W> {
         }
     }
 
-    /// A client begins an attempt, which has the next number, by asking a query or by proposing the command with this hash.
+    /// A client begins an attempt, which has the next number, by asking a query or by proposing the command with this
+    /// hash.
     pub(crate) fn invoke(&mut self, kind: OperationKind, call: Call, command_hash: u64) {
         let first = self.find(call.request).map(|attempt| attempt.floor);
         self.attempts.push(Attempt {
@@ -125,8 +128,8 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked. What a
-    /// request says that was carried out by an earlier attempt stands where that one stood: `first`.
+    /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked.
+    /// What a request says that was carried out by an earlier attempt stands where that one stood: `first`.
     pub(crate) fn returned(&mut self, number: u64, first: Option<Index>) -> Judgement {
         let Some(attempt) = self.find(number) else {
             return Ok(());
@@ -153,8 +156,8 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (b), C7, C8, S16 and what the workload itself checks, at the end: the committed commands are replayed on a fresh machine, which
-    /// must answer everybody as the servers did. Returns the machine.
+    /// C2 (b), C7, C8, S16 and what the workload itself checks, at the end: the committed commands are replayed on a
+    /// fresh machine, which must answer everybody as the servers did. Returns the machine.
     pub(crate) fn replayed(
         &self,
         facts: &Facts,
@@ -239,8 +242,8 @@ impl<W: Workload> Attempts<W> {
         Ok((by_hash, writes, reads))
     }
 
-    /// C7 and C8: the committed command was proposed, once, and by an attempt that was not told otherwise. Attempts whose commands
-    /// are equal byte for byte may each be committed once.
+    /// C7 and C8: the committed command was proposed, once, and by an attempt that was not told otherwise. Attempts
+    /// whose commands are equal byte for byte may each be committed once.
     fn is_known(
         &self,
         hash: u64,

@@ -14,16 +14,18 @@ pub(crate) struct Step<'a, L> {
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
     pub(crate) log: &'a L,
-    /// The entry that set the configuration in force before the step: what commits in a step commits by that one, and what the step
-    /// appends comes behind.
+    /// The entry that set the configuration in force before the step: what commits in a step commits by that one, and
+    /// what the step appends comes behind.
     pub(crate) configuration: Option<LogId>,
-    /// The last configuration that a server appends which writes before it goes on: that may be in force, durable and committed in one step.
+    /// The last configuration that a server appends which writes before it goes on: that may be in force, durable and
+    /// committed in one step.
     pub(crate) appended: Option<LogId>,
     /// Its disk with everything that was there before the step: a step that commits an entry may also compact it away.
     pub(crate) disk: &'a Image,
 }
 
-/// Whether this disk would still hold the entry after a crash: in its log, or under a snapshot that ends in a committed entry.
+/// Whether this disk would still hold the entry after a crash: in its log, or under a snapshot that ends in a committed
+/// entry.
 pub(crate) fn covers(facts: &Facts, image: &Image, id: LogId) -> bool {
     if let Some(held) = image.log_id(id.index) {
         return held == id;
@@ -83,9 +85,9 @@ impl Commits {
         }
     }
 
-    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, `image` the durable image of each server; `is_excused`
-    /// says whose disk is known to be faulty.
-    /// Returns how many entries were committed for the first time.
+    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, `image` the durable image of each
+    /// server; `is_excused` says whose disk is known to be faulty. Returns how many entries were committed for the
+    /// first time.
     pub(crate) fn stepped<'i, L: LogView>(
         &mut self,
         facts: &mut Facts,
@@ -102,7 +104,8 @@ impl Commits {
         if step.after.commit == step.before.commit {
             return Ok(0);
         }
-        // A leader whose removal commits steps down in the same step (dissertation §4.2.2), and commits as the leader that it was.
+        // A leader whose removal commits steps down in the same step (dissertation §4.2.2), and commits as the leader
+        // that it was.
         let led = step.before.role == RoleName::Leader && step.before.term == step.after.term;
         let leads = led || step.after.role == RoleName::Leader;
         if leads {

@@ -16,8 +16,8 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
-    /// S12 and S13: a server sends this; `image` is its durable image. What a faulty one has voted before is the fault budget's to
-    /// judge.
+    /// S12 and S13: a server sends this; `image` is its durable image. What a faulty one has voted before is the fault
+    /// budget's to judge.
     pub(crate) fn sent(
         &mut self,
         facts: &Facts,
@@ -55,8 +55,8 @@ impl Promises {
         }
     }
 
-    /// S13: what a leader says to a witness is on its own disk, or a crash could leave an entry with witnesses only, and nobody who may
-    /// lead.
+    /// S13: what a leader says to a witness is on its own disk, or a crash could leave an entry with witnesses only,
+    /// and nobody who may lead.
     pub(crate) fn sent_to_witness(facts: &Facts, envelope: &Envelope, image: &Image) -> Judgement {
         let Message::Append { entries, .. } = &envelope.message else {
             return Ok(());

@@ -54,8 +54,8 @@ impl Elections {
         self.covered_by_snapshot(facts, node, term, log)
     }
 
-    /// S4, for entries that the new leader holds only in its snapshot: the snapshot must end in a committed entry. That its
-    /// content agrees is S17's to check.
+    /// S4, for entries that the new leader holds only in its snapshot: the snapshot must end in a committed entry. That
+    /// its content agrees is S17's to check.
     fn covered_by_snapshot(&self, facts: &Facts, node: NodeId, term: Term, log: &impl LogView) -> Judgement {
         let compacted = log.first_index().previous();
         if compacted > log.snapshot_last().map(|last| last.index) {

@@ -265,8 +265,8 @@ impl Facts {
         self.electorate_changed
     }
 
-    /// Every configuration by which somebody may be elected who lacks what comes behind this committed position: the one in force there,
-    /// and whatever any log ever held beyond it.
+    /// Every configuration by which somebody may be elected who lacks what comes behind this committed position: the
+    /// one in force there, and whatever any log ever held beyond it.
     pub(crate) fn electorates(&self, at: Option<Index>) -> impl Iterator<Item = &Membership> {
         let in_force = self.configuration_id_at(at);
         let beyond = self.configurations.iter().copied().filter(move |id| {
@@ -282,8 +282,8 @@ impl Facts {
         Some((id, self.configuration(id)?))
     }
 
-    /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do. Later ones may
-    /// have removed it, and not every server need know that yet.
+    /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do.
+    /// Later ones may have removed it, and not every server need know that yet.
     pub(crate) fn binding(&self, node: NodeId, incarnation: Incarnation) -> Option<LogId> {
         let mut found = None;
         let mut at = self.last_committed();

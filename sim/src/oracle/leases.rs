@@ -1,8 +1,9 @@
 //! C4 and L4: what a lease rests on (dissertation §6.4.1), looked at from above.
 //!
-//! A leader that answers on its lease believes that a quorum is bound to it: none of them gives anybody a vote before the shortest
-//! election timeout has passed on its own clock. The leader can only conclude that from answers and from its own
-//! clock. Here both sides stand side by side, so a lease that counts too far is seen even if no other leader comes of it.
+//! A leader that answers on its lease believes that a quorum is bound to it: none of them gives anybody a vote before
+//! the shortest election timeout has passed on its own clock. The leader can only conclude that from answers and from
+//! its own clock. Here both sides stand side by side, so a lease that counts too far is seen even if no other leader
+//! comes of it.
 
 use raft_core::{Membership, NodeId, Term};
 
@@ -22,7 +23,8 @@ enum Cause {
     Released,
 }
 
-/// What binds one server, by its own clock. Unlike whom it follows, nothing but time releases it, or that leader itself.
+/// What binds one server, by its own clock. Unlike whom it follows, nothing but time releases it, or that leader
+/// itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bond {
     cause: Cause,
@@ -65,8 +67,8 @@ impl Bond {
         is_its && !self.is_over(ticks, shortest)
     }
 
-    /// L4: with leases, nobody votes before its bond is over, in whatever term, unless the leader itself asked for it. Who takes part for the
-    /// first time has heard nobody.
+    /// L4: with leases, nobody votes before its bond is over, in whatever term, unless the leader itself asked for it.
+    /// Who takes part for the first time has heard nobody.
     pub(crate) fn may_vote(self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
         let why = match self.cause {
             _ if self.is_over(ticks, shortest) => return Ok(()),

@@ -12,8 +12,8 @@ pub(crate) struct Member {
     pub(crate) vitals: Option<Vitals>,
 }
 
-/// What keeps the core from having converged, if anything: one leader, known to all, everything committed and applied by all, and
-/// nothing under way.
+/// What keeps the core from having converged, if anything: one leader, known to all, everything committed and applied
+/// by all, and nothing under way.
 pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<String> {
     let term = core
         .iter()

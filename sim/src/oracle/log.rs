@@ -44,7 +44,8 @@ pub(crate) fn issued(
     })
 }
 
-/// S6: no snapshot contradicts what is committed. Judged behind the step's commits, as a server may commit, apply and snapshot in one step.
+/// S6: no snapshot contradicts what is committed. Judged behind the step's commits, as a server may commit, apply and
+/// snapshot in one step.
 pub(crate) fn snapshot_issued(facts: &Facts, node: NodeId, persist: &Persist) -> Judgement {
     if let Some(meta) = &persist.snapshot
         && facts

@@ -1,8 +1,8 @@
-//! S18, S19 and L7, and the half of S1 that counts votes: by which configuration a server goes, when there may be another one, and
-//! who may decide under it.
+//! S18, S19 and L7, and the half of S1 that counts votes: by which configuration a server goes, when there may be
+//! another one, and who may decide under it.
 //!
-//! A configuration is in force from the moment at which it is appended, and no longer when it is cut off (paper §6). What that
-//! means for a server is read off its log, entry by entry, and never asked of the code that is judged.
+//! A configuration is in force from the moment at which it is appended, and no longer when it is cut off (paper §6).
+//! What that means for a server is read off its log, entry by entry, and never asked of the code that is judged.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ use super::facts::Facts;
 use super::{Judgement, LogView, Oracle, count, positions, violated};
 use crate::nanos::Nanos;
 
-/// Whether those for which `agrees` holds are more than half of the voters, and of the outgoing ones while the configuration is joint.
+/// Whether those for which `agrees` holds are more than half of the voters, and of the outgoing ones while the
+/// configuration is joint.
 pub(crate) fn is_quorum(membership: &Membership, agrees: impl Fn(NodeId) -> bool) -> bool {
     let voters = membership.voters().count();
     let outgoing = membership.outgoing().count();
@@ -151,8 +152,8 @@ impl<L: LogView> Turn<'_, L> {
         Ok(())
     }
 
-    /// S19: who knows that it does not vote any more neither begins to campaign nor leads. Its removal may be taken back as long as it
-    /// is not committed, so until then it may do both.
+    /// S19: who knows that it does not vote any more neither begins to campaign nor leads. Its removal may be taken
+    /// back as long as it is not committed, so until then it may do both.
     pub(crate) fn takes_its_leave(&self, facts: &Facts) -> Judgement {
         let (before, after) = (self.before, self.after);
         let begins = (before.role, before.term) != (after.role, after.term)
@@ -292,7 +293,8 @@ mod tests {
         }
     }
 
-    /// A server's step from one length of a log, and one configuration, to another. The terms are those of the log after it.
+    /// A server's step from one length of a log, and one configuration, to another. The terms are those of the log
+    /// after it.
     struct Case {
         node: u64,
         roles: (RoleName, RoleName),

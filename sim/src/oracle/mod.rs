@@ -1,7 +1,8 @@
 //! The oracles: what must hold in every run, each an exact check that correct code never fails.
 //!
-//! They watch from outside, through the library's read-only accessors, through what it hands out, and through the disks'
-//! durable images, so that they share no code with what they judge. Each has a unit test that feeds it a violation.
+//! They watch from outside, through the library's read-only accessors, through what it hands out, and through the
+//! disks' durable images, so that they share no code with what they judge. Each has a unit test that feeds it a
+//! violation.
 
 pub(crate) mod apply;
 pub(crate) mod budget;
@@ -29,7 +30,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! oracles {
     ($($name:ident $(= $doc:literal)*,)*) => {
-        /// Names one check. The letters are S for safety, C for what clients see, L for liveness, D for the store on its disk.
+        /// Names one check. The letters are S for safety, C for what clients see, L for liveness, D for the store on
+        /// its disk.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Oracle {
             $($(#[doc = $doc])* $name,)*

@@ -1,4 +1,5 @@
-//! L6, L8 and L9: followers in good order catch up, a cluster with nothing to do does nothing, and faults cost few elections.
+//! L6, L8 and L9: followers in good order catch up, a cluster with nothing to do does nothing, and faults cost few
+//! elections.
 
 use raft_core::{Index, NodeId};
 
@@ -21,9 +22,9 @@ impl Behind {
     }
 }
 
-/// L6: a follower that is behind a leader it is in good order with comes closer, again and again: it applies something, or more of a
-/// snapshot arrives than ever did since it last applied something. A transfer that begins anew is no progress, so a follower that
-/// is sent one snapshot after another and completes none is found as well.
+/// L6: a follower that is behind a leader it is in good order with comes closer, again and again: it applies something,
+/// or more of a snapshot arrives than ever did since it last applied something. A transfer that begins anew is no
+/// progress, so a follower that is sent one snapshot after another and completes none is found as well.
 pub(crate) fn catches_up(
     behind: &mut Option<Behind>,
     node: NodeId,
@@ -78,8 +79,8 @@ pub(crate) fn beats_in_time(to: NodeId, beats: u64, lasted: Nanos, interval: Nan
     violated(Oracle::L8, message)
 }
 
-/// What a blow to the cluster may cost in elections: one, and for bad luck a few more. The chance that more votes than that are split
-/// is below one in a million runs.
+/// What a blow to the cluster may cost in elections: one, and for bad luck a few more. The chance that more votes than
+/// that are split is below one in a million runs.
 const ELECTIONS_PER_BLOW: u64 = 3;
 
 /// What bad luck a whole run may have besides.

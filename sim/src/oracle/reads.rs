@@ -1,9 +1,10 @@
 //! C4: a linearizable read that asks nobody but its leader's quorum (ReadIndex; paper §8, dissertation §6.4).
 //!
-//! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands at or
-//! behind everything that was committed when it arrived, and since then a quorum has answered its leader as their leader. A read that
-//! is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been elected since; what
-//! the lease itself rests on, `leases` looks at. One that was passed on is judged where it was passed to.
+//! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands
+//! at or behind everything that was committed when it arrived, and since then a quorum has answered its leader as their
+//! leader. A read that is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been
+//! elected since; what the lease itself rests on, `leases` looks at. One that was passed on is judged where it was
+//! passed to.
 
 use raft_core::{Index, Membership, NodeId, Round, Term};
 
@@ -79,7 +80,8 @@ impl Reads {
 
     /// A peer's answer of this round, and of the leader's term, has reached the leader.
     pub(crate) fn is_answered(&mut self, node: NodeId, by: usize, round: Round, membership: &Membership) {
-        // Nearly always it is the latest round that is answered. One that has not begun was answered in another leadership.
+        // Nearly always it is the latest round that is answered. One that has not begun was answered in another
+        // leadership.
         let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began == round) else {
             return;
         };
@@ -102,8 +104,8 @@ impl Reads {
             .any(|pending| (pending.read, pending.basis, pending.arrived) == (read, Basis::Lease, event))
     }
 
-    /// C4: the server answers a read as of this position, in this event. It takes itself for the leader of `led`, and `latest` is the latest term that anybody has
-    /// won.
+    /// C4: the server answers a read as of this position, in this event. It takes itself for the leader of `led`, and
+    /// `latest` is the latest term that anybody has won.
     pub(crate) fn answers(
         &mut self,
         node: NodeId,

@@ -5,8 +5,8 @@ use raft_core::{HardState, LogId, NodeId};
 use super::{Judgement, Oracle, violated};
 use crate::disk::Image;
 
-/// S22: a server was started from this disk, and begins with this. A record that has rotted must have kept it from starting, and
-/// everything else that the disk holds must be there: a log that ends early forgets what was promised.
+/// S22: a server was started from this disk, and begins with this. A record that has rotted must have kept it from
+/// starting, and everything else that the disk holds must be there: a log that ends early forgets what was promised.
 pub(crate) fn started(node: NodeId, image: &Image, last: Option<LogId>, hard_state: HardState) -> Judgement {
     if let Some(rot) = image.rot() {
         let message = format!("server {node} starts from a disk on which {rot} has rotted");

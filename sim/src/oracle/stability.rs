@@ -1,8 +1,9 @@
 //! L3, L4 and L5: who may disturb a leader, and how long a leader may stay that nobody hears.
 //!
-//! Two kinds of check add up. Each server is watched for its own manners, by its own clock: whoever hears a leader helps nobody to
-//! depose it, whoever campaigns has asked first, and a leader that hears no quorum steps down. And the cluster is watched
-//! from above: where a leader and a quorum have been in good order for a while, they stay what they are, whatever the others do.
+//! Two kinds of check add up. Each server is watched for its own manners, by its own clock: whoever hears a leader
+//! helps nobody to depose it, whoever campaigns has asked first, and a leader that hears no quorum steps down. And the
+//! cluster is watched from above: where a leader and a quorum have been in good order for a while, they stay what they
+//! are, whatever the others do.
 
 use std::collections::VecDeque;
 
@@ -59,8 +60,8 @@ impl Manners {
         }
     }
 
-    /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another one to replace it, by a
-    /// granted pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
+    /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another one to
+    /// replace it, by a granted pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
     pub(crate) fn is_loyal(&self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
         match self.leader_heard {
             Some(heard) if ticks.saturating_sub(heard) < shortest => violated(
@@ -74,8 +75,8 @@ impl Manners {
         }
     }
 
-    /// L4 (a): nobody raises its term before a quorum has said that it would vote for it (dissertation §9.6), so that a server that
-    /// was cut off disturbs nobody when it comes back.
+    /// L4 (a): nobody raises its term before a quorum has said that it would vote for it (dissertation §9.6), so that a
+    /// server that was cut off disturbs nobody when it comes back.
     pub(crate) fn has_asked(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
         let granted = |voter: NodeId| {
             voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
@@ -146,7 +147,8 @@ impl Backlog {
         oldest.is_some_and(|(_, issued)| ticks.saturating_sub(*issued) > longest)
     }
 
-    /// L5: a leader whose disk stalls leads no further than to its next heartbeat. It may stay as long as nobody could do better.
+    /// L5: a leader whose disk stalls leads no further than to its next heartbeat. It may stay as long as nobody could
+    /// do better.
     pub(crate) fn gives_way(
         &mut self,
         node: NodeId,
@@ -230,8 +232,8 @@ impl Order {
         lasting.map(bit).fold(0, |set, bit| set | bit)
     }
 
-    /// L3 and L4 (b): a server changes its role, its term or its leader. That is its right, unless it belongs to a quorum that has been
-    /// in good order with its leader for long enough.
+    /// L3 and L4 (b): a server changes its role, its term or its leader. That is its right, unless it belongs to a
+    /// quorum that has been in good order with its leader for long enough.
     pub(crate) fn may_change(
         &self,
         server: (usize, NodeId),

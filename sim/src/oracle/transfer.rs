@@ -1,6 +1,6 @@
-//! S20: handing leadership over (dissertation §3.10). The leader appends nothing until that is over, tells nobody to campaign but a
-//! target that has its whole log, and gives up after an election timeout; and nobody campaigns at a leader's request but who was told to, in
-//! the term behind that leader's.
+//! S20: handing leadership over (dissertation §3.10). The leader appends nothing until that is over, tells nobody to
+//! campaign but a target that has its whole log, and gives up after an election timeout; and nobody campaigns at a
+//! leader's request but who was told to, in the term behind that leader's.
 
 use std::collections::BTreeSet;
 
@@ -114,8 +114,8 @@ impl Transfers {
         Ok(())
     }
 
-    /// S20: a server, whose log ends here, sends this. `image` is the durable image of a server; `is_excused` says whose disk is known to be
-    /// faulty.
+    /// S20: a server, whose log ends here, sends this. `image` is the durable image of a server; `is_excused` says
+    /// whose disk is known to be faulty.
     pub(crate) fn sent<'i>(
         &mut self,
         facts: &Facts,

@@ -1,8 +1,8 @@
 //! L10: what waits for a disk waits no longer than the disk takes.
 //!
-//! A lost wake-up is easily overlooked: a later write, or a message that is sent again, does what was forgotten. So every server is
-//! looked at when it is told that a write is durable. Then it must have said whatever waited for that write, and must have drawn the
-//! conclusions that follow from it.
+//! A lost wake-up is easily overlooked: a later write, or a message that is sent again, does what was forgotten. So
+//! every server is looked at when it is told that a write is durable. Then it must have said whatever waited for that
+//! write, and must have drawn the conclusions that follow from it.
 
 use raft_core::{NodeId, Term};
 
@@ -76,7 +76,8 @@ impl Wakeups {
         self.owed.retain(|owed| owed.to != to || owed.answer != answer);
     }
 
-    /// L10: nothing is owed any more that only waited for what is durable. What was promised in an earlier term is of no use to anybody.
+    /// L10: nothing is owed any more that only waited for what is durable. What was promised in an earlier term is of
+    /// no use to anybody.
     pub(crate) fn judge(&mut self, node: NodeId, term: Term) -> Judgement {
         self.owed.retain(|owed| owed.term == term);
         match self.owed.iter().find(|owed| owed.ticket <= self.told) {

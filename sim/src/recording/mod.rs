@@ -1,9 +1,10 @@
 //! A run written down for people who look at it: every event with its cause, and how every server stood after it.
 //!
-//! The recorder watches from outside. It draws nothing, changes nothing and is asked nothing, so that a recorded run is the
-//! run; where nobody records, it costs one comparison per event.
+//! The recorder watches from outside. It draws nothing, changes nothing and is asked nothing, so that a recorded run is
+//! the run; where nobody records, it costs one comparison per event.
 //!
-//! A run has a hundred thousand events, so what is written down is columns of numbers, and of everything only what changed.
+//! A run has a hundred thousand events, so what is written down is columns of numbers, and of everything only what
+//! changed.
 
 mod recorder;
 mod texts;
@@ -32,21 +33,22 @@ pub struct Recording {
     pub kinds: Vec<&'static str>,
     /// What the lines say.
     pub texts: Texts,
-    /// How each server stood: `event, mask, values…`, again and again, with one value for each bit of the mask, the lowest first. The
-    /// event is counted from the one before; the values are those of [`FIELDS`].
+    /// How each server stood: `event, mask, values…`, again and again, with one value for each bit of the mask, the
+    /// lowest first. The event is counted from the one before; the values are those of [`FIELDS`].
     pub states: Vec<Vec<u64>>,
-    /// What each server's log holds: `event, first, from, runs, (term, body, count)…`, again and again. From that event on (counted from
-    /// the one before) the log begins at `first`, ends before `from`, and goes on from there with runs of like entries. The body
-    /// is one of [`BODIES`].
+    /// What each server's log holds: `event, first, from, runs, (term, body, count)…`, again and again. From that event
+    /// on (counted from the one before) the log begins at `first`, ends before `from`, and goes on from there with runs
+    /// of like entries. The body is one of [`BODIES`].
     pub logs: Vec<Vec<u64>>,
-    /// Which links between servers are cut: `event, bytes…` with one byte per server, again and again. Bit j − 1 of the ith byte is the
-    /// link from server i to server j.
+    /// Which links between servers are cut: `event, bytes…` with one byte per server, again and again. Bit j − 1 of the
+    /// ith byte is the link from server i to server j.
     pub cuts: Vec<u64>,
     /// The configurations that servers were in, by the number in their state.
     pub memberships: Vec<String>,
 }
 
-/// What is written down of a server's state, in the order of the bits of a mask. Indexes and numbers of servers are 0 where there is none.
+/// What is written down of a server's state, in the order of the bits of a mask. Indexes and numbers of servers are 0
+/// where there is none.
 pub const FIELDS: [&str; MATCHED + MAX_SERVERS as usize] = [
     "role",
     "flags",

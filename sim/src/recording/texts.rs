@@ -13,8 +13,8 @@ const QUOTE: char = '\\';
 /// Numbers of more digits would not be exact in every reader of JSON.
 const MAX_DIGITS: usize = 15;
 
-/// A list of texts. `1 -> 2 t3 Heartbeat round 4` is kept as the pattern `# -> # t# Heartbeat round #`, once for all heartbeats, and four
-/// numbers: a trace of a hundred thousand lines has a few hundred patterns.
+/// A list of texts. `1 -> 2 t3 Heartbeat round 4` is kept as the pattern `# -> # t# Heartbeat round #`, once for all
+/// heartbeats, and four numbers: a trace of a hundred thousand lines has a few hundred patterns.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Texts {
     patterns: Vec<String>,

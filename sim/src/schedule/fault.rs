@@ -1,4 +1,5 @@
-//! What can go wrong, as data. A fault has an id, which names its private draws: taking one away leaves the draws of all others as they were.
+//! What can go wrong, as data. A fault has an id, which names its private draws: taking one away leaves the draws of
+//! all others as they were.
 
 use serde::{Deserialize, Serialize};
 
@@ -143,16 +144,16 @@ pub enum FaultKind {
         /// What of the writes that were not synced survives.
         #[serde(default)]
         keep: Survival,
-        /// The next start reads back everything that was written as if it were on the disk, and the next crash loses it: the pages
-        /// of a failed sync stay in memory and count as clean (class B).
+        /// The next start reads back everything that was written as if it were on the disk, and the next crash loses
+        /// it: the pages of a failed sync stay in memory and count as clean (class B).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         phantom: bool,
         /// How long until it starts again; without it, when the cluster is healed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
-    /// The disk is full: writes fail until there is room again. A server whose write fails falls silent and is restarted, again
-    /// and again.
+    /// The disk is full: writes fail until there is room again. A server whose write fails falls silent and is
+    /// restarted, again and again.
     FullDisk {
         /// Whose.
         target: Target,
@@ -298,8 +299,8 @@ impl FaultKind {
         }
     }
 
-    /// Whether Raft assumes that this never happens: disks keep what they reported as synced, and a server's disk stays its own.
-    /// Such faults need class B or C.
+    /// Whether Raft assumes that this never happens: disks keep what they reported as synced, and a server's disk stays
+    /// its own. Such faults need class B or C.
     pub const fn breaks_assumptions(&self) -> bool {
         matches!(
             self,

@@ -89,11 +89,12 @@ pub enum Class {
     /// Within Raft's assumptions: every oracle is judged.
     #[default]
     A,
-    /// One server's disk may forget, lie or rot, within the fault budget: safety holds, or that server stops. What would
-    /// exceed the budget is left out, as far as that can be foreseen. A run that exceeds it nevertheless goes on in class C.
+    /// One server's disk may forget, lie or rot, within the fault budget: safety holds, or that server stops. What
+    /// would exceed the budget is left out, as far as that can be foreseen. A run that exceeds it nevertheless goes on
+    /// in class C.
     B,
-    /// Any number of disks may, and nobody heeds the budget. Once it is exceeded, only this is judged: nothing panics, and nothing
-    /// corrupt is believed.
+    /// Any number of disks may, and nobody heeds the budget. Once it is exceeded, only this is judged: nothing panics,
+    /// and nothing corrupt is believed.
     C,
 }
 
@@ -103,7 +104,8 @@ pub enum Class {
 pub struct Cluster {
     /// How many servers the cluster begins with, 1 to [`MAX_SERVERS`]; their ids begin at 1.
     pub servers: u8,
-    /// How many more there are that belong to no cluster until they are added to it. Their ids come after those of `servers`.
+    /// How many more there are that belong to no cluster until they are added to it. Their ids come after those of
+    /// `servers`.
     #[serde(skip_serializing_if = "is_none")]
     pub spares: u8,
     /// How many of the servers that the cluster begins with are witnesses: the last ones.
@@ -283,8 +285,8 @@ pub struct NetworkWeather {
     pub reorder_by: Nanos,
     /// How many arrive damaged, where messages are encoded ([`Knobs::encode_messages`]).
     pub corrupt_permyriad: u32,
-    /// Whether each directed link between servers is a connection: it keeps the order and repeats nothing, and a loss breaks it, which takes
-    /// everything under way and everything sent until it is there again.
+    /// Whether each directed link between servers is a connection: it keeps the order and repeats nothing, and a loss
+    /// breaks it, which takes everything under way and everything sent until it is there again.
     pub stream: bool,
     /// How long a broken connection takes to come back, at most.
     pub reconnect_within: Nanos,
@@ -370,7 +372,8 @@ pub struct WorkloadPlan {
     pub attempts: u32,
     /// The wait before the next attempt.
     pub retry_after: Nanos,
-    /// Clients use sessions with these limits, if the workload knows of sessions ([`WithSessions`](crate::WithSessions)).
+    /// Clients use sessions with these limits, if the workload knows of sessions
+    /// ([`WithSessions`](crate::WithSessions)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionPlan>,
 }

@@ -1,7 +1,8 @@
 //! C6: what sessions must have done, by a model that is as naive as can be, over the committed commands.
 //!
-//! The model knows from each attempt what its command was, reads no bytes, and keeps no index that could be wrong. Besides, it counts
-//! what the machine inside was really told: a request that takes effect twice is found even if the answers hide it.
+//! The model knows from each attempt what its command was, reads no bytes, and keeps no index that could be wrong.
+//! Besides, it counts what the machine inside was really told: a request that takes effect twice is found even if the
+//! answers hide it.
 
 use std::collections::BTreeMap;
 
@@ -247,7 +248,8 @@ mod tests {
         Outcome::NoSession { session }
     }
 
-    /// The next command of a log: an attempt of client 0 at this request, so many milliseconds after the start, with its answer.
+    /// The next command of a log: an attempt of client 0 at this request, so many milliseconds after the start, with
+    /// its answer.
     fn push(log: &mut Log, request: u64, millis: u64, session: SessionCall, answer: Outcome<Response>) {
         let attempt = log.len() as u64;
         log.push(Applied {

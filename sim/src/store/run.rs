@@ -38,16 +38,16 @@ pub struct StoreReport {
     pub errors: u64,
     /// Whether the run ended with a store that cannot be opened, as damaged ones cannot.
     pub is_refused: bool,
-    /// How often a store had forgotten acknowledged writes without a word: in class C only, where that is a limit and no
-    /// violation.
+    /// How often a store had forgotten acknowledged writes without a word: in class C only, where that is a limit and
+    /// no violation.
     pub forgotten: u64,
     /// The faults that struck, by name.
     pub struck: BTreeMap<&'static str, u64>,
 }
 
 impl StoreReport {
-    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash of
-    /// many runs.
+    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash
+    /// of many runs.
     pub const fn hash_as(&self, number: u64) -> u64 {
         self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
     }

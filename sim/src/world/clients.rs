@@ -1,8 +1,8 @@
 //! Clients: what they want, whom they ask, and when they ask again.
 //!
-//! An operation is attempted until it is done or the client gives up. Whether two attempts are two requests or one and the same
-//! is the workload's affair (see [`Retry`](crate::Retry)). Where every attempt is a request of its own, nothing has to be assumed about one that was
-//! given up: it may take effect at any time, or never.
+//! An operation is attempted until it is done or the client gives up. Whether two attempts are two requests or one and
+//! the same is the workload's affair (see [`Retry`](crate::Retry)). Where every attempt is a request of its own,
+//! nothing has to be assumed about one that was given up: it may take effect at any time, or never.
 
 mod requests;
 
@@ -207,7 +207,8 @@ impl<W: Workload> Simulation<'_, W> {
         );
     }
 
-    /// Whom a client asks: whom it takes for the leader, and now and then somebody else, who may take itself for the leader and be wrong.
+    /// Whom a client asks: whom it takes for the leader, and now and then somebody else, who may take itself for the
+    /// leader and be wrong.
     fn choose_server(&self, client: u8, attempt: u64) -> usize {
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, attempt);
         let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);

@@ -116,7 +116,8 @@ impl<W: Workload> Simulation<'_, W> {
         turn.goes_by_its_log(&self.oracles.facts)
     }
 
-    /// S21 for those that begin outside the cluster: they greet, and say nothing else before a committed configuration binds them.
+    /// S21 for those that begin outside the cluster: they greet, and say nothing else before a committed configuration
+    /// binds them.
     pub(super) fn stranger_is_silent(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
             return Ok(());

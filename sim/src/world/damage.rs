@@ -129,7 +129,8 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// After a crash: what the disk had lied about is lost, unless that would exceed a budget that the nemesis respects.
+    /// After a crash: what the disk had lied about is lost, unless that would exceed a budget that the nemesis
+    /// respects.
     pub(super) fn expose_lie(&mut self, at: usize) {
         let Some(server) = self.servers.get(at) else {
             return;
@@ -244,8 +245,8 @@ impl<W: Workload> Simulation<'_, W> {
         found.fold(self.damaged, |set, place| set | 1 << place)
     }
 
-    /// How many of the servers that the cluster began with have an empty log on their disk, but for this one. Those that come later take
-    /// no part in a first start.
+    /// How many of the servers that the cluster began with have an empty log on their disk, but for this one. Those
+    /// that come later take no part in a first start.
     fn empty_logs(&self, but: usize) -> usize {
         let founders = self.servers.iter().take(self.founders).enumerate();
         let others = founders.filter(|&(place, _)| place != but);
@@ -261,7 +262,8 @@ impl<W: Workload> Simulation<'_, W> {
         electorates.any(|membership| is_quorum(membership, |node| place_of(node) == at))
     }
 
-    /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would be.
+    /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would
+    /// be.
     fn exceeds(&self, at: usize, image: Option<&Image>) -> bool {
         let Some(server) = self.servers.get(at) else {
             return true;
@@ -359,7 +361,8 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-/// What is promised whatever disks do: nothing corrupt is believed, nothing panics, nothing storms, and no replica breaks its own rules.
+/// What is promised whatever disks do: nothing corrupt is believed, nothing panics, nothing storms, and no replica
+/// breaks its own rules.
 const fn is_judged_always(oracle: Oracle) -> bool {
     matches!(
         oracle,

@@ -107,8 +107,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.disk_weather.stall_permyriad = 0;
     }
 
-    /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only they can vote,
-    /// so that unless a quorum of them exists everybody is needed.
+    /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only
+    /// they can vote, so that unless a quorum of them exists everybody is needed.
     fn choose_core(&self, damaged: u8, draws: &mut Draws) -> u8 {
         let mut order = shuffled(self.servers.len(), draws);
         order.retain(|place| damaged >> place & 1 == 0);
@@ -122,7 +122,8 @@ impl<W: Workload> Simulation<'_, W> {
         core | self.sole_holders(core) & !damaged
     }
 
-    /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have and not by all.
+    /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have
+    /// and not by all.
     fn has_voters_that_cannot_lead(&self) -> bool {
         let cluster = &self.schedule.cluster;
         let votes =
@@ -146,8 +147,9 @@ impl<W: Workload> Simulation<'_, W> {
             .all(|membership| membership.is_voter(node_at(place)))
     }
 
-    /// An entry that somebody of the core has acknowledged who votes and cannot lead, or may yet from a message that is on its way, may be
-    /// held by one server only. Then nobody can lead without that one: see `raft/witness.rs` in the library.
+    /// An entry that somebody of the core has acknowledged who votes and cannot lead, or may yet from a message that is
+    /// on its way, may be held by one server only. Then nobody can lead without that one: see `raft/witness.rs` in the
+    /// library.
     fn sole_holders(&self, core: u8) -> u8 {
         if !self.has_voters_that_cannot_lead() {
             return 0;
@@ -163,7 +165,8 @@ impl<W: Workload> Simulation<'_, W> {
             .fold(0, |more, place| more | 1 << place)
     }
 
-    /// Whether nobody of the core who votes holds more than those who may lead: else they would rightly deny them their votes.
+    /// Whether nobody of the core who votes holds more than those who may lead: else they would rightly deny them their
+    /// votes.
     fn can_elect(&self, core: u8) -> bool {
         if !self.has_voters_that_cannot_lead() {
             return true;
@@ -203,8 +206,9 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the last one that is
-    /// committed, and whatever any log ever held behind it. A log of the core may have such an entry already, or a late message may bring it.
+    /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the
+    /// last one that is committed, and whatever any log ever held behind it. A log of the core may have such an entry
+    /// already, or a late message may bring it.
     fn is_quorum_of_all(&self, core: u8) -> bool {
         let votes = |node: NodeId| {
             let place = place_of(node);
@@ -229,7 +233,8 @@ impl<W: Workload> Simulation<'_, W> {
             })
     }
 
-    /// Whether servers that can vote and whose disks never broke a promise are a quorum, so that they can go on without the others.
+    /// Whether servers that can vote and whose disks never broke a promise are a quorum, so that they can go on without
+    /// the others.
     fn is_quorum_sound(&self, damaged: u8) -> bool {
         damaged == 0 || self.is_quorum_of_all(!damaged)
     }
@@ -257,13 +262,13 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Start { server: place });
     }
 
-    /// Each server outside the core stays broken in its own way. None of them can reach a quorum and be reached, so that none can lead
-    /// a part of the core against the rest of it. Those that reach and are reached by fewer are the hardest test: they hear no leader, or
-    /// another one than the rest, and must not disturb it (Howard 2020).
+    /// Each server outside the core stays broken in its own way. None of them can reach a quorum and be reached, so
+    /// that none can lead a part of the core against the rest of it. Those that reach and are reached by fewer are the
+    /// hardest test: they hear no leader, or another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
-        // One that reached one server less than a quorum would be a quorum with them.
-        // And one that leads and is heard could give a server of the core that votes and cannot lead an entry that nobody else has, and that
-        // nobody of the core could lead without.
+        // One that reached one server less than a quorum would be a quorum with them. And one that leads and is heard
+        // could give a server of the core that votes and cannot lead an entry that nobody else has, and that nobody of
+        // the core could lead without.
         let must_be_silent = self.has_voters_that_cannot_lead();
         let reachable = match must_be_silent {
             false => self.smallest_quorum().saturating_sub(2),
@@ -428,8 +433,8 @@ impl<W: Workload> Simulation<'_, W> {
         unsettled(server.node, server.replica.as_ref()?.raft().membership())
     }
 
-    /// L5, C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain every answer, and lead to the
-    /// state that every machine of the core is in.
+    /// L5, C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain
+    /// every answer, and lead to the state that every machine of the core is in.
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 

@@ -244,7 +244,8 @@ struct Simulation<'a, W: Workload> {
     /// Who is in good order.
     quiet: Quiet,
     phase: Phase,
-    /// When what links had in their queues at the heal has arrived: a minute later, at worst, and nothing that is sent meanwhile overtakes it.
+    /// When what links had in their queues at the heal has arrived: a minute later, at worst, and nothing that is sent
+    /// meanwhile overtakes it.
     drained: Nanos,
     coverage: Coverage,
     hash: Rolling,
@@ -308,7 +309,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn run(&mut self) -> Report {
-        // S25. The simulation is not used after a panic but for its counters, so a broken invariant inside it cannot matter.
+        // S25. The simulation is not used after a panic but for its counters, so a broken invariant inside it cannot
+        // matter.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);

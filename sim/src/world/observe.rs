@@ -1,5 +1,5 @@
-//! What each step of a server shows of its manners: loyalty to a leader, reads and their rounds, and whatever waits for the disk
-//! (L4, L5, L10 and C4).
+//! What each step of a server shows of its manners: loyalty to a leader, reads and their rounds, and whatever waits for
+//! the disk (L4, L5, L10 and C4).
 
 use raft_core::replica::Output;
 use raft_core::{
@@ -320,14 +320,16 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome, unless it came
-    /// just now.
+    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome,
+    /// unless it came just now.
     pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
-        // Who was removed while it was out of reach may never hear what became of anything. Who knows of its removal waits for nothing.
+        // Who was removed while it was out of reach may never hear what became of anything. Who knows of its removal
+        // waits for nothing.
         let core = super::targets::members(core)
             .filter(|&place| self.belonging(core) & bit(place) != 0 || self.knows_of_its_removal(place))
             .fold(0, |set, place| set | bit(place));
-        // A server that believes in a leader of long ago passes requests on to it for four election timeouts of its own clock.
+        // A server that believes in a leader of long ago passes requests on to it for four election timeouts of its own
+        // clock.
         let patience = match self.schedule.knobs.forwarding {
             true => self.quiet.settled().times(3),
             false => self.quiet.settled(),
@@ -355,7 +357,8 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes it back.
+    /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes it
+    /// back.
     fn knows_of_its_removal(&self, place: usize) -> bool {
         let facts = &self.oracles.facts;
         self.servers.get(place).is_some_and(|server| {

@@ -1,7 +1,8 @@
-//! The operator: asks whoever leads for changes of the configuration and for transfers of leadership, and asks again where the schedule says so.
+//! The operator: asks whoever leads for changes of the configuration and for transfers of leadership, and asks again
+//! where the schedule says so.
 //!
-//! A wish is what a fault of the schedule brings; an ask is one attempt to have it made. Every ask is a request of its own, so that one that
-//! was lost with its leader may still be made, and another one for the same wish with it.
+//! A wish is what a fault of the schedule brings; an ask is one attempt to have it made. Every ask is a request of its
+//! own, so that one that was lost with its leader may still be made, and another one for the same wish with it.
 
 use raft_core::replica::Input;
 use raft_core::{
@@ -106,7 +107,8 @@ impl<W: Workload> Simulation<'_, W> {
         draws: &mut Draws,
     ) {
         let (entry, now) = self.configuration_and_entry();
-        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary server.
+        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary
+        // server.
         let may_bring_back = self.schedule.cluster.witnesses > 0 && !change.is_about_a_server();
         let expect = match compare || may_bring_back {
             true => Expected::This(entry),

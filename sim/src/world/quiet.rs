@@ -1,9 +1,9 @@
 //! Quiet within the storm: who is in good order with the leader, and what must hold between those (L3, L4, L6 and L8).
 //!
-//! A server is *in good order* with a leader when it runs and follows it, its term is on its disk, no fault has struck it, and
-//! no message between the two, either way, was lost or late. That is noted as it happens, whatever the schedule says, so that bad weather has
-//! quiet hours, too. Every so often the cluster is looked at, and those in good order begin to count once they have been so
-//! for a while; whatever disturbs one of them makes it begin again.
+//! A server is *in good order* with a leader when it runs and follows it, its term is on its disk, no fault has struck
+//! it, and no message between the two, either way, was lost or late. That is noted as it happens, whatever the schedule
+//! says, so that bad weather has quiet hours, too. Every so often the cluster is looked at, and those in good order
+//! begin to count once they have been so for a while; whatever disturbs one of them makes it begin again.
 
 use raft_core::{Envelope, Membership, Message, NodeId, RoleName, Term, Vitals};
 
@@ -52,7 +52,8 @@ struct Limits {
     /// A message or a sync that takes longer is late.
     late: Nanos,
     survey_every: Nanos,
-    /// Good order counts after this time: two of the longest election timeouts, so that what was begun before has come to nothing.
+    /// Good order counts after this time: two of the longest election timeouts, so that what was begun before has come
+    /// to nothing.
     settled: Nanos,
     /// A cluster has nothing to do when nothing has happened for so long.
     idle: Nanos,
@@ -73,7 +74,8 @@ impl Limits {
         let (shortest, heartbeat) = (knobs.election_timeout_min_ticks, knobs.heartbeat_ticks);
         let election = tick.times(knobs.election_timeout_max_ticks);
         Self {
-            // A heartbeat and its answer then take half of the time that the leader has left, with clocks that differ by a fifth.
+            // A heartbeat and its answer then take half of the time that the leader has left, with clocks that differ
+            // by a fifth.
             late: Nanos::new(tick.times(shortest.saturating_sub(heartbeat)).value() / 4),
             survey_every: election,
             settled: election.times(2),
@@ -233,7 +235,8 @@ impl Quiet {
         rough.is_some_and(|&until| until <= now)
     }
 
-    /// How long the two have had nothing to tell each other, one of them leading the other in good order, if it is long enough to count.
+    /// How long the two have had nothing to tell each other, one of them leading the other in good order, if it is long
+    /// enough to count.
     fn idles(&self, from: usize, to: usize, now: Nanos) -> Option<Nanos> {
         let follower = match (self.order.leads(from), self.order.leads(to)) {
             (true, _) => to,
@@ -262,7 +265,8 @@ impl Quiet {
     }
 }
 
-/// Whether a client of the sender or of the recipient is waiting, or was: such a message may be late, and gives a leader something to do.
+/// Whether a client of the sender or of the recipient is waiting, or was: such a message may be late, and gives a
+/// leader something to do.
 pub(super) const fn is_for_a_client(message: &Message) -> bool {
     matches!(
         message,
@@ -273,8 +277,8 @@ pub(super) const fn is_for_a_client(message: &Message) -> bool {
     )
 }
 
-/// Whether a message may still have an effect when what it was about has passed: a granted pre-vote counts in a later campaign for the
-/// same term, and whoever is told to take over does so without asking.
+/// Whether a message may still have an effect when what it was about has passed: a granted pre-vote counts in a later
+/// campaign for the same term, and whoever is told to take over does so without asking.
 pub(super) const fn outlives_its_reason(message: &Message) -> bool {
     matches!(
         message,
@@ -399,7 +403,8 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let limits = quiet.limits;
         let beats = std::mem::take(beats);
-        // Whoever was disturbed since the last survey begins again, although it may be in good order at this very instant.
+        // Whoever was disturbed since the last survey begins again, although it may be in good order at this very
+        // instant.
         if !quiet.order.lasts(place, now, lasted) || now < slow_until {
             *behind = None;
             *idle_since = None;
@@ -447,8 +452,8 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The leader, its term, and who is in good order with it, if those are a quorum of the configuration in force and nobody knows of a
-    /// later term.
+    /// The leader, its term, and who is in good order with it, if those are a quorum of the configuration in force and
+    /// nobody knows of a later term.
     fn orderly(&self) -> Option<(usize, Term, u8)> {
         if self.now < self.quiet.all_rough_until {
             return None;

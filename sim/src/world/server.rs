@@ -112,7 +112,8 @@ impl<W: Workload> Server<W> {
         self.disk_failed || self.write_refused
     }
 
-    /// How many ticks of this boot have passed by its own clock. One that was put back says so only once it has caught up.
+    /// How many ticks of this boot have passed by its own clock. One that was put back says so only once it has caught
+    /// up.
     pub(super) fn ticks_by(&self, now: Nanos) -> u64 {
         let ticks = self.clock.ticks(now).saturating_sub(self.boot_ticks);
         ticks.max(self.ticks_told)

@@ -81,7 +81,8 @@ impl<W: Workload> Simulation<'_, W> {
         server.vitals = after;
         let was = std::mem::replace(&mut server.configuration, replica.raft().membership_id());
         if outputs.iter().any(orders_campaign) {
-            // Whoever takes over by request disturbs everybody, as it should; a leader whose disk stalls steps down with that.
+            // Whoever takes over by request disturbs everybody, as it should; a leader whose disk stalls steps down
+            // with that.
             self.quiet.disturb_all(now);
         }
         if !self.judge_writes(at, &before, &after, &outputs)? {
@@ -106,8 +107,9 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Lets the oracles of the log look at the writes of the step, one after another. A server that writes before it goes on has done all of them by the
-    /// end of the step, and the rest is judged by that. Returns whether it survives them.
+    /// Lets the oracles of the log look at the writes of the step, one after another. A server that writes before it
+    /// goes on has done all of them by the end of the step, and the rest is judged by that. Returns whether it survives
+    /// them.
     fn judge_writes(
         &mut self,
         at: usize,

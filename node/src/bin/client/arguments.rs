@@ -103,7 +103,8 @@ pub(crate) struct Encrypt {
     /// Who owns it. The first use of a name binds it to a key on this machine.
     #[arg(short = 'u', long, visible_alias = "user", value_name = "NAME", value_parser = name)]
     pub(crate) owner: UserName,
-    /// Lets a user view it so many times, or without limit (`bob=3`, `bob=unlimited`); repeatable. The owner gets 5 views unless named.
+    /// Lets a user view it so many times, or without limit (`bob=3`, `bob=unlimited`); repeatable. The owner gets 5
+    /// views unless named.
     #[arg(short, long, value_name = "USER=VIEWS", value_parser = grant)]
     pub(crate) grant: Vec<Grant>,
     /// Where to put the protected picture; `-` for standard output.
@@ -115,7 +116,8 @@ pub(crate) struct Encrypt {
     /// The picture that everybody sees in mode cover, of any format; the result is a PNG of the same size.
     #[arg(short, long, value_name = "FILE", required_if_eq("mode", "cover"))]
     pub(crate) cover: Option<PathBuf>,
-    /// How many low bits of each sample carry, 1 to 4: fewer show less and need a larger picture [default: 3 for sealed and preview, 1 for cover and label].
+    /// How many low bits of each sample carry, 1 to 4: fewer show less and need a larger picture [default: 3 for sealed
+    /// and preview, 1 for cover and label].
     #[arg(short, long, value_name = "BITS", value_parser = bits)]
     pub(crate) bits: Option<BitsPerSample>,
     /// Takes an animated file: it is stored whole, and its first frame stands for it wherever a picture of it is seen.

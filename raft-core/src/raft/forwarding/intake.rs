@@ -15,7 +15,8 @@ use super::super::reads::Reader;
 use super::{Raft, Role};
 use crate::action::Rejection;
 
-/// What a leader remembers of what was passed on to it, by the folder that it came from. A leadership's worth of folders is not many.
+/// What a leader remembers of what was passed on to it, by the folder that it came from. A leadership's worth of
+/// folders is not many.
 #[derive(Debug, Default)]
 pub(in crate::raft) struct Intakes(BTreeMap<(NodeId, Incarnation), Intake>);
 
@@ -61,7 +62,8 @@ impl Raft {
         };
         let is_met = |peer: &Progress| peer.incarnation == Some(incarnation);
         if !leader.peers.get(&from).is_some_and(is_met) {
-            // It is sent again. What is remembered of a server that was removed stays: it may be added again, and a late copy may arrive then.
+            // It is sent again. What is remembered of a server that was removed stays: it may be added again, and a
+            // late copy may arrive then.
             self.ignored.stale += 1;
             return;
         }

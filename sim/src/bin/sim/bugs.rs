@@ -36,7 +36,8 @@ pub(crate) struct Arguments {
     /// Do not shrink an example of each.
     #[arg(long)]
     no_shrink: bool,
-    /// Search again without each kind of trouble, and say which bugs need it. Bugs of the store are left out; it has no such kinds.
+    /// Search again without each kind of trouble, and say which bugs need it. Bugs of the store are left out; it has no
+    /// such kinds.
     #[arg(long, conflicts_with = "list")]
     ablation: bool,
     /// Print an array of rows.

@@ -1,5 +1,5 @@
-//! The same seeds in another process, with another number of jobs: whatever differs from process to process, such as addresses in memory or
-//! the order of threads, must not show.
+//! The same seeds in another process, with another number of jobs: whatever differs from process to process, such as
+//! addresses in memory or the order of threads, must not show.
 
 use std::ops::Range;
 use std::process::Command;

@@ -42,7 +42,8 @@ pub(crate) struct Arguments {
     from: u64,
     #[command(flatten)]
     how: How,
-    /// The folder for schedules that fail; made when there is one. At most three for each oracle, beside those of earlier searches.
+    /// The folder for schedules that fail; made when there is one. At most three for each oracle, beside those of
+    /// earlier searches.
     #[arg(short, long, value_name = "FOLDER", default_value = "fuzz-findings")]
     output: PathBuf,
     /// Print one JSON object at the end.

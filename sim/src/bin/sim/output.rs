@@ -1,7 +1,7 @@
 //! Standard output, and panics.
 //!
-//! A closed pipe (`| head`) is no error: whoever closed it does not want the rest, and the exit status goes on saying what
-//! the runs came to. Any other failure loses what was asked for, so it ends the command.
+//! A closed pipe (`| head`) is no error: whoever closed it does not want the rest, and the exit status goes on saying
+//! what the runs came to. Any other failure loses what was asked for, so it ends the command.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -44,8 +44,8 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Panics of what is simulated are findings, reported with their seed; printing each would be thousands. So a panic is only
-/// noted, and [`Unwinding`] prints it if nobody has caught it.
+/// Panics of what is simulated are findings, reported with their seed; printing each would be thousands. So a panic is
+/// only noted, and [`Unwinding`] prints it if nobody has caught it.
 pub(crate) fn note_panics() {
     std::panic::set_hook(Box::new(|panic| {
         PANIC.with_borrow_mut(|noted| *noted = panic.to_string());

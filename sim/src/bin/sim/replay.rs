@@ -32,10 +32,12 @@ pub(crate) struct Arguments {
     /// Print only events of this server (and of the world).
     #[arg(long)]
     node: Option<u64>,
-    /// Write what clients of the key-value store did and were told to this file, in Jepsen's form (EDN, one operation per line).
+    /// Write what clients of the key-value store did and were told to this file, in Jepsen's form (EDN, one operation
+    /// per line).
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// Print one aligned line per event: time, number, cause, place, kind, detail. The default, so this only says it aloud.
+    /// Print one aligned line per event: time, number, cause, place, kind, detail. The default, so this only says it
+    /// aloud.
     #[arg(long, conflicts_with = "quiet")]
     trace: bool,
     /// Print only how the run ended.

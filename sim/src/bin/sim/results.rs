@@ -29,7 +29,8 @@ pub(crate) struct Results {
     pub(crate) elections: u64,
     pub(crate) linearizability: Searches,
     pub(crate) findings: Vec<Found>,
-    /// The mistakes made on purpose that were found, each with how many of the merged campaigns found it; none where seeds are too few.
+    /// The mistakes made on purpose that were found, each with how many of the merged campaigns found it; none where
+    /// seeds are too few.
     pub(crate) canaries: BTreeMap<String, u64>,
     /// How often each probe was hit.
     pub(crate) coverage: BTreeMap<String, u64>,
@@ -273,7 +274,8 @@ fn severity(ending: &Ending) -> u8 {
     }
 }
 
-/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more anyway.
+/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more
+/// anyway.
 pub(crate) fn per_second(count: u64, micros: u64) -> u64 {
     let rate = u128::from(count) * 1_000_000 / u128::from(micros.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)

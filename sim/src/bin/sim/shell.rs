@@ -14,8 +14,8 @@ pub(crate) fn word(text: &str) -> String {
     }
 }
 
-/// A file where a seed or a scenario could stand as well: one that would be taken for either, or for an option, is named from
-/// its folder.
+/// A file where a seed or a scenario could stand as well: one that would be taken for either, or for an option, is
+/// named from its folder.
 pub(crate) fn file(path: &Path) -> String {
     let name = path.display().to_string();
     let is_mistaken = name.starts_with('-') || name.parse::<u64>().is_ok() || scenario(&name).is_some();

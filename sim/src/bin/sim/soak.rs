@@ -14,7 +14,8 @@ use crate::Ending;
 use crate::results::{Results, conclude};
 use crate::sweep::{How, results_of};
 
-/// Seeds between two looks at the clock, and what an interruption costs: enough that each piece is compared with another process.
+/// Seeds between two looks at the clock, and what an interruption costs: enough that each piece is compared with
+/// another process.
 const PIECE: u64 = 1_024;
 
 const AFTER_HELP: &str = "\
@@ -117,8 +118,8 @@ fn piece_from(first: u64) -> Result<Range<u64>, String> {
         .ok_or_else(|| format!("there are no seeds beyond {}", i64::MAX))
 }
 
-/// Opens the results, for nobody else: two that append to one file would run the same seeds. The lock ends with the process,
-/// however that ends.
+/// Opens the results, for nobody else: two that append to one file would run the same seeds. The lock ends with the
+/// process, however that ends.
 fn open_alone(path: &Path) -> Result<File, String> {
     let opened = OpenOptions::new().create(true).append(true).read(true).open(path);
     let file = opened.map_err(|error| cannot("opened", path, &error))?;

@@ -116,8 +116,8 @@ impl<W: Workload> Simulation<'_, W> {
             && self.workload.retry(&self.schedule.workload) != Retry::Anew
     }
 
-    /// A request is over: it was answered, or nobody tries it any more. Returns whether it may have had an effect that the client does
-    /// not know of.
+    /// A request is over: it was answered, or nobody tries it any more. Returns whether it may have had an effect that
+    /// the client does not know of.
     pub(in crate::world) fn end_request(&mut self, operation: usize, heard: Option<Happened<W>>) -> bool {
         let Some(running) = self.clients.operations.get_mut(operation) else {
             return false;
@@ -161,8 +161,8 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The session of the operation's request is no more. What became of earlier attempts cannot be found out, so the request ends; and
-    /// another one is made only if nothing can come of it twice.
+    /// The session of the operation's request is no more. What became of earlier attempts cannot be found out, so the
+    /// request ends; and another one is made only if nothing can come of it twice.
     pub(in crate::world) fn session_lost(&mut self, operation: usize) {
         let Some(running) = self.clients.operations.get(operation) else {
             return;

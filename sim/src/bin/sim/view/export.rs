@@ -14,8 +14,8 @@ fn name(place: Place) -> String {
     place.to_string().replace(' ', "")
 }
 
-/// ShiViz: the regular expression that reads the file, an empty line, and then two lines for each event: its place with a vector clock
-/// in JSON, and what happened.
+/// ShiViz: the regular expression that reads the file, an empty line, and then two lines for each event: its place with
+/// a vector clock in JSON, and what happened.
 pub(super) fn shiviz(filmed: &Filmed<'_>, file: &mut dyn Write) -> std::io::Result<()> {
     writeln!(file, "(?<host>\\S*) (?<clock>{{.*}})\\n(?<event>.*)\n")?;
     // A clock counts lines, and not events: what happens in the course of an event happens one after the other.
