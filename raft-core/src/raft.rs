@@ -410,7 +410,9 @@ impl Raft {
         }
         self.give_up_all_forwarded();
         self.fail_forwarded_reads(Rejection::Failed);
-        self.become_follower(None);
+        if matches!(self.role, Role::Leader(_) | Role::Candidate(_)) {
+            self.become_follower(None);
+        }
     }
 
     /// A server whose disk failed answers its own clients and nobody else.
