@@ -104,8 +104,12 @@ pub struct Ignored {
     pub misaddressed: u64,
     /// From or for a data folder that is not the one the log knows.
     pub fenced: u64,
-    /// Breaking a rule of the format or the protocol that no honest peer breaks.
+    /// Breaking a rule of the format that no honest peer breaks.
     pub malformed: u64,
+    /// What cannot be as long as every server keeps its promises: an append against what is committed here, a second
+    /// leader of a term, an acknowledgement of what was never sent. Some disk has lost what it had promised, or
+    /// somebody lies: look at once.
+    pub contradicting: u64,
     /// From an earlier term, session or round of the conversation.
     pub stale: u64,
     /// A campaign, while a leader makes itself heard.

@@ -3,8 +3,8 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Config, Input, Limits, LogId, Message, Payload, PeerSession, Rejection, RoleName,
-    Round, Snapshots, Standing, Term, Tick, Ticket, Timing, Waiting,
+    Action, AppendOutcome, Config, Ignored, Input, Limits, LogId, Message, Payload, PeerSession, Rejection,
+    RoleName, Round, Snapshots, Standing, Term, Tick, Ticket, Timing, Waiting,
 };
 use support::scene::{
     Scene, append, appends, at, entries, entry, heartbeat, id, index, kinds, node, outcomes, sent, setup,
@@ -19,15 +19,24 @@ fn with_limits(log: &[u64], limits: Limits) -> Scene {
     scene
 }
 
-fn is_malformed(scene: &mut Scene, from: u64, term: u64, message: Message) {
-    let before = (scene.raft.vitals(), scene.raft.status().ignored.malformed);
+/// The message changes nothing but one of these counters.
+fn is_ignored(scene: &mut Scene, from: u64, term: u64, message: Message, counter: fn(&Ignored) -> u64) {
+    let before = (scene.raft.vitals(), counter(&scene.raft.status().ignored));
     let actions = scene.receive(from, term, message.clone());
     assert_eq!(actions, [], "{message:?}");
     assert_eq!(
-        (scene.raft.vitals(), scene.raft.status().ignored.malformed),
+        (scene.raft.vitals(), counter(&scene.raft.status().ignored)),
         (before.0, before.1 + 1),
         "{message:?}"
     );
+}
+
+fn is_malformed(scene: &mut Scene, from: u64, term: u64, message: Message) {
+    is_ignored(scene, from, term, message, |ignored| ignored.malformed);
+}
+
+fn contradicts(scene: &mut Scene, from: u64, term: u64, message: Message) {
+    is_ignored(scene, from, term, message, |ignored| ignored.contradicting);
 }
 
 // Paper §5.4: an honest leader's log holds everything committed here, so whoever asks for something else to be in
@@ -38,10 +47,10 @@ fn an_append_that_contradicts_what_is_committed_is_refused_and_counted() {
     scene.append(3, at(3, 3), &[], 3);
     assert_eq!(scene.commit(), 3);
     // Another entry in the place of a committed one.
-    is_malformed(&mut scene, 2, 3, append(at(1, 2), entries(2, &[2, 3]), 0));
+    contradicts(&mut scene, 2, 3, append(at(1, 2), entries(2, &[2, 3]), 0));
     // Entries behind another entry than the committed one.
-    is_malformed(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1]), 0));
-    is_malformed(&mut scene, 2, 3, append(at(2, 3), entries(3, &[2, 3]), 0));
+    contradicts(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1]), 0));
+    contradicts(&mut scene, 2, 3, append(at(2, 3), entries(3, &[2, 3]), 0));
     assert_eq!(scene.log(), [1, 1, 3]);
 }
 
@@ -51,8 +60,8 @@ fn an_append_that_contradicts_the_snapshot_is_refused_and_counted() {
     setup.durable.snapshot = Some(snapshot(2, 4, 3));
     let mut scene = Scene::new(setup).expect("the disk is sound");
     scene.append(3, at(2, 4), &[], 0);
-    is_malformed(&mut scene, 2, 3, append(at(1, 4), entries(4, &[1]), 0));
-    is_malformed(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1, 1]), 0));
+    contradicts(&mut scene, 2, 3, append(at(1, 4), entries(4, &[1]), 0));
+    contradicts(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1, 1]), 0));
     assert_eq!(scene.raft.vitals().last, at(2, 4));
     // The same entries as in the snapshot, and one more.
     scene.receive(2, 3, append(at(1, 3), entries(3, &[2, 3]), 0));
@@ -193,9 +202,9 @@ fn messages_for_somebody_else_or_from_oneself_are_dropped_and_counted() {
 fn a_second_leader_of_a_term_is_not_believed() {
     let mut follower = Scene::follower(3, 3, &[]);
     follower.append(3, None, &[3], 0);
-    is_malformed(&mut follower, 3, 3, append(None, entries(0, &[2]), 0));
+    contradicts(&mut follower, 3, 3, append(None, entries(0, &[2]), 0));
     let mut leader = Scene::leader(3, 3, &[]);
-    is_malformed(&mut leader, 2, 3, append(None, entries(0, &[2]), 0));
+    contradicts(&mut leader, 2, 3, append(None, entries(0, &[2]), 0));
     assert_eq!(leader.role(), RoleName::Leader);
 }
 
@@ -205,7 +214,7 @@ fn an_acknowledgement_of_what_was_never_sent_counts_for_nothing() {
     for never_sent in [at(3, 4), at(2, 3), at(1, 2), at(3, u64::MAX >> 16)] {
         scene.accept(2, never_sent);
     }
-    assert_eq!(scene.raft.status().ignored.malformed, 4);
+    assert_eq!(scene.raft.status().ignored.contradicting, 4);
     assert_eq!(scene.raft.progress(node(2)).expect("a peer").matched, None);
     scene.accept(2, at(3, 3));
     assert_eq!(scene.commit(), 3);
@@ -224,7 +233,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
             .iter()
             .any(|action| matches!(action, Action::ReadReady { .. }))
     );
-    assert_eq!(scene.raft.status().ignored.malformed, 1);
+    assert_eq!(scene.raft.status().ignored.contradicting, 1);
 }
 
 // Strangers may ask and answer, but their votes and greetings are not collected.

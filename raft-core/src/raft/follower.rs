@@ -165,7 +165,7 @@ impl Raft {
                 true
             }
             Role::Follower(_) | Role::Leader(_) | Role::Joining(_) => {
-                self.ignored.malformed += 1;
+                self.ignored.contradicting += 1;
                 false
             }
         }
@@ -210,7 +210,7 @@ impl Raft {
             }));
             AppendOutcome::Accepted { last: verified }
         } else {
-            self.ignored.malformed += 1;
+            self.ignored.contradicting += 1;
             return;
         };
         let promise = match outcome {

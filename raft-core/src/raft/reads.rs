@@ -149,7 +149,7 @@ impl Raft {
             return;
         };
         if round > latest {
-            self.ignored.malformed += 1;
+            self.ignored.contradicting += 1;
         } else if round > peer.round {
             peer.round = round;
             self.bound_by(from, round);

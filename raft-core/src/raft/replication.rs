@@ -222,7 +222,7 @@ impl Raft {
         // An acknowledgement names the entry. One that this log does not hold was never sent by this leader.
         let beyond_base = last.map(|id| id.index) >= self.log.base().map(|base| base.index);
         if beyond_base && !self.log.holds(last) {
-            self.ignored.malformed += 1;
+            self.ignored.contradicting += 1;
             return;
         }
         let Role::Leader(leader) = &mut self.role else {
