@@ -138,8 +138,7 @@
 //!   [`Membership::with_witnesses`].
 //! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
 //! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose
-//!   state is too large for that drives
-//!   [`Raft`], which never sees the bytes.
+//!   state is too large for that drives [`Raft`], which never sees the bytes.
 #![no_std]
 #![forbid(unsafe_code)]
 
