@@ -12,6 +12,8 @@ use crate::types::{
 };
 
 /// A duty of the host, or news for it. Carry them out in the order in which they were handed out.
+///
+/// Exhaustive on purpose: should a later version have another duty, the compiler tells a host that does not know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make this durable, then say [`Persisted`](crate::Input::Persisted). The host may go on meanwhile: whatever

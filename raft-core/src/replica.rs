@@ -119,7 +119,7 @@ pub enum Input<M: StateMachine> {
     Unreachable(NodeId),
 }
 
-/// A duty of the host, or news for it, in order.
+/// A duty of the host, or news for it, in order; exhaustive on purpose, as [`crate::Action`] is.
 #[derive(Debug)]
 pub enum Output<M: StateMachine> {
     /// Make this durable, then say [`Input::Persisted`].

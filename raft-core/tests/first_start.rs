@@ -78,6 +78,7 @@ fn a_server_with_an_empty_disk_takes_no_part() {
     ] {
         assert_eq!(scene.receive(2, 1, message), []);
     }
+    assert_eq!(scene.raft.status().ignored.stale, 4);
     scene.step(Input::Campaign);
     scene.tick(100);
     assert_eq!((scene.role(), scene.term()), (RoleName::Joining, 0));

@@ -683,6 +683,45 @@ fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
     assert_eq!(released, expected);
 }
 
+// Who was removed and added again is owed an answer in its new session, whatever waits of the old one.
+#[test]
+fn an_answer_of_another_session_takes_no_other_one_s_place() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.prompt = false;
+    let ticket = writes(&scene.append(2, at(1, 1), &[], 0))[0].ticket;
+    let answers = [(1, 5), (2, 6)].map(|(session, round)| (PeerSession::new(session), Round::new(round)));
+    for (session, round) in answers {
+        let commit = None;
+        scene.receive(
+            2,
+            2,
+            Message::Heartbeat {
+                session,
+                round,
+                commit,
+            },
+        );
+    }
+    let released = sent(&scene.step(Input::Persisted(ticket)));
+    for (session, round) in answers {
+        assert!(
+            released.contains(&(2, Message::HeartbeatReply { session, round })),
+            "{released:?}"
+        );
+    }
+}
+
+// What was about to leave when the disk failed stays here.
+#[test]
+fn nothing_leaves_that_a_failed_disk_was_to_back() {
+    let mut scene = Scene::follower(3, 3, &[]);
+    let heartbeat = scene.envelope(2, 3, heartbeat(None));
+    scene.raft.step(Input::Receive(heartbeat));
+    scene.raft.step(Input::PersistFailed);
+    let actions = scene.drain();
+    assert_eq!((sent(&actions), writes(&actions)), (vec![], vec![]));
+}
+
 // A failed disk is the end: nobody hears of this server again, and its own clients are told at once.
 #[test]
 fn a_server_whose_disk_failed_answers_its_clients_and_nobody_else() {
