@@ -487,6 +487,11 @@ fn what_left_memory_is_loaded_from_the_store() {
     };
     let actions = scene.step(loaded.clone());
     assert_eq!(appends(3, &actions), [(at(1, 4), vec![1, 1])]);
+    assert_eq!(
+        loads(&scene.accept(3, at(1, 6))).len(),
+        1,
+        "and what comes next is asked for"
+    );
     assert_eq!(appends(3, &scene.step(loaded)), [], "a request is answered once");
 }
 

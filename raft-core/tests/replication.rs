@@ -5,10 +5,10 @@ mod support;
 
 use raft_core::{
     Action, AppendOutcome, Entry, Feeding, Input, Limits, LogId, Message, Payload, PeerSession, ProposalId,
-    Round,
+    Round, Trace,
 };
 use support::Cluster;
-use support::scene::{Scene, appends, at, index, node, outcomes, sent_to, setup, snapshot, writes};
+use support::scene::{Scene, appends, at, entries, index, node, outcomes, sent_to, setup, snapshot, writes};
 
 fn accepted(last: Option<LogId>) -> [AppendOutcome; 1] {
     [AppendOutcome::Accepted { last }]
@@ -25,6 +25,7 @@ fn an_append_of_an_earlier_term_changes_nothing() {
     let actions = scene.append(2, at(1, 1), &[2], 2);
     assert_eq!(outcomes(&actions), []);
     assert_eq!((scene.log(), scene.commit()), (vec![1], 0));
+    assert_eq!(scene.raft.status().ignored.stale, 1);
 }
 
 // Receiver's step 2: refused if the log does not hold prev.
@@ -183,6 +184,53 @@ fn a_late_or_repeated_refusal_rewinds_nothing() {
             "{prev:?}"
         );
     }
+    assert_eq!(scene.raft.status().ignored.stale, 5);
+}
+
+// A late refusal may name an entry beyond what is known to match. It still concerns nothing that is under way.
+#[test]
+fn a_refusal_of_nothing_that_is_under_way_rewinds_nothing() {
+    let mut scene = Scene::leader(3, 2, &[1; 15]);
+    scene.reject(2, at(1, 15), at(1, 5));
+    let actions = scene.accept(2, at(1, 5));
+    assert_eq!(
+        appends(2, &actions).len(),
+        1,
+        "all the rest is under way in one append"
+    );
+    let before = scene.raft.progress(node(2));
+    assert_eq!(appends(2, &scene.reject(2, at(1, 15), at(1, 5))), []);
+    assert_eq!(scene.raft.progress(node(2)), before);
+}
+
+// Of two appends that are under way the first is lost: the refusal of the second names where the first ended.
+#[test]
+fn a_refusal_of_what_is_under_way_is_heard() {
+    let mut scene = Scene::leader(3, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"known");
+    scene.accept(2, at(2, 2));
+    scene.propose(2, b"lost");
+    scene.propose(3, b"refused");
+    let peer = scene.raft.progress(node(2)).expect("a peer");
+    assert_eq!((peer.inflight_messages, peer.next), (2, index(5)));
+    let actions = scene.reject(2, at(2, 3), at(2, 2));
+    assert_eq!(appends(2, &actions), [(at(2, 2), vec![2, 2])]);
+}
+
+// What was acknowledged before is no news to anybody who follows the steps.
+#[test]
+fn an_acknowledgement_is_told_once() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.trace = true;
+    let mut scene = Scene::new(setup).expect("the disk is sound");
+    scene.win();
+    let told = |actions: &[Action]| {
+        let matched = |action: &&Action| matches!(action, Action::Trace(Trace::Matched { .. }));
+        actions.iter().filter(matched).count()
+    };
+    assert_eq!(told(&scene.accept(2, at(2, 1))), 1);
+    assert_eq!(told(&scene.accept(2, at(2, 1))), 0);
 }
 
 // Figure 2, Leaders: nextIndex begins behind the leader's last entry, and is a guess that is tried first.
@@ -248,7 +296,8 @@ fn the_window_in_bytes_is_kept() {
         scene.propose(position, b"");
         scene.accept(2, at(2, position));
     }
-    assert_eq!(appends(2, &scene.propose(5, &[0; 100])).len(), 1);
+    // With the flat sum it is just what the window holds.
+    assert_eq!(appends(2, &scene.propose(5, &[0; 100 - 32])).len(), 1);
     assert_eq!(appends(2, &scene.propose(6, b"")), []);
     assert_eq!(appends(2, &scene.accept(2, at(2, 5))).len(), 1);
 }
@@ -367,6 +416,7 @@ fn answers_of_another_session_are_not_counted() {
     );
     assert_eq!(scene.commit(), 0);
     assert_eq!(scene.raft.progress(node(2)).expect("a peer").matched, None);
+    assert_eq!(scene.raft.status().ignored.stale, 1);
 }
 
 // Where the leader's log begins too late, only a snapshot helps.
@@ -381,6 +431,33 @@ fn a_peer_behind_the_logs_beginning_is_sent_a_snapshot() {
         let peer = scene.raft.progress(node(2)).expect("a peer");
         assert_eq!(peer.feeding, Feeding::Snapshot, "{hint:?}");
     }
+}
+
+// A leader that still holds something behind its snapshot asks no more than it needs to.
+#[test]
+fn where_the_logs_part_behind_the_base_the_base_is_asked_about_at_last() {
+    let leader = || {
+        let mut setup = setup(3, 3, &[]);
+        setup.durable.snapshot = Some(snapshot(3, 5, 3));
+        setup.durable.entries = entries(5, &[3, 3]);
+        let mut scene = Scene::new(setup).expect("the disk is sound");
+        scene.win();
+        scene
+    };
+    let feeding = |scene: &Scene| scene.raft.progress(node(2)).expect("a peer").feeding;
+    let mut scene = leader();
+    scene.reject(2, at(3, 7), at(1, 3));
+    assert_eq!(
+        feeding(&scene),
+        Feeding::Snapshot,
+        "it says that it lacks the base"
+    );
+    // It has something in the base's place and beyond, of earlier terms.
+    let mut scene = leader();
+    let actions = scene.reject(2, at(3, 7), at(1, 6));
+    assert_eq!(appends(2, &actions)[0].0, at(3, 5));
+    scene.reject(2, at(3, 5), at(1, 5));
+    assert_eq!(feeding(&scene), Feeding::Snapshot);
 }
 
 /// The logs of Figure 7: the leader's, and the six that its followers may have.

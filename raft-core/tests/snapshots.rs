@@ -241,7 +241,49 @@ fn what_a_receiver_has_lost_is_sent_again() {
     assert_eq!(advanced(&progress(&mut scene, 0)), [], "it may be late");
     assert_eq!(advanced(&scene.tick(2)), [5]);
     assert_eq!(advanced(&progress(&mut scene, 0)), [0]);
+    assert_eq!(advanced(&progress(&mut scene, 0)), [], "it is being sent");
     assert_eq!(advanced(&progress(&mut scene, 3)), [3]);
+    scene.tick(5);
+    assert_eq!(advanced(&progress(&mut scene, 4)), [4]);
+    assert_eq!(
+        advanced(&progress(&mut scene, 3)),
+        [],
+        "pieces arrive, and this is late"
+    );
+}
+
+// However slow it is, a transfer that comes further goes on.
+#[test]
+fn a_slow_transfer_goes_on() {
+    let (mut scene, _) = sender();
+    for received_bytes in 1..=3 * Timing::default().snapshot_timeout_ticks {
+        scene.accept(3, at(4, 6));
+        let mut actions = scene.tick(1);
+        actions.extend(progress(&mut scene, received_bytes));
+        assert_eq!((ended(&actions), sending(&actions)), (vec![], vec![]));
+    }
+}
+
+// A receiver that refuses the whole, or falls over again and again, begins from nothing each time. Going over the same
+// ground is no progress: while the transfer lasts, the log behind its snapshot must stay.
+#[test]
+fn a_transfer_that_begins_again_and_again_ends() {
+    let (mut scene, ticket) = sender();
+    let patience = Timing::default().snapshot_timeout_ticks;
+    let mut ticks = 0;
+    let mut received_bytes = [5, 9, 0].into_iter().cycle();
+    loop {
+        ticks += 1;
+        assert!(ticks <= 2 * patience, "it does not end");
+        scene.accept(3, at(4, 6));
+        let mut actions = scene.tick(1);
+        actions.extend(progress(&mut scene, received_bytes.next().expect("without end")));
+        if ended(&actions) == [ticket] {
+            assert_eq!(sending(&actions).len(), 1, "another one begins: {actions:?}");
+            break;
+        }
+    }
+    assert!(ticks > patience, "{ticks}");
 }
 
 // Every transfer ends: with the acknowledgement of its last entry,
@@ -277,28 +319,7 @@ fn a_transfer_without_progress_ends() {
     assert_eq!(ended(&all), [ticket]);
 }
 
-// with the leadership, A receiver that refuses the whole, or falls over again and again, begins from nothing each time.
-// Going over the same ground is no progress: while the transfer lasts, the log behind its snapshot must stay.
-#[test]
-fn a_transfer_that_begins_again_and_again_ends() {
-    let (mut scene, ticket) = sender();
-    let patience = Timing::default().snapshot_timeout_ticks;
-    let mut ticks = 0;
-    let mut received_bytes = [5, 9, 0].into_iter().cycle();
-    loop {
-        ticks += 1;
-        assert!(ticks <= 2 * patience, "it does not end");
-        scene.accept(3, at(4, 6));
-        let mut actions = scene.tick(1);
-        actions.extend(progress(&mut scene, received_bytes.next().expect("without end")));
-        if ended(&actions) == [ticket] {
-            assert_eq!(sending(&actions).len(), 1, "another one begins: {actions:?}");
-            break;
-        }
-    }
-    assert!(ticks > patience, "{ticks}");
-}
-
+// with the leadership,
 #[test]
 fn a_transfer_ends_with_the_leadership() {
     let (mut scene, ticket) = sender();

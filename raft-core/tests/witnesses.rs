@@ -380,10 +380,11 @@ fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
 #[test]
 fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     let mut setup = setup(4, 1, &[]);
-    setup.bootstrap = voters(4).with_witnesses([node(3)]);
+    let bootstrap = voters(4).with_witnesses([node(3)]).with_learners([node(5)]);
+    setup.bootstrap = bootstrap.bind([(node(5), Incarnation::new(5))]);
     let mut scene = Scene::new(setup).expect("the disk is sound");
     scene.win();
-    for peer in 2..=4 {
+    for peer in 2..=5 {
         scene.accept(peer, at(2, 1));
     }
     assert_eq!(scene.commit(), 1);
@@ -394,6 +395,8 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     });
     assert_eq!((bodies(2, &actions).len(), bodies(4, &actions).len()), (1, 1));
     assert_eq!(bodies(3, &actions), []);
+    let actions = scene.accept(5, at(2, 2));
+    assert_eq!(bodies(3, &actions), [], "a learner may not lead either");
     let actions = scene.accept(4, at(2, 2));
     assert_eq!(bodies(3, &actions).len(), 1, "another one who may lead holds it");
 }

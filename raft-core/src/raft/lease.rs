@@ -35,6 +35,9 @@ impl Rounds {
 
     /// No more rounds are kept than a lease can come of.
     pub(super) fn check(&self, lasts: u64) -> Result<(), &'static str> {
+        if !self.begun.iter().is_sorted_by(|(_, one), (_, other)| one < other) {
+            return Err("a leader keeps two rounds of one tick");
+        }
         match (self.begun.front(), self.begun.back()) {
             (Some((_, first)), Some((_, last))) if last.value() - first.value() > lasts => {
                 Err("a leader keeps rounds that no lease can come of")

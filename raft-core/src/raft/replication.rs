@@ -238,9 +238,8 @@ impl Raft {
         if news {
             let (peer, last) = (from, matched);
             self.trace(Trace::Matched { peer, last });
-            // What is committed already commits nothing, unless by another configuration than the one that it was
-            // counted by.
-            if matched > self.commit || !self.membership_is_committed() {
+            // Who holds no more than what is committed adds nothing to any majority beyond it.
+            if matched > self.commit {
                 self.maybe_commit();
             }
         }
