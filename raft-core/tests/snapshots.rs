@@ -177,6 +177,17 @@ fn a_peer_that_is_not_there_is_sent_no_snapshot() {
     assert_ne!(begun[0].0, ticket);
 }
 
+#[test]
+fn a_peer_that_was_heard_within_an_election_timeout_is_there() {
+    let (mut scene, ticket) = sender();
+    for _ in 1..Timing::default().election_timeout_min_ticks {
+        scene.tick(1);
+        scene.accept(3, at(4, 6));
+    }
+    scene.step(Input::SnapshotAborted { ticket });
+    assert_eq!(sending(&scene.tick(1)).len(), 1);
+}
+
 // Piece by piece: each acknowledgement asks for the next one, and one that is no news for none.
 #[test]
 fn pieces_are_asked_for_as_they_arrive() {
@@ -210,6 +221,14 @@ fn pieces_are_asked_for_as_they_arrive() {
     assert_eq!(advanced(&progress(&mut scene, 5)), []);
     assert_eq!(advanced(&progress(&mut scene, 3)), []);
     assert_eq!(advanced(&progress(&mut scene, 9)), [9]);
+    let (session, last, received_bytes) = (scene.session(2), id(3, 4), 10);
+    let of_another = Message::SnapshotReply {
+        session,
+        last,
+        received_bytes,
+    };
+    assert_eq!(advanced(&scene.receive(2, 4, of_another)), []);
+    assert_eq!(scene.raft.status().ignored.stale, 1);
     let seen = |peer| {
         scene
             .raft
@@ -229,6 +248,7 @@ fn a_lost_piece_is_sent_again() {
     let (mut scene, _) = sender();
     progress(&mut scene, 5);
     assert_eq!(advanced(&scene.tick(2)), [5]);
+    assert_eq!(advanced(&progress(&mut scene, 5)), [], "it is on its way");
 }
 
 // A receiver that was started again has lost the pieces, and says so whenever it is asked. It is sent them again from
@@ -311,12 +331,13 @@ fn a_transfer_to_a_peer_that_has_more_ends() {
 #[test]
 fn a_transfer_without_progress_ends() {
     let (mut scene, ticket) = sender();
-    let mut all = Vec::new();
-    for _ in 0..TIMEOUT + 4 {
-        all.extend(scene.tick(1));
+    let ends_now = |scene: &mut Scene| {
+        let ended = ended(&scene.tick(1));
         scene.accept(3, at(4, 6));
-    }
-    assert_eq!(ended(&all), [ticket]);
+        ended == [ticket]
+    };
+    let at = (1..=TIMEOUT + 4).find(|_| ends_now(&mut scene));
+    assert_eq!(at, Some(TIMEOUT + 2), "with the first heartbeat behind its time");
 }
 
 // with the leadership,
