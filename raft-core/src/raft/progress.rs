@@ -312,7 +312,7 @@ impl Progress {
     pub(super) fn heartbeat(&mut self, now: Tick, patience: u64) -> bool {
         let is_overdue = |loading: Loading| now.value() - loading.asked_at.value() > patience;
         match &mut self.feed {
-            Feed::Replicate { loading, .. } if loading.is_some_and(is_overdue) && !planted!(LOADS_ONCE) => {
+            Feed::Replicate { loading, .. } if loading.is_some_and(is_overdue) && !waits_for_ever() => {
                 self.probe_from(Index::after(self.matched));
                 false
             }
@@ -380,6 +380,11 @@ impl Progress {
         }
         Ok(())
     }
+}
+
+/// A planted bug that takes two: that a load was answered is forgotten, and so is that it was asked for long ago.
+pub(super) fn waits_for_ever() -> bool {
+    planted!(LOADS_ONCE)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::trace::Trace;
 use crate::types::{Entry, Incarnation, Index, LogId, NodeId, PeerSession, Round, Ticket};
 
 use super::leader::Leader;
-use super::progress::Progress;
+use super::progress::{Progress, waits_for_ever};
 use super::{Raft, Role};
 
 /// What was cut from the log for a peer. The others nearly always want the same in the same drain, and share it.
@@ -165,7 +165,7 @@ impl Raft {
             .iter_mut()
             .find(|(_, peer)| peer.loading() == Some(ticket));
         let Some((to, peer)) = waiting else { return };
-        if !planted!(LOADS_ONCE) {
+        if !waits_for_ever() {
             peer.end_loading();
         }
         let next = peer.next();
