@@ -166,10 +166,13 @@ impl Commits {
         if let Some(installing) = self.installing.get_mut(place) {
             *installing = None;
         }
-        if let Some(commit) = vitals.commit
-            && let Some(id) = log.log_id(commit)
-        {
-            facts.commit(node, id, vitals.term)?;
+        // A step that died behind its write may have committed several entries that nobody has seen committed.
+        let known = Index::new(facts.all_committed().len() as u64);
+        let unknown = positions(known, vitals.commit).filter(|&at| Some(at) < vitals.commit);
+        for at in unknown.chain(vitals.commit) {
+            if let Some(id) = log.log_id(at) {
+                facts.commit(node, id, vitals.term)?;
+            }
         }
         Ok(())
     }
