@@ -90,7 +90,11 @@ mod tests {
             for (node, inserts) in steps {
                 let node = NodeId::new(node);
                 proptest::prop_assert_eq!(nodes.contains(node), set.contains(&node));
-                if inserts { proptest::prop_assert_eq!(nodes.insert(node), set.insert(node)) } else { proptest::prop_assert_eq!(nodes.remove(node), set.remove(&node)) }
+                if inserts {
+                    proptest::prop_assert_eq!(nodes.insert(node), set.insert(node));
+                } else {
+                    proptest::prop_assert_eq!(nodes.remove(node), set.remove(&node));
+                }
                 proptest::prop_assert!(nodes.iter().eq(&set));
             }
             let other: BTreeSet<NodeId> = other.into_iter().map(NodeId::new).collect();
