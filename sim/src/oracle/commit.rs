@@ -483,4 +483,17 @@ mod tests {
             "a follower that moved on may have truncated it"
         );
     }
+
+    // Found by simulation (seed 92060816): a server that writes before it goes on died behind the write of a step that
+    // committed two entries.
+    #[test]
+    fn a_start_may_know_of_several_entries_that_nobody_has_seen_committed() {
+        let entries = [command(1, 1, "x"), command(1, 2, "x"), command(1, 3, "x")];
+        let mut known = facts(&entries, 1);
+        let vitals = vitals(RoleName::Follower, 1, Some(id(1, 3)), 3);
+        let log = Terms(vec![1, 1, 1]);
+        let mut commits = Commits::new(3);
+        assert_eq!(commits.restarted(&mut known, node(2), 1, &vitals, &log), Ok(()));
+        assert_eq!(known.all_committed().len(), 3);
+    }
 }
