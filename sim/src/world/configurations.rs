@@ -71,8 +71,8 @@ impl<W: Workload> Simulation<'_, W> {
             now: server.configuration,
             log: raft,
         };
-        turn.goes_by_its_log(facts)?;
-        turn.takes_its_leave(facts)?;
+        turn.uses_the_last_in_its_log(facts)?;
+        turn.leads_only_as_a_voter(facts)?;
         if after.role != RoleName::Leader {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl<W: Workload> Simulation<'_, W> {
             now: server.configuration,
             log: replica.raft(),
         };
-        turn.goes_by_its_log(&self.oracles.facts)
+        turn.uses_the_last_in_its_log(&self.oracles.facts)
     }
 
     /// S21 for those that begin outside the cluster: they greet, and say nothing else before a committed configuration

@@ -107,7 +107,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         }
         self.apply_fault(fault, *id, kind, servers, &mut draws);
-        self.quiet.blows += 1;
+        self.quiet.disruptions += 1;
         self.disturb_by(kind, servers, kind.lasts().unwrap_or_default());
     }
 
@@ -270,7 +270,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.phase != super::Phase::Faulty {
             return;
         }
-        self.quiet.blows += 1;
+        self.quiet.disruptions += 1;
         self.disturb_by(kind, servers, Nanos::ZERO);
         self.hash_event(12, u64::from(*id));
         if self.tells() {

@@ -153,11 +153,11 @@ impl<W: Workload> Simulation<'_, W> {
         let membership = replica.raft().membership();
         let conduct = &mut server.conduct;
         if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
-            conduct.manners.begins_to_lead(ticks);
-            conduct.reads.begins_to_lead();
+            conduct.manners.becomes_leader(ticks);
+            conduct.reads.becomes_leader();
         }
         if before.role == RoleName::Joining && after.role != RoleName::Joining {
-            conduct.bond.is_let_in(ticks);
+            conduct.bond.is_admitted(ticks);
         }
         if let Some(heard) = occasion.message {
             conduct.hear(node, heard, after, ticks, membership);
@@ -187,10 +187,10 @@ impl<W: Workload> Simulation<'_, W> {
         if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
             conduct
                 .manners
-                .hears_a_quorum(node, ticks, shortest, membership)?;
+                .has_active_quorum(node, ticks, shortest, membership)?;
         }
         if after.role != RoleName::Follower {
-            conduct.manners.follows_nobody();
+            conduct.manners.has_no_leader();
         }
         if server.disk_failed {
             // It has fallen silent for good.
@@ -199,7 +199,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         conduct.wait(occasion, after, ticks, outputs, persists_at_once);
         if is_honest {
-            conduct.gives_way(node, after, ticks, &self.schedule.knobs, membership)?;
+            conduct.yields_when_stalled(node, after, ticks, &self.schedule.knobs, membership)?;
             conduct.wakeups.judge(node, after.term)?;
             let has_written = persists_at_once && outputs.iter().any(is_write);
             if occasion.persisted.is_some() || has_written {
@@ -392,7 +392,7 @@ impl Conduct {
         let mut conduct = Self::default();
         if is_blank {
             // It has never heard anybody, or only with a disk that was lost.
-            conduct.bond.is_let_in(0);
+            conduct.bond.is_admitted(0);
         }
         conduct
     }
@@ -457,7 +457,7 @@ impl Conduct {
     }
 
     /// L5, for a leader whose disk stalls.
-    fn gives_way(
+    fn yields_when_stalled(
         &mut self,
         node: NodeId,
         after: &Vitals,
@@ -476,7 +476,7 @@ impl Conduct {
             && self.backlog.stalls(ticks, knobs.election_timeout_max_ticks)
             && membership.voters().chain(membership.outgoing()).any(could_lead);
         self.backlog
-            .gives_way(node, ticks, knobs.heartbeat_ticks, outstays)
+            .yields_when_stalled(node, ticks, knobs.heartbeat_ticks, outstays)
     }
 
     /// Takes note of what waits for the disk, and of what does not wait any more.
@@ -489,7 +489,7 @@ impl Conduct {
         persists_at_once: bool,
     ) {
         let mut due = occasion.message.and_then(|heard| owed(heard, after));
-        let is_in_debt = self.wakeups.is_in_debt() && occasion.persisted.is_some();
+        let owes_an_answer = self.wakeups.owes_an_answer() && occasion.persisted.is_some();
         if let Some(ticket) = occasion.persisted {
             self.wakeups.told(ticket.value());
             self.backlog.told(ticket.value());
@@ -504,12 +504,12 @@ impl Conduct {
                         self.backlog.told(persist.ticket.value());
                     }
                 }
-                Output::Send(envelope) if due.is_some() || is_in_debt => {
+                Output::Send(envelope) if due.is_some() || owes_an_answer => {
                     let Some(answer) = answer_of(&envelope.message) else {
                         continue;
                     };
                     due.take_if(|(to, awaited, _)| (*to, *awaited) == (envelope.to, answer));
-                    if is_in_debt {
+                    if owes_an_answer {
                         self.wakeups.answers(envelope.to, answer);
                     }
                 }

@@ -12,7 +12,7 @@ use super::{Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Judgement;
-use crate::oracle::quiescence::{Behind, beats_in_time, catches_up, elections_are_few, is_heartbeat};
+use crate::oracle::quiescence::{Lagging, beats_in_time, catches_up, elections_are_few, is_heartbeat};
 use crate::oracle::stability::{Order, PLACES, bit};
 use crate::places::{node_at, place_of};
 use crate::schedule::{Fault, FaultKind, Schedule};
@@ -35,13 +35,13 @@ pub(super) struct Quiet {
     slow_until: [Nanos; PLACES],
     /// How much of any snapshot has reached a server since it last applied something.
     pieces: [u64; PLACES],
-    behind: [Option<Behind>; PLACES],
+    lag: [Option<Lagging>; PLACES],
     /// Since when leader and follower have had nothing to tell each other.
     idle_since: [Option<Nanos>; PLACES],
     /// How many heartbeats a follower was sent since the last survey.
     beats: [u64; PLACES],
     /// How often a fault has begun or ended.
-    pub(super) blows: u64,
+    pub(super) disruptions: u64,
     latest_term: Term,
     healed_term: Term,
 }
@@ -129,10 +129,10 @@ impl Quiet {
             links_rough_until: [[Nanos::ZERO; PLACES]; PLACES],
             slow_until: [Nanos::ZERO; PLACES],
             pieces: [0; PLACES],
-            behind: [None; PLACES],
+            lag: [None; PLACES],
             idle_since: [None; PLACES],
             beats: [0; PLACES],
-            blows: 0,
+            disruptions: 0,
             latest_term: Term::ZERO,
             healed_term: Term::ZERO,
         }
@@ -371,7 +371,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.quiet.order.survey(now, leader, everybody);
         let Some((leader, _)) = leader else {
-            self.quiet.behind = [None; PLACES];
+            self.quiet.lag = [None; PLACES];
             return Ok(());
         };
         let Some(leads) = self.servers.get(leader).map(|server| server.vitals) else {
@@ -392,8 +392,8 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let (node, follower, now) = (server.node, server.vitals, self.now);
         let quiet = &mut self.quiet;
-        let (Some(behind), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
-            quiet.behind.get_mut(place),
+        let (Some(lag), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
+            quiet.lag.get_mut(place),
             quiet.idle_since.get_mut(place),
             quiet.beats.get_mut(place),
             quiet.pieces.get_mut(place),
@@ -406,16 +406,16 @@ impl<W: Workload> Simulation<'_, W> {
         // Whoever was disturbed since the last survey begins again, although it may be in good order at this very
         // instant.
         if !quiet.order.lasts(place, now, lasted) || now < slow_until {
-            *behind = None;
+            *lag = None;
             *idle_since = None;
             return Ok(());
         }
-        let applied_before = behind.map(|behind| behind.applied());
+        let applied_before = lag.map(|lag| lag.applied());
         if applied_before.is_none_or(|applied| applied != follower.applied) {
             *pieces = 0;
         }
         let progress = (follower.applied, leader.commit);
-        catches_up(behind, node, progress, *pieces, (now, limits.patience))?;
+        catches_up(lag, node, progress, *pieces, (now, limits.patience))?;
         let at_rest = leader.commit == leader.last.map(|last| last.index)
             && follower.applied == leader.commit
             && leader.applied == leader.commit;
@@ -441,7 +441,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         if self.phase == Phase::Faulty {
             match self.quiet.limits.is_weather_good {
-                true => elections_are_few(since(Term::ZERO), self.quiet.blows),
+                true => elections_are_few(since(Term::ZERO), self.quiet.disruptions),
                 false => Ok(()),
             }
         } else if self.quiet.is_aftermath(self.now) {
