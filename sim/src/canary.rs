@@ -1,5 +1,6 @@
 //! Canaries: mistakes of a host, made on purpose in every campaign, each of which the oracles must find. A campaign
 //! that does not find them proves nothing: its checking is broken, or its runs never get anywhere.
+//!
 //! Canaries are in every build, unlike the bank of planted bugs, which changes the library under test.
 
 use std::ops::Range;

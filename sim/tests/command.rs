@@ -448,7 +448,7 @@ fn a_second_soak_in_a_folder_is_refused() {
     let refused = soak_into(&folder);
     assert_eq!(refused.status.code(), Some(2));
     let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("another sim soak is at work"), "{told}");
+    assert!(told.contains("another sim soak is using"), "{told}");
 }
 
 #[test]
@@ -457,10 +457,10 @@ fn parts_that_no_sweep_comes_to_are_not_merged() {
     for (field, wrong, told) in [
         ("seeds", json!([[3, 3], [3, 6]]), "seeds 3..3"),
         ("seeds", json!([[6, 3]]), "seeds 6..3"),
-        ("seeds", json!([[3, 7]]), "4 seeds that tells of 3 schedules"),
-        ("schedules", json!(4), "3 seeds that tells of 4 schedules"),
-        ("hash", json!("+0123456789abcde"), "is no hash"),
-        ("hash", json!("seven"), "is no hash"),
+        ("seeds", json!([[3, 7]]), "4 seeds that counts 3 schedules"),
+        ("schedules", json!(4), "3 seeds that counts 4 schedules"),
+        ("hash", json!("+0123456789abcde"), "is not the hash of a sweep"),
+        ("hash", json!("seven"), "is not the hash of a sweep"),
     ] {
         let mut part = part.clone();
         part[field] = wrong;
@@ -519,7 +519,7 @@ fn what_can_come_to_nothing_is_refused_before_the_work() {
     assert!(ends(&["fuzz", "--runs", "0"], 2).contains("--runs"));
     assert!(ends(&["fuzz", "--minutes", "0"], 2).contains("--minutes"));
     let path = written("no_folder", "");
-    assert!(ends(&["fuzz", "--runs", "1", "-o", &path], 2).contains("is no folder"));
+    assert!(ends(&["fuzz", "--runs", "1", "-o", &path], 2).contains("is not a folder"));
     let refused = ends(&["replay", "power_cut", "--node", "99"], 2);
     assert!(refused.contains("no server 99"), "{refused}");
     assert!(ends(&["replay", "power_cut", "--node", "0"], 2).contains("no server 0"));

@@ -5,10 +5,9 @@
 //! effect before it; this is checked as answers arrive. (b) Every answer is what a fresh machine says at that place;
 //! this is checked at the end, by replaying the committed commands. An attempt without an answer stays open for ever:
 //! it may take effect at any time, or never.
-//! never.
+//!
 //! Where clients repeat requests, each entry is judged by its attempt, because it is committed at most once whatever it
 //! does. Order in real time is judged by the request: from its first attempt's invocation to the answer, at the place
-//! where it took effect.
 //! where it took effect.
 
 use raft_core::{Index, LogId};

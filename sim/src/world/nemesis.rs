@@ -10,7 +10,7 @@ use crate::report::Place;
 use crate::schedule::{Fault, FaultKind, NetworkWeather, Schedule, When};
 use crate::workload::Workload;
 
-/// Which faults wait for which events.
+/// The faults that wait for events.
 pub(super) struct Nemesis {
     watched: u128,
     triggers: Vec<Watch>,
@@ -48,7 +48,7 @@ impl Nemesis {
         Self { watched, triggers }
     }
 
-    /// The faults that strike at a time.
+    /// Returns the faults that strike at a time.
     pub(super) fn timed(&self, schedule: &Schedule) -> Vec<(usize, Nanos)> {
         let timed = |(fault, Fault { when, .. }): (usize, &Fault)| match *when {
             When::At(at) => Some((fault, at)),
@@ -172,7 +172,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// What a fault does to one server.
+    /// Carries out a fault on one server.
     fn strike_server(&mut self, fault: usize, kind: &FaultKind, at: usize) {
         let Some(server) = self.servers.get_mut(at) else {
             return;
@@ -248,7 +248,7 @@ impl<W: Workload> Simulation<'_, W> {
                 );
                 return;
             }
-            // These strike links, or only what is on a disk, or are an operator's.
+            // These strike links or only the contents of a disk, or are an operator's.
             FaultKind::Partition { .. }
             | FaultKind::Storm { .. }
             | FaultKind::ChangeMembership { .. }
@@ -312,7 +312,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Delivers what cut links have kept, as far as they are whole again.
+    /// Delivers the messages that cut links have kept, where the links are whole again.
     pub(super) fn release_held(&mut self) {
         for (envelope, sent) in std::mem::take(&mut self.held) {
             let (from, to) = (place_of(envelope.from), place_of(envelope.to));
