@@ -416,7 +416,7 @@ mod tests {
         budget.note(1, Standing::Outside);
         assert!(
             held_by(&budget, &[0]),
-            "server 2 is no voter, and server 3 is no quorum"
+            "server 2 does not vote, and server 3 alone is not a quorum"
         );
         assert!(Budget::looks_new(3, 2) && !Budget::looks_new(3, 1));
     }

@@ -112,7 +112,7 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
                 }
                 Some(Outcome::WithoutEffect) => match hint {
-                    Some(leader) => format!("turned down, the leader is server {leader}"),
+                    Some(leader) => format!("rejected, the leader is server {leader}"),
                     None => "rejected, no leader is known".to_owned(),
                 },
                 Some(Outcome::Unknown) | None => "unknown".to_owned(),
