@@ -52,12 +52,12 @@ pub fn shrink<W: Workload>(
         progress,
     };
     shrinker.bound_events();
-    shrinker.spell_out();
+    shrinker.list_operations();
     let items_before = shrinker.items();
     loop {
         let before = (shrinker.items(), shrinker.best.clone());
         shrinker.take_faults();
-        shrinker.count_less();
+        shrinker.lower_trigger_counts();
         shrinker.take_operations();
         shrinker.take_servers();
         shrinker.calm();
@@ -117,7 +117,7 @@ impl<W: Workload> Shrinker<'_, W> {
     }
 
     /// Lists the operations one by one, so that each can be removed.
-    fn spell_out(&mut self) {
+    fn list_operations(&mut self) {
         let planned: Vec<_> = world::planned(&self.best).collect();
         self.attempt(|schedule| {
             schedule.workload.operations = 0;
@@ -144,7 +144,7 @@ impl<W: Workload> Shrinker<'_, W> {
 
     /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs
     /// fewer.
-    fn count_less(&mut self) {
+    fn lower_trigger_counts(&mut self) {
         for place in 0..self.best.faults.len() {
             let Some(When::On(Trigger { nth, .. })) = self.best.faults.get(place).map(|fault| fault.when)
             else {

@@ -19,7 +19,7 @@ fn bug(name: &str) -> &'static Bug {
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the crate stands in the repository")
+        .expect("the crate is in the repository")
         .to_owned()
 }
 

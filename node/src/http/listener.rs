@@ -43,9 +43,9 @@ pub(crate) async fn serve(
         connections.spawn(async move {
             let _permit = permit;
             match tls {
-                None => converse(socket, router, stopping).await,
+                None => serve_connection(socket, router, stopping).await,
                 Some(acceptor) => match timeout(HEADER_TIMEOUT, acceptor.accept(socket)).await {
-                    Ok(Ok(stream)) => converse(stream, router, stopping).await,
+                    Ok(Ok(stream)) => serve_connection(stream, router, stopping).await,
                     Ok(Err(error)) => tracing::debug!("a client's encrypted handshake failed: {error}"),
                     Err(_) => tracing::debug!("a client did not finish its handshake in time"),
                 },
@@ -78,7 +78,7 @@ async fn accept(
 }
 
 /// Answers the requests of one connection.
-async fn converse(
+async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut stopping: watch::Receiver<bool>,

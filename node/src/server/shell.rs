@@ -274,17 +274,17 @@ impl Shell {
 
     fn note_link(&mut self, event: LinkEvent) {
         if let LinkEvent::Up { peer, .. } | LinkEvent::Met { peer } = &event {
-            self.meet(peer);
+            self.on_greeting(peer);
         }
         if let Some(node) = self.links.note(event) {
             self.replica.step(Input::Unreachable(node));
         }
     }
 
-    fn meet(&mut self, peer: &Greeting) {
+    fn on_greeting(&mut self, peer: &Greeting) {
         if !self.replica.raft().membership().contains(peer.node()) {
             tracing::warn!(
-                "{} ({}) holds the cluster key, but is not a member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
+                "{} ({}) holds the cluster key, but is no member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
                  with the address and the peers that the other servers were first started with, and a new data folder",
                 peer.server_id.escape_debug(),
                 peer.address.escape_debug()
@@ -319,7 +319,7 @@ impl Shell {
         let was_fenced = self.standing.borrow().fenced;
         if fenced && !was_fenced {
             tracing::error!(
-                "the cluster has bound this server to another data folder: the present one is new or was swapped. This server takes no part, so that no promise of the old folder can be \
+                "the cluster knows this server by another data folder: the present one is new or was swapped. This server takes no part, so that no promise of the old folder can be \
                  broken; the other servers continue. Put the old folder back and restart"
             );
         }

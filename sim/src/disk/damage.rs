@@ -138,7 +138,7 @@ impl Disk {
     }
 
     /// Makes the syncs that were lied about.
-    pub(crate) fn come_true(&mut self) {
+    pub(crate) fn make_lied_syncs(&mut self) {
         self.truth = None;
     }
 

@@ -35,7 +35,7 @@ fn change(schedule: &mut Schedule, other: &Schedule, draws: &mut Draws) {
             if let Some(again) = schedule
                 .faults
                 .get(place)
-                .filter(|fault| is_soft(&fault.kind))
+                .filter(|fault| keeps_every_promise(&fault.kind))
                 .cloned()
             {
                 add(schedule, again, draws);
@@ -50,14 +50,18 @@ fn change(schedule: &mut Schedule, other: &Schedule, draws: &mut Draws) {
             if let Some(fault) = schedule
                 .faults
                 .get_mut(place)
-                .filter(|fault| is_soft(&fault.kind))
+                .filter(|fault| keeps_every_promise(&fault.kind))
             {
                 fault.when = on_something(draws);
             }
         }
         // Faults of the other schedule.
         5 | 6 => {
-            let soft: Vec<&Fault> = other.faults.iter().filter(|fault| is_soft(&fault.kind)).collect();
+            let soft: Vec<&Fault> = other
+                .faults
+                .iter()
+                .filter(|fault| keeps_every_promise(&fault.kind))
+                .collect();
             let chosen = usize::try_from(draws.below(soft.len() as u64)).unwrap_or(0);
             if let Some(&fault) = soft.get(chosen) {
                 add(schedule, fault.clone(), draws);
@@ -137,7 +141,7 @@ fn after(draws: &mut Draws) -> Nanos {
 
 /// Whether any number of such faults, at any time, keeps every promise. Lost disks have a budget, leases state the
 /// largest error of clocks, and the servers that an operator adds or removes follow a plan.
-const fn is_soft(kind: &FaultKind) -> bool {
+const fn keeps_every_promise(kind: &FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::Crash { .. }

@@ -67,7 +67,12 @@ pub(crate) fn is_heartbeat(from: NodeId, to: NodeId, name: &'static str, idle_fo
 }
 
 /// ...and those no more often than the settings say. A clock may be fast by a quarter.
-pub(crate) fn beats_in_time(to: NodeId, beats: u64, lasted: Nanos, interval: Nanos) -> Judgement {
+pub(crate) fn heartbeats_keep_the_interval(
+    to: NodeId,
+    beats: u64,
+    lasted: Nanos,
+    interval: Nanos,
+) -> Judgement {
     let allowed = lasted.value() * 5 / 4 / interval.value().max(1) + 2;
     if beats <= allowed {
         return Ok(());
@@ -130,7 +135,9 @@ mod tests {
         let idle = Nanos::from_millis(300);
         assert_eq!(is_heartbeat(node(1), node(2), "Heartbeat", idle), Ok(()));
         reports(Oracle::L8, is_heartbeat(node(1), node(2), "Append", idle));
-        let beats = |beats| beats_in_time(node(2), beats, Nanos::from_millis(150), Nanos::from_millis(50));
+        let beats = |beats| {
+            heartbeats_keep_the_interval(node(2), beats, Nanos::from_millis(150), Nanos::from_millis(50))
+        };
         assert_eq!(beats(5), Ok(()));
         reports(Oracle::L8, beats(6));
     }

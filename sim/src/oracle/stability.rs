@@ -18,7 +18,7 @@ pub(crate) const PLACES: usize = 8;
 
 /// What one server has heard since its start, by its own clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Manners {
+pub(crate) struct Contacts {
     /// When it last heard a leader, as long as it follows.
     leader_heard: Option<u64>,
     /// Which peers have granted a pre-vote, one bit each, and for which term.
@@ -27,7 +27,7 @@ pub(crate) struct Manners {
     answered: [u64; PLACES],
 }
 
-impl Manners {
+impl Contacts {
     /// It has heard the leader that it follows.
     pub(crate) fn hears_leader(&mut self, ticks: u64) {
         self.leader_heard = Some(ticks);
@@ -77,7 +77,7 @@ impl Manners {
 
     /// L4 (a): a server raises its term only after a quorum has said that it would vote for it (dissertation §9.6), so
     /// that a server that was partitioned does not disturb the others when it comes back.
-    pub(crate) fn has_asked(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
+    pub(crate) fn has_pre_votes(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
         let granted = |voter: NodeId| {
             voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
         };
@@ -181,7 +181,7 @@ pub(crate) struct Order {
 
 impl Order {
     /// The cluster was surveyed: these servers, the leader among them, are healthy.
-    pub(crate) fn survey(&mut self, now: Nanos, leader: Option<(usize, Term)>, orderly: u8) {
+    pub(crate) fn survey(&mut self, now: Nanos, leader: Option<(usize, Term)>, healthy: u8) {
         if self.leader != leader {
             *self = Self {
                 leader,
@@ -189,7 +189,7 @@ impl Order {
             };
         }
         for (place, since) in self.since.iter_mut().enumerate() {
-            match orderly & bit(place) {
+            match healthy & bit(place) {
                 0 => *since = None,
                 _ => _ = since.get_or_insert(now),
             }
@@ -252,9 +252,9 @@ impl Order {
         if lasting & bit(place) == 0 || !membership.has_quorum(is_lasting) {
             return Ok(());
         }
-        let everybody = membership.members().all(is_lasting);
-        let oracle = if everybody { Oracle::L4 } else { Oracle::L3 };
-        let who = if everybody { "every server" } else { "a quorum" };
+        let is_all = membership.members().all(is_lasting);
+        let oracle = if is_all { Oracle::L4 } else { Oracle::L3 };
+        let who = if is_all { "every server" } else { "a quorum" };
         let RoleAnd { role, term } = RoleAnd::of(after);
         let message = format!(
             "server {node} becomes {role:?} of term {term}, although {who} has been healthy together with the leader of term {} for {settled}",
@@ -340,19 +340,25 @@ mod tests {
 
     #[test]
     fn l4_reports_disloyalty_and_a_campaign_without_pre_votes() {
-        let mut manners = Manners::default();
-        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
-        manners.hears_leader(90);
-        reports(Oracle::L4, manners.is_loyal(node(1), node(2), 100, SHORTEST));
-        assert_eq!(manners.is_loyal(node(1), node(2), 105, SHORTEST), Ok(()));
-        manners.has_no_leader();
-        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+        contacts.hears_leader(90);
+        reports(Oracle::L4, contacts.is_loyal(node(1), node(2), 100, SHORTEST));
+        assert_eq!(contacts.is_loyal(node(1), node(2), 105, SHORTEST), Ok(()));
+        contacts.has_no_leader();
+        assert_eq!(contacts.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
 
-        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
-        manners.is_granted(Term::new(5), 2);
-        assert_eq!(manners.has_asked(node(1), Term::new(5), &three()), Ok(()));
-        manners.is_granted(Term::new(6), 1);
-        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
+        reports(
+            Oracle::L4,
+            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+        );
+        contacts.is_granted(Term::new(5), 2);
+        assert_eq!(contacts.has_pre_votes(node(1), Term::new(5), &three()), Ok(()));
+        contacts.is_granted(Term::new(6), 1);
+        reports(
+            Oracle::L4,
+            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+        );
     }
 
     #[test]
@@ -382,12 +388,13 @@ mod tests {
 
     #[test]
     fn l5_reports_a_leader_without_an_active_quorum_that_stays() {
-        let mut manners = Manners::default();
-        manners.becomes_leader(100);
-        let judge = |manners: &Manners, ticks| manners.has_active_quorum(node(1), ticks, SHORTEST, &three());
-        assert_eq!(judge(&manners, 130), Ok(()));
-        reports(Oracle::L5, judge(&manners, 131));
-        manners.is_answered(2, 120);
-        assert_eq!(judge(&manners, 150), Ok(()));
+        let mut contacts = Contacts::default();
+        contacts.becomes_leader(100);
+        let judge =
+            |contacts: &Contacts, ticks| contacts.has_active_quorum(node(1), ticks, SHORTEST, &three());
+        assert_eq!(judge(&contacts, 130), Ok(()));
+        reports(Oracle::L5, judge(&contacts, 131));
+        contacts.is_answered(2, 120);
+        assert_eq!(judge(&contacts, 150), Ok(()));
     }
 }

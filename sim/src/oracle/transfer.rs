@@ -328,7 +328,7 @@ mod tests {
         reports(Oracle::S20, sent(2, 3, 3, campaign()));
         assert_eq!(sent(1, 2, 2, Message::TimeoutNow), Ok(()));
         assert_eq!(sent(2, 3, 3, campaign()), Ok(()));
-        assert_eq!(sent(2, 1, 3, campaign()), Ok(()), "one campaign asks everybody");
+        assert_eq!(sent(2, 1, 3, campaign()), Ok(()), "one campaign asks every peer");
         // That leader's request was for the next term, and for one server.
         reports(Oracle::S20, sent(2, 3, 4, campaign()));
         reports(Oracle::S20, sent(3, 2, 3, campaign()));

@@ -100,7 +100,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         server.replica = Some(replica);
         if judges {
-            self.starts_by_its_log(at)?;
+            self.starts_with_the_last_in_its_log(at)?;
         }
         self.hash_event(1, at as u64);
         if self.tells() {
@@ -200,7 +200,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.read_index_arrives(to, &envelope);
         if super::quiet::is_for_a_client(&envelope.message) {
-            self.quiet.stir();
+            self.quiet.becomes_busy();
         }
         let given = Given::of(&envelope);
         self.step(to, Some(Input::Receive(*envelope)), given)

@@ -211,11 +211,11 @@ impl<W: Workload> Simulation<'_, W> {
     /// wrongly believe that it leads.
     fn choose_server(&self, client: u8, attempt: u64) -> usize {
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, attempt);
-        let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
+        let random_server = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
         let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
         believed
             .filter(|_| !draw.part(1).chance(RANDOM_SERVER_PERMYRIAD))
-            .unwrap_or(anybody)
+            .unwrap_or(random_server)
     }
 
     /// A request arrives at a server.
@@ -252,7 +252,7 @@ impl<W: Workload> Simulation<'_, W> {
                 ticks,
             });
         }
-        self.quiet.stir();
+        self.quiet.becomes_busy();
         self.hash_event(8, attempt);
         if self.tells() {
             self.tell(

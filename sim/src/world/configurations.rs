@@ -96,7 +96,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// S18 at a start: a server uses the last configuration that its disk holds.
-    pub(super) fn starts_by_its_log(&self, at: usize) -> Judgement {
+    pub(super) fn starts_with_the_last_in_its_log(&self, at: usize) -> Judgement {
         let Some((server, replica)) = self
             .servers
             .get(at)
@@ -118,7 +118,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// S21 for servers that begin outside the cluster: they say hello, and send nothing else before a committed
     /// configuration binds them.
-    pub(super) fn stranger_is_silent(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+    pub(super) fn outsider_sends_only_hello(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
             return Ok(());
         }

@@ -93,7 +93,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
         self.happened(Probe::DiskWiped, Some(at));
-        self.weigh(0);
+        self.count_copies(0);
         true
     }
 
@@ -142,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         };
         if is_spared {
-            server.disk.come_true();
+            server.disk.make_lied_syncs();
             return self.happened(Probe::DamageSpared, Some(at));
         }
         server.disk.expose_lie();
@@ -192,11 +192,11 @@ impl<W: Workload> Simulation<'_, W> {
         if waits && Budget::looks_new(self.founders, self.empty_logs(usize::MAX)) {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
-        self.weigh(0);
+        self.count_copies(0);
     }
 
     /// Counts the copies of committed entries, except the first `skip`.
-    pub(super) fn weigh(&mut self, skip: usize) {
+    pub(super) fn count_copies(&mut self, skip: usize) {
         if self.budget.is_exceeded() {
             return;
         }
@@ -300,7 +300,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// S21 and the budget's votes: a server puts this message on the wire.
-    pub(super) fn weigh_message(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+    pub(super) fn judge_promises(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         let Some(server) = self.servers.get(at) else {
             return Ok(());
         };
@@ -315,7 +315,7 @@ impl<W: Workload> Simulation<'_, W> {
         if was != self.budget.standing(at) {
             self.happened(Probe::NewDiskAdmitted, Some(at));
             // It votes from now on, and holds almost nothing.
-            self.weigh(0);
+            self.count_copies(0);
         }
         match verdict {
             Verdict::Kept => {}
@@ -354,7 +354,7 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn end_damage(&mut self) {
         self.backups.clear();
         for server in &mut self.servers {
-            server.disk.come_true();
+            server.disk.make_lied_syncs();
             server.full = 0;
         }
     }

@@ -50,16 +50,16 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn heal(&mut self) {
         let mut draws = self.seed.careful(Domain::Heal, 0, 0, 0);
         self.end_damage();
-        let everybody = u8::MAX >> (8 - self.servers.len());
+        let all = u8::MAX >> (8 - self.servers.len());
         let damaged = self.damaged_servers();
         let is_sound = self.is_quorum_sound(damaged) && !self.budget.is_exceeded();
         let chosen = match self.schedule.heal.rest {
-            _ if !is_sound => everybody,
-            Rest::Healed => everybody & !damaged,
+            _ if !is_sound => all,
+            Rest::Healed => all & !damaged,
             Rest::Broken => self.choose_core(damaged, &mut draws),
         };
         let is_promised = is_sound && self.can_elect(chosen);
-        let core = if is_promised { chosen } else { everybody };
+        let core = if is_promised { chosen } else { all };
         self.drained = self.now + self.network.backlog(self.now);
         self.phase = match is_promised {
             true => Phase::Healed { at: self.now, core },
@@ -440,7 +440,7 @@ impl<W: Workload> Simulation<'_, W> {
         use raft_core::replica::StateMachine;
 
         self.ruled(self.scan_disks())?;
-        self.nothing_hangs(core)?;
+        self.every_request_has_an_outcome(core)?;
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(
             facts,

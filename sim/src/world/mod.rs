@@ -431,7 +431,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 Ok(())
             }
             Event::Relent { fault, servers } => {
-                self.relent(fault, servers);
+                self.end_fault(fault, servers);
                 Ok(())
             }
             Event::DiskFails { server, boot } => self.disk_fails(cause, server, boot),
@@ -613,8 +613,9 @@ mod tests {
             message,
         };
         let granted = raft_core::Message::VoteReply { granted: true };
-        let mut says =
-            |from: u64, message| simulation.stranger_is_silent(from as usize - 1, &envelope(from, message));
+        let mut says = |from: u64, message| {
+            simulation.outsider_sends_only_hello(from as usize - 1, &envelope(from, message))
+        };
         assert_eq!(says(4, raft_core::Message::Hello), Ok(()));
         assert_eq!(says(3, granted.clone()), Ok(()), "it was there from the start");
         reports(Oracle::S21, says(4, granted));

@@ -262,7 +262,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A fault ends.
-    pub(super) fn relent(&mut self, fault: usize, servers: u8) {
+    pub(super) fn end_fault(&mut self, fault: usize, servers: u8) {
         let schedule = self.schedule;
         let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else {
             return;
@@ -304,7 +304,7 @@ impl<W: Workload> Simulation<'_, W> {
             };
             match *kind {
                 FaultKind::FullDisk { .. } => server.full = server.full.saturating_sub(1),
-                FaultKind::LyingDisk { .. } => server.disk.come_true(),
+                FaultKind::LyingDisk { .. } => server.disk.make_lied_syncs(),
                 FaultKind::CutClients { .. } => server.client_cuts = server.client_cuts.saturating_sub(1),
                 FaultKind::SlowDisk { extra, .. } => server.disk.extra = server.disk.extra.since(extra),
                 _ => {}

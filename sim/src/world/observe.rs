@@ -13,7 +13,7 @@ use super::step::OutputOf;
 use crate::nanos::Nanos;
 use crate::oracle::leases::{Bond, has_lease};
 use crate::oracle::reads::{Basis, Reads};
-use crate::oracle::stability::{Backlog, Manners, bit};
+use crate::oracle::stability::{Backlog, Contacts, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
 use crate::oracle::{Judgement, Oracle, violated};
 use crate::places::place_of;
@@ -23,7 +23,7 @@ use crate::workload::Workload;
 /// What is remembered of one server from its start on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct {
-    manners: Manners,
+    contacts: Contacts,
     bond: Bond,
     wakeups: Wakeups,
     backlog: Backlog,
@@ -153,7 +153,7 @@ impl<W: Workload> Simulation<'_, W> {
         let membership = replica.raft().membership();
         let conduct = &mut server.conduct;
         if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
-            conduct.manners.becomes_leader(ticks);
+            conduct.contacts.becomes_leader(ticks);
             conduct.reads.becomes_leader();
         }
         if before.role == RoleName::Joining && after.role != RoleName::Joining {
@@ -170,7 +170,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
             // While a server follows, it resets its shortest election timeout whenever it hears its leader.
-            conduct.manners.is_loyal(node, node, ticks, shortest)?;
+            conduct.contacts.is_loyal(node, node, ticks, shortest)?;
         }
         if is_honest
             && after.term > before.term
@@ -179,18 +179,18 @@ impl<W: Workload> Simulation<'_, W> {
                 .message
                 .is_none_or(|heard| heard.news != News::TimeoutNow)
         {
-            conduct.manners.has_asked(node, after.term, membership)?;
+            conduct.contacts.has_pre_votes(node, after.term, membership)?;
             if has_leases {
                 conduct.bond.may_vote(node, node, ticks, shortest)?;
             }
         }
         if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
             conduct
-                .manners
+                .contacts
                 .has_active_quorum(node, ticks, shortest, membership)?;
         }
         if after.role != RoleName::Follower {
-            conduct.manners.has_no_leader();
+            conduct.contacts.has_no_leader();
         }
         if server.disk_failed {
             // The server has stopped for good.
@@ -323,7 +323,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// L5: at the end, every request that a server of the core has accepted since its start has an outcome, unless it
     /// came just now.
-    pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
+    pub(super) fn every_request_has_an_outcome(&self, core: u8) -> Judgement {
         // A server that was removed while it was unreachable may never learn an outcome. A server that knows of its
         // removal has no requests waiting.
         let core = super::targets::members(core)
@@ -402,7 +402,7 @@ impl Conduct {
     fn hear(&mut self, node: NodeId, heard: Heard, after: &Vitals, ticks: u64, membership: &Membership) {
         let from = place_of(heard.from);
         match heard.news {
-            News::PreVoteGranted { ask } => self.manners.is_granted(ask, from),
+            News::PreVoteGranted { ask } => self.contacts.is_granted(ask, from),
             News::VoteGranted => {
                 if self.votes.0 != heard.term {
                     self.votes = (heard.term, 0);
@@ -410,7 +410,7 @@ impl Conduct {
                 self.votes.1 |= bit(from);
             }
             News::Answers { round } if after.role == RoleName::Leader && heard.term == after.term => {
-                self.manners.is_answered(from, ticks);
+                self.contacts.is_answered(from, ticks);
                 if let Some(round) = round {
                     self.reads.is_answered(node, from, round, membership);
                 }
@@ -436,15 +436,15 @@ impl Conduct {
     ) -> Judgement {
         let from = heard.from;
         match heard.news {
-            News::Leads(_) if is_followed(heard, after) => self.manners.hears_leader(ticks),
+            News::Leads(_) if is_followed(heard, after) => self.contacts.hears_leader(ticks),
             News::PreVote => {
                 let grants = |output: &Output<M>| matches!(output, Output::Send(Envelope { to, message: Message::PreVoteReply { granted: true, .. }, .. }) if *to == from);
                 if outputs.iter().any(grants) {
-                    self.manners.is_loyal(node, from, ticks, shortest)?;
+                    self.contacts.is_loyal(node, from, ticks, shortest)?;
                 }
             }
             News::Vote if after.term > before.term && after.term == heard.term => {
-                self.manners.is_loyal(node, from, ticks, shortest)?;
+                self.contacts.is_loyal(node, from, ticks, shortest)?;
                 // A leader for which no time has passed has had no reason to step down.
                 if before.role == RoleName::Leader && told == 0 {
                     let message =
@@ -470,7 +470,7 @@ impl Conduct {
             voter != node
                 && !membership.is_witness(voter)
                 && self
-                    .manners
+                    .contacts
                     .has_just_heard(voter, ticks, knobs.election_timeout_min_ticks)
         };
         let outstays = after.role == RoleName::Leader

@@ -227,7 +227,7 @@ impl<W: Workload> Simulation<'_, W> {
             return violated(Oracle::S13, message);
         }
         if self.schedule.class != Class::A {
-            self.weigh_message(at, &envelope)?;
+            self.judge_promises(at, &envelope)?;
         }
         if !self.budget.is_exceeded()
             && let Some(server) = self.servers.get(at)
@@ -254,7 +254,7 @@ impl<W: Workload> Simulation<'_, W> {
                 |node| servers.get(place_of(node)).map(|server| server.disk.durable()),
                 |node| budget.is_faulty(place_of(node)),
             )?;
-            self.stranger_is_silent(at, &envelope)?;
+            self.outsider_sends_only_hello(at, &envelope)?;
         }
         match envelope.message {
             Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),

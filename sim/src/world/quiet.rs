@@ -13,7 +13,9 @@ use super::{Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Judgement;
-use crate::oracle::quiescence::{Lagging, beats_in_time, catches_up, elections_are_few, is_heartbeat};
+use crate::oracle::quiescence::{
+    Lagging, catches_up, elections_are_few, heartbeats_keep_the_interval, is_heartbeat,
+};
 use crate::oracle::stability::{Order, PLACES, bit};
 use crate::places::{node_at, place_of};
 use crate::schedule::{Fault, FaultKind, Schedule};
@@ -165,7 +167,7 @@ impl Quiet {
     }
 
     /// Takes note that there is something to do: a client asks, a fault strikes, a configuration changes.
-    pub(super) fn stir(&mut self) {
+    pub(super) fn becomes_busy(&mut self) {
         self.idle_since = [None; PLACES];
     }
 
@@ -173,13 +175,13 @@ impl Quiet {
     pub(super) fn disturb_all(&mut self, until: Nanos) {
         self.order.reset();
         self.all_rough_until = self.all_rough_until.max(until);
-        self.stir();
+        self.becomes_busy();
     }
 
     /// Something disturbs this server until then.
     pub(super) fn disturb(&mut self, place: usize, until: Nanos) {
         self.order.disturb(place);
-        self.stir();
+        self.becomes_busy();
         if let Some(rough) = self.rough_until.get_mut(place) {
             *rough = until.max(*rough);
         }
@@ -252,7 +254,7 @@ impl Quiet {
     /// L8: what may be sent between two idle servers.
     pub(super) fn sends(&mut self, envelope: &Envelope, from: usize, now: Nanos) -> Judgement {
         if is_for_a_client(&envelope.message) {
-            self.stir();
+            self.becomes_busy();
             return Ok(());
         }
         let to = place_of(envelope.to);
@@ -291,7 +293,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// A fault strikes these servers, or ends.
     pub(super) fn disturb_by(&mut self, kind: &FaultKind, servers: u8, lasts: Nanos) {
         let until = self.now + lasts;
-        self.quiet.stir();
+        self.quiet.becomes_busy();
         match *kind {
             // A server that is paused, or counts time wrongly, may continue a campaign that is long over.
             FaultKind::ClockRate { .. } => self.quiet.disturb_all(until),
@@ -327,7 +329,7 @@ impl<W: Workload> Simulation<'_, W> {
         if (before.role, before.term, before.leader) == (after.role, after.term, after.leader) {
             return Ok(());
         }
-        if self.is_promising()
+        if self.is_stability_judged()
             && let Some((leader, _)) = self.quiet.order.leader()
             && let Some(membership) = self.membership_of(leader)
             && let Some(server) = self.servers.get(at)
@@ -343,7 +345,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// Whether stability can be judged at all.
-    fn is_promising(&self) -> bool {
+    fn is_stability_judged(&self) -> bool {
         self.quiet.limits.is_roomy
             && !self.budget.is_damaged()
             && !matches!(self.phase, Phase::Unjudged { .. })
@@ -360,17 +362,17 @@ impl<W: Workload> Simulation<'_, W> {
         let lasted = now.since(self.quiet.last_survey);
         self.quiet.last_survey = now;
         self.quiet.next_survey = now + self.quiet.limits.survey_every;
-        if !self.is_promising() {
+        if !self.is_stability_judged() {
             self.quiet.order.reset();
             return Ok(());
         }
-        let orderly = self.orderly();
-        let leader = orderly.map(|(leader, term, _)| (leader, term));
-        let everybody = orderly.map_or(0, |(_, _, servers)| servers);
+        let healthy_servers = self.healthy_servers();
+        let leader = healthy_servers.map(|(leader, term, _)| (leader, term));
+        let healthy = healthy_servers.map_or(0, |(_, _, servers)| servers);
         if self.quiet.order.leader() != leader {
-            self.quiet.stir();
+            self.quiet.becomes_busy();
         }
-        self.quiet.order.survey(now, leader, everybody);
+        self.quiet.order.survey(now, leader, healthy);
         let Some((leader, _)) = leader else {
             self.quiet.lag = [None; PLACES];
             return Ok(());
@@ -424,7 +426,7 @@ impl<W: Workload> Simulation<'_, W> {
             *idle_since = None;
         } else if idle_since.get_or_insert(now).value() + limits.idle.value() + lasted.value() <= now.value()
         {
-            beats_in_time(node, beats, lasted, limits.heartbeat)?;
+            heartbeats_keep_the_interval(node, beats, lasted, limits.heartbeat)?;
             self.happened(Probe::Idle, Some(place));
         }
         Ok(())
@@ -437,7 +439,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.quiet.latest_term = term;
         let since = |earlier: Term| term.value() - earlier.value();
-        if !self.is_promising() || !self.quiet.limits.differ {
+        if !self.is_stability_judged() || !self.quiet.limits.differ {
             return Ok(());
         }
         if self.phase == Phase::Faulty {
@@ -455,7 +457,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     /// Returns the leader, its term, and the healthy servers, if those are a quorum of the configuration in force and
     /// no server knows of a later term.
-    fn orderly(&self) -> Option<(usize, Term, u8)> {
+    fn healthy_servers(&self) -> Option<(usize, Term, u8)> {
         if self.now < self.quiet.all_rough_until {
             return None;
         }
@@ -469,16 +471,16 @@ impl<W: Workload> Simulation<'_, W> {
             return None;
         }
         let membership = self.membership_of(leader)?;
-        let is_orderly = |&place: &usize| {
+        let is_healthy = |&place: &usize| {
             self.is_sound(place, term)
                 && (place == leader || (membership.contains(node_at(place)) && self.follows(place, leader)))
         };
-        let orderly = (0..self.servers.len())
-            .filter(is_orderly)
+        let healthy_servers = (0..self.servers.len())
+            .filter(is_healthy)
             .fold(0, |set, place| set | bit(place));
-        let is_in_order = |node: NodeId| orderly & bit(place_of(node)) != 0;
-        let leads = is_in_order(leads.node) && membership.is_voter(leads.node);
-        (leads && membership.has_quorum(is_in_order)).then_some((leader, term, orderly))
+        let is_healthy_node = |node: NodeId| healthy_servers & bit(place_of(node)) != 0;
+        let leads = is_healthy_node(leads.node) && membership.is_voter(leads.node);
+        (leads && membership.has_quorum(is_healthy_node)).then_some((leader, term, healthy_servers))
     }
 
     /// Whether this server is sound, and the term is on its disk.

@@ -22,7 +22,7 @@ pub(crate) fn sample(seeds: &Range<u64>) -> Range<u64> {
 }
 
 /// The first difference between the two processes.
-pub(crate) struct Parted {
+pub(crate) struct Divergence {
     pub(crate) seed: u64,
     pub(crate) message: String,
 }
@@ -34,7 +34,7 @@ pub(crate) fn compare(
     how: &How,
     hash: impl Fn(Range<u64>) -> u64,
     trace: impl Fn(u64) -> Result<Vec<TraceEvent>, String>,
-) -> Result<Option<Parted>, String> {
+) -> Result<Option<Divergence>, String> {
     let differs = |seeds: Range<u64>| Ok::<_, String>(hash_elsewhere(&seeds, how)? != hash(seeds));
     if sample.is_empty() || !differs(sample.clone())? {
         return Ok(None);
@@ -42,10 +42,10 @@ pub(crate) fn compare(
     for seed in sample.clone() {
         if differs(seed..seed + 1)? {
             let message = first_difference(&trace(seed)?, &trace_elsewhere(seed, how)?);
-            return Ok(Some(Parted { seed, message }));
+            return Ok(Some(Divergence { seed, message }));
         }
     }
-    Ok(Some(Parted {
+    Ok(Some(Divergence {
         seed: sample.start,
         message: format!(
             "seeds {}..{} had another outcome in another process, but each of them alone has the same outcome in both",

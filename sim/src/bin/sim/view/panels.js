@@ -171,7 +171,7 @@ class Panels {
       }
     }
     const list = (name, items) => element("p", {}, element("b", {}, name), items.length ? items.slice(0, 6).join(", ") + (items.length > 6 ? ` and ${items.length - 6} more` : "") : "none");
-    panel.replaceChildren(element("h2", {}, "Network"), svg, list("under way: ", flying), list("cut: ", cuts),
+    panel.replaceChildren(element("h2", {}, "Network"), svg, list("in flight: ", flying), list("cut: ", cuts),
       list("configuration: ", configuration ? [configuration] : []));
   }
 
