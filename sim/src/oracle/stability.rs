@@ -165,7 +165,7 @@ impl Backlog {
             return Ok(());
         }
         let message = format!(
-            "server {node} has led on for {} ticks with a stalled disk, although another server could lead",
+            "server {node} has led for {} ticks with a stalled disk, although another server could lead",
             ticks.saturating_sub(since)
         );
         violated(Oracle::L5, message)

@@ -70,7 +70,7 @@ fn shrink(workload: WorkloadName, schedule: &Schedule, arguments: &Arguments) ->
         eprint!("\r\x1b[K");
     }
     let Some(shrunk) = shrunk else {
-        eprintln!("sim: this run passes, so there is nothing to shrink");
+        eprintln!("sim: this run finds no violation, so there is nothing to shrink");
         return Ok(Ending::Pass);
     };
     eprintln!(

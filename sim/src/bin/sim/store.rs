@@ -156,7 +156,7 @@ fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
     can_be_written(output)?;
     let schedule = find(&case.what)?;
     let Some(shrunk) = store::shrink(&schedule) else {
-        eprintln!("sim: this run passes, so there is nothing to shrink");
+        eprintln!("sim: this run finds no violation, so there is nothing to shrink");
         return Ok(Ending::Pass);
     };
     let text = text_of(&shrunk.schedule)?;
