@@ -60,8 +60,8 @@ fn leases(schedule: &mut Schedule) {
     }
 }
 
-/// Replaces leaders while clients go on asking them, as fast as leases allow and faster. What an old leader answers
-/// then must rest on a lease.
+/// Replaces leaders while clients go on asking them, as fast as leases allow and faster. An old leader may then answer
+/// only on a lease that still holds.
 fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let workload = &mut schedule.workload;
