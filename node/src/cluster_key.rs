@@ -5,12 +5,11 @@
 //! 64 hexadecimal digits
 //! ```
 //!
-//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that none of them says
-//! anything about another. The file is made exclusively and atomically: three servers that are started at
-//! once in an empty home end up with the same one. It is refused when others on the machine can read it.
+//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that no key reveals anything about
+//! another. The file is created exclusively and atomically: three servers that are started at once in an empty home
+//! directory end up with the same key. It is rejected if other users of the machine can read it.
 //!
-//! Whoever has this file and a data folder can open every ledger share in it; see the threat model in
-//! `SECURITY.md`.
+//! Anyone who has this file and a data folder can open every ledger share in it; see the threat model in `SECURITY.md`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -32,7 +31,7 @@ use crate::private_files;
 const HEADER: &str = "# raft-lsb cluster key, version 1. Every server of the cluster needs a copy; clients do not. Keep it secret.";
 const HEADER_START: &str = "# raft-lsb cluster key, version ";
 const KEY_BYTES: usize = 32;
-/// A longer file is not a key, whatever it says.
+/// The most bytes of a key file; a longer file is not a key.
 const LARGEST_FILE_BYTES: u64 = 4096;
 const FOLDER: &str = "raft-lsb";
 const FILE: &str = "cluster.key";
@@ -41,24 +40,24 @@ const FILE: &str = "cluster.key";
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ClusterKey([u8; KEY_BYTES]);
 
-/// Why there is no cluster key to work with.
+/// Why there is no usable cluster key.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterKeyError {
-    /// There is no such file.
-    #[error("there is no cluster key at {}: copy the one of your other servers there, or name its place with --cluster-key", path.display())]
+    /// The file does not exist.
+    #[error("there is no cluster key at {}: copy the key of your other servers there, or name the file with --cluster-key", path.display())]
     Missing {
         /// Where it should be.
         path: PathBuf,
     },
     /// Other users of the machine can read or change it.
-    #[error("the cluster key {} can be read by other users (mode {mode:03o}): run chmod 600 on it", path.display())]
+    #[error("the cluster key {} can be read by other users (mode {mode:03o}); run chmod 600 on it", path.display())]
     Exposed {
         /// Where it is.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// The file is something else.
+    /// The file is not a cluster key.
     #[error("{} is not a cluster key: {what}", path.display())]
     NotAKey {
         /// Where it is.
@@ -66,22 +65,22 @@ pub enum ClusterKeyError {
         /// What was found.
         what: &'static str,
     },
-    /// A newer program made it.
+    /// A newer program wrote it.
     #[error("the cluster key {} was made by a newer version of this program", path.display())]
     Version {
         /// Where it is.
         path: PathBuf,
     },
     /// The key's line is too short or too long.
-    #[error("the cluster key {} has {found} hexadecimal digits instead of {}: it was cut off or changed", path.display(), KEY_BYTES * 2)]
+    #[error("the cluster key {} has {found} hexadecimal digits instead of {}: it was truncated or changed", path.display(), KEY_BYTES * 2)]
     Length {
         /// Where it is.
         path: PathBuf,
         /// How many characters its line has.
         found: usize,
     },
-    /// The operating system refused.
-    #[error("cannot read or make the cluster key {}", path.display())]
+    /// The operating system refused access.
+    #[error("cannot read or create the cluster key {}", path.display())]
     Io {
         /// Where it is, or should be.
         path: PathBuf,
@@ -90,22 +89,22 @@ pub enum ClusterKeyError {
     },
     /// No configuration folder is known.
     #[error(
-        "no configuration folder is known, because neither XDG_CONFIG_HOME nor HOME is set: name the cluster key's place with --cluster-key"
+        "no configuration folder is known, because neither XDG_CONFIG_HOME nor HOME is set: name the file with --cluster-key"
     )]
     NoHome,
-    /// The operating system has no randomness to give.
-    #[error("cannot draw a cluster key")]
+    /// The operating system supplies no randomness.
+    #[error("cannot generate a cluster key")]
     Randomness(#[source] getrandom::Error),
 }
 
-/// A ledger share as it stands in the log and in every server's ledger: encrypted under a key of the cluster
-/// and the object.
+/// A ledger share as it is stored in the log and in every server's ledger: encrypted under a key of the cluster and the
+/// object.
 ///
 /// The first 12 bytes are the nonce, the last 16 the tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WrappedShare([u8; WrappedShare::LENGTH]);
 
-/// A wrapped share was not wrapped by this cluster, for this object; or it was changed.
+/// A wrapped share was not wrapped by this cluster for this object, or it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger's share of object {object} does not open: it was not wrapped under this cluster key")]
 pub struct UnwrapError {
@@ -114,13 +113,13 @@ pub struct UnwrapError {
 }
 
 impl ClusterKey {
-    /// The key of these bytes.
+    /// Makes a key of these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Where the key is when nobody says otherwise: in the user's configuration folder.
+    /// Returns the default path of the key: in the user's configuration folder.
     ///
     /// # Errors
     ///
@@ -156,8 +155,7 @@ impl ClusterKey {
         parse(path, &text)
     }
 
-    /// Reads the file, or makes it when there is none. Whoever comes first makes it; everybody reads the same
-    /// one.
+    /// Reads the file, or creates it if it does not exist. The first server creates it, and all read the same one.
     ///
     /// # Errors
     ///
@@ -186,7 +184,7 @@ impl ClusterKey {
         private_files::create_folder(folder)?;
         let unfinished = folder.join(format!(".{FILE}.{suffix:016x}"));
         let result = self.write_new(&unfinished).and_then(|()| {
-            // A link, unlike a rename, fails when somebody else was first.
+            // A link, unlike a rename, fails if another process was first.
             match fs::hard_link(&unfinished, path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
                 _ => Ok(()),
@@ -199,7 +197,7 @@ impl ClusterKey {
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
         let mut text = Zeroizing::new(format!("{HEADER}\n").into_bytes());
-        // In one piece: a text that grows leaves copies behind.
+        // In one piece: a growing string would leave copies of the key in memory.
         text.reserve_exact(KEY_BYTES * 2 + 1);
         for byte in self.0 {
             write!(text, "{byte:02x}")?;
@@ -213,7 +211,7 @@ impl ClusterKey {
         file.sync_all()
     }
 
-    /// Names the cluster.
+    /// Returns the id of the cluster.
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         let mut bytes = [0; ClusterId::LENGTH];
@@ -221,7 +219,7 @@ impl ClusterKey {
         ClusterId::from_bytes(bytes)
     }
 
-    /// The consensus group of the cluster's ledger.
+    /// Returns the consensus group of the cluster's ledger.
     #[must_use]
     pub fn group(&self) -> GroupId {
         let mut bytes = [0; 8];
@@ -229,25 +227,25 @@ impl ClusterKey {
         GroupId::new(u64::from_be_bytes(bytes))
     }
 
-    /// The Ed25519 seed of the cluster's certificate authority.
+    /// Returns the Ed25519 seed of the cluster's certificate authority.
     #[must_use]
     pub fn authority_seed(&self) -> Zeroizing<[u8; 32]> {
         self.derive_secret(&[b"raft-lsb certificate authority v1"])
     }
 
-    /// The Ed25519 seed of one server's certificate.
+    /// Returns the Ed25519 seed of one server's certificate.
     #[must_use]
     pub fn leaf_seed(&self, node: NodeId) -> Zeroizing<[u8; 32]> {
         self.derive_secret(&[b"raft-lsb server certificate v1", &node.value().to_be_bytes()])
     }
 
-    /// The key that signs the receipts for protected objects.
+    /// Returns the key that signs the receipts for protected objects.
     #[must_use]
     pub fn receipt_key(&self) -> SigningKey {
         SigningKey::from_bytes(&self.derive_secret(&[b"raft-lsb receipts v1"]))
     }
 
-    /// The key that clients seal ledger shares to.
+    /// Returns the key to which clients seal ledger shares.
     #[must_use]
     pub fn exchange_key(&self) -> ExchangeKey {
         ExchangeKey::from_bytes(*self.derive_secret(&[b"raft-lsb share exchange v1"]))
@@ -255,8 +253,8 @@ impl ClusterKey {
 
     /// Encrypts a share for the log.
     ///
-    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297): the same share gives the same
-    /// bytes on every server and every retry, and no two shares ever meet under the same key and nonce.
+    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297). So the same share gives the same bytes on
+    /// every server and every retry, and two different shares never share a key and a nonce.
     #[must_use]
     pub fn wrap_share(&self, object: ObjectId, share: &LedgerShare) -> WrappedShare {
         let nonce_key = self.derive_secret(&[b"raft-lsb share nonce v1", object.as_bytes()]);
@@ -317,8 +315,7 @@ impl ClusterKey {
         output
     }
 
-    /// HKDF-Expand with info = label ‖ 0x00 ‖ what it is for. Labels hold no zero byte, so no two uses share
-    /// an info.
+    /// HKDF-Expand with info = label ‖ 0x00 ‖ purpose. Labels contain no zero byte, so no two uses share an info.
     fn derive(&self, label: &[&[u8]], output: &mut [u8]) {
         expand(
             &Hkdf::new(Some(b"raft-lsb cluster key v1"), &self.0),
@@ -340,7 +337,7 @@ fn expand(key: &Hkdf<Sha256>, label: &[&[u8]], output: &mut [u8]) {
 }
 
 fn default_path_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // A relative XDG_CONFIG_HOME is to be ignored (XDG Base Directory Specification).
+    // A relative XDG_CONFIG_HOME must be ignored (XDG Base Directory Specification).
     let named = |name| {
         variable(name)
             .map(PathBuf::from)
@@ -379,7 +376,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<ClusterKey, ClusterKeyError> {
         });
     }
     if lines.any(|line| !line.trim().is_empty()) {
-        return Err(not_a_key("something follows the key"));
+        return Err(not_a_key("more text follows the key"));
     }
     let mut key = ClusterKey([0; KEY_BYTES]);
     for (target, pair) in key.0.iter_mut().zip(digits.as_bytes().as_chunks::<2>().0) {
@@ -390,7 +387,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<ClusterKey, ClusterKeyError> {
         };
         let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
             return Err(not_a_key(
-                "its second line holds a character that is no hexadecimal digit",
+                "its second line contains a character that is not a hexadecimal digit",
             ));
         };
         *target = high << 4 | low;
@@ -418,7 +415,7 @@ fn check_permissions(_: &Path, _: &fs::Metadata) -> Result<(), ClusterKeyError> 
 }
 
 impl WrappedShare {
-    /// How many bytes it has.
+    /// The length in bytes.
     pub const LENGTH: usize = 12 + 32 + 16;
 
     /// Wraps the bytes.
@@ -434,7 +431,7 @@ impl WrappedShare {
     }
 }
 
-/// serde's own arrays end at 32, so the parts go one by one; the bytes come out the same.
+/// serde's own arrays end at 32, so the parts are serialized one by one; the bytes are the same.
 #[derive(Serialize, Deserialize)]
 struct Parts {
     nonce: [u8; 12],

@@ -11,30 +11,30 @@ pub(crate) fn restrict(options: &mut fs::OpenOptions) {
     options.mode(0o600);
 }
 
-/// Elsewhere a user's folders are their own already.
+/// Does nothing elsewhere, where a user's folders are private already.
 #[cfg(not(unix))]
 pub(crate) fn restrict(_: &mut fs::OpenOptions) {}
 
-/// Makes a folder, and those above it that are missing, for its owner only.
+/// Creates a folder, and its missing parents, for its owner only.
 #[cfg(unix)]
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a folder, and those above it that are missing.
+/// Creates a folder, and its missing parents.
 #[cfg(not(unix))]
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// Makes the names in a folder durable: they live in the folder, which has to be synced like a file (fsync(2)).
+/// Makes the names in a folder durable: they are stored in the folder, which must be synced like a file (fsync(2)).
 #[cfg(unix)]
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
-/// Elsewhere a folder cannot be opened, and its names are journaled by the file system.
+/// Does nothing elsewhere, where a folder cannot be opened, and the file system journals its names.
 #[cfg(not(unix))]
 pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! Core, ledger and store together: three servers on three disks that crash, and a count that stays right.
+//! Core, ledger and store together: three servers on three disks that crash, and views that are charged exactly once.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -31,7 +31,7 @@ struct Server {
     store: Store<MemoryDisk>,
 }
 
-/// The servers that run, their disks, and what is under way between them.
+/// The running servers, their disks, and the messages in flight between them.
 struct Cluster {
     disks: Vec<MemoryDisk>,
     servers: Vec<Option<Server>>,
@@ -174,7 +174,7 @@ impl Cluster {
         panic!("no answer");
     }
 
-    /// Takes the power from a server: of what its disk was not told to sync, anything may be left.
+    /// Cuts a server's power: of what its disk was not told to sync, anything may be left.
     fn crash(&mut self, number: usize) {
         let random = &mut self.random;
         self.disks[number] = self.disks[number].after_crash(|| {
@@ -183,7 +183,7 @@ impl Cluster {
                 .wrapping_add(1_442_695_040_888_963_407);
             *random >> 60 & 1 == 1
         });
-        // The server's own store still writes to the old disk when it is dropped, which is nobody's any more.
+        // When it is dropped, the server's own store still writes to the old disk, which is no longer used.
         self.servers[number] = None;
     }
 
@@ -230,7 +230,7 @@ fn leaders_lose_power_and_every_view_is_charged_once() {
         if number % 3 == 2 {
             let leader = cluster.leader().unwrap();
             cluster.crash(leader);
-            // The others go on, and the request of a moment ago is known to them.
+            // The others continue, and recognise the request of a moment ago.
             let Outcome::Granted(again) = cluster.propose(&view(number)) else {
                 panic!("view {number} again")
             };
@@ -244,7 +244,7 @@ fn leaders_lose_power_and_every_view_is_charged_once() {
         24
     );
 
-    // All power is lost at once; what was acknowledged is there.
+    // All servers lose power at once; what was acknowledged is there.
     (0..SERVERS).for_each(|number| cluster.crash(number));
     (0..SERVERS).for_each(|number| cluster.restart(number));
     for (&number, &index) in &charged {

@@ -130,7 +130,7 @@ impl Cluster {
         }
     }
 
-    /// Each server takes in what is at hand before it acts.
+    /// Delivers messages: each server takes in everything that has arrived before it acts.
     fn deliver(&mut self) {
         while let Some(first) = self.wire.front() {
             let node = first.to;

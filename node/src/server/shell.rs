@@ -1,7 +1,7 @@
 //! The loop around the replica, on one screen: receive → step → persist → send → apply → answer.
 //!
-//! Everything that decides anything is in [`Replica`]; this is only its clock, its mail and its way to the disk. It
-//! runs on a thread of its own, so that uploads cannot delay heartbeats.
+//! [`Replica`] makes all decisions; the shell only gives it a clock, messages and a disk. It runs on a thread of its
+//! own, so that uploads cannot delay heartbeats.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
 use crate::transport::{Greeting, LinkEvent, Links};
 
-/// How many inputs of one kind are taken in before the outputs are carried out: what is proposed together travels
-/// together.
+/// How many inputs of one kind are taken before the outputs are carried out: commands that are proposed together are
+/// replicated together.
 const BATCH: usize = 256;
 
-/// Where the shell's inputs come from.
+/// The sources of the shell's inputs.
 pub(super) struct Mailboxes {
     pub(super) disk: mpsc::UnboundedReceiver<Completion>,
     pub(super) peers: mpsc::Receiver<Envelope>,
@@ -32,7 +32,7 @@ pub(super) struct Mailboxes {
     pub(super) stop: oneshot::Receiver<()>,
 }
 
-/// One thing that the shell was woken for.
+/// One event that wakes the shell.
 enum Event {
     Disk(Completion),
     Peer(Envelope),
@@ -59,7 +59,7 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    /// A shell that has not been started.
+    /// Makes a shell that has not been started.
     pub(super) fn new(
         replica: Replica<Ledger>,
         disk: Disk,
@@ -114,7 +114,7 @@ impl Shell {
         }
     }
 
-    /// Waits for something to happen, or for the moment at which the core wants to be woken.
+    /// Waits for an event, or for the core's next deadline.
     async fn receive(&mut self) -> Event {
         let deadline = self
             .replica
@@ -127,7 +127,7 @@ impl Shell {
                 None => std::future::pending().await,
             }
         };
-        // What the disk has done comes first: it is what everybody else waits for.
+        // The disk's completions come first, because everything else waits for them.
         tokio::select! {
             biased;
             _ = &mut self.mail.stop => Event::Stop,
@@ -139,7 +139,8 @@ impl Shell {
         }
     }
 
-    /// Takes in what else has arrived, without waiting, so that one sync and one packet serve as many as possible.
+    /// Takes everything else that has arrived, without waiting, so that one sync and one packet serve as many requests
+    /// as possible.
     fn step_everything_waiting(&mut self) {
         for _ in 0..BATCH {
             let Ok(completion) = self.mail.disk.try_recv() else {
@@ -173,7 +174,7 @@ impl Shell {
             Event::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);
                 tracing::error!(
-                    "the disk failed, and what it holds is not known any more: {error}. This server takes no further \
+                    "the disk failed, and its contents are unknown: {error}. This server takes no further \
                      part until it is restarted; look for a full or failing disk first"
                 );
                 self.disk_failure = Some(error.into());
@@ -220,11 +221,11 @@ impl Shell {
             }
             Output::Answered { id, answer, .. } => self.answer_read(id, Ok(answer)),
             Output::ReadRejected { id, reason } => self.answer_read(id, Err(reason.into())),
-            Output::SnapshotInstalled { meta } => tracing::info!("took over a snapshot up to {}", meta.last),
+            Output::SnapshotInstalled { meta } => tracing::info!("installed a snapshot up to {}", meta.last),
             Output::SnapshotRefused { from, error } => {
-                tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
+                tracing::error!("the snapshot from {} is invalid: {error}", self.name_of(from));
             }
-            // Nobody asks this server for any of them yet.
+            // This server does not request any of these yet.
             Output::Changed { .. }
             | Output::ChangeRejected { .. }
             | Output::TransferEnded { .. }
@@ -246,7 +247,7 @@ impl Shell {
         }
     }
 
-    /// Proposes the cluster's first command, where that is still to be done.
+    /// Proposes the cluster's first command, if it is still needed.
     fn found(&mut self) {
         let id = ProposalId::new(self.last_id + 1);
         if let Some(command) = self
@@ -259,7 +260,7 @@ impl Shell {
     }
 
     fn answer(&mut self, id: ProposalId, result: Result<Outcome, RequestFailure>) {
-        // A client that has given up is not there any more, and neither is anybody for the founding command.
+        // A client that has given up no longer listens, and no one waits for the founding command.
         if let Some(answer) = self.proposals.remove(&id) {
             let _ = answer.send(result);
         }
@@ -273,14 +274,14 @@ impl Shell {
 
     fn note_link(&mut self, event: LinkEvent) {
         if let LinkEvent::Up { peer, .. } | LinkEvent::Met { peer } = &event {
-            self.meet(peer);
+            self.on_greeting(peer);
         }
         if let Some(node) = self.links.note(event) {
             self.replica.step(Input::Unreachable(node));
         }
     }
 
-    fn meet(&mut self, peer: &Greeting) {
+    fn on_greeting(&mut self, peer: &Greeting) {
         if !self.replica.raft().membership().contains(peer.node()) {
             tracing::warn!(
                 "{} ({}) holds the cluster key, but is no member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
@@ -302,10 +303,10 @@ impl Shell {
         let raft = self.replica.raft();
         let mut vitals = raft.vitals();
         if self.disk_failure.is_some() {
-            // It has fallen silent: whatever it was, it follows nobody now and leads nobody.
+            // It has stopped: whatever its role was, it now has no leader and does not lead.
             (vitals.role, vitals.leader) = (RoleName::Follower, None);
         }
-        // Only a server that follows can be fenced, and asking it costs nothing.
+        // Only a follower can be fenced, and asking it costs nothing.
         let fenced = !matches!(vitals.role, RoleName::Leader) && raft.status().fenced;
         let standing = Standing {
             vitals,
@@ -318,8 +319,8 @@ impl Shell {
         let was_fenced = self.standing.borrow().fenced;
         if fenced && !was_fenced {
             tracing::error!(
-                "the cluster knows this server by another data folder: the one it has now is new or was swapped. It takes no part, so that nothing that it once promised can be \
-                 broken; the other servers go on. Put the old folder back and restart"
+                "the cluster knows this server by another data folder: the present one is new or was swapped. This server takes no part, so that no promise of the old folder can be \
+                 broken; the other servers continue. Put the old folder back and restart"
             );
         }
         self.founding.check_picture(standing.denied_picture);
@@ -355,7 +356,7 @@ impl Shell {
     }
 
     fn instant_of(&self, tick: Tick) -> Instant {
-        // Far beyond any deadline that the core asks for, and well within what the clock can hold.
+        // Far beyond any deadline that the core asks for, and well within the clock's range.
         const LONGEST: Duration = Duration::from_secs(24 * 3600);
         let since_began = Duration::from_millis(tick.value().saturating_mul(TICK.as_millis() as u64));
         self.began
@@ -364,15 +365,15 @@ impl Shell {
     }
 }
 
-/// The words that people watch for.
+/// Logs the role, in the words that people watch for.
 fn announce(role: RoleName, term: Term) {
     match role {
         RoleName::Joining => {
-            tracing::info!("term {term}: Joining, until a majority of the servers has been met")
+            tracing::info!("term {term}: Joining, until a majority of the servers has answered")
         }
         RoleName::Follower => tracing::info!("term {term}: Follower"),
         RoleName::PreCandidate => {
-            tracing::info!("term {term}: no leader is heard; asking whether to become Candidate")
+            tracing::info!("term {term}: no heartbeats; asking for pre-votes before becoming Candidate")
         }
         RoleName::Candidate => tracing::info!("term {term}: Candidate, asking for votes"),
         RoleName::Leader => tracing::info!("term {term}: Leader 🎉"),
