@@ -55,11 +55,10 @@ impl Log {
         self.last = Some(meta.last);
         self.runs.clear();
         self.tail = Tail::default();
-        if planted!(FORGETS_CONFIGURATION) {
-            self.configurations.forget_all_but_the_first();
-        } else {
-            self.configurations = Configurations::new((meta.membership_id, Arc::clone(&meta.membership)));
-        }
+        self.configurations = plant!(
+            Configurations::new((meta.membership_id, Arc::clone(&meta.membership))),
+            FORGETS_CONFIGURATION => self.configurations.first_only()
+        );
         self.snapshot = Some(meta);
     }
 
@@ -213,9 +212,7 @@ impl Log {
             self.runs.pop_back();
         }
         self.tail.truncate(from);
-        if !planted!(KEEPS_CUT_OFF_CONFIGURATION) {
-            self.configurations.truncate(from);
-        }
+        unless_planted!(KEEPS_CUT_OFF_CONFIGURATION, self.configurations.truncate(from));
     }
 
     /// Forgets the entries up to and including `to`, which a snapshot covers.
@@ -252,11 +249,10 @@ impl Log {
 
     /// What a snapshot at this entry would stand for.
     pub(crate) fn snapshot_meta(&self, last: LogId) -> SnapshotMeta {
-        let (membership_id, membership) = if planted!(SNAPSHOTS_NEWEST_CONFIGURATION) {
-            (self.membership_id(), self.membership())
-        } else {
-            self.membership_at(Some(last.index))
-        };
+        let (membership_id, membership) = plant!(
+            self.membership_at(Some(last.index)),
+            SNAPSHOTS_NEWEST_CONFIGURATION => (self.membership_id(), self.membership())
+        );
         SnapshotMeta {
             last,
             membership: Arc::clone(membership),

@@ -154,24 +154,31 @@ impl Membership {
     /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while
     /// joint.
     pub fn has_quorum(&self, mut agrees: impl FnMut(NodeId) -> bool) -> bool {
-        quorum::majority(&self.voters, &mut agrees)
-            && (self.outgoing.is_empty()
-                || planted!(AGREES_BY_ONE_HALF)
-                || quorum::majority(&self.outgoing, &mut agrees))
+        plant!(
+            quorum::majority(&self.voters, &mut agrees)
+                && (self.outgoing.is_empty() || quorum::majority(&self.outgoing, &mut agrees)),
+            AGREES_BY_ONE_HALF => quorum::majority(&self.voters, &mut agrees)
+        )
     }
 
     /// The highest position that a quorum has reached, given how far each voter is.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
-        let incoming = if planted!(LEARNERS_COUNT) {
-            let both: Nodes = self.voters().chain(self.learners()).collect();
-            quorum::majority_index(&both, &mut reached)
-        } else {
-            quorum::majority_index(&self.voters, &mut reached)
-        };
-        if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
+        let incoming = plant!(
+            quorum::majority_index(&self.voters, &mut reached),
+            LEARNERS_COUNT => quorum::majority_index(&self.voters_and_learners(), &mut reached)
+        );
+        if self.outgoing.is_empty() {
             return incoming;
         }
-        incoming.min(quorum::majority_index(&self.outgoing, &mut reached))
+        plant!(
+            incoming.min(quorum::majority_index(&self.outgoing, &mut reached)),
+            COMMITS_BY_ONE_HALF => incoming
+        )
+    }
+
+    /// Returns the voters of the incoming half together with the learners, which a planted bug counts for commitment.
+    fn voters_and_learners(&self) -> Nodes {
+        self.voters().chain(self.learners()).collect()
     }
 }
 

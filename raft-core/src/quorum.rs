@@ -10,7 +10,10 @@ const INLINE: usize = 9;
 /// Whether more than half of the voters agree. No voters are no majority.
 pub(crate) fn majority(voters: &[NodeId], agrees: &mut impl FnMut(NodeId) -> bool) -> bool {
     let agreeing = voters.iter().filter(|&&voter| agrees(voter)).count();
-    agreeing > voters.len() / 2 || (planted!(HALF_ELECTS) && 2 * agreeing == voters.len() && agreeing > 0)
+    plant!(
+        agreeing > voters.len() / 2,
+        HALF_ELECTS => 2 * agreeing >= voters.len() && agreeing > 0
+    )
 }
 
 /// The highest position that more than half of the voters have reached (paper §5.3, §5.4.2).
@@ -30,12 +33,11 @@ pub(crate) fn majority_index(
         *position = Index::count(reached(voter));
     }
     positions.sort_unstable();
-    // Sorted upwards, everybody from here to the end is at least this far, and they are a majority.
-    let weakest_of_majority = if planted!(HALF_COMMITS) {
-        positions.len() / 2
-    } else {
-        positions.len().checked_sub(1)? / 2
-    };
+    // The positions are sorted upwards: the voters from this one to the end are a majority, and all are at least this far.
+    let weakest_of_majority = plant!(
+        positions.len().checked_sub(1)? / 2,
+        HALF_COMMITS => positions.len() / 2
+    );
     Index::new(positions[weakest_of_majority])
 }
 

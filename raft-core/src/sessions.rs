@@ -329,8 +329,12 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             return Outcome::NoSession { session: id };
         };
         session.hears(first_unanswered);
-        // Its outcome may have been here and been forgotten: to apply it now could be the second time.
-        if sequence < session.first_unanswered && !planted!(APPLIES_STALE_NUMBERS) {
+        // Its outcome may have been stored and forgotten, so applying it now could be the second time.
+        let is_stale = plant!(
+            sequence < session.first_unanswered,
+            APPLIES_STALE_NUMBERS => false
+        );
+        if is_stale {
             return Outcome::Stale {
                 first_unanswered: session.first_unanswered,
             };
@@ -411,8 +415,8 @@ impl<R> Session<R> {
     fn hears(&mut self, first_unanswered: u64) {
         if first_unanswered > self.first_unanswered {
             self.first_unanswered = first_unanswered;
-            let keep = first_unanswered + u64::from(planted!(FORGETS_ONE_TOO_MANY));
-            self.outcomes = self.outcomes.split_off(&keep);
+            let first_kept = plant!(first_unanswered, FORGETS_ONE_TOO_MANY => first_unanswered + 1);
+            self.outcomes = self.outcomes.split_off(&first_kept);
         }
     }
 }
@@ -426,17 +430,9 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
         let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
             return Outcome::Malformed;
         };
-        self.now = if planted!(SESSION_TIME_GOES_BACK) {
-            time
-        } else {
-            self.now.max(time)
-        };
-        // A stored outcome comes before age: the client may still be waiting for what was done long ago.
-        let repeated = if planted!(APPLIES_RETRIES) {
-            None
-        } else {
-            self.repeated(at, request)
-        };
+        self.now = plant!(self.now.max(time), SESSION_TIME_GOES_BACK => time);
+        // The stored outcome is looked up before sessions expire: the client may still wait for an old answer.
+        let repeated = plant!(self.repeated(at, request), APPLIES_RETRIES => None);
         self.expire();
         repeated.unwrap_or_else(|| self.carry_out(at, request))
     }

@@ -390,12 +390,11 @@ impl Entry {
 
     /// The entry as a witness holds it.
     pub(crate) fn withhold(&self) -> Self {
-        let body = match &self.body {
-            EntryBody::Command(_) | EntryBody::Forwarded(_) if !planted!(SENDS_COMMANDS_TO_WITNESSES) => {
-                EntryBody::Withheld
-            }
+        let withheld = match &self.body {
+            EntryBody::Command(_) | EntryBody::Forwarded(_) => EntryBody::Withheld,
             body => body.clone(),
         };
+        let body = plant!(withheld, SENDS_COMMANDS_TO_WITNESSES => self.body.clone());
         Self { id: self.id, body }
     }
 

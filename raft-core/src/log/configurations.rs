@@ -63,11 +63,9 @@ impl Configurations {
         self.older.drain(..count);
     }
 
-    /// A planted bug: goes back to the first one.
-    pub(super) fn forget_all_but_the_first(&mut self) {
-        if let Some(first) = self.older.pop_front() {
-            *self = Self::new(first);
-        }
+    /// Returns the oldest configuration alone: what a planted bug keeps when a snapshot arrives.
+    pub(super) fn first_only(&self) -> Self {
+        Self::new(self.older.front().unwrap_or(&self.newest).clone())
     }
 }
 

@@ -122,12 +122,15 @@ impl Membership {
                 if let Some(&node) = voters.iter().find(|&&node| !self.contains(node)) {
                     return Err(ChangeError::NotLearner { node });
                 }
-                // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
-                if planted!(REPLACES_AT_ONCE) {
-                    changed.voters = voters.clone().into();
-                } else if !self.voters.iter().eq(voters) {
-                    changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone().into());
+                // §4.3: while voters come and go, both halves must agree. Learners count nowhere and need no agreement.
+                let becomes_joint = plant!(
+                    !self.voters.iter().eq(voters),
+                    REPLACES_AT_ONCE => false
+                );
+                if becomes_joint {
+                    changed.outgoing = self.voters.clone();
                 }
+                changed.voters = voters.clone().into();
                 changed.learners = learners.clone().into();
             }
         }
@@ -135,7 +138,8 @@ impl Membership {
         if changed.voters.is_empty() {
             return Err(ChangeError::NoVoters);
         }
-        if !changed.witnesses_are_few() && !planted!(ANY_NUMBER_OF_WITNESSES) {
+        let has_too_many_witnesses = plant!(!changed.witnesses_are_few(), ANY_NUMBER_OF_WITNESSES => false);
+        if has_too_many_witnesses {
             return Err(ChangeError::TooManyWitnesses);
         }
         if changed == *self {

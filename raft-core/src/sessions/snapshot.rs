@@ -14,7 +14,6 @@ pub const SNAPSHOT_VERSION: u8 = 1;
 pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessions<M>) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.push(SNAPSHOT_VERSION);
-    let put = |bytes: &mut Vec<u8>, number: u64| bytes.extend_from_slice(&number.to_be_bytes());
     put(&mut bytes, sessions.now);
     put(&mut bytes, sessions.ended);
     put_count(&mut bytes, sessions.sessions.len());
@@ -23,27 +22,34 @@ pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessio
         put(&mut bytes, session.used_at.value());
         put(&mut bytes, session.used);
         put(&mut bytes, session.first_unanswered);
-        if planted!(OUTCOMES_NOT_IN_SNAPSHOT) {
-            put_count(&mut bytes, 0);
-            continue;
-        }
-        put_count(&mut bytes, session.outcomes.len());
-        for (sequence, Stored { at, response }) in &session.outcomes {
-            put(&mut bytes, *sequence);
-            put(&mut bytes, at.term.value());
-            put(&mut bytes, at.index.value());
-            let length_at = bytes.len();
-            put_count(&mut bytes, 0);
-            let begin = bytes.len();
-            response.encode(&mut bytes);
-            let length = length_of(bytes.len() - begin).to_be_bytes();
-            if let Some(field) = bytes.get_mut(length_at..begin) {
-                field.copy_from_slice(&length);
-            }
-        }
+        plant!(
+            put_outcomes(&mut bytes, &session.outcomes),
+            OUTCOMES_NOT_IN_SNAPSHOT => put_count(&mut bytes, 0)
+        );
     }
     bytes.extend_from_slice(&sessions.machine.snapshot());
     bytes
+}
+
+fn put_outcomes<R: StoredResponse>(bytes: &mut Vec<u8>, outcomes: &BTreeMap<u64, Stored<R>>) {
+    put_count(bytes, outcomes.len());
+    for (sequence, Stored { at, response }) in outcomes {
+        put(bytes, *sequence);
+        put(bytes, at.term.value());
+        put(bytes, at.index.value());
+        let length_at = bytes.len();
+        put_count(bytes, 0);
+        let begin = bytes.len();
+        response.encode(bytes);
+        let length = length_of(bytes.len() - begin).to_be_bytes();
+        if let Some(field) = bytes.get_mut(length_at..begin) {
+            field.copy_from_slice(&length);
+        }
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_be_bytes());
 }
 
 /// Limits keep every count far below what four bytes can say.
