@@ -164,6 +164,23 @@ const fn never() -> bool {
     false
 }
 
+/// A rule, and after the arrow the mistake that a planted bug makes of it. The rule stands first and is the whole value
+/// in every build without the bank.
+macro_rules! plant {
+    ($rule:expr, $bug:ident => $mistake:expr $(,)?) => {
+        if planted!($bug) { $mistake } else { $rule }
+    };
+}
+
+/// A step of a rule that a planted bug leaves out.
+macro_rules! unless_planted {
+    ($bug:ident, $step:expr $(,)?) => {
+        if !planted!($bug) {
+            $step
+        }
+    };
+}
+
 mod action;
 mod config;
 mod entries;
