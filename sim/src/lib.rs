@@ -86,7 +86,8 @@
 //!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
 //! feature `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec;
-//! `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//! `docs/simulate.md`, `docs/model.md` and `docs/oracles.md` in the repository explain the command lines, the model,
+//! and every oracle.
 //!
 //! # What it does not promise
 //!

@@ -18,7 +18,7 @@ fn a_seed_replays_exactly() {
 /// It changes with every change of what is simulated. To renew it, from the root of the repository:
 ///
 /// ```text
-/// cargo run --release -p sim --bin sim -- run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
+/// cargo sim run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
 /// ```
 ///
 /// The seeds whose messages are encoded need the service's codec, which the command has.
