@@ -278,7 +278,7 @@ impl Log {
     }
 
     /// Returns the entries after this position that set configurations.
-    pub(crate) fn memberships_behind(&self, at: Option<Index>) -> impl Iterator<Item = LogId> {
+    pub(crate) fn memberships_after(&self, at: Option<Index>) -> impl Iterator<Item = LogId> {
         let ids = self.configurations.iter().filter_map(|(id, _)| *id);
         ids.filter(move |id| Some(id.index) > at)
     }

@@ -47,7 +47,8 @@ fn sources(folder: &Path, into: &mut String) {
         let path = entry.expect("the folder can be listed").path();
         if path.is_dir() {
             sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("planted.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("planted.rs")
+        {
             into.push_str(&std::fs::read_to_string(&path).expect("the file can be read"));
         }
     }

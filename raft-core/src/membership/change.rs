@@ -1,5 +1,5 @@
 //! Changes of the configuration (dissertation chapter 4): of one server at a time, and by joint consensus for
-//! everything else. This file says what a change makes of a configuration; `raft/reconfiguration.rs` says when a leader
+//! everything else. This file says what a change makes of a configuration; `raft/leader/reconfiguration.rs` says when a leader
 //! may make it.
 
 use alloc::collections::BTreeSet;

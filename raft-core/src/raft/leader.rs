@@ -246,7 +246,7 @@ impl Leader {
                     "a configuration was appended before an entry of the leader's term was committed",
                 );
             }
-            if server.log.memberships_behind(server.commit).count() > 1 {
+            if server.log.memberships_after(server.commit).count() > 1 {
                 return Err("a configuration was appended before the last one was committed");
             }
         }
