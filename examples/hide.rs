@@ -95,6 +95,7 @@ fn hide(photograph: &[u8]) -> Result<Vec<Hidden>, Box<dyn Error>> {
         created: request.created,
         owner: &owner,
         bits: LABEL_BITS,
+        keep: picture::Keep::Shown,
         limits,
     })?;
     hidden.push(("label", labelled.file, None));

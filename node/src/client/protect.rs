@@ -232,6 +232,7 @@ fn prepare(
                 created,
                 owner,
                 bits: bits.unwrap_or(label::LABEL_BITS),
+                keep: picture::Keep::Shown,
                 limits,
             })?;
             // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of
