@@ -57,12 +57,12 @@ macro_rules! planted {
     };
 }
 
+mod atomic_files;
 pub mod cluster_key;
 pub mod codec;
 pub mod ledger;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
-mod private_files;
 pub mod store;
 
 #[cfg(feature = "tokio")]

@@ -9,6 +9,7 @@ mod connection;
 pub mod files;
 mod journal;
 mod keys;
+pub mod names;
 mod protect;
 mod status;
 mod view;

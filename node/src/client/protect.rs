@@ -2,6 +2,7 @@
 
 use std::panic::resume_unwind;
 
+use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::connection::Call;
 use super::{Client, ClientError, now};
-use crate::api::{ClusterInfo, ProtectHead, Registered, hex};
+use crate::api::{ClusterInfo, ProtectHead, Registered};
 use crate::ledger::request::{ProtectRequest, Signed};
 
 /// The views of an owner whom no grant names.
@@ -129,7 +130,7 @@ impl Client {
     /// The picture for everybody else, checked against its announced hash.
     async fn unified_image(&self, info: &ClusterInfo) -> Result<Bytes, ClientError> {
         let bytes = self.cluster.ask_raw(&Call::get("/v1/unified-image")).await?.body;
-        if hex(&Sha256::digest(&bytes)) != info.unified_image {
+        if HEXLOWER.encode(&Sha256::digest(&bytes)) != info.unified_image {
             // Two servers were asked, and they differ.
             return Err(ClientError::UnifiedImagesDiffer);
         }

@@ -155,7 +155,7 @@ fn client(shared: &Shared) -> Result<Client, ClientError> {
 fn speaker(shared: &Shared, output: &Path) -> Speaker {
     Speaker {
         json: shared.json,
-        output_is_standard: output.as_os_str() == "-",
+        output_is_standard: files::is_standard_output(output),
     }
 }
 
@@ -175,7 +175,7 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
         first_frame: wanted.first_frame,
     };
     let protected = client.protect(input).await.map_err(Failure::of_any_picture)?;
-    files::write(&wanted.output, &protected.picture)?;
+    files::write(&wanted.output, &protected.picture, files::Access::Public)?;
     report::protected(
         speaker(shared, &wanted.output),
         &wanted.input,
@@ -215,7 +215,7 @@ async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
         ViewOutcome::Granted { picture, .. } => (picture, ExitCode::SUCCESS),
         ViewOutcome::Denied { picture, .. } => (picture, ExitCode::from(exit_status(ErrorClass::Denied))),
     };
-    files::write(&wanted.output, picture)?;
+    files::write(&wanted.output, picture, files::Access::Private)?;
     report::viewed(
         speaker(shared, &wanted.output),
         &wanted.output,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use data_encoding::HEXLOWER;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, SectionKind, Views};
 use lsb_core::picture::{self, Carried};
@@ -116,7 +117,7 @@ fn as_json(carried: &Carried, receipt: bool) -> Value {
         })
     });
     let sections = envelope.manifest().sections().iter().map(|section| {
-        json!({ "kind": section.kind.number(), "name": name(section.kind), "bytes": section.length, "sha256": hex(&section.hash) })
+        json!({ "kind": section.kind.number(), "name": name(section.kind), "bytes": section.length, "sha256": HEXLOWER.encode(&section.hash) })
     });
     let status = envelope.status().map(|status| {
         let remaining = status.remaining.iter();
@@ -188,7 +189,7 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
         layout.body_bytes(carried.carrier_samples),
     ));
     for section in envelope.manifest().sections() {
-        let hash = hex(&section.hash);
+        let hash = HEXLOWER.encode(&section.hash);
         lines.push(format!(
             "    {:<16} {:>10} bytes  SHA-256 {hash}",
             name(section.kind),
@@ -270,10 +271,6 @@ const fn colors(colors: Colors) -> &'static str {
         Colors::Rgb => "RGB",
         Colors::Rgba => "RGB with alpha",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A moment as people write it, in UTC. Days are counted from 1 March of year 0, where leap days come last
