@@ -70,6 +70,8 @@ pub mod api;
 #[cfg(feature = "tokio")]
 pub mod client;
 #[cfg(feature = "tokio")]
+pub mod decoding;
+#[cfg(feature = "tokio")]
 mod http;
 #[cfg(feature = "tokio")]
 mod listen;
