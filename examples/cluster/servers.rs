@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use clap::Parser;
 use node::client::{Client, ClientError, Options};
+use node::decoding::Decoder;
 use node::server::Server;
 use node::settings::{Address, CONSENSUS_PORT_OFFSET, LARGEST_PORT, ServerArguments};
 
@@ -82,6 +83,7 @@ impl Servers {
             authority: None,
             insecure: false,
             patience: node::client::DEFAULT_PATIENCE,
+            decoder: Decoder::in_this_process(),
         })
     }
 }
@@ -124,7 +126,7 @@ pub(crate) fn serve(arguments: impl Iterator<Item = String>) -> ExitCode {
         .and_then(|runtime| {
             runtime.block_on(async {
                 let settings = settings.map_err(|error| error.to_string())?;
-                let mut server = Server::start(settings)
+                let mut server = Server::start(settings, Decoder::in_this_process())
                     .await
                     .map_err(|error| node::with_causes(&error))?;
                 Err::<(), String>(server.failed().await.to_string())

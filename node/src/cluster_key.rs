@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use hkdf::Hkdf;
 use lsb_core::seal::{ExchangeKey, LedgerShare, SigningKey};
 use lsb_core::{ClusterId, ObjectId};
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::private_files;
+use crate::atomic_files::{self, Unfinished};
 
 const HEADER: &str = "# raft-lsb cluster key, version 1. Every server of the cluster needs a copy; clients do not. Keep it secret.";
 const HEADER_START: &str = "# raft-lsb cluster key, version ";
@@ -167,8 +168,7 @@ impl ClusterKey {
         }
         let mut key = Self([0; KEY_BYTES]);
         getrandom::fill(&mut key.0).map_err(ClusterKeyError::Randomness)?;
-        let suffix = getrandom::u64().map_err(ClusterKeyError::Randomness)?;
-        key.publish(path, suffix).map_err(|source| ClusterKeyError::Io {
+        key.publish(path).map_err(|source| ClusterKeyError::Io {
             path: path.to_path_buf(),
             source,
         })?;
@@ -176,39 +176,19 @@ impl ClusterKey {
     }
 
     /// Puts the complete file in its place unless there is one already.
-    fn publish(&self, path: &Path, suffix: u64) -> io::Result<()> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        private_files::create_folder(folder)?;
-        let unfinished = folder.join(format!(".{FILE}.{suffix:016x}"));
-        let result = self.write_new(&unfinished).and_then(|()| {
-            // A link, unlike a rename, fails if another process was first.
-            match fs::hard_link(&unfinished, path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => Ok(()),
-            }
-        });
-        let removed = fs::remove_file(&unfinished);
-        result.and(removed)?;
-        private_files::sync_folder(folder)
-    }
-
-    fn write_new(&self, path: &Path) -> io::Result<()> {
+    fn publish(&self, path: &Path) -> io::Result<()> {
+        atomic_files::create_folder(atomic_files::folder_of(path))?;
         let mut text = Zeroizing::new(format!("{HEADER}\n").into_bytes());
-        // In one piece: a growing string would leave copies of the key in memory.
+        // In one piece: a text that grows leaves copies in memory.
         text.reserve_exact(KEY_BYTES * 2 + 1);
-        for byte in self.0 {
-            write!(text, "{byte:02x}")?;
-        }
+        let digits = text.len();
+        text.resize(digits + KEY_BYTES * 2, b'0');
+        HEXLOWER.encode_mut(&self.0, text.get_mut(digits..).unwrap_or_default());
         text.push(b'\n');
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        private_files::restrict(&mut options);
-        let mut file = options.open(path)?;
-        file.write_all(&text)?;
-        file.sync_all()
+        let mut unfinished = Unfinished::beside(path, atomic_files::PRIVATE)?;
+        unfinished.file().write_all(&text)?;
+        // Another server may have been faster; then its key is the cluster's.
+        unfinished.publish_new(path).map(drop)
     }
 
     /// Returns the id of the cluster.
@@ -379,19 +359,8 @@ fn parse(path: &Path, text: &[u8]) -> Result<ClusterKey, ClusterKeyError> {
         return Err(not_a_key("more text follows the key"));
     }
     let mut key = ClusterKey([0; KEY_BYTES]);
-    for (target, pair) in key.0.iter_mut().zip(digits.as_bytes().as_chunks::<2>().0) {
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|value| u8::try_from(value).ok())
-        };
-        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
-            return Err(not_a_key(
-                "its second line contains a character that is not a hexadecimal digit",
-            ));
-        };
-        *target = high << 4 | low;
-    }
+    let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits.as_bytes(), &mut key.0);
+    decoded.map_err(|_| not_a_key("its second line has a character that is not a hexadecimal digit"))?;
     Ok(key)
 }
 

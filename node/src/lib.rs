@@ -57,18 +57,20 @@ macro_rules! planted {
     };
 }
 
+mod atomic_files;
 pub mod cluster_key;
 pub mod codec;
 pub mod ledger;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
-mod private_files;
 pub mod store;
 
 #[cfg(feature = "tokio")]
 pub mod api;
 #[cfg(feature = "tokio")]
 pub mod client;
+#[cfg(feature = "tokio")]
+pub mod decoding;
 #[cfg(feature = "tokio")]
 mod http;
 #[cfg(feature = "tokio")]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use node::decoding::{Decoder, ProcessLimits, worker};
 use node::server::Server;
 use node::settings::{ServerArguments, ServerSettings};
 
@@ -11,6 +12,9 @@ use node::settings::{ServerArguments, ServerSettings};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    if let Some(code) = worker::run_if_asked() {
+        return code;
+    }
     let arguments = ServerArguments::parse();
     node::logging::to_standard_error();
     let settings = match arguments.settings() {
@@ -29,7 +33,11 @@ fn main() -> ExitCode {
 
 async fn run(settings: ServerSettings) -> ExitCode {
     let banner = settings.clone();
-    let mut server = match Server::start(settings).await {
+    let decoder = match Decoder::in_children(ProcessLimits::DEFAULT) {
+        Ok(decoder) => decoder,
+        Err(error) => return fail(&error),
+    };
+    let mut server = match Server::start(settings, decoder).await {
         Ok(server) => server,
         Err(error) => return fail(&error),
     };

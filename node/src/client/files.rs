@@ -1,17 +1,26 @@
 //! Reading inputs and writing outputs so that nothing is lost: not an input by accident, not an output by a crash.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::atomic_files::{PRIVATE, PUBLIC, Unfinished};
+
 /// The name that stands for standard input or standard output.
 const STANDARD: &str = "-";
+
+/// How many links are followed before they count as a circle, as in Linux (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// How many numbered names are tried in a folder before giving up.
+const MOST_NUMBERED_NAMES: u32 = 10_000;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -19,7 +28,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is larger than anything that could be used.
-    #[error("{} has more than {limit} bytes, which is the limit", path.display())]
+    #[error("{} has more than {limit} bytes, which is the limit", shown(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -27,7 +36,7 @@ pub enum FileError {
         limit: u64,
     },
     /// It cannot be written. What was there before, if anything, is unharmed.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}", shown(path))]
     Unwritable {
         /// The file.
         path: PathBuf,
@@ -35,11 +44,80 @@ pub enum FileError {
         source: io::Error,
     },
     /// Input and output are the same file.
-    #[error("the output would overwrite the input {}: give another name with --output", path.display())]
+    #[error(
+        "the output would overwrite the input {}: give another name with --output",
+        shown(path)
+    )]
     OverwritesInput {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Whether others may read a new file. A file that is replaced keeps its mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Readable by its owner only: what it holds was secret until now.
+    Private,
+    /// As the user's umask says.
+    Public,
+}
+
+impl Access {
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Private => PRIVATE,
+            Self::Public => PUBLIC,
+        }
+    }
+}
+
+/// A path as text for people: control characters, line feeds too, and bytes that are not text are escaped.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            push_escaped(&mut text, character);
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// Text that may go to a terminal: control characters are escaped, and line feeds stay.
+///
+/// Messages quote files and servers, and a control character can move the cursor, rename the window or hide text.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let harmless = |character: char| character == '\n' || !is_dangerous(character);
+    if text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '\n' => escaped.push('\n'),
+            other => push_escaped(&mut escaped, other),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn push_escaped(text: &mut String, character: char) {
+    if is_dangerous(character) {
+        text.extend(character.escape_default());
+    } else {
+        text.push(character);
+    }
+}
+
+/// Control characters, and those that reverse the direction of the text around them (Unicode Standard Annex 9).
+fn is_dangerous(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Reads a whole file, or standard input for `-`.
@@ -77,6 +155,32 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Whether writing there means writing to standard output: `-`, `/dev/stdout`, or the file that it goes to.
+#[must_use]
+pub fn is_standard_output(path: &Path) -> bool {
+    path.as_os_str() == STANDARD || is_the_file_of_standard_output(path)
+}
+
+#[cfg(unix)]
+fn is_the_file_of_standard_output(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (rustix::fs::fstat(io::stdout()), fs::metadata(path)) {
+        // The fields' types differ between systems.
+        #[allow(
+            clippy::useless_conversion,
+            clippy::unnecessary_cast,
+            reason = "their types differ between systems"
+        )]
+        (Ok(out), Ok(found)) => found.dev() == out.st_dev as u64 && found.ino() == out.st_ino as u64,
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_the_file_of_standard_output(_: &Path) -> bool {
+    false
+}
+
 /// Refuses an output that is the input under whatever name.
 ///
 /// # Errors
@@ -88,7 +192,7 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
     }
     let same = match (fs::canonicalize(input), fs::canonicalize(output)) {
         (Ok(input), Ok(output)) => input == output,
-        // An output that does not exist yet is nobody's input.
+        // An output that does not exist yet is not an input.
         _ => input == output,
     };
     if same {
@@ -107,44 +211,81 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
 ///
 /// A place that cannot be written to.
 pub fn check_writable(path: &Path) -> Result<(), FileError> {
-    if path.as_os_str() == STANDARD || is_special(path) {
+    if is_standard_output(path) || is_special(path) {
         return Ok(());
     }
-    let tried = match path.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => beside(path).and_then(|beside| {
-            File::create_new(&beside)?;
-            fs::remove_file(beside)
-        }),
-    };
+    let tried = resolve(path).and_then(|target| {
+        if target.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        may_replace(&target)?;
+        // Dropping it removes it.
+        Unfinished::beside(&target, PRIVATE).map(drop)
+    });
     tried.map_err(|source| FileError::Unwritable {
         path: path.to_owned(),
         source,
     })
 }
 
-/// Writes a whole file, or to standard output for `-`: written beside, synced, renamed, so that at every moment there
-/// is either what was there before or all of the new.
+/// Writes a whole file, or to standard output: written beside, synced, renamed, so that at every moment there is
+/// either the old file or all of the new one.
+///
+/// A link is followed, and the file that it names is replaced. A file that is replaced keeps its mode and its owner.
 ///
 /// # Errors
 ///
 /// A place that cannot be written to.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let unwritable = |source| FileError::Unwritable {
+pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
+    let written = if is_standard_output(path) {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    } else if is_special(path) {
+        // Never created: a pipe that is gone by now must not become a file.
+        let opened = OpenOptions::new().write(true).open(path);
+        opened.and_then(|mut file| file.write_all(bytes))
+    } else {
+        resolve(path).and_then(|target| replace(&target, bytes, access))
+    };
+    written.map_err(|source| FileError::Unwritable {
         path: path.to_owned(),
         source,
-    };
-    if path.as_os_str() == STANDARD {
-        let mut out = io::stdout().lock();
-        return out
-            .write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(unwritable);
-    }
-    if is_special(path) {
-        return fs::write(path, bytes).map_err(unwritable);
-    }
-    replace(path, bytes).map_err(unwritable)
+    })
+}
+
+/// Writes a new file into a folder, under this name or, where that is taken, a numbered one; returns its path.
+///
+/// Neither an existing file is replaced nor a link followed: the name may be a stranger's choice.
+///
+/// # Errors
+///
+/// A folder that cannot be written to.
+pub fn write_new(folder: &Path, name: &str, bytes: &[u8], access: Access) -> Result<PathBuf, FileError> {
+    let path = folder.join(name);
+    let written = Unfinished::beside(&path, access.mode()).and_then(|mut unfinished| {
+        unfinished.file().write_all(bytes)?;
+        for number in 1..=MOST_NUMBERED_NAMES {
+            let candidate = folder.join(super::names::numbered(name, number));
+            if unfinished.publish_new(&candidate)? {
+                return Ok(candidate);
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    });
+    written.map_err(|source| FileError::Unwritable { path, source })
+}
+
+/// Makes sure that new files can be created in a folder, which is created if it is missing.
+///
+/// # Errors
+///
+/// A folder that cannot be created or written to.
+pub fn check_folder(folder: &Path) -> Result<(), FileError> {
+    let created = fs::create_dir_all(folder).and_then(|()| Unfinished::beside(&folder.join("x"), PRIVATE));
+    created.map(drop).map_err(|source| FileError::Unwritable {
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 /// Whether it is a device or a pipe, which is written to and never replaced.
@@ -152,158 +293,59 @@ fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// Writes a secret unless there is a file already, which is then left as it is. Returns whether it was written.
-pub(super) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<bool> {
-    let beside = beside(path)?;
-    let created = write_beside(&beside, bytes, true).and_then(|()| {
-        // Unlike a rename, a link never replaces; and unlike creating the file in place, it never shows half of it.
-        match fs::hard_link(&beside, path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
+/// The file that a path stands for when all links are followed, of which the last may name a file that does not exist.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&path) {
+            // A relative link counts from the link's own folder.
+            Ok(target) => path = crate::atomic_files::folder_of(&path).join(target),
+            Err(_) => return Ok(path),
         }
-    });
-    let _ = fs::remove_file(&beside);
-    if matches!(created, Ok(true)) {
-        sync_folder(path)?;
     }
-    created
+    Err(io::Error::other("too many links"))
 }
 
-/// Makes a folder that only the user may look into.
-pub(super) fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Removes a file, durably. It may be gone already.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+/// A rename would replace a file that its user may not write to.
+fn may_replace(target: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(target) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => sync_folder(path),
+        _ => Ok(()),
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = beside(path)?;
-    let written = write_beside(&beside, bytes, false).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
+fn replace(target: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    may_replace(target)?;
+    let old = fs::metadata(target).ok();
+    let mode = if old.is_some() { PRIVATE } else { access.mode() };
+    let mut unfinished = Unfinished::beside(target, mode)?;
+    if let Some(old) = old {
+        take_over(unfinished.file(), &old)?;
     }
-    written.and_then(|()| sync_folder(path))
+    unfinished.file().write_all(bytes)?;
+    unfinished.publish(target)
 }
 
-fn write_beside(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+/// Gives a new file the owner and the mode of the one that it replaces.
+#[cfg(unix)]
+fn take_over(file: &File, old: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let new = file.metadata()?;
+    let mut mode = old.mode() & 0o777;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid())
+        && fchown(file, Some(old.uid()), Some(old.gid())).is_err()
+    {
+        // The group's rights are not for another group.
+        mode &= 0o707;
     }
-    #[cfg(not(unix))]
-    let _ = private;
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
-/// A name in the same folder that nobody else uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
-    beside.push(format!(".{:016x}", getrandom::u64().map_err(io::Error::from)?));
-    Ok(path.with_file_name(beside))
-}
-
-/// A rename or a link is durable only once its folder is.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // Windows has no way to sync a folder, and does not need one.
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+#[cfg(not(unix))]
+fn take_over(_: &File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(unix)]
-    fn what_is_no_plain_file_is_never_replaced() {
-        use std::os::unix::fs::FileTypeExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        // A socket cannot be opened as a file, so this fails; renaming something over it would have succeeded.
-        assert!(matches!(
-            write(&path, b"picture"),
-            Err(FileError::Unwritable { .. })
-        ));
-        assert!(fs::metadata(&path).unwrap().file_type().is_socket());
-    }
-
-    #[test]
-    fn files_are_replaced_whole_and_secrets_are_created_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
-        assert_eq!(read(&path, 3).unwrap(), b"two");
-        assert!(matches!(
-            read(&path, 2),
-            Err(FileError::TooLarge { limit: 2, .. })
-        ));
-        let secret = folder.path().join("secret");
-        assert!(create_private(&secret, b"first").unwrap());
-        assert!(!create_private(&secret, b"second").unwrap());
-        assert_eq!(read(&secret, 10).unwrap(), b"first");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        // Nothing is left lying beside.
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_place_that_cannot_be_written_to_is_known_before_it_is_written_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        check_writable(&path).unwrap();
-        check_writable(Path::new("-")).unwrap();
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            0,
-            "trying leaves nothing behind"
-        );
-        fs::write(&path, b"kept").unwrap();
-        check_writable(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"kept");
-        for wrong in [folder.path().to_owned(), folder.path().join("none/file")] {
-            let error = check_writable(&wrong).unwrap_err();
-            assert!(matches!(error, FileError::Unwritable { path, .. } if path == wrong));
-        }
-    }
-
-    #[test]
-    fn an_output_that_is_the_input_is_refused_under_any_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("photo.png");
-        fs::write(&path, b"x").unwrap();
-        let alias = folder.path().join(".").join("photo.png");
-        assert!(check_distinct(&path, &alias).is_err());
-        assert!(check_distinct(&path, &folder.path().join("other.png")).is_ok());
-        assert!(check_distinct(Path::new("-"), Path::new("-")).is_ok());
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

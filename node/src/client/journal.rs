@@ -17,7 +17,7 @@ use lsb_core::seal::{ExchangeKey, Zeroizing};
 use lsb_core::{ClusterId, ObjectId};
 use serde::{Deserialize, Serialize};
 
-use super::files;
+use crate::atomic_files::{self, Unfinished};
 use crate::ledger::request::{Signed, ViewRequest};
 
 /// The largest file that is read back.
@@ -81,7 +81,7 @@ impl Journal {
             secret: key.expose_bytes().to_vec(),
         };
         let bytes = Zeroizing::new(serde_json::to_vec(&record).map_err(|error| failed(error.into()))?);
-        files::create_private_folder(&folder).map_err(failed)?;
+        atomic_files::create_folder(&folder).map_err(failed)?;
         let file = write_locked(&path, &bytes).map_err(failed)?;
         Ok(Self {
             path,
@@ -131,7 +131,7 @@ impl Journal {
 
     /// Forgets the view: its answer is safe.
     pub(super) fn finish(self) {
-        if let Err(error) = files::remove(&self.path) {
+        if let Err(error) = remove(&self.path) {
             // Harmless: the ledger will say that the request was acknowledged, and a new one is made.
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
@@ -146,24 +146,26 @@ fn prefix(object: ObjectId, user: &UserName) -> String {
     format!("{object}-{user}-")
 }
 
-/// Writes the file beside, locks it, and only then gives it its name: nobody ever sees it unlocked or half written.
+/// Locks the file before it has a name: no other process ever sees it unlocked or half written.
 fn write_locked(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let beside = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    let written = file
-        .lock()
-        .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| files::sync_folder(path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
+    let mut unfinished = Unfinished::beside(path, atomic_files::PRIVATE)?;
+    unfinished.file().lock()?;
+    unfinished.file().write_all(bytes)?;
+    // A clone of the descriptor shares the lock, which lasts until the last of them is closed (flock(2)).
+    let file = unfinished.try_clone_file()?;
+    if unfinished.publish_new(path)? {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::AlreadyExists.into())
     }
-    written.map(|()| file)
+}
+
+/// Removes a file, durably. It may be gone already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => atomic_files::sync_folder(atomic_files::folder_of(path)),
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 //! <keys>/<cluster>/<user>.key        the Ed25519 seed, readable by its owner only
 //! ```
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use lsb_core::ClusterId;
 use lsb_core::envelope::UserName;
 use lsb_core::seal::{SealError, SigningKey, Zeroizing};
 
-use super::files;
+use crate::atomic_files::{self, Unfinished};
 
 const HEADER: &str = "raft-lsb device key v1: whoever has this file is this user";
 
@@ -57,24 +58,33 @@ impl DeviceKey {
         if let Some(key) = load(&path)? {
             return Ok(Self { key });
         }
-        files::create_private_folder(&folder).map_err(failed)?;
+        atomic_files::create_folder(&folder).map_err(failed)?;
         let key = SigningKey::generate()?;
-        // Of the right size from the start, so that no half of the secret stays behind when the text grows.
-        let mut text = Zeroizing::new(String::with_capacity(HEADER.len() + 66));
-        text.push_str(HEADER);
-        text.push('\n');
-        for byte in key.expose_bytes().iter() {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-        }
-        text.push('\n');
         // Another process of the same user may have been faster; then its key is the one.
-        if files::create_private(&path, text.as_bytes()).map_err(failed)? {
+        if write_new(&path, &key).map_err(failed)? {
             return Ok(Self { key });
         }
         let key = load(&path)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         Ok(Self { key })
     }
+}
+
+/// Writes a key's file unless there is one. Returns whether it was written.
+fn write_new(path: &Path, key: &SigningKey) -> io::Result<bool> {
+    // Of the right size from the start, so that no half of the secret stays in memory when the text grows.
+    let mut text = Zeroizing::new(Vec::with_capacity(HEADER.len() + 66));
+    text.extend_from_slice(HEADER.as_bytes());
+    text.push(b'\n');
+    let digits = text.len();
+    text.resize(digits + 64, b'0');
+    HEXLOWER.encode_mut(
+        key.expose_bytes().as_slice(),
+        text.get_mut(digits..).unwrap_or_default(),
+    );
+    text.push(b'\n');
+    let mut unfinished = Unfinished::beside(path, atomic_files::PRIVATE)?;
+    unfinished.file().write_all(&text)?;
+    unfinished.publish_new(path)
 }
 
 fn load(path: &Path) -> Result<Option<SigningKey>, KeyError> {
@@ -96,22 +106,12 @@ fn load(path: &Path) -> Result<Option<SigningKey>, KeyError> {
         return Err(malformed());
     }
     let digits = lines.next().unwrap_or_default().as_bytes();
-    let digit = |byte: &u8| {
-        char::from(*byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
     let mut seed = Zeroizing::new([0_u8; 32]);
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if pairs.len() != seed.len() || !rest.is_empty() {
+    if digits.len() != seed.len() * 2 {
         return Err(malformed());
     }
-    for (target, [high, low]) in seed.iter_mut().zip(pairs) {
-        *target = digit(high)
-            .zip(digit(low))
-            .map(|(high, low)| high << 4 | low)
-            .ok_or_else(malformed)?;
-    }
+    let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits, seed.as_mut_slice());
+    decoded.map_err(|_| malformed())?;
     Ok(Some(SigningKey::from_bytes(&seed)))
 }
 

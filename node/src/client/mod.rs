@@ -9,6 +9,7 @@ mod connection;
 pub mod files;
 mod journal;
 mod keys;
+pub mod names;
 mod protect;
 mod status;
 mod view;
@@ -25,13 +26,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lsb_core::envelope::UserName;
-use lsb_core::{ClusterId, ErrorKind, UnixSeconds};
+use lsb_core::{ClusterId, UnixSeconds};
+use serde::{Deserialize, Serialize};
 
 use self::cluster::Cluster;
 use self::connection::Call;
 use self::keys::DeviceKey;
 use crate::api::{ClusterInfo, Enrolled, ErrorBody};
 use crate::cluster_key::{ClusterKey, ClusterKeyError};
+use crate::decoding::{Advice, Decoder, DecodingError, Verdict};
 use crate::ledger::request::{EnrolRequest, RequestError, Signed};
 use crate::settings::Address;
 use crate::settings::servers_conf::ServersConfError;
@@ -50,6 +53,8 @@ pub struct Options {
     pub insecure: bool,
     /// How long to go on through elections and failovers.
     pub patience: Duration,
+    /// Where pictures are decoded.
+    pub decoder: Decoder,
 }
 
 /// How long to go on by default: two elections with the servers' default timeouts, and some.
@@ -68,6 +73,7 @@ pub fn default_keys() -> Result<PathBuf, ClusterKeyError> {
 pub struct Client {
     cluster: Arc<Cluster>,
     keys: PathBuf,
+    decoder: Decoder,
 }
 
 impl Client {
@@ -86,6 +92,7 @@ impl Client {
         Ok(Self {
             cluster: Arc::new(cluster),
             keys: options.keys,
+            decoder: options.decoder,
         })
     }
 
@@ -191,9 +198,12 @@ pub enum ClientError {
     /// The file, the policy or a key.
     #[error(transparent)]
     Picture(#[from] lsb_core::Error),
+    /// A picture file was not decoded.
+    #[error(transparent)]
+    Decoding(#[from] DecodingError),
     /// The picture that was chosen as the cover.
     #[error("the cover cannot be used: {0}")]
-    Cover(#[source] lsb_core::Error),
+    Cover(#[source] DecodingError),
     /// The picture belongs to another cluster.
     #[error(
         "the picture was protected by cluster {picture}, and these servers are cluster {asked}: name the other cluster's servers with --servers"
@@ -229,7 +239,7 @@ pub enum ClientError {
 }
 
 /// What a program's exit status says about an error, in the classes that scripts act upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorClass {
     /// The command or its settings are wrong.
     Usage,
@@ -256,25 +266,20 @@ impl ClientError {
                 "NAME_TAKEN" | "UNKNOWN_OWNER" => ErrorClass::Denied,
                 _ => ErrorClass::Other,
             },
-            Self::Picture(error) => match error.kind() {
-                ErrorKind::NotAPicture | ErrorKind::NotProtected => ErrorClass::NotProtected,
-                ErrorKind::InvalidRequest => ErrorClass::Usage,
-                ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
-                _ => ErrorClass::Other,
-            },
-            Self::Cover(error) => match error.kind() {
-                ErrorKind::Damaged => ErrorClass::Damaged,
-                // A cover need not be protected.
-                _ => ErrorClass::Other,
-            },
+            Self::Picture(error) => Verdict::of(error).class,
+            Self::Decoding(error) => error.class(),
+            // A cover need not be protected.
+            Self::Cover(error) if error.class() == ErrorClass::Damaged => ErrorClass::Damaged,
             _ => ErrorClass::Other,
         }
     }
 
-    /// What is wrong with a picture, if that is what it is about.
-    pub fn picture(&self) -> Option<&lsb_core::Error> {
+    /// The setting that would help.
+    pub fn advice(&self) -> Option<Advice> {
         match self {
-            Self::Picture(error) | Self::Cover(error) => Some(error),
+            Self::Picture(error) => Verdict::of(error).advice,
+            Self::Decoding(DecodingError::Picture(verdict))
+            | Self::Cover(DecodingError::Picture(verdict)) => verdict.advice,
             _ => None,
         }
     }

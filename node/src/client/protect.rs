@@ -1,18 +1,18 @@
 //! Protecting a picture: the client seals and signs, the server embeds and registers.
 
-use std::panic::resume_unwind;
-
+use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
-use lsb_core::label::{self, LabelRequest};
-use lsb_core::seal::{self, LedgerShare, SealRequest, Shown, SigningKey, Zeroizing};
+use lsb_core::label;
+use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
 use lsb_core::{Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
 use super::connection::Call;
 use super::{Client, ClientError, now};
-use crate::api::{ClusterInfo, ProtectHead, Registered, hex};
+use crate::api::{ClusterInfo, ProtectHead, Registered};
+use crate::decoding::{DecodingError, LabelInput};
 use crate::ledger::request::{ProtectRequest, Signed};
 
 /// The views of an owner whom no grant names.
@@ -87,7 +87,8 @@ impl Client {
                 upload_bytes: limits.carrier_bytes,
                 ..limits
             };
-            lsb_core::upload::inspect(cover, &limits).map_err(|error| ClientError::Cover(error.into()))?;
+            lsb_core::upload::inspect(cover, &limits)
+                .map_err(|error| ClientError::Cover(lsb_core::Error::from(error).into()))?;
         }
         let info = self.cluster_info().await?;
         let limits = Limits {
@@ -103,21 +104,19 @@ impl Client {
             grants.push(Grant::new(input.owner.clone(), Views::Total(OWNER_VIEWS)));
         }
         let policy = Policy::new(input.owner, device.key.public(), grants).map_err(lsb_core::Error::from)?;
-        let (owner, cluster) = (device.key, info.cluster);
-        let (original, appearance) = (input.original, (input.mode, input.bits));
-        let (owned_policy, signer) = (policy.clone(), owner.clone());
-        let prepared = blocking(move || {
-            prepare(
-                &appearance,
-                &original,
-                &denied_picture,
-                &owned_policy,
-                cluster,
-                &signer,
-                &limits,
-            )
-        });
-        let prepared = prepared.await??;
+        let owner = device.key;
+        let prepared = self
+            .prepare(Preparing {
+                mode: input.mode,
+                bits: input.bits,
+                original: input.original,
+                denied_picture,
+                policy: policy.clone(),
+                cluster: info.cluster,
+                owner: owner.clone(),
+                limits,
+            })
+            .await?;
         let picture = self.register(&info, &owner, &policy, &prepared).await?;
         Ok(Protected {
             object: prepared.envelope.header().object,
@@ -129,7 +128,7 @@ impl Client {
     /// The picture for everybody else, checked against its announced hash.
     async fn unified_image(&self, info: &ClusterInfo) -> Result<Bytes, ClientError> {
         let bytes = self.cluster.ask_raw(&Call::get("/v1/unified-image")).await?.body;
-        if hex(&Sha256::digest(&bytes)) != info.unified_image {
+        if HEXLOWER.encode(&Sha256::digest(&bytes)) != info.unified_image {
             // Two servers were asked, and they differ.
             return Err(ClientError::UnifiedImagesDiffer);
         }
@@ -173,90 +172,126 @@ impl Client {
             return Ok(picture.clone());
         }
         let picture = Vec::from(self.cluster.ask_raw(&call).await?.body);
-        let expected = prepared.envelope.clone();
         // A picture that does not carry what was sealed would be noticed by the first viewer only.
-        blocking(move || match picture::extract(&picture, &Limits::DEFAULT) {
-            Ok(envelope) if envelope.as_bytes() == expected.as_bytes() => Ok(picture),
-            _ => Err(ClientError::PictureDiffers),
+        match self.decoder.extract(picture.clone(), &Limits::DEFAULT).await {
+            Ok(envelope) if envelope.as_bytes() == prepared.envelope.as_bytes() => Ok(picture),
+            Ok(_) | Err(DecodingError::Picture(_)) => Err(ClientError::PictureDiffers),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Seals the original, and makes the picture where the client does that.
+    async fn prepare(&self, preparing: Preparing) -> Result<Prepared, ClientError> {
+        let Preparing {
+            limits, bits, mode, ..
+        } = &preparing;
+        let (limits, bits, mode) = (*limits, *bits, mode.clone());
+        let (sealed, picture) = match mode {
+            Mode::Sealed => (preparing.seal(OwnedShown::DeniedPicture).await?, None),
+            Mode::Preview => {
+                let preview = self.decoder.preview(preparing.original.clone(), &limits).await?;
+                (preparing.seal(OwnedShown::Preview(preview)).await?, None)
+            }
+            Mode::Cover(cover) => {
+                // Neither waits for the other: a cover takes longer to decode than the original to be sealed.
+                let mut sealed = None;
+                let sealing = async {
+                    let done = preparing.seal(OwnedShown::Cover).await?;
+                    let bytes = done.envelope.as_bytes().to_vec();
+                    sealed = Some(done);
+                    Ok::<_, ClientError>(bytes)
+                };
+                let bits = bits.unwrap_or(picture::COVER_BITS);
+                let made = self.decoder.cover(cover, sealing, bits, &limits).await?;
+                let picture = made.map_err(ClientError::Cover)?;
+                let sealed = sealed.ok_or(ClientError::PictureDiffers)?;
+                (sealed, Some(picture))
+            }
+            Mode::Label => return self.label(preparing).await,
+        };
+        // Servers hide with the usual number of bits; any other is done here.
+        let picture = match (picture, bits) {
+            (None, Some(bits)) => {
+                let envelope = sealed.envelope.as_bytes().to_vec();
+                Some(self.decoder.embed(envelope, bits, &limits).await?)
+            }
+            (picture, _) => picture,
+        };
+        Ok(Prepared {
+            envelope: sealed.envelope,
+            share: sealed.ledger_share,
+            picture,
         })
-        .await?
+    }
+
+    async fn label(&self, preparing: Preparing) -> Result<Prepared, ClientError> {
+        let input = LabelInput {
+            denied_picture: preparing.denied_picture.to_vec(),
+            policy: preparing.policy,
+            cluster: preparing.cluster,
+            created: now(),
+            owner: preparing.owner,
+            bits: preparing.bits.unwrap_or(label::LABEL_BITS),
+        };
+        let labelled = self
+            .decoder
+            .label(preparing.original, input, &preparing.limits)
+            .await;
+        let (file, envelope) = labelled?;
+        // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
+        let mut unused = Zeroizing::new([0; 32]);
+        getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
+        Ok(Prepared {
+            envelope,
+            share: LedgerShare::from_bytes(*unused),
+            picture: Some(file),
+        })
     }
 }
 
-fn prepare(
-    (mode, bits): &(Mode, Option<BitsPerSample>),
-    original: &[u8],
-    denied_picture: &[u8],
-    policy: &Policy,
+/// What is sealed, for whom, and how it shows itself.
+struct Preparing {
+    mode: Mode,
+    bits: Option<BitsPerSample>,
+    original: Vec<u8>,
+    denied_picture: Bytes,
+    policy: Policy,
     cluster: lsb_core::ClusterId,
-    owner: &SigningKey,
-    limits: &Limits,
-) -> Result<Prepared, ClientError> {
-    let created = now();
-    let seal_as = |shown: Shown<'_>| {
-        seal::seal(&SealRequest {
-            original,
-            denied_picture,
-            shown,
-            policy,
-            cluster,
-            created,
-            owner,
-            limits,
-        })
-    };
-    let (sealed, picture) = match mode {
-        Mode::Sealed => (seal_as(Shown::DeniedPicture)?, None),
-        Mode::Preview => {
-            let preview = picture::preview_of(original, limits)?;
-            (seal_as(Shown::Preview(&preview))?, None)
-        }
-        Mode::Cover(cover) => {
-            // Neither waits for the other: a cover takes longer to decode than the original to be sealed.
-            let (sealed, decoded) = std::thread::scope(|threads| {
-                let decoded = threads.spawn(|| picture::decode(cover, limits.carrier_bytes, limits));
-                (seal_as(Shown::Cover), decoded.join())
-            });
-            let (sealed, decoded) = (sealed?, decoded.unwrap_or_else(|panic| resume_unwind(panic)));
-            let bits = bits.unwrap_or(picture::COVER_BITS);
-            let picture = decoded.and_then(|cover| picture::embed_in_decoded(&sealed.envelope, cover, bits));
-            let picture = picture.map_err(ClientError::Cover)?;
-            (sealed, Some(picture))
-        }
-        Mode::Label => {
-            let labelled = label::protect(&LabelRequest {
-                photograph: original,
-                denied_picture,
-                policy,
+    owner: SigningKey,
+    limits: Limits,
+}
+
+/// [`Shown`], for another thread.
+enum OwnedShown {
+    DeniedPicture,
+    Preview(Vec<u8>),
+    Cover,
+}
+
+impl Preparing {
+    async fn seal(&self, shown: OwnedShown) -> Result<SealedObject, ClientError> {
+        let original = self.original.clone();
+        let denied_picture = self.denied_picture.clone();
+        let (policy, owner) = (self.policy.clone(), self.owner.clone());
+        let (cluster, limits) = (self.cluster, self.limits);
+        let sealed = blocking(move || {
+            seal::seal(&SealRequest {
+                original: &original,
+                denied_picture: &denied_picture,
+                shown: match &shown {
+                    OwnedShown::DeniedPicture => Shown::DeniedPicture,
+                    OwnedShown::Preview(preview) => Shown::Preview(preview),
+                    OwnedShown::Cover => Shown::Cover,
+                },
+                policy: &policy,
                 cluster,
-                created,
-                owner,
-                bits: bits.unwrap_or(label::LABEL_BITS),
-                keep: picture::Keep::Shown,
-                limits,
-            })?;
-            // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of
-            // that.
-            let mut unused = Zeroizing::new([0; 32]);
-            getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
-            let share = LedgerShare::from_bytes(*unused);
-            return Ok(Prepared {
-                envelope: labelled.envelope,
-                share,
-                picture: Some(labelled.file),
-            });
-        }
-    };
-    // Servers hide with the usual number of bits; any other is done here.
-    let picture = match (picture, bits) {
-        (None, Some(bits)) => Some(picture::embed_with(&sealed.envelope, *bits, limits)?),
-        (picture, _) => picture,
-    };
-    Ok(Prepared {
-        envelope: sealed.envelope,
-        share: sealed.ledger_share,
-        picture,
-    })
+                created: now(),
+                owner: &owner,
+                limits: &limits,
+            })
+        });
+        Ok(sealed.await??)
+    }
 }
 
 /// Does work that keeps a processor busy, beside the runtime.

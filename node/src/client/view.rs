@@ -2,7 +2,7 @@
 
 use lsb_core::envelope::{Envelope, Mode, UserName};
 use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext};
-use lsb_core::{ClusterId, Limits, ObjectId, RequestId, UnixSeconds, picture};
+use lsb_core::{ClusterId, Limits, ObjectId, RequestId, UnixSeconds};
 
 use super::connection::Call;
 use super::journal::Journal;
@@ -93,12 +93,8 @@ impl Client {
     /// [`ClientError`]: the file is not a protected picture, damaged, tampered with or of another cluster; no leader. A
     /// refused view is no error but [`ViewOutcome::Denied`].
     pub async fn view(&self, file: Vec<u8>, user: &UserName) -> Result<Viewing, ClientError> {
-        let (file, envelope) = blocking(move || {
-            let envelope = picture::extract(&file, &Limits::DEFAULT)?;
-            envelope.verify_signature()?;
-            Ok::<_, lsb_core::Error>((file, envelope))
-        })
-        .await??;
+        let envelope = self.decoder.extract(file.clone(), &Limits::DEFAULT).await?;
+        envelope.verify_signature().map_err(lsb_core::Error::from)?;
         let info = self.cluster_info().await?;
         let (cluster, object) = (info.cluster, envelope.header().object);
         if envelope.header().cluster != cluster {

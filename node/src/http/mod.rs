@@ -41,6 +41,7 @@ use self::error::ApiError;
 use self::limits::{PerDevice, Rate};
 use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
+use crate::decoding::Decoder;
 use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
 use crate::server::{Handle, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
@@ -70,6 +71,7 @@ struct Inner {
     key: ClusterKey,
     image: UnifiedImage,
     handle: Handle,
+    decoder: Decoder,
     upload_limit_bytes: usize,
     memory: MemoryBudget,
     processors: tokio::sync::Semaphore,
@@ -85,6 +87,7 @@ impl App {
         key: ClusterKey,
         image: UnifiedImage,
         handle: Handle,
+        decoder: Decoder,
     ) -> Self {
         let memory = MEMORY_BYTES.max(settings.upload_limit_bytes.saturating_mul(MEMORY_FACTOR));
         // One processor is left for consensus, which must never wait for a picture.
@@ -97,6 +100,7 @@ impl App {
             key,
             image,
             handle,
+            decoder: decoder.at_most(processors),
             upload_limit_bytes: settings.upload_limit_bytes,
             memory: MemoryBudget::of_bytes(memory),
             processors: tokio::sync::Semaphore::new(processors),

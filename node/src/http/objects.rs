@@ -13,6 +13,7 @@ use lsb_core::{Error, Limits, picture};
 use super::error::ApiError;
 use super::{App, MEMORY_FACTOR, REQUEST_LIMIT_BYTES, body, mismatched};
 use crate::api::{GrantInfo, ObjectInfo, ProtectHead, Registered};
+use crate::decoding::DecodingError;
 use crate::ledger::query::ObjectFacts;
 use crate::ledger::request::{ObjectRequest, ProtectRequest, Signed};
 use crate::ledger::{Action, Answer, Outcome, Query, Registration};
@@ -60,16 +61,17 @@ pub(super) async fn protect(
     let picture_hash = app.0.image.hash();
     let limits = limits(&app);
     let request = signed.request.clone();
-    let made = app
-        .compute(move || {
-            if embed {
-                hide(rest, &request, picture_hash, &limits).map(Some)
-            } else {
+    let made = match embed {
+        true => Some(hide(&app, rest, &request, picture_hash, &limits).await?),
+        false => {
+            let checked = app.compute(move || {
                 let manifest = Manifest::parse(&rest).map_err(|error| unprocessable(&error.into()))?;
-                check(&manifest, &request, picture_hash).map(|()| None)
-            }
-        })
-        .await??;
+                check(&manifest, &request, picture_hash)
+            });
+            checked.await??;
+            None
+        }
+    };
     let registration = Registration::new(signed, wrapped);
     match app.commit(Action::Protect(Box::new(registration))).await? {
         Outcome::Protected { index, .. } => Ok(match made {
@@ -88,24 +90,41 @@ fn limits(app: &App) -> Limits {
     }
 }
 
-/// Checks an envelope and hides it in the unified image that the envelope contains.
-fn hide(
+/// Checks an envelope and hides it in the unified image that it holds itself, in a process of its own.
+async fn hide(
+    app: &App,
     envelope: Vec<u8>,
     request: &ProtectRequest,
     picture_hash: [u8; 32],
     limits: &Limits,
 ) -> Result<Vec<u8>, ApiError> {
-    let envelope = Envelope::parse(envelope).map_err(|error| unprocessable(&error.into()))?;
-    check(envelope.manifest(), request, picture_hash)?;
-    if !matches!(envelope.header().mode, Mode::Sealed | Mode::Preview) {
-        let message = "a label is hidden in the photograph itself, and a cover is its owner's: this server has neither. Register it without `embed`";
-        return Err(ApiError::new(
+    let request = request.clone();
+    let checked = app.compute(move || {
+        let envelope = Envelope::parse(envelope).map_err(|error| unprocessable(&error.into()))?;
+        check(envelope.manifest(), &request, picture_hash)?;
+        if !matches!(envelope.header().mode, Mode::Sealed | Mode::Preview) {
+            let message = "a label is hidden in the photograph itself, and a cover is its owner's: this server has neither. Register it without `embed`";
+            return Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "NOT_SEALED",
+                message,
+            ));
+        }
+        Ok(envelope.into_bytes())
+    });
+    let envelope = checked.await??;
+    let made = app.0.decoder.embed(envelope, picture::SEALED_BITS, limits).await;
+    made.map_err(|error| match error {
+        DecodingError::System(_) | DecodingError::Crashed { .. } => {
+            tracing::error!("a protected picture could not be made: {error}");
+            ApiError::internal("a picture could not be made: this server is at fault")
+        }
+        error => ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "NOT_SEALED",
-            message,
-        ));
-    }
-    picture::embed(&envelope, limits).map_err(|error| unprocessable(&error))
+            "BAD_ENVELOPE",
+            error.to_string(),
+        ),
+    })
 }
 
 /// Checks that the envelope is the registered one, is of this cluster, and contains this cluster's denied picture.

@@ -4,18 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
 use raft_core::RoleName;
 
 use super::error::ApiError;
 use super::{App, node_name, trouble};
-use crate::api::{ClusterInfo, Role, ServerStatus, hex};
+use crate::api::{ClusterInfo, Role, ServerStatus};
 use crate::server::Standing;
 
 pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
     Json(ClusterInfo {
         cluster: app.0.key.cluster_id(),
         exchange_key: app.0.key.exchange_key().public(),
-        unified_image: hex(&app.0.image.hash()),
+        unified_image: HEXLOWER.encode(&app.0.image.hash()),
         upload_limit_bytes: app.0.upload_limit_bytes as u64,
     })
 }

@@ -34,6 +34,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cluster_key::{ClusterKey, ClusterKeyError};
+use crate::decoding::Decoder;
 use crate::http;
 use crate::ledger::Ledger;
 use crate::listen::listen;
@@ -110,7 +111,7 @@ impl Server {
     /// # Errors
     ///
     /// Any mistake in the settings, and any refusal of the operating system.
-    pub async fn start(settings: ServerSettings) -> Result<Self, ServerError> {
+    pub async fn start(settings: ServerSettings, decoder: Decoder) -> Result<Self, ServerError> {
         let key = if settings.create_cluster_key {
             ClusterKey::create_or_load(&settings.cluster_key)?
         } else {
@@ -123,6 +124,7 @@ impl Server {
             .saturating_add(crate::settings::CONSENSUS_PORT_OFFSET);
         let consensus = listen(settings.listen, consensus_port, "other servers")?;
         let image = UnifiedImage::load(&settings.unified_image, settings.unified_image_required)?;
+        image.check_pixels(&decoder).await?;
         let (store, opened) = Store::create_or_open(&settings.data_dir, &new_folder(&settings, &key)?)?;
         let node = opened.identity.node;
         let authority = Authority::derive(&key)?;
@@ -150,7 +152,7 @@ impl Server {
         } = parts.start()?;
         let (stop_http, stopping) = watch::channel(false);
         let address = clients.local_addr()?;
-        let app = http::App::new(&settings, node, key.clone(), image, handle);
+        let app = http::App::new(&settings, node, key.clone(), image, handle, decoder);
         let listener = tokio::net::TcpListener::from_std(clients)?;
         let http = tokio::spawn(http::serve(listener, client_tls, app.router(), stopping));
         Ok(Self {

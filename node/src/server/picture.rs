@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::decoding::{Decoder, DecodingError};
+
 /// The default picture.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/unified_image.png");
 
@@ -46,6 +48,14 @@ pub enum UnifiedImageError {
         path: PathBuf,
         /// What is wrong with it.
         source: lsb_core::Error,
+    },
+    /// Its pixels cannot be decoded.
+    #[error("the unified image {name} cannot be used: {source}")]
+    Pixels {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        source: DecodingError,
     },
 }
 
@@ -89,6 +99,21 @@ impl UnifiedImage {
             bytes.into(),
             format!("the unified image {}", path.display()),
         ))
+    }
+
+    /// Decodes the picture once, so that a damaged one is found now and not by the first owner.
+    ///
+    /// # Errors
+    ///
+    /// [`UnifiedImageError::Pixels`].
+    pub(crate) async fn check_pixels(&self, decoder: &Decoder) -> Result<(), UnifiedImageError> {
+        let decoded = decoder
+            .measure(self.bytes.to_vec(), &lsb_core::Limits::DEFAULT)
+            .await;
+        decoded.map(drop).map_err(|source| UnifiedImageError::Pixels {
+            name: self.name.clone(),
+            source,
+        })
     }
 
     fn new(bytes: Arc<[u8]>, name: String) -> Self {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use crate::private_files;
+use crate::atomic_files;
 
 /// A folder of files.
 ///
@@ -75,10 +75,10 @@ impl DataFolder {
             place: path.display().to_string(),
             source,
         };
-        private_files::create_folder(path).map_err(failed)?;
+        atomic_files::create_folder(path).map_err(failed)?;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        private_files::restrict(&mut options);
+        atomic_files::restrict(&mut options);
         let lock = options.open(path.join(LOCK_FILE)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
@@ -115,7 +115,7 @@ impl Disk for DataFolder {
     fn create(&self, name: &str) -> io::Result<fs::File> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        private_files::restrict(&mut options);
+        atomic_files::restrict(&mut options);
         options.open(self.path.join(name))
     }
 
@@ -139,7 +139,7 @@ impl Disk for DataFolder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        private_files::sync_folder(&self.path)
+        atomic_files::sync_folder(&self.path)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use lsb_core::envelope::{Grant, UserName, Views};
 use node::api::Role;
 use node::client::{Client, Mode, Options, ProtectInput, Protected, ServerReport, ViewOutcome};
+use node::decoding::Decoder;
 use node::settings::Address;
 
 /// Long enough for a machine that does a dozen other things.
@@ -169,6 +170,7 @@ impl Cluster {
             authority: None,
             insecure: false,
             patience: DEADLINE,
+            decoder: Decoder::in_this_process(),
         })
         .unwrap()
     }

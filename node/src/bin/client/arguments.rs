@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, UserName, Views};
+use node::decoding::ProcessLimits;
 
 const EXAMPLES: &str = "\
 Protect a photograph; bob may look three times, and alice, who owns it, five times:
@@ -73,6 +74,12 @@ pub(crate) struct Shared {
     /// How long to go on while no leader answers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = node::client::DEFAULT_PATIENCE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
+    /// The most memory that decoding a picture may take, in MiB.
+    #[arg(long, global = true, value_name = "MIB", default_value_t = ProcessLimits::DEFAULT.memory_bytes >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    pub(crate) decoder_memory: u64,
+    /// The most processor time that decoding a picture may take, in seconds; by the clock three times as much.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = ProcessLimits::DEFAULT.cpu_seconds, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) decoder_seconds: u64,
     /// Prints the result as JSON on standard output.
     #[arg(long, global = true)]
     pub(crate) json: bool,

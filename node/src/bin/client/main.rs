@@ -4,7 +4,7 @@ mod arguments;
 mod offline;
 mod report;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,12 +12,11 @@ use std::time::Duration;
 use arguments::{Arguments, Command, Encrypt, ModeArgument, Shared, View};
 use clap::{CommandFactory, Parser};
 use lsb_core::Limits;
-use lsb_core::capacity::{CapacityError, Remedy};
-use lsb_core::upload::UploadError;
 use node::api::Role;
 use node::client::{
     Client, ClientError, ErrorClass, Mode, Options, ProtectInput, ViewOutcome, default_keys, files,
 };
+use node::decoding::{Advice, Decoder, ProcessLimits, worker};
 use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::json;
@@ -29,7 +28,13 @@ const QUIET: Duration = Duration::from_secs(1);
 const AUTHORITY_LIMIT_BYTES: u64 = 64 << 10;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    if let Some(code) = worker::run_if_asked() {
+        return code;
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return of_command_line(&error),
+    };
     node::logging::to_standard_error();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,8 +49,8 @@ fn main() -> ExitCode {
             Ok(code) => code,
             Err(Failure { error, class }) => {
                 let mut message = node::with_causes(&error);
-                if let Some(option) = error.picture().and_then(option_that_helps) {
-                    message.push_str(&format!(" ({option})"));
+                if let Some(advice) = error.advice() {
+                    message.push_str(&format!(" ({})", option_that_helps(advice)));
                 }
                 if json {
                     println!(
@@ -53,11 +58,23 @@ fn main() -> ExitCode {
                         json!({ "outcome": "error", "reason": message, "remaining": null, "output": null })
                     );
                 }
-                eprintln!("error: {message}");
+                eprintln!("error: {}", files::printable(&message));
                 ExitCode::from(exit_status(class))
             }
         }
     })
+}
+
+/// What clap says of a command line, which it quotes: help, the version, or an error.
+fn of_command_line(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let text = files::printable(&text);
+    let _ = if error.use_stderr() {
+        write!(std::io::stderr(), "{text}")
+    } else {
+        write!(std::io::stdout(), "{text}")
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit_status(ErrorClass::Usage)))
 }
 
 struct Failure {
@@ -98,15 +115,21 @@ fn exit_status(class: ErrorClass) -> u8 {
 }
 
 /// The option of this command that does what the library's message advises.
-fn option_that_helps(error: &lsb_core::Error) -> Option<String> {
-    match error {
-        lsb_core::Error::Upload(UploadError::Animated { .. }) => Some("--first-frame".to_owned()),
-        lsb_core::Error::Capacity(CapacityError {
-            remedy: Remedy::MoreBits(bits),
-            ..
-        }) => Some(format!("--bits {bits}")),
-        _ => None,
+fn option_that_helps(advice: Advice) -> String {
+    match advice {
+        Advice::FirstFrame => "--first-frame".to_owned(),
+        Advice::Bits(bits) => format!("--bits {bits}"),
     }
+}
+
+/// Where pictures are decoded: in children of this program.
+fn decoder(shared: &Shared) -> Result<Decoder, ClientError> {
+    let limits = ProcessLimits {
+        memory_bytes: shared.decoder_memory.saturating_mul(1 << 20),
+        cpu_seconds: shared.decoder_seconds,
+        wall: Duration::from_secs(shared.decoder_seconds.saturating_mul(3)),
+    };
+    Ok(Decoder::in_children(limits)?)
 }
 
 /// Tells a person who waits that it may take a moment longer.
@@ -128,8 +151,12 @@ async fn run(Arguments { shared, command }: Arguments) -> Result<ExitCode, Failu
     match command {
         Command::Encrypt(encrypt) => protect(&shared, encrypt).await,
         Command::View(wanted) => view(&shared, wanted).await,
-        Command::Capacity(wanted) => offline::capacity(speaker(&shared, Path::new("")), &wanted),
-        Command::Inspect(wanted) => offline::inspect(speaker(&shared, Path::new("")), &wanted),
+        Command::Capacity(wanted) => {
+            offline::capacity(speaker(&shared, Path::new("")), &decoder(&shared)?, &wanted).await
+        }
+        Command::Inspect(wanted) => {
+            offline::inspect(speaker(&shared, Path::new("")), &decoder(&shared)?, &wanted).await
+        }
         Command::Status => status(&shared).await,
     }
 }
@@ -149,13 +176,14 @@ fn client(shared: &Shared) -> Result<Client, ClientError> {
         authority,
         insecure: shared.insecure,
         patience: Duration::from_secs(shared.timeout),
+        decoder: decoder(shared)?,
     })
 }
 
 fn speaker(shared: &Shared, output: &Path) -> Speaker {
     Speaker {
         json: shared.json,
-        output_is_standard: output.as_os_str() == "-",
+        output_is_standard: files::is_standard_output(output),
     }
 }
 
@@ -175,7 +203,7 @@ async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> 
         first_frame: wanted.first_frame,
     };
     let protected = client.protect(input).await.map_err(Failure::of_any_picture)?;
-    files::write(&wanted.output, &protected.picture)?;
+    files::write(&wanted.output, &protected.picture, files::Access::Public)?;
     report::protected(
         speaker(shared, &wanted.output),
         &wanted.input,
@@ -215,7 +243,7 @@ async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
         ViewOutcome::Granted { picture, .. } => (picture, ExitCode::SUCCESS),
         ViewOutcome::Denied { picture, .. } => (picture, ExitCode::from(exit_status(ErrorClass::Denied))),
     };
-    files::write(&wanted.output, picture)?;
+    files::write(&wanted.output, picture, files::Access::Private)?;
     report::viewed(
         speaker(shared, &wanted.output),
         &wanted.output,

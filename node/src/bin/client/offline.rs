@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
+use data_encoding::HEXLOWER;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, SectionKind, Views};
-use lsb_core::picture::{self, Carried};
 use lsb_core::raster::Colors;
 use lsb_core::{Error, Layout, Limits, UnixSeconds};
 use node::client::{ClientError, files};
+use node::decoding::{Carried, Decoder};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -22,28 +23,31 @@ const USUAL_DENIED_PICTURE: &[u8] = include_bytes!("../../../assets/unified_imag
 const ABOUT_OVERHEAD_BYTES: u64 = ABOUT_RULES_BYTES + USUAL_DENIED_PICTURE.len() as u64;
 
 /// How much a picture can hold.
-pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, Failure> {
+pub(super) async fn capacity(
+    speaker: Speaker,
+    decoder: &Decoder,
+    wanted: &Capacity,
+) -> Result<ExitCode, Failure> {
     let limits = Limits {
         first_frame: wanted.first_frame,
         ..Limits::DEFAULT
     };
     let file = files::read(&wanted.input, limits.carrier_bytes)?;
-    let decoded = picture::decode(&file, limits.carrier_bytes, &limits);
-    let decoded = decoded.map_err(|error| Failure::of_any_picture(error.into()))?;
-    drop(file);
+    let picture = decoder.measure(file, &limits).await;
+    let picture = picture.map_err(|error| Failure::of_any_picture(error.into()))?;
     let payload = match &wanted.payload {
         None => None,
         Some(path) => Some(files::read(path, limits.upload_bytes)?.len() as u64),
     };
-    let carriers = decoded.raster.carrier_samples();
-    let size = decoded.raster.size();
+    let carriers = picture.carrier_samples;
+    let size = picture.size;
     let settings = BitsPerSample::ALL.map(|bits| (bits, Layout::scattered(bits, 0).body_bytes(carriers)));
     let fits = |room: u64| payload.map(|bytes| bytes.saturating_add(ABOUT_OVERHEAD_BYTES) <= room);
 
     let rows =
         settings.map(|(bits, room)| json!({ "bits": bits.count(), "bytes": room, "fits": fits(room) }));
     speaker.print(&json!({
-        "file": report::shown(&wanted.input),
+        "file": files::shown(&wanted.input),
         "width": size.width,
         "height": size.height,
         "carrier_samples": carriers,
@@ -53,8 +57,8 @@ pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, 
     }));
     speaker.say(&format!(
         "{}: {size} pixels, {}; {carriers} samples can carry.",
-        report::shown(&wanted.input),
-        colors(decoded.raster.colors()),
+        files::shown(&wanted.input),
+        colors(picture.colors),
     ));
     for (bits, room) in settings {
         let verdict = match fits(room) {
@@ -78,10 +82,14 @@ pub(super) fn capacity(speaker: Speaker, wanted: &Capacity) -> Result<ExitCode, 
 }
 
 /// What a protected file tells everybody who has it.
-pub(super) fn inspect(speaker: Speaker, wanted: &Inspect) -> Result<ExitCode, Failure> {
+pub(super) async fn inspect(
+    speaker: Speaker,
+    decoder: &Decoder,
+    wanted: &Inspect,
+) -> Result<ExitCode, Failure> {
     let limits = Limits::DEFAULT;
     let file = files::read(&wanted.input, limits.carrier_bytes)?;
-    let carried = picture::inspect(&file, &limits).map_err(ClientError::from)?;
+    let carried = decoder.inspect(file, &limits).await?;
     // Structure and hashes are in order by now, so what is left is whether the owner signed them.
     carried
         .envelope
@@ -116,7 +124,7 @@ fn as_json(carried: &Carried, receipt: bool) -> Value {
         })
     });
     let sections = envelope.manifest().sections().iter().map(|section| {
-        json!({ "kind": section.kind.number(), "name": name(section.kind), "bytes": section.length, "sha256": hex(&section.hash) })
+        json!({ "kind": section.kind.number(), "name": name(section.kind), "bytes": section.length, "sha256": HEXLOWER.encode(&section.hash) })
     });
     let status = envelope.status().map(|status| {
         let remaining = status.remaining.iter();
@@ -139,14 +147,14 @@ fn as_json(carried: &Carried, receipt: bool) -> Value {
         "sections": sections.collect::<Vec<_>>(),
         "receipt": receipt,
         "status": status,
-        "width": carried.size.width,
-        "height": carried.size.height,
-        "depth": carried.depth,
+        "width": carried.picture.size.width,
+        "height": carried.picture.size.height,
+        "depth": carried.picture.depth,
         "bits": layout.bits.count(),
         "scattered": layout.scatter_salt.is_some(),
         "matched": layout.matched,
         "body_bytes": carried.preamble.body_bytes,
-        "room_bytes": layout.body_bytes(carried.carrier_samples),
+        "room_bytes": layout.body_bytes(carried.picture.carrier_samples),
     })
 }
 
@@ -179,16 +187,16 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
     );
     lines.push(format!(
         "  picture   {}, {} of {} bits; {} bytes hidden in the lowest {} of each sample{}, of {} that have room",
-        carried.size,
-        colors(carried.colors),
-        carried.depth,
+        carried.picture.size,
+        colors(carried.picture.colors),
+        carried.picture.depth,
         carried.preamble.body_bytes,
         if layout.bits == BitsPerSample::One { "bit".to_owned() } else { format!("{} bits", layout.bits) },
         if layout.scatter_salt.is_some() { ", scattered" } else { "" },
-        layout.body_bytes(carried.carrier_samples),
+        layout.body_bytes(carried.picture.carrier_samples),
     ));
     for section in envelope.manifest().sections() {
-        let hash = hex(&section.hash);
+        let hash = HEXLOWER.encode(&section.hash);
         lines.push(format!(
             "    {:<16} {:>10} bytes  SHA-256 {hash}",
             name(section.kind),
@@ -270,10 +278,6 @@ const fn colors(colors: Colors) -> &'static str {
         Colors::Rgb => "RGB",
         Colors::Rgba => "RGB with alpha",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A moment as people write it, in UTC. Days are counted from 1 March of year 0, where leap days come last

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lsb_core::envelope::{Policy, Views};
 use node::api::{Reason, Role};
+use node::client::files::{self, shown};
 use node::client::{Protected, ServerReport, ViewOutcome};
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ impl Speaker {
         if self.json {
             return;
         }
+        let text = files::printable(text);
         let _ = if self.output_is_standard {
             writeln!(std::io::stderr(), "{text}")
         } else {
@@ -216,8 +218,4 @@ pub(crate) fn size_of(bytes: u64) -> String {
     } else {
         format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
     }
-}
-
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

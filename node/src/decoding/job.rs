@@ -1,0 +1,216 @@
+//! What a child is asked to do, and what it answers; the same work in either process.
+
+use std::io;
+
+use lsb_core::bits::BitsPerSample;
+use lsb_core::capacity::Size;
+use lsb_core::envelope::{Envelope, Policy};
+use lsb_core::label::{self, LabelRequest};
+use lsb_core::preamble::Preamble;
+use lsb_core::raster::{Colors, Raster, Samples};
+use lsb_core::seal::{SigningKey, Zeroizing};
+use lsb_core::{ClusterId, Limits, UnixSeconds, picture};
+use serde::{Deserialize, Serialize};
+
+use super::{DecodingError, Measures, ProcessLimits, malformed};
+
+/// One piece of work. The files come after it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Job {
+    /// A protected picture's envelope.
+    Extract,
+    /// The same, with the facts about the picture.
+    Inspect,
+    /// The facts about a picture of any format.
+    Measure,
+    /// A preview.
+    Preview,
+    /// An envelope in the picture that it brings.
+    Embed { bits: u8 },
+    /// First the cover, then the envelope to hide in it.
+    Cover { bits: u8 },
+    /// The photograph, the denied picture, and the key that signs.
+    Label {
+        policy: Box<Policy>,
+        cluster: ClusterId,
+        created: UnixSeconds,
+        bits: u8,
+    },
+}
+
+/// What goes ahead of the files.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) job: Job,
+    upload_bytes: u64,
+    carrier_bytes: u64,
+    pixels: u64,
+    decoded_bytes: u64,
+    first_frame: bool,
+    /// What the child sets before it reads a file.
+    pub(super) memory_bytes: u64,
+    pub(super) cpu_seconds: u64,
+}
+
+impl Request {
+    pub(super) fn new(job: Job, limits: &Limits, process: &ProcessLimits) -> Self {
+        Self {
+            job,
+            upload_bytes: limits.upload_bytes,
+            carrier_bytes: limits.carrier_bytes,
+            pixels: limits.pixels,
+            decoded_bytes: limits.decoded_bytes,
+            first_frame: limits.first_frame,
+            memory_bytes: process.memory_bytes,
+            cpu_seconds: process.cpu_seconds,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            upload_bytes: self.upload_bytes,
+            carrier_bytes: self.carrier_bytes,
+            pixels: self.pixels,
+            decoded_bytes: self.decoded_bytes,
+            first_frame: self.first_frame,
+        }
+    }
+}
+
+/// What comes back; the bytes follow the rest.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Reply {
+    width: u32,
+    height: u32,
+    samples: usize,
+    depth: u8,
+    carrier_samples: u64,
+    preamble: Vec<u8>,
+    /// How many of the last bytes are an envelope, in a reply that has a file as well.
+    pub(super) envelope_bytes: u64,
+    #[serde(skip)]
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Reply {
+    fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
+    fn of_measures(size: Size, colors: Colors, depth: u8, carrier_samples: u64) -> Self {
+        Self {
+            width: size.width,
+            height: size.height,
+            samples: colors.samples(),
+            depth,
+            carrier_samples,
+            ..Self::default()
+        }
+    }
+
+    fn of_raster(raster: &Raster) -> Self {
+        let depth = match raster.samples() {
+            Samples::Eight(_) => 8,
+            Samples::Sixteen(_) => 16,
+        };
+        Self::of_measures(raster.size(), raster.colors(), depth, raster.carrier_samples())
+    }
+
+    pub(super) fn measures(&self) -> Result<Measures, DecodingError> {
+        let colors = match self.samples {
+            1 => Colors::Grey,
+            2 => Colors::GreyAlpha,
+            3 => Colors::Rgb,
+            4 => Colors::Rgba,
+            _ => return Err(malformed("the samples of a pixel")),
+        };
+        Ok(Measures {
+            size: Size {
+                width: self.width,
+                height: self.height,
+            },
+            colors,
+            depth: self.depth,
+            carrier_samples: self.carrier_samples,
+        })
+    }
+
+    pub(super) fn preamble(&self) -> Result<Preamble, DecodingError> {
+        let bytes = self.preamble.as_slice().try_into();
+        let bytes = bytes.map_err(|_| malformed("the preamble's length"))?;
+        Ok(Preamble::parse(bytes).map_err(lsb_core::Error::from)?)
+    }
+}
+
+/// Does the work. `next` gives the files in their order.
+pub(super) fn run(
+    request: &Request,
+    next: &mut dyn FnMut() -> io::Result<Vec<u8>>,
+) -> Result<Reply, DecodingError> {
+    let limits = request.limits();
+    let file = next()?;
+    Ok(match &request.job {
+        Job::Extract => Reply::of_bytes(picture::extract(&file, &limits)?.into_bytes()),
+        Job::Inspect => {
+            let carried = picture::inspect(&file, &limits)?;
+            let mut reply = Reply::of_measures(
+                carried.size,
+                carried.colors,
+                carried.depth,
+                carried.carrier_samples,
+            );
+            reply.preamble = carried.preamble.to_bytes().to_vec();
+            reply.bytes = carried.envelope.into_bytes();
+            reply
+        }
+        Job::Measure => Reply::of_raster(&picture::decode(&file, limits.carrier_bytes, &limits)?.raster),
+        Job::Preview => Reply::of_bytes(picture::preview_of(&file, &limits)?),
+        Job::Embed { bits } => {
+            let envelope = parse(file)?;
+            Reply::of_bytes(picture::embed_with(&envelope, count(*bits)?, &limits)?)
+        }
+        Job::Cover { bits } => {
+            let cover = picture::decode(&file, limits.carrier_bytes, &limits)?;
+            drop(file);
+            let envelope = parse(next()?)?;
+            Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
+        }
+        Job::Label {
+            policy,
+            cluster,
+            created,
+            bits,
+        } => {
+            let denied_picture = next()?;
+            let seed = Zeroizing::new(next()?);
+            let seed = seed.as_slice().try_into().map_err(|_| malformed("a key"))?;
+            let labelled = label::protect(&LabelRequest {
+                photograph: &file,
+                denied_picture: &denied_picture,
+                policy,
+                cluster: *cluster,
+                created: *created,
+                owner: &SigningKey::from_bytes(seed),
+                bits: count(*bits)?,
+                keep: picture::Keep::Shown,
+                limits: &limits,
+            })?;
+            let mut reply = Reply::of_bytes(labelled.file);
+            let envelope = labelled.envelope.into_bytes();
+            reply.envelope_bytes = envelope.len() as u64;
+            reply.bytes.extend_from_slice(&envelope);
+            reply
+        }
+    })
+}
+
+fn parse(bytes: Vec<u8>) -> Result<Envelope, DecodingError> {
+    Ok(Envelope::parse(bytes).map_err(lsb_core::Error::from)?)
+}
+
+fn count(bits: u8) -> Result<BitsPerSample, DecodingError> {
+    BitsPerSample::from_count(bits).ok_or_else(|| malformed("a number of bits"))
+}
