@@ -19,8 +19,8 @@ use std::path::Path;
 use log_file::{Contents, Store, record};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, GroupId, Identity, Incarnation, LogId, Membership, NodeId, Options, ProposalId, ReadId, ReadMode,
-    RoleName, Setup, Snapshots,
+    Config, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId, Options,
+    ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// The state machine: a sum.
@@ -96,14 +96,14 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
     let mut waits_for = None;
     // A cluster of one needs no clock: time passes as fast as the disk allows.
     for number in 1..1_000 {
-        server.step(Input::Tick(1));
+        server.step(Event::Tick(1));
         if waits_for.is_none() && server.raft().vitals().role == RoleName::Leader {
             let id = ProposalId::new(number);
             waits_for = Some(id);
             match numbers.next() {
-                Some(&command) => server.step(Input::Propose {
+                Some(&command) => server.step(Event::Propose {
                     id,
-                    command: vec![command].into(),
+                    payload: vec![command].into(),
                 }),
                 None => server.step(Input::Read {
                     id: ReadId::new(number),
@@ -118,14 +118,14 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
             match output {
                 // The write is durable before the next output is carried out; if it fails, no output counts.
                 Output::Persist { persist, snapshot } => store.write(persist, snapshot)?,
-                Output::LoadEntries {
+                Output::LoadEntries(LoadEntries {
                     ticket,
                     first,
                     last,
                     max_bytes,
-                } => {
+                }) => {
                     let entries = store.contents.durable.load(first, last, max_bytes);
-                    server.step(Input::EntriesLoaded { ticket, entries });
+                    server.step(Event::EntriesLoaded { ticket, entries });
                 }
                 Output::Done { id, at, response } if Some(id) == waits_for => {
                     println!("  done at {at}: the sum is {response}");
@@ -133,7 +133,9 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 }
                 Output::Answered { answer, .. } if !take_snapshot => return Ok(answer),
                 Output::Answered { .. } => server.step(Input::TakeSnapshot),
-                _ => {}
+                // The cluster of one sends nothing, and this run needs no news.
+                Output::Done { .. } | Output::Answered { .. } | Output::Changed { .. } | Output::Send(_) => {}
+                Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } | Output::Notice(_) => {}
             }
         }
         if take_snapshot && store.contents.snapshot.is_some() {

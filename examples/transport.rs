@@ -14,10 +14,10 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Envelope, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId,
-    Rejection, RoleName, Setup,
+    Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId,
+    Notice, ProposalId, Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -88,17 +88,17 @@ impl Server {
             };
             // The clock advances first, so that a late message meets the state of its arrival.
             let now = (started.elapsed().as_millis() / TICK.as_millis()) as u64;
-            self.replica.step(Input::Tick(now - ticks));
+            self.replica.step(Event::Tick(now - ticks));
             ticks = now;
             if let Some(envelope) = received {
-                self.replica.step(Input::Receive(envelope));
+                self.replica.step(Event::Receive(envelope));
             }
             // Commands that are stepped before the next drain are replicated together.
             loop {
                 match requests.try_recv() {
                     Ok(Request(id, line)) => {
                         let command = line.into_bytes().into();
-                        self.replica.step(Input::Propose { id, command });
+                        self.replica.step(Event::Propose { id, payload: command });
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Ok(()),
@@ -116,37 +116,40 @@ impl Server {
                 match output {
                     Output::Persist { persist, .. } => {
                         self.disk.write(&persist);
-                        self.replica.step(Input::Persisted(persist.ticket));
+                        self.replica.step(Event::Persisted(persist.ticket));
                     }
-                    Output::LoadEntries {
+                    Output::LoadEntries(LoadEntries {
                         ticket,
                         first,
                         last,
                         max_bytes,
-                    } => {
+                    }) => {
                         let entries = self.disk.load(first, last, max_bytes);
-                        self.replica.step(Input::EntriesLoaded { ticket, entries });
+                        self.replica.step(Event::EntriesLoaded { ticket, entries });
                     }
                     Output::Send(envelope) => self.send(&envelope),
                     Output::Done { id, response, .. } => self.tell(Answer::Done(id, response)),
-                    Output::Superseded { id } => self.tell(Answer::TryAgain(id)),
-                    Output::Unknown { id } => self.tell(Answer::GiveUp(id, "its outcome is unknown".into())),
-                    Output::Rejected { id, reason, .. } => self.tell(match reason {
+                    Output::Notice(Notice::Superseded { id }) => self.tell(Answer::TryAgain(id)),
+                    Output::Notice(Notice::Unknown { id }) => {
+                        self.tell(Answer::GiveUp(id, "its outcome is unknown".into()))
+                    }
+                    Output::Notice(Notice::Rejected { id, reason, .. }) => self.tell(match reason {
                         Rejection::NotLeader { .. }
                         | Rejection::Transferring { .. }
                         | Rejection::Busy { .. } => Answer::TryAgain(id),
                         reason => Answer::GiveUp(id, reason.to_string()),
                     }),
-                    Output::RoleChanged {
+                    Output::Notice(Notice::RoleChanged {
                         role: RoleName::Leader,
                         term,
-                    } => {
+                    }) => {
                         println!(
                             "server {} leads in term {term}",
                             self.replica.raft().identity().node
                         );
                     }
-                    _ => {}
+                    Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
+                    Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
                 }
             }
             self.replica.drain(&mut outputs);

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use node::codec::{decode_envelope, encode_envelope};
-use raft_core::{
+use raft_core::{Event, 
     Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId,
     Raft, ReadId, Setup,
 };
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         envelope.group = GroupId::new(1);
         envelope.to = NodeId::new(1);
         envelope.to_incarnation = None;
-        server.step(Input::Receive(envelope));
+        server.step(Event::Receive(envelope));
         carry_out(&mut server);
     }
 });
@@ -50,9 +50,9 @@ fn server() -> Raft {
         durable: Durable::default(),
     };
     let mut server = Raft::new(setup).expect("a new server is sound");
-    server.step(Input::Tick(100));
+    server.step(Event::Tick(100));
     carry_out(&mut server);
-    server.step(Input::Propose {
+    server.step(Event::Propose {
         id: ProposalId::new(1),
         payload: Payload::from(&b"command"[..]),
     });
@@ -74,7 +74,7 @@ fn carry_out(server: &mut Raft) {
         }
         for action in actions.drain(..) {
             match action {
-                Action::Persist(persist) => server.step(Input::Persisted(persist.ticket)),
+                Action::Persist(persist) => server.step(Event::Persisted(persist.ticket)),
                 Action::Apply { entries } => {
                     if let Some(last) = entries.last() {
                         server.step(Input::Applied(last.id.index));

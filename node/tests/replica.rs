@@ -18,9 +18,10 @@ use node::ledger::query::{Answer, Query};
 use node::ledger::request::{Signed, ViewRequest};
 use node::ledger::{Action, Command, Ledger, Outcome, encode_command};
 use node::store::{NewFolder, Store, StoreOptions};
-use raft_core::replica::{Input, Output, Replica, StateMachine};
+use raft_core::replica::{Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Membership, NodeId, ProposalId, RoleName, Setup, Snapshots,
+    Config, Envelope, Event, GroupId, Incarnation, LoadEntries, Membership, NodeId, ProposalId, RoleName,
+    Setup, Snapshots,
 };
 use support::MemoryDisk;
 
@@ -91,7 +92,7 @@ impl Cluster {
 
     fn tick(&mut self) {
         for server in self.servers.iter_mut().flatten() {
-            server.replica.step(Input::Tick(1));
+            server.replica.step(Event::Tick(1));
             loop {
                 let mut outputs = Vec::new();
                 server.replica.drain(&mut outputs);
@@ -103,16 +104,16 @@ impl Cluster {
                         Output::Persist { persist, snapshot } => {
                             let ticket = persist.ticket;
                             server.store.persist(&[(persist, snapshot)]).unwrap();
-                            server.replica.step(Input::Persisted(ticket));
+                            server.replica.step(Event::Persisted(ticket));
                         }
-                        Output::LoadEntries {
+                        Output::LoadEntries(LoadEntries {
                             ticket,
                             first,
                             last,
                             max_bytes,
-                        } => {
+                        }) => {
                             let entries = server.store.load_entries(first, last, max_bytes).unwrap();
-                            server.replica.step(Input::EntriesLoaded {
+                            server.replica.step(Event::EntriesLoaded {
                                 ticket,
                                 entries: entries.into(),
                             });
@@ -130,7 +131,7 @@ impl Cluster {
         for envelope in std::mem::take(&mut self.wire) {
             let number = usize::try_from(envelope.to.value()).unwrap() - 1;
             if let Some(server) = &mut self.servers[number] {
-                server.replica.step(Input::Receive(envelope));
+                server.replica.step(Event::Receive(envelope));
             }
         }
     }
@@ -160,9 +161,9 @@ impl Cluster {
             self.proposals += 1;
             let id = ProposalId::new(self.proposals);
             let server = self.servers[leader].as_mut().unwrap();
-            server.replica.step(Input::Propose {
+            server.replica.step(Event::Propose {
                 id,
-                command: command.clone(),
+                payload: command.clone(),
             });
             for _ in 0..20 {
                 self.tick();

@@ -16,7 +16,7 @@ use crate::types::{
 /// Exhaustive on purpose: should a later version have another duty, the compiler tells a host that does not know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make this durable, then say [`Persisted`](crate::Input::Persisted). The host may go on meanwhile: whatever
+    /// Make this durable, then say [`Persisted`](crate::Event::Persisted). The host may go on meanwhile: whatever
     /// depends on it stays inside the core until then. A host that writes before it goes on need not say so: see
     /// [`Options::persists_at_once`](crate::Options::persists_at_once).
     Persist(Persist),
@@ -40,35 +40,6 @@ pub enum Action {
         /// Where it stands in the log.
         at: LogId,
     },
-    /// The proposal never entered the log, and the command is handed back.
-    Rejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: Rejection,
-        /// The command.
-        payload: Payload,
-    },
-    /// The change of the configuration never entered the log, and is handed back.
-    ChangeRejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: ChangeRejection,
-        /// The change.
-        change: Change,
-    },
-    /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
-    Superseded {
-        /// The host's name for it.
-        id: ProposalId,
-    },
-    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
-    /// removed from the cluster before it was committed, or its disk failed.
-    Unknown {
-        /// The host's name for it.
-        id: ProposalId,
-    },
     /// The read may be answered from the state machine, which has applied at least up to `index`.
     ReadReady {
         /// The host's name for it.
@@ -76,28 +47,8 @@ pub enum Action {
         /// What was committed when the read arrived, at least.
         index: Index,
     },
-    /// The read cannot be answered here.
-    ReadRejected {
-        /// The host's name for it.
-        id: ReadId,
-        /// Why.
-        reason: Rejection,
-    },
-    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded). Answer
-    /// always, with no entries if they cannot be read: until then one peer is sent none. After
-    /// [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer the request is
-    /// forgotten, and made anew.
-    LoadEntries {
-        /// Names the request.
-        ticket: Ticket,
-        /// The first entry wanted.
-        first: Index,
-        /// The last entry wanted.
-        last: Index,
-        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first
-        /// entry always counts. What is handed over beyond it is sent all the same, in one message.
-        max_bytes: usize,
-    },
+    /// Load these entries from the store.
+    LoadEntries(LoadEntries),
     /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the first one
     /// now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
     SendSnapshot {
@@ -157,7 +108,59 @@ pub enum Action {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A [`Transfer`](crate::Input::Transfer) is over.
+    /// No duty: what the host may want to know.
+    Notice(Notice),
+}
+
+impl From<Notice> for Action {
+    fn from(notice: Notice) -> Self {
+        Self::Notice(notice)
+    }
+}
+
+/// What a server tells its host beside its duties: how a request ended that was not carried out, and what changed. A host
+/// that looks at none of it still does all that the protocol needs.
+///
+/// [`Raft`](crate::Raft) and [`Replica`](crate::Replica) hand out the same ones. Exhaustive on purpose, as [`Action`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The proposal never entered the log, and the command is handed back.
+    Rejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: Rejection,
+        /// The command.
+        payload: Payload,
+    },
+    /// The change of the configuration never entered the log, and is handed back.
+    ChangeRejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: ChangeRejection,
+        /// The change.
+        change: Change,
+    },
+    /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
+    Superseded {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
+    /// removed from the cluster before it was committed, or its disk failed.
+    Unknown {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// The read cannot be answered here.
+    ReadRejected {
+        /// The host's name for it.
+        id: ReadId,
+        /// Why.
+        reason: Rejection,
+    },
+    /// A [`Transfer`](crate::Event::Transfer) is over.
     TransferEnded {
         /// Who was to lead.
         to: NodeId,
@@ -187,10 +190,27 @@ pub enum Action {
     Trace(Trace),
 }
 
+/// A request for entries that are no longer in memory. Read them from the store and hand them over by
+/// [`EntriesLoaded`](crate::Event::EntriesLoaded). Answer always, with no entries if they cannot be read: until then one
+/// peer is sent none. After [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer
+/// the request is forgotten, and made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadEntries {
+    /// Names the request.
+    pub ticket: Ticket,
+    /// The first entry wanted.
+    pub first: Index,
+    /// The last entry wanted.
+    pub last: Index,
+    /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first entry
+    /// always counts. What is handed over beyond it is sent all the same, in one message.
+    pub max_bytes: usize,
+}
+
 /// What to make durable.
 ///
 /// A store carries out the parts in the order of the fields. After a crash it must hold what a prefix of
-/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Input::Persisted); of
+/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Event::Persisted); of
 /// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -299,7 +319,7 @@ pub enum ChangeRejection {
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server leads no more, for whatever reason; [`LeaderChanged`](Action::LeaderChanged) tells who does, which
+    /// This server leads no more, for whatever reason; [`LeaderChanged`](Notice::LeaderChanged) tells who does, which
     /// need not be the target.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was

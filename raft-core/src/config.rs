@@ -53,8 +53,8 @@ pub struct Options {
     /// Whether the host makes each [`Persist`](crate::Action::Persist) durable before it handles the next action.
     ///
     /// Then a write counts as durable when it is handed out, the actions that depend on it follow it at once, and the
-    /// host does not report [`Persisted`](crate::Input::Persisted). A host whose write fails must handle none of the
-    /// actions after it, and must report [`PersistFailed`](crate::Input::PersistFailed). The outcome of proposals and
+    /// host does not report [`Persisted`](crate::Event::Persisted). A host whose write fails must handle none of the
+    /// actions after it, and must report [`PersistFailed`](crate::Event::PersistFailed). The outcome of proposals and
     /// reads among those actions is unknown, as after a crash.
     pub persists_at_once: bool,
     /// Whether the host applies each [`Apply`](crate::Action::Apply) before it handles the next action.
@@ -64,7 +64,7 @@ pub struct Options {
     /// [`InstallSnapshot`](crate::Action::InstallSnapshot). [`Replica`](crate::Replica) always works like this,
     /// whatever this setting is.
     pub applies_at_once: bool,
-    /// Whether every step of the protocol is reported as an [`Action::Trace`](crate::Action::Trace).
+    /// Whether every step of the protocol is reported as an [`Notice::Trace`](crate::Notice::Trace).
     pub trace: bool,
 }
 

@@ -17,7 +17,7 @@
 //! is a local variable here.
 //!
 //! ```
-//! use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+//! use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 //! use raft_core::*;
 //!
 //! /// The state machine: a sum.
@@ -61,9 +61,9 @@
 //! let (mut wire, mut told, mut asked) = (Vec::new(), None, false);
 //! while told.is_none() {
 //!     for server in &mut servers {
-//!         server.step(Input::Tick(1));
+//!         server.step(Event::Tick(1));
 //!         if !asked && server.raft().vitals().role == RoleName::Leader {
-//!             server.step(Input::Propose { id: ProposalId::new(7), command: vec![42].into() });
+//!             server.step(Event::Propose { id: ProposalId::new(7), payload: vec![42].into() });
 //!             asked = true;
 //!         }
 //!         let mut outputs = Vec::new();
@@ -71,15 +71,21 @@
 //!         for output in outputs {
 //!             match output {
 //!                 // A real host writes `persist` to its disk first, and syncs it.
-//!                 Output::Persist { persist, .. } => server.step(Input::Persisted(persist.ticket)),
+//!                 Output::Persist { persist, .. } => server.step(Event::Persisted(persist.ticket)),
 //!                 Output::Send(envelope) => wire.push(envelope),
 //!                 Output::Done { id, response, .. } => told = Some((id, response)),
-//!                 _ => {}
+//!                 // A real host reads its store. So short a log is all in memory.
+//!                 Output::LoadEntries(LoadEntries { ticket, .. }) => {
+//!                     server.step(Event::EntriesLoaded { ticket, entries: Entries::default() });
+//!                 }
+//!                 // Answers to requests that this host does not make, and news.
+//!                 Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
+//!                 Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
 //!             }
 //!         }
 //!     }
 //!     for envelope in wire.drain(..) {
-//!         servers[envelope.to.value() as usize - 1].step(Input::Receive(envelope));
+//!         servers[envelope.to.value() as usize - 1].step(Event::Receive(envelope));
 //!     }
 //! }
 //! assert_eq!(told, Some((ProposalId::new(7), 42)));
@@ -89,7 +95,7 @@
 //! # The order of duties
 //!
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
-//! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A
+//! core holds such a message until the host has reported ([`Event::Persisted`]) that what it promises is durable. A
 //! host may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A
 //! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends
 //! on it.
@@ -201,10 +207,12 @@ mod status;
 mod trace;
 mod types;
 
-pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
+pub use action::{
+    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
-pub use input::{Expected, Input, ReadMode};
+pub use input::{Event, Expected, Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;

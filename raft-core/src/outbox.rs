@@ -186,8 +186,8 @@ impl Outbox {
         Ticket::new(self.next_ticket)
     }
 
-    pub(crate) fn push(&mut self, action: Action) {
-        self.actions.push(action);
+    pub(crate) fn push(&mut self, action: impl Into<Action>) {
+        self.actions.push(action.into());
     }
 
     pub(crate) fn set_term(&mut self, term: Term) {

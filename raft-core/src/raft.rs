@@ -8,9 +8,9 @@
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use crate::action::{Action, Rejection, TransferOutcome};
+use crate::action::{Action, Notice, Rejection, TransferOutcome};
 use crate::config::Setup;
-use crate::input::{Expected, Input, ReadMode};
+use crate::input::{Event, Expected, Input, ReadMode};
 use crate::membership::Change;
 use crate::restore::{RestoreError, restore_log};
 use crate::status::RoleName;
@@ -47,7 +47,7 @@ const SPARE_PART: usize = 32;
 ///
 /// # How to drive it
 ///
-/// Build it from what the disk holds ([`Raft::new`]). Then, for ever: advance time ([`Input::Tick`]), feed what happened
+/// Build it from what the disk holds ([`Raft::new`]). Then, for ever: advance time ([`Event::Tick`]), feed what happened
 /// ([`Raft::step`]), as much as is at hand, and carry out the actions ([`Raft::drain`]) in their order. Sleep until
 /// something happens or [`Raft::next_deadline`] is due. A host that carries out one action before it looks at the next
 /// says so in [`Options`](crate::Options). It then reports neither writes nor applies, except for an installed
@@ -78,7 +78,7 @@ const SPARE_PART: usize = 32;
 ///   server hears from a later leader. What a leader has accepted waits for as long as its own disk, or those of a
 ///   quorum, hang. The outcome of a deposed leader's proposals depends on what the next leaders commit in their places;
 ///   a server that stays partitioned cannot learn it. A host that cannot wait may treat a proposal as
-///   [unknown](Action::Unknown) after a time of its own.
+///   [unknown](Notice::Unknown) after a time of its own.
 #[derive(Debug)]
 pub struct Raft {
     server: Server,
@@ -170,32 +170,16 @@ impl Raft {
     }
 
     /// Takes in one thing that happened.
-    pub fn step(&mut self, input: Input) {
+    pub fn step(&mut self, input: impl Into<Input>) {
+        let input = input.into();
         if self.server.failed {
             self.refuse(input);
             return;
         }
         match input {
-            Input::Tick(ticks) => self.on_tick(ticks),
-            Input::Receive(envelope) => self.on_receive(envelope),
-            Input::Propose { id, payload } => self.on_propose(id, payload),
+            Input::Event(event) => self.on_event(event),
             Input::Read { id, mode } => self.on_read(id, mode),
-            Input::Campaign => self.on_campaign(),
-            Input::Transfer { to } => self.on_transfer(to),
-            Input::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
-            Input::Persisted(ticket) => self.on_persisted(ticket),
-            Input::PersistFailed => self.on_persist_failed(),
             Input::Applied(index) => self.server.on_applied(index),
-            Input::EntriesLoaded { ticket, entries } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_entries_loaded(&mut self.server, ticket, entries);
-                }
-            }
-            Input::Unreachable(peer) => {
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.on_unreachable(peer);
-                }
-            }
             Input::SnapshotTaken { .. }
             | Input::SnapshotPiece { .. }
             | Input::SnapshotAborted { .. }
@@ -203,6 +187,29 @@ impl Raft {
             | Input::SnapshotReady { .. } => self.on_snapshot_input(input),
         }
         debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Tick(ticks) => self.on_tick(ticks),
+            Event::Receive(envelope) => self.on_receive(envelope),
+            Event::Propose { id, payload } => self.on_propose(id, payload),
+            Event::Campaign => self.on_campaign(),
+            Event::Transfer { to } => self.on_transfer(to),
+            Event::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
+            Event::Persisted(ticket) => self.on_persisted(ticket),
+            Event::PersistFailed => self.on_persist_failed(),
+            Event::EntriesLoaded { ticket, entries } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_entries_loaded(&mut self.server, ticket, entries);
+                }
+            }
+            Event::Unreachable(peer) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_unreachable(peer);
+                }
+            }
+        }
     }
 
     /// Hands out the actions in order. Appends to peers, the write of new entries, and what hosts apply at once are
@@ -363,7 +370,7 @@ impl Raft {
             _ => self.server.forward_read(id, mode),
         };
         if let Err(reason) = outcome {
-            self.server.out.push(Action::ReadRejected { id, reason });
+            self.server.out.push(Notice::ReadRejected { id, reason });
         }
     }
 
@@ -467,17 +474,17 @@ impl Raft {
     /// A server whose disk failed answers its own clients and sends nothing to other servers.
     fn refuse(&mut self, input: Input) {
         let server = &mut self.server;
+        let reason = Rejection::Failed;
         match input {
-            Input::Propose { id, payload } => server.reject(id, Rejection::Failed, payload),
-            Input::Read { id, .. } => server.out.push(Action::ReadRejected {
-                id,
-                reason: Rejection::Failed,
-            }),
-            Input::Transfer { to } => server.end_transfer(to, TransferOutcome::Rejected(Rejection::Failed)),
-            Input::ChangeMembership { id, change, .. } => {
-                server.reject_change(id, Rejection::Failed.into(), change);
+            Input::Event(Event::Propose { id, payload }) => server.reject(id, reason, payload),
+            Input::Event(Event::Transfer { to }) => {
+                server.end_transfer(to, TransferOutcome::Rejected(reason))
             }
-            Input::Tick(ticks) => server.advance(ticks),
+            Input::Event(Event::ChangeMembership { id, change, .. }) => {
+                server.reject_change(id, reason.into(), change);
+            }
+            Input::Event(Event::Tick(ticks)) => server.advance(ticks),
+            Input::Read { id, .. } => server.out.push(Notice::ReadRejected { id, reason }),
             _ => {}
         }
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::replica::{Input, Output, Replica};
-use raft_core::{Envelope, NodeId, ProposalId, ReadId, ReadMode, RoleName, Term, Tick};
+use raft_core::{
+    Envelope, Event, LoadEntries, NodeId, Notice, ProposalId, ReadId, ReadMode, RoleName, Term, Tick,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -32,8 +34,8 @@ pub(super) struct Mailboxes {
     pub(super) stop: oneshot::Receiver<()>,
 }
 
-/// One event that wakes the shell.
-enum Event {
+/// What wakes the shell.
+enum Wake {
     Disk(Completion),
     Peer(Envelope),
     Link(LinkEvent),
@@ -100,7 +102,7 @@ impl Shell {
         loop {
             let event = self.receive().await;
             self.advance_clock();
-            if matches!(event, Event::Stop) {
+            if matches!(event, Wake::Stop) {
                 return;
             }
             self.step(event);
@@ -115,7 +117,7 @@ impl Shell {
     }
 
     /// Waits for an event, or for the core's next deadline.
-    async fn receive(&mut self) -> Event {
+    async fn receive(&mut self) -> Wake {
         let deadline = self
             .replica
             .raft()
@@ -130,12 +132,12 @@ impl Shell {
         // The disk's completions come first, because everything else waits for them.
         tokio::select! {
             biased;
-            _ = &mut self.mail.stop => Event::Stop,
-            Some(completion) = self.mail.disk.recv() => Event::Disk(completion),
-            Some(event) = self.mail.links.recv() => Event::Link(event),
-            Some(envelope) = self.mail.peers.recv() => Event::Peer(envelope),
-            Some(request) = self.mail.clients.recv() => Event::Client(request),
-            () = wake => Event::Deadline,
+            _ = &mut self.mail.stop => Wake::Stop,
+            Some(completion) = self.mail.disk.recv() => Wake::Disk(completion),
+            Some(event) = self.mail.links.recv() => Wake::Link(event),
+            Some(envelope) = self.mail.peers.recv() => Wake::Peer(envelope),
+            Some(request) = self.mail.clients.recv() => Wake::Client(request),
+            () = wake => Wake::Deadline,
         }
     }
 
@@ -146,54 +148,54 @@ impl Shell {
             let Ok(completion) = self.mail.disk.try_recv() else {
                 break;
             };
-            self.step(Event::Disk(completion));
+            self.step(Wake::Disk(completion));
         }
         for _ in 0..BATCH {
             let Ok(envelope) = self.mail.peers.try_recv() else {
                 break;
             };
-            self.step(Event::Peer(envelope));
+            self.step(Wake::Peer(envelope));
         }
         for _ in 0..BATCH {
             let Ok(request) = self.mail.clients.try_recv() else {
                 break;
             };
-            self.step(Event::Client(request));
+            self.step(Wake::Client(request));
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: Wake) {
         match event {
-            Event::Disk(Completion::Persisted(ticket)) => self.replica.step(Input::Persisted(ticket)),
-            Event::Disk(Completion::Loaded { ticket, entries }) => {
-                self.replica.step(Input::EntriesLoaded {
+            Wake::Disk(Completion::Persisted(ticket)) => self.replica.step(Event::Persisted(ticket)),
+            Wake::Disk(Completion::Loaded { ticket, entries }) => {
+                self.replica.step(Event::EntriesLoaded {
                     ticket,
                     entries: entries.into(),
                 });
             }
-            Event::Disk(Completion::Failed(error)) => {
+            Wake::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);
                 tracing::error!(
                     "the disk failed, and its contents are unknown: {error}. This server takes no further \
                      part until it is restarted; look for a full or failing disk first"
                 );
                 self.disk_failure = Some(error.into());
-                self.replica.step(Input::PersistFailed);
+                self.replica.step(Event::PersistFailed);
             }
-            Event::Peer(envelope) => self.replica.step(Input::Receive(envelope)),
-            Event::Link(event) => self.note_link(event),
-            Event::Client(ClientRequest::Propose { command, answer }) => {
+            Wake::Peer(envelope) => self.replica.step(Event::Receive(envelope)),
+            Wake::Link(event) => self.note_link(event),
+            Wake::Client(ClientRequest::Propose { command, answer }) => {
                 let id = ProposalId::new(self.next_id());
                 self.proposals.insert(id, answer);
-                self.replica.step(Input::Propose { id, command });
+                self.replica.step(Event::Propose { id, payload: command });
             }
-            Event::Client(ClientRequest::Read { query, answer }) => {
+            Wake::Client(ClientRequest::Read { query, answer }) => {
                 let id = ReadId::new(self.next_id());
                 self.reads.insert(id, answer);
                 let mode = ReadMode::Quorum;
                 self.replica.step(Input::Read { id, mode, query });
             }
-            Event::Deadline | Event::Stop => {}
+            Wake::Deadline | Wake::Stop => {}
         }
     }
 
@@ -201,12 +203,12 @@ impl Shell {
         match output {
             Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
             Output::Send(envelope) => self.links.send(envelope),
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 self.disk.queue(Job::Load {
                     ticket,
                     first,
@@ -215,30 +217,32 @@ impl Shell {
                 });
             }
             Output::Done { id, response, .. } => self.answer(id, Ok(response)),
-            Output::Rejected { id, reason, .. } => self.answer(id, Err(reason.into())),
-            Output::Superseded { id } | Output::Unknown { id } => {
+            Output::Notice(Notice::Rejected { id, reason, .. }) => self.answer(id, Err(reason.into())),
+            Output::Notice(Notice::Superseded { id } | Notice::Unknown { id }) => {
                 self.answer(id, Err(RequestFailure::Interrupted))
             }
             Output::Answered { id, answer, .. } => self.answer_read(id, Ok(answer)),
-            Output::ReadRejected { id, reason } => self.answer_read(id, Err(reason.into())),
+            Output::Notice(Notice::ReadRejected { id, reason }) => self.answer_read(id, Err(reason.into())),
             Output::SnapshotInstalled { meta } => tracing::info!("installed a snapshot up to {}", meta.last),
             Output::SnapshotRefused { from, error } => {
                 tracing::error!("the snapshot from {} is invalid: {error}", self.name_of(from));
             }
             // This server does not request any of these yet.
             Output::Changed { .. }
-            | Output::ChangeRejected { .. }
-            | Output::TransferEnded { .. }
-            | Output::Trace(_) => {}
-            Output::RoleChanged { role, term } => announce(role, term),
-            Output::LeaderChanged {
+            | Output::Notice(
+                Notice::ChangeRejected { .. } | Notice::TransferEnded { .. } | Notice::Trace(_),
+            ) => {}
+            Output::Notice(Notice::RoleChanged { role, term }) => announce(role, term),
+            Output::Notice(Notice::LeaderChanged {
                 leader: Some(leader),
                 term,
-            } => {
+            }) => {
                 tracing::info!("term {term}: the leader is {}", self.name_of(leader));
             }
-            Output::LeaderChanged { leader: None, term } => tracing::info!("term {term}: no leader is known"),
-            Output::MembershipChanged { .. } => {
+            Output::Notice(Notice::LeaderChanged { leader: None, term }) => {
+                tracing::info!("term {term}: no leader is known")
+            }
+            Output::Notice(Notice::MembershipChanged { .. }) => {
                 tracing::info!(
                     "the cluster now has {} members",
                     self.replica.raft().membership().len()
@@ -255,7 +259,7 @@ impl Shell {
             .command(&self.replica.raft().vitals(), self.replica.machine())
         {
             self.last_id += 1;
-            self.replica.step(Input::Propose { id, command });
+            self.replica.step(Event::Propose { id, payload: command });
         }
     }
 
@@ -277,7 +281,7 @@ impl Shell {
             self.on_greeting(peer);
         }
         if let Some(node) = self.links.note(event) {
-            self.replica.step(Input::Unreachable(node));
+            self.replica.step(Event::Unreachable(node));
         }
     }
 
@@ -351,7 +355,7 @@ impl Shell {
         let passed = (self.began.elapsed().as_nanos() / TICK.as_nanos()) as u64;
         let known = self.replica.raft().now().value();
         if passed > known {
-            self.replica.step(Input::Tick(passed - known));
+            self.replica.step(Event::Tick(passed - known));
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A configuration is in force from the moment it is appended, and the one before it is again when it is truncated.
 
-use crate::action::Action;
+use crate::action::Notice;
 
 use super::server::Server;
 
@@ -43,7 +43,7 @@ impl Server {
     /// Another configuration is in force than before.
     pub(super) fn membership_changed(&mut self) {
         self.maybe_give_up_proposals();
-        self.out.push(Action::MembershipChanged {
+        self.out.push(Notice::MembershipChanged {
             at: self.log.membership_id(),
         });
     }

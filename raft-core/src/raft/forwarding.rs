@@ -22,7 +22,7 @@ mod reads;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Notice, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
@@ -268,7 +268,7 @@ impl Server {
         }) = self.forwarding.take_first_if(&given_up)
         {
             match sent_in {
-                Some(_) => self.out.push(Action::Unknown { id }),
+                Some(_) => self.out.push(Notice::Unknown { id }),
                 None => self.reject(id, reason, payload),
             }
         }
@@ -296,7 +296,7 @@ impl Server {
     pub(super) fn settle_forwarded(&mut self, committed: Term) {
         let never = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in < committed);
         while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(never) {
-            self.out.push(Action::Superseded { id });
+            self.out.push(Notice::Superseded { id });
         }
     }
 
@@ -304,7 +304,7 @@ impl Server {
     pub(super) fn cover_forwarded(&mut self, last: Term) {
         let covered = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in <= last);
         while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(covered) {
-            self.out.push(Action::Unknown { id });
+            self.out.push(Notice::Unknown { id });
         }
     }
 

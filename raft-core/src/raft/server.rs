@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::action::{Action, ChangeRejection, Rejection, TransferOutcome};
+use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
 use crate::log::Log;
@@ -36,7 +36,7 @@ pub(super) struct Server {
     pub(super) out: Outbox,
     pub(super) commit: Option<Index>,
     pub(super) applied: Option<Index>,
-    /// The last entry of the [`Action::Apply`] that the host is working on.
+    /// The last entry of the [`Apply`](crate::Action::Apply) that the host is working on.
     pub(super) applying: Option<Index>,
     /// A snapshot that arrived and is being made durable.
     pub(super) installing: Option<(Ticket, SnapshotMeta)>,
@@ -122,7 +122,7 @@ impl Server {
         let leader = self.leader();
         if leader != before {
             let term = self.out.term();
-            self.out.push(Action::LeaderChanged { leader, term });
+            self.out.push(Notice::LeaderChanged { leader, term });
         }
     }
 
@@ -187,20 +187,20 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
-        self.out.push(Action::Rejected { id, reason, payload });
+        self.out.push(Notice::Rejected { id, reason, payload });
     }
 
     pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
-        self.out.push(Action::ChangeRejected { id, reason, change });
+        self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 
     pub(super) fn end_transfer(&mut self, to: NodeId, outcome: TransferOutcome) {
-        self.out.push(Action::TransferEnded { to, outcome });
+        self.out.push(Notice::TransferEnded { to, outcome });
     }
 
     pub(super) fn trace(&mut self, step: Trace) {
         if self.config.options.trace {
-            self.out.push(Action::Trace(step));
+            self.out.push(Notice::Trace(step));
         }
     }
 
@@ -211,7 +211,7 @@ impl Server {
 
     pub(super) fn role_changed(&mut self, role: RoleName) {
         let term = self.out.term();
-        self.out.push(Action::RoleChanged { role, term });
+        self.out.push(Notice::RoleChanged { role, term });
     }
 
     /// Appends an entry to the log and has it written. Returns whether it set a configuration, which is in force from
@@ -280,7 +280,7 @@ impl Server {
         while let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from) {
             plant!(
                 self.truncated.push(proposal),
-                SUPERSEDED_AT_TRUNCATION => self.out.push(Action::Superseded { id: proposal.id })
+                SUPERSEDED_AT_TRUNCATION => self.out.push(Notice::Superseded { id: proposal.id })
             );
         }
     }

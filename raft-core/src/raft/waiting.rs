@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Action, Notice, Rejection, Waiting};
 use crate::types::{Index, LogId, ProposalId, ReadId};
 
 use super::server::Server;
@@ -65,10 +65,10 @@ impl Server {
     pub(super) fn fail_clients(&mut self) {
         let reason = Rejection::Failed;
         for (id, _) in self.confirmed_reads.drain(..) {
-            self.out.push(Action::ReadRejected { id, reason });
+            self.out.push(Notice::ReadRejected { id, reason });
         }
         for proposal in self.proposals.drain(..).chain(self.truncated.drain(..)) {
-            self.out.push(Action::Unknown { id: proposal.id });
+            self.out.push(Notice::Unknown { id: proposal.id });
         }
         self.give_up_all_forwarded();
         self.fail_forwarded_reads(reason);
@@ -79,11 +79,11 @@ impl Server {
     pub(super) fn cover_proposals(&mut self, last: Index) {
         let covered = |proposal: &mut Proposal| proposal.at.index <= last;
         while let Some(proposal) = self.proposals.pop_front_if(covered) {
-            self.out.push(Action::Unknown { id: proposal.id });
+            self.out.push(Notice::Unknown { id: proposal.id });
         }
         let unknown: Vec<Proposal> = self.truncated.extract_if(.., covered).collect();
         for proposal in unknown {
-            self.out.push(Action::Unknown { id: proposal.id });
+            self.out.push(Notice::Unknown { id: proposal.id });
         }
     }
 
@@ -101,7 +101,7 @@ impl Server {
             proposal.at.index <= committed.index || proposal.at.term < committed.term
         };
         for proposal in self.truncated.extract_if(.., is_lost) {
-            self.out.push(Action::Superseded { id: proposal.id });
+            self.out.push(Notice::Superseded { id: proposal.id });
         }
     }
 
@@ -115,10 +115,10 @@ impl Server {
             .proposals
             .pop_back_if(|proposal| Some(proposal.at.index) > self.commit)
         {
-            self.out.push(Action::Unknown { id: proposal.id });
+            self.out.push(Notice::Unknown { id: proposal.id });
         }
         for proposal in self.truncated.drain(..) {
-            self.out.push(Action::Unknown { id: proposal.id });
+            self.out.push(Notice::Unknown { id: proposal.id });
         }
         self.give_up_all_forwarded();
     }

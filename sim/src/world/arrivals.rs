@@ -1,7 +1,7 @@
 //! What reaches a server: its start, its deadlines, messages, completions of its disk, and commands of its host.
 
 use raft_core::replica::{Input, Replica};
-use raft_core::{Entry, Envelope, GroupId, Identity, Membership, Message, Setup, Ticket};
+use raft_core::{Entry, Envelope, Event as CoreEvent, GroupId, Identity, Membership, Message, Setup, Ticket};
 
 use super::observe::Occasion;
 use super::step::{Given, InputOf};
@@ -203,7 +203,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.quiet.becomes_busy();
         }
         let given = Given::of(&envelope);
-        self.step(to, Some(Input::Receive(*envelope)), given)
+        self.step(to, Some(Input::Event(CoreEvent::Receive(*envelope))), given)
     }
 
     /// A sync ends, whether or not the process still runs to be told.
@@ -275,7 +275,7 @@ impl<W: Workload> Simulation<'_, W> {
             }
             Some(server) if server.is_boot(boot) && !server.disk_failed => {
                 let given = Given::on(Occasion::persisted(ticket));
-                self.step(at, Some(Input::Persisted(ticket)), given)
+                self.step(at, Some(Input::Event(CoreEvent::Persisted(ticket))), given)
             }
             _ => Ok(()),
         }
@@ -330,10 +330,10 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::LoadEntries, Some(at));
         self.step(
             at,
-            Some(Input::EntriesLoaded {
+            Some(Input::Event(CoreEvent::EntriesLoaded {
                 ticket: load.ticket,
                 entries: entries.into(),
-            }),
+            })),
             Given::default(),
         )
     }
@@ -368,11 +368,11 @@ impl<W: Workload> Simulation<'_, W> {
             },
             HostCommand::Transfer(to) => {
                 given.asked_to_hand_over = Some(to);
-                Input::Transfer { to }
+                Input::Event(CoreEvent::Transfer { to })
             }
-            HostCommand::Campaign => Input::Campaign,
+            HostCommand::Campaign => Input::Event(CoreEvent::Campaign),
             HostCommand::TakeSnapshot => Input::TakeSnapshot,
-            HostCommand::Unreachable(peer) => Input::Unreachable(peer),
+            HostCommand::Unreachable(peer) => Input::Event(CoreEvent::Unreachable(peer)),
         };
         self.step(at, Some(input), given)
     }
@@ -389,7 +389,7 @@ impl<W: Workload> Simulation<'_, W> {
             let text = "the server stops".to_owned();
             self.tell(cause, Place::Server(node), "failed", text);
         }
-        self.step(at, Some(Input::PersistFailed), Given::default())
+        self.step(at, Some(Input::Event(CoreEvent::PersistFailed)), Given::default())
     }
 
     /// A request reaches a replica.

@@ -8,7 +8,7 @@ mod requests;
 
 use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
-use raft_core::{Payload, ProposalId, ReadId, ReadMode};
+use raft_core::{Event as CoreEvent, Payload, ProposalId, ReadId, ReadMode};
 
 use super::observe::Taken;
 use super::{Event, Simulation};
@@ -263,10 +263,10 @@ impl<W: Workload> Simulation<'_, W> {
             );
         }
         let input = match command {
-            Some(command) => Input::Propose {
+            Some(command) => Input::Event(CoreEvent::Propose {
                 id: ProposalId::new(attempt),
-                command,
-            },
+                payload: command,
+            }),
             None => {
                 let Some(choice) = self
                     .oracles

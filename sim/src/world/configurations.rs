@@ -1,7 +1,7 @@
 //! The configurations that servers use: runs the oracles of membership over each step, and counts events.
 
 use raft_core::replica::Output;
-use raft_core::{Envelope, LogId, Message, NodeId, RoleName, TransferOutcome, Vitals};
+use raft_core::{Envelope, LogId, Message, NodeId, Notice, RoleName, TransferOutcome, Vitals};
 
 use super::server::NOTHING;
 use super::step::{Given, OutputOf};
@@ -43,7 +43,7 @@ impl<W: Workload> Simulation<'_, W> {
         let ended: Vec<(NodeId, TransferOutcome)> = outputs
             .iter()
             .filter_map(|output| match *output {
-                Output::TransferEnded { to, outcome } => Some((to, outcome)),
+                Output::Notice(Notice::TransferEnded { to, outcome }) => Some((to, outcome)),
                 _ => None,
             })
             .collect();

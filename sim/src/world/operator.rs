@@ -6,8 +6,8 @@
 
 use raft_core::replica::Input;
 use raft_core::{
-    Change, ChangeError, ChangeRejection, Expected, LogId, Membership, NodeId, ProposalId, RoleName,
-    TransferOutcome,
+    Change, ChangeError, ChangeRejection, Event as CoreEvent, Expected, LogId, Membership, NodeId,
+    ProposalId, RoleName, TransferOutcome,
 };
 
 use super::step::InputOf;
@@ -175,11 +175,11 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn change_asked(&mut self, ask: usize) -> Option<InputOf<W>> {
         let wish = self.operator.wishes.get(self.operator.asks.get(ask)?.wish)?;
         self.hash.word(u64::from(wish.fault));
-        Some(Input::ChangeMembership {
+        Some(Input::Event(CoreEvent::ChangeMembership {
             id: ProposalId::new(FIRST_ID + ask as u64),
             expect: wish.expect,
             change: wish.change.clone(),
-        })
+        }))
     }
 
     /// A server reports that a change is made.

@@ -1,7 +1,7 @@
 //! The outputs of a server, carried out one by one; a trigger may strike between any two.
 
 use raft_core::replica::Output;
-use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
+use raft_core::{Envelope, LoadEntries, Message, NodeId, Notice, Persist, RoleName};
 
 use super::heal::Phase;
 use super::step::OutputOf;
@@ -47,12 +47,12 @@ impl<W: Workload> Simulation<'_, W> {
         match output {
             Output::Persist { persist, snapshot } => self.persist(at, persist, snapshot),
             Output::Send(envelope) => self.send(at, Box::new(envelope)),
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 let Some(server) = self.servers.get(at) else {
                     return Ok(());
                 };
@@ -92,15 +92,19 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 ))
             }
-            Output::MembershipChanged { .. } => {
+            Output::Notice(Notice::MembershipChanged { .. }) => {
                 // A server that is no longer a member has good reasons to step down.
                 self.quiet.disturb_all(self.now);
                 Ok(())
             }
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::Trace(_) => Ok(()),
+            Output::Notice(Notice::RoleChanged { .. } | Notice::LeaderChanged { .. } | Notice::Trace(_)) => {
+                Ok(())
+            }
             Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
-            Output::ChangeRejected { id, reason, .. } => self.change_rejected(at, id, &reason),
-            Output::TransferEnded { to, outcome } => {
+            Output::Notice(Notice::ChangeRejected { id, reason, .. }) => {
+                self.change_rejected(at, id, &reason)
+            }
+            Output::Notice(Notice::TransferEnded { to, outcome }) => {
                 self.transfer_ended(at, to, outcome);
                 Ok(())
             }
@@ -109,12 +113,12 @@ impl<W: Workload> Simulation<'_, W> {
                 at: log_id,
                 response,
             } => self.done(at, id, log_id, response),
-            Output::Rejected { id, reason, .. } => self.rejected(at, id.value(), reason),
-            Output::ReadRejected { id, reason } => self.rejected(at, id.value(), reason),
-            Output::Superseded { id } if operator::is_operators(id) => self.change_ended(id),
-            Output::Unknown { id } if operator::is_operators(id) => self.change_ended(id),
-            Output::Superseded { id } => self.superseded(at, id),
-            Output::Unknown { id } => self.unknown(at, id),
+            Output::Notice(Notice::Rejected { id, reason, .. }) => self.rejected(at, id.value(), reason),
+            Output::Notice(Notice::ReadRejected { id, reason }) => self.rejected(at, id.value(), reason),
+            Output::Notice(Notice::Superseded { id }) if operator::is_operators(id) => self.change_ended(id),
+            Output::Notice(Notice::Unknown { id }) if operator::is_operators(id) => self.change_ended(id),
+            Output::Notice(Notice::Superseded { id }) => self.superseded(at, id),
+            Output::Notice(Notice::Unknown { id }) => self.unknown(at, id),
             Output::Answered { id, index, answer } => self.answered(at, id, index, answer),
         }
     }

@@ -1,7 +1,7 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out its outputs.
 
 use raft_core::replica::{Input, Output, StateMachine};
-use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
+use raft_core::{Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds};
@@ -69,7 +69,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         if told > 0 {
-            replica.step(Input::Tick(told));
+            replica.step(CoreEvent::Tick(told));
             server.ticks_told += told;
         }
         if let Some(input) = input {

@@ -4,7 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Action, Notice, Rejection, Waiting};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
@@ -136,7 +136,7 @@ impl Server {
 
     fn reject_reads(&mut self, ids: impl IntoIterator<Item = ReadId>, reason: Rejection) {
         for id in ids {
-            self.out.push(Action::ReadRejected { id, reason });
+            self.out.push(Notice::ReadRejected { id, reason });
         }
     }
 

@@ -4,7 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection};
+use crate::action::{Notice, Rejection};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
@@ -186,7 +186,7 @@ impl Leader {
             .chain(reads.asked.into_iter().map(|(_, reader, _)| reader));
         for reader in unconfirmed {
             if let Reader::Client(id) = reader {
-                server.out.push(Action::ReadRejected { id, reason });
+                server.out.push(Notice::ReadRejected { id, reason });
             }
         }
     }

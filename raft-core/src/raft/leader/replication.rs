@@ -1,7 +1,7 @@
 //! How followers come to have the leader's log (paper §5.3): one append per peer and drain, pipelined within windows of
 //! messages and bytes.
 
-use crate::action::Action;
+use crate::action::{Action, LoadEntries};
 use crate::entries::Entries;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
@@ -101,12 +101,12 @@ impl Leader {
         if let Some(peer) = self.peers.get_mut(&to) {
             peer.begin_loading(ticket, server.now);
         }
-        server.out.push(Action::LoadEntries {
+        server.out.push(Action::LoadEntries(LoadEntries {
             ticket,
             first,
             last,
             max_bytes: server.config.limits.message_bytes,
-        });
+        }));
     }
 
     fn send_append(&mut self, server: &mut Server, to: NodeId, next: Index, entries: Entries) {
