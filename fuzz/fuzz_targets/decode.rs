@@ -33,8 +33,8 @@ fuzz_target!(|data: &[u8]| {
     let body = &data[..data.len().min(24)];
     if carrier::write(&mut raster, Layout::scattered(BitsPerSample::One, 7), body).is_ok() {
         let file = picture::encode_png(raster, &decoded.ancillary).expect("a decoded picture can be encoded");
-        let again =
-            picture::decode_png(&file, u64::MAX, &Limits::DEFAULT).expect("an encoded picture can be decoded");
+        let again = picture::decode_png(&file, u64::MAX, &Limits::DEFAULT)
+            .expect("an encoded picture can be decoded");
         assert_eq!(carrier::read(&again.raster).as_deref(), Ok(body));
     }
 });
