@@ -134,7 +134,7 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 Output::Answered { answer, .. } if !take_snapshot => return Ok(answer),
                 Output::Answered { .. } => server.step(Input::TakeSnapshot),
                 // The cluster of one sends nothing, and this run needs no news.
-                Output::Done { .. } | Output::Answered { .. } | Output::Changed { .. } | Output::Send(_) => {}
+                Output::Done { .. } | Output::Changed { .. } | Output::Send(_) => {}
                 Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } | Output::Notice(_) => {}
             }
         }

@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use node::codec::{decode_envelope, encode_envelope};
-use raft_core::{Event, 
-    Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId,
-    Raft, ReadId, Setup,
+use raft_core::{
+    Action, Config, Durable, Event, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
+    ProposalId, Raft, ReadId, Setup,
 };
 
 const LENGTH_BYTES: usize = 2;
