@@ -1,4 +1,4 @@
-//! Everything that can happen to a server: the one way in.
+//! The inputs of a server: the one way in.
 
 use crate::entries::Entries;
 use crate::membership::Change;
@@ -41,7 +41,7 @@ impl Expected {
 /// [`Replica`](crate::Replica) take alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// So many ticks have passed since the last time. Advance time before any other input.
+    /// This many ticks have passed since the last time. Advance time before any other input.
     Tick(u64),
     /// A message arrived.
     Receive(Envelope),
@@ -62,7 +62,7 @@ pub enum Event {
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
     /// [`TransferEnded`](crate::Notice::TransferEnded); until then a leader takes no proposals.
     Transfer {
-        /// Who shall lead.
+        /// The target.
         to: NodeId,
     },
     /// Change the configuration (dissertation chapter 4). It ends like a proposal, in exactly one of

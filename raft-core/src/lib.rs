@@ -13,8 +13,8 @@
 //!
 //! # A cluster in forty lines
 //!
-//! Three servers in one loop, behind a state machine of twenty. What a real host would write to a disk or to a socket
-//! is a local variable here.
+//! Three servers in one loop, with a state machine of twenty lines. Local variables stand for the disk and the network
+//! of a real host.
 //!
 //! ```
 //! use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
@@ -97,8 +97,8 @@
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
 //! core holds such a message until the host has reported ([`Event::Persisted`]) that what it promises is durable. A
 //! host may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A
-//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends
-//! on it.
+//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds what depends on a write after
+//! it.
 //!
 //! # A start, and a restart
 //!
@@ -106,11 +106,11 @@
 //! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a
 //!   [`Durable`], and the bytes of its snapshot. [`Durable::write`] says as code what a store has to make of each
 //!   [`Persist`].
-//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. Who is added to a running one gets an
-//!   empty one, and an empty folder.
+//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. A server that is added to a running
+//!   cluster gets an empty one, and an empty folder.
 //! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves
 //!   are refused ([`RestoreError`]).
-//! * The state machine begins at the snapshot, and is told everything behind it again.
+//! * The state machine begins at the snapshot, and every entry after it is applied again.
 //!
 //! # Time
 //!
@@ -137,9 +137,9 @@
 //! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is
 //!   theirs.
 //! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
-//!   [`Recovery`] is how somebody may decide to go on with what is left.
-//! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of
-//!   it. It asks for votes in vain from then on; stop it, or wipe it.
+//!   [`Recovery`] lets an operator decide to go on with what is left.
+//! * A server that is removed while it is unreachable, for longer than leaders feed removed servers, does not learn of
+//!   its removal. It asks for votes in vain from then on; stop it, or wipe its folder.
 //! * An entry that one server and a witness acknowledged is held by that one server only: see
 //!   [`Membership::with_witnesses`].
 //! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.

@@ -304,10 +304,11 @@ impl Raft {
             }
         };
         self.role = role;
+        self.server.role_changed(self.role.name());
+        self.server.set_leader(leader);
+        self.assert_begun();
         let server = &mut self.server;
-        server.role_changed(self.role.name());
-        server.set_leader(leader);
-        let next = match &mut self.role {
+        match &mut self.role {
             Role::Follower(follower) => {
                 if matches!(transition, Transition::FollowAfterStart) {
                     follower.wait_out_forgotten_leases(server);
@@ -319,12 +320,32 @@ impl Raft {
             Role::Candidate(candidate) => candidate.begin(server),
             Role::Leader(leader) => leader.begin(server),
             Role::Joining(_) => STAY,
-        };
-        debug_assert!(
-            !matches!(self.role, Role::Joining(_)),
-            "a server joins once, before it plays any other role"
-        );
-        next
+        }
+    }
+
+    /// Asserts what is known once a role has begun, so that a broken promise is found where it was made.
+    fn assert_begun(&self) {
+        let server = &self.server;
+        let leader = server.leader();
+        match &self.role {
+            Role::Joining(_) => debug_assert!(false, "a server joins once, before any other role"),
+            Role::Follower(_) => debug_assert_ne!(leader, Some(server.me()), "a follower does not lead"),
+            Role::Candidate(candidate) => {
+                debug_assert_eq!(leader, None, "a server that campaigns follows no leader");
+                debug_assert!(
+                    candidate.role_name() == RoleName::PreCandidate || server.voted_for_itself(),
+                    "a candidate votes for itself"
+                );
+            }
+            Role::Leader(_) => {
+                debug_assert_eq!(leader, Some(server.me()), "a leader knows that it leads");
+                debug_assert!(
+                    server.voted_for_itself(),
+                    "a leader was elected with its own vote"
+                );
+                debug_assert!(server.may_campaign(), "a leader may campaign");
+            }
+        }
     }
 
     fn begin_following(&mut self, leader: Option<Sender>) -> Follower {

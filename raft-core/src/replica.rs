@@ -1,7 +1,7 @@
 //! The core with your state machine: one type that applies, answers, and takes, sends and installs snapshots.
 //!
 //! [`Raft`] leaves those to its host. [`Replica`] does them, still without a clock, a thread, a socket or a file, so
-//! that a real server and a simulator drive the very same code, and nobody writes the apply loop twice. What is left
+//! that a real server and a simulator drive the very same code, and the apply loop is written once. What is left
 //! for the host is to persist, to send, to load entries, and to give clients their answers.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -33,7 +33,7 @@ pub trait StateMachine: Sized {
     /// What it is told.
     type Answer;
 
-    /// Applies a committed command. Bytes that make no sense must change nothing and give a response that says so.
+    /// Applies a committed command. Malformed bytes must change nothing and give a response that says so.
     fn apply(&mut self, at: LogId, command: &[u8]) -> Self::Response;
 
     /// Answers a query from the present state.
@@ -126,7 +126,7 @@ pub enum Output<M: StateMachine> {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A leader's snapshot makes no sense, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
+    /// A leader's snapshot is malformed, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
     /// was.
     SnapshotRefused {
         /// Who sent it.

@@ -236,19 +236,18 @@ fn a_snapshot_on_request_lets_the_log_be_compacted() {
 // What a host prints while it looks for a mistake: what happened, and no secret of a client's.
 #[test]
 fn what_goes_in_and_out_can_be_printed() {
-    let input: Input<Journal> = Input::Event(Event::Propose {
+    let event = Event::Propose {
         id: ProposalId::new(7),
         payload: Payload::from(&b"secret"[..]),
-    });
+    };
     assert_eq!(
-        format!("{input:?}"),
-        "Propose { id: ProposalId(7), command: Payload(6 bytes) }"
+        format!("{event:?}"),
+        "Propose { id: ProposalId(7), payload: Payload(6 bytes) }"
     );
     let mut server = follower();
     drain(&mut server);
-    server.step(input);
-    let rejected =
-        "[Rejected { id: ProposalId(7), reason: NotLeader { leader: None }, command: Payload(6 bytes) }]";
+    server.step(event);
+    let rejected = "[Notice(Rejected { id: ProposalId(7), reason: NotLeader { leader: None }, payload: Payload(6 bytes) })]";
     assert_eq!(format!("{:?}", drain(&mut server)), rejected);
     assert!(format!("{server:?}").starts_with("Replica { raft: Raft {"));
 }

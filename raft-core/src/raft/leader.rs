@@ -77,10 +77,6 @@ impl Leader {
     /// §8: a no-op of its own term tells a new leader what is committed. §5.2: heartbeats establish its authority at
     /// once. What it was about to forward, it takes in itself.
     pub(super) fn begin(&mut self, server: &mut Server) -> Next {
-        debug_assert!(
-            server.is_voter() || server.may_campaign(),
-            "a leader was elected as a voter"
-        );
         let noop = Entry {
             id: LogId::new(server.out.term(), self.first_own),
             body: EntryBody::Noop,

@@ -240,7 +240,7 @@ impl Raft {
             ) => server.on_read_index_reply(boot, request, outcome),
             // A refusal's only news is the term in its envelope, which has been taken in before.
             (_, Message::PreVoteReply { .. }) => {}
-            // The role that asked, or that could answer, is over. Whoever still needs it asks again.
+            // The role that asked, or that could answer, is over. A server that still needs the answer asks again.
             (
                 _,
                 Message::VoteReply { .. }

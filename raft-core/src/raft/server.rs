@@ -126,6 +126,10 @@ impl Server {
         }
     }
 
+    pub(super) fn voted_for_itself(&self) -> bool {
+        self.out.hard_state().vote == Some(self.me())
+    }
+
     /// The rejection of a request that only a leader takes.
     pub(super) fn not_leader(&self) -> Rejection {
         Rejection::NotLeader {
