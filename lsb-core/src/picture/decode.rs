@@ -65,12 +65,14 @@ fn decode_as(
         Some(found @ MediaType::Gif) => (found, ImageFormat::Gif),
     };
     upload::inspect_of(file, most_bytes, limits)?;
-    guarded(media_type, || decode_inspected(file, format, limits, purpose))
+    guarded(media_type, || {
+        decode_inspected(file, (media_type, format), limits, purpose)
+    })
 }
 
 fn decode_inspected(
     file: &[u8],
-    format: ImageFormat,
+    (media_type, format): (MediaType, ImageFormat),
     limits: &Limits,
     purpose: Purpose,
 ) -> Result<DecodedPicture, Error> {
@@ -81,7 +83,8 @@ fn decode_inspected(
     };
     let mut reader = ImageReader::with_format(Cursor::new(&*prepared), format);
     reader.limits(file::decoder_limits(limits));
-    let mut decoder = reader.into_decoder().map_err(PictureError::Decode)?;
+    let problem = |error| PictureError::of_decoder(media_type, error);
+    let mut decoder = reader.into_decoder().map_err(problem)?;
     // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever the limits say.
     let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
     if bytes > limit {
@@ -109,7 +112,7 @@ fn decode_inspected(
             kept.extend(metadata::items_of_chunk(&content, "iTXt", b"iTXt", &content));
         }
     }
-    let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(problem)?;
     let mut picture = afterwards.apply(picture);
     if purpose != Purpose::Read {
         picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));

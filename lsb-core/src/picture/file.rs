@@ -24,6 +24,18 @@ pub enum PictureError {
     /// The file's structure was in order; its pixel data is not, or is of a kind that the decoder does not know.
     #[error("the picture's pixel data cannot be decoded: {0}")]
     Decode(#[source] image::ImageError),
+    /// The file is of a kind that the decoder does not know.
+    #[error(
+        "this kind of {format} is not supported in this mode; mode `sealed` stores the file as it is, the other \
+         modes need it saved anew, for example as PNG: {source}"
+    )]
+    UnsupportedKind {
+        /// The file's format.
+        format: MediaType,
+        /// What the decoder says.
+        #[source]
+        source: image::ImageError,
+    },
     /// The picture could not be written.
     #[error("the picture cannot be encoded: {0}")]
     Encode(#[from] png::EncodingError),
@@ -57,13 +69,22 @@ pub enum PictureError {
 }
 
 impl PictureError {
+    /// What a decoder's error means to whoever has the file.
+    pub(super) fn of_decoder(format: MediaType, source: image::ImageError) -> Self {
+        match source {
+            source @ image::ImageError::Unsupported(_) => Self::UnsupportedKind { format, source },
+            source => Self::Decode(source),
+        }
+    }
+
     /// What kind of problem this is.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Decode(image::ImageError::Unsupported(_)) | Self::DecoderFailed { .. } | Self::Samples => {
-                ErrorKind::Unsupported
-            }
+            Self::Decode(image::ImageError::Unsupported(_))
+            | Self::UnsupportedKind { .. }
+            | Self::DecoderFailed { .. }
+            | Self::Samples => ErrorKind::Unsupported,
             Self::Decode(image::ImageError::Limits(_)) => ErrorKind::TooLarge,
             Self::Decode(_) | Self::Shape(_) => ErrorKind::Damaged,
             Self::Encode(_) => ErrorKind::System,
@@ -134,7 +155,7 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
     let picture = guarded(MediaType::Png, || {
         // The decoder's own buffers: a few rows, and a window of 32 KiB.
         let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits(limits));
-        let decoder = decoder.map_err(PictureError::Decode)?;
+        let decoder = decoder.map_err(|error| PictureError::of_decoder(MediaType::Png, error))?;
         // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever `max_alloc` says.
         let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
         if bytes > limit {

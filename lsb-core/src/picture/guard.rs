@@ -13,3 +13,18 @@ use crate::upload::MediaType;
 pub(super) fn guarded<T>(format: MediaType, decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(PictureError::DecoderFailed { format }.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_decoder_that_panics_is_an_error() {
+        let error = guarded::<()>(MediaType::Tiff, || panic!("a decoder's bug")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let text = alloc::string::ToString::to_string(&error);
+        assert!(text.contains("TIFF") && text.contains("`sealed`"), "{text}");
+        assert_eq!(guarded(MediaType::Tiff, || Ok(7)).ok(), Some(7));
+    }
+}

@@ -7,11 +7,16 @@ use image::{DynamicImage, RgbImage};
 
 use crate::tags::{Directory, Tiff};
 
+const IMAGE_WIDTH: u16 = 256;
+const IMAGE_LENGTH: u16 = 257;
 const BITS_PER_SAMPLE: u16 = 258;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
 const FILL_ORDER: u16 = 266;
+const PLANAR_CONFIGURATION: u16 = 284;
 const COLOR_MAP: u16 = 320;
+const TILE_WIDTH: u16 = 322;
+const TILE_LENGTH: u16 = 323;
 const EXTRA_SAMPLES: u16 = 338;
 /// Places and lengths of pixel data, in strips and in tiles.
 const DATA: [(u16, u16); 2] = [(273, 279), (324, 325)];
@@ -23,6 +28,10 @@ pub(super) struct Afterwards {
     premultiplied: bool,
     /// The samples are places in this palette.
     palette: Option<Vec<[u8; 3]>>,
+    /// The samples are luma and two differences of colours, and not colours.
+    luma_and_chroma: bool,
+    /// The picture's own columns and rows, of more that were decoded.
+    cropped_to: Option<(u32, u32)>,
 }
 
 /// The file as the decoder understands it.
@@ -40,18 +49,68 @@ pub(super) fn prepared(file: &[u8]) -> (Cow<'_, [u8]>, Afterwards) {
     let mut afterwards = Afterwards {
         premultiplied: number(EXTRA_SAMPLES) == Some(1),
         palette: None,
+        luma_and_chroma: false,
+        cropped_to: None,
     };
+    // With a tile for each colour, the decoder panics where the last tiles reach below the picture (tiff 0.11.3). They
+    // are there whole, so the picture is decoded as far as they reach, and cropped.
+    if number(PLANAR_CONFIGURATION) == Some(2) && directory.entry(TILE_WIDTH).is_some() {
+        afterwards.cropped_to = widened(&tiff, &directory, &mut prepared);
+    }
+    // The decoder delivers the components of such a JPEG as they are, if it believes that they are colours.
+    if number(PHOTOMETRIC) == Some(6) && number(COMPRESSION) == Some(7) {
+        afterwards.luma_and_chroma = true;
+        set_photometric(&tiff, &directory, 2, &mut prepared);
+    }
     if number(PHOTOMETRIC) == Some(3) && number(BITS_PER_SAMPLE) == Some(8) {
         afterwards.palette = palette(&tiff, &directory);
-        let photometric = directory.entry(PHOTOMETRIC).filter(|entry| entry.kind == 3);
-        if let (Some(_), Some(entry)) = (&afterwards.palette, photometric) {
-            let grey: [u8; 2] = if tiff.is_little() { [1, 0] } else { [0, 1] };
-            if let Some(value) = prepared.to_mut().get_mut(entry.value_at..entry.value_at + 2) {
-                value.copy_from_slice(&grey);
-            }
+        if afterwards.palette.is_some() {
+            set_photometric(&tiff, &directory, 1, &mut prepared);
         }
     }
     (prepared, afterwards)
+}
+
+/// Says in the file that its samples mean something else (§8, PhotometricInterpretation).
+fn set_photometric(tiff: &Tiff<'_>, directory: &Directory, meaning: u8, file: &mut Cow<'_, [u8]>) {
+    let Some(entry) = directory.entry(PHOTOMETRIC).filter(|entry| entry.kind == 3) else {
+        return;
+    };
+    let value = if tiff.is_little() {
+        [meaning, 0]
+    } else {
+        [0, meaning]
+    };
+    if let Some(place) = file.to_mut().get_mut(entry.value_at..entry.value_at + 2) {
+        place.copy_from_slice(&value);
+    }
+}
+
+/// Gives the picture the size of all its tiles, and returns its own; none if that is the same or nothing certain.
+fn widened(tiff: &Tiff<'_>, directory: &Directory, file: &mut Cow<'_, [u8]>) -> Option<(u32, u32)> {
+    let side = |own: u16, tile: u16| {
+        let (own, tile) = (directory.entry(own)?, directory.entry(tile)?);
+        let number = |entry| u32::try_from(tiff.number(entry, 0)?).ok();
+        let (pixels, tile) = (number(own)?, number(tile).filter(|tile| *tile > 0)?);
+        Some((own, pixels, pixels.div_ceil(tile).checked_mul(tile)?))
+    };
+    let sides = [side(IMAGE_WIDTH, TILE_WIDTH)?, side(IMAGE_LENGTH, TILE_LENGTH)?];
+    let [(_, width, whole_width), (_, height, whole_height)] = sides;
+    if (width, height) == (whole_width, whole_height) {
+        return None;
+    }
+    for (entry, _, whole) in sides {
+        let bytes = entry.value_bytes().min(8);
+        let number = u64::from(whole).to_be_bytes();
+        let mut number = number.get(8 - bytes..)?.to_vec();
+        if tiff.is_little() {
+            number.reverse();
+        }
+        file.to_mut()
+            .get_mut(entry.value_at..entry.value_at + bytes)?
+            .copy_from_slice(&number);
+    }
+    Some((width, height))
 }
 
 /// All pixel data with the lowest bit of each byte first; data that is named twice is turned once.
@@ -97,8 +156,28 @@ fn palette(tiff: &Tiff<'_>, directory: &Directory) -> Option<Vec<[u8; 3]>> {
         .collect()
 }
 
+/// Red, green and blue of luma and chroma (ITU-T T.871, §7), in 65,536ths.
+fn colors_of([luma, blue, red]: [u8; 3]) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (luma, blue, red) = (i32::from(luma) << 16, i32::from(blue) - 128, i32::from(red) - 128);
+    let shades = [
+        luma + 91_881 * red,
+        luma - 22_554 * blue - 46_802 * red,
+        luma + 116_130 * blue,
+    ];
+    shades.map(|shade| u8::try_from(((shade + HALF) >> 16).clamp(0, 255)).unwrap_or(u8::MAX))
+}
+
 impl Afterwards {
     pub(super) fn apply(&self, mut picture: DynamicImage) -> DynamicImage {
+        if let Some((width, height)) = self.cropped_to {
+            picture = picture.crop_imm(0, 0, width, height);
+        }
+        if let (true, DynamicImage::ImageRgb8(picture)) = (self.luma_and_chroma, &mut picture) {
+            for pixel in picture.pixels_mut() {
+                pixel.0 = colors_of(pixel.0);
+            }
+        }
         if let (Some(palette), DynamicImage::ImageLuma8(indices)) = (&self.palette, &picture) {
             let (width, height) = indices.dimensions();
             let color = |index: &u8| palette.get(usize::from(*index)).copied().unwrap_or_default();
