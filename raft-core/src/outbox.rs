@@ -218,7 +218,7 @@ impl Outbox {
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
     /// waits until this is durable.
     pub(crate) fn set_admitted(&mut self) {
-        self.hard_state.admitted = plant!(true, FORGETS_ADMISSION => false);
+        self.hard_state.admitted = true;
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
         self.vote_ticket = self.next_ticket;
