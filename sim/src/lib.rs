@@ -91,8 +91,8 @@
 //!
 //! # What it does not promise
 //!
-//! A run that passes shows that *these* events in *this* order violated no rule. Disks hold values and not bytes here, so
-//! the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only where the
+//! A run that passes shows that *these* events in *this* order violated no rule. Disks hold values and not bytes here,
+//! so the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only where the
 //! workload has a [`Codec`]. Where disks lose more than the fault budget allows ([`schedule::Class`]), Raft promises
 //! little, and so little is judged.
 #![forbid(unsafe_code)]
