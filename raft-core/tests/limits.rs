@@ -237,7 +237,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
     assert_eq!(scene.raft.status().ignored.contradicting, 1);
 }
 
-// Strangers may ask and answer, but their votes and greetings are not collected.
+// Servers outside the configuration may ask and answer, but their votes and Hellos are not collected.
 #[test]
 fn servers_outside_the_configuration_are_not_counted() {
     let mut scene = Scene::follower(3, 1, &[]);

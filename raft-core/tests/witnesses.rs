@@ -203,8 +203,8 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
     scene.accept(2, at(2, 1));
     change(&mut scene, Change::AddWitness(node(4))).expect("it makes sense");
     scene.accept(2, at(2, 2));
-    let greeting = scene.envelope(4, 2, Message::Hello);
-    scene.step(Event::Receive(greeting));
+    let hello = scene.envelope(4, 2, Message::Hello);
+    scene.step(Event::Receive(hello));
     scene.accept(2, at(2, 3));
     let membership = scene.raft.membership();
     assert!(membership.is_witness(node(4)) && !membership.is_voter(node(4)));

@@ -248,7 +248,7 @@ const SCRIPTED: &[(&str, &str, Oracle)] = &[
     ("counts-old-votes", "scenarios/late_votes.toml", Oracle::S1),
     (
         "reads-join-earlier-round",
-        "scenarios/read_behind_a_round.toml",
+        "scenarios/read_after_a_round.toml",
         Oracle::C4,
     ),
     (
@@ -269,7 +269,7 @@ const SCRIPTED: &[(&str, &str, Oracle)] = &[
     ),
     (
         "superseded-at-truncation",
-        "regressions/cut_off_and_committed.toml",
+        "regressions/truncated_and_committed.toml",
         Oracle::C7,
     ),
 ];
