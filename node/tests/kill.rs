@@ -55,6 +55,7 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
         hard_state: Some(HardState {
             term: Term::new(new_last),
             vote: Some(NodeId::new(2)),
+            admitted: true,
         }),
         snapshot: snapshot_at.map(|at| {
             Box::new(SnapshotMeta {

@@ -117,6 +117,7 @@ fn parts_of_a_persist_are_carried_out_in_order() {
     let hard_state = HardState {
         term: Term::new(3),
         vote: Some(NodeId::new(2)),
+        admitted: true,
     };
     {
         let (mut store, _) = open(&disk).unwrap();
@@ -373,6 +374,7 @@ fn written(clean: bool) -> MemoryDisk {
         hard_state: Some(HardState {
             term: Term::new(2),
             vote: Some(NodeId::new(3)),
+            admitted: true,
         }),
         snapshot: Some(Box::new(snapshot_at(6))),
         commit: Some(index(9)),

@@ -193,7 +193,11 @@ impl Outbox {
     pub(crate) fn set_term(&mut self, term: Term) {
         debug_assert!(term > self.hard_state.term, "terms only grow");
         let vote = plant!(None, KEEPS_VOTE_ACROSS_TERMS => self.hard_state.vote);
-        self.hard_state = HardState { term, vote };
+        self.hard_state = HardState {
+            term,
+            vote,
+            ..self.hard_state
+        };
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
         self.vote_ticket = self.next_ticket;
@@ -209,6 +213,15 @@ impl Outbox {
             unless_planted!(VOTE_NOT_WRITTEN, self.gathering.hard_state = true);
             self.vote_ticket = self.next_ticket;
         }
+    }
+
+    /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
+    /// waits until this is durable.
+    pub(crate) fn set_admitted(&mut self) {
+        self.hard_state.admitted = plant!(true, FORGETS_ADMISSION => false);
+        self.gathering.hard_state = true;
+        self.term_ticket = self.next_ticket;
+        self.vote_ticket = self.next_ticket;
     }
 
     /// Notes that the log has a new entry to write at this index.

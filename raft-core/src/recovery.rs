@@ -48,7 +48,7 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 ///     config: Config::default(),
 ///     bootstrap: Membership::of_voters((1..=3).map(NodeId::new)),
 ///     // What the store of server 1 reads at a start.
-///     durable: Durable { hard_state: HardState { term: Term::new(4), vote: None }, ..Durable::default() },
+///     durable: Durable { hard_state: HardState { term: Term::new(4), ..HardState::default() }, ..Durable::default() },
 /// };
 /// let recovery = Recovery::of(&setup)?;
 /// assert_eq!(recovery.without, [NodeId::new(2), NodeId::new(3)]);
@@ -154,7 +154,11 @@ impl Recovery {
         Ok(Self {
             write: Persist {
                 ticket: Ticket::new(0),
-                hard_state: Some(HardState { term, vote: None }),
+                hard_state: Some(HardState {
+                    term,
+                    vote: None,
+                    admitted: durable.hard_state.admitted,
+                }),
                 snapshot: None,
                 truncate_from: discarded.then_some(Index::FIRST),
                 entries: Entries::from(alloc::vec![entry]),

@@ -428,7 +428,8 @@ impl Entry {
     }
 }
 
-/// The term and vote, which a server must never forget (paper, Figure 2). They are always written together.
+/// The term and vote, which a server must never forget (paper, Figure 2), and how its data folder came into the
+/// cluster. They are always written together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {
@@ -436,6 +437,10 @@ pub struct HardState {
     pub term: Term,
     /// The candidate that this server voted for in that term.
     pub vote: Option<NodeId>,
+    /// Whether the cluster existed before this data folder and admitted it. Such a folder counts for nothing until its
+    /// log binds it: older entries may name this server and mean a folder that is gone. A folder that took part in the
+    /// cluster's first start was not admitted.
+    pub admitted: bool,
 }
 
 /// The description of a snapshot, which replaces the log up to and including `last` (paper §7).

@@ -181,7 +181,10 @@ fn an_admitted_server_votes_in_later_terms_only() {
     );
     assert_eq!(scene.role(), RoleName::Follower);
     let granted = |scene: &mut Scene, term| {
-        let actions = scene.receive(3, term, Message::Vote { last: None });
+        let mut vote = scene.envelope(3, term, Message::Vote { last: None });
+        // The candidate's log holds the entry that admitted this folder.
+        vote.to_incarnation = Some(Incarnation::new(1));
+        let actions = scene.step(Event::Receive(vote));
         sent(&actions).contains(&(3, Message::VoteReply { granted: true }))
     };
     assert!(!granted(&mut scene, 6));

@@ -129,7 +129,8 @@ fn an_interrupted_recovery_is_made_again() {
         first.write.hard_state,
         Some(HardState {
             term: Term::new(5),
-            vote: None
+            vote: None,
+            admitted: false,
         })
     );
     setup.durable.hard_state = first.write.hard_state.expect("a term is written");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 21] = [
+const RULE_FILES: [&str; 22] = [
     "allocation",
     "elections",
     "replication",
@@ -17,6 +17,7 @@ const RULE_FILES: [&str; 21] = [
     "sessions",
     "proposals",
     "first_start",
+    "identities",
     "restore",
     "leadership_transfer",
     "membership",

@@ -101,6 +101,7 @@ impl Candidate {
         // A candidate's own vote is a vote: like every other one it counts once it is durable.
         let own_counts = self.stage == Stage::PreVote || server.out.vote_is_durable();
         let own_counts = plant!(own_counts, OWN_VOTE_BEFORE_DURABLE => true);
+        let own_counts = own_counts && server.counts_itself();
         let agrees = |node: NodeId| self.granted.contains(&node) && (node != me || own_counts);
         if !server.log.membership().has_quorum(agrees) {
             return STAY;
@@ -198,11 +199,18 @@ impl Role {
 impl Raft {
     /// Dissertation §9.6: a pre-vote is granted if the candidate's log is up-to-date and the voter hears no leader. A
     /// refusal tells a candidate of an earlier term which term it is.
-    pub(super) fn on_pre_vote(&mut self, from: Sender, term: Term, ask: Term, last: Option<LogId>) {
+    pub(super) fn on_pre_vote(
+        &mut self,
+        from: Sender,
+        knows_me: bool,
+        term: Term,
+        ask: Term,
+        last: Option<LogId>,
+    ) {
         let is_free = !self.role.hears_leader(&self.server);
         let is_free = plant!(is_free, HELPS_REBELS => true);
         let server = &mut self.server;
-        let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free;
+        let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free && knows_me;
         server.trace(Trace::PreVoteAnswered {
             to: from.node,
             ask,
@@ -214,14 +222,17 @@ impl Raft {
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     ///
     /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
-    pub(super) fn on_vote(&mut self, from: Sender, last: Option<LogId>, in_transfer: bool) {
+    ///
+    /// `knows_me` says whether the candidate's log can hold what admitted this data folder.
+    pub(super) fn on_vote(&mut self, from: Sender, knows_me: bool, last: Option<LogId>, in_transfer: bool) {
         let vote = self.server.out.hard_state().vote;
         let is_free = vote.is_none_or(|vote| vote == from.node);
         let is_free = plant!(is_free, VOTES_TWICE => true);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
         let is_bound = self.server.honours_leases() && !in_transfer && self.role.hears_leader(&self.server);
         let is_bound = plant!(is_bound, VOTES_WITHIN_A_LEASE => false);
-        let granted = is_free && !is_bound && self.server.is_up_to_date(last) && !self.role.has_campaigned();
+        let may_vote = is_free && !is_bound && knows_me;
+        let granted = may_vote && self.server.is_up_to_date(last) && !self.role.has_campaigned();
         if granted {
             if let Role::Candidate(_) = self.role {
                 // It only asked whether it could win. That promised nothing, and the other candidate may win.

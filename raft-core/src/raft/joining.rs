@@ -22,6 +22,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::membership::Membership;
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
 use crate::types::{NodeId, Term, Tick};
@@ -112,6 +113,7 @@ impl Joining {
         if term > server.out.term() {
             server.set_term(term);
         }
+        server.out.set_admitted();
         server.out.set_vote(server.me());
         Transition::FollowAfterStart.into()
     }
@@ -148,10 +150,13 @@ impl Server {
 
     /// Whether a committed entry binds this server to another data folder than this one.
     pub(super) fn is_bound_elsewhere(&self) -> bool {
-        let Sender { node, incarnation } = self.sender();
         let (_, committed) = self.log.membership_at(self.commit);
-        committed
-            .incarnation(node)
-            .is_some_and(|bound| bound != incarnation)
+        self.is_bound_elsewhere_by(committed)
+    }
+
+    /// Whether this configuration binds this server to another data folder than this one.
+    pub(super) fn is_bound_elsewhere_by(&self, membership: &Membership) -> bool {
+        let bound = membership.incarnation(self.me());
+        bound.is_some_and(|bound| bound != self.incarnation())
     }
 }

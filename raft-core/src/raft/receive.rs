@@ -89,7 +89,12 @@ impl Raft {
     /// The messages to which the rule about terms does not apply come first: greetings, and pre-votes, whose terms ask
     /// about the future.
     fn on_well_formed(&mut self, envelope: Envelope) {
-        let Envelope { term, message, .. } = envelope;
+        let Envelope {
+            term,
+            message,
+            to_incarnation: addressed_as,
+            ..
+        } = envelope;
         let from = Sender {
             node: envelope.from,
             incarnation: envelope.from_incarnation,
@@ -116,19 +121,22 @@ impl Raft {
             // A server that does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => server.ignored.stale += 1,
             // A pre-vote asks about a term that no server need be in. Answering it changes nothing.
-            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
+            (_, Message::PreVote { ask, last }) => {
+                let knows_me = server.is_known_to(addressed_as);
+                self.on_pre_vote(from, knows_me, term, ask, last);
+            }
             // A granted pre-vote comes from a voter that may be in an earlier term, so it is no stale message.
             (Role::Candidate(candidate), Message::PreVoteReply { ask, granted: true }) => {
                 let next = candidate.on_pre_vote_granted(server, from, term, ask);
                 self.carry_out(next);
             }
             (_, Message::PreVoteReply { granted: true, .. }) => server.ignored.stale += 1,
-            (_, message) => self.on_termed(from, term, message),
+            (_, message) => self.on_termed(from, addressed_as, term, message),
         }
     }
 
     /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
-    fn on_termed(&mut self, from: Sender, term: Term, message: Message) {
+    fn on_termed(&mut self, from: Sender, addressed_as: Option<Incarnation>, term: Term, message: Message) {
         let is_stale = term < self.server.out.term();
         let is_stale = plant!(
             is_stale,
@@ -157,18 +165,19 @@ impl Raft {
             self.server.set_term(term);
             self.carry_out(Transition::Follow(None).into());
         }
-        self.dispatch(from, message);
+        self.dispatch(from, addressed_as, message);
     }
 
     /// A message of the present term, to the rule of the role that it is for.
-    fn dispatch(&mut self, from: Sender, message: Message) {
+    fn dispatch(&mut self, from: Sender, addressed_as: Option<Incarnation>, message: Message) {
         let server = &mut self.server;
+        let knows_me = server.is_known_to(addressed_as);
         match (&mut self.role, message) {
             // A candidate of this term asks for this server's vote. A vote is given once in a term and is durable before
             // the answer leaves, so no two candidates get it.
-            (_, Message::Vote { last }) => self.on_vote(from, last, false),
+            (_, Message::Vote { last }) => self.on_vote(from, knows_me, last, false),
             // The same, and the leader that this server hears wants it: stickiness does not count.
-            (_, Message::TransferVote { last }) => self.on_vote(from, last, true),
+            (_, Message::TransferVote { last }) => self.on_vote(from, knows_me, last, true),
             // A voter's answer. Only the campaign of this very term counts it.
             (Role::Candidate(candidate), Message::VoteReply { granted }) => {
                 let next = candidate.on_vote_reply(server, from, granted);

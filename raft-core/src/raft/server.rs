@@ -103,6 +103,11 @@ impl Server {
         self.out.identity().node
     }
 
+    /// The data folder of this server.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.out.identity().incarnation
+    }
+
     /// This server as others see it.
     pub(super) fn sender(&self) -> Sender {
         let Identity {

@@ -170,6 +170,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             hard_state: HardState {
                 term: Term::new(1),
                 vote: None,
+                admitted: false,
             },
             ..Durable::default()
         };
@@ -195,6 +196,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
         hard_state: HardState {
             term: Term::new(term),
             vote: None,
+            admitted: false,
         },
         ..Durable::default()
     };

@@ -118,6 +118,7 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: vote.map(node),
+            admitted: false,
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

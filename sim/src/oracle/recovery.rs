@@ -63,6 +63,7 @@ mod tests {
         let voted = HardState {
             term: raft_core::Term::new(1),
             vote: None,
+            admitted: false,
         };
         reports(
             Oracle::S22,

@@ -287,6 +287,7 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: None,
+            admitted: false,
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

@@ -305,7 +305,7 @@ fn state_of(standing: &Standing<'_>, membership: u64) -> State {
             )
         }
         None => {
-            let HardState { term, vote } = durable.hard_state;
+            let HardState { term, vote, .. } = durable.hard_state;
             (0, term, vote, None, written.last(), durable.commit, None)
         }
     };

@@ -80,7 +80,7 @@ impl From<Violation> for Stop {
 #[derive(Default)]
 struct Written {
     entries: BTreeMap<LogId, Vec<Entry>>,
-    hard_states: BTreeSet<(u64, Option<NodeId>)>,
+    hard_states: BTreeSet<(u64, Option<NodeId>, bool)>,
     snapshots: Vec<Payload>,
 }
 
@@ -89,15 +89,20 @@ impl Written {
         for entry in &persist.entries {
             self.entries.entry(entry.id).or_default().push(entry.clone());
         }
-        self.hard_states
-            .extend(persist.hard_state.map(|state| (state.term.value(), state.vote)));
+        self.hard_states.extend(
+            persist
+                .hard_state
+                .map(|state| (state.term.value(), state.vote, state.admitted)),
+        );
         self.snapshots.extend(bytes.cloned());
     }
 
     /// Describes what of these contents was never written.
     fn stranger(&self, contents: &Contents) -> Option<String> {
-        let HardState { term, vote } = contents.hard_state;
-        if contents.hard_state != HardState::default() && !self.hard_states.contains(&(term.value(), vote)) {
+        let HardState { term, vote, admitted } = contents.hard_state;
+        if contents.hard_state != HardState::default()
+            && !self.hard_states.contains(&(term.value(), vote, admitted))
+        {
             return Some(format!(
                 "a term and vote that were never written: {:?}",
                 contents.hard_state

@@ -567,6 +567,7 @@ mod tests {
         log.hard_state = Some(raft_core::HardState {
             term: Term::new(1),
             vote: None,
+            admitted: false,
         });
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
         // A log with a gap.

@@ -20,6 +20,8 @@ use crate::workload::Workload;
 pub(super) struct Server<W: Workload> {
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
+    /// The data folder that it had before any disk was replaced.
+    pub(super) first_incarnation: Incarnation,
     pub(super) boot: u64,
     pub(super) disk: Disk,
     pub(super) clock: Clock,
@@ -76,9 +78,11 @@ impl<W: Workload> Server<W> {
         let drift_ppm =
             i64::try_from(draw.part(1).below(2 * drift.unsigned_abs() + 1)).unwrap_or(drift) - drift;
         let phase = Nanos::new(draw.below(schedule.cluster.tick.value()));
+        let incarnation = Incarnation::new(draw.part(2).bits() >> 1 | 1);
         Self {
             node: NodeId::new(number),
-            incarnation: Incarnation::new(draw.part(2).bits() >> 1 | 1),
+            incarnation,
+            first_incarnation: incarnation,
             boot: 0,
             disk: Disk::new(seed, place as u64),
             clock: Clock::new(schedule.cluster.tick, phase, drift_ppm),

@@ -38,6 +38,7 @@ impl Leader {
         let me = server.me();
         // A leader is a voter like the others: an entry that is not durable here does not count here.
         let own = plant!(server.out.durable_index(), LEADER_COUNTS_UNSYNCED => server.log.last_index());
+        let own = own.filter(|_| server.counts_itself());
         let reached = |node| {
             if node == me {
                 own

@@ -17,7 +17,14 @@ impl Leader {
             let heard_at = peer.and_then(|peer| peer.heard_at).unwrap_or(self.elected_at);
             server.ticks_since(heard_at) <= patience
         };
-        let agrees = |node: NodeId| node == me || is_active(self.peer(node));
+        let counts_itself = server.counts_itself();
+        let agrees = |node: NodeId| {
+            if node == me {
+                counts_itself
+            } else {
+                is_active(self.peer(node))
+            }
+        };
         let has_quorum = server.log.membership().has_quorum(agrees);
         plant!(
             has_quorum,

@@ -80,7 +80,8 @@ impl Leader {
         let lasts = server.config.lease_ticks();
         let is_bound = |node: NodeId| {
             let bound_at = self.peer(node).and_then(|peer| peer.bound_at);
-            node == server.me() || bound_at.is_some_and(|at| server.ticks_since(at) <= lasts)
+            (node == server.me() && server.counts_itself())
+                || bound_at.is_some_and(|at| server.ticks_since(at) <= lasts)
         };
         lasts > 0
             && !self.rounds.is_void

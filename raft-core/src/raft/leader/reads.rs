@@ -137,12 +137,14 @@ impl Leader {
 
     /// Confirms the reads whose round a quorum of the configuration in force has confirmed.
     pub(super) fn confirm_reads(&mut self, server: &mut Server) {
-        let me = server.me();
+        let (me, counts_itself) = (server.me(), server.counts_itself());
         loop {
             let peers = &self.peers;
             let membership = server.log.membership();
             let is_confirmed = |round: Round| {
-                let confirms = |node| node == me || peers.get(&node).is_some_and(|peer| peer.round >= round);
+                let confirms = |node| {
+                    (node == me && counts_itself) || peers.get(&node).is_some_and(|peer| peer.round >= round)
+                };
                 let is_confirmed = membership.has_quorum(confirms);
                 plant!(is_confirmed, READS_WITHOUT_QUORUM => true)
             };
