@@ -1,7 +1,7 @@
 //! The service: the ledger of views, the store beneath it, and the servers and clients around it.
 //!
-//! A person protects a picture and decides who may view it how often. The picture's key is split between the file and
-//! the ledger, and the ledger is replicated. So each view is counted once, everywhere, even while servers crash.
+//! A person protects a picture and decides who may view it, and how often. The picture's key is split between the file
+//! and the ledger, and the ledger is replicated. So each view is counted once, everywhere, even while servers crash.
 //!
 //! # Two halves
 //!

@@ -15,15 +15,15 @@ const LASTS_TICKS: u64 = 7;
 fn server(log: &[u64]) -> Scene {
     let mut setup = setup(3, 1, log);
     setup.config.options.lease = LEASE;
-    Scene::new(setup).expect("the disk is sound")
+    Scene::new(setup).expect("the disk is valid")
 }
 
-/// Lets the time pass in which a server that starts gives no votes.
+/// Lets the time pass in which a server grants no votes after its start.
 fn rested(log: &[u64]) -> Scene {
     let mut scene = server(log);
     scene.raft.step(Event::Tick(10));
     if scene.role() != RoleName::Follower {
-        // It has begun to ask whether it could win: the next leader ends that.
+        // It has begun a pre-vote: the next leader ends that.
         scene.receive(2, 1, heartbeat(None));
         scene.raft.step(Event::Tick(10));
     }
@@ -31,7 +31,7 @@ fn rested(log: &[u64]) -> Scene {
     scene
 }
 
-/// Lets the time pass in which nobody votes after a start, and elects the server with the vote of server 2.
+/// Lets the time pass in which no server votes after its start, and elects the server with the vote of server 2.
 fn elect(scene: &mut Scene) {
     scene.tick(10);
     if scene.role() == RoleName::Follower {
@@ -91,13 +91,13 @@ fn a_leader_that_holds_a_lease_answers_without_asking() {
     renew(&mut scene);
     let actions = scene.read_by(7, ReadMode::Lease);
     assert_eq!((ready(&actions), sent(&actions)), (vec![(7, 1)], vec![]));
-    // Whoever does not trust clocks asks as ever.
+    // A read by read index still asks a quorum.
     let actions = scene.read(8);
     assert_eq!((ready(&actions), kinds(&actions).len()), (vec![], 2));
 }
 
 #[test]
-fn without_a_lease_such_a_read_asks_a_quorum() {
+fn without_a_lease_a_lease_read_asks_a_quorum() {
     let mut scene = leader();
     let actions = scene.read_by(7, ReadMode::Lease);
     assert_eq!(ready(&actions), []);
@@ -111,7 +111,7 @@ fn without_a_lease_such_a_read_asks_a_quorum() {
 
 // The voters are bound from when they heard the round, at the earliest when it began: not from when they answered.
 #[test]
-fn a_lease_counts_from_the_begin_of_its_round() {
+fn a_lease_counts_from_the_beginning_of_its_read_round() {
     let mut scene = leader();
     let round = round(&scene.tick(2));
     let late = LASTS_TICKS - 1;
@@ -129,7 +129,7 @@ fn a_lease_is_shorter_by_what_clocks_may_differ() {
     for (drift_permyriad, lasts) in [(0, 8), (100, 7), (5_000, 5)] {
         let mut setup = setup(3, 1, &[]);
         setup.config.options.lease = Some(Lease { drift_permyriad });
-        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut scene = Scene::new(setup).expect("the disk is valid");
         elect(&mut scene);
         scene.accept(2, at(2, 1));
         renew(&mut scene);
@@ -141,7 +141,7 @@ fn a_lease_is_shorter_by_what_clocks_may_differ() {
 }
 
 #[test]
-fn a_lease_that_no_heartbeat_could_renew_in_time_is_a_mistake() {
+fn a_lease_that_no_heartbeat_could_renew_in_time_is_refused() {
     let mut config = Config::default();
     config.options.lease = Some(Lease {
         drift_permyriad: 60_000,
@@ -167,7 +167,7 @@ fn a_lease_without_a_commit_of_the_own_term_answers_nothing() {
 
 // Dissertation §6.4.1: a transfer of leadership breaks what leases rest on.
 #[test]
-fn a_leader_that_has_told_another_one_to_campaign_has_no_lease_any_more() {
+fn a_leader_that_has_told_another_server_to_campaign_has_no_lease() {
     let mut scene = leader();
     renew(&mut scene);
     scene.step(Event::Transfer { to: node(2) });
@@ -180,7 +180,7 @@ fn a_leader_that_has_told_another_one_to_campaign_has_no_lease_any_more() {
     assert_eq!(read(&mut scene, 2), []);
 }
 
-// What a voter learns of later terms does not free it.
+// Learning of a later term does not release a voter.
 #[test]
 fn a_voter_that_hears_a_leader_keeps_its_vote_in_every_term() {
     let mut scene = rested(&[]);
@@ -189,7 +189,7 @@ fn a_voter_that_hears_a_leader_keeps_its_vote_in_every_term() {
     assert_eq!(scene.term(), 3);
     let actions = scene.receive(3, 3, Message::Vote { last: at(2, 9) });
     assert_eq!(sent(&actions), [(3, Message::VoteReply { granted: false })]);
-    // In a transfer, the leader itself wants this.
+    // In a transfer, the leader itself asks for this.
     let actions = scene.receive(3, 3, Message::TransferVote { last: at(2, 9) });
     assert_eq!(sent(&actions), [(3, Message::VoteReply { granted: true })]);
 }
@@ -210,7 +210,7 @@ fn a_server_that_has_just_started_keeps_its_vote() {
 
 // It would vote for itself.
 #[test]
-fn nobody_is_made_to_campaign_against_a_leader_that_it_hears() {
+fn no_server_is_made_to_campaign_against_a_leader_that_it_hears() {
     let mut scene = rested(&[]);
     scene.receive(2, 2, heartbeat(None));
     scene.step(Event::Campaign);

@@ -1,4 +1,4 @@
-//! One server among liars, with a host that is confused.
+//! One server among hostile peers, with a confused host.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +128,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             let mut number = floor;
             let mut commands = Vec::new();
             for _ in 0..dice.below(3) {
-                commands.push((number, Payload::from(&b"passed on"[..])));
+                commands.push((number, Payload::from(&b"forwarded"[..])));
                 number = number.wrapping_add(dice.below(2));
             }
             Message::Forward {
@@ -197,7 +197,7 @@ fn random_change(dice: &mut Dice, node: NodeId) -> Change {
     }
 }
 
-/// What a confused host might say.
+/// An input that a confused host might feed.
 fn random_input(dice: &mut Dice, number: u64) -> Input {
     let ticket = Ticket::new(dice.below(40));
     let from = node(dice.below(5));
@@ -255,7 +255,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
     }
 }
 
-/// What a server did with random inputs, and how many proposals and reads were among them.
+/// The actions of a server for random inputs, and the number of proposals and reads among these.
 pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
     let mut dice = Dice::new(seed);
     let count = 1 + dice.below(4);
@@ -279,7 +279,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
     if dice.one_in(4) {
         setup.durable = Durable::default();
     }
-    let mut raft = Raft::new(setup).expect("the disk is sound");
+    let mut raft = Raft::new(setup).expect("the disk is valid");
     let (mut all, mut offered) = (Vec::new(), (0, 0));
     for number in 0..400 {
         let input = match dice.below(10) {

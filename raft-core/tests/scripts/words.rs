@@ -1,4 +1,4 @@
-//! How things are written in a script's output.
+//! The notation of a script's output.
 
 use raft_core::{
     AppendOutcome, Entry, EntryBody, Envelope, Index, LogId, Membership, Message, NodeId, Raft, ReadOutcome,
@@ -62,7 +62,7 @@ fn entries(entries: &[Entry]) -> String {
     all.join(", ")
 }
 
-/// The log as `t1@1 a, t1@2 b`, behind what a snapshot covers.
+/// The log as `t1@1 a, t1@2 b`, after the entries that a snapshot covers.
 pub(crate) fn log(raft: &Raft) -> String {
     let vitals = raft.vitals();
     let first = raft.first_index().value();

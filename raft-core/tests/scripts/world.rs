@@ -1,4 +1,4 @@
-//! A cluster whose every message and every write is in the script's hands, and which tells what happens.
+//! A cluster in which the script decides over every message and every write, and which reports what happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,13 +16,13 @@ pub(crate) struct Server {
     disk: Disk,
     identity: Identity,
     bootstrap: Membership,
-    /// Writes that were asked for and not made.
+    /// Writes that were requested and not yet made.
     writes: VecDeque<(Persist, Option<Payload>)>,
     pub(crate) slow_disk: bool,
     failed_disk: bool,
 }
 
-/// What is left of a server that is down.
+/// The part of a server that survives a crash.
 struct Down {
     disk: Disk,
     identity: Identity,
@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) later: VecDeque<Envelope>,
     /// Directed links that lose everything.
     pub(crate) cut: BTreeSet<(u64, u64)>,
-    /// What the host calls its proposals and reads, by number.
+    /// The script's names of proposals and reads, by number.
     pub(crate) names: Vec<String>,
     pub(crate) news: Vec<String>,
 }
@@ -81,7 +81,7 @@ impl World {
             durable: disk.durable.clone(),
         };
         let replica =
-            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is sound");
+            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is valid");
         let server = Server {
             replica,
             disk,
@@ -95,7 +95,7 @@ impl World {
         self.drain(id);
     }
 
-    /// Takes the server down; what was not written is lost.
+    /// Crashes the server; writes that were not made are lost.
     pub(crate) fn crash(&mut self, id: u64) -> Result<(), String> {
         self.server(id)?;
         if let Some(Server {
@@ -151,7 +151,7 @@ impl World {
         self.with(id, |server| server.replica.step(input))
     }
 
-    /// Does this to the server, carries out what it then asks for, and tells whether it committed anything.
+    /// Runs this on the server, carries out the actions that follow, and reports whether it committed anything.
     fn with(&mut self, id: u64, change: impl FnOnce(&mut Server)) -> Result<(), String> {
         let server = self.server(id)?;
         let before = server.replica.raft().vitals().commit;
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// Carries out a duty, and hands back what is no duty.
+    /// Carries out a duty, and hands back any other action.
     fn duty(&mut self, id: u64, output: Output<Journal>) -> Option<Output<Journal>> {
         let server = self.servers.get_mut(&id)?;
         match output {
@@ -223,7 +223,7 @@ impl World {
         None
     }
 
-    /// What a script's reader is told of it.
+    /// The line that a script shows for it.
     fn tell(&self, server: u64, output: Output<Journal>) -> Option<String> {
         let proposal = |id: ProposalId| self.name_of(id.value());
         Some(match output {
@@ -281,7 +281,7 @@ impl World {
         self.with(id, write_one)
     }
 
-    /// Makes everything durable that waits, and what comes from now on at once.
+    /// Makes all waiting writes durable, and all later ones at once.
     pub(crate) fn write_all(&mut self, id: u64) -> Result<(), String> {
         self.server(id)?.slow_disk = false;
         while !self.server(id)?.writes.is_empty() {
