@@ -197,6 +197,7 @@ mod message;
 mod outbox;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod queue;
 mod quorum;
 mod raft;
 mod recovery;
