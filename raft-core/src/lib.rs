@@ -188,6 +188,8 @@ macro_rules! unless_planted {
 }
 
 mod action;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod config;
 mod entries;
 mod input;
