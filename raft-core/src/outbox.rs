@@ -12,6 +12,7 @@ use crate::action::{Action, Persist};
 use crate::entries::Entries;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
+use crate::queue::Ends;
 use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
@@ -313,7 +314,7 @@ impl Outbox {
             return false;
         }
         self.durable_ticket = ticket;
-        while let Some(write) = self.writes.pop_front_if(|write| write.ticket <= ticket) {
+        while let Some(write) = self.writes.take_front_if(|write| write.ticket <= ticket) {
             self.durable_index = self.durable_index.max(write.last);
         }
         if self.held.is_empty() {

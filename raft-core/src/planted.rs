@@ -317,4 +317,12 @@ planted_bank! {
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
     }
+    "codec" {
+        CHECKSUM_UNCHECKED "checksum-unchecked"
+            "An envelope is decoded without a check of its checksum."
+        CHECKSUM_OF_THE_FRONT "checksum-of-the-front"
+            "The checksum covers only the first 64 bytes of an envelope's body."
+        RECIPIENT_NOT_ENCODED "recipient-not-encoded"
+            "An envelope's bytes do not say which incarnation it is for."
+    }
 }
