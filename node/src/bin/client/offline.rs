@@ -46,15 +46,16 @@ pub(super) async fn capacity(
 
     let rows =
         settings.map(|(bits, room)| json!({ "bits": bits.count(), "bytes": room, "fits": fits(room) }));
-    speaker.print(&json!({
-        "file": files::shown(&wanted.input),
+    let mut value = json!({
         "width": size.width,
         "height": size.height,
         "carrier_samples": carriers,
         "payload_bytes": payload,
         "overhead_bytes": ABOUT_OVERHEAD_BYTES,
         "settings": rows,
-    }));
+    });
+    report::insert_path(&mut value, "file", &wanted.input);
+    speaker.print(&value);
     speaker.say(&format!(
         "{}: {size} pixels, {}; {carriers} samples can carry.",
         files::shown(&wanted.input),
