@@ -1,11 +1,11 @@
-//! The main job, as a story: three servers, a photograph, four people, and a server that dies.
+//! The main task, as a story: three servers, a photograph, four people, and a server that dies.
 //!
 //! ```text
 //! cargo run --release --example cluster [-- --photo PATH]
 //! ```
 //!
 //! Everything in it is real: processes, sockets, TLS, files. It ends with exit status 1 if anything differs from what
-//! it tells.
+//! it reports.
 
 #[path = "cluster/servers.rs"]
 mod servers;
@@ -60,7 +60,10 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
     let first = leader(&alices, &[]).await?;
     story.tell(&format!("{} was elected Leader.", first.name));
 
-    story.chapter(&format!("Alice protects {}; bob may look once.", photo.display()));
+    story.chapter(&format!(
+        "Alice protects {}; bob may view it once.",
+        photo.display()
+    ));
     let grants = vec![Grant::new(bob.clone(), Views::Total(1))];
     let input = ProtectInput {
         original: original.clone(),
@@ -74,7 +77,7 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
     story.keep("encrypted_lsb_image.png", &protected.picture)?;
     story.tell("Any viewer shows the access-denied picture; the photograph is in it, encrypted.");
 
-    story.chapter("Who may look?");
+    story.chapter("Who may view it?");
     let granted = view(&alices, &protected.picture, &alice).await?;
     story.granted("alice", "viewable_image_alice.png", granted, &original, 4)?;
     let bobs = servers.client("bob")?;
@@ -107,7 +110,7 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
         before == after,
         "the ledger's counts changed when the leader died",
     )?;
-    story.tell("The counts are what they were: alice has 4 views left, bob has none.");
+    story.tell("The counts are unchanged: alice has 4 views left, bob has none.");
     let granted = view(&alices, &protected.picture, &alice).await?;
     story.granted("alice", "viewable_image_alice.png", granted, &original, 3)?;
     let denied = view(&bobs, &protected.picture, &bob).await?;
@@ -131,11 +134,11 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
     story.tell("It has caught up.");
 
     let before = alices.object(&alice, protected.object).await?;
-    story.chapter("Mallory edits the rules inside the file, and repairs every checksum on the way.");
+    story.chapter("Mallory edits the policy inside the file, and repairs every checksum.");
     let forged = forge(&protected.picture)?;
     story.keep("forged.png", &forged)?;
     match mallorys.view(forged, &mallory).await {
-        Err(error) if error.class() == ErrorClass::Damaged => story.tell(&format!("Refused: {error}.")),
+        Err(error) if error.class() == ErrorClass::Damaged => story.tell(&format!("Rejected: {error}.")),
         other => return Err(format!("the forgery was not recognised: {other:?}").into()),
     }
     let after = alices.object(&alice, protected.object).await?;

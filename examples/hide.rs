@@ -1,4 +1,4 @@
-//! Hides a photograph in every way that `lsb-core` knows, and gets the exact file back: no server, no network.
+//! Hides a photograph in every mode of `lsb-core`, and gets the exact file back, without a server or a network.
 //!
 //! ```text
 //! cargo run --release --example hide
@@ -21,7 +21,7 @@ const PHOTOGRAPH: &[u8] = include_bytes!("photos/rocket.jpg");
 const COVER: &[u8] = include_bytes!("photos/chelsea.png");
 const DENIED_PICTURE: &[u8] = include_bytes!("../unified_image.png");
 
-/// A protected file, and the half of its key that a ledger would keep and count views of.
+/// A protected file, and the half of its key that a ledger would keep, to count its views.
 type Hidden = (&'static str, Vec<u8>, Option<LedgerShare>);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{mode:8} {:>8} bytes, protected by {owner}", file.len());
         if let Some(share) = &share {
             let opened = seal::open(&envelope, share)?.bytes;
-            assert!(opened == photograph, "what comes out is what went in");
+            assert!(opened == photograph, "the opened file equals the original");
             println!("{mode:8} {:>8} bytes, the original's own", opened.len());
         }
         if let Some(folder) = &folder {
@@ -64,19 +64,19 @@ fn hide(photograph: &[u8]) -> Result<Vec<Hidden>, Box<dyn Error>> {
         owner: &owner,
         limits,
     };
-    // Everybody sees the denied picture.
+    // Everyone sees the denied picture.
     let sealed = seal::seal(&request)?;
     let file = picture::embed(&sealed.envelope, limits)?;
     let mut hidden = vec![("sealed", file, Some(sealed.ledger_share))];
 
-    // Everybody sees a blurred preview.
+    // Everyone sees a blurred preview.
     let preview = picture::preview_of(photograph, limits)?;
     let shown = Shown::Preview(&preview);
     let sealed = seal::seal(&SealRequest { shown, ..request })?;
     let file = picture::embed(&sealed.envelope, limits)?;
     hidden.push(("preview", file, Some(sealed.ledger_share)));
 
-    // Everybody sees the cat. If she has no room, the error says what would do.
+    // Everyone sees the cat. If the picture is too small, the error says what would fit.
     let shown = Shown::Cover;
     let sealed = seal::seal(&SealRequest { shown, ..request })?;
     let in_cat = |bits| picture::embed_in_cover(&sealed.envelope, COVER, bits, limits);
@@ -86,7 +86,7 @@ fn hide(photograph: &[u8]) -> Result<Vec<Hidden>, Box<dyn Error>> {
     })?;
     hidden.push(("cover", file, Some(sealed.ledger_share)));
 
-    // Everybody sees the photograph: a label, and no secret.
+    // Everyone sees the photograph: a label, and no secret.
     let labelled = label::protect(&LabelRequest {
         photograph,
         denied_picture: DENIED_PICTURE,
@@ -95,6 +95,7 @@ fn hide(photograph: &[u8]) -> Result<Vec<Hidden>, Box<dyn Error>> {
         created: request.created,
         owner: &owner,
         bits: LABEL_BITS,
+        keep: picture::Keep::Shown,
         limits,
     })?;
     hidden.push(("label", labelled.file, None));

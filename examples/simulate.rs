@@ -1,9 +1,9 @@
-//! Somebody else's state machine under simulation: a lock service whose snapshot forgets something.
+//! A user's state machine under simulation: a lock service whose snapshot forgets something.
 //!
-//! A lock is granted with a token that grows with every grant, so that a storage can refuse whoever comes with an old
-//! one. The counter of tokens is missing in the snapshot: a server that starts from one, or is sent one, counts from
-//! the beginning. In tests without snapshots all is well; the simulator finds it within a few seeds, and shows the few
-//! steps that it takes.
+//! A lock is granted with a token that grows with every grant, so that a storage service can reject a client with an
+//! old one. The counter of tokens is missing in the snapshot: a server that starts from a snapshot, or is sent one,
+//! counts from the beginning. Tests without snapshots pass; the simulator finds the bug within a few seeds, and shows
+//! the few steps that it takes.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use raft_core::replica::{SnapshotError, StateMachine};
 use sim::schedule::WorkloadPlan;
 use sim::{Call, Found, Profile, Workload};
 
-/// Who holds which lock, and the token of the last grant.
+/// The holder of each lock, and the token of the last grant.
 #[derive(Default)]
 struct Locks {
     holders: BTreeMap<u8, u8>,
@@ -57,7 +57,7 @@ impl StateMachine for Locks {
     fn restore(&self, snapshot: &[u8]) -> Result<Self, SnapshotError> {
         let (token, holders) = snapshot
             .split_first_chunk()
-            .ok_or(SnapshotError("it is cut off".into()))?;
+            .ok_or(SnapshotError("it is truncated".into()))?;
         Ok(Self {
             holders: holders.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect(),
             last_token: u64::from_be_bytes(*token),
@@ -66,7 +66,7 @@ impl StateMachine for Locks {
     }
 }
 
-/// Clients that take a lock, and release it when they ask again. This is all of the glue.
+/// Clients that take a lock, and release it when they ask again. The workload needs nothing else.
 struct Locking {
     forgets: bool,
 }
@@ -96,14 +96,14 @@ impl Workload for Locking {
 fn main() -> Result<ExitCode, sim::ScheduleError> {
     let flawed = Locking { forgets: true };
     let Some(found) = sim::sweep(Profile::Swarm, 0..1_000, &flawed)? else {
-        eprintln!("nothing was found in a thousand seeds: the simulator has gone blind");
+        eprintln!("no violation was found in a thousand seeds: the simulator has a bug");
         return Ok(ExitCode::FAILURE);
     };
     println!("seed {} finds: {}", found.seed, found.verdict);
     if let Some(shrunk) = sim::shrink(&found.schedule, &flawed, &mut |_, _| {})? {
         let (before, after) = (shrunk.items_before, shrunk.items_after);
         println!(
-            "{before} faults and operations shrink to {after}; sim::replay shows the run, which ends so:\n"
+            "{before} faults and operations shrink to {after}; sim::replay shows the run, which ends like this:\n"
         );
         let mut trace = Vec::new();
         sim::replay(&shrunk.schedule, &flawed, &mut |event| trace.push(event))?;

@@ -1,12 +1,12 @@
-//! `raft-core` over another store: one file of checksummed records, written anew when a snapshot shortens the log.
+//! `raft-core` over another store: one file of checksummed records, rewritten when a snapshot shortens the log.
 //!
 //! ```text
 //! cargo run --release --example store
 //! ```
 //!
 //! The store is in `store/log_file.rs`. A server that is a cluster of its own writes, is killed in the middle of a
-//! record, and goes on from what is left; then it takes a snapshot and does so again. What it had said to be done is
-//! there each time.
+//! record, and continues from what is left; then it takes a snapshot and does so again. Everything that it had
+//! acknowledged is there each time.
 
 #[path = "store/log_file.rs"]
 mod log_file;
@@ -19,8 +19,8 @@ use std::path::Path;
 use log_file::{Contents, Store, record};
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, GroupId, Identity, Incarnation, LogId, Membership, NodeId, Options, ProposalId, ReadId, ReadMode,
-    RoleName, Setup, Snapshots,
+    Config, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId, Options,
+    ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// The state machine: a sum.
@@ -53,7 +53,7 @@ impl StateMachine for Sum {
     }
 }
 
-/// One life of the server: it adds the numbers, says what their sum is, and is gone without a farewell.
+/// One life of the server: it adds the numbers, prints their sum, and ends without a shutdown.
 fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<dyn Error>> {
     let mut store = Store::open(folder)?;
     let Contents {
@@ -63,7 +63,7 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
         snapshot,
     } = store.contents.clone();
     let covered = durable.snapshot.as_ref();
-    let covered = covered.map(|meta| format!(" behind a snapshot of {}", meta.last));
+    let covered = covered.map(|meta| format!(" after a snapshot of {}", meta.last));
     println!(
         "start {boot} with {} entries{}",
         durable.entries.len(),
@@ -94,16 +94,16 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
     let mut server = Replica::new(setup, Sum::default(), snapshot)?;
     let mut numbers = numbers.iter();
     let mut waits_for = None;
-    // No clock is needed where nobody else is: time passes as fast as the disk allows.
+    // A cluster of one needs no clock: time passes as fast as the disk allows.
     for number in 1..1_000 {
-        server.step(Input::Tick(1));
+        server.step(Event::Tick(1));
         if waits_for.is_none() && server.raft().vitals().role == RoleName::Leader {
             let id = ProposalId::new(number);
             waits_for = Some(id);
             match numbers.next() {
-                Some(&command) => server.step(Input::Propose {
+                Some(&command) => server.step(Event::Propose {
                     id,
-                    command: vec![command].into(),
+                    payload: vec![command].into(),
                 }),
                 None => server.step(Input::Read {
                     id: ReadId::new(number),
@@ -116,16 +116,16 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
         server.drain(&mut outputs);
         for output in outputs {
             match output {
-                // It is durable before the next output is looked at; if it cannot be, none of them counts.
+                // The write is durable before the next output is carried out; if it fails, no output counts.
                 Output::Persist { persist, snapshot } => store.write(persist, snapshot)?,
-                Output::LoadEntries {
+                Output::LoadEntries(LoadEntries {
                     ticket,
                     first,
                     last,
                     max_bytes,
-                } => {
+                }) => {
                     let entries = store.contents.durable.load(first, last, max_bytes);
-                    server.step(Input::EntriesLoaded { ticket, entries });
+                    server.step(Event::EntriesLoaded { ticket, entries });
                 }
                 Output::Done { id, at, response } if Some(id) == waits_for => {
                     println!("  done at {at}: the sum is {response}");
@@ -133,17 +133,19 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 }
                 Output::Answered { answer, .. } if !take_snapshot => return Ok(answer),
                 Output::Answered { .. } => server.step(Input::TakeSnapshot),
-                _ => {}
+                // The cluster of one sends nothing, and this run needs no news.
+                Output::Done { .. } | Output::Changed { .. } | Output::Send(_) => {}
+                Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } | Output::Notice(_) => {}
             }
         }
         if take_snapshot && store.contents.snapshot.is_some() {
             return Ok(server.machine().0);
         }
     }
-    Err("the server came to no end".into())
+    Err("the server did not finish".into())
 }
 
-/// What a power cut leaves of a record: its head, and half of its bytes.
+/// Leaves what a power cut leaves of a record: its head, and half of its bytes.
 fn tear(folder: &Path) -> io::Result<()> {
     let whole = record(b"a record that is never finished");
     OpenOptions::new()
@@ -154,7 +156,7 @@ fn tear(folder: &Path) -> io::Result<()> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     if std::env::args().nth(1).is_some() {
-        println!("A server writes to one file, is killed, and goes on from what is left.\nUsage: store");
+        println!("A server writes to one file, is killed, and continues from what is left.\nUsage: store");
         return Ok(());
     }
     let folder = std::env::temp_dir().join(format!("raft-store-{}", std::process::id()));
@@ -162,7 +164,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     tear(&folder)?;
     assert_eq!(live(&folder, &[4], true)?, 10);
     tear(&folder)?;
-    assert_eq!(live(&folder, &[5], false)?, 15, "nothing that was done is lost");
+    assert_eq!(
+        live(&folder, &[5], false)?,
+        15,
+        "nothing that was acknowledged is lost"
+    );
     fs::remove_dir_all(&folder)?;
     Ok(())
 }

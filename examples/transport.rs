@@ -4,9 +4,9 @@
 //! cargo run --release --example transport
 //! ```
 //!
-//! UDP loses, repeats and reorders, and Raft minds none of it: what is lost is sent again. What a transport must do is
-//! to know who speaks, which plain UDP does not: beyond one's own machine use something that does, as `node` does with
-//! TLS. The "disk" is memory here: `store.rs` beside this file shows how it is done.
+//! UDP loses, duplicates and reorders messages, which Raft tolerates: what is lost is sent again. A transport must
+//! authenticate its peers, which plain UDP does not: beyond one machine use a transport that does, as `node` does with
+//! TLS. The "disk" is memory here; `store.rs` beside this file has a real one.
 
 use std::error::Error;
 use std::net::UdpSocket;
@@ -14,15 +14,15 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Envelope, GroupId, Identity, Incarnation, LogId, Membership, NodeId, ProposalId,
-    Rejection, RoleName, Setup,
+    Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId,
+    Notice, ProposalId, Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
 const TICK: Duration = Duration::from_millis(10);
-/// No datagram on the loopback interface is larger, so no message may be.
+/// The largest message, as no datagram on the loopback interface is larger.
 const DATAGRAM_BYTES: usize = 60_000;
 
 /// The state machine: it counts lines.
@@ -30,7 +30,7 @@ const DATAGRAM_BYTES: usize = 60_000;
 struct Lines(u64);
 
 impl StateMachine for Lines {
-    /// How many lines there are now.
+    /// The number of lines.
     type Response = u64;
     type Query = ();
     type Answer = u64;
@@ -55,14 +55,14 @@ impl StateMachine for Lines {
     }
 }
 
-/// What a client asks of a server, and what it is told: by the number of the proposal.
+/// A client's request and its answer, matched by the number of the proposal.
 struct Request(ProposalId, String);
 enum Answer {
     Done(ProposalId, u64),
-    /// It is in no log and never will be.
+    /// The proposal is in no log and never will be.
     TryAgain(ProposalId),
-    /// It cannot be done, or nobody can tell whether it was: to ask again might do it twice. `raft_core::sessions` is
-    /// for those who must.
+    /// The proposal cannot be done, or its outcome is unknown: to ask again might do it twice. Clients that must ask
+    /// again use `raft_core::sessions`.
     GiveUp(ProposalId, String),
 }
 
@@ -75,7 +75,7 @@ struct Server {
 }
 
 impl Server {
-    /// Until nobody can ask for anything any more.
+    /// Runs until all clients are gone.
     fn run(mut self, requests: &Receiver<Request>) -> Result<(), std::io::Error> {
         let (started, mut ticks) = (Instant::now(), 0);
         let mut datagram = vec![0; DATAGRAM_BYTES];
@@ -83,22 +83,22 @@ impl Server {
         loop {
             let received = match self.socket.recv(&mut datagram) {
                 Ok(length) => decode(&datagram[..length]),
-                // Nothing came within a tick, or a peer is not there yet: both are Raft's everyday life.
+                // Nothing came within a tick, or a peer has not started yet: both are everyday events for Raft.
                 Err(_) => None,
             };
-            // Time goes first, so that what came late meets the state that it came late for.
+            // The clock advances first, so that a late message meets the state of its arrival.
             let now = (started.elapsed().as_millis() / TICK.as_millis()) as u64;
-            self.replica.step(Input::Tick(now - ticks));
+            self.replica.step(Event::Tick(now - ticks));
             ticks = now;
             if let Some(envelope) = received {
-                self.replica.step(Input::Receive(envelope));
+                self.replica.step(Event::Receive(envelope));
             }
-            // What is fed before the next drain travels together.
+            // Commands that are stepped before the next drain are replicated together.
             loop {
                 match requests.try_recv() {
                     Ok(Request(id, line)) => {
                         let command = line.into_bytes().into();
-                        self.replica.step(Input::Propose { id, command });
+                        self.replica.step(Event::Propose { id, payload: command });
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Ok(()),
@@ -116,44 +116,47 @@ impl Server {
                 match output {
                     Output::Persist { persist, .. } => {
                         self.disk.write(&persist);
-                        self.replica.step(Input::Persisted(persist.ticket));
+                        self.replica.step(Event::Persisted(persist.ticket));
                     }
-                    Output::LoadEntries {
+                    Output::LoadEntries(LoadEntries {
                         ticket,
                         first,
                         last,
                         max_bytes,
-                    } => {
+                    }) => {
                         let entries = self.disk.load(first, last, max_bytes);
-                        self.replica.step(Input::EntriesLoaded { ticket, entries });
+                        self.replica.step(Event::EntriesLoaded { ticket, entries });
                     }
                     Output::Send(envelope) => self.send(&envelope),
                     Output::Done { id, response, .. } => self.tell(Answer::Done(id, response)),
-                    Output::Superseded { id } => self.tell(Answer::TryAgain(id)),
-                    Output::Unknown { id } => self.tell(Answer::GiveUp(id, "may be done or not".into())),
-                    Output::Rejected { id, reason, .. } => self.tell(match reason {
+                    Output::Notice(Notice::Superseded { id }) => self.tell(Answer::TryAgain(id)),
+                    Output::Notice(Notice::Unknown { id }) => {
+                        self.tell(Answer::GiveUp(id, "its outcome is unknown".into()))
+                    }
+                    Output::Notice(Notice::Rejected { id, reason, .. }) => self.tell(match reason {
                         Rejection::NotLeader { .. }
                         | Rejection::Transferring { .. }
                         | Rejection::Busy { .. } => Answer::TryAgain(id),
                         reason => Answer::GiveUp(id, reason.to_string()),
                     }),
-                    Output::RoleChanged {
+                    Output::Notice(Notice::RoleChanged {
                         role: RoleName::Leader,
                         term,
-                    } => {
+                    }) => {
                         println!(
                             "server {} leads in term {term}",
                             self.replica.raft().identity().node
                         );
                     }
-                    _ => {}
+                    Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
+                    Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
                 }
             }
             self.replica.drain(&mut outputs);
         }
     }
 
-    /// A client that is gone hears nothing, and nobody minds.
+    /// A client that is gone does not receive the answer, which does no harm.
     fn tell(&self, answer: Answer) {
         drop(self.answers.send(answer));
     }
@@ -161,14 +164,14 @@ impl Server {
     fn send(&self, envelope: &Envelope) {
         let to = self.peers[envelope.to.value() as usize - 1];
         match bincode::serde::encode_to_vec(envelope, bincode::config::standard()) {
-            // A datagram that cannot be sent is one that is lost.
+            // A datagram that cannot be sent counts as lost.
             Ok(bytes) => drop(self.socket.send_to(&bytes, to)),
             Err(error) => eprintln!("a message cannot be encoded: {error}"),
         }
     }
 }
 
-/// Anything may arrive: what is no message is dropped.
+/// Decodes a datagram. Anything may arrive: what is malformed is dropped.
 fn decode(datagram: &[u8]) -> Option<Envelope> {
     let limited = bincode::config::standard().with_limit::<DATAGRAM_BYTES>();
     let (envelope, _) = bincode::serde::decode_from_slice(datagram, limited).ok()?;
@@ -193,7 +196,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut config = Config::default();
         config.limits.message_bytes = DATAGRAM_BYTES / 4;
         config.snapshots.chunk_bytes = DATAGRAM_BYTES / 4;
-        // Every server takes commands, and passes them on to the leader.
+        // Every server accepts commands, and forwards them to the leader.
         config.options.forwarding = true;
         let (group, node, incarnation) = (GroupId::new(1), NodeId::new(number), Incarnation::new(number));
         let identity = Identity {
@@ -229,13 +232,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Answer::Done(done, lines) if done == id => {
                     break println!("line {number} is in the log; there are {lines}");
                 }
-                // Nobody leads yet, for example.
+                // For example, no leader is elected yet.
                 Answer::TryAgain(again) if again == id => {
                     thread::sleep(TICK);
                     door.send(Request(id, format!("line {number}")))?;
                 }
                 Answer::GiveUp(lost, why) if lost == id => return Err(format!("line {number}: {why}").into()),
-                // About an earlier line.
+                // The answer to an earlier line.
                 _ => {}
             }
         }

@@ -1,4 +1,5 @@
-//! Measures us beside others: the same work, in one process and one run, so that a noisy machine is noisy for both.
+//! Measures this repository beside other crates: the same work, in one process and one run, so that a noisy machine is
+//! noisy for both.
 
 use clap::{Parser, Subcommand};
 
@@ -7,8 +8,8 @@ mod lsb;
 mod report;
 mod visibility;
 
-/// Others measured beside us. Every row says what was done, how fast each side was, and the ratio; above 1 is in our
-/// favour. Absolute figures belong to the machine and the minute; only the ratio travels.
+/// Benchmarks beside other crates. Every row says what was done, how fast each side was, and the ratio; above 1 is in
+/// our favour. Absolute figures belong to the machine and the moment; only the ratio is comparable.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {

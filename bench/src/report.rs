@@ -1,4 +1,4 @@
-//! What every benchmark prints.
+//! The rows that every benchmark prints.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
@@ -12,9 +12,9 @@ pub(crate) struct Row {
     pub(crate) work: String,
     /// Our figure.
     pub(crate) ours: f64,
-    /// The peer's figure; not a number where the peer is not there.
+    /// The peer's figure; not a number if the peer is missing.
     pub(crate) peer: f64,
-    /// What the figures count.
+    /// The unit of the figures.
     pub(crate) unit: &'static str,
     /// How many times better we are.
     pub(crate) ratio: f64,
@@ -22,7 +22,7 @@ pub(crate) struct Row {
     pub(crate) due: f64,
 }
 
-/// Prints a line. Whoever closes the pipe does not want the rest.
+/// Prints a line. A closed pipe is not an error: its reader does not want the rest.
 pub(crate) fn say(line: Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout(), "{line}")
         && error.kind() != ErrorKind::BrokenPipe
@@ -40,7 +40,7 @@ pub(crate) fn print_json(rows: &[impl Serialize]) {
     }
 }
 
-/// Prints every row as soon as it is there, for programs all of them together.
+/// Prints every row as soon as it is measured, or all of them together for programs.
 pub(crate) fn print(rows: impl Iterator<Item = Row>, json: bool) {
     if json {
         return print_json(&rows.collect::<Vec<Row>>());

@@ -1,7 +1,6 @@
-//! Three servers as processes of their own, so that one can be killed without warning.
+//! Three servers as separate processes, so that one can be killed without warning.
 //!
-//! The program starts itself again in the role of a server, with the same command line that the `server` binary
-//! understands.
+//! The program starts itself again in the role of a server, with the same command line as the `server` binary.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -51,7 +50,7 @@ impl Servers {
         command.args(peers.map(|port| format!("127.0.0.1:{port}")));
         command.args(["--data-dir", &path(&name), "--cluster-key", &path("cluster.key")]);
         command.args(["--unified-image", &path("unified_image.png")]);
-        // The defaults, 3 to 6 seconds, are made for watching; these are made for getting on.
+        // The defaults, 3 to 6 seconds, are made for watching; these make the story quick.
         command.args([
             "--election-timeout-min-ms",
             "300",
@@ -64,7 +63,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Ends a server as a power cut would: SIGKILL, no farewell.
+    /// Ends a server as a power cut would: SIGKILL, without a shutdown.
     pub(crate) fn kill(&mut self, number: usize) -> std::io::Result<()> {
         match self.children[number].take() {
             Some(mut child) => child.kill().and_then(|()| child.wait()).map(|_| ()),
@@ -72,7 +71,7 @@ impl Servers {
         }
     }
 
-    /// A client on a machine of its own: it has its own folder of keys.
+    /// Makes a client on a machine of its own, which has its own folder of keys.
     pub(crate) fn client(&self, machine: &str) -> Result<Client, ClientError> {
         Client::new(Options {
             servers: self
@@ -97,7 +96,7 @@ impl Drop for Servers {
     }
 }
 
-/// Ports that are free now, together with the consensus ports above them.
+/// Finds ports that are free now, together with the consensus ports above them.
 fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     let mut held = Vec::new();
     while held.len() < count {
@@ -113,10 +112,10 @@ fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     Ok(held.into_iter().map(|(port, ..)| port).collect())
 }
 
-/// What a process in the role of a server does: it serves until it is killed, or the program that started it ends.
+/// Runs a process in the role of a server: it serves until it is killed, or the program that started it ends.
 pub(crate) fn serve(arguments: impl Iterator<Item = String>) -> ExitCode {
     std::thread::spawn(|| {
-        // Nothing is ever written to this pipe: reading from it ends when the other end is gone.
+        // Nothing is ever written to this pipe: reading from it ends when the other end is closed.
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
     });

@@ -1,4 +1,4 @@
-//! Telling the story, and checking every word of it.
+//! Tells the story, and checks every statement of it.
 
 use std::error::Error;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::servers::Servers;
 
 /// The narrator.
 pub(crate) struct Story {
-    /// Where everything lies.
+    /// The folder for all files.
     pub(crate) folder: PathBuf,
     denied_picture: Vec<u8>,
     began: Instant,
@@ -22,7 +22,7 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// Makes a folder for the servers and the pictures.
+    /// Creates a folder for the servers and the pictures.
     pub(crate) fn begin() -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("raft-lsb-cluster-{}", std::process::id()));
         fs::create_dir_all(folder.join("servers"))?;
@@ -42,22 +42,22 @@ impl Story {
         println!("\n{}. {title}", self.chapters);
     }
 
-    /// Says what happened.
+    /// Tells what happened.
     pub(crate) fn tell(&self, text: &str) {
         println!("   [{:5.2} s] {text}", self.began.elapsed().as_secs_f64());
     }
 
-    /// Leaves a picture in the folder.
+    /// Keeps a picture in the folder.
     pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         fs::write(self.folder.join(name), bytes)
     }
 
-    /// Ends the story if it is not true.
+    /// Ends the story with an error unless the statement holds.
     pub(crate) fn expect(&self, holds: bool, otherwise: &str) -> Result<(), Box<dyn Error>> {
         if holds { Ok(()) } else { Err(otherwise.into()) }
     }
 
-    /// A view must have been granted, with exactly the photograph that was protected, and so many views left.
+    /// Expects a granted view, with exactly the photograph that was protected, and so many views left.
     pub(crate) fn granted(
         &self,
         who: &str,
@@ -82,15 +82,15 @@ impl Story {
             &format!("{who} has {remaining:?} views left, not {left}"),
         )?;
         self.tell(&format!(
-            "{who} looks: the photograph, byte for byte; {left} views left."
+            "{who} views the photograph, byte for byte; {left} views left."
         ));
         Ok(())
     }
 
-    /// A view must have been refused, with exactly the access-denied picture.
+    /// Expects a denied view, with exactly the access-denied picture.
     pub(crate) fn denied(&self, who: &str, name: &str, outcome: ViewOutcome) -> Result<(), Box<dyn Error>> {
         let ViewOutcome::Denied { picture, message, .. } = outcome else {
-            return Err(format!("{who} was not refused").into());
+            return Err(format!("{who} was not denied").into());
         };
         self.keep(name, &picture)?;
         self.expect(
@@ -98,7 +98,7 @@ impl Story {
             &format!("{who} did not get the access-denied picture"),
         )?;
         self.tell(&format!(
-            "{who} is refused ({message}) and gets the access-denied picture."
+            "{who} is denied ({message}) and gets the access-denied picture."
         ));
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Story {
     }
 }
 
-/// The server that leads.
+/// The leading server.
 pub(crate) struct Leader {
     /// Its place in the list of servers.
     pub(crate) number: usize,
@@ -123,7 +123,7 @@ pub(crate) struct Leader {
     pub(crate) name: String,
 }
 
-/// Waits for a leader that is not among the dead.
+/// Waits for a leader that is not among the dead servers.
 pub(crate) async fn leader(client: &Client, dead: &[usize]) -> Result<Leader, Box<dyn Error>> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
@@ -140,7 +140,7 @@ pub(crate) async fn leader(client: &Client, dead: &[usize]) -> Result<Leader, Bo
     Err("no leader was elected within 20 s".into())
 }
 
-/// Views a picture, keeps what comes of it, and acknowledges.
+/// Views a picture, keeps the result, and acknowledges.
 pub(crate) async fn view(
     client: &Client,
     picture: &[u8],
@@ -152,7 +152,7 @@ pub(crate) async fn view(
     Ok(outcome)
 }
 
-/// Changes one byte of the rules inside a protected picture, and hides the result as the genuine one was hidden.
+/// Changes one byte of the policy inside a protected picture, and hides the result as the genuine one was hidden.
 pub(crate) fn forge(protected: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let envelope = picture::extract(protected, &Limits::DEFAULT)?;
     let rules = envelope.section(SectionKind::Policy).ok_or("no policy")?.to_vec();

@@ -10,7 +10,7 @@ use bincode::config::standard;
 use raft_core::{Durable, Payload, Persist};
 use serde::{Deserialize, Serialize};
 
-/// Everything that a data folder holds, and what the first record of a file says.
+/// Everything that a data folder contains, and what the first record of a file holds.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Contents {
     pub(crate) incarnation: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Contents {
     pub(crate) snapshot: Option<Payload>,
 }
 
-/// What the other records say. A record is there or it is not, so a crash leaves a prefix of what was asked for.
+/// The contents of the other records. A record is there or it is not, so a crash leaves a prefix of the writes.
 #[derive(Serialize, Deserialize)]
 enum Change {
     Started,
@@ -67,7 +67,7 @@ impl Store {
         let file = OpenOptions::new().append(true).open(&path)?;
         if whole < bytes.len() {
             println!(
-                "  {} bytes of a record that was never finished are cut off",
+                "  {} bytes of an unfinished record are truncated",
                 bytes.len() - whole
             );
             file.set_len(whole as u64)?;
@@ -77,7 +77,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Nothing may be said to be durable before this has returned; if it fails, nothing ever again.
+    /// Writes and syncs. Nothing may be reported as durable before this has returned; if it fails, nothing ever again.
     pub(crate) fn write(
         &mut self,
         persist: Persist,
@@ -103,7 +103,7 @@ impl Store {
     }
 }
 
-/// The old file or the new one is there whatever happens, and when this returns, the new one.
+/// Replaces the file: at any moment either the old one or the new one is there, and when this returns, the new one.
 fn replace(path: &Path, contents: &Contents) -> Result<File, Box<dyn Error>> {
     let (temporary, folder) = (
         path.with_extension("new"),
@@ -117,21 +117,20 @@ fn replace(path: &Path, contents: &Contents) -> Result<File, Box<dyn Error>> {
     Ok(file)
 }
 
-/// Length, checksum, bytes.
+/// Encodes a record: length, checksum, bytes.
 pub(crate) fn record(bytes: &[u8]) -> Vec<u8> {
     let (length, checksum) = (bytes.len() as u32, crc32fast::hash(bytes));
     [&length.to_be_bytes()[..], &checksum.to_be_bytes(), bytes].concat()
 }
 
-/// The whole records, and where they end. Only the last one may be torn: a damaged record before it is not to be
-/// repaired by guessing. What this simple format cannot tell from a torn tail is a damaged length; the store of `node`
-/// can.
+/// Returns the whole records, and where they end. Only the last one may be torn: a damaged record before it must not be
+/// repaired by guessing. This simple format cannot tell a damaged length from a torn tail; the store of `node` can.
 fn records(bytes: &[u8]) -> Result<(Vec<&[u8]>, usize), io::Error> {
     let (mut records, mut rest) = (Vec::new(), bytes);
-    while let Some((head, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((head, after)) = rest.split_first_chunk::<8>() {
         let [length, checksum] =
             [0, 4].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
-        let Some((record, next)) = behind.split_at_checked(length as usize) else {
+        let Some((record, next)) = after.split_at_checked(length as usize) else {
             break;
         };
         // A file may have grown before its bytes arrived: then the rest is zeros.

@@ -1,5 +1,5 @@
-//! Samples of a picture, as a decoder hands them over: whatever the low bits say, reading them never panics and never
-//! gives more than there is room for; and what is hidden comes back.
+//! Samples of a picture, as a decoder returns them: whatever the low bits are, reading them never panics and never
+//! returns more than fits; and a hidden payload is read back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -50,7 +50,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(
             carrier::read(&raster).as_deref(),
             Ok(body),
-            "what is hidden comes back"
+            "a hidden payload is read back"
         );
     }
 });

@@ -1,5 +1,5 @@
-//! A file of any format that somebody wants to protect, or hide in: whatever it claims, decoding it never panics and
-//! never gives more than the limits allow; what was decoded can carry, and be read again.
+//! A file of any format to protect, or to hide in: whatever it contains, decoding it never panics and never returns
+//! more than the limits allow; a decoded picture can carry a payload, and be read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         let _ = picture::preview_of(data, &LIMITS);
         return;
     };
-    let upload = inspected.expect("what is decoded was inspected first");
+    let upload = inspected.expect("a decoded file passes inspection");
     let mut raster = decoded.raster;
     assert_eq!(upload.size.pixels(), raster.size().pixels(), "turned at most");
     assert!(raster.size().pixels() <= LIMITS.pixels);
@@ -32,9 +32,9 @@ fuzz_target!(|data: &[u8]| {
     assert!(bytes as u64 <= LIMITS.decoded_bytes);
     let body = &data[..data.len().min(24)];
     if carrier::write(&mut raster, Layout::scattered(BitsPerSample::One, 7), body).is_ok() {
-        let file = picture::encode_png(raster, &decoded.ancillary).expect("what was decoded can be encoded");
-        let again =
-            picture::decode_png(&file, u64::MAX, &Limits::DEFAULT).expect("what was encoded can be decoded");
+        let file = picture::encode_png(raster, &decoded.ancillary).expect("a decoded picture can be encoded");
+        let again = picture::decode_png(&file, u64::MAX, &Limits::DEFAULT)
+            .expect("an encoded picture can be decoded");
         assert_eq!(carrier::read(&again.raster).as_deref(), Ok(body));
     }
 });

@@ -1,4 +1,4 @@
-//! Bytes out of a picture: parsing never panics, and there is one encoding per value.
+//! Bytes out of a picture: parsing never panics, and every value has one encoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A file that somebody calls a picture: looking into it never panics and stays within the limits.
+//! A file that may be a picture: inspecting and decoding it never panics and stays within the limits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,6 +21,6 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(decoded) = picture::decode_png(data, most_bytes, &limits) {
         let file = picture::encode_png(decoded.raster, &decoded.ancillary);
-        assert!(file.is_ok(), "what was decoded can be encoded");
+        assert!(file.is_ok(), "a decoded picture can be encoded");
     }
 });

@@ -1,4 +1,4 @@
-//! An embedded policy: parsing never panics, and there is one encoding per value.
+//! An embedded policy: parsing never panics, and every value has one encoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,6 +10,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(policy.grants().len() <= MOST_GRANTS);
         let grants = policy.grants().to_vec();
         let again = Policy::new(policy.owner().clone(), *policy.owner_key(), grants);
-        assert_eq!(again.as_ref(), Ok(&policy), "what is read could have been made");
+        assert_eq!(again.as_ref(), Ok(&policy), "a parsed policy can be constructed");
     }
 });

@@ -1,5 +1,5 @@
-//! The first 32 hidden bytes: parsing never panics, there is one encoding per value, and no length that they claim
-//! leads to arithmetic that overflows.
+//! The first 32 hidden bytes: parsing never panics, every value has one encoding, and no length in them leads to
+//! arithmetic that overflows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     check(bytes);
-    // With a magic and a checksum that fit, or nothing behind them would ever be reached.
+    // With a valid magic and checksum, without which the checks after them would never be reached.
     let mut ours = *bytes;
     ours[..4].copy_from_slice(&MAGIC);
     let checksum = crc32fast::hash(&ours[..PREAMBLE_BYTES - 4]);

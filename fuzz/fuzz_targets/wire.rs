@@ -1,12 +1,12 @@
-//! Bytes from a peer: decoding never panics, what decodes encodes to something that decodes to the same, and
-//! whatever it says cannot break an invariant of a server that takes it in.
+//! Bytes from a peer: decoding never panics, what decodes encodes to something that decodes to the same, and no message
+//! breaks an invariant of the server that receives it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use node::codec::{decode_envelope, encode_envelope};
 use raft_core::{
-    Action, Config, Durable, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload, ProposalId,
-    Raft, ReadId, Setup,
+    Action, Config, Durable, Event, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
+    ProposalId, Raft, ReadId, Setup,
 };
 
 const LENGTH_BYTES: usize = 2;
@@ -14,11 +14,11 @@ const LENGTH_BYTES: usize = 2;
 fuzz_target!(|data: &[u8]| {
     let mut server = server();
     let mut rest = data;
-    // Several frames, each behind its length, so that one message can build on another.
-    while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
-        let length = usize::from(u16::from_be_bytes(*length)).min(behind.len());
-        let (frame, behind) = behind.split_at(length);
-        rest = behind;
+    // Several frames, each after its length, so that one message can build on another.
+    while let Some((length, after)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
+        let (frame, after) = after.split_at(length);
+        rest = after;
         let Ok(mut envelope) = decode_envelope(frame) else {
             continue;
         };
@@ -26,16 +26,16 @@ fuzz_target!(|data: &[u8]| {
             decode_envelope(&encode_envelope(&envelope)).ok().as_ref(),
             Some(&envelope)
         );
-        // Addressed rightly, or nothing behind the first check would ever be reached.
+        // With the right recipient, without which the checks after the first would never be reached.
         envelope.group = GroupId::new(1);
         envelope.to = NodeId::new(1);
         envelope.to_incarnation = None;
-        server.step(Input::Receive(envelope));
+        server.step(Event::Receive(envelope));
         carry_out(&mut server);
     }
 });
 
-/// A server in the middle of its life: it voted, and holds a few entries.
+/// Makes a server in the middle of its life: it has voted, and holds a few entries.
 fn server() -> Raft {
     let identity = Identity {
         group: GroupId::new(1),
@@ -50,9 +50,9 @@ fn server() -> Raft {
         durable: Durable::default(),
     };
     let mut server = Raft::new(setup).expect("a new server is sound");
-    server.step(Input::Tick(100));
+    server.step(Event::Tick(100));
     carry_out(&mut server);
-    server.step(Input::Propose {
+    server.step(Event::Propose {
         id: ProposalId::new(1),
         payload: Payload::from(&b"command"[..]),
     });
@@ -64,7 +64,7 @@ fn server() -> Raft {
     server
 }
 
-/// A host whose disk is fast and whose state machine is ready at once.
+/// Acts as a host whose disk is fast and whose state machine is ready at once.
 fn carry_out(server: &mut Raft) {
     let mut actions = Vec::new();
     loop {
@@ -74,7 +74,7 @@ fn carry_out(server: &mut Raft) {
         }
         for action in actions.drain(..) {
             match action {
-                Action::Persist(persist) => server.step(Input::Persisted(persist.ticket)),
+                Action::Persist(persist) => server.step(Event::Persisted(persist.ticket)),
                 Action::Apply { entries } => {
                     if let Some(last) = entries.last() {
                         server.step(Input::Applied(last.id.index));

@@ -2,7 +2,7 @@
 //!
 //! Policy and denied picture ride in the photograph's own low bits; programs that take part heed
 //! them, and everything else shows the photograph. There is no original to open: the photograph is
-//! what there is. It becomes a PNG if it was none; its type and depth, its orientation and its colour profile are kept.
+//! what there is. It becomes a PNG if it was none, upright; its type and depth and its colour profile are kept, and other metadata only if that is asked for.
 //!
 //! The owner's signature covers policy and denied picture, and not the photograph: someone can move
 //! a label to another picture, just as they can remove it.
@@ -16,7 +16,8 @@ use crate::envelope::{Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
 use crate::identifiers::{ClusterId, ObjectId, PolicyVersion, UnixSeconds};
 use crate::limits::Limits;
-use crate::picture::{DecodedPicture, decode, encode_png};
+use crate::metadata::Item;
+use crate::picture::{DecodedPicture, Keep, decode_keeping, encode_png};
 use crate::seal::{SealError, SigningKey, sign};
 use crate::upload;
 
@@ -41,6 +42,8 @@ pub struct LabelRequest<'a> {
     pub owner: &'a SigningKey,
     /// How many bits of each sample carry: [`LABEL_BITS`] unless the label needs more room.
     pub bits: BitsPerSample,
+    /// What becomes of metadata that is not needed to show the photograph right.
+    pub keep: Keep,
     /// What is too large.
     pub limits: &'a Limits,
 }
@@ -52,6 +55,8 @@ pub struct LabelledPicture {
     pub file: Vec<u8>,
     /// The envelope that it carries.
     pub envelope: crate::envelope::Envelope,
+    /// The metadata that was kept, for all to read: none, unless [`Keep::Everything`] was asked for.
+    pub kept: Vec<Item>,
 }
 
 /// Labels a photograph under a new object id.
@@ -80,13 +85,15 @@ pub fn protect_with(request: &LabelRequest<'_>, object: ObjectId) -> Result<Labe
         created,
         owner,
         bits,
+        keep,
         limits,
     } = *request;
     upload::inspect_png(denied_picture, limits)?;
     let DecodedPicture {
         mut raster,
         ancillary,
-    } = decode(photograph, limits.upload_bytes, limits)?;
+        kept,
+    } = decode_keeping(photograph, limits.upload_bytes, limits, keep)?;
     let header = Header {
         mode: Mode::Label,
         suite: Suite::One,
@@ -100,5 +107,5 @@ pub fn protect_with(request: &LabelRequest<'_>, object: ObjectId) -> Result<Labe
     let envelope = sign(header, policy, sections, owner)?;
     carrier::write(&mut raster, bits, envelope.as_bytes())?;
     let file = encode_png(raster, &ancillary)?;
-    Ok(LabelledPicture { file, envelope })
+    Ok(LabelledPicture { file, envelope, kept })
 }

@@ -126,12 +126,14 @@ mod identifiers;
 pub mod label;
 mod layout;
 mod limits;
+pub mod metadata;
 #[cfg(feature = "image")]
 pub mod picture;
 pub mod preamble;
 pub mod raster;
 #[cfg(feature = "seal")]
 pub mod seal;
+mod tags;
 pub mod upload;
 mod wire;
 

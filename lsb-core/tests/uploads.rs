@@ -211,7 +211,7 @@ fn broken_rules_are_named() {
         "a combination of colour type and depth that does not exist"
     );
     let animated = data()
-        .chunk(b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0])
+        .chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0])
         .data(&[0, 1])
         .end();
     let format = MediaType::Png;

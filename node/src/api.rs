@@ -1,5 +1,4 @@
-//! What clients and servers say to each other over HTTP, as JSON. Identifiers, keys, signatures and shares are
-//! hexadecimal.
+//! The JSON that clients and servers exchange over HTTP. Identifiers, keys, signatures and shares are hexadecimal.
 
 use lsb_core::ClusterId;
 use lsb_core::envelope::UserName;
@@ -11,7 +10,7 @@ use crate::ledger::request::{ProtectRequest, Signed};
 /// The answer to `GET /v1/cluster`: what a client needs to know before it protects anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterInfo {
-    /// Which cluster this is.
+    /// The cluster's id.
     pub cluster: ClusterId,
     /// The key that ledger shares are sealed to.
     pub exchange_key: ExchangePublicKey,
@@ -26,7 +25,7 @@ pub struct ClusterInfo {
 pub struct ServerStatus {
     /// The server's name.
     pub server_id: String,
-    /// Where it serves clients, by its own account.
+    /// The address where it serves clients, by its own account.
     pub address: String,
     /// Its id in consensus.
     pub node: String,
@@ -38,19 +37,19 @@ pub struct ServerStatus {
     pub term: u64,
     /// The last log position that it knows to be committed; 0 for none.
     pub commit: u64,
-    /// The last one that it has applied; 0 for none.
+    /// The last log position that it has applied; 0 for none.
     pub applied: u64,
     /// The leader that it knows.
     pub leader: Option<Leader>,
     /// Whether it can serve requests, itself or by way of the leader.
     pub ready: bool,
-    /// To how many other servers it has an open link.
+    /// How many other servers it has an open link to.
     pub linked: usize,
-    /// What an operator has to mend, if anything.
+    /// What an operator has to repair, if anything.
     pub trouble: Option<String>,
 }
 
-/// The role of a server, in the three words that people know.
+/// The role of a server, in the three words of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -58,7 +57,7 @@ pub enum Role {
     Leader,
     /// Follows a leader, or waits for one.
     Follower,
-    /// Asks for votes, or whether it could win them.
+    /// Asks for pre-votes or votes.
     Candidate,
 }
 
@@ -72,7 +71,7 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// Who leads, and where it is.
+/// The leader, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leader {
     /// Its name; its id in consensus where the name is not known.
@@ -81,20 +80,20 @@ pub struct Leader {
     pub address: Option<String>,
 }
 
-/// The body of every answer that is not a success.
+/// The body of every error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// What went wrong, for programs. `NOT_LEADER:<server id>` names the leader.
     pub error: String,
     /// What went wrong, for people.
     pub message: String,
-    /// The limit that was passed, where it was a limit.
+    /// The limit that was exceeded, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Whom to ask instead.
+    /// The server to ask instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<Leader>,
 }
@@ -112,7 +111,7 @@ pub struct ProtectHead {
 /// The answer to `POST /v1/objects` without `embed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
-    /// Where in the log.
+    /// The position in the log.
     pub index: u64,
 }
 
@@ -129,7 +128,7 @@ pub struct Enrolled {
 pub enum ViewAnswer {
     /// The view is charged.
     Granted {
-        /// Where in the log: part of what the share is bound to.
+        /// The position in the log, which is a part of what the share is bound to.
         index: u64,
         /// How many views remain; none for an unlimited grant.
         remaining: Option<u32>,
@@ -149,17 +148,17 @@ pub enum ViewAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The name belongs to another device, or to nobody.
+    /// The name belongs to another device, or is not enrolled.
     UnknownDevice,
-    /// No such picture, or not for this user.
+    /// The picture does not exist, or this user may not view it.
     NotListed,
-    /// All views are used up.
+    /// The grant's views are used up.
     Exhausted,
-    /// The grant is over.
+    /// The grant has expired.
     Expired,
-    /// The grant has not begun.
+    /// The grant is not valid yet.
     NotYet,
-    /// The request's own time is over.
+    /// The request has expired.
     RequestTooOld,
     /// The request would be valid for longer than a request may be.
     RequestTooLong,
@@ -182,7 +181,7 @@ pub struct ObjectInfo {
     pub owner: UserName,
     /// The version of its policy.
     pub policy_version: u64,
-    /// Where in the log it was registered.
+    /// The position in the log where it was registered.
     pub protected: u64,
     /// Who may view it, in the order of names.
     pub grants: Vec<GrantInfo>,
@@ -191,7 +190,7 @@ pub struct ObjectInfo {
 /// A grant and what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantInfo {
-    /// Whom it is for.
+    /// The user that it is for.
     pub user: UserName,
     /// How many views in total; none for unlimited.
     pub views: Option<u32>,
@@ -199,6 +198,6 @@ pub struct GrantInfo {
     pub remaining: Option<u32>,
     /// How many were charged.
     pub charged: u64,
-    /// Whether nobody has enrolled the name yet.
+    /// Whether the name is not enrolled yet.
     pub pending: bool,
 }

@@ -5,12 +5,11 @@
 //! 64 hexadecimal digits
 //! ```
 //!
-//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that none of them says
-//! anything about another. The file is made exclusively and atomically: three servers that are started at
-//! once in an empty home end up with the same one. It is refused when others on the machine can read it.
+//! Each use has a key of its own (HKDF-SHA256, RFC 5869, one label per use), so that no key reveals anything about
+//! another. The file is created exclusively and atomically: three servers that are started at once in an empty home
+//! directory end up with the same key. It is rejected if other users of the machine can read it.
 //!
-//! Whoever has this file and a data folder can open every ledger share in it; see the threat model in
-//! `SECURITY.md`.
+//! Anyone who has this file and a data folder can open every ledger share in it; see the threat model in `SECURITY.md`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,7 +32,7 @@ use crate::atomic_files::{self, Unfinished};
 const HEADER: &str = "# raft-lsb cluster key, version 1. Every server of the cluster needs a copy; clients do not. Keep it secret.";
 const HEADER_START: &str = "# raft-lsb cluster key, version ";
 const KEY_BYTES: usize = 32;
-/// A longer file is not a key, whatever it says.
+/// The most bytes of a key file; a longer file is not a key.
 const LARGEST_FILE_BYTES: u64 = 4096;
 const FOLDER: &str = "raft-lsb";
 const FILE: &str = "cluster.key";
@@ -42,24 +41,24 @@ const FILE: &str = "cluster.key";
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ClusterKey([u8; KEY_BYTES]);
 
-/// Why there is no cluster key to work with.
+/// Why there is no usable cluster key.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterKeyError {
-    /// There is no such file.
-    #[error("there is no cluster key at {}: copy the one of your other servers there, or name its place with --cluster-key", path.display())]
+    /// The file does not exist.
+    #[error("there is no cluster key at {}: copy the key of your other servers there, or name the file with --cluster-key", path.display())]
     Missing {
         /// Where it should be.
         path: PathBuf,
     },
     /// Other users of the machine can read or change it.
-    #[error("the cluster key {} can be read by other users (mode {mode:03o}): run chmod 600 on it", path.display())]
+    #[error("the cluster key {} can be read by other users (mode {mode:03o}); run chmod 600 on it", path.display())]
     Exposed {
         /// Where it is.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// The file is something else.
+    /// The file is not a cluster key.
     #[error("{} is not a cluster key: {what}", path.display())]
     NotAKey {
         /// Where it is.
@@ -67,7 +66,7 @@ pub enum ClusterKeyError {
         /// What was found.
         what: &'static str,
     },
-    /// A newer program made it.
+    /// A newer program wrote it.
     #[error("the cluster key {} was made by a newer version of this program", path.display())]
     Version {
         /// Where it is.
@@ -81,8 +80,8 @@ pub enum ClusterKeyError {
         /// How many characters its line has.
         found: usize,
     },
-    /// The operating system refused.
-    #[error("cannot read or make the cluster key {}", path.display())]
+    /// The operating system refused access.
+    #[error("cannot read or create the cluster key {}", path.display())]
     Io {
         /// Where it is, or should be.
         path: PathBuf,
@@ -91,22 +90,22 @@ pub enum ClusterKeyError {
     },
     /// No configuration folder is known.
     #[error(
-        "no configuration folder is known, because neither XDG_CONFIG_HOME nor HOME is set: name the cluster key's place with --cluster-key"
+        "no configuration folder is known, because neither XDG_CONFIG_HOME nor HOME is set: name the file with --cluster-key"
     )]
     NoHome,
-    /// The operating system has no randomness to give.
-    #[error("cannot draw a cluster key")]
+    /// The operating system supplies no randomness.
+    #[error("cannot generate a cluster key")]
     Randomness(#[source] getrandom::Error),
 }
 
-/// A ledger share as it stands in the log and in every server's ledger: encrypted under a key of the cluster
-/// and the object.
+/// A ledger share as it is stored in the log and in every server's ledger: encrypted under a key of the cluster and the
+/// object.
 ///
 /// The first 12 bytes are the nonce, the last 16 the tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WrappedShare([u8; WrappedShare::LENGTH]);
 
-/// A wrapped share was not wrapped by this cluster, for this object; or it was changed.
+/// A wrapped share was not wrapped by this cluster for this object, or it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger's share of object {object} does not open: it was not wrapped under this cluster key")]
 pub struct UnwrapError {
@@ -115,13 +114,13 @@ pub struct UnwrapError {
 }
 
 impl ClusterKey {
-    /// The key of these bytes.
+    /// Makes a key of these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// Where the key is when nobody says otherwise: in the user's configuration folder.
+    /// Returns the default path of the key: in the user's configuration folder.
     ///
     /// # Errors
     ///
@@ -157,8 +156,7 @@ impl ClusterKey {
         parse(path, &text)
     }
 
-    /// Reads the file, or makes it when there is none. Whoever comes first makes it; everybody reads the same
-    /// one.
+    /// Reads the file, or creates it if it does not exist. The first server creates it, and all read the same one.
     ///
     /// # Errors
     ///
@@ -193,7 +191,7 @@ impl ClusterKey {
         unfinished.publish_new(path).map(drop)
     }
 
-    /// Names the cluster.
+    /// Returns the id of the cluster.
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         let mut bytes = [0; ClusterId::LENGTH];
@@ -201,7 +199,7 @@ impl ClusterKey {
         ClusterId::from_bytes(bytes)
     }
 
-    /// The consensus group of the cluster's ledger.
+    /// Returns the consensus group of the cluster's ledger.
     #[must_use]
     pub fn group(&self) -> GroupId {
         let mut bytes = [0; 8];
@@ -209,25 +207,25 @@ impl ClusterKey {
         GroupId::new(u64::from_be_bytes(bytes))
     }
 
-    /// The Ed25519 seed of the cluster's certificate authority.
+    /// Returns the Ed25519 seed of the cluster's certificate authority.
     #[must_use]
     pub fn authority_seed(&self) -> Zeroizing<[u8; 32]> {
         self.derive_secret(&[b"raft-lsb certificate authority v1"])
     }
 
-    /// The Ed25519 seed of one server's certificate.
+    /// Returns the Ed25519 seed of one server's certificate.
     #[must_use]
     pub fn leaf_seed(&self, node: NodeId) -> Zeroizing<[u8; 32]> {
         self.derive_secret(&[b"raft-lsb server certificate v1", &node.value().to_be_bytes()])
     }
 
-    /// The key that signs the receipts for protected objects.
+    /// Returns the key that signs the receipts for protected objects.
     #[must_use]
     pub fn receipt_key(&self) -> SigningKey {
         SigningKey::from_bytes(&self.derive_secret(&[b"raft-lsb receipts v1"]))
     }
 
-    /// The key that clients seal ledger shares to.
+    /// Returns the key to which clients seal ledger shares.
     #[must_use]
     pub fn exchange_key(&self) -> ExchangeKey {
         ExchangeKey::from_bytes(*self.derive_secret(&[b"raft-lsb share exchange v1"]))
@@ -235,8 +233,8 @@ impl ClusterKey {
 
     /// Encrypts a share for the log.
     ///
-    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297): the same share gives the same
-    /// bytes on every server and every retry, and no two shares ever meet under the same key and nonce.
+    /// The nonce is a keyed hash of object and share (as in SIV, RFC 5297). So the same share gives the same bytes on
+    /// every server and every retry, and two different shares never share a key and a nonce.
     #[must_use]
     pub fn wrap_share(&self, object: ObjectId, share: &LedgerShare) -> WrappedShare {
         let nonce_key = self.derive_secret(&[b"raft-lsb share nonce v1", object.as_bytes()]);
@@ -297,8 +295,7 @@ impl ClusterKey {
         output
     }
 
-    /// HKDF-Expand with info = label ‖ 0x00 ‖ what it is for. Labels hold no zero byte, so no two uses share
-    /// an info.
+    /// HKDF-Expand with info = label ‖ 0x00 ‖ purpose. Labels contain no zero byte, so no two uses share an info.
     fn derive(&self, label: &[&[u8]], output: &mut [u8]) {
         expand(
             &Hkdf::new(Some(b"raft-lsb cluster key v1"), &self.0),
@@ -320,7 +317,7 @@ fn expand(key: &Hkdf<Sha256>, label: &[&[u8]], output: &mut [u8]) {
 }
 
 fn default_path_from(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // A relative XDG_CONFIG_HOME is to be ignored (XDG Base Directory Specification).
+    // A relative XDG_CONFIG_HOME must be ignored (XDG Base Directory Specification).
     let named = |name| {
         variable(name)
             .map(PathBuf::from)
@@ -359,7 +356,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<ClusterKey, ClusterKeyError> {
         });
     }
     if lines.any(|line| !line.trim().is_empty()) {
-        return Err(not_a_key("something follows the key"));
+        return Err(not_a_key("more text follows the key"));
     }
     let mut key = ClusterKey([0; KEY_BYTES]);
     let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits.as_bytes(), &mut key.0);
@@ -387,7 +384,7 @@ fn check_permissions(_: &Path, _: &fs::Metadata) -> Result<(), ClusterKeyError> 
 }
 
 impl WrappedShare {
-    /// How many bytes it has.
+    /// The length in bytes.
     pub const LENGTH: usize = 12 + 32 + 16;
 
     /// Wraps the bytes.
@@ -403,7 +400,7 @@ impl WrappedShare {
     }
 }
 
-/// serde's own arrays end at 32, so the parts go one by one; the bytes come out the same.
+/// serde's own arrays end at 32, so the parts are serialized one by one; the bytes are the same.
 #[derive(Serialize, Deserialize)]
 struct Parts {
     nonce: [u8; 12],

@@ -1,10 +1,9 @@
 //! Bytes for everything that leaves a server's memory: messages between servers, commands in the log, records
 //! in the store.
 //!
-//! All of it goes through this one module, so that the encoding underneath can be replaced without touching
-//! anything else; golden files in `tests/golden` pin the bytes. The encoding is bincode's with big-endian
-//! integers of fixed size, which makes one encoding per value (maps are the exception: their order is not
-//! checked, and does no harm).
+//! All of it goes through this one module, so that the encoding can be replaced without touching anything else; golden
+//! files in `tests/golden` pin the bytes. The encoding is bincode's with big-endian integers of fixed size, which gives
+//! each value exactly one encoding. Maps are the exception: their order is not checked, which does no harm.
 //!
 //! A frame between servers:
 //!
@@ -12,25 +11,25 @@
 //! | version: 1 byte | CRC-32 of version and body: 4 bytes, big-endian | body |
 //! ```
 //!
-//! Its length stands in front of it and belongs to the transport. Whatever the bytes are, decoding ends in a
-//! value or a [`CodecError`], and claims no more memory than a small multiple of [`FRAME_LIMIT_BYTES`]:
-//! lengths inside the body are believed only as far as bytes follow.
+//! The frame's length precedes it and belongs to the transport. Whatever the bytes are, decoding ends in a value or a
+//! [`CodecError`], and claims no more memory than a small multiple of [`FRAME_LIMIT_BYTES`]: lengths inside the body
+//! are believed only as far as bytes follow.
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit};
 use raft_core::Envelope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The largest frame that is sent or accepted, without its length. Four times what an append or a piece of a
-/// snapshot holds by default, so that those limits can be raised without a new version.
+/// The largest frame that is sent or accepted, without its length. It is four times the default limit of an append or a
+/// piece of a snapshot, so that those limits can be raised without a new version.
 pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
 
-/// The version that [`encode_envelope`] writes; no other is understood.
+/// The version that [`encode_envelope`] writes, and the only one that is understood.
 pub const FRAME_VERSION: u8 = 1;
 
 const FRAME_HEADER_BYTES: usize = 5;
 
-/// The largest snapshot of a ledger that is read.
+/// The largest ledger snapshot that is read.
 pub(crate) const SNAPSHOT_LIMIT_BYTES: usize = 1 << 30;
 
 type Encoding<const LIMIT: usize> = Configuration<BigEndian, Fixint, Limit<LIMIT>>;
@@ -42,26 +41,26 @@ const fn encoding<const LIMIT: usize>() -> Encoding<LIMIT> {
         .with_limit()
 }
 
-/// Why bytes are not what they should be. Whoever wrote them is wrong, or they were damaged on the way.
+/// Why bytes do not decode. The sender's encoder is wrong, or the bytes were damaged on the way.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// There are more bytes than a frame may have.
-    #[error("the frame has {size} bytes and the limit is {limit}")]
+    /// The frame has more bytes than a frame may have.
+    #[error("the frame has {size} bytes; the limit is {limit}")]
     TooLarge {
-        /// How many there are.
+        /// The size of the frame.
         size: usize,
-        /// How many there may be.
+        /// The largest size.
         limit: usize,
     },
-    /// There are too few bytes for even an empty frame.
+    /// The frame has fewer bytes than an empty frame.
     #[error("the frame has {size} bytes, too few for its header of {FRAME_HEADER_BYTES}")]
     TooShort {
-        /// How many there are.
+        /// The size of the frame.
         size: usize,
     },
     /// The frame was written by another version of this program.
     #[error(
-        "the bytes are of version {found}, and this program understands version {known}: run the same version on every server"
+        "the bytes are of version {found}, but this program understands version {known}; run the same version on every server"
     )]
     Version {
         /// The version found.
@@ -70,7 +69,7 @@ pub enum CodecError {
         known: u8,
     },
     /// The frame was damaged on its way.
-    #[error("the checksum does not match: the frame was damaged on its way")]
+    #[error("the checksum does not match: the frame was damaged on the way")]
     Checksum,
     /// The body is not the encoding of a value.
     #[error("the bytes do not encode a value")]
@@ -83,12 +82,12 @@ pub enum CodecError {
     },
 }
 
-/// What exactly is wrong with bytes that do not encode a value.
+/// What is wrong with bytes that do not encode a value.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct MalformedBytes(bincode::error::DecodeError);
 
-/// The frame that carries this envelope to another server.
+/// Encodes an envelope as a frame for another server.
 pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
     let mut frame = vec![FRAME_VERSION, 0, 0, 0, 0];
     if planted!(RECIPIENT_NOT_ENCODED) {
@@ -105,7 +104,7 @@ pub fn encode_envelope(envelope: &Envelope) -> Vec<u8> {
     frame
 }
 
-/// The envelope that a frame from another server carries.
+/// Decodes a frame of another server.
 ///
 /// # Errors
 ///
@@ -120,7 +119,7 @@ pub fn decode_envelope(frame: &[u8]) -> Result<Envelope, CodecError> {
     let Some((&[version, c0, c1, c2, c3], body)) = frame.split_first_chunk::<FRAME_HEADER_BYTES>() else {
         return Err(CodecError::TooShort { size: frame.len() });
     };
-    // The version comes first: another one may place or compute its checksum differently.
+    // The version is checked first: another one may place or compute its checksum differently.
     if version != FRAME_VERSION {
         return Err(CodecError::Version {
             found: version,
@@ -145,20 +144,20 @@ fn frame_checksum(version: u8, body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The bytes of a value, without version or checksum.
+/// Encodes a value, without version or checksum.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_into(&mut bytes, value);
     bytes
 }
 
-/// Appends the bytes of a value.
+/// Appends the encoding of a value.
 pub(crate) fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
     bincode::serde::encode_into_std_write(value, bytes, encoding::<FRAME_LIMIT_BYTES>())
-        .expect("our own types have a known shape, and memory takes every byte");
+        .expect("our own types have a known length, and a vector accepts every byte");
 }
 
-/// The value that exactly these bytes encode: a message, a command, a record.
+/// Decodes a value (a message, a command, a record) from exactly these bytes.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     decode_within::<T, FRAME_LIMIT_BYTES>(bytes)
 }

@@ -1,23 +1,23 @@
 //! The service: the ledger of views, the store beneath it, and the servers and clients around it.
 //!
-//! A person protects a picture and says who may look how often. The picture's key is split between the file and the
-//! ledger, and the ledger is replicated: each look is counted once, everywhere, even while servers crash.
+//! A person protects a picture and decides who may view it how often. The picture's key is split between the file and
+//! the ledger, and the ledger is replicated. So each view is counted once, everywhere, even while servers crash.
 //!
 //! # Two halves
 //!
-//! Without features, this crate is pure or synchronous, and knows nothing of tokio:
+//! Without features, this crate is pure or synchronous, and does not depend on tokio:
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`ledger`] | the state machine of [`raft_core::Replica`]: names, objects, grants, views, the audit chain |
-//! | [`store`] | what a server remembers: redb behind a checked journal, group commit, and poisoning after a failed write |
+//! | [`store`] | a server's durable state: redb over a checked journal, group commit, and poisoning after a failed write |
 //! | [`codec`] | bytes on the wire and on the disk, with golden files in `tests/golden` |
-//! | [`cluster_key`] | the one secret that the servers share, and all that derives from it |
+//! | [`cluster_key`] | the one secret that the servers share, and everything derived from it |
 //!
 //! The feature `tokio` (on by default) adds the shell around them: settings, TLS, links between servers, the server's
 //! loop, HTTP for clients, the client's library, and the programs `server` and `client`.
 //!
-//! # A command's way through the ledger
+//! # The path of a command through the ledger
 //!
 //! ```
 //! use lsb_core::{ClusterId, UnixSeconds};
@@ -30,7 +30,7 @@
 //! let command = Command { time: UnixSeconds(1_700_000_000), action: Action::Genesis(genesis) };
 //! let at = LogId::new(Term::new(1), Index::FIRST);
 //! assert_eq!(ledger.apply(at, &encode_command(&command)), Outcome::Begun);
-//! // Bytes that make no sense change nothing, and get an answer that says so.
+//! // Malformed bytes change nothing, and get an answer that says so.
 //! let before = ledger.state_hash();
 //! assert!(matches!(ledger.apply(at, b"garbage"), Outcome::Refused(_)));
 //! assert_eq!(ledger.state_hash(), before);
@@ -38,7 +38,7 @@
 //!
 //! # What it does not promise
 //!
-//! * Whoever was allowed to look can keep what they saw. Releases are counted; they cannot be taken back.
+//! * A viewer can keep what they saw. Releases are counted; they cannot be taken back.
 //! * Servers that hold the cluster key are trusted. See `SECURITY.md` for the whole threat model.
 //! * Not here yet: changing or revoking policies, further devices, leases, viewing peer to peer, metrics, backups, and
 //!   adding or removing servers.
@@ -86,7 +86,7 @@ mod tls;
 #[cfg(feature = "tokio")]
 mod transport;
 
-/// An error and its causes on one line, without what a message already says of its cause.
+/// Formats an error and its causes on one line, without repeating causes that a message already contains.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -12,7 +12,7 @@ const BACKLOG: i32 = 1024;
 /// Why a port could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else has it.
+    /// Another program has the port.
     #[error(
         "Address already in use: {address} (the port for {purpose}). Another program holds it, most likely a server that was started \
          before: stop that one, or start this one with another port and list it so on the other servers and in servers.conf"
@@ -35,12 +35,12 @@ pub enum ListenError {
     },
 }
 
-/// Listens on a port, without blocking: any runtime can adopt the listener. The address is reusable at once after a
-/// restart, although connections of the server before linger.
+/// Listens on a port, without blocking, so that any runtime can adopt the listener. The address is reusable at once
+/// after a restart, although connections of the previous server linger.
 ///
 /// # Errors
 ///
-/// A port that is taken, or that this user may not have.
+/// The port is taken, or this user may not have it.
 pub(crate) fn listen(ip: IpAddr, port: u16, purpose: &'static str) -> Result<TcpListener, ListenError> {
     let address = SocketAddr::new(ip, port);
     open(address).map_err(|source| match source.kind() {
@@ -64,7 +64,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Sends small messages at once, and notices within a minute when the other machine is gone without a word.
+/// Sends small messages at once, and detects within a minute that the other machine has vanished.
 pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
     use std::time::Duration;
     stream.set_nodelay(true)?;

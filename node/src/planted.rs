@@ -1,5 +1,5 @@
-//! Planted bugs of the service: mistakes at the lines where the ledger counts and where bytes are made and read, to
-//! measure how well simulations find them. See [`raft_core::planted`]; no normal build has them.
+//! Planted bugs of the service: mistakes at the lines where the ledger counts and where bytes are encoded and decoded,
+//! to measure how well simulations find them. See [`raft_core::planted`]; normal builds have none.
 
 raft_core::planted_bank! {
     "quotas" {
@@ -8,7 +8,7 @@ raft_core::planted_bank! {
         CHARGES_REPEATS "charges-repeats"
             "A request that was answered before is decided and charged again."
         FORGETS_DENIALS "forgets-denials"
-            "A denial is not kept, so that a repeated request may be charged after its client was told no."
+            "A denial is not kept, so that a repeated request may be charged after its client was told of the denial."
         AGE_BEFORE_OUTCOME "age-before-outcome"
             "A request's age is judged before its stored outcome is looked up, so that a charged view is never delivered."
         ACKNOWLEDGED_WITHOUT_MARKER "acknowledged-without-marker"
@@ -16,32 +16,32 @@ raft_core::planted_bank! {
         ANY_CONTENT "any-content"
             "A stored outcome answers any request with its number, whatever it asks for."
         ANY_DEVICE "any-device"
-            "A view is granted to whoever names the user, with any device's key."
+            "A view is granted to anyone who names the user, with any device's key."
         LEDGER_TIME_GOES_BACK "ledger-time-goes-back"
             "The ledger's time is that of the last command, even if it is earlier than the one before."
     }    "codec" {
         CHECKSUM_UNCHECKED "checksum-unchecked"
-            "A frame is decoded without a look at its checksum."
+            "A frame is decoded without a check of its checksum."
         CHECKSUM_OF_THE_FRONT "checksum-of-the-front"
-            "The checksum covers the first 64 bytes of a frame's body and no more."
+            "The checksum covers only the first 64 bytes of a frame's body."
         RECIPIENT_NOT_ENCODED "recipient-not-encoded"
             "A frame does not say which incarnation it is for."
     }
     "store" {
         TRUSTS_UNSYNCED_HEADER "trusts-unsynced-header"
-            "A start goes by a header that may stand in the page cache only, and overwrites the journal that the durable one needs."
+            "A start uses a header that may only be in the page cache, and overwrites the journal that the durable header needs."
         TRUSTS_UNSYNCED_RECORD "trusts-unsynced-record"
             "A start replays the journal's last record without making it durable first."
         TRUSTS_UNSYNCED_NAMES "trusts-unsynced-names"
-            "A start takes the names of the files for durable, though whoever gave them may have died before they were."
+            "A start takes the names of the files for durable, although the process that gave them may have died before they were."
         DIES_WITH_THE_DATABASE "dies-with-the-database"
             "A panic of the database is a panic of the store."
         RECORDS_UNCHECKED "records-unchecked"
-            "A record is read without a look at its checksum."
+            "A record is read without a check of its checksum."
         BLOCKS_UNCHECKED "blocks-unchecked"
-            "A block is read without a look at its checksum."
+            "A block is read without a check of its checksum."
         SNAPSHOTS_UNCHECKED "snapshots-unchecked"
-            "A snapshot is read without a look at its checksum."
+            "A snapshot is read without a check of its checksum."
         ACKNOWLEDGES_UNSYNCED "acknowledges-unsynced"
             "A journal record is acknowledged as soon as it is written."
         CHECKPOINTS_UNSYNCED "checkpoints-unsynced"

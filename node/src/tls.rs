@@ -1,9 +1,9 @@
-//! Certificates from the one cluster key, and TLS configurations from the certificates.
+//! Derives certificates from the one cluster key, and makes TLS configurations of them.
 //!
 //! Every server derives the same certificate authority from the cluster key, and from it a leaf certificate for itself.
-//! Ed25519 signatures are deterministic (RFC 8032), so any server can also compute what the certificate of any other
-//! one is, byte by byte: that is how a name in a [greeting](crate::transport) is checked. Nothing needs to be issued,
-//! stored or renewed; to shut a stolen key out, change the cluster key.
+//! Ed25519 signatures are deterministic (RFC 8032), so any server can also compute the certificate of any other server,
+//! byte by byte. A name in a [greeting](crate::transport) is checked that way. Nothing needs to be issued, stored or
+//! renewed; to lock a stolen key out, change the cluster key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::cluster_key::ClusterKey;
 use crate::settings::Address;
 
-/// The name in every consensus certificate. Who dials an address cannot know which server will answer there, so all
-/// share one name, and the greeting says which one it is. RFC 6761 keeps `.invalid` out of everybody's way.
+/// The name in every consensus certificate. A server that dials an address cannot know which server will answer there,
+/// so all share one name, and the greeting says which server it is. RFC 6761 reserves `.invalid`, so that the name
+/// cannot collide.
 const CONSENSUS_NAME: &str = "consensus.raft-lsb.invalid";
 
 /// Both sides must speak this protocol, which keeps other TLS services from being mistaken for a server of ours.
@@ -36,13 +37,13 @@ const HTTP_PROTOCOL: &[u8] = b"http/1.1";
 /// Why a certificate or a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The certificate could not be made: the host name does not fit into one, or we are wrong.
+    /// The certificate could not be made: the host name does not fit into one, or our code is wrong.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// The configuration was refused.
+    /// The configuration was rejected.
     #[error("cannot configure TLS: {0}")]
     Configuration(#[from] rustls::Error),
-    /// The verifier of peers was refused.
+    /// The verifier of peers was rejected.
     #[error("cannot configure TLS: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
     /// The file does not hold a certificate.
@@ -71,8 +72,8 @@ impl Authority {
     /// None that we know of; the libraries' signatures allow for them.
     pub(crate) fn derive(key: &ClusterKey) -> Result<Self, TlsError> {
         let mut params = CertificateParams::default();
-        // The cluster's id stands in the name, so that a certificate of another cluster is reported as one of an
-        // unknown authority.
+        // The cluster's id is in the name, so that a certificate of another cluster is reported as one of an unknown
+        // authority.
         params.distinguished_name = named(format!("raft-lsb cluster {}", key.cluster_id()));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -85,12 +86,12 @@ impl Authority {
         })
     }
 
-    /// The authority's certificate, which clients on other machines are given. It holds no secret.
+    /// Returns the authority's certificate, which is given to clients on other machines. It contains no secret.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The certificate by which this server is known to the others.
+    /// Makes the certificate that identifies this server to the others.
     ///
     /// # Errors
     ///
@@ -103,7 +104,7 @@ impl Authority {
         Ok(self.consensus_leaf(key, node)?.certificate)
     }
 
-    /// How servers accept and dial each other: TLS 1.3 with certificates on both sides.
+    /// Makes the configurations with which servers accept and dial each other: TLS 1.3 with certificates on both sides.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl Authority {
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![leaf.certificate.clone()], leaf.key.clone_key())?;
         accept.alpn_protocols = vec![CONSENSUS_PROTOCOL.to_vec()];
-        // Links last; resuming one would only keep secrets around.
+        // Links live long; resuming one would only keep secrets in memory.
         accept.send_tls13_tickets = 0;
         let mut dial = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -132,11 +133,11 @@ impl Authority {
         Ok((Arc::new(accept), Arc::new(dial)))
     }
 
-    /// How this server serves clients on other machines.
+    /// Makes the configuration with which this server serves clients on other machines.
     ///
     /// # Errors
     ///
-    /// A host name that does not fit into a certificate.
+    /// The host name does not fit into a certificate.
     pub(crate) fn clients(
         &self,
         key: &ClusterKey,
@@ -193,11 +194,12 @@ impl Authority {
     }
 }
 
-/// How a client verifies a server on another machine: by the authority's certificate, which its operator handed out.
+/// Makes the configuration with which a client verifies a server on another machine: by the authority's certificate,
+/// which its operator has handed out.
 ///
 /// # Errors
 ///
-/// Text that is not a certificate.
+/// The text is not a certificate.
 pub(crate) fn client_trusting(authority_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let certificate = CertificateDer::from_pem_slice(authority_pem)?;
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -208,13 +210,13 @@ pub(crate) fn client_trusting(authority_pem: &[u8]) -> Result<Arc<ClientConfig>,
     Ok(Arc::new(config))
 }
 
-/// The name to expect of whoever answers on a consensus port.
+/// Returns the name to expect of any server on a consensus port.
 pub(crate) fn consensus_name() -> ServerName<'static> {
     ServerName::try_from(CONSENSUS_NAME).expect("the constant is a host name")
 }
 
-/// Whether the two ends hold different cluster keys, told from the way in which their handshake failed. Either end
-/// may be the one to notice; the other one is sent an alert.
+/// Whether the two ends hold different cluster keys, judged by how their handshake failed. Either end may detect it;
+/// the other one receives an alert.
 pub(crate) fn is_foreign_cluster(error: &std::io::Error) -> bool {
     use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
@@ -253,7 +255,7 @@ fn named(common_name: String) -> DistinguishedName {
     name
 }
 
-/// An Ed25519 key pair from its seed, by way of the only form that the library reads: PKCS #8 (RFC 8410 §7).
+/// Makes an Ed25519 key pair from its seed, by way of the only form that the library reads: PKCS #8 (RFC 8410 §7).
 fn key_pair(seed: &[u8; 32]) -> Result<KeyPair, TlsError> {
     const PREFIX: [u8; 16] = [
         0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,

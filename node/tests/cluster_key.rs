@@ -1,4 +1,4 @@
-//! The cluster key: one file, one key, and clear words about anything else.
+//! The cluster key: one file, one key, and clear messages about anything else.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -45,7 +45,7 @@ fn servers_that_start_at_once_share_one_key() {
 }
 
 #[test]
-fn what_is_wrong_with_the_file_is_said() {
+fn the_error_says_what_is_wrong_with_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cluster.key");
     let error = |path: &Path| ClusterKey::load(path).unwrap_err();
@@ -88,7 +88,7 @@ fn what_is_wrong_with_the_file_is_said() {
             "{not_a_key:?}"
         );
     }
-    // Windows' line ends and a missing last one do no harm.
+    // Windows' line ends and a missing last one are accepted.
     for harmless in [good.replace('\n', "\r\n"), good.trim_end().to_owned()] {
         write(&path, &harmless, 0o600);
         ClusterKey::load(&path).unwrap();
@@ -134,7 +134,7 @@ fn derivations_are_pinned() {
 }
 
 #[test]
-fn a_wrapped_share_opens_under_its_key_for_its_object_and_unchanged_only() {
+fn a_wrapped_share_opens_only_under_its_key_for_its_object_and_unchanged() {
     let key = ClusterKey::from_bytes([1; 32]);
     let (object, other) = (ObjectId::from_bytes([3; 16]), ObjectId::from_bytes([4; 16]));
     let share = LedgerShare::from_bytes([5; 32]);
@@ -163,7 +163,7 @@ fn a_wrapped_share_opens_under_its_key_for_its_object_and_unchanged_only() {
                 .is_err()
         );
     }
-    // Two shares never meet under one nonce.
+    // Two different shares never have the same nonce.
     let nonce = |share: u8| {
         key.wrap_share(object, &LedgerShare::from_bytes([share; 32]))
             .as_bytes()[..12]

@@ -1,8 +1,8 @@
-//! The codec: the same bytes for ever, and no harm from any bytes.
+//! The codec: its bytes never change, and no bytes do harm.
 //!
-//! The golden files hold one encoding per line, named, in hexadecimal. A change of any line is a change of
-//! the wire or of the log: it needs a new version and code that reads the old one. Run with `BLESS=1` to
-//! write the lines of *new* kinds; lines that exist are never rewritten.
+//! The golden files contain one encoding per line, named, in hexadecimal. A change of any line is a change of the wire
+//! or of the log: it needs a new version and code that reads the old one. Run with `BLESS=1` to write the lines of
+//! *new* kinds; existing lines are never rewritten.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -110,7 +110,7 @@ fn a_frame_that_is_too_short_too_long_or_continued_is_refused() {
     ));
 }
 
-/// A frame with a right checksum around any body.
+/// A frame with a correct checksum around any body.
 fn seal(body: &[u8]) -> Vec<u8> {
     let checksum = crc32fast::hash(&[&[1], body].concat());
     [&[1], checksum.to_be_bytes().as_slice(), body].concat()
@@ -137,7 +137,7 @@ fn an_index_of_zero_is_refused() {
 }
 
 #[test]
-fn a_length_that_nothing_follows_claims_no_memory() {
+fn a_length_without_bytes_after_it_claims_no_memory() {
     // An append whose number of entries is 2^60: the bytes end, and so does the decoding.
     let empty = Envelope {
         message: Message::Append {
@@ -160,7 +160,7 @@ fn a_length_that_nothing_follows_claims_no_memory() {
 }
 
 #[test]
-fn whatever_the_core_s_default_limits_allow_fits_into_a_frame() {
+fn everything_that_the_core_s_default_limits_allow_fits_into_a_frame() {
     let limits = raft_core::Limits::default();
     let (_, sample) = samples::envelopes().swap_remove(0);
     let id = LogId::new(Term::new(1), Index::FIRST);
@@ -245,7 +245,7 @@ proptest! {
         let end = body.len().min(start + replacement.len());
         body[start..end].copy_from_slice(&replacement[..end - start]);
         if let Ok(envelope) = decode_envelope(&seal(&body)) {
-            // Whatever decodes has one canonical form.
+            // Bytes that decode have one canonical form.
             let again = decode_envelope(&encode_envelope(&envelope)).unwrap();
             prop_assert_eq!(again, envelope);
         }

@@ -1,8 +1,8 @@
 //! `kill -9` at any moment: what was acknowledged is there at the next start.
 //!
-//! The test starts itself again as a child process that appends to a store in a real folder and says, on its
-//! standard output, what it has made durable. The parent kills it without warning, reads what it managed to
-//! say, opens the folder and compares.
+//! The test starts itself again as a child process that appends to a store in a real folder and reports on its standard
+//! output what it has made durable. The parent kills it without warning, reads what it has reported, opens the folder
+//! and compares.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -89,7 +89,7 @@ fn child(folder: &Path) -> ! {
         let (persist, bytes, new_last) = step(last);
         store.persist(&[(persist, bytes)]).unwrap();
         last = new_last;
-        // If the parent is gone, so is the reason to go on.
+        // Without the parent there is no reason to go on.
         if writeln!(out, "durable {last}")
             .and_then(|()| out.flush())
             .is_err()
@@ -99,8 +99,7 @@ fn child(folder: &Path) -> ! {
     }
 }
 
-/// The index that a line of the child's declares durable. A line that the kill cut off declares less than it would
-/// have.
+/// The index that a line of the child's reports as durable. A line that the kill truncated reports a lower index.
 fn acknowledgement(line: String) -> Option<u64> {
     line.rsplit_once("durable ")?.1.parse().ok()
 }
@@ -122,8 +121,9 @@ fn nothing_acknowledged_is_lost() {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut said: Vec<u64> = Vec::new();
-        // Half of them are killed by the clock: while they make the folder, or recover from the last kill. The others
-        // when they have said so many things, in the midst of the next one, however slow the disk is today.
+        // Half of the children are killed by the clock: while they create the folder, or recover from the last kill.
+        // The others are killed after a number of reports, in the middle of the next one, however slow the disk is
+        // today.
         if kill % 2 == 0 {
             std::thread::sleep(Duration::from_millis(20 + kill * 37 % 200));
         } else {
@@ -144,7 +144,7 @@ fn nothing_acknowledged_is_lost() {
         let last = last_index(&opened);
         assert!(
             last >= acknowledged,
-            "kill {kill}: {acknowledged} were acknowledged and {last} are left"
+            "kill {kill}: {acknowledged} were acknowledged, but {last} are left"
         );
         for found in &opened.durable.entries {
             assert_eq!(*found, entry(found.id.index.value()));

@@ -1,4 +1,4 @@
-//! The ledger's rules, one test each, and what holds for any sequence of commands.
+//! The ledger's rules, one test each, and properties of any sequence of commands.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -50,7 +50,7 @@ fn request_id(number: u16) -> RequestId {
     RequestId::from_bytes(bytes)
 }
 
-/// A ledger with a log in front of it.
+/// A ledger with the log that it applies.
 struct Log {
     ledger: Ledger,
     index: u64,
@@ -308,7 +308,7 @@ fn an_object_is_registered_once() {
 }
 
 #[test]
-fn a_grant_to_nobody_yet_is_pending_and_binds_to_the_first_key() {
+fn a_grant_to_a_name_that_is_not_enrolled_is_pending_and_binds_to_the_first_key() {
     let mut log = Log::with_an_object();
     let pending = |log: &Log| {
         log.facts(1)
@@ -408,7 +408,7 @@ fn the_same_id_with_other_content_is_denied() {
         Outcome::Denied(Denial::RequestReused)
     );
     assert_eq!(log.remaining(1, "bob"), Views::Total(2));
-    // Ids are a user's own: carol may draw the same.
+    // Ids are a user's own: carol may draw the same id.
     log.enrol("carol", 3);
     granted(log.view_until("carol", 3, 1, 1, START + 300));
 }
@@ -421,7 +421,10 @@ fn a_request_is_valid_for_ten_minutes_at_most() {
     assert!(matches!(long, Outcome::Denied(Denial::RequestTooLong { .. })));
     log.time += 300;
     let replayed = log.view_until("bob", 2, 1, 2, START + LONGEST_REQUEST_SECONDS + 1);
-    assert_eq!(replayed, long, "a client that was told no is not charged later");
+    assert_eq!(
+        replayed, long,
+        "a client that was denied a view is not charged later"
+    );
     assert!(matches!(
         log.view_until("bob", 2, 1, 3, log.time),
         Outcome::Denied(Denial::RequestTooOld { .. })
@@ -436,7 +439,7 @@ fn strangers_cannot_tell_an_unknown_object_from_one_they_are_not_listed_on() {
     let unknown = log.view("mallory", 5, 200, 2);
     assert_eq!(known, Outcome::Denied(Denial::NotListed));
     assert_eq!(known, unknown);
-    // Nor does anything about the object show to somebody without a key.
+    // Nothing about the object is shown to a user without an enrolled key either.
     assert_eq!(log.view("bob", 5, 1, 3), Outcome::Denied(Denial::UnknownDevice));
     assert_eq!(log.view("bob", 5, 200, 3), Outcome::Denied(Denial::UnknownDevice));
     assert_eq!(
@@ -446,7 +449,7 @@ fn strangers_cannot_tell_an_unknown_object_from_one_they_are_not_listed_on() {
 }
 
 #[test]
-fn a_stranger_cannot_learn_or_spoil_somebody_s_outcome() {
+fn a_stranger_cannot_learn_or_forget_another_user_s_outcome() {
     let mut log = Log::with_an_object();
     granted(log.view_until("bob", 2, 1, 1, START + 300));
     log.enrol("mallory", 5);
@@ -544,7 +547,7 @@ fn an_acknowledged_outcome_is_forgotten_and_its_request_is_never_charged_again()
 }
 
 #[test]
-fn an_outcome_that_nobody_acknowledges_is_kept_for_a_day() {
+fn an_outcome_without_an_acknowledgement_is_kept_for_a_day() {
     let mut log = Log::with_an_object();
     let expires = START + 300;
     granted(log.view_until("bob", 2, 1, 1, expires));
@@ -580,7 +583,7 @@ fn outcomes_waiting_for_acknowledgement_are_limited_per_user() {
 // Bytes, snapshots, audit.
 
 #[test]
-fn bytes_that_are_no_command_change_nothing() {
+fn malformed_bytes_change_nothing() {
     let mut log = Log::with_an_object();
     let before = log.ledger.state_hash();
     let command = encode_command(&Command {
@@ -648,7 +651,10 @@ fn a_snapshot_that_was_changed_is_refused() {
         let mut changed = snapshot.clone();
         changed[place] ^= 1 << (place % 8);
         assert!(ledger.restore(&changed).is_err(), "byte {place}");
-        assert!(ledger.restore(&snapshot[..place]).is_err(), "cut off at {place}");
+        assert!(
+            ledger.restore(&snapshot[..place]).is_err(),
+            "truncated at {place}"
+        );
     }
     assert!(ledger.restore(&[&snapshot[..], &[0]].concat()).is_err());
 }
@@ -662,8 +668,8 @@ fn a_snapshot_with_a_rewritten_history_is_refused_even_with_a_right_checksum() {
         Answer::Overview(overview) => overview.audit_head,
         other => panic!("{other:?}"),
     };
-    // The state ends with the chain, and the chain with its last event: carol's last view, whose request
-    // stands right before the four bytes of "unlimited".
+    // The state ends with the chain, and the chain with its last event: carol's last view, whose request is right
+    // before the four bytes of "unlimited".
     let mut body = snapshot[33..].to_vec();
     assert!(body.windows(32).any(|window| window == head));
     let request = body.len() - 5;
@@ -674,7 +680,7 @@ fn a_snapshot_with_a_rewritten_history_is_refused_even_with_a_right_checksum() {
 }
 
 #[test]
-fn the_audit_chain_tells_what_happened_and_recomputes() {
+fn the_audit_chain_records_what_happened_and_recomputes() {
     let log = busy_log();
     log.ledger.verify_audit().unwrap();
     let Answer::Audit(events) = log.ledger.query(Query::Audit { most: 1000 }) else {
@@ -697,7 +703,7 @@ fn the_audit_chain_tells_what_happened_and_recomputes() {
 // Requests.
 
 #[test]
-fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
+fn a_signed_request_is_valid_only_for_its_key_its_cluster_and_its_content() {
     let request = view_request("bob", 2, 1, 1, START);
     let signed = Signed::sign(request.clone(), &key(2)).unwrap();
     assert_eq!(signed.verify(cluster()), Ok(()));
@@ -728,7 +734,7 @@ fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
         change(&mut changed.request);
         assert_eq!(changed.verify(cluster()), Err(RequestError::Signature));
     }
-    // The fields of an acknowledgement are among those of a view, and its purpose is another.
+    // The fields of an acknowledgement are among those of a view, but its purpose differs.
     let acknowledgement = AcknowledgeRequest {
         cluster: cluster(),
         user: name("bob"),
@@ -742,7 +748,7 @@ fn a_signed_request_is_good_for_its_key_its_cluster_and_its_content_only() {
     assert_eq!(borrowed.verify(cluster()), Err(RequestError::Signature));
 }
 
-// Whatever happens.
+// Any sequence of commands.
 
 #[derive(Clone, Debug)]
 enum Step {

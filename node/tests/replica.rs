@@ -1,4 +1,4 @@
-//! Core, ledger and store together: three servers on three disks that crash, and a count that stays right.
+//! Core, ledger and store together: three servers on three disks that crash, and views that are charged exactly once.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -18,9 +18,10 @@ use node::ledger::query::{Answer, Query};
 use node::ledger::request::{Signed, ViewRequest};
 use node::ledger::{Action, Command, Ledger, Outcome, encode_command};
 use node::store::{NewFolder, Store, StoreOptions};
-use raft_core::replica::{Input, Output, Replica, StateMachine};
+use raft_core::replica::{Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Membership, NodeId, ProposalId, RoleName, Setup, Snapshots,
+    Config, Envelope, Event, GroupId, Incarnation, LoadEntries, Membership, NodeId, ProposalId, RoleName,
+    Setup, Snapshots,
 };
 use support::MemoryDisk;
 
@@ -31,7 +32,7 @@ struct Server {
     store: Store<MemoryDisk>,
 }
 
-/// The servers that run, their disks, and what is under way between them.
+/// The running servers, their disks, and the messages in flight between them.
 struct Cluster {
     disks: Vec<MemoryDisk>,
     servers: Vec<Option<Server>>,
@@ -91,7 +92,7 @@ impl Cluster {
 
     fn tick(&mut self) {
         for server in self.servers.iter_mut().flatten() {
-            server.replica.step(Input::Tick(1));
+            server.replica.step(Event::Tick(1));
             loop {
                 let mut outputs = Vec::new();
                 server.replica.drain(&mut outputs);
@@ -103,16 +104,16 @@ impl Cluster {
                         Output::Persist { persist, snapshot } => {
                             let ticket = persist.ticket;
                             server.store.persist(&[(persist, snapshot)]).unwrap();
-                            server.replica.step(Input::Persisted(ticket));
+                            server.replica.step(Event::Persisted(ticket));
                         }
-                        Output::LoadEntries {
+                        Output::LoadEntries(LoadEntries {
                             ticket,
                             first,
                             last,
                             max_bytes,
-                        } => {
+                        }) => {
                             let entries = server.store.load_entries(first, last, max_bytes).unwrap();
-                            server.replica.step(Input::EntriesLoaded {
+                            server.replica.step(Event::EntriesLoaded {
                                 ticket,
                                 entries: entries.into(),
                             });
@@ -130,7 +131,7 @@ impl Cluster {
         for envelope in std::mem::take(&mut self.wire) {
             let number = usize::try_from(envelope.to.value()).unwrap() - 1;
             if let Some(server) = &mut self.servers[number] {
-                server.replica.step(Input::Receive(envelope));
+                server.replica.step(Event::Receive(envelope));
             }
         }
     }
@@ -160,9 +161,9 @@ impl Cluster {
             self.proposals += 1;
             let id = ProposalId::new(self.proposals);
             let server = self.servers[leader].as_mut().unwrap();
-            server.replica.step(Input::Propose {
+            server.replica.step(Event::Propose {
                 id,
-                command: command.clone(),
+                payload: command.clone(),
             });
             for _ in 0..20 {
                 self.tick();
@@ -174,7 +175,7 @@ impl Cluster {
         panic!("no answer");
     }
 
-    /// Takes the power from a server: of what its disk was not told to sync, anything may be left.
+    /// Cuts a server's power: of what its disk was not told to sync, anything may be left.
     fn crash(&mut self, number: usize) {
         let random = &mut self.random;
         self.disks[number] = self.disks[number].after_crash(|| {
@@ -183,7 +184,7 @@ impl Cluster {
                 .wrapping_add(1_442_695_040_888_963_407);
             *random >> 60 & 1 == 1
         });
-        // The server's own store still writes to the old disk when it is dropped, which is nobody's any more.
+        // When it is dropped, the server's own store still writes to the old disk, which is no longer used.
         self.servers[number] = None;
     }
 
@@ -230,7 +231,7 @@ fn leaders_lose_power_and_every_view_is_charged_once() {
         if number % 3 == 2 {
             let leader = cluster.leader().unwrap();
             cluster.crash(leader);
-            // The others go on, and the request of a moment ago is known to them.
+            // The others continue, and recognise the request of a moment ago.
             let Outcome::Granted(again) = cluster.propose(&view(number)) else {
                 panic!("view {number} again")
             };
@@ -244,7 +245,7 @@ fn leaders_lose_power_and_every_view_is_charged_once() {
         24
     );
 
-    // All power is lost at once; what was acknowledged is there.
+    // All servers lose power at once; what was acknowledged is there.
     (0..SERVERS).for_each(|number| cluster.crash(number));
     (0..SERVERS).for_each(|number| cluster.restart(number));
     for (&number, &index) in &charged {

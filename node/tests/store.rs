@@ -1,4 +1,4 @@
-//! The store: what it keeps, what survives a crash, and what it says about a disk that lies.
+//! The store: what it keeps, what survives a crash, and how it reports a disk that lies.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
@@ -181,7 +181,7 @@ fn a_later_snapshot_replaces_the_earlier_file() {
             .persist(&[(persist, Some(Payload::from(vec![at; 100])))])
             .unwrap();
     }
-    // The earlier file goes only once nothing can bring it back to mind.
+    // The earlier file is removed only once no crash can make it current again.
     let crashed = disk.after_crash(|| false);
     assert_eq!(
         open(&crashed).unwrap().1.snapshot,
@@ -257,7 +257,7 @@ fn coin(state: &mut u64) -> bool {
     *state >> 60 & 1 == 1
 }
 
-/// Runs a fixed history on a disk that fails after `operations`, and says how many entries were acknowledged.
+/// Runs a fixed history on a disk that fails after `operations`, and returns how many entries were acknowledged.
 fn run_history(disk: &MemoryDisk) -> u64 {
     let Ok((mut store, _)) = open(disk) else { return 0 };
     let mut acknowledged = 0;
@@ -310,7 +310,7 @@ fn a_crash_at_any_operation_loses_nothing_acknowledged() {
                 .map_or(0, |entry| entry.id.index.value());
             assert!(
                 last >= acknowledged,
-                "crash after {after}: {acknowledged} were acknowledged and {last} are left"
+                "crash after {after}: {acknowledged} were acknowledged, but {last} are left"
             );
             assert_eq!(last % 10, 0, "a transaction happens wholly or not at all");
             for found in &opened.durable.entries {
@@ -357,14 +357,14 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
             .map_or(0, |entry| entry.id.index.value());
         assert!(
             last >= expected,
-            "round {round}: {expected} were acknowledged and {last} are left"
+            "round {round}: {expected} were acknowledged, but {last} are left"
         );
         expected = last;
     }
     assert!(expected > 100);
 }
 
-/// A folder with entries, a snapshot, a commit index and a vote, closed or merely abandoned.
+/// A folder with entries, a snapshot, a commit index and a vote, closed cleanly or abandoned.
 fn written(clean: bool) -> MemoryDisk {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
@@ -441,7 +441,7 @@ fn every_flip_is_harmless_or_reported(clean: bool, step: usize) {
                 }
                 Err(error) => panic!("{name}, byte {offset}: {error:?}"),
             }
-            // Blank stretches behave alike: sample them thinly.
+            // Blank stretches behave alike, so they are sampled thinly.
             let blank = bytes[offset..].iter().take(512).all(|&byte| byte == 0);
             let every = std::env::var_os("EVERY_BYTE").is_some();
             offset += match (every, blank) {
@@ -480,8 +480,7 @@ fn a_missing_or_shortened_file_is_reported() {
         for name in original.names().unwrap() {
             let disk = original.copy();
             disk.remove(&name).unwrap();
-            // Without `data` the folder is a new one, which is for the other servers to notice: its
-            // incarnation is another.
+            // Without `data` the folder is a new one, which the other servers must detect: its incarnation differs.
             assert!(
                 name == "data" || matches!(open(&disk), Err(StoreError::Damaged { .. })),
                 "{name} removed"

@@ -1,4 +1,4 @@
-//! Everything that a server asks of its host: the one way out.
+//! The actions of a server, which its host carries out: the one way out.
 
 use alloc::boxed::Box;
 
@@ -16,18 +16,18 @@ use crate::types::{
 /// Exhaustive on purpose: should a later version have another duty, the compiler tells a host that does not know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make this durable, then say [`Persisted`](crate::Input::Persisted). The host may go on meanwhile: whatever
+    /// Make this durable, then report [`Persisted`](crate::Event::Persisted). The host may go on meanwhile: whatever
     /// depends on it stays inside the core until then. A host that writes before it goes on need not say so: see
     /// [`Options::persists_at_once`](crate::Options::persists_at_once).
     Persist(Persist),
-    /// Send this. Losing, delaying, repeating and reordering it is harmless.
+    /// Send this message. It is harmless to lose, delay, repeat or reorder it.
     Send(Envelope),
     /// Apply these entries, which are committed and durable here, and say [`Applied`](crate::Input::Applied). The next
-    /// ones come after that, and wait in memory: a host whose state machine falls behind for long should take in less
-    /// from its peers and clients. A host that applies before it goes on need not say so: see
+    /// ones come after that, and wait in memory: a host whose state machine lags for long should take in less from its
+    /// peers and clients. A host that applies before it goes on need not say so: see
     /// [`Options::applies_at_once`](crate::Options::applies_at_once).
     ///
-    /// Every start begins behind the snapshot that the disk holds. A state machine that is durable itself skips what it
+    /// Every start begins after the snapshot that the disk holds. A state machine that is durable itself skips what it
     /// has applied before.
     Apply {
         /// In order, without a gap, right after the last applied one of this boot.
@@ -40,35 +40,6 @@ pub enum Action {
         /// Where it stands in the log.
         at: LogId,
     },
-    /// The proposal never entered the log, and the command is handed back.
-    Rejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: Rejection,
-        /// The command.
-        payload: Payload,
-    },
-    /// The change of the configuration never entered the log, and is handed back.
-    ChangeRejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: ChangeRejection,
-        /// The change.
-        change: Change,
-    },
-    /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
-    Superseded {
-        /// The host's name for it.
-        id: ProposalId,
-    },
-    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
-    /// removed from the cluster before it was committed, or its disk failed.
-    Unknown {
-        /// The host's name for it.
-        id: ProposalId,
-    },
     /// The read may be answered from the state machine, which has applied at least up to `index`.
     ReadReady {
         /// The host's name for it.
@@ -76,28 +47,8 @@ pub enum Action {
         /// What was committed when the read arrived, at least.
         index: Index,
     },
-    /// The read cannot be answered here.
-    ReadRejected {
-        /// The host's name for it.
-        id: ReadId,
-        /// Why.
-        reason: Rejection,
-    },
-    /// Read these entries from the store and hand them over by [`EntriesLoaded`](crate::Input::EntriesLoaded). Answer
-    /// always, with no entries if they cannot be read: until then one peer is sent none. After
-    /// [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer the request is
-    /// forgotten, and made anew.
-    LoadEntries {
-        /// Names the request.
-        ticket: Ticket,
-        /// The first entry wanted.
-        first: Index,
-        /// The last entry wanted.
-        last: Index,
-        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first
-        /// entry always counts. What is handed over beyond it is sent all the same, in one message.
-        max_bytes: usize,
-    },
+    /// Load these entries from the store.
+    LoadEntries(LoadEntries),
     /// Send this snapshot to this peer, piece by piece ([`SnapshotPiece`](crate::Input::SnapshotPiece)), the first one
     /// now. Keep its bytes until [`SnapshotEnded`](Self::SnapshotEnded), even if a newer one is taken meanwhile.
     SendSnapshot {
@@ -157,21 +108,73 @@ pub enum Action {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A [`Transfer`](crate::Input::Transfer) is over.
+    /// No duty: what the host may want to know.
+    Notice(Notice),
+}
+
+impl From<Notice> for Action {
+    fn from(notice: Notice) -> Self {
+        Self::Notice(notice)
+    }
+}
+
+/// What a server tells its host beside its duties: how a request ended that was not carried out, and what changed. A host
+/// that looks at none of it still does all that the protocol needs.
+///
+/// [`Raft`](crate::Raft) and [`Replica`](crate::Replica) hand out the same ones. Exhaustive on purpose, as [`Action`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The proposal never entered the log, and the command is handed back.
+    Rejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: Rejection,
+        /// The command.
+        payload: Payload,
+    },
+    /// The change of the configuration never entered the log, and is handed back.
+    ChangeRejected {
+        /// The host's name for it.
+        id: ProposalId,
+        /// Why.
+        reason: ChangeRejection,
+        /// The change.
+        change: Change,
+    },
+    /// Another leader's entry is committed in the proposal's place, or before it: the proposal never will be.
+    Superseded {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
+    /// removed from the cluster before it was committed, or its disk failed.
+    Unknown {
+        /// The host's name for it.
+        id: ProposalId,
+    },
+    /// The read cannot be answered here.
+    ReadRejected {
+        /// The host's name for it.
+        id: ReadId,
+        /// Why.
+        reason: Rejection,
+    },
+    /// A [`Transfer`](crate::Event::Transfer) is over.
     TransferEnded {
-        /// Who was to lead.
+        /// The target.
         to: NodeId,
         /// How it ended.
         outcome: TransferOutcome,
     },
-    /// This server plays another role now, or the same one in another term.
+    /// This server has another role now, or the same one in another term.
     RoleChanged {
         /// The role.
         role: RoleName,
         /// The term.
         term: Term,
     },
-    /// Another leader is known now, or none.
+    /// Another leader is known, or no leader.
     LeaderChanged {
         /// The leader.
         leader: Option<NodeId>,
@@ -187,10 +190,27 @@ pub enum Action {
     Trace(Trace),
 }
 
+/// A request for entries that are no longer in memory. Read them from the store and hand them over by
+/// [`EntriesLoaded`](crate::Event::EntriesLoaded). Answer always, with no entries if they cannot be read: until then one
+/// peer is sent none. After [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer
+/// the request is forgotten, and made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadEntries {
+    /// Names the request.
+    pub ticket: Ticket,
+    /// The first entry wanted.
+    pub first: Index,
+    /// The last entry wanted.
+    pub last: Index,
+    /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`](crate::Entry::cost_bytes); the first entry
+    /// always counts. What is handed over beyond it is sent all the same, in one message.
+    pub max_bytes: usize,
+}
+
 /// What to make durable.
 ///
 /// A store carries out the parts in the order of the fields. After a crash it must hold what a prefix of
-/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Input::Persisted); of
+/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Event::Persisted); of
 /// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -213,13 +233,13 @@ pub struct Persist {
     pub sync: bool,
 }
 
-/// Why a request was turned down. Nothing of it happened.
+/// Why a request was rejected. It had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Another server leads, or none that is known.
     #[error("this server is not the leader{}", Hint(*.leader))]
     NotLeader {
-        /// Whom to ask instead.
+        /// The server to ask instead, if it is known.
         leader: Option<NodeId>,
     },
     /// The command is larger than a message may be.
@@ -241,13 +261,13 @@ pub enum Rejection {
     /// Leadership is being handed over (dissertation §3.10): try there in a moment.
     #[error("leadership is being handed over to server {to}; try again in a moment")]
     Transferring {
-        /// Who shall lead.
+        /// The target.
         to: NodeId,
     },
     /// Only another server that votes, and goes on voting, can be handed the leadership.
     #[error("server {to} cannot take over: name another voter of the configuration in force")]
     NotATarget {
-        /// Who was to lead.
+        /// The target.
         to: NodeId,
     },
     /// This server's disk failed: it takes no further part until it is restarted.
@@ -255,10 +275,10 @@ pub enum Rejection {
     Failed,
 }
 
-/// Why a change of the configuration was turned down. Nothing of it happened.
+/// Why a change of the configuration was rejected. It had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeRejection {
-    /// A proposal would have been turned down as well.
+    /// A proposal would have been rejected as well.
     #[error(transparent)]
     Refused(#[from] Rejection),
     /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
@@ -291,7 +311,7 @@ pub enum ChangeRejection {
         /// The last entry that it holds for certain.
         matched: Option<Index>,
     },
-    /// The change makes nothing sensible of the configuration.
+    /// The change would give an invalid configuration.
     #[error(transparent)]
     Impossible(#[from] ChangeError),
 }
@@ -299,7 +319,7 @@ pub enum ChangeRejection {
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server leads no more, for whatever reason; [`LeaderChanged`](Action::LeaderChanged) tells who does, which
+    /// This server stepped down, for any reason. [`LeaderChanged`](Notice::LeaderChanged) names the next leader, which
     /// need not be the target.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was
@@ -310,7 +330,7 @@ pub enum TransferOutcome {
     Rejected(Rejection),
 }
 
-/// What a limit was reached of.
+/// What reached its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// Bytes of entries that are appended and not committed.

@@ -1,4 +1,4 @@
-//! What an embedder chooses.
+//! What an embedder configures, and what a server starts from.
 
 use crate::action::Persist;
 use crate::entries::Entries;
@@ -9,131 +9,138 @@ use alloc::vec::Vec;
 
 /// The settings of a server.
 ///
-/// All servers of a cluster must have the same [`Options::lease`], and should share [`Timing`],
-/// [`Limits::message_bytes`] and [`Snapshots::max_bytes`]; the rest may differ. To turn leases on or off, read with
-/// [`ReadMode::Quorum`](crate::ReadMode::Quorum) until every server was started again: one without the option neither
-/// waits after a start nor keeps its vote to itself, and other servers' leases rest on both.
+/// All servers of a cluster must have the same [`Options::lease`]. They should have the same [`Timing`],
+/// [`Limits::message_bytes`] and [`Snapshots::max_bytes`]; the other settings may differ.
+///
+/// To turn leases on or off, read with [`ReadMode::Quorum`](crate::ReadMode::Quorum) until every server has been
+/// restarted. A server without the option neither waits after a start nor withholds its vote for the length of a lease,
+/// and the leases of other servers depend on both.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Config {
     /// Seeds the jitter of the election timeout, together with node and boot. The same seed gives the same actions.
     pub seed: u64,
-    /// How long things take, in ticks.
+    /// Timeouts and intervals, in ticks.
     pub timing: Timing,
-    /// How much of everything there may be.
+    /// Limits on messages, memory and waiting requests.
     pub limits: Limits,
-    /// When snapshots are taken, what is kept behind them, and how they travel.
+    /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
     pub snapshots: Snapshots,
-    /// What is off unless it is asked for.
+    /// Features that are off by default.
     pub options: Options,
 }
 
-/// What is off unless it is asked for.
+/// Features that are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Lease reads (dissertation §6.4.1), the same on all servers: [`ReadMode::Lease`](crate::ReadMode::Lease) says
-    /// what they rest on.
+    /// Lease reads (dissertation §6.4.1). The setting must be the same on all servers;
+    /// [`ReadMode::Lease`](crate::ReadMode::Lease) says what leases depend on.
     pub lease: Option<Lease>,
-    /// Whether a server that does not lead passes proposals and reads on to the leader, instead of turning them down.
+    /// Whether a server that is not the leader forwards proposals and reads to the leader, instead of rejecting them.
     ///
-    /// A command that is passed on enters the log once at most, however often the network repeats it, and the server
-    /// that took it in answers for it: *done*, *rejected* for good, or *superseded*, as if it had led; and *unknown*
-    /// when a snapshot may hide what became of it, or no leader is heard for four of the longest election timeouts.
+    /// A forwarded command enters the log at most once, even if the network duplicates it. The server that received it
+    /// from its client reports the outcome as a leader would: *done*, *rejected* for good, or *superseded*. The outcome
+    /// is *unknown* when a snapshot may hide it, or when no leader was heard for four of the longest election timeouts.
     pub forwarding: bool,
-    /// The priority of this server as a leader, and a higher number is a lower priority: how many election timeouts it
-    /// lets pass, one after another and without a leader, before it campaigns. 0 for those that should lead. It decays
-    /// by itself, so that a cluster without its preferred servers still gets a leader.
+    /// The priority of this server as a leader; a higher number is a lower priority. It is the number of consecutive
+    /// election timeouts without a leader that the server lets pass before it campaigns; 0 for preferred leaders. The
+    /// priority decays by itself, so that a cluster without its preferred servers still elects a leader.
     pub yields: u32,
-    /// Whether this server is a witness, for as long as its data folder lives: it votes and acknowledges like the
-    /// others, but keeps only terms, positions and configurations, has no state machine, and never leads. The
-    /// configuration must mark it as well ([`Membership::with_witnesses`],
+    /// Whether this server is a witness, which holds for the lifetime of its data folder. A witness votes and
+    /// acknowledges like other voters, but keeps only terms, indexes and configurations, has no state machine, and
+    /// never leads. The configuration must mark it as well ([`Membership::with_witnesses`],
     /// [`Change::AddWitness`](crate::Change::AddWitness)).
     pub witness: bool,
-    /// Whether the host makes a [`Persist`](crate::Action::Persist) durable before it looks at the next action. Then it
-    /// counts as durable when it is handed out, what depends on it is handed out behind it, and nobody says
-    /// [`Persisted`](crate::Input::Persisted). A host whose write fails must carry out nothing of what was handed out
-    /// behind it, and say [`PersistFailed`](crate::Input::PersistFailed); what became of the proposals and reads among
-    /// that is unknown, as after a crash.
+    /// Whether the host makes each [`Persist`](crate::Action::Persist) durable before it handles the next action.
+    ///
+    /// Then a write counts as durable when it is handed out, the actions that depend on it follow it at once, and the
+    /// host does not report [`Persisted`](crate::Event::Persisted). A host whose write fails must handle none of the
+    /// actions after it, and must report [`PersistFailed`](crate::Event::PersistFailed). The outcome of proposals and
+    /// reads among those actions is unknown, as after a crash.
     pub persists_at_once: bool,
-    /// Whether the host carries out an [`Apply`](crate::Action::Apply) before it looks at the next action. Then its
-    /// entries count as applied when they are handed out, and nobody says [`Applied`](crate::Input::Applied) for them;
-    /// for an [`InstallSnapshot`](crate::Action::InstallSnapshot) it is still to be said. [`Replica`](crate::Replica)
-    /// works like this, whatever is said here.
+    /// Whether the host applies each [`Apply`](crate::Action::Apply) before it handles the next action.
+    ///
+    /// Then entries count as applied when they are handed out, and the host does not report
+    /// [`Applied`](crate::Input::Applied) for them. It still reports it for an
+    /// [`InstallSnapshot`](crate::Action::InstallSnapshot). [`Replica`](crate::Replica) always works like this,
+    /// whatever this setting is.
     pub applies_at_once: bool,
-    /// Whether every step of the protocol is told as an [`Action::Trace`](crate::Action::Trace).
+    /// Whether every step of the protocol is reported as an [`Notice::Trace`](crate::Notice::Trace).
     pub trace: bool,
 }
 
-/// What lease reads assume of the servers' clocks.
+/// What lease reads assume about the clocks of the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// By how much the clock of one server may run faster than that of another, in parts of 10,000. A server's ticks
-    /// must count real time that well, time in which it was suspended included, and must be advanced before any other
-    /// input.
+    /// must count real time within this bound, including time in which the server was suspended. The host must advance
+    /// them before any other input.
     pub drift_permyriad: u32,
 }
 
-/// How long things take, in ticks. How long a tick takes is the host's choice.
+/// Timeouts and intervals, in ticks. The host chooses the length of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// The shortest time without a leader after which a server campaigns (paper §5.2). Also how long a leader may go
-    /// without hearing from a quorum, and how long a follower that hears a leader refuses its vote (dissertation
-    /// §4.2.3, §6.2).
+    /// The shortest election timeout: the time without a leader after which a server campaigns (paper §5.2). A leader
+    /// that has not heard from a quorum for this long steps down (dissertation §6.2). A follower refuses its vote for
+    /// this long after it heard from a leader (dissertation §4.2.3).
     pub election_timeout_min_ticks: u64,
-    /// The longest such time; each wait is drawn evenly between the two, both included.
+    /// The longest election timeout. Each timeout is drawn uniformly between the two, both included.
     pub election_timeout_max_ticks: u64,
-    /// How often a leader makes itself heard.
+    /// The interval at which an idle leader sends heartbeats.
     pub heartbeat_ticks: u64,
-    /// How long a snapshot may go without progress at a peer before it is given up and begun anew.
+    /// How long a snapshot transfer may go without progress before it is aborted and restarted.
     pub snapshot_timeout_ticks: u64,
 }
 
-/// How much of everything there may be. Reaching a limit is a visible rejection or a pause, never growth.
+/// Limits on messages, memory and waiting requests. A limit that is reached leads to a visible rejection or a pause,
+/// never to growth.
 ///
-/// What the host owes is not bounded here: entries stay in memory until they are durable and applied. A host that falls
-/// behind for long should take in less.
+/// The host's own backlog is not bounded here: entries stay in memory until they are durable and applied. A host that
+/// lags for long should accept fewer proposals.
 ///
-/// Sizes of entries are those of [`Entry::cost_bytes`]: the payload and a flat sum for the rest.
+/// Sizes of entries are those of [`Entry::cost_bytes`]: the payload and a fixed sum for everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Entries of one message, in bytes, unless a single entry is larger. Also the largest command.
+    /// The entries of one message, in bytes, unless a single entry is larger. Also the size of the largest command.
     pub message_bytes: usize,
-    /// Appends sent to one peer and not answered.
+    /// The number of appends that were sent to one peer and are not answered.
     pub inflight_messages: usize,
-    /// Their entries, in bytes.
+    /// The entries of those appends, in bytes.
     pub inflight_bytes: usize,
-    /// Entries handed out in one [`Apply`](crate::Action::Apply), in bytes, unless a single entry is larger.
+    /// The entries handed out in one [`Apply`](crate::Action::Apply), in bytes, unless a single entry is larger.
     pub apply_bytes: usize,
-    /// Commands appended by this leader and not committed, in bytes, unless a single one is larger.
+    /// The commands that this leader has appended and not committed, in bytes, unless a single one is larger.
     pub uncommitted_bytes: usize,
-    /// Entries kept in memory for slow peers after they were applied here, in bytes. What no peer of a leader lacks,
-    /// and what a follower has applied, goes earlier, but for a thirty-second part of this.
+    /// The applied entries that are kept in memory for slow peers, in bytes. Entries that every peer of a leader has,
+    /// and entries that a follower has applied, are dropped earlier: only 1/32 of this limit is kept of them.
     pub tail_bytes: usize,
-    /// Proposals without an outcome.
+    /// The number of proposals without an outcome.
     pub proposals: usize,
-    /// Reads without an outcome.
+    /// The number of reads without an outcome.
     pub reads: usize,
 }
 
-/// When snapshots are taken, what is kept behind them, and how they travel.
+/// When snapshots are taken, how much of the log is kept before them, and how they are sent.
 ///
-/// A host of the bare [`Raft`](crate::Raft) takes and cuts up its snapshots as it likes; for it `keep_entries` and
-/// `max_bytes` hold, and `every_entries` if it is a witness, which takes its own.
+/// A host of the bare [`Raft`](crate::Raft) takes and splits its snapshots as it likes. It uses only `keep_entries` and
+/// `max_bytes`, and `every_entries` if it is a witness, whose core takes snapshots by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshots {
-    /// After so many applied entries.
+    /// A snapshot is taken after this many applied entries.
     pub every_entries: u64,
-    /// How many entries to keep behind a snapshot, so that a slow peer need not be sent it.
+    /// How many of the entries that a snapshot covers remain in the log, so that a slow peer need not be sent the
+    /// snapshot.
     pub keep_entries: u64,
-    /// The size of the pieces in which a snapshot is sent, in bytes.
+    /// The size of the chunks in which a snapshot is sent, in bytes.
     pub chunk_bytes: usize,
-    /// The largest snapshot that is accepted from a leader, in bytes. A larger one is refused, visibly
-    /// ([`SnapshotTooLarge`](crate::Action::SnapshotTooLarge)): the server cannot catch up until its limit is raised.
+    /// The largest snapshot that is accepted from a leader, in bytes. A larger one is refused and reported
+    /// ([`SnapshotTooLarge`](crate::Action::SnapshotTooLarge)); the server cannot catch up until its limit is raised.
     pub max_bytes: u64,
 }
 
 impl Default for Timing {
-    /// For ticks of 100 ms, the timeouts that people know from textbooks stretched for the open internet: elections
-    /// after 1 to 2 s.
+    /// Returns settings for ticks of 100 ms: elections begin after 1 to 2 s. These are the timeouts of the textbooks,
+    /// extended for the open internet.
     fn default() -> Self {
         Self {
             election_timeout_min_ticks: 10,
@@ -173,42 +180,43 @@ impl Default for Snapshots {
 /// Everything that a server starts from.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Who it is.
+    /// The identity of the server.
     pub identity: Identity,
-    /// Its settings.
+    /// The settings of the server.
     pub config: Config,
-    /// The configuration that the cluster begins with, the same on every server of the first start. It counts until
-    /// the log or a snapshot holds a later one. Empty for a server that is to be added to a cluster.
+    /// The configuration that the cluster begins with, the same on every server of its first start. It is in force
+    /// until the log or a snapshot holds a later one. It is empty for a server that is to be added to a running
+    /// cluster.
     ///
-    /// Never give it to a server with an empty folder that is to be added *again*: a majority of such servers would
-    /// take its start for the first one of the cluster.
+    /// Never give it to a server with an empty folder that is to be added *again*. A majority of such servers would
+    /// take their start for the first start of the cluster.
     pub bootstrap: Membership,
-    /// What its disk holds.
+    /// What the disk of the server holds.
     pub durable: Durable,
 }
 
-/// What a disk holds, read at a start; everything default for a new data folder.
+/// What a disk holds, as read at a start; the default value for a new data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Durable {
     /// The term and the vote.
     pub hard_state: HardState,
-    /// The latest snapshot.
+    /// The description of the latest snapshot.
     pub snapshot: Option<SnapshotMeta>,
-    /// The log that is left, in order.
+    /// The retained entries of the log, in order.
     pub entries: Vec<Entry>,
-    /// The commit hint.
+    /// The commit index, as last written. It is a hint and may be lower than the true one.
     pub commit: Option<Index>,
 }
 
 impl Durable {
-    /// Whether this disk has never held anything.
+    /// Returns whether nothing was ever written to this disk.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What the disk holds once this is written: the contract of a store as a function, for tests, and for stores that
-    /// keep in memory what they have on disk. The bytes of the snapshot are the host's.
+    /// Applies this write to the content of the disk. The function states the contract of a store; it is for tests, and
+    /// for stores that keep a copy of their content in memory. The bytes of the snapshot are stored by the host.
     pub fn write(&mut self, persist: &Persist) {
         if let Some(hard_state) = persist.hard_state {
             self.hard_state = hard_state;
@@ -228,8 +236,8 @@ impl Durable {
         }
     }
 
-    /// The answer to a [`LoadEntries`](crate::Action::LoadEntries): the stored entries from `first` to `last`, as many
-    /// as cost no more than `max_bytes`, and at least one if there is any.
+    /// Returns the entries that answer a [`LoadEntries`](crate::Action::LoadEntries): those from `first` to `last`, as
+    /// many as cost no more than `max_bytes`, and at least one if there is any.
     pub fn load(&self, first: Index, last: Index, max_bytes: usize) -> Entries {
         let mut cost = 0_usize;
         let begin = self.entries.partition_point(|entry| entry.id.index < first);
@@ -242,56 +250,57 @@ impl Durable {
     }
 }
 
-/// Why settings cannot be used. The caller is wrong.
+/// Why the settings are invalid. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The election timeout's range is empty or begins below 2.
+    /// The range of the election timeout is empty or begins below 2.
     #[error(
         "election_timeout_min_ticks ({min}) must be at least 2 and no more than election_timeout_max_ticks ({max})"
     )]
     ElectionTimeout {
-        /// The lower end.
+        /// The shortest election timeout.
         min: u64,
-        /// The upper end.
+        /// The longest election timeout.
         max: u64,
     },
-    /// Followers would campaign between two heartbeats.
+    /// Heartbeats are so rare that followers would campaign between two of them.
     #[error(
         "heartbeat_ticks ({heartbeat}) must be at least 1 and less than election_timeout_min_ticks ({min})"
     )]
     Heartbeat {
-        /// The heartbeat.
+        /// The interval of heartbeats.
         heartbeat: u64,
-        /// The lower end of the election timeout.
+        /// The shortest election timeout.
         min: u64,
     },
     /// A lease would end before the next heartbeat could renew it.
     #[error(
-        "with a drift of {drift} in 10,000 a lease lasts {lease} ticks, which must be more than heartbeat_ticks ({heartbeat}): \
+        "with a drift of {drift} in 10,000 a lease lasts {lease} ticks, which must be more than heartbeat_ticks ({heartbeat}); \
          raise election_timeout_min_ticks"
     )]
     Lease {
-        /// The drift.
+        /// The drift, in parts of 10,000.
         drift: u32,
-        /// How long a lease would last.
+        /// How long a lease would last, in ticks.
         lease: u64,
-        /// The heartbeat.
+        /// The interval of heartbeats.
         heartbeat: u64,
     },
-    /// A limit of zero would stop everything.
+    /// A limit is zero, with which the server could make no progress.
     #[error("{name} must not be 0")]
     Zero {
-        /// Which setting.
+        /// The name of the setting.
         name: &'static str,
     },
 }
 
 impl Config {
-    /// How long a lease lasts, in ticks of the leader from the one in which its round began; 0 without leases.
+    /// Returns how long a lease lasts, in ticks of the leader, from the tick in which its read round began; 0 without
+    /// leases (dissertation §6.4.1).
     ///
-    /// A voter that hears the round keeps its vote to itself for `election_timeout_min_ticks` of its own clock. Of
-    /// those the first may have been nearly over when the round was heard; the others are shorter for the leader if the
-    /// voter's clock is the faster one; and of the leader's own ticks the present one may be nearly over as well.
+    /// A voter that hears the round withholds its vote for `election_timeout_min_ticks` of its own clock. Three things
+    /// shorten that for the leader. The voter's first tick may have been nearly over when it heard the round. Its other
+    /// ticks are shorter than the leader's if its clock is faster. And the leader's current tick may be nearly over.
     pub(crate) fn lease_ticks(&self) -> u64 {
         let Some(lease) = self.options.lease else { return 0 };
         let full = u128::from(self.timing.election_timeout_min_ticks.saturating_sub(1));
@@ -299,7 +308,7 @@ impl Config {
         u64::try_from(slowest).unwrap_or(u64::MAX).saturating_sub(1)
     }
 
-    /// Checks the settings against each other.
+    /// Checks the settings, each by itself and against each other.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let Timing {
             election_timeout_min_ticks: min,

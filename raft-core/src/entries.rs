@@ -1,5 +1,5 @@
-//! Entries that travel together, and are never copied: the log, every message that carries them, the write and the
-//! state machine all hold the same ones.
+//! Runs of entries that are shared and never copied: the log, the messages that carry them, the write and the state
+//! machine all hold the same memory.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,14 +8,14 @@ use core::ops::{Deref, Range};
 
 use crate::types::Entry;
 
-/// A run of entries, in order and without a gap; read like a slice. A clone, or a part of it, shares the memory of the
-/// whole, which is freed when the last of them is gone. There are at most 4 billion in one, which would take 160
+/// A run of entries, in order and without a gap, that is read like a slice. Clones and parts share the memory of the
+/// whole run, which is freed with the last of them. A run has at most 4 billion entries, which would take 160
 /// gigabytes.
 #[derive(Clone, Default)]
 pub struct Entries {
     shared: Arc<[Entry]>,
-    /// What of it this one stands for. Short numbers keep messages and actions within 128 bytes, which are moved
-    /// without a call.
+    /// The range of `shared` that this run covers. Numbers of 32 bits keep messages and actions within 128 bytes, which
+    /// are moved without a call.
     begin: u32,
     end: u32,
 }
@@ -33,7 +33,7 @@ impl Entries {
         self.begin as usize..self.end as usize
     }
 
-    /// The part at these places, or as much of it as there is.
+    /// Returns the part at these places, as far as it exists.
     pub(crate) fn part(&self, places: Range<usize>) -> Self {
         let place = |place| {
             u32::try_from(place)
@@ -48,7 +48,7 @@ impl Entries {
         }
     }
 
-    /// What they count against every limit that is stated in bytes.
+    /// Returns what the entries count against every limit that is stated in bytes.
     pub(crate) fn cost_bytes(&self) -> usize {
         self.iter().map(Entry::cost_bytes).fold(0, usize::saturating_add)
     }
@@ -97,7 +97,7 @@ impl fmt::Debug for Entries {
     }
 }
 
-/// Written like any list of entries.
+/// Serializes a run like any list of entries.
 #[cfg(feature = "serde")]
 mod as_a_list {
     use alloc::vec::Vec;

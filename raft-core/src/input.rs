@@ -1,4 +1,4 @@
-//! Everything that can happen to a server: the one way in.
+//! The inputs of a server: the one way in.
 
 use crate::entries::Entries;
 use crate::membership::Change;
@@ -37,29 +37,22 @@ impl Expected {
     }
 }
 
-/// One thing that happened. Feed it to [`Raft::step`](crate::Raft::step).
+/// One thing that happened, in the world or to a request of the host's: what [`Raft`](crate::Raft) and
+/// [`Replica`](crate::Replica) take alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// So many ticks have passed since the last time. Advance time before any other input.
+pub enum Event {
+    /// This many ticks have passed since the last time. Advance time before any other input.
     Tick(u64),
     /// A message arrived.
     Receive(Envelope),
     /// A client wants a command in the log. It ends in exactly one of [`Done`](crate::Action::Done),
-    /// [`Rejected`](crate::Action::Rejected), [`Superseded`](crate::Action::Superseded) and
-    /// [`Unknown`](crate::Action::Unknown). Proposals that are fed before actions are drained travel together.
+    /// [`Rejected`](crate::Notice::Rejected), [`Superseded`](crate::Notice::Superseded) and
+    /// [`Unknown`](crate::Notice::Unknown). Proposals that are fed before actions are drained travel together.
     Propose {
         /// The host's name for it, not in use for another unfinished proposal.
         id: ProposalId,
         /// The command.
         payload: Payload,
-    },
-    /// A client wants to read what is committed now, linearizably (dissertation §6.4). It ends in exactly one of
-    /// [`ReadReady`](crate::Action::ReadReady) and [`ReadRejected`](crate::Action::ReadRejected).
-    Read {
-        /// The host's name for it, not in use for another unfinished read.
-        id: ReadId,
-        /// What the answer may rest on.
-        mode: ReadMode,
     },
     /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a
     /// quorum hears a leader: to replace that one, ask it for a [`Transfer`](Self::Transfer). Nothing is said of a
@@ -67,21 +60,21 @@ pub enum Input {
     /// have honoured before a start, ignores this.
     Campaign,
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
-    /// [`TransferEnded`](crate::Action::TransferEnded); until then a leader takes no proposals.
+    /// [`TransferEnded`](crate::Notice::TransferEnded); until then a leader takes no proposals.
     Transfer {
-        /// Who shall lead.
+        /// The target.
         to: NodeId,
     },
     /// Change the configuration (dissertation chapter 4). It ends like a proposal, in exactly one of
-    /// [`Done`](crate::Action::Done), [`ChangeRejected`](crate::Action::ChangeRejected),
-    /// [`Superseded`](crate::Action::Superseded) and [`Unknown`](crate::Action::Unknown).
+    /// [`Done`](crate::Action::Done), [`ChangeRejected`](crate::Notice::ChangeRejected),
+    /// [`Superseded`](crate::Notice::Superseded) and [`Unknown`](crate::Notice::Unknown).
     ///
     /// ```
-    /// use raft_core::{Change, Expected, Input, NodeId, ProposalId, Raft};
+    /// use raft_core::{Change, Event, Expected, NodeId, ProposalId, Raft};
     ///
     /// /// Makes a voter of a learner, unless somebody else has changed the configuration since it was looked at.
     /// fn promote(raft: &mut Raft, learner: NodeId) {
-    ///     raft.step(Input::ChangeMembership {
+    ///     raft.step(Event::ChangeMembership {
     ///         id: ProposalId::new(1),
     ///         expect: Expected::This(raft.membership_id()),
     ///         change: Change::Promote(learner),
@@ -102,9 +95,6 @@ pub enum Input {
     /// A write or a sync failed. What the disk holds is unknown, so this server falls silent for good; a restart reads
     /// the truth.
     PersistFailed,
-    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this
-    /// entry says.
-    Applied(Index),
     /// The answer to [`LoadEntries`](crate::Action::LoadEntries): a run of the entries asked for, from the first on;
     /// empty when they could not be read.
     EntriesLoaded {
@@ -113,6 +103,27 @@ pub enum Input {
         /// The entries.
         entries: Entries,
     },
+    /// The transport knows that this peer cannot be reached; what was in flight to it is presumed lost.
+    Unreachable(NodeId),
+}
+
+/// What a bare [`Raft`](crate::Raft) takes: [`Event`]s, and what its host says of the state machine, which
+/// [`Replica`](crate::Replica) does itself. Feed it to [`Raft::step`](crate::Raft::step).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// One thing that happened.
+    Event(Event),
+    /// A client wants to read what is committed now, linearizably (dissertation §6.4). It ends in exactly one of
+    /// [`ReadReady`](crate::Action::ReadReady) and [`ReadRejected`](crate::Notice::ReadRejected).
+    Read {
+        /// The host's name for it, not in use for another unfinished read.
+        id: ReadId,
+        /// What the answer may rest on.
+        mode: ReadMode,
+    },
+    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this
+    /// entry says.
+    Applied(Index),
     /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
     /// become durable with the [`Persist`](crate::Persist) that this input leads to.
     SnapshotTaken {
@@ -157,6 +168,10 @@ pub enum Input {
         /// What it stands for, as it was announced.
         meta: SnapshotMeta,
     },
-    /// The transport knows that this peer cannot be reached; what was in flight to it is presumed lost.
-    Unreachable(NodeId),
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
 }

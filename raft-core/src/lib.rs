@@ -13,11 +13,11 @@
 //!
 //! # A cluster in forty lines
 //!
-//! Three servers in one loop, behind a state machine of twenty. What a real host would write to a disk or to a socket
-//! is a local variable here.
+//! Three servers in one loop, with a state machine of twenty lines. Local variables stand for the disk and the network
+//! of a real host.
 //!
 //! ```
-//! use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
+//! use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 //! use raft_core::*;
 //!
 //! /// The state machine: a sum.
@@ -61,9 +61,9 @@
 //! let (mut wire, mut told, mut asked) = (Vec::new(), None, false);
 //! while told.is_none() {
 //!     for server in &mut servers {
-//!         server.step(Input::Tick(1));
+//!         server.step(Event::Tick(1));
 //!         if !asked && server.raft().vitals().role == RoleName::Leader {
-//!             server.step(Input::Propose { id: ProposalId::new(7), command: vec![42].into() });
+//!             server.step(Event::Propose { id: ProposalId::new(7), payload: vec![42].into() });
 //!             asked = true;
 //!         }
 //!         let mut outputs = Vec::new();
@@ -71,15 +71,21 @@
 //!         for output in outputs {
 //!             match output {
 //!                 // A real host writes `persist` to its disk first, and syncs it.
-//!                 Output::Persist { persist, .. } => server.step(Input::Persisted(persist.ticket)),
+//!                 Output::Persist { persist, .. } => server.step(Event::Persisted(persist.ticket)),
 //!                 Output::Send(envelope) => wire.push(envelope),
 //!                 Output::Done { id, response, .. } => told = Some((id, response)),
-//!                 _ => {}
+//!                 // A real host reads its store. So short a log is all in memory.
+//!                 Output::LoadEntries(LoadEntries { ticket, .. }) => {
+//!                     server.step(Event::EntriesLoaded { ticket, entries: Entries::default() });
+//!                 }
+//!                 // Answers to requests that this host does not make, and news.
+//!                 Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
+//!                 Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
 //!             }
 //!         }
 //!     }
 //!     for envelope in wire.drain(..) {
-//!         servers[envelope.to.value() as usize - 1].step(Input::Receive(envelope));
+//!         servers[envelope.to.value() as usize - 1].step(Event::Receive(envelope));
 //!     }
 //! }
 //! assert_eq!(told, Some((ProposalId::new(7), 42)));
@@ -89,10 +95,10 @@
 //! # The order of duties
 //!
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
-//! core holds such a message until the host has reported ([`Input::Persisted`]) that what it promises is durable. A
+//! core holds such a message until the host has reported ([`Event::Persisted`]) that what it promises is durable. A
 //! host may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A
-//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds behind each write what depends
-//! on it.
+//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds what depends on a write after
+//! it.
 //!
 //! # A start, and a restart
 //!
@@ -100,11 +106,11 @@
 //! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a
 //!   [`Durable`], and the bytes of its snapshot. [`Durable::write`] says as code what a store has to make of each
 //!   [`Persist`].
-//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. Who is added to a running one gets an
-//!   empty one, and an empty folder.
+//! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. A server that is added to a running
+//!   cluster gets an empty one, and an empty folder.
 //! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves
 //!   are refused ([`RestoreError`]).
-//! * The state machine begins at the snapshot, and is told everything behind it again.
+//! * The state machine begins at the snapshot, and every entry after it is applied again.
 //!
 //! # Time
 //!
@@ -131,9 +137,9 @@
 //! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is
 //!   theirs.
 //! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
-//!   [`Recovery`] is how somebody may decide to go on with what is left.
-//! * A server that is removed while it is out of reach, for longer than anybody takes leave of it, does not learn of
-//!   it. It asks for votes in vain from then on; stop it, or wipe it.
+//!   [`Recovery`] lets an operator decide to go on with what is left.
+//! * A server that is removed while it is unreachable, for longer than leaders feed removed servers, does not learn of
+//!   its removal. It asks for votes in vain from then on; stop it, or wipe its folder.
 //! * An entry that one server and a witness acknowledged is held by that one server only: see
 //!   [`Membership::with_witnesses`].
 //! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
@@ -164,6 +170,23 @@ const fn never() -> bool {
     false
 }
 
+/// A rule, and after the arrow the mistake that a planted bug makes of it. The rule stands first and is the whole value
+/// in every build without the bank.
+macro_rules! plant {
+    ($rule:expr, $bug:ident => $mistake:expr $(,)?) => {
+        if planted!($bug) { $mistake } else { $rule }
+    };
+}
+
+/// A step of a rule that a planted bug leaves out.
+macro_rules! unless_planted {
+    ($bug:ident, $step:expr $(,)?) => {
+        if !planted!($bug) {
+            $step
+        }
+    };
+}
+
 mod action;
 mod config;
 mod entries;
@@ -184,10 +207,12 @@ mod status;
 mod trace;
 mod types;
 
-pub use action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome, Waiting};
+pub use action::{
+    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
-pub use input::{Expected, Input, ReadMode};
+pub use input::{Event, Expected, Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;

@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, and what a quorum of it is (paper §6, dissertation chapter 4).
+//! Configurations of the cluster and their quorums (paper §6, dissertation chapter 4).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// The simple configuration of these voters.
+    /// Returns the simple configuration of these voters.
     pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
         Self {
             voters: voters.into_iter().collect(),
@@ -35,8 +35,8 @@ impl Membership {
         }
     }
 
-    /// The same configuration with these servers as learners, unless they vote already. For a cluster that is to begin
-    /// with some; later there is [`Change::AddLearner`].
+    /// Returns the configuration with these servers added as learners, except those that are voters. It is for a
+    /// cluster that begins with learners; a running cluster adds them by [`Change::AddLearner`].
     #[must_use]
     pub fn with_learners(mut self, learners: impl IntoIterator<Item = NodeId>) -> Self {
         for node in learners {
@@ -47,13 +47,13 @@ impl Membership {
         self
     }
 
-    /// The same configuration with those of these servers marked that are members: they hold no commands. A
-    /// configuration in which they are not fewer than half of the voters is refused.
+    /// Returns the configuration with these members marked as witnesses, which hold no commands. Servers that are not
+    /// members are ignored. A configuration whose witnesses are half of the voters or more is rejected.
     ///
-    /// A witness votes and acknowledges like others, keeps only terms, positions and configurations, and never leads:
-    /// two sites and a small third place survive the loss of any of them. The price: an entry that one server and the
-    /// witness acknowledged is held by that one server only. Should that be gone for good, the witness rightly lets
-    /// nobody lead who lacks the entry.
+    /// A witness votes and acknowledges like other voters, keeps only terms, indexes and configurations, and never
+    /// leads. With it, two sites and a small third one survive the loss of any of the three. The price: an entry that
+    /// one server and the witness acknowledged is held by that one server only. If that server is lost for good, the
+    /// witness rightly denies its vote to every server that lacks the entry.
     #[must_use]
     pub fn with_witnesses(mut self, witnesses: impl IntoIterator<Item = NodeId>) -> Self {
         let marked: Vec<NodeId> = witnesses
@@ -66,60 +66,62 @@ impl Membership {
         self
     }
 
-    /// The voters; those of the incoming half while joint.
+    /// Returns the voters; the voters of the incoming half while the configuration is joint.
     pub fn voters(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.voters.iter().copied()
     }
 
-    /// The voters of the outgoing half; none unless joint.
+    /// Returns the voters of the outgoing half; none unless the configuration is joint.
     pub fn outgoing(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.outgoing.iter().copied()
     }
 
-    /// Members that are sent the log and count nowhere; while joint also those of the outgoing voters that will be.
+    /// Returns the learners: members that are sent the log and count for no quorum. While the configuration is joint,
+    /// they include those outgoing voters that will be learners.
     pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.learners.iter().copied()
     }
 
-    /// Every member once, in the order of their ids.
+    /// Returns every member once, in the order of the ids.
     pub fn members(&self) -> impl Iterator<Item = NodeId> {
         let all = self.voters().chain(self.outgoing()).chain(self.learners());
         all.collect::<BTreeSet<NodeId>>().into_iter()
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.members().count()
     }
 
-    /// Whether there is no member at all, as before a server that joins has heard from its cluster.
+    /// Returns whether there are no members. That is so on a server that is to be added and has not heard from its
+    /// cluster yet.
     pub fn is_empty(&self) -> bool {
         self.voters.is_empty() && self.outgoing.is_empty() && self.learners.is_empty()
     }
 
-    /// Whether both halves of a membership change must agree (paper §6).
+    /// Returns whether the configuration is joint, so that both halves must agree (paper §6).
     pub fn is_joint(&self) -> bool {
         !self.outgoing.is_empty()
     }
 
-    /// Whether the node votes, in either half.
+    /// Returns whether the server is a voter of either half.
     pub fn is_voter(&self, node: NodeId) -> bool {
         self.voters.contains(node) || self.outgoing.contains(node)
     }
 
-    /// Whether the node is a member that holds no commands. It counts like any other voter, or learner, but never
-    /// leads.
+    /// Returns whether the server is a witness: a member that holds no commands. It counts like any other voter or
+    /// learner, but never leads.
     pub fn is_witness(&self, node: NodeId) -> bool {
         self.witnesses.contains(node)
     }
 
-    /// The members that hold no commands.
+    /// Returns the witnesses: the members that hold no commands.
     pub fn witnesses(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.witnesses.iter().copied()
     }
 
-    /// Whether witnesses are fewer than half of each half's voters. Then every quorum has a server that holds the
-    /// commands, and some election can be won: a majority of the voters may lead.
+    /// Returns whether witnesses are fewer than half of the voters, in each half. Then every quorum contains a server
+    /// that holds the commands, and elections can be won, since a majority of the voters may lead.
     pub(crate) fn witnesses_are_few(&self) -> bool {
         let are_few = |half: &Nodes| {
             let count = half.shared_with(&self.witnesses);
@@ -128,18 +130,18 @@ impl Membership {
         are_few(&self.voters) && are_few(&self.outgoing)
     }
 
-    /// Whether the node is a member in any role.
+    /// Returns whether the server is a voter or a learner.
     pub fn contains(&self, node: NodeId) -> bool {
         self.is_voter(node) || self.learners.contains(node)
     }
 
-    /// The incarnation that the log has bound to this member, once its first contact is committed.
+    /// Returns the incarnation that the log has bound to this member. A leader binds it at the member's first contact.
     pub fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
         self.incarnations.get(&node).copied()
     }
 
-    /// The same configuration with these members bound to these incarnations. Who is bound already keeps that, and who
-    /// is no member is ignored.
+    /// Returns the configuration with these members bound to these incarnations. A member that is bound already keeps
+    /// its incarnation, and servers that are not members are ignored.
     #[must_use]
     pub fn bind(&self, known: impl IntoIterator<Item = (NodeId, Incarnation)>) -> Self {
         let mut bound = self.clone();
@@ -151,27 +153,34 @@ impl Membership {
         bound
     }
 
-    /// Whether those for which `agrees` holds are a quorum: a majority of the voters, and of the outgoing ones while
-    /// joint.
+    /// Returns whether the servers for which `agrees` holds are a quorum: a majority of the voters and, while the
+    /// configuration is joint, of the outgoing voters as well (paper §6).
     pub fn has_quorum(&self, mut agrees: impl FnMut(NodeId) -> bool) -> bool {
-        quorum::majority(&self.voters, &mut agrees)
-            && (self.outgoing.is_empty()
-                || planted!(AGREES_BY_ONE_HALF)
-                || quorum::majority(&self.outgoing, &mut agrees))
+        plant!(
+            quorum::majority(&self.voters, &mut agrees)
+                && (self.outgoing.is_empty() || quorum::majority(&self.outgoing, &mut agrees)),
+            AGREES_BY_ONE_HALF => quorum::majority(&self.voters, &mut agrees)
+        )
     }
 
-    /// The highest position that a quorum has reached, given how far each voter is.
+    /// Returns the highest index that a quorum has reached, given the index that each voter has reached.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
-        let incoming = if planted!(LEARNERS_COUNT) {
-            let both: Nodes = self.voters().chain(self.learners()).collect();
-            quorum::majority_index(&both, &mut reached)
-        } else {
-            quorum::majority_index(&self.voters, &mut reached)
-        };
-        if self.outgoing.is_empty() || planted!(COMMITS_BY_ONE_HALF) {
+        let incoming = plant!(
+            quorum::majority_index(&self.voters, &mut reached),
+            LEARNERS_COUNT => quorum::majority_index(&self.voters_and_learners(), &mut reached)
+        );
+        if self.outgoing.is_empty() {
             return incoming;
         }
-        incoming.min(quorum::majority_index(&self.outgoing, &mut reached))
+        plant!(
+            incoming.min(quorum::majority_index(&self.outgoing, &mut reached)),
+            COMMITS_BY_ONE_HALF => incoming
+        )
+    }
+
+    /// Returns the voters of the incoming half together with the learners, which a planted bug counts for commitment.
+    fn voters_and_learners(&self) -> Nodes {
+        self.voters().chain(self.learners()).collect()
     }
 }
 
@@ -194,7 +203,8 @@ mod tests {
         }
     }
 
-    /// The obvious slow version: more than half of each half that has anybody in it; and there must be voters.
+    /// The slow and obvious version: more than half of the voters, which must not be empty, and more than half of the
+    /// outgoing voters if there are any.
     fn slow_quorum(membership: &Membership, agreeing: u32) -> bool {
         let agrees: BTreeSet<NodeId> = half(agreeing);
         let more_than_half =
@@ -203,8 +213,8 @@ mod tests {
             && (membership.outgoing.is_empty() || more_than_half(&membership.outgoing))
     }
 
-    /// Paper §6: agreement needs separate majorities of both configurations. All pairs of halves of up to five servers,
-    /// with every set of servers that agree.
+    /// Paper §6: agreement needs separate majorities of both configurations. Tries all pairs of halves of up to five
+    /// servers, with every set of servers that agree.
     #[test]
     fn a_joint_quorum_is_a_majority_of_both_halves() {
         for (voters, outgoing) in (0..32).flat_map(|voters| (0..32).map(move |outgoing| (voters, outgoing))) {
@@ -220,8 +230,8 @@ mod tests {
         }
     }
 
-    /// The position that a quorum has reached is the highest at which those who reached it are a quorum: seven servers,
-    /// three of which are in both halves, at the positions 0, 1 and 2.
+    /// The index that a quorum has reached is the highest one for which the servers that reached it are a quorum. Tries
+    /// configurations of seven servers, with every server at the indexes 0, 1 and 2.
     #[test]
     fn a_joint_quorum_index_is_the_highest_that_a_quorum_has_reached() {
         let memberships = [

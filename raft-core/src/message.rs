@@ -1,5 +1,5 @@
-//! What servers say to each other. A message holds only the fields that its kind needs; everything that all of them
-//! share stands in the [`Envelope`].
+//! The messages that servers send to each other. A message holds only the fields that its kind needs; the fields that
+//! all kinds share are in the [`Envelope`].
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -99,8 +99,8 @@ pub enum Message {
         /// the leader is mistaken, which is why the recipient checks.
         commit: Option<LogId>,
     },
-    /// The answer to [`Message::Heartbeat`], and to whatever a leader of an earlier term sends: that names neither
-    /// session nor round, both 0.
+    /// The answer to [`Message::Heartbeat`], and to any message of a leader of an earlier term. Then it names neither
+    /// session nor round: both are 0.
     HeartbeatReply {
         /// The session of the heartbeat.
         session: PeerSession,
@@ -134,8 +134,8 @@ pub enum Message {
     },
     /// From a leader that hands over, to a server that has its whole log: campaign now (dissertation §3.10).
     TimeoutNow,
-    /// [`Message::Vote`] of a candidate that was told to campaign: granted although a leader makes itself heard, for
-    /// that leader wants it (dissertation §3.10, §4.2.3).
+    /// [`Message::Vote`] of a candidate that the leader told to campaign. It may be granted although the voter hears
+    /// that leader, since the leader itself wants the election (dissertation §3.10, §4.2.3).
     TransferVote {
         /// The candidate's last entry.
         last: Option<LogId>,
@@ -176,7 +176,7 @@ pub enum Message {
     },
 }
 
-/// Why a leader does not take in what was passed on to it. It will refuse every copy of it.
+/// Why a leader refuses a forwarded command. It refuses every copy of the command as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Refusal {
@@ -192,13 +192,13 @@ pub enum Refusal {
     },
     /// Leadership is being handed over.
     Transferring {
-        /// Who shall lead.
+        /// The server that is to become leader.
         to: NodeId,
     },
 }
 
 impl Refusal {
-    /// What the client of a command of this size is told.
+    /// Returns the rejection for the client of a command of this size.
     pub(crate) fn as_rejection(self, size: usize) -> Rejection {
         let in_memory = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
         match self {
@@ -215,7 +215,7 @@ impl Refusal {
     }
 }
 
-/// What a leader answers to those that ask from which index on reads may be answered.
+/// A leader's answer to [`Message::ReadIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ReadOutcome {
@@ -250,7 +250,7 @@ pub enum AppendOutcome {
     },
 }
 
-/// How a server stands towards the first start of its cluster.
+/// What a server reports about the first start of its cluster, or about the server that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Standing {
@@ -294,7 +294,8 @@ impl Message {
 }
 
 impl Message {
-    /// Whether an honest server of `term` could have sent this. What cannot be judged without the log is judged there.
+    /// Returns whether a correct server of `term` can have sent this message. Whatever depends on the log is checked by
+    /// the recipient's handlers.
     pub(crate) fn is_well_formed(&self, term: Term) -> bool {
         let fits = |id: &LogId| id.is_well_formed(term);
         let fits_if_any = |id: &Option<LogId>| id.as_ref().is_none_or(fits);

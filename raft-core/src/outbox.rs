@@ -1,4 +1,4 @@
-//! The way out, and the order of duties: what is not durable yet is written, and what says so waits until it is.
+//! The way out, and the order persist → send: a message that promises what is not durable yet waits until it is.
 //!
 //! A vote, an acknowledgement or any message of a new term promises that this server will remember something. The
 //! outbox knows which write makes it remember, and holds the message until the host reports that write as durable. A
@@ -44,18 +44,18 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the other message, which will leave at the same time, says as much: then this one need not wait as well.
-    /// A stalled disk's server is asked again and again, and the answers must not pile up.
-    fn is_outdone_by(&self, other: &Envelope) -> bool {
+    /// Whether the other message, which will leave at the same time, supersedes this one. A server with a stalled disk is
+    /// asked again and again, and its answers must not pile up.
+    fn is_superseded_by(&self, other: &Envelope) -> bool {
         self.envelope.to == other.to
             && self.envelope.to_incarnation == other.to_incarnation
             && self.envelope.term == other.term
-            && says_as_much(&other.message, &self.envelope.message)
+            && supersedes(&other.message, &self.envelope.message)
     }
 }
 
-/// Whether who gets this answer can do without an earlier one.
-fn says_as_much(answer: &Message, earlier: &Message) -> bool {
+/// Whether this reply supersedes an earlier one to the same peer.
+fn supersedes(answer: &Message, earlier: &Message) -> bool {
     match (answer, earlier) {
         (
             Message::AppendReply {
@@ -106,7 +106,7 @@ fn says_as_much(answer: &Message, earlier: &Message) -> bool {
 struct Write {
     ticket: u64,
     last: Option<Index>,
-    /// When it was handed out, if somebody waits for it.
+    /// When it was handed out, if a message or an apply waits for it.
     asked_at: Option<Tick>,
 }
 
@@ -186,13 +186,13 @@ impl Outbox {
         Ticket::new(self.next_ticket)
     }
 
-    pub(crate) fn push(&mut self, action: Action) {
-        self.actions.push(action);
+    pub(crate) fn push(&mut self, action: impl Into<Action>) {
+        self.actions.push(action.into());
     }
 
     pub(crate) fn set_term(&mut self, term: Term) {
         debug_assert!(term > self.hard_state.term, "terms only grow");
-        let vote = self.hard_state.vote.filter(|_| planted!(KEEPS_VOTE_ACROSS_TERMS));
+        let vote = plant!(None, KEEPS_VOTE_ACROSS_TERMS => self.hard_state.vote);
         self.hard_state = HardState { term, vote };
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
@@ -206,26 +206,25 @@ impl Outbox {
         );
         if self.hard_state.vote.is_none() {
             self.hard_state.vote = Some(candidate);
-            self.gathering.hard_state |= !planted!(VOTE_NOT_WRITTEN);
+            unless_planted!(VOTE_NOT_WRITTEN, self.gathering.hard_state = true);
             self.vote_ticket = self.next_ticket;
         }
     }
 
-    /// Notes that the log has a new entry to write at this position.
+    /// Notes that the log has a new entry to write at this index.
     pub(crate) fn entry_appended(&mut self, at: Index) {
         self.gathering.entries_from.get_or_insert(at);
     }
 
-    /// Notes that the log was cut here. Whatever was durable or being written beyond is worth nothing any more.
+    /// Notes that the log was truncated here. What was durable or being written beyond does not count any more.
     pub(crate) fn log_truncated(&mut self, from: Index) {
         let keep = from.previous();
-        if !planted!(DURABLE_BEYOND_TRUNCATION) {
-            self.durable_index = self.durable_index.min(keep);
-        }
+        unless_planted!(
+            DURABLE_BEYOND_TRUNCATION,
+            self.durable_index = self.durable_index.min(keep)
+        );
         for write in &mut self.writes {
-            if !planted!(WRITE_BEYOND_TRUNCATION) {
-                write.last = write.last.min(keep);
-            }
+            unless_planted!(WRITE_BEYOND_TRUNCATION, write.last = write.last.min(keep));
         }
         let gathering = &mut self.gathering;
         if gathering.entries_from.is_some_and(|first| first >= from) {
@@ -246,8 +245,8 @@ impl Outbox {
         self.gathering.compact_to = Some(to);
     }
 
-    /// Sends a message as soon as what it promises is durable. Whoever promises a part of the log says so after
-    /// appending it.
+    /// Sends a message as soon as what it promises is durable. A message that promises a part of the log is sent after
+    /// that part was appended.
     pub(crate) fn send(
         &mut self,
         to: NodeId,
@@ -264,11 +263,7 @@ impl Outbox {
             term: self.hard_state.term,
             message,
         };
-        let of_term = if planted!(TERM_BEFORE_DURABLE) {
-            NOTHING
-        } else {
-            self.term_ticket
-        };
+        let of_term = plant!(self.term_ticket, TERM_BEFORE_DURABLE => NOTHING);
         let ticket = of_term.max(match promise {
             Promise::Term => NOTHING,
             Promise::Vote => self.vote_ticket,
@@ -278,8 +273,9 @@ impl Outbox {
             self.actions.push(Action::Send(envelope));
             return;
         }
-        let outdone = |earlier: &&mut Held| earlier.ticket == ticket && earlier.is_outdone_by(&envelope);
-        match self.held.iter_mut().find(outdone) {
+        let superseded =
+            |earlier: &&mut Held| earlier.ticket == ticket && earlier.is_superseded_by(&envelope);
+        match self.held.iter_mut().find(superseded) {
             Some(earlier) => earlier.envelope = envelope,
             None => self.held.push(Held { ticket, envelope }),
         }
@@ -287,15 +283,17 @@ impl Outbox {
 
     /// The write that makes the log durable up to `last`.
     fn ticket_of_log(&self, last: Option<Index>) -> u64 {
-        if last <= self.durable_index && !planted!(WAITS_FOR_NEXT_WRITE) {
+        let is_durable = last <= self.durable_index;
+        let is_durable = plant!(is_durable, WAITS_FOR_NEXT_WRITE => false);
+        if is_durable {
             return NOTHING;
         }
         let write = self.writes.iter().find(|write| write.last >= last);
         write.map_or(self.next_ticket, |write| write.ticket)
     }
 
-    /// Takes note that everything up to `ticket` is durable, and lets go what waited for it. Returns false for a
-    /// ticket that was never handed out or is no news.
+    /// Notes that every write up to `ticket` is durable, and releases the messages that waited for it. Returns false for
+    /// a ticket that was never handed out or was reported before.
     pub(crate) fn persisted(&mut self, ticket: Ticket) -> bool {
         let ticket = ticket.value();
         if ticket <= self.durable_ticket || ticket >= self.next_ticket {
@@ -309,14 +307,12 @@ impl Outbox {
             return true;
         }
         let term = self.hard_state.term;
-        // What was promised in an earlier term is of no use to anybody now. Within a term, a vote and an
-        // acknowledgement stay true: only an entry of a later term's leader can take the place of one of this term.
-        let released = self
-            .held
-            .extract_if(.., |held| held.ticket <= ticket || planted!(RELEASES_EVERYTHING));
-        let current = released
-            .map(|held| held.envelope)
-            .filter(|envelope| envelope.term == term || planted!(RELEASES_OLD_TERMS));
+        // A promise of an earlier term is of no use to its recipient now. Within a term, a vote and an acknowledgement
+        // stay true: only an entry of a later term's leader can take the place of one of this term.
+        let is_due = |held: &mut Held| plant!(held.ticket <= ticket, RELEASES_EVERYTHING => true);
+        let is_current = |envelope: &Envelope| plant!(envelope.term == term, RELEASES_OLD_TERMS => true);
+        let released = self.held.extract_if(.., is_due).map(|held| held.envelope);
+        let current = released.filter(is_current);
         self.actions.extend(current.map(Action::Send));
         true
     }
@@ -331,8 +327,8 @@ impl Outbox {
         });
     }
 
-    /// Forgets all messages and writes: a disk failed, and nothing may be said any more.
-    pub(crate) fn fall_silent(&mut self) {
+    /// Discards all messages and writes: the disk failed, and this server sends no more.
+    pub(crate) fn discard_messages_and_writes(&mut self) {
         self.held.clear();
         self.writes.clear();
         self.gathering = Gathering::default();
@@ -340,7 +336,7 @@ impl Outbox {
             .retain(|action| !matches!(action, Action::Send(_) | Action::Persist(_)));
     }
 
-    /// When the oldest write was handed out that somebody waits for and that is not durable yet.
+    /// When the oldest write was handed out that a message or an apply waits for and that is not durable yet.
     pub(crate) fn oldest_write(&self) -> Option<Tick> {
         self.writes.iter().find_map(|write| write.asked_at)
     }
@@ -361,6 +357,11 @@ impl Outbox {
             (Some(first), Some(last)) => log.slice(first, last, usize::MAX),
             _ => Entries::default(),
         };
+        let truncate_from = gathering.truncate_from;
+        let truncate_from = plant!(
+            truncate_from,
+            TRUNCATION_NOT_WRITTEN => truncate_from.filter(|_| entries.is_empty())
+        );
         let ticket = Ticket::new(self.next_ticket);
         self.next_ticket += 1;
         self.writes.push_back(Write {
@@ -372,9 +373,7 @@ impl Outbox {
             ticket,
             hard_state: gathering.hard_state.then_some(self.hard_state),
             snapshot: gathering.snapshot,
-            truncate_from: gathering
-                .truncate_from
-                .filter(|_| entries.is_empty() || !planted!(TRUNCATION_NOT_WRITTEN)),
+            truncate_from,
             entries,
             commit: gathering.commit,
             compact_to: gathering.compact_to,
@@ -385,14 +384,18 @@ impl Outbox {
 
     /// Hands all actions over, and keeps the emptied buffer for the next ones.
     pub(crate) fn take(&mut self, into: &mut Vec<Action>) {
-        if planted!(WRITES_LAST) {
-            self.actions
-                .sort_by_key(|action| matches!(action, Action::Persist(_)));
-        }
+        let actions = core::mem::take(&mut self.actions);
+        self.actions = plant!(actions, WRITES_LAST => writes_last(actions));
         if into.is_empty() {
             core::mem::swap(&mut self.actions, into);
         } else {
             into.append(&mut self.actions);
         }
     }
+}
+
+/// The order in which a planted bug hands actions out.
+fn writes_last(mut actions: Vec<Action>) -> Vec<Action> {
+    actions.sort_by_key(|action| matches!(action, Action::Persist(_)));
+    actions
 }

@@ -1,19 +1,22 @@
-//! Majority arithmetic, apart from the protocol so that it can be checked exhaustively.
+//! The arithmetic of majorities, kept apart from the protocol so that it can be checked exhaustively.
 
 use alloc::vec::Vec;
 
 use crate::types::{Index, NodeId};
 
-/// Voters counted without an allocation; larger clusters than this are possible and merely slower.
+/// The number of voters that are counted without an allocation. Larger clusters work as well and are merely slower.
 const INLINE: usize = 9;
 
-/// Whether more than half of the voters agree. No voters are no majority.
+/// Returns whether more than half of the voters agree; `false` if there are no voters.
 pub(crate) fn majority(voters: &[NodeId], agrees: &mut impl FnMut(NodeId) -> bool) -> bool {
     let agreeing = voters.iter().filter(|&&voter| agrees(voter)).count();
-    agreeing > voters.len() / 2 || (planted!(HALF_ELECTS) && 2 * agreeing == voters.len() && agreeing > 0)
+    plant!(
+        agreeing > voters.len() / 2,
+        HALF_ELECTS => 2 * agreeing >= voters.len() && agreeing > 0
+    )
 }
 
-/// The highest position that more than half of the voters have reached (paper §5.3, §5.4.2).
+/// Returns the highest index that more than half of the voters have reached (paper §5.3, §5.4.2).
 pub(crate) fn majority_index(
     voters: &[NodeId],
     reached: &mut impl FnMut(NodeId) -> Option<Index>,
@@ -30,12 +33,12 @@ pub(crate) fn majority_index(
         *position = Index::count(reached(voter));
     }
     positions.sort_unstable();
-    // Sorted upwards, everybody from here to the end is at least this far, and they are a majority.
-    let weakest_of_majority = if planted!(HALF_COMMITS) {
-        positions.len() / 2
-    } else {
-        positions.len().checked_sub(1)? / 2
-    };
+    // The positions are sorted upwards: the voters from this one to the end are a majority, and all are at least this
+    // far.
+    let weakest_of_majority = plant!(
+        positions.len().checked_sub(1)? / 2,
+        HALF_COMMITS => positions.len() / 2
+    );
     Index::new(positions[weakest_of_majority])
 }
 
@@ -51,7 +54,7 @@ mod tests {
         (1..=count).map(NodeId::new).collect()
     }
 
-    /// The obvious slow version: the highest position for which those who reached it are a majority.
+    /// The slow and obvious version: the highest index for which the voters that reached it are a majority.
     fn slow_majority_index(positions: &[u64]) -> Option<Index> {
         let reached_by = |at: u64| positions.iter().filter(|&&position| position >= at).count();
         let candidates = positions.iter().copied();
@@ -61,7 +64,7 @@ mod tests {
         best.and_then(index)
     }
 
-    /// All ways to give so many voters the positions 0, 1 and 2.
+    /// Returns all ways to give this many voters the indexes 0, 1 and 2.
     fn all_positions(count: u64) -> impl Iterator<Item = Vec<u64>> {
         (0..3_u64.pow(count as u32)).map(move |number| {
             (0..count)
@@ -84,7 +87,7 @@ mod tests {
                 assert_eq!(
                     found,
                     slow_majority_index(&positions).is_some(),
-                    "both mean the same"
+                    "a majority has reached an index exactly if a majority agrees"
                 );
             }
         }

@@ -1,8 +1,8 @@
-//! The last resort when a majority is gone for good: one survivor goes on alone, because somebody says so.
+//! The last resort when a majority is lost for good: an operator makes one survivor the whole cluster.
 //!
-//! No server ever does this by itself. It cannot tell peers that are lost from peers that it does not reach, and two
-//! halves that both went on would each acknowledge what the other never sees. So it is an operation on the disk of a
-//! server that does not run, and whoever orders it answers for what no server can know.
+//! No server ever does this by itself. It cannot distinguish lost peers from unreachable ones, and two halves that both
+//! continued would each acknowledge entries that the other never sees. So recovery is an operation on the disk of a
+//! stopped server, and its operator vouches for what no server can know.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,29 +14,29 @@ use crate::membership::Membership;
 use crate::restore::{RestoreError, Restored, restore_log};
 use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
 
-/// How one server is made the whole cluster.
+/// The plan that makes one server the whole cluster.
 ///
 /// # In this order
 ///
-/// 1. See to it that the lost servers **never start again** with their old folders. A majority of them would go on as
-///    the old cluster.
-/// 2. Of the servers that are left, stop all and take the one whose log ends last: the highest [`Recovery::last`]. If
-///    any of them has everything that was acknowledged, it has.
-/// 3. Copy its folder. Then have its store carry out [`Recovery::write`], as it would any other, and start it. It
+/// 1. Make sure that the lost servers **never start again** with their old folders. A majority of them would continue
+///    as the old cluster.
+/// 2. Stop all surviving servers and take the one with the highest [`Recovery::last`], the most up-to-date log. If any
+///    survivor has everything that was acknowledged, this one has.
+/// 3. Copy its folder. Then let its store perform [`Recovery::write`] like any other write, and start the server. It
 ///    elects itself.
-/// 4. Empty the folders of the others, the other survivors' among them. Start each with an **empty**
-///    [`Setup::bootstrap`], as any server that is to be added, and add them one by one, as learners that are promoted.
-///    With the bootstrap configuration of old, a majority of empty servers that does not reach this one would take its
+/// 4. Empty the folders of all other servers, including the other survivors. Start each with an **empty**
+///    [`Setup::bootstrap`], like any server that is to be added. Add them one by one as learners, and promote them.
+///    With the old bootstrap configuration, a majority of empty servers that does not reach this one would take their
 ///    start for the cluster's first.
 ///
-/// Give the cluster another [`GroupId`](crate::GroupId) if you can: then nobody of the old one is heard, should step 1
-/// fail.
+/// Give the cluster another [`GroupId`](crate::GroupId) if you can. Then messages of the old cluster are dropped,
+/// should step 1 fail.
 ///
 /// # What it costs
 ///
-/// What only lost servers held is gone, although clients may have been told that it is done, and reads may have shown
-/// it. And what this server holds beyond the commit index that it knows becomes committed ([`Recovery::unconfirmed`]),
-/// although clients may have been told that it is not.
+/// Entries that only lost servers held are gone, although clients may have been told that they are done, and reads may
+/// have shown their effects. Entries that this server holds after its known commit index become committed
+/// ([`Recovery::unconfirmed`]), although clients may have been told that they failed.
 ///
 /// # Example
 ///
@@ -57,15 +57,15 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// What the server's store is to write: a term of its own, and in it a configuration of this server alone. Its
-    /// ticket is no write's of a running server.
+    /// The write for the server's store: a new term, and an entry of that term with a configuration of this server
+    /// alone. No write of a running server has its ticket.
     pub write: Persist,
-    /// Whom the cluster goes on without: every other member of the configuration that was in force here, in the order
-    /// of their ids.
+    /// The servers that the cluster loses: all other members of the configuration in force here, in the order of their
+    /// ids.
     pub without: Vec<NodeId>,
-    /// Where this server's log ends: compare it among the survivors, the term first.
+    /// The last entry of this server's log. Compare it among the survivors, the term first.
     pub last: Option<LogId>,
-    /// The first entry that this server does not know to be committed, and the last: they become so.
+    /// The first and the last entry that this server does not know to be committed. These entries become committed.
     pub unconfirmed: Option<(Index, Index)>,
 }
 
@@ -73,39 +73,39 @@ pub struct Recovery {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
-    /// What the disk holds makes no sense.
+    /// The content of the disk or the settings are invalid.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// There is nothing to go on with.
-    #[error("this data folder is empty: recover a server that has one of the cluster's")]
+    /// The data folder is empty.
+    #[error("this data folder is empty; recover a server whose folder holds the cluster's log")]
     Empty,
-    /// It has no commands.
-    #[error("this server is a witness and holds no commands: recover another one")]
+    /// The server is a witness and holds no commands.
+    #[error("this server is a witness and holds no commands; recover another server")]
     Witness,
-    /// It knows that its own removal is committed.
-    #[error("this server was removed from the cluster, and may miss what came after: recover a member")]
+    /// The server knows that its own removal is committed.
+    #[error("this server was removed from the cluster and may lack later entries; recover a member")]
     NotMember,
-    /// The cluster knows this server by another folder, which this one came after.
+    /// The server is fenced: the cluster binds its id to another data folder.
     #[error(
-        "the cluster knows this server by another data folder ({bound}), and this one ({found}) may have lost what that promised: recover another server"
+        "this server is fenced: the cluster binds it to data folder {bound}, and this folder ({found}) may lack what that one promised; recover another server"
     )]
     Fenced {
-        /// The folder that the cluster knows.
+        /// The folder that the log binds the server to.
         bound: Incarnation,
-        /// This one.
+        /// The folder of this server.
         found: Incarnation,
     },
-    /// It needs nobody else.
-    #[error("this server is the whole cluster already: start it")]
+    /// The server is the only member.
+    #[error("this server is the whole cluster already; start it")]
     Alone,
 }
 
 impl Recovery {
-    /// The plan for a server, from what it would be started with.
+    /// Returns the plan for a server, from what it would be started with. Changes nothing.
     ///
     /// # Errors
     ///
-    /// A disk that could not be started from, or that is no basis for a cluster. Nothing is changed in any case.
+    /// Returns an error if the server could not start from its disk, or if its log cannot be the basis of a cluster.
     pub fn of(setup: &Setup) -> Result<Self, RecoveryError> {
         let Setup {
             identity, durable, ..
@@ -120,8 +120,8 @@ impl Recovery {
             return Err(RecoveryError::Witness);
         }
         let confirmed = durable.commit.max(log.snapshot().map(|meta| meta.last.index));
-        // A removal that this server does not know to be committed may never have been, and there is nobody left to
-        // ask.
+        // A removal that this server does not know to be committed may never have been committed, and no other server
+        // is left that could tell.
         let (_, committed) = log.membership_at(confirmed);
         if !membership.contains(me) && !committed.contains(me) {
             return Err(RecoveryError::NotMember);

@@ -1,7 +1,7 @@
 //! The core with your state machine: one type that applies, answers, and takes, sends and installs snapshots.
 //!
 //! [`Raft`] leaves those to its host. [`Replica`] does them, still without a clock, a thread, a socket or a file, so
-//! that a real server and a simulator drive the very same code, and nobody writes the apply loop twice. What is left
+//! that a real server and a simulator drive the very same code, and the apply loop is written once. What is left
 //! for the host is to persist, to send, to load entries, and to give clients their answers.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -10,16 +10,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::action::{Action, ChangeRejection, Persist, Rejection, TransferOutcome};
+use crate::action::{Action, LoadEntries, Notice, Persist};
 use crate::config::{Setup, Snapshots};
-use crate::entries::Entries;
-use crate::input::{Expected, ReadMode};
-use crate::membership::Change;
+use crate::input::{Event, ReadMode};
 use crate::message::Envelope;
 use crate::restore::RestoreError;
-use crate::status::RoleName;
-use crate::trace::Trace;
-use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Ticket};
+use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
 
 mod snapshots;
@@ -37,7 +33,7 @@ pub trait StateMachine: Sized {
     /// What it is told.
     type Answer;
 
-    /// Applies a committed command. Bytes that make no sense must change nothing and give a response that says so.
+    /// Applies a committed command. Malformed bytes must change nothing and give a response that says so.
     fn apply(&mut self, at: LogId, command: &[u8]) -> Self::Response;
 
     /// Answers a query from the present state.
@@ -59,23 +55,15 @@ pub trait StateMachine: Sized {
 #[error("the snapshot cannot be restored: {0}")]
 pub struct SnapshotError(pub String);
 
-/// One thing that happened. See [`crate::Input`] for what each means.
+/// One thing that happened, or what a client wants to read. Feed it to [`Replica::step`].
 #[derive(Debug)]
 pub enum Input<M: StateMachine> {
-    /// So many ticks have passed since the last time. Advance time before any other input.
-    Tick(u64),
-    /// A message arrived.
-    Receive(Envelope),
-    /// A client wants a command applied. It ends in exactly one of [`Output::Done`], [`Output::Rejected`],
-    /// [`Output::Superseded`] and [`Output::Unknown`].
-    Propose {
-        /// The host's name for it, not in use for another unfinished proposal.
-        id: ProposalId,
-        /// The command.
-        command: Payload,
-    },
+    /// What a bare core takes as well. A proposal ends in exactly one of [`Output::Done`], [`Notice::Rejected`],
+    /// [`Notice::Superseded`] and [`Notice::Unknown`]; a change of the configuration in [`Output::Changed`],
+    /// [`Notice::ChangeRejected`] or one of the last two.
+    Event(Event),
     /// A client wants a linearizable answer. It ends in exactly one of [`Output::Answered`] and
-    /// [`Output::ReadRejected`].
+    /// [`Notice::ReadRejected`].
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
@@ -84,45 +72,20 @@ pub enum Input<M: StateMachine> {
         /// The question.
         query: M::Query,
     },
-    /// Try to become leader now; it fails while a quorum hears a leader.
-    Campaign,
-    /// Hand leadership over. Ends in exactly one [`Output::TransferEnded`].
-    Transfer {
-        /// Who shall lead.
-        to: NodeId,
-    },
-    /// Change the configuration. It ends in exactly one of [`Output::Changed`], [`Output::ChangeRejected`],
-    /// [`Output::Superseded`] and [`Output::Unknown`].
-    ChangeMembership {
-        /// The host's name for it, not in use for another unfinished change or proposal.
-        id: ProposalId,
-        /// The configuration that is to be changed. If another one is in force, the change is rejected as
-        /// [`ChangeRejection::Outdated`].
-        expect: Expected,
-        /// The change.
-        change: Change,
-    },
-    /// Everything up to and including this ticket is durable.
-    Persisted(Ticket),
-    /// A write or a sync failed.
-    PersistFailed,
-    /// The answer to [`Output::LoadEntries`].
-    EntriesLoaded {
-        /// The request's ticket.
-        ticket: Ticket,
-        /// A run of the entries asked for, from the first on.
-        entries: Entries,
-    },
     /// Take a snapshot now, without waiting for [`Snapshots::every_entries`].
     TakeSnapshot,
-    /// The transport knows that this peer cannot be reached.
-    Unreachable(NodeId),
+}
+
+impl<M: StateMachine> From<Event> for Input<M> {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
 }
 
 /// A duty of the host, or news for it, in order; exhaustive on purpose, as [`crate::Action`] is.
 #[derive(Debug)]
 pub enum Output<M: StateMachine> {
-    /// Make this durable, then say [`Input::Persisted`].
+    /// Make this durable, then say [`Event::Persisted`].
     Persist {
         /// What to write.
         persist: Persist,
@@ -131,18 +94,8 @@ pub enum Output<M: StateMachine> {
     },
     /// Send this.
     Send(Envelope),
-    /// Read these entries from the store and hand them over by [`Input::EntriesLoaded`]; always, with none if they
-    /// cannot be read.
-    LoadEntries {
-        /// Names the request.
-        ticket: Ticket,
-        /// The first entry wanted.
-        first: Index,
-        /// The last entry wanted.
-        last: Index,
-        /// Stop before more than so many bytes, counted by [`Entry::cost_bytes`]; the first entry always counts.
-        max_bytes: usize,
-    },
+    /// Load these entries from the store.
+    LoadEntries(LoadEntries),
     /// The command is committed and was applied here.
     Done {
         /// The host's name for it.
@@ -152,41 +105,12 @@ pub enum Output<M: StateMachine> {
         /// What the state machine said.
         response: M::Response,
     },
-    /// The command never entered the log, and is handed back.
-    Rejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: Rejection,
-        /// The command.
-        command: Payload,
-    },
     /// The change of the configuration is committed.
     Changed {
         /// The host's name for it.
         id: ProposalId,
         /// The entry that set the configuration.
         at: LogId,
-    },
-    /// The change of the configuration never entered the log, and is handed back.
-    ChangeRejected {
-        /// The host's name for it.
-        id: ProposalId,
-        /// Why.
-        reason: ChangeRejection,
-        /// The change.
-        change: Change,
-    },
-    /// Another leader's entry is committed in the place of the command, or of the change, or before it: it never will
-    /// be.
-    Superseded {
-        /// The host's name for it.
-        id: ProposalId,
-    },
-    /// What became of the command, or of the change, cannot be known here.
-    Unknown {
-        /// The host's name for it.
-        id: ProposalId,
     },
     /// The answer to a query, as of an instant between asking and now.
     Answered {
@@ -197,19 +121,12 @@ pub enum Output<M: StateMachine> {
         /// What the state machine said.
         answer: M::Answer,
     },
-    /// The query cannot be answered here.
-    ReadRejected {
-        /// The host's name for it.
-        id: ReadId,
-        /// Why.
-        reason: Rejection,
-    },
     /// The state machine is now what a leader's snapshot said.
     SnapshotInstalled {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
-    /// A leader's snapshot makes no sense, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
+    /// A leader's snapshot is malformed, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
     /// was.
     SnapshotRefused {
         /// Who sent it.
@@ -217,34 +134,8 @@ pub enum Output<M: StateMachine> {
         /// What is wrong with it.
         error: SnapshotError,
     },
-    /// A [`Input::Transfer`] is over.
-    TransferEnded {
-        /// Who was to lead.
-        to: NodeId,
-        /// How it ended.
-        outcome: TransferOutcome,
-    },
-    /// This server plays another role now, or the same one in another term.
-    RoleChanged {
-        /// The role.
-        role: RoleName,
-        /// The term.
-        term: Term,
-    },
-    /// Another leader is known now, or none.
-    LeaderChanged {
-        /// The leader.
-        leader: Option<NodeId>,
-        /// Its term.
-        term: Term,
-    },
-    /// Another configuration is in force here.
-    MembershipChanged {
-        /// The entry that set it.
-        at: Option<LogId>,
-    },
-    /// A step that no other output tells of; only if [`Options::trace`](crate::Options::trace) asks for it.
-    Trace(Trace),
+    /// No duty and no answer of the state machine: what the host may want to know.
+    Notice(Notice),
 }
 
 /// A server with its state machine. It is driven like [`Raft`]: advance time, feed inputs, drain, carry out.
@@ -323,26 +214,15 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// Takes in one thing that happened.
-    pub fn step(&mut self, input: Input<M>) {
-        self.raft.step(match input {
-            Input::Tick(ticks) => input::Input::Tick(ticks),
-            Input::Receive(envelope) => input::Input::Receive(envelope),
-            Input::Propose { id, command } => input::Input::Propose { id, payload: command },
+    pub fn step(&mut self, input: impl Into<Input<M>>) {
+        match input.into() {
+            Input::Event(event) => self.raft.step(event),
             Input::Read { id, mode, query } => {
                 self.queries.insert(id, query);
-                input::Input::Read { id, mode }
+                self.raft.step(input::Input::Read { id, mode });
             }
-            Input::Campaign => input::Input::Campaign,
-            Input::Transfer { to } => input::Input::Transfer { to },
-            Input::ChangeMembership { id, expect, change } => {
-                input::Input::ChangeMembership { id, expect, change }
-            }
-            Input::Persisted(ticket) => input::Input::Persisted(ticket),
-            Input::PersistFailed => input::Input::PersistFailed,
-            Input::EntriesLoaded { ticket, entries } => input::Input::EntriesLoaded { ticket, entries },
-            Input::TakeSnapshot => return self.take_snapshot(),
-            Input::Unreachable(peer) => input::Input::Unreachable(peer),
-        });
+            Input::TakeSnapshot => self.take_snapshot(),
+        }
     }
 
     /// Hands out everything that is to be done, in order.
@@ -379,42 +259,14 @@ impl<M: StateMachine> Replica<M> {
         match action {
             Action::Persist(persist) => self.persist(persist),
             Action::Send(envelope) => self.outputs.push(Output::Send(envelope)),
-            Action::LoadEntries {
-                ticket,
-                first,
-                last,
-                max_bytes,
-            } => {
-                self.outputs.push(Output::LoadEntries {
-                    ticket,
-                    first,
-                    last,
-                    max_bytes,
-                });
-            }
+            Action::LoadEntries(request) => self.outputs.push(Output::LoadEntries(request)),
             Action::Apply { entries } => self.apply(&entries),
             Action::Done { id, at } => self.done(id, at),
-            Action::Rejected { id, reason, payload } => {
-                self.outputs.push(Output::Rejected {
-                    id,
-                    reason,
-                    command: payload,
-                });
-            }
-            Action::ChangeRejected { id, reason, change } => {
-                self.outputs.push(Output::ChangeRejected { id, reason, change });
-            }
-            Action::Superseded { id } => self.outputs.push(Output::Superseded { id }),
-            Action::Unknown { id } => self.outputs.push(Output::Unknown { id }),
             Action::ReadReady { id, index } => {
                 if let Some(query) = self.queries.remove(&id) {
                     let answer = self.machine.query(query);
                     self.outputs.push(Output::Answered { id, index, answer });
                 }
-            }
-            Action::ReadRejected { id, reason } => {
-                self.queries.remove(&id);
-                self.outputs.push(Output::ReadRejected { id, reason });
             }
             Action::SendSnapshot { ticket, meta, .. } => self.begin_sending(ticket, &meta),
             Action::SnapshotAdvanced {
@@ -446,13 +298,12 @@ impl<M: StateMachine> Replica<M> {
                 self.outputs.push(Output::SnapshotRefused { from, error });
             }
             Action::InstallSnapshot { meta } => self.install(meta),
-            Action::TransferEnded { to, outcome } => self.outputs.push(Output::TransferEnded { to, outcome }),
-            Action::RoleChanged { role, term } => self.outputs.push(Output::RoleChanged { role, term }),
-            Action::LeaderChanged { leader, term } => {
-                self.outputs.push(Output::LeaderChanged { leader, term });
+            Action::Notice(notice) => {
+                if let Notice::ReadRejected { id, .. } = &notice {
+                    self.queries.remove(id);
+                }
+                self.outputs.push(Output::Notice(notice));
             }
-            Action::MembershipChanged { at } => self.outputs.push(Output::MembershipChanged { at }),
-            Action::Trace(trace) => self.outputs.push(Output::Trace(trace)),
         }
     }
 

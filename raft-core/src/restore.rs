@@ -1,4 +1,4 @@
-//! What a disk says must make sense as a whole before a server believes any of it.
+//! Checks what the disk holds as a whole before a server starts from any of it.
 
 use crate::config::{ConfigError, Durable, Setup};
 use crate::log::Log;
@@ -36,13 +36,13 @@ pub enum RestoreError {
         term: Term,
     },
     /// A stored term or position is so close to the end of its range that no cluster can have got there.
-    #[error("the stored state is corrupt: no cluster ever counts up to {number}")]
+    #[error("the stored state is corrupt: the term or index {number} is out of range")]
     OutOfRange {
         /// The number.
         number: u64,
     },
-    /// An entry is none that a leader makes.
-    #[error("the stored log is corrupt: no leader can have made {entry} as it stands there")]
+    /// An entry is malformed: no correct leader can have made it.
+    #[error("the stored log is corrupt: no leader can have made {entry} as it is stored")]
     Impossible {
         /// The entry.
         entry: LogId,
@@ -58,13 +58,13 @@ pub enum RestoreError {
     /// A data folder is a witness's from its beginning, or it never is.
     #[error(
         "this server's settings and its data folder contradict each other: a witness's log holds no commands, and any other log holds \
-         all of them; start it as what it was, or with an empty folder, after it was removed and added again as what it shall be"
+         all of them; start the server in its former kind, or remove it, add it again in its new kind, and start it with an empty folder"
     )]
     Misfit,
     /// The first configuration has no voter that could lead, or too few.
     #[error("the first configuration must have fewer witnesses than half of its voters")]
     TooManyWitnesses,
-    /// The snapshot's bytes are missing, or there are bytes without a description of them, or that makes no sense.
+    /// The snapshot's bytes are missing, or there are bytes without a description, or the description is invalid.
     #[error("the stored snapshot is corrupt: {0}")]
     Snapshot(alloc::string::String),
 }
@@ -72,12 +72,12 @@ pub enum RestoreError {
 /// The log that a disk holds.
 pub(crate) struct Restored {
     pub(crate) log: Log,
-    /// Whether stored entries do not belong to it. They must leave the disk before anything is appended, lest the next
-    /// start finds them in the midst of what came after.
+    /// Whether the disk holds entries that do not belong to the log. They must be removed from the disk before anything
+    /// is appended; otherwise the next start finds them among later entries.
     pub(crate) discarded: bool,
 }
 
-/// Builds the log out of what the disk holds, or says what is wrong with it.
+/// Builds the log from what the disk holds, or returns what is wrong with it.
 pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     let durable = &setup.durable;
     check_kind(durable, setup.config.options.witness)?;
@@ -107,7 +107,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     }
 }
 
-/// A witness's log holds no commands, and any other log holds all of them.
+/// Checks that a witness's log holds no commands, and that any other log holds all of them.
 fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     let is_misfit = |entry: &Entry| match entry.body {
         EntryBody::Withheld => !is_witness,
@@ -121,7 +121,7 @@ fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Positions follow each other, and terms grow (paper §5.3).
+/// Checks that indexes are consecutive and that terms never decrease (paper §5.3).
 fn check_order(entries: &[Entry]) -> Result<(), RestoreError> {
     for (entry, next) in entries.iter().zip(entries.iter().skip(1)) {
         if next.id.index != entry.id.index.next() || next.id.term < entry.id.term {
@@ -134,7 +134,7 @@ fn check_order(entries: &[Entry]) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Nothing is of a later term than the server heard of, or counted further than any cluster counts.
+/// Checks that no term is later than the stored one, and that terms and indexes are within their range.
 fn check_range(durable: &Durable) -> Result<(), RestoreError> {
     let term = durable.hard_state.term;
     if term.is_malformed() {
@@ -155,7 +155,7 @@ fn check_range(durable: &Durable) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Nothing is there that no leader makes and no server takes.
+/// Checks that a correct leader can have made every entry, and a correct server can have taken the snapshot.
 fn check_sense(durable: &Durable) -> Result<(), RestoreError> {
     let term = durable.hard_state.term;
     let is_impossible = |entry: &&Entry| !entry.id.is_well_formed(term) || !entry.is_well_formed();
@@ -164,14 +164,14 @@ fn check_sense(durable: &Durable) -> Result<(), RestoreError> {
     }
     match &durable.snapshot {
         Some(meta) if !meta.is_well_formed(term) => {
-            let what = "no server can have taken one of what it is said to stand for";
+            let what = "no server can have taken a snapshot of this description";
             Err(RestoreError::Snapshot(what.into()))
         }
         _ => Ok(()),
     }
 }
 
-/// What of the stored entries belongs behind the stored snapshot.
+/// The stored entries that belong to the log after the stored snapshot.
 struct Belonging<'a> {
     /// The entry before `entries` where that is not the snapshot's last: the log reaches back further than the
     /// snapshot.
@@ -180,16 +180,16 @@ struct Belonging<'a> {
     discarded: bool,
 }
 
-/// A crash may leave a new snapshot beside an old log (see [`Persist`](crate::Persist)). That is
-/// resolved by the rule for an arriving snapshot (paper §7): the log is kept if it holds the snapshot's last entry or
-/// begins right behind it, and discarded otherwise.
+/// Returns the stored entries that belong after the stored snapshot. A crash may leave a new snapshot beside an old log
+/// (see [`Persist`](crate::Persist)). The rule for an arriving snapshot decides then (paper §7): the log is kept if it
+/// holds the snapshot's last entry or begins right after it, and discarded otherwise.
 fn join_with_snapshot(durable: &Durable) -> Result<Belonging<'_>, RestoreError> {
     let whole = Belonging {
         base: None,
         entries: &durable.entries,
         discarded: false,
     };
-    let Some((first, behind_first)) = durable.entries.split_first() else {
+    let Some((first, after_first)) = durable.entries.split_first() else {
         return Ok(whole);
     };
     let first = first.id;
@@ -213,7 +213,7 @@ fn join_with_snapshot(durable: &Durable) -> Result<Belonging<'_>, RestoreError> 
         // The term of the entry before the first is not known any more, so the first becomes the base.
         Ok(Belonging {
             base: Some(first),
-            entries: behind_first,
+            entries: after_first,
             discarded: false,
         })
     } else {

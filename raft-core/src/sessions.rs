@@ -1,21 +1,21 @@
 //! Client sessions: a command that a client sends twice is applied once, and answered the same way each time
 //! (dissertation §6.3).
 //!
-//! Raft alone gives at-least-once: a leader may commit a command, fall over before it answers, and the client,
-//! who cannot know, asks the next leader. [`Sessions`] wraps any state machine and makes that exactly-once.
-//! A client opens a session, numbers its requests, and repeats a request under its number until it is
-//! answered; the session remembers the outcome of each number and gives it to whoever asks again.
+//! Raft alone gives at-least-once semantics. A leader may commit a command and crash before it answers; the client
+//! cannot know that and sends the command to the next leader. [`Sessions`] wraps any state machine and makes its
+//! commands exactly-once. A client opens a session, numbers its requests, and repeats a request under its number until
+//! it is answered. The session stores the outcome of each number and returns it when the request is repeated.
 //!
-//! * A session is named by the log position of the command that opened it. So no two sessions ever share a
-//!   name, and a late copy of an `Open` opens an empty session and brings none back.
-//! * What a client says that it has heard (`first_unanswered`) is forgotten, and never applied again.
-//! * Time is what commands carry, and runs only forwards; no clock is read, so a session ends at the same
-//!   position on every server. The host decides what a unit is; the leader should stamp commands, as a client
-//!   with a wrong clock would end the sessions of others.
-//! * Everything is bounded. Too many sessions: the one that was used the longest ago ends. Too many outcomes
-//!   in one session: the request is turned down, without effect, until the client says what it has heard.
-//! * A stored outcome is given before age is judged: a retry that comes late is answered as long as the
-//!   outcome is there.
+//! * The id of a session is the log index of the command that opened it. So no two sessions ever share an id, and a
+//!   late copy of an `Open` opens an empty session and brings none back.
+//! * Outcomes that a client has acknowledged (`first_unanswered`) are dropped, and their commands are never applied
+//!   again.
+//! * Commands carry the time, which never decreases. No clock is read, so a session ends at the same index on every
+//!   server. The host chooses the unit. The leader should stamp commands, because a client with a wrong clock would end
+//!   the sessions of others.
+//! * Everything is bounded. When there are too many sessions, the least recently used one ends. When a session holds
+//!   too many outcomes, a request is rejected without effect until the client acknowledges earlier ones.
+//! * A stored outcome is returned before sessions expire, so a late retry is answered as long as the outcome is there.
 //!
 //! Sessions and outcomes are part of the snapshot. The layout of commands is in [`SessionCommand`], that of the
 //! snapshot is:
@@ -105,7 +105,7 @@ pub struct SessionLimits {
     pub sessions: usize,
     /// How many outcomes a session may hold; the request with the lowest number that has no answer gets in beyond that.
     pub outcomes: usize,
-    /// A session that nobody has used for so long ends, in the unit of [`SessionCommand::time`].
+    /// How long a session may go unused before it ends, in the unit of [`SessionCommand::time`].
     pub lifetime: u64,
 }
 
@@ -158,7 +158,7 @@ pub enum Outcome<R> {
         /// How many it may hold.
         limit: usize,
     },
-    /// The bytes are no command. Nothing changed.
+    /// The bytes do not encode a command. Nothing changed.
     Malformed,
 }
 
@@ -235,7 +235,7 @@ pub struct Sessions<M: StateMachine> {
     limits: SessionLimits,
     /// The latest time that any command carried.
     now: u64,
-    /// How many sessions have ended, by age or for want of room.
+    /// How many sessions have ended, by age or because there were too many.
     ended: u64,
     sessions: BTreeMap<SessionId, Session<M::Response>>,
     /// The sessions in the order of their last use. Time only grows along the log, so the first has waited longest.
@@ -268,12 +268,12 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         self.sessions.keys().copied()
     }
 
-    /// How many sessions have ended so far, by age or for want of room.
+    /// Returns how many sessions have ended so far, by age or because there were too many.
     pub fn ended(&self) -> u64 {
         self.ended
     }
 
-    /// Carries out a command that is none of a known number.
+    /// Carries out a command whose outcome is not stored.
     fn carry_out(&mut self, at: LogId, request: SessionRequest<'_>) -> Outcome<M::Response> {
         match request {
             SessionRequest::Open => self.begin(at),
@@ -329,14 +329,18 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             return Outcome::NoSession { session: id };
         };
         session.hears(first_unanswered);
-        // Its outcome may have been here and been forgotten: to apply it now could be the second time.
-        if sequence < session.first_unanswered && !planted!(APPLIES_STALE_NUMBERS) {
+        // Its outcome may have been stored and forgotten, so applying it now could be the second time.
+        let is_stale = plant!(
+            sequence < session.first_unanswered,
+            APPLIES_STALE_NUMBERS => false
+        );
+        if is_stale {
             return Outcome::Stale {
                 first_unanswered: session.first_unanswered,
             };
         }
-        // Later numbers may hold all the room while the lowest one waits. It alone lets the client say more, so it
-        // always gets in.
+        // Later numbers may take all the room while the lowest one waits. Only its answer lets the client acknowledge
+        // more, so it is always accepted.
         if sequence > session.first_unanswered && session.outcomes.len() >= self.limits.outcomes {
             return Outcome::TooManyOutcomes {
                 limit: self.limits.outcomes,
@@ -396,7 +400,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         }
     }
 
-    /// Ends every session that nobody has used for its lifetime.
+    /// Ends every session that has not been used for its lifetime.
     fn expire(&mut self) {
         while let Some(oldest) = self.by_use.first().and_then(|(_, id)| self.sessions.get(id))
             && self.now.saturating_sub(oldest.used) >= self.limits.lifetime
@@ -407,12 +411,12 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
 }
 
 impl<R> Session<R> {
-    /// The client has heard the answers to all lower numbers, and has no use for them any more.
+    /// Drops the outcomes of all lower numbers, whose answers the client has heard.
     fn hears(&mut self, first_unanswered: u64) {
         if first_unanswered > self.first_unanswered {
             self.first_unanswered = first_unanswered;
-            let keep = first_unanswered + u64::from(planted!(FORGETS_ONE_TOO_MANY));
-            self.outcomes = self.outcomes.split_off(&keep);
+            let first_kept = plant!(first_unanswered, FORGETS_ONE_TOO_MANY => first_unanswered + 1);
+            self.outcomes = self.outcomes.split_off(&first_kept);
         }
     }
 }
@@ -426,17 +430,9 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
         let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
             return Outcome::Malformed;
         };
-        self.now = if planted!(SESSION_TIME_GOES_BACK) {
-            time
-        } else {
-            self.now.max(time)
-        };
-        // A stored outcome comes before age: the client may still be waiting for what was done long ago.
-        let repeated = if planted!(APPLIES_RETRIES) {
-            None
-        } else {
-            self.repeated(at, request)
-        };
+        self.now = plant!(self.now.max(time), SESSION_TIME_GOES_BACK => time);
+        // The stored outcome is looked up before sessions expire: the client may still wait for an old answer.
+        let repeated = plant!(self.repeated(at, request), APPLIES_RETRIES => None);
         self.expire();
         repeated.unwrap_or_else(|| self.carry_out(at, request))
     }

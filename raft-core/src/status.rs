@@ -1,4 +1,4 @@
-//! What an operator or a test wants to see; nothing in here changes anything.
+//! A read-only view of a server, for operators and tests.
 
 use alloc::vec::Vec;
 
@@ -7,16 +7,17 @@ use crate::types::{HardState, Index, LogId, NodeId, Term};
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoleName {
-    /// Its disk was empty at this start, and it does not know yet whether that is a first start or a disk that was
-    /// lost. It has nobody's vote and gives none, until
+    /// The disk of the server was empty at this start, and it does not know yet whether this is a first start or its
+    /// disk was lost. It neither campaigns nor votes, until one of these:
     ///
-    /// * a majority of the first configuration, itself included, says that its log is empty: a first start; or
-    /// * a leader has bound its data folder ([`Incarnation`](crate::Incarnation)) by an entry in the log, and that is
-    ///   committed; or never, as long as the log binds its name to another folder: then it is fenced
-    ///   ([`Status::fenced`]).
+    /// * A majority of the first configuration, itself included, reports an empty log: this is a first start.
+    /// * A leader has bound its data folder ([`Incarnation`](crate::Incarnation)) by an entry in the log, and the entry
+    ///   is committed.
     ///
-    /// What is not told from a first start: a majority that lost its disks together, or lost them while the only others
-    /// within reach had never received an entry.
+    /// While the log binds the server's id to another folder, neither happens and it is fenced ([`Status::fenced`]).
+    ///
+    /// Two cases cannot be distinguished from a first start: a majority that lost its disks together, and a majority
+    /// that lost them while the only other servers within reach had never received an entry.
     Joining,
     /// Follows a leader, or waits for one.
     Follower,
@@ -43,8 +44,8 @@ pub struct Status {
     pub last: Option<LogId>,
     /// The last entry that is known to be durable here.
     pub durable: Option<Index>,
-    /// For how many ticks the disk has owed the oldest write that somebody waits for; 0 when it owes none. A leader
-    /// whose disk owes one for longer than the longest election timeout makes room for another.
+    /// For how many ticks the oldest write that something waits for has not been durable; 0 if there is none. A leader
+    /// whose disk has stalled for longer than the longest election timeout steps down.
     pub durable_lag_ticks: u64,
     /// The last entry that is known to be committed.
     pub commit: Option<Index>,
@@ -52,14 +53,14 @@ pub struct Status {
     pub applied: Option<Index>,
     /// The last entry that the latest snapshot covers.
     pub snapshot: Option<LogId>,
-    /// Where every peer is, on a leader, those that were removed and are still being told so among them; empty
-    /// elsewhere.
+    /// On a leader, the progress of every peer, including removed servers that are still being sent the entry that
+    /// removes them; empty on other servers.
     pub peers: Vec<PeerStatus>,
-    /// Whom this leader is handing over to.
+    /// The server to which this leader is handing over leadership.
     pub transferring_to: Option<NodeId>,
-    /// Whether a committed configuration, as far as this server knows, has it by another incarnation: its disk was
-    /// lost, or was given to it by mistake. Others drop what it says until it is removed from the configuration and
-    /// added again.
+    /// Whether this server is fenced: a committed configuration, as far as the server knows, binds it to another
+    /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
+    /// removed from the configuration and added again.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
@@ -82,7 +83,7 @@ pub struct PeerStatus {
     pub inflight_messages: usize,
     /// How many bytes of a snapshot it has acknowledged, while it is fed with one.
     pub snapshot_bytes: Option<u64>,
-    /// For how many ticks it has not been heard; since this leader's election, if it never was.
+    /// For how many ticks the leader has not heard from it; since the leader's election if it never has.
     pub silent_ticks: u64,
 }
 
@@ -106,16 +107,16 @@ pub struct Ignored {
     pub fenced: u64,
     /// Breaking a rule of the format that no honest peer breaks.
     pub malformed: u64,
-    /// What cannot be as long as every server keeps its promises: an append against what is committed here, a second
-    /// leader of a term, an acknowledgement of what was never sent. Some disk has lost what it had promised, or
-    /// somebody lies: look at once.
+    /// Contradicting what every correct server promises: an append that conflicts with a committed entry, a second
+    /// leader of a term, an acknowledgement of entries that were never sent. Some disk has lost durable data, or a
+    /// server is faulty or hostile; an operator should look at once.
     pub contradicting: u64,
     /// From an earlier term, session or round of the conversation.
     pub stale: u64,
-    /// A campaign, while a leader makes itself heard.
+    /// A request for votes, while this server hears a leader.
     pub sticky: u64,
-    /// Commands for a witness, or entries without them for a server that is none: the configuration and this server's
-    /// settings contradict each other, and until that is mended it acknowledges nothing.
+    /// Commands sent to a witness, or withheld commands sent to a server that is not one. The configuration and this
+    /// server's settings contradict each other, and until that is fixed the server acknowledges nothing.
     pub misfit: u64,
     /// Pieces of a snapshot that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes).
     pub oversized: u64,

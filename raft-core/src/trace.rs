@@ -1,4 +1,4 @@
-//! Steps of the protocol that no other action tells of, for viewers and for checkers outside of this process.
+//! Steps of the protocol that no other action reports, for viewers and for checkers outside of this process.
 
 use crate::types::{Index, LogId, NodeId, Term};
 
@@ -30,14 +30,14 @@ pub enum Trace {
         /// The answer.
         granted: bool,
     },
-    /// An entry stands in its log now.
+    /// The server has appended an entry.
     Appended {
         /// The entry.
         at: LogId,
     },
-    /// Its log was cut.
+    /// The server has truncated its log.
     Truncated {
-        /// The first entry that was cut off.
+        /// The first entry that was removed.
         from: Index,
     },
     /// A leader knows now that a peer holds its log up to here.
@@ -57,7 +57,7 @@ pub enum Trace {
         /// The read index.
         index: Index,
     },
-    /// A leader has taken in a command that another server passed on.
+    /// A leader has appended a command that another server forwarded.
     ForwardTaken {
         /// The server.
         from: NodeId,
@@ -69,7 +69,7 @@ pub enum Trace {
         /// Its last entry.
         last: LogId,
     },
-    /// The log begins behind this position now.
+    /// The log was compacted and begins after this index.
     Compacted {
         /// The last entry that was removed.
         to: Index,
@@ -78,7 +78,7 @@ pub enum Trace {
     SnapshotAccepted {
         /// Its last entry.
         last: LogId,
-        /// Whether entries behind it stayed.
+        /// Whether the entries after it were kept.
         keeps_suffix: bool,
     },
     /// A leader has told another server to campaign at once.

@@ -1,4 +1,4 @@
-//! The words of the protocol, one type each, so that a term is never taken for an index.
+//! The quantities and names of the protocol, each a type of its own, so that a term is never taken for an index.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -8,8 +8,8 @@ use core::ops::Deref;
 
 use crate::membership::Membership;
 
-/// Terms and indexes beyond this are malformed: no honest cluster gets there, and everything below it can be
-/// counted up for as long as anybody will ever run one without overflow.
+/// The largest well-formed term or index. No correct cluster ever counts this far, and a number up to here can be
+/// incremented for the lifetime of any cluster without an overflow.
 const LARGEST: u64 = u64::MAX >> 16;
 
 macro_rules! number {
@@ -25,7 +25,7 @@ macro_rules! number {
                 Self(value)
             }
 
-            /// The number itself.
+            /// Returns the number itself.
             pub const fn value(self) -> u64 {
                 self.0
             }
@@ -46,8 +46,7 @@ macro_rules! number {
 }
 
 number! {
-    /// Identifies a member of a cluster. It may come back with another data folder after it was removed and added
-    /// again.
+    /// Identifies a server of a cluster. A server that was removed and is added again may have another data folder.
     NodeId
 }
 number! {
@@ -55,48 +54,51 @@ number! {
     GroupId
 }
 number! {
-    /// Drawn once at random when a data folder is made. Two folders that claim the same [`NodeId`] differ in
-    /// it, which is how a wiped disk is told from a restarted server.
+    /// Identifies a data folder; drawn once at random when the folder is made. Two folders that claim the same
+    /// [`NodeId`] have different incarnations, which distinguishes a wiped disk from a restarted server.
     Incarnation
 }
 number! {
-    /// Numbers a duty handed to the host, in the order in which such duties were handed out. Writes count in one
-    /// sequence, requests for entries and transfers of snapshots in another: the same number may name one of each.
+    /// Numbers the actions that the host must report back on, in the order in which they were handed out. Writes are
+    /// numbered in one sequence; requests for entries and transfers of snapshots in another. So the same number may
+    /// name one of each.
     Ticket
 }
 number! {
-    /// The host's own name for a proposal; meaningful on this server only.
+    /// Identifies a proposal. The host chooses it, and it has a meaning on this server only.
     ProposalId
 }
 number! {
-    /// The host's own name for a read; meaningful on this server only.
+    /// Identifies a read. The host chooses it, and it has a meaning on this server only.
     ReadId
 }
 number! {
-    /// Counts a leader's dealings with one peer: a peer that leaves and comes back starts a new session.
+    /// Numbers a leader's sessions with its peers. A peer that was removed and is added again starts a new session, so
+    /// that late replies from before the removal are not counted.
     PeerSession
 }
 impl PeerSession {
-    /// No leader's dealings with anybody: sessions count from one.
+    /// The session of a reply that belongs to none: leaders number their sessions from 1.
     pub const NONE: Self = Self(0);
 }
 
 number! {
-    /// Counts a leader's rounds of confirmation (dissertation §6.4), minted by the core.
+    /// Numbers a leader's read rounds: heartbeats that confirm its leadership for linearizable reads (dissertation
+    /// §6.4). The core assigns the numbers.
     Round
 }
 number! {
-    /// A point in logical time: how many ticks the host has advanced since this boot.
+    /// A point in logical time: the number of ticks that the host has advanced since this boot.
     Tick
 }
 
-/// A term of leadership (paper §5.1). [`Term::ZERO`] is the time before the first election.
+/// A term: a period of logical time with at most one leader (paper §5.1). [`Term::ZERO`] precedes the first election.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Term(u64);
 
 impl Term {
-    /// The term of a server that never heard of an election.
+    /// The term of a server that has not heard of any election.
     pub const ZERO: Self = Self(0);
 
     /// Wraps the number.
@@ -104,33 +106,34 @@ impl Term {
         Self(value)
     }
 
-    /// The number itself.
+    /// Returns the number itself.
     pub const fn value(self) -> u64 {
         self.0
     }
 
-    /// The term after this one. Saturates, which no honest server ever sees: see [`Term::is_malformed`].
+    /// Returns the term after this one. Saturates, which well-formed terms never do: see [`Term::is_malformed`].
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// Whether the number is so close to the end of its range that only a broken or hostile peer can have sent it.
+    /// Returns whether the number is so close to the end of its range that only a faulty or hostile peer can have sent
+    /// it.
     pub const fn is_malformed(self) -> bool {
         self.0 > LARGEST
     }
 }
 
-/// A position in the log; the first entry is at 1, and "none" is `Option::None`.
+/// A position in the log. The first entry has index 1; a missing position is `Option::None`, never 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Index(NonZeroU64);
 
 impl Index {
-    /// The position of the first entry.
+    /// The index of the first entry.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
-    /// Wraps the number; `None` for zero.
+    /// Wraps the number; returns `None` for zero.
     pub const fn new(value: u64) -> Option<Self> {
         match NonZeroU64::new(value) {
             Some(value) => Some(Self(value)),
@@ -138,23 +141,23 @@ impl Index {
         }
     }
 
-    /// The number itself, 1 or more.
+    /// Returns the number itself, 1 or more.
     pub const fn value(self) -> u64 {
         self.0.get()
     }
 
-    /// The position after this one.
+    /// Returns the index after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The position before this one; `None` before the first.
+    /// Returns the index before this one; `None` for the first.
     pub const fn previous(self) -> Option<Self> {
         Self::new(self.0.get() - 1)
     }
 
-    /// The position after `index`, or the first when there is none.
+    /// Returns the index after `index`, or the first index if that is `None`.
     #[must_use]
     pub const fn after(index: Option<Self>) -> Self {
         match index {
@@ -163,7 +166,7 @@ impl Index {
         }
     }
 
-    /// The number, with 0 for none: for counting distances, never for storing.
+    /// Returns the number, with 0 for `None`: for computing distances, never for storing.
     pub(crate) const fn count(index: Option<Self>) -> u64 {
         match index {
             Some(index) => index.0.get(),
@@ -171,32 +174,34 @@ impl Index {
         }
     }
 
-    /// Whether the number is so close to the end of its range that only a broken or hostile peer can have sent it.
+    /// Returns whether the number is so close to the end of its range that only a faulty or hostile peer can have sent
+    /// it.
     pub const fn is_malformed(self) -> bool {
         self.0.get() > LARGEST
     }
 }
 
-/// Names one entry of one log for good: no two different entries share both (paper §5.3, Log Matching).
+/// Identifies an entry by term and index. Two entries with the same term and index are the same entry, in every log of
+/// the cluster (paper §5.3, Log Matching).
 ///
-/// The order is that of Raft's "more up-to-date" (paper §5.4.1): by term first, then by index. `None`, the
-/// empty log, is older than any.
+/// Log ids are ordered as "up-to-date" is in the paper (§5.4.1): by term, then by index. `None` stands for the empty
+/// log and is smaller than any.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LogId {
     /// The term in which a leader created the entry.
     pub term: Term,
-    /// The entry's position.
+    /// The entry's index.
     pub index: Index,
 }
 
 impl LogId {
-    /// Names the entry of `term` at `index`.
+    /// Returns the id of the entry of `term` at `index`.
     pub const fn new(term: Term, index: Index) -> Self {
         Self { term, index }
     }
 
-    /// Whether an honest server of `term` can hold an entry of this name.
+    /// Returns whether a correct server of `term` can hold an entry of this term and index.
     pub(crate) fn is_well_formed(self, term: Term) -> bool {
         !self.index.is_malformed() && self.term <= term && self.term > Term::ZERO
     }
@@ -230,7 +235,7 @@ impl fmt::Display for LogId {
     }
 }
 
-/// A command's or a snapshot's bytes, shared and never copied between peers.
+/// The bytes of a command or a piece of a snapshot. Clones share the bytes, so they are not copied for each peer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Payload(Arc<[u8]>);
 
@@ -255,13 +260,13 @@ impl From<&[u8]> for Payload {
 }
 
 impl fmt::Debug for Payload {
-    /// Only the length: payloads may hold secrets, and logs are read by many.
+    /// Prints only the length: payloads may hold secrets, and log files are read by many people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.len())
     }
 }
 
-/// Written and read as bytes, in one piece: serde's own implementation for slices goes byte by byte.
+/// Serializes payloads as bytes, in one piece. Serde's own implementation for slices goes byte by byte.
 #[cfg(feature = "serde")]
 mod payload_bytes {
     use alloc::vec::Vec;
@@ -301,7 +306,7 @@ mod payload_bytes {
             Ok(Payload::from(bytes))
         }
 
-        /// For formats that know no bytes, such as JSON.
+        /// Reads a list of numbers, for formats without a type for bytes, such as JSON.
         fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Payload, A::Error> {
             let mut bytes = Vec::new();
             while let Some(byte) = sequence.next_element()? {
@@ -316,40 +321,41 @@ mod payload_bytes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entry {
-    /// Where it stands and which term created it.
+    /// Its term and index.
     pub id: LogId,
-    /// What it says.
+    /// Its content.
     pub body: EntryBody,
 }
 
-/// What an entry says.
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum EntryBody {
-    /// Written by every new leader, so that it can learn what is committed (paper §8).
+    /// No operation. Every new leader appends one, so that it learns which entries are committed (paper §8).
     Noop,
     /// A command for the state machine.
     Command(Payload),
-    /// A configuration, in force from the moment it is appended (paper §6).
+    /// A configuration, in force as soon as it is appended (paper §6).
     Membership(Arc<Membership>),
-    /// A command that a server passed on to the leader for a client of its own; shared, so that a rare entry does not
-    /// make all others larger.
+    /// A command that another server forwarded to the leader for a client of its own. It is shared by an `Arc` so that
+    /// this rare kind does not make every entry larger.
     Forwarded(Arc<Forwarded>),
-    /// In the log of a witness: a command, which it does not hold.
+    /// The place of a command in the log of a witness, which does not hold commands.
     Withheld,
 }
 
-/// A command under the name of the server that passed it on.
+/// A command and the server that forwarded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Forwarded {
-    /// Where it came from.
+    /// The request of the forwarding server.
     pub origin: Origin,
     /// The command.
     pub command: Payload,
 }
 
-/// Names one command that one boot of one server passed on.
+/// Identifies a forwarded command: the server, its data folder and boot, and a number within the boot. It is unique, so
+/// the leader recognises copies that the network has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Origin {
@@ -357,14 +363,14 @@ pub struct Origin {
     pub node: NodeId,
     /// Its data folder.
     pub incarnation: Incarnation,
-    /// Which start on that folder.
+    /// The start of the server on that folder.
     pub boot: u64,
-    /// Counts what was passed on in that boot.
+    /// Numbers the commands that were forwarded in that boot.
     pub number: u64,
 }
 
 impl EntryBody {
-    /// The command for the state machine, if it is one that this server holds.
+    /// Returns the command for the state machine, if the entry is a command and this server holds it.
     pub fn command(&self) -> Option<&Payload> {
         match self {
             Self::Command(command) => Some(command),
@@ -375,7 +381,7 @@ impl EntryBody {
 }
 
 impl Entry {
-    /// Whether an honest leader can have made it. What its name says is judged elsewhere.
+    /// Returns whether a correct leader can have made the content. The id is checked by [`LogId::is_well_formed`].
     pub(crate) fn is_well_formed(&self) -> bool {
         match &self.body {
             EntryBody::Membership(membership) => membership.is_well_formed(),
@@ -383,23 +389,23 @@ impl Entry {
         }
     }
 
-    /// The command for the state machine, if it is one that this server holds.
+    /// Returns the command for the state machine, if the entry is a command and this server holds it.
     pub fn command(&self) -> Option<&Payload> {
         self.body.command()
     }
 
-    /// The entry as a witness holds it.
+    /// Returns the entry as a witness holds it: a command is replaced by [`EntryBody::Withheld`].
     pub(crate) fn withhold(&self) -> Self {
-        let body = match &self.body {
-            EntryBody::Command(_) | EntryBody::Forwarded(_) if !planted!(SENDS_COMMANDS_TO_WITNESSES) => {
-                EntryBody::Withheld
-            }
+        let withheld = match &self.body {
+            EntryBody::Command(_) | EntryBody::Forwarded(_) => EntryBody::Withheld,
             body => body.clone(),
         };
+        let body = plant!(withheld, SENDS_COMMANDS_TO_WITNESSES => self.body.clone());
         Self { id: self.id, body }
     }
 
-    /// What the entry counts against every limit that is stated in bytes: its payload and a flat sum for the rest.
+    /// Returns what the entry counts against every limit that is stated in bytes: its payload, and a fixed sum for
+    /// everything else.
     pub fn cost_bytes(&self) -> usize {
         match &self.body {
             EntryBody::Noop | EntryBody::Withheld => Self::OVERHEAD_BYTES,
@@ -411,28 +417,28 @@ impl Entry {
 
     const OVERHEAD_BYTES: usize = 32;
 
-    /// What a command of this size will count that another server passed on.
+    /// Returns what a forwarded command of this size will count.
     pub(crate) const fn cost_of_forwarded(bytes: usize) -> usize {
         Self::OVERHEAD_BYTES.saturating_add(Self::cost_of_command(bytes))
     }
 
-    /// What a command of this size will count.
+    /// Returns what a command of this size will count.
     pub(crate) const fn cost_of_command(bytes: usize) -> usize {
         Self::OVERHEAD_BYTES.saturating_add(bytes)
     }
 }
 
-/// What must never be forgotten about elections (paper, Figure 2), always written together.
+/// The term and vote, which a server must never forget (paper, Figure 2). They are always written together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {
     /// The latest term this server has seen.
     pub term: Term,
-    /// Whom it voted for in that term.
+    /// The candidate that this server voted for in that term.
     pub vote: Option<NodeId>,
 }
 
-/// What a snapshot stands for (paper §7): everything up to and including `last`.
+/// The description of a snapshot, which replaces the log up to and including `last` (paper §7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SnapshotMeta {
@@ -440,14 +446,14 @@ pub struct SnapshotMeta {
     pub last: LogId,
     /// The configuration in force at `last`, shared with the log that it was taken from.
     pub membership: Arc<Membership>,
-    /// The entry that set it; `None` for the configuration the cluster began with.
+    /// The entry that set that configuration; `None` for the one that the cluster began with.
     pub membership_id: Option<LogId>,
-    /// Whether it is a witness's, and has no bytes.
+    /// Whether it is a witness's snapshot, which has no bytes.
     pub withheld: bool,
 }
 
 impl SnapshotMeta {
-    /// Whether an honest server of `term` can have a snapshot of this description.
+    /// Returns whether a correct server of `term` can have a snapshot of this description.
     pub(crate) fn is_well_formed(&self, term: Term) -> bool {
         self.last.is_well_formed(term)
             && self
@@ -457,17 +463,17 @@ impl SnapshotMeta {
     }
 }
 
-/// Who this server is, as kept in its data folder.
+/// The identity of this server, as kept in its data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The consensus group.
     pub group: GroupId,
     /// This server.
     pub node: NodeId,
-    /// Drawn when the data folder was made.
+    /// The identity of its data folder, drawn at random when the folder was made.
     pub incarnation: Incarnation,
-    /// Counts the starts of this server on this data folder. Write the next number down, durably, *before* each
-    /// [`Raft::new`](crate::Raft::new): with [`Options::forwarding`](crate::Options::forwarding), a server that counts
-    /// a boot twice is told that commands of the earlier one are its own.
+    /// Counts the starts of this server on this data folder. Increment it and make it durable *before* each
+    /// [`Raft::new`](crate::Raft::new). With [`Options::forwarding`](crate::Options::forwarding), a server that uses a
+    /// boot number twice takes forwarded commands of the earlier boot for its own.
     pub boot: u64,
 }

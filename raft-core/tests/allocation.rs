@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use allocation_counter::measure;
 use raft_core::{
-    Action, Config, Durable, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
-    ProposalId, Raft, RoleName, Setup,
+    Action, Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, Input, Membership, NodeId,
+    Payload, ProposalId, Raft, RoleName, Setup,
 };
 
 struct Cluster {
@@ -52,7 +52,7 @@ impl Cluster {
     fn pass(&mut self, ticks: u64) {
         for _ in 0..ticks {
             for at in 0..self.servers.len() {
-                self.servers[at].step(Input::Tick(1));
+                self.servers[at].step(Event::Tick(1));
                 self.carry_out(at);
             }
             self.deliver();
@@ -63,7 +63,7 @@ impl Cluster {
         while let Some(envelope) = self.wire.pop_front() {
             let to = envelope.to.value() as usize - 1;
             self.heartbeats += u64::from(envelope.message.name() == "Heartbeat");
-            self.servers[to].step(Input::Receive(envelope));
+            self.servers[to].step(Event::Receive(envelope));
             self.carry_out(to);
         }
     }
@@ -76,7 +76,7 @@ impl Cluster {
             }
             for action in self.actions.drain(..) {
                 match action {
-                    Action::Persist(persist) => self.servers[at].step(Input::Persisted(persist.ticket)),
+                    Action::Persist(persist) => self.servers[at].step(Event::Persisted(persist.ticket)),
                     Action::Send(envelope) => self.wire.push_back(envelope),
                     Action::Apply { entries } => {
                         let last = entries.last().map(|entry| entry.id.index);
@@ -121,7 +121,7 @@ fn payloads_are_shared_and_not_copied_per_peer() {
     let payload = Payload::from(vec![7; PAYLOAD_BYTES]);
     let counted = measure(|| {
         let id = ProposalId::new(1);
-        cluster.servers[leader].step(Input::Propose { id, payload });
+        cluster.servers[leader].step(Event::Propose { id, payload });
         cluster.carry_out(leader);
         cluster.deliver();
     });

@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, Input, RoleName};
+use raft_core::{Action, Event, Input, RoleName};
 use support::scene::{Scene, append, appends, at, entries, entry, heartbeat, index, sent_to, setup, writes};
 
 fn applied(actions: &[Action]) -> Vec<u64> {
@@ -56,7 +56,7 @@ fn the_leaders_own_log_counts_when_it_is_durable() {
     let ticket = writes(&actions)[0].ticket;
     scene.accept(2, at(2, 2));
     assert_eq!(scene.commit(), 1);
-    scene.step(Input::Persisted(ticket));
+    scene.step(Event::Persisted(ticket));
     assert_eq!(scene.commit(), 2);
 }
 
@@ -70,7 +70,7 @@ fn followers_may_commit_before_the_leader_but_it_applies_only_what_it_holds() {
     scene.accept(2, at(2, 2));
     let actions = scene.accept(3, at(2, 2));
     assert_eq!((scene.commit(), applied(&actions)), (2, vec![]));
-    assert_eq!(applied(&scene.step(Input::Persisted(ticket))), [2]);
+    assert_eq!(applied(&scene.step(Event::Persisted(ticket))), [2]);
 }
 
 // Figure 2, AppendEntries, receiver's step 5: no further than the last entry that this message verified.
@@ -151,7 +151,7 @@ fn nothing_is_applied_before_it_is_durable_here() {
     assert_eq!((scene.commit(), applied(&actions)), (3, vec![1]));
     let ticket = writes(&actions)[0].ticket;
     scene.step(Input::Applied(index(1)));
-    assert_eq!(applied(&scene.step(Input::Persisted(ticket))), [2, 3]);
+    assert_eq!(applied(&scene.step(Event::Persisted(ticket))), [2, 3]);
 }
 
 // The next entries are handed out when the last ones are applied, and a host may report a part of them.
@@ -162,7 +162,7 @@ fn the_next_entries_come_when_the_last_ones_are_applied() {
     assert_eq!(applied(&scene.receive(2, 3, heartbeat(at(1, 2)))), [1, 2]);
     let actions = scene.append(3, at(1, 2), &[3], 3);
     let ticket = writes(&actions)[0].ticket;
-    assert_eq!(applied(&scene.step(Input::Persisted(ticket))), []);
+    assert_eq!(applied(&scene.step(Event::Persisted(ticket))), []);
     assert_eq!(applied(&scene.step(Input::Applied(index(1)))), []);
     assert_eq!(scene.applied(), 1);
     assert_eq!(applied(&scene.step(Input::Applied(index(2)))), [3]);
@@ -195,7 +195,7 @@ fn a_single_server_commits_what_is_durable_on_it() {
     scene.prompt = false;
     let ticket = writes(&scene.propose(1, b"alone"))[0].ticket;
     assert_eq!(scene.commit(), 2);
-    scene.step(Input::Persisted(ticket));
+    scene.step(Event::Persisted(ticket));
     assert_eq!(scene.commit(), 3);
 }
 

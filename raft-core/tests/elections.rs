@@ -4,7 +4,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use raft_core::{Action, EntryBody, Input, Membership, Message, PeerSession, Rejection, RoleName, Term};
+use raft_core::{
+    Action, EntryBody, Event, Membership, Message, Notice, PeerSession, Rejection, RoleName, Term,
+};
 use support::Cluster;
 use support::scene::{
     Scene, append, appends, at, entries, heartbeat, kinds, node, sent, sent_to, setup, writes,
@@ -78,7 +80,7 @@ fn election_timeouts_are_drawn_from_the_whole_range() {
 #[test]
 fn a_candidate_increments_its_term_votes_for_itself_and_asks_everybody() {
     let mut scene = Scene::follower(3, 4, &[1, 4]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     let actions = scene.grant(2);
     assert_eq!(
         (scene.role(), scene.term(), scene.vote()),
@@ -94,7 +96,7 @@ fn a_candidate_increments_its_term_votes_for_itself_and_asks_everybody() {
 #[test]
 fn a_majority_elects_and_no_fewer() {
     let mut scene = Scene::follower(5, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     scene.grant(2);
     assert_eq!(scene.role(), RoleName::PreCandidate);
@@ -109,7 +111,7 @@ fn a_majority_elects_and_no_fewer() {
 #[test]
 fn refused_votes_are_not_votes() {
     let mut scene = Scene::follower(3, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     let term = scene.term();
     for voter in [2, 3] {
@@ -122,7 +124,7 @@ fn refused_votes_are_not_votes() {
 #[test]
 fn votes_of_an_earlier_term_are_not_counted() {
     let mut scene = Scene::follower(3, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     scene.tick(LONGEST);
     scene.grant(3);
@@ -134,7 +136,7 @@ fn votes_of_an_earlier_term_are_not_counted() {
 #[test]
 fn votes_of_the_first_stage_are_not_votes_in_the_second() {
     let mut scene = Scene::follower(5, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     scene.grant(3);
     let late = Message::PreVoteReply {
@@ -151,7 +153,7 @@ fn votes_of_the_first_stage_are_not_votes_in_the_second() {
 #[test]
 fn pre_votes_for_an_earlier_term_are_not_counted() {
     let mut scene = Scene::follower(3, 5, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     for ask in [5, 7] {
         let late = Message::PreVoteReply {
             ask: Term::new(ask),
@@ -200,13 +202,13 @@ fn an_idle_leader_repeats_its_heartbeat() {
 fn a_candidate_follows_the_leader_of_its_term() {
     for message in [append(None, entries(0, &[2]), 0), heartbeat(None)] {
         let mut scene = Scene::follower(3, 1, &[]);
-        scene.step(Input::Campaign);
+        scene.step(Event::Campaign);
         scene.grant(2);
         let actions = scene.receive(3, 2, message);
         assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 2));
         assert_eq!(scene.raft.vitals().leader, Some(node(3)));
         let told = (actions.iter()).filter_map(|action| match action {
-            Action::LeaderChanged { leader, .. } => Some(*leader),
+            Action::Notice(Notice::LeaderChanged { leader, .. }) => Some(*leader),
             _ => None,
         });
         assert_eq!(told.collect::<Vec<_>>(), [Some(node(3))]);
@@ -218,7 +220,7 @@ fn a_candidate_follows_the_leader_of_its_term() {
 #[test]
 fn a_split_vote_times_out_and_a_new_election_begins() {
     let mut scene = Scene::follower(5, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     scene.grant(3);
     let actions = scene.tick(LONGEST);
@@ -233,7 +235,7 @@ fn a_split_vote_times_out_and_a_new_election_begins() {
 #[test]
 fn a_later_term_makes_a_follower_of_everybody() {
     let mut candidate = Scene::follower(3, 3, &[]);
-    candidate.step(Input::Campaign);
+    candidate.step(Event::Campaign);
     candidate.grant(2);
     for mut scene in [Scene::follower(3, 4, &[]), candidate, Scene::leader(3, 4, &[])] {
         let session = PeerSession::new(9);
@@ -341,12 +343,12 @@ fn a_heard_leader_puts_off_the_campaign() {
 #[test]
 fn a_server_that_only_asks_whether_it_could_win_still_votes() {
     let mut scene = Scene::follower(3, 2, &[2]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::PreCandidate);
     assert_eq!(ask_vote(&mut scene, 2, 2, at(2, 1)), Some(true));
     assert_eq!((scene.role(), scene.vote()), (RoleName::Follower, Some(2)));
     // A candidate has voted for itself.
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(3);
     assert_eq!(scene.role(), RoleName::Candidate);
     assert_eq!(ask_vote(&mut scene, 2, 3, at(2, 1)), Some(false));
@@ -369,7 +371,7 @@ fn a_pre_vote_changes_nothing() {
         "in any later term"
     );
     assert_eq!((scene.raft.hard_state(), scene.raft.next_deadline()), before);
-    let actions = scene.step(Input::Campaign);
+    let actions = scene.step(Event::Campaign);
     assert_eq!((writes(&actions), scene.term(), scene.vote()), (vec![], 2, None));
 }
 
@@ -380,7 +382,7 @@ fn nobody_campaigns_while_a_leader_makes_itself_heard() {
     follower.receive(2, 2, heartbeat(None));
     follower.tick(SHORTEST - 1);
     let mut beaten = Scene::follower(3, 1, &[]);
-    beaten.step(Input::Campaign);
+    beaten.step(Event::Campaign);
     beaten.grant(3);
     beaten.receive(2, 2, heartbeat(None));
     for mut scene in [follower, beaten, Scene::leader(3, 2, &[])] {
@@ -422,7 +424,7 @@ fn stickiness_outlives_a_change_of_term() {
 #[test]
 fn a_refused_pre_vote_tells_the_term() {
     let mut scene = Scene::follower(3, 2, &[2]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.receive(
         3,
         7,
@@ -463,7 +465,7 @@ fn a_server_outside_the_configuration_does_not_campaign() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     assert_eq!(scene.raft.next_deadline(), None);
     scene.tick(10 * LONGEST);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::Follower);
 }
 
@@ -587,7 +589,7 @@ fn nothing_happens_before_the_next_deadline() {
 }
 
 fn ticks_of(ticks: u64) -> raft_core::replica::Input<support::Journal> {
-    raft_core::replica::Input::Tick(ticks)
+    raft_core::replica::Input::Event(Event::Tick(ticks))
 }
 
 // Ours: a priority that decays, so that a cluster without its preferred servers still gets a leader.
@@ -600,7 +602,7 @@ fn a_server_lets_as_many_election_timeouts_pass_as_it_yields() {
         let mut passed = 0;
         while scene.role() == RoleName::Follower {
             let deadline = scene.raft.next_deadline().expect("it will campaign");
-            scene.step(Input::Tick(deadline.value() - scene.raft.now().value()));
+            scene.step(Event::Tick(deadline.value() - scene.raft.now().value()));
             passed += 1;
         }
         assert_eq!(passed, yields + 1, "and campaigns at the end of the last");
@@ -629,7 +631,7 @@ fn a_heard_leader_restores_what_a_server_yields() {
 fn ones_own_pre_vote_waits_for_no_disk() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
     while scene.role() == RoleName::Candidate {
@@ -653,7 +655,7 @@ fn an_answer_to_an_earlier_question_is_stale() {
         (scene.role(), scene.raft.status().ignored.stale),
         (RoleName::Follower, 1)
     );
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
     while scene.role() == RoleName::Candidate {
@@ -681,20 +683,23 @@ fn a_learner_that_hears_nobody_knows_no_leader() {
     assert_eq!(scene.raft.vitals().leader, Some(node(2)));
     let silence = scene.raft.next_deadline().expect("it waits for its leader");
     let term = Term::new(1);
-    let actions = scene.step(Input::Tick(silence.value() - scene.raft.now().value()));
-    assert_eq!(actions, [Action::LeaderChanged { leader: None, term }]);
+    let actions = scene.step(Event::Tick(silence.value() - scene.raft.now().value()));
+    assert_eq!(
+        actions,
+        [Action::Notice(Notice::LeaderChanged { leader: None, term })]
+    );
     assert_eq!(scene.raft.next_deadline(), None);
     assert!(matches!(
         scene.propose(1, b"to whom?")[..],
-        [Action::Rejected {
+        [Action::Notice(Notice::Rejected {
             reason: Rejection::NotLeader { leader: None },
             ..
-        }]
+        })]
     ));
     let actions = scene.receive(2, 1, heartbeat(None));
     let leader = Some(node(2));
     assert!(
-        actions.contains(&Action::LeaderChanged { leader, term }),
+        actions.contains(&Action::Notice(Notice::LeaderChanged { leader, term })),
         "{actions:?}"
     );
 }

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, Change, EntryBody, Incarnation, Input, Membership, Message, PeerSession, RoleName, Round,
+    Action, Change, EntryBody, Event, Incarnation, Input, Membership, Message, PeerSession, RoleName, Round,
     Standing, Term,
 };
 use rand_chacha::ChaCha8Rng;
@@ -79,7 +79,7 @@ fn a_server_with_an_empty_disk_takes_no_part() {
         assert_eq!(scene.receive(2, 1, message), []);
     }
     assert_eq!(scene.raft.status().ignored.stale, 4);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.tick(100);
     assert_eq!((scene.role(), scene.term()), (RoleName::Joining, 0));
 }
@@ -195,7 +195,7 @@ fn standing_is_told_by_what_is_committed() {
     let standing = |scene: &mut Scene, from: u64, incarnation: u64| {
         let mut envelope = scene.envelope(from, 0, Message::Hello);
         envelope.from_incarnation = Incarnation::new(incarnation);
-        let replies = sent(&scene.step(Input::Receive(envelope)));
+        let replies = sent(&scene.step(Event::Receive(envelope)));
         let Some((to, Message::HelloReply { standing })) = replies.first() else {
             panic!("{replies:?}")
         };
@@ -276,12 +276,12 @@ fn another_folder_than_the_bound_one_is_not_heard() {
     let mut misdirected = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
     misdirected.to_incarnation = Some(Incarnation::new(11));
     for envelope in [foreign, misdirected] {
-        assert_eq!(scene.step(Input::Receive(envelope)), []);
+        assert_eq!(scene.step(Event::Receive(envelope)), []);
     }
     assert_eq!((scene.term(), scene.raft.status().ignored.fenced), (1, 2));
     let mut meant = scene.envelope(2, 5, Message::Vote { last: at(1, 1) });
     meant.to_incarnation = Some(Incarnation::new(1));
-    scene.step(Input::Receive(meant));
+    scene.step(Event::Receive(meant));
     assert_eq!(scene.term(), 5);
 }
 
@@ -293,7 +293,7 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     let from = |scene: &Scene, folder, message| {
         let mut envelope = scene.envelope(2, 2, message);
         envelope.from_incarnation = Incarnation::new(folder);
-        Input::Receive(envelope)
+        Input::Event(Event::Receive(envelope))
     };
     let append = append(None, entries(0, &[2]), 0);
     let actions = scene.step(from(&scene, 22, append.clone()));
@@ -315,7 +315,7 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     let vote = scene.envelope(3, 3, Message::Vote { last: at(2, 1) });
     let mut foreign = vote.clone();
     foreign.from_incarnation = Incarnation::new(33);
-    assert_eq!(scene.step(Input::Receive(foreign)), []);
+    assert_eq!(scene.step(Event::Receive(foreign)), []);
     assert_eq!(scene.raft.status().ignored.fenced, 2);
 }
 
@@ -327,7 +327,7 @@ fn a_folder_that_asks_for_votes_with_a_newer_log_is_answered() {
     let mut asked = |last, message: fn(Option<raft_core::LogId>) -> Message| {
         let mut envelope = scene.envelope(3, 1, message(last));
         envelope.from_incarnation = Incarnation::new(33);
-        scene.step(Input::Receive(envelope))
+        scene.step(Event::Receive(envelope))
     };
     let pre_vote = |last| Message::PreVote {
         ask: Term::new(2),
@@ -404,7 +404,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
         },
     );
     second.from_incarnation = Incarnation::new(22);
-    scene.step(Input::Receive(second));
+    scene.step(Event::Receive(second));
     assert_eq!(scene.commit(), 0);
     assert_eq!(scene.raft.log_id(index(1)), at(2, 1));
 }
@@ -420,7 +420,7 @@ fn starts(seed: u64, count: u64, present: u64) -> bool {
     let mut joined = false;
     for tick in 0..600 {
         for id in cluster.servers.keys().copied().collect::<Vec<_>>() {
-            cluster.step(id, raft_core::replica::Input::Tick(1));
+            cluster.step(id, Event::Tick(1));
         }
         for _ in 0..4 {
             for envelope in core::mem::take(&mut cluster.wire) {
@@ -428,7 +428,7 @@ fn starts(seed: u64, count: u64, present: u64) -> bool {
                 // A third of the messages is lost in the beginning.
                 let lost = tick < 200 && dice.next_u64().is_multiple_of(3);
                 if !lost && cluster.servers.contains_key(&to) {
-                    cluster.step(to, raft_core::replica::Input::Receive(envelope));
+                    cluster.step(to, Event::Receive(envelope));
                 }
             }
         }

@@ -4,8 +4,8 @@
 mod support;
 
 use raft_core::{
-    Action, Change, Entry, EntryBody, Expected, Forwarded, Incarnation, Index, Input, Membership, Message,
-    Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
+    Action, Change, Entry, EntryBody, Event, Expected, Forwarded, Incarnation, Index, Input, Membership,
+    Message, Notice, Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
 };
 use support::scene::{
     Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, voters, writes,
@@ -51,7 +51,7 @@ fn nothing_is_passed_on_in_a_term_that_waits_for_the_disk() {
         assert_eq!(sent(&scene.tick(2)), []);
         assert!(scene.raft.next_deadline() > Some(scene.raft.now()));
     }
-    let sent = kinds(&scene.step(Input::Persisted(ticket)));
+    let sent = kinds(&scene.step(Event::Persisted(ticket)));
     assert_eq!(sent, [(2, "HeartbeatReply"), (2, "Forward"), (2, "ReadIndex")]);
 }
 
@@ -84,9 +84,9 @@ fn taken_in(term: u64, position: u64, origin: u64, number: u64, text: &str) -> E
 fn outcomes(actions: &[Action]) -> Vec<(u64, &'static str)> {
     let outcomes = actions.iter().filter_map(|action| match action {
         Action::Done { id, .. } => Some((id.value(), "done")),
-        Action::Rejected { id, .. } => Some((id.value(), "rejected")),
-        Action::Superseded { id } => Some((id.value(), "superseded")),
-        Action::Unknown { id } => Some((id.value(), "unknown")),
+        Action::Notice(Notice::Rejected { id, .. }) => Some((id.value(), "rejected")),
+        Action::Notice(Notice::Superseded { id }) => Some((id.value(), "superseded")),
+        Action::Notice(Notice::Unknown { id }) => Some((id.value(), "unknown")),
         _ => None,
     });
     outcomes.collect()
@@ -102,7 +102,7 @@ fn ready(actions: &[Action]) -> Vec<(u64, u64)> {
 
 fn refused_reads(actions: &[Action]) -> Vec<(u64, Rejection)> {
     let refused = actions.iter().filter_map(|action| match action {
-        Action::ReadRejected { id, reason } => Some((id.value(), *reason)),
+        Action::Notice(Notice::ReadRejected { id, reason }) => Some((id.value(), *reason)),
         _ => None,
     });
     refused.collect()
@@ -130,7 +130,7 @@ fn without_the_option_a_follower_names_the_leader() {
     scene.receive(2, 2, heartbeat(None));
     let actions = scene.propose(7, b"seven");
     let leader = Some(node(2));
-    let [Action::Rejected { reason, payload, .. }] = actions.as_slice() else {
+    let [Action::Notice(Notice::Rejected { reason, payload, .. })] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     assert_eq!(
@@ -163,7 +163,7 @@ fn commands_of_one_drain_share_messages_up_to_their_limit() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     scene.receive(2, 2, heartbeat(None));
     for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
-        scene.raft.step(Input::Propose {
+        scene.raft.step(Event::Propose {
             id: ProposalId::new(id),
             payload: command(text),
         });
@@ -225,11 +225,11 @@ fn every_wait_for_a_leader_ends() {
     assert_eq!(refused_reads(&actions).len(), 1);
     // Not a word of this one has left, so it is handed back.
     let mut unsent = follower();
-    unsent.raft.step(Input::Propose {
+    unsent.raft.step(Event::Propose {
         id: ProposalId::new(9),
         payload: command("nine"),
     });
-    unsent.raft.step(Input::Campaign);
+    unsent.raft.step(Event::Campaign);
     let actions = [unsent.drain(), unsent.tick(80)].concat();
     assert_eq!(outcomes(&actions), [(9, "rejected")]);
 }
@@ -297,7 +297,7 @@ fn a_failed_disk_ends_what_was_passed_on() {
     let mut scene = follower();
     scene.propose(7, b"seven");
     scene.read(8);
-    let actions = scene.step(Input::PersistFailed);
+    let actions = scene.step(Event::PersistFailed);
     assert_eq!(outcomes(&actions), [(7, "unknown")]);
     assert_eq!(refused_reads(&actions), [(8, Rejection::Failed)]);
 }
@@ -362,7 +362,7 @@ fn what_a_leader_refuses_it_refuses_for_good() {
         let actions = scene.receive(2, 2, forward(1, &[(1, "six...")]));
         assert_eq!(sent(&actions), [(2, refused.clone())]);
     }
-    scene.step(Input::Transfer { to: node(3) });
+    scene.step(Event::Transfer { to: node(3) });
     let actions = scene.receive(2, 2, forward(1, &[(2, "two")]));
     let reason = Refusal::Transferring { to: node(3) };
     assert_eq!(
@@ -389,7 +389,7 @@ fn a_refused_command_is_handed_back_with_the_leader_s_reason() {
     // Of a server that does not lead it is no news.
     assert_eq!(outcomes(&scene.receive(3, 2, refused.clone())), []);
     let actions = scene.receive(2, 2, refused);
-    let [Action::Rejected { reason, payload, .. }] = actions.as_slice() else {
+    let [Action::Notice(Notice::Rejected { reason, payload, .. })] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     let what = raft_core::Waiting::UncommittedBytes;
@@ -421,7 +421,7 @@ fn a_strangers_commands_are_not_taken_in() {
 fn change(scene: &mut Scene, change: Change) {
     let id = ProposalId::new(99);
     let expect = Expected::Any;
-    scene.step(Input::ChangeMembership { id, expect, change });
+    scene.step(Event::ChangeMembership { id, expect, change });
     let last = scene.raft.vitals().last;
     scene.accept(2, last);
 }
@@ -437,7 +437,7 @@ fn a_leader_remembers_what_it_has_taken_in_of_a_server_that_was_removed_since() 
     scene.accept(2, last);
     change(&mut scene, Change::Remove(node(4)));
     for _ in 0..200 {
-        scene.step(Input::Tick(1));
+        scene.step(Event::Tick(1));
         let last = scene.raft.vitals().last;
         scene.accept(2, last);
     }
@@ -471,7 +471,7 @@ fn what_a_leader_takes_in_keeps_to_its_limit_of_uncommitted_bytes() {
 #[test]
 fn whoever_becomes_the_leader_takes_in_what_it_had_not_sent() {
     let mut scene = follower();
-    scene.raft.step(Input::Propose {
+    scene.raft.step(Event::Propose {
         id: ProposalId::new(7),
         payload: command("seven"),
     });

@@ -2,18 +2,17 @@
 
 mod support;
 
-use raft_core::replica::Input as ReplicaInput;
-use raft_core::{Action, Input, Message, NodeId, Rejection, RoleName, TransferOutcome};
+use raft_core::{Action, Event, Message, NodeId, Notice, Rejection, RoleName, TransferOutcome};
 use support::Cluster;
 use support::scene::{Scene, at, heartbeat, kinds, node, sent, sent_to};
 
 fn transfer(scene: &mut Scene, to: u64) -> Vec<Action> {
-    scene.step(Input::Transfer { to: node(to) })
+    scene.step(Event::Transfer { to: node(to) })
 }
 
 fn ended(actions: &[Action]) -> Vec<(NodeId, TransferOutcome)> {
     let ended = actions.iter().filter_map(|action| match action {
-        Action::TransferEnded { to, outcome } => Some((*to, *outcome)),
+        Action::Notice(Notice::TransferEnded { to, outcome }) => Some((*to, *outcome)),
         _ => None,
     });
     ended.collect()
@@ -57,11 +56,11 @@ fn no_proposals_are_taken_while_leadership_is_handed_over() {
     let refused = scene.propose(1, b"one");
     let reason = Rejection::Transferring { to: node(2) };
     let [
-        Action::Rejected {
+        Action::Notice(Notice::Rejected {
             reason: given,
             payload,
             ..
-        },
+        }),
     ] = refused.as_slice()
     else {
         panic!("{refused:?}")
@@ -83,7 +82,7 @@ fn only_another_voter_is_a_target() {
     let leader = Some(node(3));
     let reason = Rejection::NotLeader { leader };
     assert_eq!(ended(&transfer(&mut follower, 2)), rejected(2, reason));
-    follower.step(Input::PersistFailed);
+    follower.step(Event::PersistFailed);
     assert_eq!(ended(&transfer(&mut follower, 2)), rejected(2, Rejection::Failed));
 }
 
@@ -120,7 +119,7 @@ fn a_transfer_ends_with_the_leadership() {
     let mut failing = leader();
     transfer(&mut failing, 2);
     let outcome = TransferOutcome::Rejected(Rejection::Failed);
-    assert_eq!(ended(&failing.step(Input::PersistFailed)), [(node(2), outcome)]);
+    assert_eq!(ended(&failing.step(Event::PersistFailed)), [(node(2), outcome)]);
 }
 
 /// Server 1 of three follows server 2 in term 2.
@@ -150,13 +149,13 @@ fn a_transferred_campaign_waits_for_the_disk() {
     scene.receive(3, 3, heartbeat(None));
     let ticket = raft_core::Ticket::new(100);
     assert_eq!(
-        kinds(&scene.step(Input::Persisted(ticket))),
+        kinds(&scene.step(Event::Persisted(ticket))),
         [],
         "never handed out"
     );
     scene.prompt = true;
     for write in support::scene::writes(&actions) {
-        let released = scene.step(Input::Persisted(write.ticket));
+        let released = scene.step(Event::Persisted(write.ticket));
         assert_eq!(kinds(&released), [(3, "HeartbeatReply")], "the campaign is over");
     }
 }
@@ -235,7 +234,7 @@ fn leadership_goes_round_a_cluster() {
         let leader = cluster.leader().expect("somebody leads");
         let to = if leader == to { from } else { to };
         let written = cluster.propose(leader, b"before");
-        cluster.step(leader, ReplicaInput::Transfer { to: NodeId::new(to) });
+        cluster.step(leader, Event::Transfer { to: NodeId::new(to) });
         cluster.tick(1);
         assert_eq!(cluster.leader(), Some(to), "turn {turn}");
         let ends = core::mem::take(&mut cluster.server(leader).transfers);
@@ -257,7 +256,7 @@ fn a_target_that_is_cut_off_costs_an_election_timeout() {
     cluster.isolate(target);
     cluster.step(
         leader,
-        ReplicaInput::Transfer {
+        Event::Transfer {
             to: NodeId::new(target),
         },
     );

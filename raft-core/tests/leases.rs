@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, Config, ConfigError, Input, Lease, Message, ReadMode, RoleName, Round};
+use raft_core::{Action, Config, ConfigError, Event, Lease, Message, ReadMode, RoleName, Round};
 use support::scene::{Scene, at, heartbeat, kinds, node, sent, setup};
 
 const LEASE: Option<Lease> = Some(Lease { drift_permyriad: 100 });
@@ -21,11 +21,11 @@ fn server(log: &[u64]) -> Scene {
 /// Lets the time pass in which a server that starts gives no votes.
 fn rested(log: &[u64]) -> Scene {
     let mut scene = server(log);
-    scene.raft.step(Input::Tick(10));
+    scene.raft.step(Event::Tick(10));
     if scene.role() != RoleName::Follower {
         // It has begun to ask whether it could win: the next leader ends that.
         scene.receive(2, 1, heartbeat(None));
-        scene.raft.step(Input::Tick(10));
+        scene.raft.step(Event::Tick(10));
     }
     scene.drain();
     scene
@@ -35,7 +35,7 @@ fn rested(log: &[u64]) -> Scene {
 fn elect(scene: &mut Scene) {
     scene.tick(10);
     if scene.role() == RoleName::Follower {
-        scene.step(Input::Campaign);
+        scene.step(Event::Campaign);
     }
     scene.grant(2);
     scene.grant(2);
@@ -170,7 +170,7 @@ fn a_lease_without_a_commit_of_the_own_term_answers_nothing() {
 fn a_leader_that_has_told_another_one_to_campaign_has_no_lease_any_more() {
     let mut scene = leader();
     renew(&mut scene);
-    scene.step(Input::Transfer { to: node(2) });
+    scene.step(Event::Transfer { to: node(2) });
     assert_eq!(read(&mut scene, 1), []);
     // Also when nothing comes of it.
     for _ in 0..6 {
@@ -200,10 +200,10 @@ fn a_server_that_has_just_started_keeps_its_vote() {
     let vote = Message::Vote { last: at(1, 1) };
     let actions = scene.receive(3, 1, vote.clone());
     assert_eq!(sent(&actions), [(3, Message::VoteReply { granted: false })]);
-    scene.raft.step(Input::Tick(9));
+    scene.raft.step(Event::Tick(9));
     let actions = scene.receive(3, 1, vote.clone());
     assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: false })));
-    scene.raft.step(Input::Tick(1));
+    scene.raft.step(Event::Tick(1));
     let actions = scene.receive(3, 2, vote);
     assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: true })));
 }
@@ -213,7 +213,7 @@ fn a_server_that_has_just_started_keeps_its_vote() {
 fn nobody_is_made_to_campaign_against_a_leader_that_it_hears() {
     let mut scene = rested(&[]);
     scene.receive(2, 2, heartbeat(None));
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::Follower);
     assert_eq!(scene.raft.status().ignored.sticky, 1);
     scene.receive(2, 2, Message::TimeoutNow);

@@ -3,8 +3,9 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Config, Ignored, Input, Limits, LogId, Message, Payload, PeerSession, Rejection,
-    RoleName, Round, Snapshots, Standing, Term, Tick, Ticket, Timing, Waiting,
+    Action, AppendOutcome, Config, Event, Ignored, Input, Limits, LoadEntries, LogId, Message, Notice,
+    Payload, PeerSession, Rejection, RoleName, Round, Snapshots, Standing, Term, Tick, Ticket, Timing,
+    Waiting,
 };
 use support::scene::{
     Scene, append, appends, at, entries, entry, heartbeat, id, index, kinds, node, outcomes, sent, setup,
@@ -192,7 +193,7 @@ fn messages_for_somebody_else_or_from_oneself_are_dropped_and_counted() {
     of_another_group.group = raft_core::GroupId::new(2);
     let from_oneself = scene.envelope(1, 9, heartbeat(None));
     for envelope in [to_another, of_another_group, from_oneself] {
-        assert_eq!(scene.step(Input::Receive(envelope)), []);
+        assert_eq!(scene.step(Event::Receive(envelope)), []);
     }
     assert_eq!((scene.term(), scene.raft.status().ignored.misaddressed), (3, 3));
 }
@@ -240,7 +241,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
 #[test]
 fn strangers_are_not_counted() {
     let mut scene = Scene::follower(3, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     for stranger in 10..20 {
         scene.grant(stranger);
     }
@@ -262,14 +263,14 @@ fn a_host_that_reports_what_it_was_never_asked_for_changes_nothing() {
         let before = scene.raft.vitals();
         let far = LogId::new(Term::new(3), index(u64::MAX));
         let inputs = [
-            Input::Persisted(Ticket::new(u64::MAX)),
-            Input::Persisted(Ticket::new(0)),
+            Input::Event(Event::Persisted(Ticket::new(u64::MAX))),
+            Input::Event(Event::Persisted(Ticket::new(0))),
             Input::Applied(index(u64::MAX)),
             Input::Applied(index(1)),
-            Input::EntriesLoaded {
+            Input::Event(Event::EntriesLoaded {
                 ticket: Ticket::new(1),
                 entries: entries(0, &[9]).into(),
-            },
+            }),
             Input::SnapshotTaken { last: far },
             Input::SnapshotTaken { last: id(1, 1) },
             Input::SnapshotPiece {
@@ -292,8 +293,8 @@ fn a_host_that_reports_what_it_was_never_asked_for_changes_nothing() {
                 from: node(2),
                 meta: snapshot(9, 9, 3),
             },
-            Input::Unreachable(node(99)),
-            Input::Unreachable(node(1)),
+            Input::Event(Event::Unreachable(node(99))),
+            Input::Event(Event::Unreachable(node(1))),
         ];
         for input in inputs {
             assert_eq!(scene.step(input.clone()), [], "{input:?}");
@@ -321,7 +322,7 @@ fn time_may_pass_all_at_once() {
         Scene::follower(1, 1, &[]),
     ] {
         for ticks in [u64::MAX, u64::MAX, 1, 0] {
-            scene.step(Input::Tick(ticks));
+            scene.step(Event::Tick(ticks));
         }
         assert_eq!(scene.raft.now(), Tick::new(u64::MAX));
         assert!(scene.raft.next_deadline().is_some());
@@ -341,13 +342,18 @@ fn a_command_that_is_too_large_is_handed_back() {
     let reason = Rejection::TooLarge { size: 9, limit: 8 };
     let payload = Payload::from(&[7; 9][..]);
     let id = raft_core::ProposalId::new(1);
-    assert_eq!(actions, [Action::Rejected { id, reason, payload }]);
+    assert_eq!(
+        actions,
+        [Action::Notice(Notice::Rejected { id, reason, payload })]
+    );
     assert_eq!(writes(&scene.propose(2, &[7; 8])).len(), 1);
 }
 
 fn refusals(actions: &[Action]) -> Vec<Rejection> {
     let refusals = actions.iter().filter_map(|action| match action {
-        Action::Rejected { reason, .. } | Action::ReadRejected { reason, .. } => Some(*reason),
+        Action::Notice(Notice::Rejected { reason, .. } | Notice::ReadRejected { reason, .. }) => {
+            Some(*reason)
+        }
         _ => None,
     });
     refusals.collect()
@@ -473,18 +479,18 @@ fn what_left_memory_is_loaded_from_the_store() {
     scene.reject(3, at(1, 9), at(1, 4));
     let actions = scene.accept(3, at(1, 4));
     let asked = actions.iter().find_map(|action| match action {
-        Action::LoadEntries {
+        Action::LoadEntries(LoadEntries {
             ticket, first, last, ..
-        } => Some((*ticket, first.value(), last.value())),
+        }) => Some((*ticket, first.value(), last.value())),
         _ => None,
     });
     let Some((ticket, 5, 10)) = asked else {
         panic!("{actions:?}")
     };
-    let loaded = Input::EntriesLoaded {
+    let loaded = Input::Event(Event::EntriesLoaded {
         ticket,
         entries: entries(4, &[1, 1]).into(),
-    };
+    });
     let actions = scene.step(loaded.clone());
     assert_eq!(appends(3, &actions), [(at(1, 4), vec![1, 1])]);
     assert_eq!(
@@ -542,7 +548,7 @@ fn what_no_peer_lacks_leaves_memory() {
 
 fn loads(actions: &[Action]) -> Vec<Ticket> {
     let loads = actions.iter().filter_map(|action| match action {
-        Action::LoadEntries { ticket, .. } => Some(*ticket),
+        Action::LoadEntries(LoadEntries { ticket, .. }) => Some(*ticket),
         _ => None,
     });
     loads.collect()
@@ -568,7 +574,7 @@ fn entries_that_cannot_be_read_are_asked_for_again_with_a_later_heartbeat() {
         scene.accept(2, at(2, 10));
         scene.reject(3, at(1, 9), at(1, 4));
         let ticket = loads(&scene.accept(3, at(1, 4)))[0];
-        let actions = scene.step(Input::EntriesLoaded {
+        let actions = scene.step(Event::EntriesLoaded {
             ticket,
             entries: entries.into(),
         });
@@ -609,9 +615,11 @@ fn entries_that_a_host_never_loads_are_asked_for_anew() {
     assert_eq!(ticks, patience + 2, "with the first heartbeat behind its time");
     let asked = loads(&scene.accept(3, at(1, 4)));
     assert_eq!(asked.len(), 1);
-    let late = |ticket| Input::EntriesLoaded {
-        ticket,
-        entries: entries(4, &[1, 1]).into(),
+    let late = |ticket| {
+        Input::Event(Event::EntriesLoaded {
+            ticket,
+            entries: entries(4, &[1, 1]).into(),
+        })
     };
     assert_eq!(
         appends(3, &scene.step(late(forgotten))),
@@ -650,7 +658,7 @@ fn answers_that_wait_for_the_same_write_are_not_piled_up() {
     for _ in 0..100 {
         scene.append(1, at(1, 2), &[], 0);
     }
-    let released = scene.step(Input::Persisted(ticket));
+    let released = scene.step(Event::Persisted(ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(1, 2) }]);
 }
 
@@ -677,7 +685,7 @@ fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
         scene.receive(3, 2, Message::Vote { last });
         scene.receive(3, 0, Message::Hello);
     }
-    let released = kinds(&scene.step(Input::Persisted(ticket)));
+    let released = kinds(&scene.step(Event::Persisted(ticket)));
     let expected = [
         (2, "AppendReply"),
         (2, "HeartbeatReply"),
@@ -708,7 +716,7 @@ fn an_answer_of_another_session_takes_no_other_one_s_place() {
             },
         );
     }
-    let released = sent(&scene.step(Input::Persisted(ticket)));
+    let released = sent(&scene.step(Event::Persisted(ticket)));
     for (session, round) in answers {
         assert!(
             released.contains(&(2, Message::HeartbeatReply { session, round })),
@@ -722,8 +730,8 @@ fn an_answer_of_another_session_takes_no_other_one_s_place() {
 fn nothing_leaves_that_a_failed_disk_was_to_back() {
     let mut scene = Scene::follower(3, 3, &[]);
     let heartbeat = scene.envelope(2, 3, heartbeat(None));
-    scene.raft.step(Input::Receive(heartbeat));
-    scene.raft.step(Input::PersistFailed);
+    scene.raft.step(Event::Receive(heartbeat));
+    scene.raft.step(Event::PersistFailed);
     let actions = scene.drain();
     assert_eq!((sent(&actions), writes(&actions)), (vec![], vec![]));
 }
@@ -734,16 +742,16 @@ fn a_server_whose_disk_failed_answers_its_clients_and_nobody_else() {
     let mut scene = Scene::leader(3, 3, &[]);
     scene.propose(1, b"lost?");
     scene.read(2);
-    let actions = scene.step(Input::PersistFailed);
-    let unknown = Action::Unknown {
+    let actions = scene.step(Event::PersistFailed);
+    let unknown = Action::Notice(Notice::Unknown {
         id: raft_core::ProposalId::new(1),
-    };
+    });
     assert!(actions.contains(&unknown), "{actions:?}");
     assert_eq!(refusals(&actions), [Rejection::Failed]);
-    let gone = Action::LeaderChanged {
+    let gone = Action::Notice(Notice::LeaderChanged {
         leader: None,
         term: Term::new(3),
-    };
+    });
     assert!(actions.contains(&gone), "it leads no more: {actions:?}");
     assert_eq!(
         (scene.role(), scene.raft.vitals().leader),
@@ -765,7 +773,7 @@ fn transfers_of_a_failed_server_end() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     scene.win();
     scene.reject(3, at(1, 5), None);
-    let actions = scene.step(Input::PersistFailed);
+    let actions = scene.step(Event::PersistFailed);
     assert!(
         actions
             .iter()

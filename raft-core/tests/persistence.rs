@@ -3,7 +3,7 @@
 
 mod support;
 
-use raft_core::{Action, AppendOutcome, Index, Input, Message, Persist, RoleName, Term, Ticket};
+use raft_core::{Action, AppendOutcome, Event, Index, Message, Notice, Persist, RoleName, Term, Ticket};
 use support::scene::{
     Scene, append, appends, at, entries, heartbeat, index, kinds, node, outcomes, sent, setup, writes,
 };
@@ -32,7 +32,7 @@ fn a_vote_waits_until_it_is_durable() {
     assert!(write.sync);
     let hard_state = write.hard_state.expect("the vote");
     assert_eq!((hard_state.term, hard_state.vote), (Term::new(2), Some(node(2))));
-    let released = scene.step(Input::Persisted(write.ticket));
+    let released = scene.step(Event::Persisted(write.ticket));
     assert_eq!(sent(&released), [(2, Message::VoteReply { granted: true })]);
 }
 
@@ -43,7 +43,7 @@ fn a_vote_in_a_durable_term_waits_as_well() {
     let request = Message::Vote { last: None };
     let write = only_write(&scene.receive(2, 2, request.clone()));
     assert_eq!(sent(&scene.receive(2, 2, request)), []);
-    let released = scene.step(Input::Persisted(write.ticket));
+    let released = scene.step(Event::Persisted(write.ticket));
     assert_eq!(sent(&released), [(2, Message::VoteReply { granted: true })]);
 }
 
@@ -63,7 +63,7 @@ fn a_refusal_of_a_new_term_waits_for_the_term() {
     let mut scene = slow(Scene::follower(3, 1, &[1]));
     let actions = scene.receive(2, 2, Message::Vote { last: None });
     assert_eq!(sent(&actions), []);
-    let released = scene.step(Input::Persisted(only_write(&actions).ticket));
+    let released = scene.step(Event::Persisted(only_write(&actions).ticket));
     assert_eq!(sent(&released), [(2, Message::VoteReply { granted: false })]);
 }
 
@@ -72,7 +72,7 @@ fn an_answer_to_a_new_leader_waits_for_the_term() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
     let actions = scene.receive(2, 2, heartbeat(None));
     assert_eq!(sent(&actions), []);
-    let released = scene.step(Input::Persisted(only_write(&actions).ticket));
+    let released = scene.step(Event::Persisted(only_write(&actions).ticket));
     assert_eq!(kinds(&released), [(2, "HeartbeatReply")]);
 }
 
@@ -80,10 +80,10 @@ fn an_answer_to_a_new_leader_waits_for_the_term() {
 #[test]
 fn a_request_for_votes_waits_for_the_own_vote() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     let actions = scene.grant(2);
     assert_eq!((scene.role(), kinds(&actions)), (RoleName::Candidate, vec![]));
-    let released = scene.step(Input::Persisted(only_write(&actions).ticket));
+    let released = scene.step(Event::Persisted(only_write(&actions).ticket));
     assert_eq!(kinds(&released), [(2, "Vote"), (3, "Vote")]);
 }
 
@@ -91,17 +91,17 @@ fn a_request_for_votes_waits_for_the_own_vote() {
 #[test]
 fn a_candidates_own_vote_counts_when_it_is_durable() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     let ticket = only_write(&scene.grant(2)).ticket;
     scene.grant(2);
     assert_eq!(scene.role(), RoleName::Candidate, "one vote of three is durable");
-    scene.step(Input::Persisted(ticket));
+    scene.step(Event::Persisted(ticket));
     assert_eq!(scene.role(), RoleName::Leader);
 
     let mut alone = slow(Scene::follower(1, 1, &[]));
-    let ticket = only_write(&alone.step(Input::Campaign)).ticket;
+    let ticket = only_write(&alone.step(Event::Campaign)).ticket;
     assert_eq!(alone.role(), RoleName::Candidate);
-    alone.step(Input::Persisted(ticket));
+    alone.step(Event::Persisted(ticket));
     assert_eq!(alone.role(), RoleName::Leader);
 }
 
@@ -110,7 +110,7 @@ fn a_candidates_own_vote_counts_when_it_is_durable() {
 fn a_pre_vote_waits_for_nothing() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
     assert_eq!(
-        kinds(&scene.step(Input::Campaign)),
+        kinds(&scene.step(Event::Campaign)),
         [(2, "PreVote"), (3, "PreVote")]
     );
     let ask = Term::new(2);
@@ -129,9 +129,9 @@ fn an_acknowledgement_waits_for_its_entries_and_no_later_ones() {
     let first = scene.append(2, None, &[1], 0);
     let second = scene.append(2, at(1, 1), &[2], 0);
     assert_eq!((sent(&first), sent(&second)), (vec![], vec![]));
-    let released = scene.step(Input::Persisted(only_write(&first).ticket));
+    let released = scene.step(Event::Persisted(only_write(&first).ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(1, 1) }]);
-    let released = scene.step(Input::Persisted(only_write(&second).ticket));
+    let released = scene.step(Event::Persisted(only_write(&second).ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(2, 2) }]);
 }
 
@@ -141,11 +141,11 @@ fn one_report_covers_everything_up_to_it() {
     scene.append(2, None, &[1], 0);
     let last = scene.append(2, at(1, 1), &[2], 0);
     let ticket = only_write(&last).ticket;
-    let released = scene.step(Input::Persisted(ticket));
+    let released = scene.step(Event::Persisted(ticket));
     assert_eq!(outcomes(&released).len(), 2);
     assert_eq!(scene.raft.vitals().durable, Some(index(2)));
     assert_eq!(
-        scene.step(Input::Persisted(ticket)),
+        scene.step(Event::Persisted(ticket)),
         [],
         "and is no news the second time"
     );
@@ -172,7 +172,7 @@ fn a_repeated_append_is_acknowledged_no_sooner_than_the_first() {
     let first = scene.append(2, None, &[1, 1], 0);
     assert_eq!(outcomes(&scene.append(2, None, &[1, 1], 0)), []);
     assert_eq!(outcomes(&scene.append(2, at(1, 1), &[], 0)), []);
-    let released = scene.step(Input::Persisted(only_write(&first).ticket));
+    let released = scene.step(Event::Persisted(only_write(&first).ticket));
     assert!(outcomes(&released).contains(&AppendOutcome::Accepted { last: at(1, 2) }));
 }
 
@@ -187,7 +187,7 @@ fn an_acknowledgement_of_the_commit_index_waits_for_its_entries() {
         [],
         "it would say that two are held"
     );
-    let released = scene.step(Input::Persisted(only_write(&first).ticket));
+    let released = scene.step(Event::Persisted(only_write(&first).ticket));
     assert!(outcomes(&released).contains(&AppendOutcome::Accepted { last: at(1, 2) }));
 }
 
@@ -197,31 +197,31 @@ fn what_waits_is_dropped_when_the_term_has_moved_on() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
     let vote = only_write(&scene.receive(2, 2, Message::Vote { last: None }));
     let later = only_write(&scene.receive(3, 3, Message::Vote { last: None }));
-    assert_eq!(sent(&scene.step(Input::Persisted(vote.ticket))), []);
-    let released = scene.step(Input::Persisted(later.ticket));
+    assert_eq!(sent(&scene.step(Event::Persisted(vote.ticket))), []);
+    let released = scene.step(Event::Persisted(later.ticket));
     assert_eq!(sent(&released), [(3, Message::VoteReply { granted: true })]);
 }
 
 #[test]
 fn a_request_for_votes_is_dropped_when_the_campaign_is_over() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     let ticket = only_write(&scene.grant(2)).ticket;
     // Another one leads the term meanwhile.
     scene.receive(3, 2, heartbeat(None));
-    let released = scene.step(Input::Persisted(ticket));
+    let released = scene.step(Event::Persisted(ticket));
     assert_eq!(kinds(&released), [(3, "HeartbeatReply")]);
 }
 
 #[test]
 fn a_request_for_votes_is_dropped_when_the_campaign_has_timed_out() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     let ticket = only_write(&scene.grant(2)).ticket;
     scene.tick(20);
     assert_eq!(scene.role(), RoleName::PreCandidate);
     assert_eq!(
-        kinds(&scene.step(Input::Persisted(ticket))),
+        kinds(&scene.step(Event::Persisted(ticket))),
         [(2, "PreVote"), (3, "PreVote")]
     );
 }
@@ -233,13 +233,13 @@ fn an_acknowledgement_of_entries_that_were_cut_off_is_never_sent() {
     let old = only_write(&scene.append(2, at(1, 1), &[2, 2], 0));
     let new = only_write(&scene.receive(3, 3, append(at(1, 1), entries(1, &[3]), 0)));
     assert_eq!((new.truncate_from, new.entries.len()), (Index::new(2), 1));
-    assert_eq!(sent(&scene.step(Input::Persisted(old.ticket))), []);
+    assert_eq!(sent(&scene.step(Event::Persisted(old.ticket))), []);
     assert_eq!(
         scene.raft.vitals().durable,
         Some(index(1)),
         "nothing of the new leader's is durable yet"
     );
-    let released = scene.step(Input::Persisted(new.ticket));
+    let released = scene.step(Event::Persisted(new.ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(3, 2) }]);
     assert_eq!(scene.raft.vitals().durable, Some(index(2)));
 }
@@ -250,8 +250,8 @@ fn entries_that_were_cut_off_before_they_were_written_are_not_written() {
     let mut scene = slow(Scene::follower(3, 2, &[1]));
     let first = scene.envelope(2, 2, append(at(1, 1), entries(1, &[2, 2]), 0));
     let second = scene.envelope(3, 3, append(at(1, 1), entries(1, &[3]), 0));
-    scene.raft.step(Input::Receive(first));
-    scene.raft.step(Input::Receive(second));
+    scene.raft.step(Event::Receive(first));
+    scene.raft.step(Event::Receive(second));
     let write = only_write(&scene.drain());
     assert_eq!(write.entries, entries(1, &[3]).into());
     assert_eq!(write.truncate_from, Index::new(2));
@@ -265,7 +265,7 @@ fn a_cut_behind_what_is_gathered_is_written_from_where_it_was_cut() {
         scene.envelope(2, 2, append(at(1, 2), entries(2, &[2, 2]), 0)),
         scene.envelope(3, 3, append(at(1, 1), entries(1, &[3]), 0)),
     ] {
-        scene.raft.step(Input::Receive(envelope));
+        scene.raft.step(Event::Receive(envelope));
     }
     let write = only_write(&scene.drain());
     assert_eq!(
@@ -282,7 +282,7 @@ fn of_two_cuts_in_one_write_the_deeper_one_counts() {
         scene.envelope(2, 3, append(at(1, 1), entries(1, &[3, 3]), 0)),
         scene.envelope(3, 4, append(at(3, 2), entries(2, &[4]), 0)),
     ] {
-        scene.raft.step(Input::Receive(envelope));
+        scene.raft.step(Event::Receive(envelope));
     }
     let write = only_write(&scene.drain());
     assert_eq!(
@@ -296,12 +296,12 @@ fn of_two_cuts_in_one_write_the_deeper_one_counts() {
 fn a_report_of_what_was_never_handed_out_makes_nothing_durable() {
     let mut scene = slow(Scene::follower(3, 2, &[]));
     for ticket in [1, 2, u64::MAX] {
-        scene.step(Input::Persisted(Ticket::new(ticket)));
+        scene.step(Event::Persisted(Ticket::new(ticket)));
     }
     let actions = scene.append(2, None, &[1], 0);
     assert_eq!(outcomes(&actions), []);
-    assert_eq!(scene.step(Input::Persisted(Ticket::new(2))), []);
-    let released = scene.step(Input::Persisted(only_write(&actions).ticket));
+    assert_eq!(scene.step(Event::Persisted(Ticket::new(2))), []);
+    let released = scene.step(Event::Persisted(only_write(&actions).ticket));
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(1, 1) }]);
 }
 
@@ -326,7 +326,7 @@ fn the_inputs_of_one_drain_share_one_write() {
         append(at(1, 1), entries(1, &[2]), 1),
     ] {
         let envelope = scene.envelope(2, 2, message);
-        scene.raft.step(Input::Receive(envelope));
+        scene.raft.step(Event::Receive(envelope));
     }
     let write = only_write(&scene.drain());
     assert_eq!(
@@ -392,14 +392,14 @@ fn what_depends_on_a_write_stands_behind_it_for_a_host_that_writes_at_once() {
     assert_eq!(order(&actions), ["write", "send", "apply"]);
     assert_eq!(outcomes(&actions), [AppendOutcome::Accepted { last: at(2, 2) }]);
     let ticket = only_write(&actions).ticket;
-    assert_eq!(scene.step(Input::Persisted(ticket)), [], "it is no news");
+    assert_eq!(scene.step(Event::Persisted(ticket)), [], "it is no news");
 }
 
 // What is durable at once may make more to write at once: a server by itself is elected, and commits, in one drain.
 #[test]
 fn what_follows_from_a_write_is_in_the_same_drain_for_a_host_that_writes_at_once() {
     let mut scene = at_once(1, 1, &[1]);
-    let actions = scene.step(Input::Campaign);
+    let actions = scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::Leader);
     assert_eq!(
         order(&actions)[..2],
@@ -419,16 +419,19 @@ fn what_follows_from_a_write_is_in_the_same_drain_for_a_host_that_writes_at_once
 #[test]
 fn a_failed_write_silences_a_host_that_writes_at_once() {
     let mut scene = at_once(1, 1, &[]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.propose(7, b"lost");
-    let actions = scene.step(Input::PersistFailed);
+    let actions = scene.step(Event::PersistFailed);
     let (role, term) = (RoleName::Follower, Term::new(2));
     let gone = [
-        Action::RoleChanged { role, term },
-        Action::LeaderChanged { leader: None, term },
+        Action::Notice(Notice::RoleChanged { role, term }),
+        Action::Notice(Notice::LeaderChanged { leader: None, term }),
     ];
     assert_eq!(actions, gone, "it leads no more, and that is all");
     assert!(scene.raft.status().failed);
     let actions = scene.propose(8, b"refused");
-    assert!(matches!(actions[..], [Action::Rejected { .. }]), "{actions:?}");
+    assert!(
+        matches!(actions[..], [Action::Notice(Notice::Rejected { .. })]),
+        "{actions:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, Input, Rejection};
+use raft_core::{Action, Event, Input, Notice, Rejection};
 use support::Cluster;
 use support::scene::{Scene, append, at, entries, heartbeat, id, index, node, snapshot, writes};
 
@@ -17,11 +17,11 @@ enum Outcome {
 fn outcomes(actions: &[Action]) -> Vec<(u64, Outcome)> {
     let outcomes = actions.iter().filter_map(|action| match action {
         Action::Done { id, at } => Some((id.value(), Outcome::Done(*at))),
-        Action::Rejected { id, reason, payload } => {
+        Action::Notice(Notice::Rejected { id, reason, payload }) => {
             Some((id.value(), Outcome::Rejected(*reason, payload.to_vec())))
         }
-        Action::Superseded { id } => Some((id.value(), Outcome::Superseded)),
-        Action::Unknown { id } => Some((id.value(), Outcome::Unknown)),
+        Action::Notice(Notice::Superseded { id }) => Some((id.value(), Outcome::Superseded)),
+        Action::Notice(Notice::Unknown { id }) => Some((id.value(), Outcome::Unknown)),
         _ => None,
     });
     outcomes.collect()
@@ -84,7 +84,7 @@ fn a_proposal_elsewhere_is_handed_back_with_the_leaders_name() {
         outcomes(&scene.propose(2, b"y")),
         [(2, Outcome::Rejected(third, b"y".to_vec()))]
     );
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!(
         outcomes(&scene.propose(3, b"z")),
         [(3, Outcome::Rejected(nobody, b"z".to_vec()))]
@@ -196,7 +196,7 @@ fn a_snapshot_over_the_same_log_leaves_what_follows_it() {
 #[test]
 fn a_failed_disk_leaves_unknown_what_was_in_the_log_and_rejects_the_rest() {
     let mut scene = leader_with_two();
-    let actions = scene.step(Input::PersistFailed);
+    let actions = scene.step(Event::PersistFailed);
     assert_eq!(outcomes(&actions), [(1, Outcome::Unknown), (2, Outcome::Unknown)]);
     let failed = Outcome::Rejected(Rejection::Failed, b"three".to_vec());
     assert_eq!(outcomes(&scene.propose(3, b"three")), [(3, failed)]);
@@ -217,8 +217,8 @@ fn what_was_decided_before_the_disk_failed_stays_decided() {
             outcome,
         },
     );
-    scene.raft.step(Input::Receive(reply));
-    scene.raft.step(Input::PersistFailed);
+    scene.raft.step(Event::Receive(reply));
+    scene.raft.step(Event::PersistFailed);
     assert_eq!(
         outcomes(&scene.drain()),
         [(1, Outcome::Done(id(2, 2))), (2, Outcome::Unknown)]

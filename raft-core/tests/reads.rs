@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, AppendOutcome, Index, Input, Message, Rejection, Round};
+use raft_core::{Action, AppendOutcome, Event, Index, Input, Message, Notice, Rejection, Round};
 use support::Cluster;
 use support::scene::{Scene, at, heartbeat, index, node, sent, setup, snapshot, writes};
 
@@ -16,7 +16,7 @@ fn ready(actions: &[Action]) -> Vec<(u64, u64)> {
 
 fn refused(actions: &[Action]) -> Vec<(u64, Rejection)> {
     let refused = actions.iter().filter_map(|action| match action {
-        Action::ReadRejected { id, reason } => Some((id.value(), *reason)),
+        Action::Notice(Notice::ReadRejected { id, reason }) => Some((id.value(), *reason)),
         _ => None,
     });
     refused.collect()
@@ -176,7 +176,7 @@ fn a_read_waits_for_the_state_machine() {
         Action::Persist(persist) => Some(persist.ticket),
         _ => None,
     });
-    scene.step(Input::Persisted(ticket.expect("the entry is written")));
+    scene.step(Event::Persisted(ticket.expect("the entry is written")));
     scene.accept(2, at(2, 2));
     scene.accept(3, at(2, 2));
     assert_eq!((scene.commit(), scene.applied()), (2, 1));
@@ -204,7 +204,7 @@ fn a_host_that_applies_at_once_finds_the_read_behind_what_it_waited_for() {
     scene.read(7);
     confirm(&mut scene, 2, 1);
     assert_eq!(ready(&confirm(&mut scene, 3, 1)), []);
-    let actions = scene.step(Input::Persisted(ticket));
+    let actions = scene.step(Event::Persisted(ticket));
     let is_apply = |action: &Action| matches!(action, Action::Apply { .. });
     let is_ready = |action: &Action| matches!(action, Action::ReadReady { .. });
     let (apply, read) = (
@@ -257,7 +257,7 @@ fn a_confirmed_read_outlives_the_leadership() {
         Action::Persist(persist) => Some(persist.ticket),
         _ => None,
     });
-    scene.step(Input::Persisted(ticket.expect("the entry is written")));
+    scene.step(Event::Persisted(ticket.expect("the entry is written")));
     scene.accept(2, at(2, 2));
     scene.accept(3, at(2, 2));
     scene.read(7);

@@ -4,7 +4,7 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, ProposalId,
+    Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, ProposalId,
     Snapshots, Term, Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
@@ -31,7 +31,7 @@ fn with_options(options: Options) -> Server {
 }
 
 fn receive(server: &mut Server, from: u64, message: Message) {
-    server.step(Input::Receive(Envelope {
+    server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
         from: node(from),
         from_incarnation: Incarnation::new(from),
@@ -97,10 +97,10 @@ fn a_newer_snapshot_that_arrives_before_the_last_one_is_installed_is_installed_a
     let tickets_of_first = tickets(&drain(&mut server));
     // The newer one arrives, and the older one becomes durable, before anything is carried out.
     receive(&mut server, 2, whole(7));
-    server.step(Input::Persisted(tickets_of_first[0]));
+    server.step(Event::Persisted(tickets_of_first[0]));
     let outputs = drain(&mut server);
     assert_eq!(server.machine(), &state(3));
-    server.step(Input::Persisted(
+    server.step(Event::Persisted(
         *tickets(&outputs).last().expect("the newer one is written"),
     ));
     drain(&mut server);
@@ -116,7 +116,7 @@ fn of_two_snapshots_that_arrive_before_either_is_durable_only_the_newer_is_insta
     receive(&mut server, 2, whole(7));
     written.extend(tickets(&drain(&mut server)));
     for ticket in written {
-        server.step(Input::Persisted(ticket));
+        server.step(Event::Persisted(ticket));
         drain(&mut server);
     }
     assert_eq!(server.machine(), &state(7));
@@ -130,7 +130,7 @@ fn a_snapshot_that_arrives_twice_at_once_is_installed_once() {
     receive(&mut server, 2, whole(3));
     let mut outputs = drain(&mut server);
     for ticket in tickets(&outputs) {
-        server.step(Input::Persisted(ticket));
+        server.step(Event::Persisted(ticket));
         outputs.extend(drain(&mut server));
     }
     let installed = outputs
@@ -159,7 +159,7 @@ fn pieces_that_are_late_or_repeated_cost_nothing_of_what_has_arrived() {
 fn another_leaders_older_snapshot_may_take_the_place_of_what_has_arrived() {
     let mut server = follower();
     receive(&mut server, 2, chunk(7, 0, 4));
-    server.step(Input::Receive(Envelope {
+    server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
         from: node(3),
         from_incarnation: Incarnation::new(3),
@@ -169,7 +169,7 @@ fn another_leaders_older_snapshot_may_take_the_place_of_what_has_arrived() {
         message: chunk(3, 0, 8),
     }));
     let mut outputs = drain(&mut server);
-    server.step(Input::Persisted(tickets(&outputs)[0]));
+    server.step(Event::Persisted(tickets(&outputs)[0]));
     outputs.extend(drain(&mut server));
     assert_eq!(stored(&outputs), [8]);
 }
@@ -190,7 +190,7 @@ fn a_snapshot_with_a_wrong_checksum_is_refused_and_the_next_one_is_taken() {
     );
     receive(&mut server, 2, whole(3));
     let written = tickets(&drain(&mut server));
-    server.step(Input::Persisted(
+    server.step(Event::Persisted(
         *written.last().expect("the sound one is written"),
     ));
     drain(&mut server);
@@ -202,12 +202,12 @@ fn what_a_failed_disk_was_asked_to_keep_is_not_kept_in_memory() {
     let mut server = follower();
     receive(&mut server, 2, append(None, entries(0, &[1, 1]), 2));
     let written = tickets(&drain(&mut server));
-    server.step(Input::Persisted(
+    server.step(Event::Persisted(
         *written.last().expect("the entries are written"),
     ));
     drain(&mut server);
     assert_eq!(server.machine().0.len(), 2);
-    server.step(Input::PersistFailed);
+    server.step(Event::PersistFailed);
     server.step(Input::TakeSnapshot);
     assert!(tickets(&drain(&mut server)).is_empty());
     assert_eq!(server.raft().snapshot(), None);
@@ -236,19 +236,18 @@ fn a_snapshot_on_request_lets_the_log_be_compacted() {
 // What a host prints while it looks for a mistake: what happened, and no secret of a client's.
 #[test]
 fn what_goes_in_and_out_can_be_printed() {
-    let input: Input<Journal> = Input::Propose {
+    let event = Event::Propose {
         id: ProposalId::new(7),
-        command: Payload::from(&b"secret"[..]),
+        payload: Payload::from(&b"secret"[..]),
     };
     assert_eq!(
-        format!("{input:?}"),
-        "Propose { id: ProposalId(7), command: Payload(6 bytes) }"
+        format!("{event:?}"),
+        "Propose { id: ProposalId(7), payload: Payload(6 bytes) }"
     );
     let mut server = follower();
     drain(&mut server);
-    server.step(input);
-    let rejected =
-        "[Rejected { id: ProposalId(7), reason: NotLeader { leader: None }, command: Payload(6 bytes) }]";
+    server.step(event);
+    let rejected = "[Notice(Rejected { id: ProposalId(7), reason: NotLeader { leader: None }, payload: Payload(6 bytes) })]";
     assert_eq!(format!("{:?}", drain(&mut server)), rejected);
     assert!(format!("{server:?}").starts_with("Replica { raft: Raft {"));
 }

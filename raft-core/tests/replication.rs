@@ -4,8 +4,8 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Entry, Feeding, Input, Limits, LogId, Message, Payload, PeerSession, ProposalId,
-    Round, Trace,
+    Action, AppendOutcome, Entry, Event, Feeding, Limits, LogId, Message, Notice, Payload, PeerSession,
+    ProposalId, Round, Trace,
 };
 use support::Cluster;
 use support::scene::{Scene, appends, at, entries, index, node, outcomes, sent_to, setup, snapshot, writes};
@@ -226,7 +226,8 @@ fn an_acknowledgement_is_told_once() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     scene.win();
     let told = |actions: &[Action]| {
-        let matched = |action: &&Action| matches!(action, Action::Trace(Trace::Matched { .. }));
+        let matched =
+            |action: &&Action| matches!(action, Action::Notice(Notice::Trace(Trace::Matched { .. })));
         actions.iter().filter(matched).count()
     };
     assert_eq!(told(&scene.accept(2, at(2, 1))), 1);
@@ -309,7 +310,7 @@ fn proposals_of_one_drain_travel_together() {
     scene.accept(2, at(2, 1));
     for number in 0..5_u64 {
         let payload = number.to_be_bytes()[..].into();
-        scene.raft.step(Input::Propose {
+        scene.raft.step(Event::Propose {
             id: ProposalId::new(number),
             payload,
         });
@@ -376,10 +377,10 @@ fn what_was_in_flight_to_an_unreachable_peer_is_sent_again() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.propose(1, b"lost");
-    let actions = scene.step(Input::Unreachable(node(2)));
+    let actions = scene.step(Event::Unreachable(node(2)));
     assert_eq!(appends(2, &actions), [(at(2, 1), vec![2])]);
     assert_eq!(
-        appends(2, &scene.step(Input::Unreachable(node(2)))),
+        appends(2, &scene.step(Event::Unreachable(node(2)))),
         [],
         "but not as fast as it is lost"
     );
@@ -582,7 +583,7 @@ fn entries_that_come_together_are_shared_and_not_copied() {
         for id in 1..=count {
             let id = ProposalId::new(id);
             let payload = Payload::from(&b"x"[..]);
-            scene.raft.step(Input::Propose { id, payload });
+            scene.raft.step(Event::Propose { id, payload });
         }
         let mut places = places_of_entries(&scene.drain());
         assert_eq!(places.len(), 3, "one write and two appends");
@@ -620,7 +621,7 @@ fn what_several_peers_lack_is_copied_once() {
             outcome: AppendOutcome::Accepted { last: at(2, 2) },
         };
         let envelope = scene.envelope(peer, 2, acknowledges);
-        scene.raft.step(Input::Receive(envelope));
+        scene.raft.step(Event::Receive(envelope));
     }
     let actions = scene.drain();
     let place = |to| match &sent_to(to, &actions)[..] {

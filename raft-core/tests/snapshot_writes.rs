@@ -2,8 +2,7 @@
 
 mod support;
 
-use raft_core::replica::Input;
-use raft_core::{Config, Limits, Payload, ProposalId, Snapshots};
+use raft_core::{Config, Event, Limits, Payload, ProposalId, Snapshots};
 use support::Cluster;
 
 #[test]
@@ -32,7 +31,7 @@ fn a_snapshot_taken_before_the_last_one_was_handed_out_leaves_both_with_their_by
         cluster
             .server(leader)
             .replica
-            .step(Input::Propose { id, command });
+            .step(Event::Propose { id, payload: command });
     }
     cluster.drain(leader);
     // All twenty become durable, and with it committed, at once.

@@ -3,8 +3,8 @@
 mod support;
 
 use raft_core::{
-    Action, AppendOutcome, Entry, EntryBody, Feeding, Index, Input, LogId, Membership, Message, Payload,
-    PeerSession, SnapshotMeta, Ticket, Timing,
+    Action, AppendOutcome, Entry, EntryBody, Event, Feeding, Index, Input, LogId, Membership, Message,
+    Payload, PeerSession, SnapshotMeta, Ticket, Timing,
 };
 use support::Cluster;
 use support::scene::{
@@ -485,7 +485,7 @@ fn a_snapshot_is_installed_and_acknowledged_when_it_is_durable() {
         meta: snapshot(3, 5, 3),
     });
     assert_eq!((installs(&actions), outcomes(&actions)), (vec![], vec![]));
-    let released = scene.step(Input::Persisted(writes(&actions)[0].ticket));
+    let released = scene.step(Event::Persisted(writes(&actions)[0].ticket));
     assert_eq!(installs(&released), [id(3, 5)]);
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(3, 5) }]);
 }
@@ -501,7 +501,7 @@ fn a_snapshot_waits_for_the_apply_that_is_under_way() {
         from: node(2),
         meta: snapshot(3, 5, 3),
     });
-    let released = scene.step(Input::Persisted(writes(&actions)[0].ticket));
+    let released = scene.step(Event::Persisted(writes(&actions)[0].ticket));
     assert_eq!(installs(&released), []);
     assert_eq!(installs(&scene.step(Input::Applied(index(2)))), [id(3, 5)]);
     scene.step(Input::Applied(index(5)));
@@ -524,8 +524,8 @@ fn a_newer_snapshot_takes_the_place_of_the_one_that_is_being_written() {
         meta: snapshot(3, 8, 3),
     }))[0]
         .ticket;
-    assert_eq!(installs(&scene.step(Input::Persisted(first))), []);
-    assert_eq!(installs(&scene.step(Input::Persisted(second))), [id(3, 8)]);
+    assert_eq!(installs(&scene.step(Event::Persisted(first))), []);
+    assert_eq!(installs(&scene.step(Event::Persisted(second))), [id(3, 8)]);
 }
 
 // Entries that follow the snapshot are taken while it is being written, and applied after it.
@@ -540,8 +540,8 @@ fn appends_behind_a_snapshot_are_taken_while_it_is_being_written() {
     }))[0]
         .ticket;
     let second = writes(&scene.append(3, at(3, 5), &[3], 6))[0].ticket;
-    assert_eq!(installs(&scene.step(Input::Persisted(first))), [id(3, 5)]);
-    scene.step(Input::Persisted(second));
+    assert_eq!(installs(&scene.step(Event::Persisted(first))), [id(3, 5)]);
+    scene.step(Event::Persisted(second));
     let actions = scene.step(Input::Applied(index(5)));
     assert!(
         actions
@@ -576,13 +576,13 @@ fn catches_up(mangle: fn(&mut Cluster, u64)) {
     cluster.restart(behind);
     for tick in 0..400 {
         for id in 1..=3 {
-            cluster.step(id, raft_core::replica::Input::Tick(1));
+            cluster.step(id, Event::Tick(1));
         }
         for _ in 0..3 {
             mangle(&mut cluster, tick);
             for envelope in core::mem::take(&mut cluster.wire) {
                 let to = envelope.to.value();
-                cluster.step(to, raft_core::replica::Input::Receive(envelope));
+                cluster.step(to, Event::Receive(envelope));
             }
         }
         // New snapshots are taken while the old one is being sent.
@@ -639,12 +639,12 @@ fn a_transfer_survives_a_restart_of_its_receiver() {
     cluster.restart(behind);
     for _ in 0..3 {
         for id in 1..=3 {
-            cluster.step(id, raft_core::replica::Input::Tick(1));
+            cluster.step(id, Event::Tick(1));
         }
         for _ in 0..3 {
             for envelope in core::mem::take(&mut cluster.wire) {
                 let to = envelope.to.value();
-                cluster.step(to, raft_core::replica::Input::Receive(envelope));
+                cluster.step(to, Event::Receive(envelope));
             }
         }
         assert_eq!(cluster.server(behind).installed, 0, "it is under way");

@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, Input, Message, RoleName};
+use raft_core::{Action, Event, Message, RoleName};
 use support::scene::{Scene, at, heartbeat, kinds, sent_to, writes};
 
 /// A leader of three in term 2 whose no-op is committed, whose peers answer, and whose disk owes it an entry from now
@@ -19,7 +19,7 @@ fn leader() -> Scene {
 fn pass(scene: &mut Scene, ticks: u64, peers: &[u64]) -> Vec<Action> {
     let mut actions = Vec::new();
     for _ in 0..ticks {
-        actions.extend(scene.step(Input::Tick(1)));
+        actions.extend(scene.step(Event::Tick(1)));
         for &peer in peers {
             if scene.role() == RoleName::Leader {
                 actions.extend(scene.accept(peer, at(2, 2)));
@@ -41,7 +41,7 @@ fn the_status_says_for_how_long_a_write_has_been_owed() {
         assert_eq!(scene.raft.status().durable_lag_ticks, ticks);
         scene.tick(1);
     }
-    scene.step(Input::Persisted(write.ticket));
+    scene.step(Event::Persisted(write.ticket));
     assert_eq!(scene.raft.status().durable_lag_ticks, 0);
 }
 
@@ -74,7 +74,7 @@ fn nobody_campaigns_whose_disk_stalls() {
     scene.prompt = false;
     scene.append(2, None, &[2], 0);
     for _ in 0..25 {
-        scene.step(Input::Tick(1));
+        scene.step(Event::Tick(1));
         scene.receive(2, 2, heartbeat(None));
     }
     scene.tick(60);
@@ -87,7 +87,7 @@ fn nobody_campaigns_whose_disk_stalls() {
 fn a_candidate_whose_disk_stalls_gives_up() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     assert_eq!(scene.role(), RoleName::Candidate);
     let mut roles = Vec::new();

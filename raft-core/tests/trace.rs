@@ -2,12 +2,12 @@
 
 mod support;
 
-use raft_core::{Action, Message, Trace};
+use raft_core::{Action, Message, Notice, Trace};
 use support::scene::{Scene, append, at, entries, heartbeat, id, index, node, setup};
 
 fn steps(actions: &[Action]) -> Vec<Trace> {
     let steps = actions.iter().filter_map(|action| match action {
-        Action::Trace(step) => Some(*step),
+        Action::Notice(Notice::Trace(step)) => Some(*step),
         _ => None,
     });
     steps.collect()

@@ -4,9 +4,9 @@ mod support;
 
 use raft_core::replica::{Output, Replica};
 use raft_core::{
-    Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Expected, Incarnation,
-    Input, Membership, Message, NodeId, PeerSession, ProposalId, Raft, Rejection, RestoreError, RoleName,
-    SnapshotMeta, TransferOutcome,
+    Action, Change, ChangeError, ChangeRejection, Durable, Entries, Entry, EntryBody, Event, Expected,
+    Incarnation, Input, Membership, Message, NodeId, Notice, PeerSession, ProposalId, Raft, Rejection,
+    RestoreError, RoleName, SnapshotMeta, TransferOutcome,
 };
 use support::Journal;
 use support::scene::{
@@ -59,13 +59,13 @@ fn bodies(to: u64, actions: &[Action]) -> Vec<EntryBody> {
 
 fn change(scene: &mut Scene, change: Change) -> Result<(), ChangeRejection> {
     let id = ProposalId::new(77);
-    let actions = scene.step(Input::ChangeMembership {
+    let actions = scene.step(Event::ChangeMembership {
         id,
         expect: Expected::Any,
         change,
     });
     let refused = actions.iter().find_map(|action| match action {
-        Action::ChangeRejected { reason, .. } => Some(*reason),
+        Action::Notice(Notice::ChangeRejected { reason, .. }) => Some(*reason),
         _ => None,
     });
     refused.map_or(Ok(()), Err)
@@ -86,7 +86,7 @@ fn a_witness_gets_terms_and_positions_and_no_commands() {
 fn a_witness_gets_configurations_in_full() {
     let mut scene = leader(&[]);
     scene.accept(3, at(2, 1));
-    let actions = scene.step(Input::ChangeMembership {
+    let actions = scene.step(Event::ChangeMembership {
         id: ProposalId::new(1),
         expect: Expected::Any,
         change: Change::AddLearner(node(4)),
@@ -135,7 +135,7 @@ fn a_witness_votes_and_acknowledges_like_the_others() {
 fn a_witness_never_campaigns() {
     let mut scene = witness(&[2]);
     scene.tick(200);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 2));
     scene.receive(2, 2, heartbeat(None));
     scene.receive(2, 2, Message::TimeoutNow);
@@ -146,10 +146,13 @@ fn a_witness_never_campaigns() {
 fn a_witness_is_no_target_and_no_successor() {
     let mut scene = leader(&[]);
     scene.accept(3, at(2, 1));
-    let actions = scene.step(Input::Transfer { to: node(3) });
+    let actions = scene.step(Event::Transfer { to: node(3) });
     let reason = Rejection::NotATarget { to: node(3) };
     let outcome = TransferOutcome::Rejected(reason);
-    assert_eq!(actions, [Action::TransferEnded { to: node(3), outcome }]);
+    assert_eq!(
+        actions,
+        [Action::Notice(Notice::TransferEnded { to: node(3), outcome })]
+    );
     // A leader that removes itself names a successor: of those that answer, not the witness.
     change(&mut scene, Change::AddLearner(node(4))).expect("it makes sense");
     scene.accept(3, at(2, 2));
@@ -162,11 +165,11 @@ fn a_witness_answers_no_client() {
     let mut scene = witness(&[]);
     scene.receive(2, 2, heartbeat(None));
     let leader = Some(node(2));
-    let [Action::Rejected { reason, .. }] = &scene.propose(1, b"one")[..] else {
+    let [Action::Notice(Notice::Rejected { reason, .. })] = &scene.propose(1, b"one")[..] else {
         panic!("it is turned down")
     };
     assert_eq!(*reason, Rejection::NotLeader { leader });
-    let [Action::ReadRejected { reason, .. }] = &scene.read(1)[..] else {
+    let [Action::Notice(Notice::ReadRejected { reason, .. })] = &scene.read(1)[..] else {
         panic!("it is turned down")
     };
     assert_eq!(*reason, Rejection::NotLeader { leader });
@@ -201,7 +204,7 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
     change(&mut scene, Change::AddWitness(node(4))).expect("it makes sense");
     scene.accept(2, at(2, 2));
     let greeting = scene.envelope(4, 2, Message::Hello);
-    scene.step(Input::Receive(greeting));
+    scene.step(Event::Receive(greeting));
     scene.accept(2, at(2, 3));
     let membership = scene.raft.membership();
     assert!(membership.is_witness(node(4)) && !membership.is_voter(node(4)));
@@ -371,7 +374,7 @@ fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
     assert_eq!(bodies(2, &actions).len(), 1);
     assert_eq!(bodies(3, &actions), []);
     let ticket = writes(&actions).last().expect("it is to be written").ticket;
-    let actions = scene.step(Input::Persisted(ticket));
+    let actions = scene.step(Event::Persisted(ticket));
     assert_eq!(bodies(3, &actions), [EntryBody::Withheld]);
 }
 
@@ -388,7 +391,7 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
         scene.accept(peer, at(2, 1));
     }
     assert_eq!(scene.commit(), 1);
-    let actions = scene.step(Input::ChangeMembership {
+    let actions = scene.step(Event::ChangeMembership {
         id: ProposalId::new(77),
         expect: Expected::Any,
         change: Change::Remove(node(1)),

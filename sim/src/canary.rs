@@ -1,5 +1,5 @@
 //! Canaries: mistakes of a host, made on purpose in every campaign, each of which the oracles must find. A campaign
-//! that does not find them says nothing: something is wrong with its checking, or it never gets anywhere.
+//! that does not find them proves nothing: its checking is broken, or its runs never get anywhere.
 //!
 //! Canaries are in every build, unlike the bank of planted bugs, which changes the library under test.
 
@@ -13,12 +13,12 @@ use crate::world;
 /// A mistake of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Canary {
-    /// It reports a write as durable when it has issued it.
+    /// It reports a write as durable as soon as it has issued it.
     ReportsEarly,
-    /// It answers clients by their place in a queue, and is one off: whoever asks is told the outcome of the request
-    /// before.
+    /// It answers clients by their place in a queue, and is one off: a client is told the outcome of the request before
+    /// its own.
     AnswersByQueue,
-    /// When the faults are over, it sends nothing any more.
+    /// It sends nothing once the faults are over.
     FallsSilent,
 }
 
@@ -32,10 +32,10 @@ pub struct Sighting {
 }
 
 impl Canary {
-    /// All of them: one for the rules of the protocol (S), one for what clients see (C), one for liveness (L).
+    /// All canaries: one for the rules of the protocol (S), one for what clients see (C), one for liveness (L).
     pub const ALL: [Self; 3] = [Self::ReportsEarly, Self::AnswersByQueue, Self::FallsSilent];
 
-    /// In kebab case.
+    /// Returns the canary's name, in kebab case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ReportsEarly => "reports-early",
@@ -44,7 +44,7 @@ impl Canary {
         }
     }
 
-    /// Whether this oracle is one of those that the canary is for.
+    /// Whether the canary counts as found when this oracle reports a violation.
     const fn is_for(self, oracle: Oracle) -> bool {
         use Oracle::{C1, C2, C7, C8, L1, L2, L5, L7, S7, S9, S12, S13};
         match self {
@@ -54,8 +54,8 @@ impl Canary {
         }
     }
 
-    /// Runs the schedules of these seeds with the mistake until an oracle that it is for finds it; none if these seeds
-    /// do not.
+    /// Runs the schedules of these seeds with the mistake until an oracle that it is for finds it. Returns `None` if
+    /// these seeds do not find it.
     pub fn hunt<W: Workload>(
         self,
         mut seeds: Range<u64>,

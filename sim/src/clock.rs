@@ -4,8 +4,8 @@ use crate::nanos::Nanos;
 
 const MILLION: u64 = 1_000_000;
 
-/// A clock as straight pieces: since `since`, when it stood at `stood_at`, it has run at `rate` millionths of real
-/// time.
+/// A clock as straight pieces: it read `stood_at` at the time `since`, and has run at `rate` millionths of real time
+/// from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     since: Nanos,
@@ -15,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that stands at `phase` at the start of the run.
+    /// A clock that reads `phase` at the start of the run.
     pub(crate) fn new(tick: Nanos, phase: Nanos, drift_ppm: i64) -> Self {
         Self {
             since: Nanos::ZERO,
@@ -25,18 +25,18 @@ impl Clock {
         }
     }
 
-    /// What the clock says.
+    /// Returns the clock's reading.
     fn reading(&self, now: Nanos) -> Nanos {
         let real = now.since(self.since).value();
         self.stood_at + Nanos::new(scaled(real, self.rate, MILLION, Rounded::Down))
     }
 
-    /// How many ticks the clock has counted.
+    /// Returns how many ticks the clock has counted.
     pub(crate) fn ticks(&self, now: Nanos) -> u64 {
         self.reading(now).value() / self.tick.value().max(1)
     }
 
-    /// When the clock will have counted so many ticks.
+    /// Returns when the clock will have counted so many ticks.
     pub(crate) fn when(&self, ticks: u64) -> Nanos {
         let target = self.tick.times(ticks).since(self.stood_at).value();
         self.since + Nanos::new(scaled(target, MILLION, self.rate, Rounded::Up))
@@ -49,13 +49,13 @@ impl Clock {
         self.rate = rate_of(drift_ppm);
     }
 
-    /// The clock jumps back. Whoever counts its ticks has counted some of them before, and waits for new ones.
+    /// Sets the clock back. A host that counts its ticks has counted some of them before, and waits for new ones.
     pub(crate) fn jump_back(&mut self, now: Nanos, by: Nanos) {
         self.stood_at = self.reading(now).since(by);
         self.since = now;
     }
 
-    /// The clock jumps ahead.
+    /// Sets the clock ahead.
     pub(crate) fn jump(&mut self, now: Nanos, by: Nanos) {
         self.stood_at = self.reading(now) + by;
         self.since = now;
@@ -84,7 +84,7 @@ fn scaled(value: u64, times: u64, by: u64, rounded: Rounded) -> u64 {
     }
 }
 
-/// No clock stands still or runs backwards: the host turns such readings into none at all.
+/// Returns a rate above zero: no clock stops or runs backwards, because the host ignores such readings.
 fn rate_of(drift_ppm: i64) -> u64 {
     MILLION
         .saturating_add_signed(drift_ppm)

@@ -1,18 +1,18 @@
-//! Messages as bytes: what a codec promises, and how bytes are damaged to see whether it keeps that.
+//! Messages as bytes: what a codec promises, and how bytes are damaged to test that promise.
 
 use raft_core::{Entry, EntryBody, Envelope, Message};
 
 use crate::random::Draws;
 
-/// How messages between servers become bytes and are read again.
+/// Encodes messages between servers as bytes, and decodes them.
 ///
-/// A codec must read what it wrote, and must refuse bytes that it did not write, as a checksum over all of them does
-/// (oracle S23). A message that is refused is lost; on a connection it breaks the connection.
+/// A codec must decode what it encoded. It must reject bytes that it did not encode, as a checksum over all of them
+/// does (oracle S23). A message that is rejected is lost; on a connection it breaks the connection.
 pub trait Codec {
-    /// The message as bytes.
+    /// Encodes the message.
     fn encode(&self, envelope: &Envelope) -> Vec<u8>;
 
-    /// The message that these bytes are.
+    /// Decodes the message.
     ///
     /// # Errors
     ///
@@ -20,12 +20,12 @@ pub trait Codec {
     fn decode(&self, bytes: &[u8]) -> Result<Envelope, Undecodable>;
 }
 
-/// Why bytes are no message. Whoever sent them is wrong, or the way was.
+/// Why bytes do not decode. The sender's encoder is wrong, or the bytes were damaged on the way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are no message: {0}")]
+#[error("the bytes do not decode to a message: {0}")]
 pub struct Undecodable(pub String);
 
-/// About how many bytes a message takes that is never encoded.
+/// The approximate size of a message that is never encoded.
 pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
     const ENVELOPE_BYTES: u64 = 64;
     let more = match &envelope.message {
@@ -49,8 +49,8 @@ fn cost_bytes(entry: &Entry) -> u64 {
     }
 }
 
-/// Damages bytes: flips some bits, cuts the end off, or puts a piece of an earlier message into them. They never become
-/// that message as a whole, which nobody could tell from one that is late.
+/// Damages bytes: flips some bits, truncates them, or puts a piece of an earlier message into them. The result is never
+/// the whole earlier message, which no codec could tell from one that is late.
 pub(crate) fn damage(bytes: &mut Vec<u8>, earlier: &[u8], draws: &mut Draws) {
     let below = |draws: &mut Draws, bound: usize| usize::try_from(draws.below(bound as u64)).unwrap_or(0);
     match draws.below(4) {
@@ -94,6 +94,6 @@ mod tests {
             assert_ne!(bytes, earlier);
             pieces += usize::from(bytes.ends_with(&earlier) || bytes.starts_with(&earlier));
         }
-        assert!(pieces > 0, "a piece of it, it makes");
+        assert!(pieces > 0, "some damage inserts a piece of the earlier message");
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in a run, counted by name. The names are those of event triggers and of required probes.
+//! What happened in a run, counted by name. Event triggers and required probes use these names.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! probes {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Something worth counting. A schedule can strike on it, or require that it happened.
+        /// Something worth counting. A fault can be triggered by it, and a schedule can require that it happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Probe {
             $($(#[$doc])* $name,)*
         }
 
         impl Probe {
-            /// All of them, in the order of their numbers.
+            /// All probes, in the order of their numbers.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The name, as schedules write it.
+            /// Returns the name, as schedules write it.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -27,7 +27,7 @@ macro_rules! probes {
 }
 
 probes! {
-    /// A server left the first start's waiting room.
+    /// A server that waited for the cluster's first start began to take part.
     LeaveJoining,
     /// A server asks whether it could win an election.
     BecomePreCandidate,
@@ -35,7 +35,7 @@ probes! {
     BecomeCandidate,
     /// A server won an election.
     BecomeLeader,
-    /// A leader gave up its leadership, or lost it.
+    /// A leader stepped down, or was deposed.
     StepDown,
     /// Two running servers believe that they lead.
     TwoLeaders,
@@ -61,7 +61,7 @@ probes! {
     IssueInstall,
     /// A server installed a leader's snapshot.
     InstallSnapshot,
-    /// A server installed a snapshot and kept the log behind it.
+    /// A server installed a snapshot and kept the log after it.
     KeepSuffix,
     /// A leader read old entries back from its disk.
     LoadEntries,
@@ -75,7 +75,7 @@ probes! {
     CrashKeptSome,
     /// A crash kept a part of a write.
     CrashTorn,
-    /// A crash lost a write in the middle, and with it those behind.
+    /// A crash lost a write in the middle, and with it those after it.
     CrashGap,
     /// A server started again.
     Restart,
@@ -83,13 +83,13 @@ probes! {
     RestartBlank,
     /// A server started again from a snapshot.
     RestartFromSnapshot,
-    /// A server stood still for a while.
+    /// A server was paused.
     Pause,
-    /// A leader stood still for longer than an election takes.
+    /// A leader was paused for longer than an election takes.
     PauseLeader,
     /// Links were cut.
     Partition,
-    /// Clients were cut off from a server.
+    /// Clients were partitioned from a server.
     CutClients,
     /// The weather got worse.
     Storm,
@@ -97,7 +97,7 @@ probes! {
     SlowDisk,
     /// A sync stalled.
     DiskStall,
-    /// A write failed, and its server fell silent.
+    /// A write failed, and its server stopped.
     DiskFailed,
     /// A write found its disk full.
     DiskFull,
@@ -115,9 +115,9 @@ probes! {
     CorruptionRead,
     /// A server refused to start from a disk with a record that had rotted.
     StartRefused,
-    /// A server with a new disk was let in by its leader.
+    /// A server with a new disk was admitted by its leader.
     NewDiskAdmitted,
-    /// A fault was left out, as it would have exceeded the fault budget.
+    /// A fault was left out because it would have exceeded the fault budget.
     DamageSpared,
     /// A server contradicted a promise that its disk had forgotten, within the fault budget.
     PromiseBroken,
@@ -137,19 +137,19 @@ probes! {
     MessageLost,
     /// A message arrived twice.
     MessageDuplicated,
-    /// A message was held up so that later ones could overtake it.
+    /// A message was delayed so that later ones could overtake it.
     MessageReordered,
     /// A message was lost on a cut link.
     MessageCut,
-    /// A message was kept by a cut link.
+    /// A cut link kept a message until it is healed.
     MessageHeld,
     /// A link that flaps changed its state.
     LinkFlapped,
     /// All connections of a server broke.
     ConnectionsBroken,
-    /// A connection broke, with everything under way on it.
+    /// A connection broke, and everything in flight on it was lost.
     StreamBroken,
-    /// A message found no place in the queue of a slow link.
+    /// The queue of a slow link was full when a message was sent.
     QueueFull,
     /// The bytes of a message were damaged on their way.
     MessageCorrupted,
@@ -159,21 +159,21 @@ probes! {
     WriteDone,
     /// A read was answered to its client.
     ReadDone,
-    /// A server turned a request down.
+    /// A server rejected a request.
     RequestRejected,
-    /// Another leader's entry took a proposal's place.
+    /// Another leader's entry superseded a proposal.
     ProposalSuperseded,
     /// A server lost track of a proposal.
     ProposalUnknown,
     /// An attempt had no answer in time; its outcome stays unknown.
     AttemptTimedOut,
-    /// An operation ran out of attempts.
+    /// A client gave an operation up after its last attempt.
     OperationGivenUp,
     /// A client has a session.
     SessionOpened,
-    /// A client heard that its session is no more.
+    /// A client was told that its session has ended.
     SessionLost,
-    /// A client heard the answer to a request that an earlier attempt had carried out.
+    /// A client was told the answer to a request that an earlier attempt had carried out.
     AnswerRepeated,
     /// A leader appended a configuration.
     AppendConfiguration,
@@ -183,7 +183,7 @@ probes! {
     LeaveJoint,
     /// A server won an election while its configuration was joint.
     ElectedInJoint,
-    /// A configuration that was not committed was cut off.
+    /// A configuration that was not committed was truncated.
     ConfigurationCutOff,
     /// A server that began outside the cluster takes part in it.
     SpareAdmitted,
@@ -191,29 +191,29 @@ probes! {
     LeaderRemoved,
     /// An operator's change of the configuration is committed.
     ChangeMade,
-    /// A leader turned an operator's change down.
+    /// A leader rejected an operator's change.
     ChangeRefused,
     /// A leader told a server to campaign.
     SendTimeoutNow,
-    /// A server passes commands of its clients on.
+    /// A server forwarded commands of its clients.
     SendForward,
     /// A server asks from which index on it may answer reads.
     SendReadIndex,
-    /// A leader was deposed while it handed its leadership over.
+    /// A leader was deposed by the server to which it handed leadership over.
     TransferDone,
-    /// A leader gave up handing its leadership over.
+    /// A leadership transfer timed out.
     TransferTimedOut,
-    /// A server did not begin to hand leadership over.
+    /// A server refused to hand leadership over.
     TransferRefused,
-    /// A leader and a quorum were in good order for so long that nothing may part them.
+    /// A leader and a quorum were healthy together for so long that nothing may depose the leader.
     QuietOrder,
-    /// A follower and its leader had nothing to tell each other for a while.
+    /// A follower and its leader had nothing to replicate for a while.
     Idle,
     /// The faults ended.
     Heal,
-    /// Servers outside the core stayed broken.
+    /// Servers outside the healed core stayed broken.
     RestBroken,
-    /// A server outside the core kept its links to a few of it.
+    /// A server outside the core kept its links to a few of its servers.
     RestHalfConnected,
     /// The core agreed on everything.
     Converged,
@@ -227,7 +227,7 @@ impl fmt::Display for Probe {
     }
 }
 
-/// How often everything happened.
+/// How often each probe was hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
     counts: Vec<u64>,
@@ -242,12 +242,12 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    /// How often this happened.
+    /// Returns how often this happened.
     pub fn count(&self, probe: Probe) -> u64 {
         self.counts.get(probe as usize).copied().unwrap_or_default()
     }
 
-    /// Everything with its count.
+    /// Iterates over all probes with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Probe, u64)> + '_ {
         Probe::ALL.iter().copied().zip(self.counts.iter().copied())
     }
@@ -259,7 +259,7 @@ impl Coverage {
         }
     }
 
-    /// Counts one more, and returns the how-manieth it is.
+    /// Counts one more hit, and returns the new count.
     pub(crate) fn hit(&mut self, probe: Probe) -> u64 {
         match self.counts.get_mut(probe as usize) {
             Some(count) => {

@@ -1,5 +1,4 @@
-//! The logical disk of one server: what was asked of it, what would be read back now, and what would be left after a
-//! crash.
+//! The logical disk of one server: what was written, what a read would return now, and what a crash would leave.
 //!
 //! ```text
 //!   Persist ──▶ issued ──────── sync delay ───────▶ durable ──▶ Persisted(ticket)
@@ -8,8 +7,8 @@
 //!         `written`: what a read sees        `durable`: what a crash leaves for certain
 //! ```
 //!
-//! What lies between the two is what a crash may keep or lose, by [`Survival`]. What a disk may do beyond that, to
-//! forget, to lie and to rot, stands in `damage`.
+//! A crash may keep or lose what lies between the two, by [`Survival`]. The further faults of a disk (forgetting, lying
+//! and rotting) are in `damage`.
 
 mod damage;
 
@@ -51,7 +50,7 @@ impl Image {
         self.entries.get(offset).filter(|entry| entry.id.index == at)
     }
 
-    /// The name of the entry at this position, as the log or the snapshot's end knows it.
+    /// The id of the entry at this position, as the log or the snapshot's end knows it.
     pub(crate) fn log_id(&self, at: Index) -> Option<LogId> {
         let from_log = self.entry(at).map(|entry| entry.id);
         from_log.or_else(|| self.snapshot_last().filter(|last| last.index == at))
@@ -62,7 +61,7 @@ impl Image {
         self.snapshot.as_ref().map(|(meta, _)| meta.last)
     }
 
-    /// The last entry of the log, or of the snapshot when there is none behind it.
+    /// The last entry of the log, or of the snapshot when the log has none after it.
     pub(crate) fn last(&self) -> Option<LogId> {
         self.entries
             .back()
@@ -75,7 +74,7 @@ impl Image {
         *self == Self::default()
     }
 
-    /// What a server is started from.
+    /// Returns what a server is started from.
     fn to_durable(&self) -> Durable {
         Durable {
             hard_state: self.hard_state,
@@ -175,7 +174,7 @@ fn order_of_parts() -> [Part; 6] {
     [HardState, Snapshot, Truncation, Entries, Commit, Compaction]
 }
 
-/// How many parts a write has.
+/// Returns how many parts a write has.
 fn parts_of(persist: &Persist) -> usize {
     usize::from(persist.hard_state.is_some())
         + usize::from(persist.snapshot.is_some())
@@ -228,20 +227,20 @@ pub(crate) struct Disk {
     server: u64,
     written: Image,
     durable: Image,
-    /// What is really there, while the disk lies about its syncs.
+    /// The real contents, while the disk lies about its syncs.
     truth: Option<Box<Image>>,
     pending: VecDeque<Write>,
-    /// What will be durable at the end of the step under way, if its server writes before it goes on.
+    /// What will be durable at the end of the current step, if its server waits for its writes.
     ahead: Option<Box<Image>>,
     /// When the last sync that was begun ends.
     busy_until: Nanos,
-    /// Under group commit: the sync under way covers everything up to here.
+    /// Under group commit: the current sync covers everything up to here.
     syncing: Option<Ticket>,
-    /// Under group commit: somebody waits for a write that came too late for the sync under way.
+    /// Under group commit: whether a caller waits for a write that came too late for the current sync.
     sync_again: bool,
     ordinal: u64,
     crashes: u64,
-    /// What faults add to every sync.
+    /// The time that faults add to every sync.
     pub(crate) extra: Nanos,
 }
 
@@ -272,12 +271,12 @@ impl Disk {
         }
     }
 
-    /// What would be left after a crash, for certain.
+    /// Returns what a crash would leave for certain.
     pub(crate) fn durable(&self) -> &Image {
         &self.durable
     }
 
-    /// What a read sees.
+    /// Returns what a read sees.
     pub(crate) fn written(&self) -> &Image {
         &self.written
     }
@@ -287,14 +286,14 @@ impl Disk {
         !self.pending.is_empty()
     }
 
-    /// What is durable as far as the step under way is judged: a server that writes before it goes on has done all of
-    /// its writes by the end of the step, and says in the same step what follows from them.
+    /// What is durable when the current step is judged. A server that waits for its writes has done all of them by the
+    /// end of the step, and acts on them in the same step.
     pub(crate) fn judged(&self) -> &Image {
         self.ahead.as_deref().unwrap_or(&self.durable)
     }
 
-    /// The step under way will do this write before it goes on. What the step commits it may compact away at once, so
-    /// that nothing is compacted here.
+    /// Announces a write that the current step will do and wait for. The step may at once compact away what it commits,
+    /// so nothing is compacted here.
     pub(crate) fn look_ahead(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
         let ahead = self.ahead.get_or_insert_with(|| Box::new(self.durable.clone()));
         let persist = Persist {
@@ -310,7 +309,7 @@ impl Disk {
             debug_assert_eq!(
                 (ahead.last(), ahead.hard_state),
                 (self.durable.last(), self.durable.hard_state),
-                "the step did other writes than it was judged by"
+                "the step's writes differ from those that it was judged by"
             );
         }
     }
@@ -319,18 +318,18 @@ impl Disk {
     pub(crate) fn write_through(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
         debug_assert!(
             self.pending.is_empty(),
-            "every earlier write was waited for as well"
+            "the server has also waited for every earlier write"
         );
         self.written.write(persist, snapshot, usize::MAX);
         self.durable.write(persist, snapshot, usize::MAX);
     }
 
-    /// Takes a write in which the server dies.
+    /// Takes a write during which the server dies.
     pub(crate) fn begin_last_write(&mut self, persist: Persist, snapshot: Option<Payload>) {
         self.pending.push_back(Write { persist, snapshot });
     }
 
-    /// Takes a write. Returns the sync to wait for, unless one that is under way or queued will do.
+    /// Takes a write. Returns the sync to wait for, unless the current or a queued one covers the write.
     pub(crate) fn issue(
         &mut self,
         now: Nanos,
@@ -412,11 +411,11 @@ impl Disk {
         self.pending.back().map(|write| write.persist.ticket)
     }
 
-    /// The process is gone: of what was not synced, `survival` decides.
+    /// The process dies, and `survival` decides what is left of the writes that were not synced.
     pub(crate) fn crash(&mut self, survival: Survival) -> Aftermath {
         self.crashes += 1;
-        // The step was judged as one that does all of its writes. What is lost is what it would have said, and its
-        // compactions.
+        // The step was judged as one that does all of its writes. The crash loses the messages that it would have sent,
+        // and its compactions.
         if let Some(ahead) = self.ahead.take() {
             self.durable = *ahead;
         }
@@ -564,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_writes_at_once_is_judged_by_its_writes_and_a_crash_in_it_leaves_them() {
+    fn a_step_that_waits_for_its_writes_is_judged_by_them_and_a_crash_in_it_leaves_them() {
         let mut disk = Disk::new(Seed(1), 1);
         let writes = [write(1, 1..2, true), write(2, 2..3, true)];
         for write in &writes {
@@ -592,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_writes_at_once_and_dies_in_a_write_leaves_a_part_of_it() {
+    fn a_server_that_waits_for_its_writes_and_dies_in_one_leaves_a_part_of_it() {
         let dies = |seed, survival| {
             let mut disk = Disk::new(Seed(seed), 1);
             disk.write_through(&write(1, 1..3, true), None);
@@ -612,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_sync_covers_what_nobody_waited_for() {
+    fn a_later_sync_covers_a_write_without_a_waiter() {
         let mut disk = Disk::new(Seed(1), 1);
         let weather = DiskWeather::default();
         disk.issue(Nanos::ZERO, &weather, write(1, 1..2, false), None);

@@ -1,8 +1,9 @@
-//! From a seed to a schedule.
+//! Turns a seed into a schedule.
 //!
 //! *Swarm* testing (Groce and others, 2012): each seed first draws which families of faults exist at all, then how
-//! strong they are. A run with every fault at once rarely gets anywhere interesting; a run with two of them often does.
-//! On top of that come the library's settings turned to extremes, and a few triggers that strike where it hurts.
+//! strong they are. A run with every fault at once rarely reaches an interesting state; a run with two of them often
+//! does. Then the library's settings are turned to extremes, and a few triggers place faults at the most delicate
+//! moments.
 
 mod features;
 mod further;
@@ -27,13 +28,13 @@ pub enum Profile {
     Calm,
     /// Everything at once, as often and as strong as it gets.
     Hell,
-    /// The yardstick of speed: five servers, 60 simulated seconds, heartbeats every 100 ms, 20 operations a second,
-    /// faults of every kind.
+    /// The benchmark: five servers, 60 simulated seconds, heartbeats every 100 ms, 20 operations a second, faults of
+    /// every kind.
     Bench,
 }
 
 impl Profile {
-    /// The schedule of this seed.
+    /// Returns the schedule of this seed.
     pub fn schedule(self, seed: u64) -> Schedule {
         match self {
             Self::Swarm => swarm(seed),
@@ -44,7 +45,7 @@ impl Profile {
     }
 }
 
-/// A fault family: how likely a seed has it, in 10,000, how many strikes it makes then, and what one is.
+/// A fault family: the chance that a seed has it, in 10,000, how many faults it then makes, and how one is drawn.
 struct Family {
     permyriad: u32,
     strikes: u64,
@@ -165,12 +166,12 @@ fn hell(seed: u64) -> Schedule {
     schedule
 }
 
-/// Clients of some seeds use sessions, and servers forget them early. The draws have a name of their own, so that
-/// everything else about a seed is what it would be without.
+/// Makes clients of some seeds use sessions, which servers forget early. The draws have a domain of their own, so that
+/// everything else about a seed is the same as without sessions.
 fn sessions(schedule: &mut Schedule) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 2, 0, 0);
     if draws.chance(3_500) {
-        // Commands are longer in a session: still one to an append, where it was one.
+        // Commands are longer in a session, so limits of one command per append are raised to keep it at one.
         schedule.knobs.message_bytes = schedule.knobs.message_bytes.max(96);
         schedule.workload.sessions = Some(SessionPlan {
             sessions: draws.pick(&[2, 3, 8, 1_000]).unwrap_or(8),
@@ -208,7 +209,7 @@ fn knobs(draws: &mut Draws) -> Knobs {
         knobs.snapshot_chunk_bytes = draws.between(16, 128);
     }
     if draws.chance(2_000) {
-        // A narrow range of election timeouts makes for split votes.
+        // A narrow range of election timeouts causes split votes.
         knobs.election_timeout_max_ticks = knobs.election_timeout_min_ticks + draws.between(3, 6);
     }
     if draws.chance(2_000) {
@@ -263,7 +264,7 @@ fn workload(schedule: &mut Schedule, draws: &mut Draws) {
     };
 }
 
-/// States bounds that a correct cluster meets with room to spare: some dozens of elections, each delayed by the slowest
+/// Sets bounds that a correct cluster meets with room to spare: some dozens of elections, each delayed by the slowest
 /// disk and network.
 fn heal(schedule: &mut Schedule) {
     let Schedule {
@@ -493,7 +494,7 @@ fn snapshot(draws: &mut Draws) -> FaultKind {
     }
 }
 
-/// The yardstick of speed.
+/// The benchmark's schedule.
 fn bench(seed: u64) -> Schedule {
     let mut draws = Seed(seed).careful(Domain::Configuration, 1, 0, 0);
     let mut schedule = Schedule::calm(seed);

@@ -8,15 +8,17 @@ use crate::workload::{AnswerOf, ResponseOf, Workload};
 
 /// One line of a history.
 pub struct HistoryEvent<W: Workload> {
-    /// Who. A process waits for one thing at a time; one that does not learn what became of it does nothing ever again.
+    /// The client process. A process waits for one thing at a time; a process that never learns an outcome does nothing
+    /// ever again.
     pub process: u64,
-    /// When.
+    /// When it happened.
     pub at: Nanos,
-    /// The number of the request: that of its first attempt. What a client repeats until it is answered is one request.
+    /// The number of the request, which is that of its first attempt. An operation that a client repeats until it is
+    /// answered is one request.
     pub attempt: u64,
-    /// A write or a read...
+    /// Whether the request is a write or a read...
     pub kind: OperationKind,
-    /// ...of which of the things that there are.
+    /// ...and on which of the workload's objects.
     pub choice: u64,
     /// What happened.
     pub what: Happened<W>,
@@ -24,25 +26,25 @@ pub struct HistoryEvent<W: Workload> {
 
 /// What happened in a line of a history.
 pub enum Happened<W: Workload> {
-    /// The process asked.
+    /// The process sent its request.
     Invoked,
     /// The command was applied, with this response.
     Written(ResponseOf<W>),
     /// The query was answered.
     Read(AnswerOf<W>),
-    /// It had no effect.
+    /// The request had no effect.
     Failed,
-    /// Nobody knows what became of it.
+    /// It is unknown whether the request took effect.
     Unknown,
 }
 
-/// A history that is being written down.
+/// A history that is being recorded.
 pub(crate) struct History<W: Workload> {
     pub(crate) events: Vec<HistoryEvent<W>>,
-    /// Processes that wait for nothing.
+    /// The idle processes.
     idle: BTreeSet<u64>,
     processes: u64,
-    /// Which process makes which attempt.
+    /// The process that makes each attempt.
     waiting: Vec<(u64, u64)>,
 }
 

@@ -12,13 +12,13 @@ use crate::schedule::{OperationKind, WorkloadPlan};
 use crate::sessions::{Machine, Reply, WithSessions};
 use crate::workload::{Call, Concluded, Heard, Retry, Workload};
 
-/// Keys with their values. Every value that is ever written is unique, so that a read says exactly which write it saw.
+/// Keys with their values. Every value that is ever written is unique, so that a read identifies the write that it saw.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Store {
     values: BTreeMap<u64, u64>,
 }
 
-/// What became of a command.
+/// The store's response to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
     /// The key has the new value now, and had this one before.
@@ -26,7 +26,7 @@ pub enum Response {
         /// The value before.
         previous: Option<u64>,
     },
-    /// The bytes are no command.
+    /// The bytes do not decode to a command.
     Malformed,
 }
 
@@ -162,8 +162,8 @@ impl Workload for KeyValue {
     }
 }
 
-/// A history as Jepsen writes it: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`. A
-/// write that was answered says what was there before (`:previous`), which a checker of mere reads and writes may
+/// Writes a history as Jepsen does: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`.
+/// The answer to a write includes the value before it (`:previous`), which a checker of plain reads and writes may
 /// ignore.
 pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Write) -> std::io::Result<()> {
     for (event, index) in history.iter().zip(0_u64..) {
@@ -206,7 +206,7 @@ mod tests {
     use raft_core::{Index, Term};
 
     #[test]
-    fn a_snapshot_restores_the_same_store_and_nonsense_is_refused() {
+    fn a_snapshot_restores_the_same_store_and_malformed_bytes_are_refused() {
         let mut store = Store::default();
         for attempt in 0..10_u64 {
             let command = [(attempt % 3).to_le_bytes(), attempt.to_le_bytes()].concat();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_response_is_read_back_and_nonsense_is_refused() {
+    fn a_stored_response_is_read_back_and_malformed_bytes_are_refused() {
         for response in [
             Response::Malformed,
             Response::Written { previous: None },

@@ -1,12 +1,12 @@
-//! The service's ledger as a workload: people enrol, protect pictures, look at them, repeat what was not answered, and
-//! ask what happened.
+//! The service's ledger as a workload: people enrol, protect pictures, view them, repeat requests that were not
+//! answered, and query the audit.
 //!
-//! It is [`node::ledger::Ledger`] itself, the state machine that the servers run. Every answer and the audit are judged
-//! by a model of the ledger's rules (oracle C9, and C6 for what is charged twice).
+//! It is [`node::ledger::Ledger`] itself, the state machine that the servers run. A model of the ledger's rules judges
+//! every answer and the audit (oracle C9, and C6 for what is charged twice).
 //!
-//! The simulator plays clients and, with them, the edge of a server: the place where a client's signature is verified,
-//! once, before the request is proposed. Nothing behind that place looks at signatures, so commands carry a
-//! placeholder, and the rate of a sweep is not that of signing. `sim/tests/ledger.rs` holds the ledger to it.
+//! The simulator plays clients and also the edge of a server, where a client's signature is verified, once, before the
+//! request is proposed. Past the edge the signatures are not checked again. So commands carry a placeholder, and
+//! signing does not slow a sweep down. `sim/tests/ledger.rs` checks that the ledger really ignores them.
 
 mod model;
 
@@ -28,11 +28,11 @@ use crate::random::{Domain, Seed};
 use crate::schedule::{Schedule, WorkloadPlan};
 use crate::workload::{Call, Concluded, Heard, Retry, Workload};
 
-/// How many people there are; each client is one of them.
+/// The number of users; each client is one of them.
 const USERS: u64 = 8;
-/// How many pictures there are; each choice is one of them.
+/// The number of pictures; each choice is one of them.
 const OBJECTS: u64 = 8;
-/// What the clocks say when a run begins.
+/// The clocks' reading when a run begins.
 const BEGIN: u64 = 1_700_000_000;
 
 /// The ledger, and people who use it.
@@ -57,10 +57,10 @@ enum Ask {
     Enrol,
     Protect,
     View {
-        /// Which number makes the request's id. Now and then one that another request has used.
+        /// The number that makes the request's id. Now and then another request has used it.
         id: u64,
         expires: UnixSeconds,
-        /// Asked with somebody else's key.
+        /// Whether the request is signed with another user's key.
         foreign: bool,
     },
     Acknowledge {
@@ -75,7 +75,7 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// The ledger of a cluster whose keys are fixed numbers.
+    /// Returns the ledger of a cluster whose keys are fixed numbers.
     pub fn new() -> Self {
         let key = ClusterKey::from_bytes([9; 32]);
         let byte = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
@@ -116,7 +116,7 @@ impl Ledger {
         }
     }
 
-    /// The schedule of a seed, for the ledger.
+    /// Returns the schedule of a seed, for the ledger.
     pub fn schedule(profile: Profile, seed: u64) -> Schedule {
         let mut schedule = profile.schedule(seed);
         schedule.machine = "ledger".to_owned();
@@ -134,7 +134,7 @@ impl Ledger {
         let earlier = |most: u64| call.request.saturating_sub(1 + draw.part(2).below(most));
         let begins = if call.request < 100 { 4 } else { 1 };
         match draw.below(32) {
-            // The first leader fixes the cluster's constants before anything else, and every later one does it again.
+            // The first leader fixes the cluster's constants before anything else, and every later one repeats it.
             _ if call.request < 5 => Ask::Begin,
             number if number < begins => Ask::Begin,
             1..=6 => Ask::Enrol,
@@ -219,7 +219,7 @@ impl Ledger {
     }
 }
 
-/// Stands where a signature was before the edge verified it.
+/// Takes the place of a signature that the edge has verified.
 const PLACEHOLDER: Signature = Signature::from_bytes([0; 64]);
 
 fn verified<R>(request: R) -> Signed<R> {
@@ -249,7 +249,8 @@ fn request_id(number: u64) -> RequestId {
     RequestId::from_bytes(bytes)
 }
 
-/// A grant: some views or any number, and for some pictures only until, or only from, some time within the run.
+/// A grant: a number of views or any number. For some pictures it is valid only until, or only from, some time in the
+/// run.
 fn grant(object: u64, user: u64, name: UserName) -> Grant {
     let total = u32::try_from(1 + (object * 5 + user * 3) % 4).unwrap_or(1);
     let views = match user % 5 {
@@ -263,12 +264,12 @@ fn grant(object: u64, user: u64, name: UserName) -> Grant {
     }
 }
 
-/// What a right clock says.
+/// Returns the reading of a correct clock.
 fn clock(at: Nanos) -> UnixSeconds {
     UnixSeconds(BEGIN + at.value() / 500_000)
 }
 
-/// What the clock of the server says that is asked: not always the same as that of another.
+/// Returns the reading of the clock of the server that is asked. Clocks of different servers may differ.
 fn stamp(call: &Call) -> UnixSeconds {
     UnixSeconds(clock(call.at).0 - call.attempt % 3 * 30)
 }

@@ -1,16 +1,17 @@
-//! A seeded, deterministic simulator for state machines replicated by [`raft_core`]: thousands of ways to fail, the
-//! same way every time.
+//! A seeded, deterministic simulator for state machines replicated by [`raft_core`]: thousands of ways to fail, each of
+//! them repeatable.
 //!
 //! One thread, one seed, one event queue. The simulator runs the *shipping* [`raft_core::Replica`] of every server with
-//! your state machine in it, on a simulated network, disk and clock, against clients that check what they are told. It
-//! loses, delays, repeats and reorders messages, cuts links one way and both, breaks connections, damages bytes, kills
-//! processes between any two of their duties and in the middle of a write, lets disks lose what was not synced and
-//! worse, pauses processes, bends clocks; and after every single event it checks the rules of Raft, exactly. A seed
-//! names a run: it replays event by event on every machine.
+//! your state machine in it, on a simulated network, disk and clock, against clients that check their answers. It
+//! loses, delays, duplicates, reorders and damages messages. It cuts links in one direction or both, and breaks
+//! connections. It kills processes between any two of their duties and in the middle of a write. It pauses processes,
+//! bends clocks, and lets disks lose unsynced writes, lie and rot. It changes the membership and hands leadership over.
+//! After every single event it checks the rules of Raft, exactly. A seed names a run, which replays event by event on
+//! every machine.
 //!
 //! # Simulate your state machine
 //!
-//! Say what a fresh machine is and what clients do to it; the rest is drawn from the seed.
+//! Say how to make a fresh machine and what clients ask of it; the rest is drawn from the seed.
 //!
 //! ```
 //! use raft_core::LogId;
@@ -64,36 +65,36 @@
 //! | | |
 //! |---|---|
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
-//! | [`Profile`] | a seed gives a schedule |
-//! | [`run`], [`replay`], [`record`] | a schedule gives a [`Report`]; `replay` tells every event on the way, `record` what clients saw |
-//! | [`film`](recording::film) | a run written down for people to look at: every event, its cause, and how everybody stood after it |
+//! | [`Profile`] | turns a seed into a schedule |
+//! | [`run`], [`replay`], [`record`] | turn a schedule into a [`Report`]; `replay` also reports every event, and `record` what clients saw |
+//! | [`film`](recording::film) | a run recorded for people to look at: every event, its cause, and the state of every server after it |
 //! | [`sweep`] | many seeds, until one finds something |
 //! | [`Canary`] | a mistake made on purpose, which every campaign must find |
 //! | [`fuzz`] | a search that changes the schedules which led to something new |
-//! | [`shrink`] | a failing schedule gives the few faults and operations that make it fail |
-//! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L) |
+//! | [`shrink`] | reduces a failing schedule to the few faults and operations that make it fail |
+//! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L), the store on its disk (D) |
 //! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
 //! | [`Codec`] | your messages as bytes, to be damaged |
-//! | [`Workload`] | your state machine and what clients say to it; [`kv`] and the ledger are those of the `sim` command |
+//! | [`Workload`] | your state machine and what clients ask of it; [`kv`] and the ledger are those of the `sim` command |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
-//! Randomness is keyed, not streamed: every draw is named by what it is for, and where and when. Taking one fault out
-//! of a schedule leaves the weather of everything else as it was, so failing schedules shrink.
+//! Randomness is keyed, not streamed: every draw is named by its purpose, place and time. Removing one fault from a
+//! schedule leaves all other draws as they were, so failing schedules shrink.
 //!
-//! Clients whose requests the machine recognises when they are repeated, and workloads that know what the answers must
-//! be, say so in [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in somebody else's
-//! machine.
+//! A workload whose machine recognises repeated requests, or that knows what the answers must be, says so in
+//! [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in an example machine.
 //!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
 //! feature `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec;
-//! `docs/simulation.md` in the repository explains the model, every oracle, and the command lines.
+//! `docs/simulate.md`, `docs/model.md` and `docs/oracles.md` in the repository explain the command lines, the model,
+//! and every oracle.
 //!
 //! # What it does not promise
 //!
-//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes, so the
-//! real store has tests of its own; messages are bytes only where the workload has a [`Codec`]. Membership does not
-//! change yet. Where disks lose more than the fault budget allows ([`schedule::Class`]), little is promised, and so
-//! little is judged.
+//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes here, so
+//! the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only where the
+//! workload has a [`Codec`]. Where disks lose more than the fault budget allows ([`schedule::Class`]), Raft promises
+//! little, and so little is judged.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::float_arithmetic,

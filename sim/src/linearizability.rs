@@ -1,10 +1,9 @@
-//! C3: a second opinion on linearizability, by search and without any knowledge of the log (Wing and Gong 1993; Lowe
-//! 2017).
+//! C3: a second opinion on linearizability, by a search that does not look at the log (Wing and Gong 1993; Lowe 2017).
 //!
 //! The history is split by key, as linearizability is local (Herlihy and Wing 1990). For each key the checker looks for
-//! an order of the operations that respects real time and explains every answer. An attempt that nobody knows the
-//! outcome of may stand anywhere behind its invocation, or nowhere. When the search has taken too many steps it says
-//! so: "unknown" is neither yes nor no.
+//! an order of the operations that respects real time and explains every answer. An attempt of unknown outcome may take
+//! effect at any time after its invocation, or never. A search that takes too many steps ends with "unknown", which is
+//! neither yes nor no.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +12,12 @@ use crate::kv::{KeyValue, Response};
 use crate::oracle::{Oracle, Violation};
 use crate::schedule::OperationKind;
 
-/// What the checker says about a history.
+/// The checker's opinion on a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opinion {
     /// There is an order that explains everything.
     Linearizable,
-    /// There is none for the operations on this key.
+    /// No order explains the operations on this key.
     NotLinearizable {
         /// The key.
         key: u64,
@@ -31,7 +30,7 @@ pub enum Opinion {
 }
 
 impl Opinion {
-    /// C3: a history that no order of its operations explains. Not to know is no finding.
+    /// C3: a history that no order of its operations explains is a violation. "Unknown" is none.
     pub fn violation(self) -> Option<Violation> {
         match self {
             Self::Linearizable | Self::Unknown { .. } => None,
@@ -46,7 +45,7 @@ impl Opinion {
 /// What an operation does to a register, and what it saw there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
-    /// Puts a value there; `saw` is the value before, if somebody heard of it.
+    /// Writes a value; `saw` is the value before, if the client was told.
     Swap {
         value: u64,
         saw: Option<Option<u64>>,
@@ -60,7 +59,7 @@ enum Action {
 struct Call {
     action: Action,
     invoked: usize,
-    /// None for ever, if nobody knows what became of it.
+    /// When the call returned; `None` if its outcome is unknown.
     returned: Option<usize>,
 }
 
@@ -120,7 +119,7 @@ fn by_key(history: &[HistoryEvent<KeyValue>]) -> BTreeMap<u64, Vec<Call>> {
                 };
                 calls.entry(event.attempt).and_modify(ended);
             }
-            // What had no effect is not there. A read without an answer has none either.
+            // An operation without effect is left out. A read without an answer has no effect either.
             (Happened::Failed, _) | (Happened::Unknown, OperationKind::Read) => {
                 calls.remove(&event.attempt);
             }
@@ -132,8 +131,8 @@ fn by_key(history: &[HistoryEvent<KeyValue>]) -> BTreeMap<u64, Vec<Call>> {
         .collect()
 }
 
-/// Leaves out reads that were never answered, and writes of unknown outcome whose value nobody saw: those may stand
-/// behind everything, and each of them would double the search.
+/// Leaves out reads that were never answered, and writes of unknown outcome whose value no client saw. Those may take
+/// effect after everything else, and each of them would double the search.
 fn relevant(calls: Vec<Call>) -> Vec<Call> {
     let seen: BTreeSet<u64> = calls
         .iter()
@@ -150,7 +149,7 @@ fn relevant(calls: Vec<Call>) -> Vec<Call> {
     calls.into_iter().filter(matters).collect()
 }
 
-/// Which calls have been put in order so far, and what the register holds then.
+/// The calls that have been put in order so far, and the register's value after them.
 type State = (Vec<u64>, Option<u64>);
 
 fn is_placed(placed: &[u64], call: usize) -> bool {
@@ -167,7 +166,7 @@ fn place(placed: &[u64], call: usize) -> Vec<u64> {
     placed
 }
 
-/// Whether there is an order; `None` if that took too long to find out.
+/// Whether such an order exists; `None` if the search took too many steps.
 fn search(calls: &[Call], steps: u64) -> Option<bool> {
     let mut visited: BTreeSet<State> = BTreeSet::new();
     let mut stack: Vec<State> = vec![(vec![0; calls.len().div_ceil(64)], None)];
@@ -180,7 +179,7 @@ fn search(calls: &[Call], steps: u64) -> Option<bool> {
                 .enumerate()
                 .filter(|(number, _)| !is_placed(&placed, *number))
         };
-        // The next one must have been invoked before any other that is left returned.
+        // The next call must have been invoked before any other that is left returned.
         let Some(deadline) = open().filter_map(|(_, call)| call.returned).min() else {
             // Only calls of unknown outcome are left, and none of them has to have happened.
             return Some(true);
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn c3_reports_a_history_that_no_order_explains_and_not_one_that_it_does_not_know() {
+    fn c3_reports_a_history_that_no_order_explains_and_no_unknown_one() {
         let lines = |seen| {
             vec![
                 (0, Writes, Invoked),
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_read_has_seen_the_next_one_must_not_unsee() {
+    fn a_later_read_sees_no_earlier_value() {
         let start = || {
             vec![
                 (0, Writes, Invoked),
@@ -360,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_search_that_takes_too_long_says_that_it_does_not_know() {
-        // Twelve writes at the same time, and a read that none of them explains.
+        // Twelve concurrent writes, and a read that none of them explains.
         let mut lines: Vec<_> = (0..12).map(|attempt| (attempt, Writes, Invoked)).collect();
         lines.extend((0..12).map(|attempt| (attempt, Writes, Written(Reply::Plain(Response::Malformed)))));
         lines.extend([(99, Reads, Invoked), (99, Reads, Read(Some(77)))]);

@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A point in simulated time since the start of a run, or a length of it, in whole nanoseconds.
+/// A point in simulated time since the start of a run, or a duration, in whole nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Nanos(u64);
 
 /// The units, largest first, so that formatting picks the largest that divides exactly.
 const UNITS: [(&str, u64); 4] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
-/// Longer than any run, and so far from the end of the range that sums of a few never overflow.
+/// The longest time that a schedule may contain: longer than any run, and so far from the end of the range that sums of
+/// a few never overflow.
 const LONGEST: u64 = u64::MAX / 1024;
 
 impl Nanos {
@@ -22,38 +23,38 @@ impl Nanos {
     /// Later than everything.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// So many nanoseconds.
+    /// Makes a time of so many nanoseconds.
     pub const fn new(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// So many microseconds.
+    /// Makes a time of so many microseconds.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros.saturating_mul(1_000))
     }
 
-    /// So many milliseconds.
+    /// Makes a time of so many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// So many seconds.
+    /// Makes a time of so many seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1_000_000_000))
     }
 
-    /// The number of nanoseconds.
+    /// Returns the number of nanoseconds.
     pub const fn value(self) -> u64 {
         self.0
     }
 
-    /// The distance from `earlier` to here, nothing if that is later.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
 
-    /// So many times as long.
+    /// Returns this time multiplied by `factor`.
     #[must_use]
     pub const fn times(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
@@ -83,8 +84,7 @@ impl fmt::Display for Nanos {
         if size > 1 || self.0 < 1_000 {
             return write!(f, "{}{unit}", self.0 / size);
         }
-        // Nine digits of nanoseconds say nothing to a reader; with a point in the right place they do, and are as
-        // exact.
+        // Nine digits of nanoseconds are hard to read; a decimal point makes them readable, and is as exact.
         let fraction = format!("{:06}", self.0 % 1_000_000);
         write!(f, "{}.{}ms", self.0 / 1_000_000, fraction.trim_end_matches('0'))
     }
@@ -96,13 +96,13 @@ impl fmt::Debug for Nanos {
     }
 }
 
-/// Why a text is no [`Nanos`]. The author of the schedule is wrong.
+/// Why a text is not a valid [`Nanos`]. The author of the schedule is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NanosError {
-    /// There is no unit, or none that is known.
+    /// The unit is missing or unknown.
     #[error("\"{0}\" needs a unit: write s, ms, us or ns, as in \"1.5s\" or \"20ms\"")]
     Unit(String),
-    /// The part before the unit is no decimal number.
+    /// The part before the unit is not a decimal number.
     #[error("\"{0}\" does not begin with a decimal number, as \"1.5s\" does")]
     Number(String),
     /// It is finer than a nanosecond.
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_time() {
+    fn refuses_what_is_not_a_time() {
         for text in [
             "",
             "5",

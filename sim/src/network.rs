@@ -1,5 +1,4 @@
-//! What becomes of each message, decided when it is sent: by the weather of its directed link, and by the cuts in
-//! force.
+//! The fate of each message, decided when it is sent: by the weather of its directed link, and by the cuts in force.
 
 mod wires;
 
@@ -9,7 +8,7 @@ use crate::schedule::{Delivery, NetworkWeather};
 
 use self::wires::Wires;
 
-/// Servers are numbered from 0 here; a row of the matrix of links has eight places.
+/// The places in a row of the matrix of links; servers are numbered from 0 here.
 const ROW: usize = 8;
 
 /// A set of directed links, one bit each.
@@ -49,14 +48,14 @@ struct Cut {
     fault: u32,
     links: Links,
     delivery: Delivery,
-    /// Whole for the moment, as it flaps.
+    /// Whether the link is whole for the moment, as it flaps.
     is_off: bool,
 }
 
-/// What becomes of a message.
+/// What happens to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The weather took it.
+    /// The weather loses it.
     Lost,
     /// Its link is cut.
     Cut,
@@ -94,7 +93,7 @@ pub(crate) struct Network {
     dropped_at_send: Links,
     dropped_at_delivery: Links,
     held: Links,
-    /// What links are besides delays, if anything.
+    /// The wire model of the links (bandwidth, queues, connections), if the schedule has one.
     wires: Option<Wires>,
 }
 
@@ -121,7 +120,7 @@ impl Network {
         self
     }
 
-    /// Decides what becomes of a message that is sent now.
+    /// Decides the fate of a message that is sent now.
     #[inline]
     pub(crate) fn fate(&mut self, now: Nanos, from: usize, to: usize) -> Fate {
         if self.dropped_at_send.contains(from, to) {
@@ -144,7 +143,7 @@ impl Network {
     fn weathered_leaving(&mut self, now: Nanos, leaves: Nanos, link: usize) -> Fate {
         let draw = self.draw(now, link);
         let weather = self.now;
-        // Each part of the draw costs a round of the hash, so those that cannot matter are left out.
+        // Each part of the draw costs a round of the hash, so parts that cannot matter are left out.
         let happens = |part, permyriad| permyriad > 0 && draw.part(part).chance(permyriad);
         if happens(1, weather.loss_permyriad) {
             return Fate::Lost;
@@ -160,8 +159,8 @@ impl Network {
             link.in_order_until = at;
         }
         let again = happens(4, weather.duplicate_permyriad).then(|| {
-            let behind = Nanos::new(draw.part(6).below(weather.reorder_by.value()));
-            leaves + delay(draw.part(5)) + behind
+            let extra = Nanos::new(draw.part(6).below(weather.reorder_by.value()));
+            leaves + delay(draw.part(5)) + extra
         });
         Fate::Arrives { at, again, reordered }
     }
@@ -221,7 +220,7 @@ impl Network {
         self.combine();
     }
 
-    /// A partition that flaps changes its state. Returns whether there is such a partition.
+    /// A flapping partition changes its state. Returns whether there is such a partition.
     pub(crate) fn flap(&mut self, fault: u32) -> bool {
         let mut found = false;
         for cut in self.cuts.iter_mut().filter(|cut| cut.fault == fault) {
@@ -245,13 +244,14 @@ impl Network {
         self.combine();
     }
 
-    /// How long what waits in the queues of links takes to arrive; what is sent from now on arrives behind it.
+    /// How long the messages that wait in the queues of links take to arrive; what is sent from now on arrives after
+    /// them.
     pub(crate) fn backlog(&self, now: Nanos) -> Nanos {
         let links = self.links.iter().map(|link| link.in_order_until.since(now));
         links.max().unwrap_or(Nanos::ZERO)
     }
 
-    /// All partitions and storms end, nothing is lost any more, and no message takes longer than `delay_max`.
+    /// Ends all partitions and storms, and stops all loss. No message takes longer than `delay_max` from now on.
     pub(crate) fn calm(&mut self, delay_max: Nanos) {
         self.cuts.clear();
         self.storms.clear();

@@ -4,7 +4,7 @@ use raft_core::Envelope;
 
 use crate::codec::{Codec, Undecodable};
 
-/// [`node::codec`], the one that ships.
+/// The shipping codec, [`node::codec`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NodeCodec;
 

@@ -1,15 +1,15 @@
-//! Servers are numbered from 1, and stand in lists from place 0.
+//! Servers are numbered from 1, and their places in lists from 0.
 
 use raft_core::NodeId;
 
-/// The place of a server in the list of servers.
+/// Returns the place of a server in lists of servers.
 pub(crate) fn place_of(node: NodeId) -> usize {
     usize::try_from(node.value())
         .unwrap_or(usize::MAX)
         .wrapping_sub(1)
 }
 
-/// The server at this place.
+/// Returns the server at this place.
 pub(crate) const fn node_at(place: usize) -> NodeId {
     NodeId::new(place as u64 + 1)
 }

@@ -1,4 +1,4 @@
-//! Planted bugs: those of the host's duties, which the simulator carries out itself, and the list of all banks.
+//! Planted bugs in the host's duties, which the simulator carries out itself, and the list of all banks.
 //!
 //! See [`raft_core::planted`] for what a planted bug is and how it is switched on.
 
@@ -17,18 +17,18 @@ raft_core::planted_bank! {
         WRITES_TERM_LAST "writes-term-last"
             "The store writes term and vote after the entries."
         WRITES_LOG_BEFORE_SNAPSHOT "writes-log-before-snapshot"
-            "The store cuts the log and writes entries before it writes the snapshot that they follow."
+            "The store truncates the log and writes entries before it writes the snapshot that they follow."
         TRUNCATES_LAST "truncates-last"
-            "The store cuts the log after it has written the entries that take the place of what is cut."
+            "The store truncates the log after it has written the entries that replace the truncated ones."
         SYNC_COVERS_LATER "sync-covers-later"
-            "A sync that ends is taken to cover what was written while it was under way."
+            "A sync that ends is taken to cover what was written while it ran."
         READS_UNCHECKED "reads-unchecked"
-            "After a crash the log is read on behind a write that is missing."
+            "After a crash the log is read on past a write that is missing."
     }
 }
 
-/// Bugs of the simulator itself, which no oracle can find, as each run is a fine one: what they break is that the same
-/// schedule always comes to the same end.
+/// Bugs of the simulator itself. They break the promise that a schedule always has the same outcome. No oracle can find
+/// them, because each run by itself is correct.
 pub mod unrepeatable {
     raft_core::planted_bank! {
         "determinism" {
@@ -37,7 +37,7 @@ pub mod unrepeatable {
         }
     }
 
-    /// A number that is another one each time.
+    /// Returns a number that differs on each call.
     #[expect(clippy::disallowed_types, reason = "this is the mistake")]
     pub(crate) fn drawn_by_the_system() -> u64 {
         use std::hash::{BuildHasher, RandomState};
@@ -45,7 +45,7 @@ pub mod unrepeatable {
     }
 }
 
-/// Every bug of the bank, of all crates: those that an oracle is to find.
+/// Every bug that an oracle is to find, from the banks of all crates.
 pub fn bank() -> impl Iterator<Item = &'static Bug> {
     let banks = raft_core::planted::BANK.iter().chain(BANK);
     #[cfg(feature = "node")]
@@ -53,7 +53,7 @@ pub fn bank() -> impl Iterator<Item = &'static Bug> {
     banks.copied()
 }
 
-/// The bug of this name.
+/// Returns the bug of this name.
 pub fn find(name: &str) -> Option<&'static Bug> {
     let all = bank().chain(unrepeatable::BANK.iter().copied());
     all.into_iter().find(|bug| bug.name == name)

@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Seed};
 
-/// When an event is due, and where it waits. For the few hundred pending events of a cluster a binary heap of small
-/// keys beats a timing wheel; the events themselves stay where they are while the heap moves its keys.
+/// When an event is due, and its slot. For the few hundred pending events of a cluster a binary heap of small keys
+/// beats a timing wheel; the events themselves stay in their slots while the heap moves the keys.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: Nanos,
@@ -17,8 +17,8 @@ struct Due {
 
 /// Pending events of type `E`.
 pub(crate) struct Queue<E> {
-    /// What was known before the first event was taken, the next one last. A schedule plans a thousand events ahead; in
-    /// the heap, every other event would have to climb over them.
+    /// The events that were known before the first one was taken, in reverse order. A schedule plans a thousand events
+    /// ahead; in the heap, every other event would have to climb over them.
     planned: Vec<Due>,
     has_begun: bool,
     heap: BinaryHeap<Reverse<Due>>,
@@ -29,7 +29,7 @@ pub(crate) struct Queue<E> {
 }
 
 impl<E> Queue<E> {
-    /// An empty queue; `ties` shuffles events of the same instant.
+    /// Makes an empty queue; `ties` shuffles events of the same instant.
     pub(crate) fn new(ties: Option<Seed>) -> Self {
         Self {
             planned: Vec::new(),

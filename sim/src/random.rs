@@ -1,8 +1,8 @@
 //! Randomness by key instead of by stream.
 //!
-//! A draw is named by (seed, domain, entity, time bucket, ordinal), and nothing else decides it: what one
-//! part of a run draws never depends on how often another part drew before. That is what lets a shrinker take one
-//! fault away and find the rest of the weather as it was.
+//! A draw is named by (seed, domain, entity, time bucket, ordinal), and depends on nothing else: what one part of a run
+//! draws never depends on how often another part drew before. So a shrinker can remove one fault and leave the rest of
+//! the weather as it was.
 //!
 //! This is table `v1` of the draws. A change to any number in this file, or to which draw is made where, changes what a
 //! seed means, and needs a new [`RngVersion`](crate::schedule::RngVersion).
@@ -12,20 +12,20 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::nanos::Nanos;
 
-/// What a draw is for. The numbers are part of the table.
+/// The purpose of a draw. The numbers are part of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Domain {
     /// Sizes, knobs and which faults a seed has.
     Configuration = 1,
     /// What clients do.
     Workload = 2,
-    /// What happens to a message between two servers; the entity is the directed link.
+    /// The fate of a message between two servers; the entity is the directed link.
     Link = 3,
-    /// What happens between a client and a server.
+    /// The fate of a message between a client and a server.
     ClientLink = 4,
     /// How long a disk takes, and what of it survives.
     Disk = 5,
-    /// Where a server's clock and timers begin.
+    /// The phases of a server's clock and timers.
     Timers = 6,
     /// The private draws of one fault; the entity is its id.
     Nemesis = 7,
@@ -33,19 +33,19 @@ pub(crate) enum Domain {
     Ties = 8,
     /// Which servers are healed, and how the others stay broken.
     Heal = 9,
-    /// Which server a client turns to.
+    /// The server that a client asks.
     Client = 10,
-    /// How long a broken connection takes to come back, and what becomes of bytes; the entity is the directed link.
+    /// How long a broken connection takes to come back, and how bytes are damaged; the entity is the directed link.
     Wire = 11,
     /// What a simulated file loses, and how it rots; the entity is the fault.
     #[cfg(feature = "node")]
     Store = 12,
-    /// How a search goes on; the entity is the number of the run.
+    /// How a search continues; the entity is the number of the run.
     Fuzz = 13,
 }
 
-/// Weather is drawn per bucket of about 16.8 ms: long enough that a fault's removal shifts few ordinals, short enough
-/// that those that it does shift are few.
+/// The width of a bucket for weather, about 16.8 ms. It is long enough that removing a fault shifts few ordinals, and
+/// short enough that few draws follow a shifted one.
 const BUCKET_BITS: u32 = 24;
 
 /// The time bucket of an instant.
@@ -90,33 +90,33 @@ impl Seed {
     }
 }
 
-/// 64 even bits, from which several independent small draws can be cut.
+/// 64 uniform bits, from which several independent small draws can be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Draw(u64);
 
 impl Draw {
-    /// All of it.
+    /// Returns all bits.
     pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The `n`th draw made of this one.
+    /// Returns the `n`th draw derived from this one.
     pub(crate) const fn part(self, n: u64) -> Self {
         Self(mix(self.0 ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// Evenly below `bound`; 0 when the bound is 0. Multiplication instead of a remainder (Lemire 2019): the bias is
-    /// bound / 2⁶⁴.
+    /// A uniform number below `bound`; 0 when the bound is 0. Multiplication instead of a remainder (Lemire 2019): the
+    /// bias is bound / 2⁶⁴.
     pub(crate) const fn below(self, bound: u64) -> u64 {
         ((self.0 as u128 * bound as u128) >> 64) as u64
     }
 
-    /// Evenly in the range, both ends included.
+    /// A uniform number in the range, both ends included.
     pub(crate) const fn between(self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low).saturating_add(1))
     }
 
-    /// True so many times out of ten thousand.
+    /// True with a chance of `permyriad` in ten thousand.
     pub(crate) const fn chance(self, permyriad: u32) -> bool {
         self.below(10_000) < permyriad as u64
     }
@@ -126,32 +126,32 @@ impl Draw {
 pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
-    /// The next one.
+    /// Returns the next draw.
     pub(crate) fn draw(&mut self) -> Draw {
         Draw(self.0.next_u64())
     }
 
-    /// Evenly below `bound`.
+    /// A uniform number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.draw().below(bound)
     }
 
-    /// Evenly in the range, both ends included.
+    /// A uniform number in the range, both ends included.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         self.draw().between(low, high)
     }
 
-    /// Evenly in the range, in milliseconds.
+    /// A uniform time in the range, in milliseconds.
     pub(crate) fn millis(&mut self, low: u64, high: u64) -> Nanos {
         Nanos::from_millis(self.between(low, high))
     }
 
-    /// True so many times out of ten thousand.
+    /// True with a chance of `permyriad` in ten thousand.
     pub(crate) fn chance(&mut self, permyriad: u32) -> bool {
         self.draw().chance(permyriad)
     }
 
-    /// One of them; `None` of none.
+    /// Returns one of the choices; `None` if there are none.
     pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
         choices
             .get(usize::try_from(self.below(choices.len() as u64)).ok()?)
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_table_is_pinned() {
-        // If this fails, seeds mean something else now: give the table a new version.
+        // If this fails, the meaning of seeds has changed: give the table a new version.
         let mut careful = Seed(4711).careful(Domain::Configuration, 0, 0, 0);
         assert_eq!([careful.below(1_000), careful.below(1_000)], PINNED_CAREFUL);
         assert_eq!(

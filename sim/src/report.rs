@@ -1,4 +1,4 @@
-//! What a run came to, and what it tells on the way.
+//! The outcome of a run, and the events that it reports on the way.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::nanos::Nanos;
 use crate::oracle::{Oracle, Violation};
 use crate::schedule::Expectation;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// What an oracle found, if any did.
@@ -30,16 +30,16 @@ pub struct Report {
     pub coverage: Coverage,
 }
 
-/// What a run means, given what was expected of it.
+/// A run's outcome, compared with what was expected of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As expected.
     Pass,
     /// An oracle found something that was not expected, or something else than expected.
     Violation(Violation),
-    /// This oracle should have found something and did not.
+    /// This oracle was expected to find something, and did not.
     Undetected(Oracle),
-    /// Something that had to happen did not, so that passing means nothing.
+    /// Something that was required did not happen, so that passing means nothing.
     Vacuous(Vec<Probe>),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Pass => f.write_str("passed"),
             Self::Violation(violation) => f.write_str(&violation.message),
-            Self::Undetected(oracle) => write!(f, "{oracle} was expected to report a violation, and did not"),
+            Self::Undetected(oracle) => write!(f, "{oracle} was expected to report a violation, but did not"),
             Self::Vacuous(missed) if missed.is_empty() => f.write_str("nothing was committed"),
             Self::Vacuous(missed) => {
                 f.write_str("these never happened:")?;
@@ -59,13 +59,13 @@ impl fmt::Display for Verdict {
 }
 
 impl Report {
-    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash
-    /// of many runs.
+    /// The run's hash, tied to its number (its seed, in a sweep). The sum of these, in any order and in parts, is the
+    /// hash of many runs.
     pub const fn hash_as(&self, number: u64) -> u64 {
         self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
     }
 
-    /// Whether the run stayed within the fault budget, so that everything that clients saw must make sense.
+    /// Whether the run stayed within the fault budget, so that everything that clients saw must be consistent.
     pub fn is_within_budget(&self) -> bool {
         self.coverage.count(Probe::BudgetExceeded) == 0
     }
@@ -127,9 +127,9 @@ pub struct TraceEvent {
     pub at: Nanos,
     /// Where.
     pub place: Place,
-    /// What kind of thing.
+    /// The kind of event.
     pub what: &'static str,
-    /// What exactly.
+    /// The details.
     pub detail: String,
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn or_none(id: Option<LogId>) -> String {
     id.map_or("none".to_owned(), |id| id.to_string())
 }
 
-/// A message in one line.
+/// Describes a message in one line.
 pub(crate) fn describe(envelope: &Envelope) -> String {
     let name = envelope.message.name();
     let rest = match &envelope.message {
@@ -217,7 +217,7 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
         .to_owned()
 }
 
-/// What a server starts from, in one line.
+/// Describes what a server starts from, in one line.
 pub(crate) fn describe_start(boot: u64, vitals: &Vitals) -> String {
     let Vitals {
         term, last, commit, ..
@@ -229,7 +229,7 @@ pub(crate) fn describe_start(boot: u64, vitals: &Vitals) -> String {
     )
 }
 
-/// A write in one line.
+/// Describes a write in one line.
 pub(crate) fn describe_persist(persist: &Persist) -> String {
     let mut text = format!("ticket {}", persist.ticket);
     if let Some(hard_state) = persist.hard_state {

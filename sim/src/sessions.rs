@@ -1,7 +1,7 @@
 //! Exactly-once clients for any workload: [`raft_core::sessions`] around its machine, where the schedule asks for it.
 //!
 //! Clients open a session, number their requests, and repeat a request under its number until it is answered. Oracle C6
-//! judges what came of it by a model of sessions that shares nothing with the library's but the rules.
+//! judges the results by a model of sessions that shares only the rules with the library's.
 
 mod model;
 
@@ -15,8 +15,8 @@ use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
 use crate::workload::{AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Workload};
 
-/// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`], and make every attempt
-/// a request of its own in the others.
+/// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`]. In the other schedules
+/// every attempt is a request of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WithSessions<W>(
     /// The workload inside.
@@ -28,21 +28,21 @@ pub struct Machine<M: StateMachine>(Form<M>);
 
 enum Form<M: StateMachine> {
     Plain(M),
-    /// The witness tells how often the machine inside was really told to apply something.
+    /// The witness records how often the machine inside was really told to apply something.
     Sessions(Sessions<Witness<M>>),
 }
 
-/// What the machine of [`WithSessions`] responds.
+/// The response of [`WithSessions`]'s machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<R> {
-    /// There are no sessions, and the machine inside said this.
+    /// The response of the machine inside, where there are no sessions.
     Plain(R),
-    /// What the session said.
+    /// The session's response.
     Session(Outcome<R>),
 }
 
 impl<R> Reply<R> {
-    /// What the machine inside said, now or when the request was applied.
+    /// The response of the machine inside, given now or when the request was applied.
     pub const fn response(&self) -> Option<&R> {
         match self {
             Self::Plain(response) => Some(response),
@@ -65,11 +65,11 @@ const fn millis(nanos: u64) -> u64 {
     nanos / 1_000_000
 }
 
-/// How far the clock of each client lags behind that of the one before it, so that time in the log runs backwards now
-/// and then.
+/// How far the clock of each client lags that of the client before it, so that time in the log runs backwards now and
+/// then.
 const LAG_MILLIS: u64 = 40;
 
-/// What the client's clock says, in milliseconds.
+/// Returns the reading of the client's clock, in milliseconds.
 fn stamp(call: &Call) -> u64 {
     millis(call.at.value()).saturating_sub(u64::from(call.client % 4) * LAG_MILLIS)
 }
@@ -175,7 +175,7 @@ where
             },
             Reply::Session(Outcome::Opened { session }) => Heard::Opened(*session),
             Reply::Session(Outcome::NoSession { .. }) => Heard::SessionLost,
-            // What the client wants comes after that.
+            // The client's own request comes after that.
             Reply::Session(Outcome::TooManyOutcomes { .. } | Outcome::Alive | Outcome::Closed) => {
                 Heard::Again
             }
@@ -202,7 +202,7 @@ where
                 log = run.log.iter().filter_map(plain).collect();
                 machine
             }
-            // The form of a machine is that of its plan.
+            // The form of a machine follows from its plan.
             (Form::Sessions(_), None) => return Ok(()),
         };
         let log = &log;

@@ -1,8 +1,8 @@
-//! From a failing run to the few things that make it fail.
+//! Reduces a failing run to the few things that make it fail.
 //!
-//! The shrinker takes away what it can: faults, operations, servers, bad weather, unusual settings; then it rounds what
-//! is left. A smaller schedule counts only if the *same* oracle finds something in it. Because every draw is keyed (see
-//! the crate's documentation), what is taken away leaves the draws of the rest as they were.
+//! The shrinker removes what it can: faults, operations, servers, bad weather, unusual settings; then it rounds what is
+//! left. A smaller schedule counts only if the *same* oracle finds something in it. Because every draw is keyed (see
+//! the crate's documentation), a removal leaves the draws of the rest as they were.
 
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
@@ -21,13 +21,13 @@ pub struct Shrunk {
     /// The small schedule. It expects to pass, as a regression does once the bug is fixed, and requires what its faults
     /// must cause.
     pub schedule: Schedule,
-    /// What its run comes to.
+    /// The outcome of its run.
     pub report: Report,
-    /// Which oracle finds something in it.
+    /// The oracle that finds something in it.
     pub oracle: Oracle,
-    /// Faults and operations before.
+    /// The number of faults and operations before.
     pub items_before: usize,
-    /// Faults and operations after.
+    /// The number of faults and operations after.
     pub items_after: usize,
     /// How many runs that took.
     pub runs: u64,
@@ -52,12 +52,12 @@ pub fn shrink<W: Workload>(
         progress,
     };
     shrinker.bound_events();
-    shrinker.spell_out();
+    shrinker.list_operations();
     let items_before = shrinker.items();
     loop {
         let before = (shrinker.items(), shrinker.best.clone());
         shrinker.take_faults();
-        shrinker.count_less();
+        shrinker.lower_trigger_counts();
         shrinker.take_operations();
         shrinker.take_servers();
         shrinker.calm();
@@ -116,14 +116,14 @@ impl<W: Workload> Shrinker<'_, W> {
         }
     }
 
-    /// Writes the operations out one by one, so that each can be taken away.
-    fn spell_out(&mut self) {
+    /// Lists the operations one by one, so that each can be removed.
+    fn list_operations(&mut self) {
         let planned: Vec<_> = world::planned(&self.best).collect();
         self.attempt(|schedule| {
             schedule.workload.operations = 0;
             schedule.operations.splice(0..0, planned);
         });
-        // What comes after the violation had no part in it.
+        // What comes after the violation did not contribute to it.
         let end = self.report.at;
         self.attempt(|schedule| {
             schedule.operations.retain(|operation| operation.at <= end);
@@ -144,7 +144,7 @@ impl<W: Workload> Shrinker<'_, W> {
 
     /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs
     /// fewer.
-    fn count_less(&mut self) {
+    fn lower_trigger_counts(&mut self) {
         for place in 0..self.best.faults.len() {
             let Some(When::On(Trigger { nth, .. })) = self.best.faults.get(place).map(|fault| fault.when)
             else {
@@ -161,7 +161,7 @@ impl<W: Workload> Shrinker<'_, W> {
             ] {
                 let lowered = (1..nth).contains(&fewer)
                     && self.attempt(|schedule| {
-                        // Faults that wait for the same event strike together, and go on doing so.
+                        // Faults that wait for the same event strike together, and stay together.
                         let same = schedule.faults.get(place).map(|fault| fault.when);
                         for fault in schedule
                             .faults
@@ -189,8 +189,7 @@ impl<W: Workload> Shrinker<'_, W> {
         );
     }
 
-    /// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: ever smaller runs of neighbours are taken
-    /// away.
+    /// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: removes ever smaller runs of neighbours.
     fn take(
         &mut self,
         count: usize,
@@ -231,7 +230,7 @@ impl<W: Workload> Shrinker<'_, W> {
         }
     }
 
-    /// Good weather and default settings, first all at once and then one by one.
+    /// Tries good weather and default settings, first all at once and then one by one.
     fn calm(&mut self) {
         if !self.attempt(|schedule| schedule.weather = Weather::default()) {
             self.attempt(|schedule| schedule.weather.network = NetworkWeather::default());
@@ -275,7 +274,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.shuffle_ties = false);
     }
 
-    /// A crash that loses everything and is not repaired is simpler than one that does not.
+    /// Simplifies crashes: one that loses everything and is not repaired is the simplest.
     fn simplify_faults(&mut self) {
         for place in 0..self.best.faults.len() {
             let mut change_crash = |change: fn(&mut Option<u32>, &mut Survival, &mut Option<Nanos>)| {
@@ -320,7 +319,7 @@ impl<W: Workload> Shrinker<'_, W> {
     fn finish(mut self, original: &Schedule, items_before: usize) -> Shrunk {
         self.best.event_budget = original.event_budget;
         self.best.expect.violation = None;
-        // What the faults are for must happen when the bug is fixed, too. What happens only because of the bug need
+        // What the faults are for must also happen once the bug is fixed. What happens only because of the bug need
         // not.
         let mut probes: Vec<Probe> = self
             .best

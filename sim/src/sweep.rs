@@ -1,4 +1,4 @@
-//! Many seeds, one after the other, until one finds something.
+//! Runs many seeds, one after the other, until one finds something.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ use crate::schedule::{Schedule, ScheduleError};
 use crate::workload::Workload;
 use crate::world::run;
 
-/// A seed whose run is not what was expected.
+/// A seed whose run did not pass.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The seed.
     pub seed: u64,
     /// Its schedule, to be shrunk and replayed.
     pub schedule: Schedule,
-    /// What its run came to.
+    /// The verdict on its run.
     pub verdict: Verdict,
 }
 

@@ -1,4 +1,4 @@
-//! The user's state machine inside one that keeps a witness: which commands it has seen, in which order.
+//! Wraps the user's state machine and records its history: which commands it has seen, in which order.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -9,14 +9,14 @@ use raft_core::{Index, LogId};
 
 use crate::hash::{Rolling, of_bytes};
 
-/// What a machine has been through: the last command, and a hash over all of them in order.
+/// A machine's history: the last command, and a hash over all of them in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct History {
     /// The last command applied.
     pub(crate) last: Option<LogId>,
-    /// A hash over all commands so far with their places.
+    /// A hash over all commands so far with their positions.
     pub(crate) chain: u64,
-    /// Whether a command ever came at or before the place of the one before it.
+    /// Whether a command ever came at or before the position of the one before it.
     pub(crate) disordered: bool,
 }
 
@@ -40,15 +40,15 @@ impl History {
 /// An answer with the history of the machine that gave it.
 #[derive(Clone, Debug)]
 pub(crate) struct Witnessed<A> {
-    /// Where the machine stood when it answered.
+    /// The last entry that the machine had applied when it answered.
     pub(crate) at: Option<LogId>,
     /// What it answered.
     pub(crate) answer: A,
 }
 
-/// What the machines of all servers have said to the commands of the log, which must be the same everywhere (S16).
+/// The responses of all servers' machines to the commands of the log, which must be the same everywhere (S16).
 pub(crate) struct Responses<R> {
-    /// What was said first to the command at each position, from 1 on.
+    /// The first response to the command at each position, from 1 on.
     first: Vec<Option<(LogId, R)>>,
     /// The first two responses that differ.
     difference: Option<String>,
@@ -76,21 +76,21 @@ impl<R: Clone + PartialEq + Debug> Responses<R> {
             Some(first @ None) => *first = Some((at, response.clone())),
             Some(Some((first, said))) if *first == at && said != response && self.difference.is_none() => {
                 self.difference = Some(format!(
-                    "one machine answers {response:?} to the command at {at}, and another one answered {said:?}"
+                    "one machine answers {response:?} to the command at {at}, but another one answered {said:?}"
                 ));
             }
             _ => {}
         }
     }
 
-    /// What was said to this command.
+    /// Returns the response to this command.
     pub(crate) fn said(&self, at: LogId) -> Option<&R> {
         let place = usize::try_from(at.index.value()).ok()?.checked_sub(1)?;
         let (first, said) = self.first.get(place)?.as_ref()?;
         (*first == at).then_some(said)
     }
 
-    /// Two responses to one command that differ, if there are any.
+    /// Describes two responses to one command that differ, if there are any.
     pub(crate) fn difference(&self) -> Option<&str> {
         self.difference.as_deref()
     }
@@ -98,18 +98,18 @@ impl<R: Clone + PartialEq + Debug> Responses<R> {
 
 type Listener<R> = (Shared<R>, fn(&mut Responses<R>, LogId, &R));
 
-/// The user's machine with its history. Snapshots carry the history in front of the user's bytes.
+/// The user's machine with its history. Snapshots carry the history before the user's bytes.
 pub(crate) struct Witness<M: StateMachine> {
     machine: M,
     history: History,
-    /// Who listens, and how: a machine inside another one has no listener, and its responses need not be comparable.
+    /// What records the responses. A machine inside another one records none, as its responses need not be comparable.
     listener: Option<Listener<M::Response>>,
 }
 
 const HEADER: usize = 24;
 
 impl<M: StateMachine> Witness<M> {
-    /// A machine that has seen nothing, and compares what it says with what the others say.
+    /// Makes a fresh machine whose responses are compared with those of the other machines.
     pub(crate) fn new(machine: M, responses: Shared<M::Response>) -> Self
     where
         M::Response: Clone + PartialEq + Debug,
@@ -120,7 +120,7 @@ impl<M: StateMachine> Witness<M> {
         }
     }
 
-    /// A machine that has seen nothing, and that nobody listens to.
+    /// Makes a fresh machine whose responses are not recorded.
     pub(crate) fn alone(machine: M) -> Self {
         Self {
             machine,
@@ -129,24 +129,24 @@ impl<M: StateMachine> Witness<M> {
         }
     }
 
-    /// The user's machine.
+    /// Returns the user's machine.
     pub(crate) fn machine(&self) -> &M {
         &self.machine
     }
 
-    /// What all machines of the run have said.
+    /// Returns the recorded responses of all machines of the run.
     #[cfg(test)]
     pub(crate) fn responses(&self) -> Option<Shared<M::Response>> {
         self.listener.as_ref().map(|(responses, _)| responses.clone())
     }
 
-    /// What it has been through.
+    /// Returns the machine's history.
     pub(crate) fn history(&self) -> History {
         self.history
     }
 }
 
-/// The chain hash in a snapshot's header.
+/// Returns the chain hash in a snapshot's header.
 pub(crate) fn chain_of(snapshot: &[u8]) -> Option<u64> {
     snapshot.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }

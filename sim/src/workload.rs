@@ -1,4 +1,4 @@
-//! What is simulated: somebody's state machine, and what clients say to it.
+//! What is simulated: a user's state machine, and what clients ask of it.
 
 use std::fmt::Debug;
 
@@ -13,29 +13,29 @@ use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
 
 /// A state machine under simulation.
 ///
-/// The simulator decides when clients act and on which of the things that there are (`choice`); the workload says
-/// what that means. Three methods are enough; the others are for machines that recognise repeated requests, and for
+/// The simulator decides when clients act and on which of the workload's objects (`choice`); the workload decides what
+/// that means. Three methods are enough. The others are for machines that recognise repeated requests, and for
 /// workloads that know what the answers must be. Everything here must be deterministic.
 pub trait Workload {
     /// The machine that is replicated.
     type Machine: StateMachine<Response: Clone + PartialEq + Debug, Answer: Clone + PartialEq + Debug>;
 
-    /// A machine that has seen nothing.
+    /// Makes a fresh machine.
     fn machine(&self, plan: &WorkloadPlan) -> Self::Machine;
 
-    /// The command of one attempt. It must contain [`Call::attempt`], or something else that no other attempt has, so
-    /// that every entry of the log can be traced to the attempt that caused it.
+    /// Returns the command of one attempt. It must contain [`Call::attempt`], or something else that no other attempt
+    /// has, so that every entry of the log can be traced to the attempt that caused it.
     fn command(&self, call: &Call) -> Vec<u8>;
 
-    /// A query. Asked again of an equal machine, it must get an equal answer.
+    /// Returns a query. Asked again of an equal machine, it must get an equal answer.
     fn query(&self, choice: u64) -> <Self::Machine as StateMachine>::Query;
 
-    /// What schedules call it. A schedule that names another one is refused.
+    /// Returns the name by which schedules refer to the workload. A schedule that names another one is refused.
     fn name(&self) -> &'static str {
         ""
     }
 
-    /// What a client does that was not answered.
+    /// What a client does when it was not answered.
     fn retry(&self, _plan: &WorkloadPlan) -> Retry {
         Retry::Anew
     }
@@ -45,26 +45,26 @@ pub trait Workload {
         Heard::Done { first: None }
     }
 
-    /// How messages between servers become bytes. Schedules that ask for it
-    /// ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages)) then send every message through it, and
-    /// damage some.
+    /// Returns the codec for messages between servers. Schedules that ask for it
+    /// ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages)) send every message through it, and damage
+    /// some.
     fn codec(&self) -> Option<&dyn Codec> {
         None
     }
 
-    /// Judges a whole run at its end, with all that was committed and answered. A violation of no other oracle is one
-    /// of [`Oracle::C9`](crate::Oracle::C9).
+    /// Judges a whole run at its end, with everything that was committed and answered. Report a violation as one of
+    /// [`Oracle::C9`](crate::Oracle::C9) unless another oracle fits.
     fn check(&self, _run: &Concluded<'_, Self::Machine>) -> Result<(), Violation> {
         Ok(())
     }
 }
 
-/// One attempt of a client to have something done.
+/// One attempt of a client at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// The client.
     pub client: u8,
-    /// On which of the things that there are.
+    /// The object that the attempt is about.
     pub choice: u64,
     /// The request: the number of its first attempt. Attempts at the same request ask for the same thing.
     pub request: u64,
@@ -74,11 +74,11 @@ pub struct Call {
     pub at: Nanos,
     /// When it made the request's first one.
     pub made: Nanos,
-    /// Its place in the client's session, for [`Retry::InSession`].
+    /// The attempt's role in the client's session, for [`Retry::InSession`].
     pub session: Option<SessionCall>,
 }
 
-/// What an attempt is to a session.
+/// An attempt's role in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionCall {
     /// It opens one.
@@ -89,19 +89,19 @@ pub enum SessionCall {
     Close(SessionId),
     /// It is a request in one.
     Apply {
-        /// Which.
+        /// The session.
         session: SessionId,
-        /// Its number there.
+        /// The request's number in it.
         sequence: u64,
-        /// The lowest number whose answer the client has not heard.
+        /// The lowest number whose answer the client has not received.
         first_unanswered: u64,
     },
 }
 
-/// What a client does that was not answered.
+/// What a client does when it was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It makes another request. What became of the first stays unknown: it may take effect at any time, or never.
+    /// It makes another request. The outcome of the first stays unknown: it may take effect at any time, or never.
     Anew,
     /// It repeats the request, and the machine recognises it.
     Same,
@@ -114,33 +114,33 @@ pub enum Retry {
 pub enum Heard {
     /// The request is done.
     Done {
-        /// Where an earlier attempt had its effect, if this one had none of its own.
+        /// Where an earlier attempt took effect, if this one had no effect of its own.
         first: Option<Index>,
     },
     /// This attempt had no effect, and another one may have.
     Again,
     /// The client has this session now.
     Opened(SessionId),
-    /// The client's session is no more, and this attempt had no effect.
+    /// The client's session has ended, and this attempt had no effect.
     SessionLost,
-    /// No sound machine says this to a client that waits (oracle C6).
+    /// A sound machine never gives this response to a client that waits (oracle C6).
     Never,
 }
 
-/// A committed command and what the machine said to it.
+/// A committed command and the machine's response to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied<R> {
-    /// Where it stands in the log.
+    /// Its position in the log.
     pub at: LogId,
     /// The attempt that proposed it.
     pub call: Call,
-    /// What every server's machine said.
+    /// The response of every server's machine.
     pub response: R,
 }
 
 /// A run that is over.
 pub struct Concluded<'a, M: StateMachine> {
-    /// What was asked for.
+    /// The workload's plan.
     pub plan: &'a WorkloadPlan,
     /// All committed commands, in the order of the log.
     pub log: &'a [Applied<M::Response>],
@@ -148,12 +148,12 @@ pub struct Concluded<'a, M: StateMachine> {
     pub machine: &'a M,
 }
 
-/// What the workload's machine answers to a command.
+/// The response of the workload's machine to a command.
 pub(crate) type ResponseOf<W> = <<W as Workload>::Machine as StateMachine>::Response;
-/// What the workload's machine answers to a query.
+/// The answer of the workload's machine to a query.
 pub(crate) type AnswerOf<W> = <<W as Workload>::Machine as StateMachine>::Answer;
 
-/// Whether the schedule can be run, with this workload.
+/// Whether the schedule can be run with this workload.
 pub(crate) fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(), ScheduleError> {
     schedule.validate()?;
     match schedule.machine.is_empty() || schedule.machine == workload.name() {

@@ -35,7 +35,7 @@ fn file(name: &str, text: &str) -> String {
     written(name, &format!("rng = \"v1\"\nseed = 1\n{text}"))
 }
 
-/// Any file there.
+/// Any file in that folder.
 fn written(name: &str, text: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("the file can be written");
@@ -91,7 +91,7 @@ fn shards_add_up_to_the_whole() {
     assert_eq!(schedules.sum::<u64>(), 20);
     let hashes = shards.iter().map(|shard| number(shard).expect("a hash in hex"));
     assert_eq!(Ok(hashes.fold(0, u64::wrapping_add)), number(&whole));
-    // And that is what merging them does, in any order.
+    // Merging them gives the same, in any order.
     let parts = [2, 0, 1].map(|place: usize| {
         let name = format!("shard_{place}.json");
         written(&name, &shards[place].to_string())
@@ -144,7 +144,7 @@ fn a_finding_names_its_seed_its_oracle_and_what_it_saw() {
 
 #[test]
 fn a_violation_ends_with_1() {
-    // The expected violation does not occur, which is as wrong as one that is not expected.
+    // The expected violation does not occur, which is as wrong as an unexpected one.
     let path = file("undetected.toml", "[expect]\nviolation = \"S1\"\n");
     assert!(ends(&["run", &path], 1).contains("S1"));
     assert!(ends(&["replay", &path, "--quiet"], 1).contains("S1"));
@@ -155,7 +155,7 @@ fn a_violation_ends_with_1() {
 }
 
 #[test]
-fn what_makes_no_sense_ends_with_2_and_a_sentence() {
+fn invalid_arguments_end_with_2_and_a_sentence() {
     assert!(ends(&["run", "--seeds", "5..5"], 2).contains("no seeds"));
     assert!(ends(&["run", "--seeds", "many"], 2).contains("A..B"));
     assert!(ends(&["run"], 2).contains("--seeds"));
@@ -206,7 +206,7 @@ fn the_schedule_of_a_seed_runs_as_the_seed_does() {
 }
 
 #[test]
-fn the_help_teaches() {
+fn the_help_has_examples_and_exit_statuses() {
     let text = ends(&["--help"], 0);
     assert!(
         text.contains("Examples:") && text.contains("Exit status:"),
@@ -256,7 +256,7 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_page_of_a_run_is_one_file_that_holds_the_run_and_asks_for_nothing_else() {
+fn the_page_of_a_run_is_one_file_that_contains_the_run_and_loads_nothing_else() {
     let page = output("run.html");
     ends(&["view", "7", "-o", &page], 0);
     let text = read(&page);
@@ -328,7 +328,7 @@ fn scenarios_are_known_by_name_in_any_folder() {
 #[test]
 fn a_soak_goes_on_where_it_was() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak");
-    // Of an earlier run of this test, if there was one.
+    // Left by an earlier run of this test, if there was one.
     let _none = std::fs::remove_dir_all(&folder);
     let folder = folder.display().to_string();
     let soak = |more: &[&str]| {
@@ -400,7 +400,7 @@ fn a_search_counts_situations_and_repeats_exactly_on_one_job() {
 /// An empty folder of this name.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Of an earlier run of this test, if there was one.
+    // Left by an earlier run of this test, if there was one.
     let _none = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the folder can be made");
     folder
@@ -434,7 +434,7 @@ fn a_soak_drops_an_unfinished_last_line_and_goes_on_and_merge_leaves_it_out() {
         merged.contains("seeds 0..2048") && !merged.contains("unfinished"),
         "{merged}"
     );
-    // In the middle it is no accident of a last write.
+    // In the middle of the file it was not left by an interrupted write.
     std::fs::write(&path, format!("{}\n{whole}", &whole[..100])).expect("the file can be written");
     assert!(ends(&["merge", &name], 2).contains("is not what sim run --json"));
     assert_eq!(soak_into(&folder).status.code(), Some(2));
@@ -448,19 +448,19 @@ fn a_second_soak_in_a_folder_is_refused() {
     let refused = soak_into(&folder);
     assert_eq!(refused.status.code(), Some(2));
     let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(told.contains("another sim soak is at work"), "{told}");
+    assert!(told.contains("another sim soak is using"), "{told}");
 }
 
 #[test]
-fn parts_that_no_sweep_comes_to_are_not_merged() {
+fn results_that_no_sweep_has_are_not_merged() {
     let part = as_json(&["run", "--seeds", "3..6", "--json"]);
     for (field, wrong, told) in [
         ("seeds", json!([[3, 3], [3, 6]]), "seeds 3..3"),
         ("seeds", json!([[6, 3]]), "seeds 6..3"),
-        ("seeds", json!([[3, 7]]), "4 seeds that tells of 3 schedules"),
-        ("schedules", json!(4), "3 seeds that tells of 4 schedules"),
-        ("hash", json!("+0123456789abcde"), "is no hash"),
-        ("hash", json!("seven"), "is no hash"),
+        ("seeds", json!([[3, 7]]), "4 seeds that counts 3 schedules"),
+        ("schedules", json!(4), "3 seeds that counts 4 schedules"),
+        ("hash", json!("+0123456789abcde"), "is not the hash of a sweep"),
+        ("hash", json!("seven"), "is not the hash of a sweep"),
     ] {
         let mut part = part.clone();
         part[field] = wrong;
@@ -515,11 +515,11 @@ fn a_full_standard_output_ends_with_2_and_says_so_and_a_closed_one_changes_nothi
 }
 
 #[test]
-fn what_can_come_to_nothing_is_refused_before_the_work() {
+fn arguments_that_cannot_work_are_rejected_before_the_run() {
     assert!(ends(&["fuzz", "--runs", "0"], 2).contains("--runs"));
     assert!(ends(&["fuzz", "--minutes", "0"], 2).contains("--minutes"));
     let path = written("no_folder", "");
-    assert!(ends(&["fuzz", "--runs", "1", "-o", &path], 2).contains("is no folder"));
+    assert!(ends(&["fuzz", "--runs", "1", "-o", &path], 2).contains("is not a folder"));
     let refused = ends(&["replay", "power_cut", "--node", "99"], 2);
     assert!(refused.contains("no server 99"), "{refused}");
     assert!(ends(&["replay", "power_cut", "--node", "0"], 2).contains("no server 0"));
@@ -531,7 +531,7 @@ fn what_can_come_to_nothing_is_refused_before_the_work() {
 }
 
 #[test]
-fn words_say_what_there_is_to_say_and_no_more() {
+fn results_in_words_leave_out_what_does_not_apply() {
     let text = ends(&["replay", "nope"], 2);
     assert!(text.contains("sim scenario lists them"), "{text}");
     assert!(ends(&["--version"], 0).starts_with("sim "));

@@ -1,4 +1,4 @@
-//! The oracles see what goes wrong: state machines with a bug, under the shipping replica.
+//! The oracles find flawed state machines under the shipping replica.
 
 mod support;
 
@@ -14,11 +14,11 @@ enum Flaw {
     None,
     /// Its snapshot forgets the count.
     ForgetfulSnapshot,
-    /// What it answers depends on more than the commands: here, on the address of a box.
+    /// Its answers depend on more than the commands: here, on the address of a box.
     Moody,
     /// It panics at the tenth command.
     Fragile,
-    /// Its own snapshot is refused.
+    /// It rejects its own snapshot.
     Picky,
     /// It counts by twos, on every server alike.
     Double,
@@ -181,7 +181,7 @@ fn a_storm_of_events_is_found() {
 #[test]
 fn a_core_that_cannot_converge_in_time_is_found() {
     let mut schedule = Profile::Calm.schedule(1);
-    // Nobody can be elected in the first moment of a cluster's life.
+    // No server can be elected in the first moment of a cluster's life.
     schedule.heal.at = sim::Nanos::from_millis(1);
     schedule.heal.converge_within = sim::Nanos::from_millis(10);
     assert_eq!(found(Flaw::None, &schedule).0, Some(Oracle::L1));
@@ -190,7 +190,7 @@ fn a_core_that_cannot_converge_in_time_is_found() {
 #[test]
 fn a_core_that_does_not_serve_in_time_is_found() {
     let mut schedule = Profile::Calm.schedule(1);
-    // Messages and disks so slow that nobody is served when the cluster is first looked at.
+    // Messages and disks are so slow that no client is served at the first examination.
     let slow = sim::Nanos::from_millis(15);
     (
         schedule.weather.network.delay_min,
@@ -221,7 +221,7 @@ fn a_failing_run_shrinks_to_what_makes_it_fail_and_still_fails() {
     assert_eq!(shrunk.oracle, Oracle::S16);
     assert!(shrunk.items_before > 100, "{} items", shrunk.items_before);
     assert!(shrunk.items_after < 20, "{} items are left", shrunk.items_after);
-    // The file is a regression: it fails as long as the flaw is there, and passes without it, hitting what it must.
+    // The file is a regression: it fails as long as the flaw exists, and passes without it, hitting what it must.
     let read = Schedule::from_toml(&shrunk.schedule.to_toml().unwrap()).unwrap();
     assert_eq!(found(Flaw::ForgetfulSnapshot, &read).0, Some(Oracle::S16));
     let (oracle, report) = found(Flaw::None, &read);

@@ -1,4 +1,4 @@
-//! The same schedule comes to the same end: in the same process, with and without a trace, from a seed and from its
+//! A schedule always has the same outcome: in the same process, with and without a trace, from a seed and from its
 //! file.
 
 use sim::kv::KeyValue;
@@ -13,15 +13,15 @@ fn a_seed_replays_exactly() {
     }
 }
 
-/// What the first thousand seeds come to, on every machine, at any number of jobs, in every build.
+/// The hash of the first thousand seeds, on every machine, at any number of jobs, in every build.
 ///
 /// It changes with every change of what is simulated. To renew it, from the root of the repository:
 ///
 /// ```text
-/// cargo run --release -p sim --bin sim -- run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
+/// cargo sim run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
 /// ```
 ///
-/// The seeds whose messages are encoded need the service's codec, as the command has it.
+/// The seeds whose messages are encoded need the service's codec, which the command has.
 #[cfg(feature = "node")]
 const GOLDEN_HASH: &str = include_str!("golden_hash");
 

@@ -1,10 +1,10 @@
-//! A schedule file that makes no sense is refused with a sentence that says what is wrong.
+//! An invalid schedule file is rejected with a sentence that says what is wrong.
 
 use sim::Schedule;
 
 fn error(text: &str) -> String {
     Schedule::from_toml(text)
-        .expect_err("the schedule makes no sense")
+        .expect_err("the schedule is invalid")
         .to_string()
 }
 
@@ -45,24 +45,21 @@ fn faults_must_name_what_exists() {
         format!("[[fault]]\nid = {id}\nat = \"1s\"\nkind = \"crash\"\ntarget = \"{target}\"\n")
     };
     refuses(&crash(1, "4"), "the cluster has servers 1 to 3");
-    refuses(&crash(1, "9"), "is no target");
+    refuses(&crash(1, "9"), "is not a target");
     refuses(&crash(1, "$boss"), "$leader");
-    refuses(&crash(1, "$subject"), "only a fault with `on");
+    refuses(&crash(1, "$subject"), "needs an event: give the fault `on");
     refuses(&(crash(1, "1") + &crash(1, "2")), "two faults have the id 1");
 }
 
 #[test]
 fn settings_that_cannot_be_run_are_refused() {
     refuses("[cluster]\nservers = 8\n", "1 to 7 can be simulated");
-    refuses("[knobs]\nheartbeat_ticks = 50\n", "the knobs are unusable");
-    refuses(
-        "[weather.network]\ndelay_min = \"1s\"\n",
-        "no more than delay_max",
-    );
+    refuses("[knobs]\nheartbeat_ticks = 50\n", "the knobs are invalid");
+    refuses("[weather.network]\ndelay_min = \"1s\"\n", "at most delay_max");
     refuses("[heal]\nat = \"5 minutes\"\n", "needs a unit");
     refuses(
         "[workload]\noperations = 4294967295\n",
-        "4294967295 operations, with those written out, and 1000000 can be simulated",
+        "4294967295 operations, by rule and listed; at most 1000000 can be simulated",
     );
     refuses(
         "[[operation]]\nat = \"1s\"\nclient = 9\nkind = \"read\"\nchoice = 1\n",

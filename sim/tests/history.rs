@@ -38,7 +38,7 @@ fn a_process_waits_for_one_thing_at_a_time_and_ends_with_the_unknown() {
 }
 
 #[test]
-fn writing_a_history_down_changes_nothing() {
+fn recording_a_history_changes_nothing() {
     for seed in 0..20 {
         let schedule = Profile::Swarm.schedule(seed);
         let (recorded, history) = sim::record(&schedule, &KeyValue).unwrap();
@@ -48,7 +48,7 @@ fn writing_a_history_down_changes_nothing() {
 }
 
 #[test]
-fn a_checker_that_knows_nothing_of_the_log_finds_every_history_linearizable() {
+fn a_checker_that_does_not_see_the_log_finds_every_history_linearizable() {
     let mut unknown = 0;
     for seed in 0..300 {
         let (report, history) = sim::record(&Profile::Swarm.schedule(seed), &KeyValue).unwrap();
@@ -74,7 +74,7 @@ fn a_stale_read_in_a_real_history_is_found() {
     let mut found = 0;
     for seed in 0..20 {
         let mut history = history(seed);
-        // The last read of some value is made to have seen the first value ever written to its key.
+        // The last read of some value is changed to have seen the first value ever written to its key.
         let first = |key| {
             history.iter().find_map(|event| match event.what {
                 Happened::Written(_) if event.choice == key => Some(event.attempt),

@@ -47,7 +47,7 @@ fn a_schedule_says_for_which_machine_it_is_and_is_refused_by_another() {
 }
 
 /// The simulator proposes what the edge of a server would have verified, with a placeholder for the signature. That is
-/// sound only as long as nothing behind the edge looks at signatures.
+/// sound only as long as no code past the edge looks at signatures.
 #[test]
 fn signatures_are_verified_at_the_edge_and_never_looked_at_again() {
     let (key, cluster) = (SigningKey::from_bytes(&[3; 32]), ClusterId::from_bytes([7; 16]));

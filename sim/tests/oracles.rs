@@ -1,11 +1,11 @@
-//! No oracle without a test that feeds it a violation and sees it reported.
+//! Every oracle has a test that feeds it a violation and sees it reported.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sim::Oracle;
 
-/// The names of all functions right behind `#[test]` in the Rust files under a folder.
+/// The names of all functions right after `#[test]` in the Rust files under a folder.
 fn tests_under(folder: &Path, names: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the sources are there") {
         let path = entry.expect("the folder can be read").path();

@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
 
 fn schedule(name: &str) -> Schedule {
     let text = std::fs::read_to_string(folder().join(name)).expect("the schedule is in docs/runs");
-    Schedule::from_toml(&text).expect("the schedule makes sense")
+    Schedule::from_toml(&text).expect("the schedule is valid")
 }
 
 /// A line of a trace as the walk-through quotes it: without the numbers of events, and with one space between words.
@@ -51,7 +51,7 @@ fn the_walk_through_quotes_what_happens() {
 }
 
 #[test]
-fn a_recording_changes_nothing_and_tells_the_same() {
+fn a_recording_changes_nothing_and_has_the_same_lines() {
     for name in ["election.toml", "figure_8.toml", "membership.toml"] {
         let schedule = schedule(name);
         let mut told = Vec::new();
@@ -65,7 +65,7 @@ fn a_recording_changes_nothing_and_tells_the_same() {
 }
 
 /// §5.4.2 in the recording itself: when the acknowledgement of step (c) arrives, three disks hold entry 4 of term 1,
-/// and nobody takes it for committed.
+/// and no server takes it for committed.
 #[test]
 fn a_majority_holds_what_is_replaced_later() {
     let (_, recording) = film(&schedule("figure_8.toml"), &KeyValue).expect("the schedule can be run");

@@ -1,4 +1,4 @@
-//! Every scenario and every regression in the repository does what it says, twice the same.
+//! Every scenario and every regression in the repository does what it says, with the same outcome twice.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ fn run_all(folder: &str) {
         );
         assert!(
             !schedule.expect.probes.is_empty(),
-            "{name} can become vacuous unseen: it requires no probe"
+            "{name} can become vacuous unnoticed: it requires no probe"
         );
         let report = sim::run(&schedule, &KeyValue).expect("the schedule is valid");
         match report.verdict(&schedule.expect) {
@@ -49,7 +49,7 @@ fn run_all(folder: &str) {
         assert_eq!(
             sim::run(&schedule, &KeyValue).expect("the schedule is valid"),
             report,
-            "{name} came to two different ends"
+            "{name} had two different outcomes"
         );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

@@ -1,4 +1,5 @@
-//! Some thousand random schedules on every run of the tests: none finds anything, and together they reach everything.
+//! Some thousand random schedules on every run of the tests: no oracle finds anything, and together they reach
+//! everything.
 
 mod support;
 
@@ -12,7 +13,7 @@ fn sweep(profile: Profile, seeds: std::ops::Range<u64>) -> Coverage {
     sweep_some(profile, seeds, |_| true)
 }
 
-/// Runs those seeds whose schedules are wanted, with a codec, and returns what happened in them.
+/// Runs those of the seeds whose schedules are wanted, with a codec, and returns what happened in them.
 fn sweep_some(
     profile: Profile,
     seeds: std::ops::Range<u64>,
@@ -30,14 +31,14 @@ fn sweep_some(
         assert_eq!(
             verdict,
             Verdict::Pass,
-            "sim replay {seed} shows how it came to: {verdict}"
+            "sim replay {seed} shows the run that ended with: {verdict}"
         );
         coverage.merge(&report.coverage);
     }
     coverage
 }
 
-/// What takes more than some thousand seeds; each has a scenario that requires it.
+/// Probes that take more than some thousand seeds; each has a scenario that requires it.
 const RARE: &[Probe] = &[Probe::CorruptionRead, Probe::PromiseBroken];
 
 #[test]
@@ -48,7 +49,7 @@ fn swarm_seeds_pass() {
 #[test]
 fn more_swarm_seeds_pass_and_reach_everything() {
     let mut coverage = sweep(Profile::Swarm, 1_000..2_000);
-    // What disks do that they never should is rarer, and its rarest consequences are rarer still.
+    // Faults that disks should never have are rarer, and their rarest consequences are rarer still.
     coverage.merge(&sweep_some(Profile::Swarm, 2_000..5_000, |schedule| {
         schedule.class != Class::A
     }));

@@ -25,10 +25,10 @@ fn leaders_die(seed: u64) -> Schedule {
     schedule
 }
 
-/// L9, over many runs. Timeouts are drawn from 16 ticks of 10 ms, and a campaign with its pre-vote takes about 5 ms, so
-/// that two of the followers get in each other's way now and then: 49 times in these 800 elections. Were timeouts
-/// hardly random, it would be most of the time; were there more elections than deaths, something else than a death
-/// would cause them.
+/// L9, over many runs. Timeouts are drawn from 16 ticks of 10 ms, and a campaign with its pre-vote takes about 5 ms. So
+/// two followers split the vote now and then: 49 times in these 800 elections. If timeouts were hardly random, they
+/// would do so most of the time. If there were more elections than deaths, something else than a death would cause
+/// them.
 #[test]
 fn a_dead_leader_costs_one_election_and_now_and_then_a_split_vote() {
     const RUNS: u64 = 200;
@@ -41,7 +41,10 @@ fn a_dead_leader_costs_one_election_and_now_and_then_a_split_vote() {
         campaigns += report.coverage.count(sim::Probe::BecomeCandidate);
     }
     let needed = RUNS * (CRASHES + 1);
-    assert_eq!(elections, needed, "each death costs one leader and brings one");
+    assert_eq!(
+        elections, needed,
+        "each death ends one leadership and begins another"
+    );
     assert!(
         campaigns < needed * 9 / 8,
         "{campaigns} campaigns for {needed} elections: votes are split too often"

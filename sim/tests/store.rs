@@ -27,7 +27,7 @@ fn the_store_passes_on_every_kind_of_disk() {
 }
 
 #[test]
-fn the_same_schedule_comes_to_the_same_end() {
+fn a_schedule_has_the_same_outcome_twice() {
     for seed in 0..20 {
         let schedule = StoreSchedule::of(seed);
         assert_eq!(run(&schedule), run(&schedule), "seed {seed}");
@@ -50,7 +50,7 @@ fn every_bug_of_the_store_that_was_found_stays_fixed() {
     assert!(files >= 5);
 }
 
-/// The command's own form of a schedule says everything.
+/// A schedule as the command writes it is complete.
 #[test]
 fn a_schedule_survives_its_file() {
     for seed in 0..50 {

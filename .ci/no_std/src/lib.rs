@@ -13,7 +13,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Never asked: nothing of this program runs.
+/// Never used: this program is only linked.
 struct NoMemory;
 
 // SAFETY: returning null says that there is no memory, which is always allowed, and nothing is ever given back.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an operation does to a register, and what it saw there.
+/// An operation on a register, and what it saw there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Writes a value. What was there before is known if the answer says so.
+    /// Writes a value. The value before is known if the answer contains it.
     Write {
         value: u64,
         previous: Option<Option<u64>>,
@@ -17,17 +17,16 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     pub action: Action,
-    /// The line in which it was asked for.
+    /// The line of its invocation.
     pub invoked: usize,
-    /// The line in which it was answered; none if nobody knows what became of it.
+    /// The line of its answer; none if its outcome is unknown.
     pub returned: Option<usize>,
 }
 
-/// The operations on each key. Operations without an effect are left out, and so are reads without an answer, which say
-/// nothing.
+/// The operations on each key. Operations without an effect are left out, and so are reads without an answer.
 pub type History = BTreeMap<u64, Vec<Operation>>;
 
-/// Reads a history. The error says which line makes no sense.
+/// Reads a history. The error names the malformed line.
 pub fn parse(text: &str) -> Result<History, String> {
     let mut history = History::new();
     let mut open: BTreeMap<u64, (u64, Operation)> = BTreeMap::new();
@@ -60,7 +59,7 @@ pub fn parse(text: &str) -> Result<History, String> {
         }
         history.entry(key).or_default().push(operation);
     }
-    // What never ended is as unknown as what ended so.
+    // An operation without an end is as unknown as one that ended so.
     for (key, operation) in open.into_values() {
         if let Action::Write { .. } = operation.action {
             history.entry(key).or_default().push(operation);
@@ -71,8 +70,8 @@ pub fn parse(text: &str) -> Result<History, String> {
     Ok(history)
 }
 
-/// Leaves out writes that nobody knows the outcome of and whose value nobody saw, which the search would have to try in
-/// every place. Whatever order there is stays one without them: what comes right behind one of them saw nothing.
+/// Leaves out writes of unknown outcome whose value no client saw, which the search would have to try in every place.
+/// Any valid order stays valid without them: the operation after such a write did not see it.
 fn leave_out_the_unseen(operations: &mut Vec<Operation>) {
     let saw = |operation: &Operation| match operation.action {
         Action::Read(saw) => saw,
@@ -131,9 +130,9 @@ fn or_nil(text: &str) -> Option<Option<u64>> {
     }
 }
 
-/// The history made wrong on purpose: the last answer that can be made stale tells of a value that had certainly been
-/// overwritten when it was asked for. Every value is written once, so no order explains that. None if no answer can be
-/// made stale.
+/// Makes the history wrong on purpose: the last answer that can be made stale returns a value that had certainly been
+/// overwritten before it was asked for. Every value is written once, so no order explains that. Returns `None` if no
+/// answer can be made stale.
 pub fn forge(history: &History) -> Option<History> {
     let mut forged = history.clone();
     let (asked, stale) = forged.values_mut().find_map(|operations| {
@@ -163,7 +162,7 @@ pub fn forge(history: &History) -> Option<History> {
     Some(forged)
 }
 
-/// A write that was answered: its value, and the lines in which it was asked for and answered.
+/// Returns a write that was answered: its value, and the lines of its invocation and answer.
 fn completed_write(operation: &Operation) -> Option<(u64, usize, usize)> {
     match operation.action {
         Action::Write { value, .. } => Some((value, operation.invoked, operation.returned?)),

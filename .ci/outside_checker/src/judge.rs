@@ -1,4 +1,4 @@
-//! What the checker of todc-utils says about a history. Linearizability is local (Herlihy and Wing 1990), so each key
+//! The opinion of the checker of todc-utils on a history. Linearizability is local (Herlihy and Wing 1990), so each key
 //! is judged by itself.
 
 use std::cell::Cell;
@@ -10,7 +10,7 @@ use todc_utils::specifications::Specification;
 
 use crate::history::{Action, History, Operation};
 
-/// What a checker says about a history.
+/// A checker's opinion on a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
     Linearizable,
@@ -19,17 +19,17 @@ pub enum Opinion {
     Unknown,
 }
 
-/// How many steps the search may take, per key. Each may leave a state of some hundred bytes behind.
+/// How many steps the search may take, per key. Each may use some hundred bytes of memory.
 const STEPS: u64 = 2_000_000;
 
 thread_local! {
     static STEPS_LEFT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Unwinds out of a search that takes too long: the checker itself knows no limit.
+/// Unwinds out of a search that takes too long: the checker itself has no limit.
 struct TooLong;
 
-/// A register that holds nothing at first.
+/// A register that is empty at first.
 struct Register;
 
 impl Specification for Register {
@@ -64,7 +64,7 @@ pub fn judge(history: &History) -> Opinion {
 fn judge_key(operations: &[Operation]) -> Opinion {
     let mut halves: Vec<(usize, usize, Half<Action>)> = Vec::new();
     for (number, operation) in operations.iter().enumerate() {
-        // An operation whose outcome is unknown may come behind everything, which is as good as never.
+        // An operation of unknown outcome may come after everything, which is as good as never.
         let returned = operation.returned.unwrap_or(usize::MAX);
         halves.push((operation.invoked, number, Half::Call(operation.action)));
         halves.push((returned, number, Half::Response(operation.action)));

@@ -1,6 +1,6 @@
 //! Judges the histories of a folder that `sim histories` has written, by a linearizability checker that shares no code
 //! with the simulator, and compares its opinions with sim's own. Every history is then made wrong on purpose, and must
-//! be seen to be wrong: a checker that says yes to everything would agree as well.
+//! be judged wrong: a checker that accepts everything would agree as well.
 //!
 //! Usage: outside_checker FOLDER
 
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use judge::{Opinion, judge};
 
-/// How many histories there were of which opinion.
+/// How many histories have each opinion.
 #[derive(Default)]
 struct Tally {
     linearizable: u64,
@@ -89,10 +89,10 @@ fn judge_all(folder: &Path) -> Result<(), String> {
     );
     println!("the same made wrong on purpose: {forged}");
     if !disagreed.is_empty() {
-        return Err(format!("sim says otherwise about seeds {disagreed:?}"));
+        return Err(format!("sim has another opinion on seeds {disagreed:?}"));
     }
     if forged.linearizable > 0 || forged.not_linearizable == 0 {
-        return Err("histories that were made wrong on purpose were not seen to be wrong".to_owned());
+        return Err("histories that were made wrong on purpose were not judged wrong".to_owned());
     }
     match theirs.not_linearizable {
         0 => Ok(()),
@@ -100,7 +100,7 @@ fn judge_all(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// What sim's own search says of each seed.
+/// The opinion of sim's own search on each seed.
 fn opinions(text: &str) -> Result<BTreeMap<u64, Opinion>, String> {
     let opinion = |line: &str| {
         let (seed, opinion) = line.split_once('\t')?;

@@ -12,11 +12,11 @@ mod peer;
 
 const PAYLOAD_BYTES: usize = 256;
 
-/// Both sides take a snapshot after so many entries, and keep so many before it.
+/// The number of entries after which both sides take a snapshot, and how many they keep before it.
 const SNAPSHOT_EVERY: u64 = 10_000;
 const SNAPSHOT_KEEP: u64 = 1_000;
 
-/// What we promise at every batch size.
+/// The ratio that we promise at every batch size.
 const DUE: f64 = 3.0;
 
 #[derive(Args)]
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     /// How long each side works on each row, in milliseconds and in each of the rounds.
     #[arg(long, default_value_t = 100)]
     milliseconds: u64,
-    /// How many rounds, in which the sides take turns. The round of the median ratio is told: machines have better and
-    /// worse moments, and the best of each side would compare one's luck with the other's.
+    /// How many rounds, in which the sides take turns. The round with the median ratio is reported: machines have
+    /// better and worse moments, and the best of each side would compare one side's luck with the other's.
     #[arg(long, default_value = "15")]
     rounds: NonZeroU16,
 }
@@ -34,11 +34,11 @@ pub(crate) struct Options {
 trait Cluster {
     /// Proposes `batch` commands and runs until the leader has applied all of them.
     fn work(&mut self, batch: usize);
-    /// Runs until every node has applied what was proposed; says how many commands each has applied.
+    /// Runs until every node has applied what was proposed; returns how many commands each has applied.
     fn settle(&mut self) -> Vec<u64>;
 }
 
-/// Measures a row whenever one is asked for.
+/// Measures each row when it is asked for.
 pub(crate) fn run(options: &Options) -> impl Iterator<Item = Row> {
     let works = [3, 5].map(|nodes| [1, 16, 256].map(|batch| (nodes, batch)));
     works
@@ -59,8 +59,8 @@ fn measure(options: &Options, nodes: u64, batch: usize) -> Row {
             (ours, peer)
         })
         .collect();
-    // The peer in whichever of its settings is faster at this work, by the median: the better of two in every round
-    // would be its luck.
+    // The peer runs with the setting that is faster at this work, by the median: the better of two in every round would
+    // be its luck.
     let [median_on, median_off] = [0, 1].map(|setting| {
         let mut rates: Vec<f64> = rounds.iter().map(|(_, peer)| peer[setting]).collect();
         rates.sort_by(f64::total_cmp);

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Action, Config, Durable, Entry, Envelope, GroupId, Identity, Incarnation, Input, Membership, NodeId,
-    Options, Payload, ProposalId, Raft, RoleName, Setup, Snapshots,
+    Action, Config, Durable, Entry, Envelope, Event, GroupId, Identity, Incarnation, Input, Membership,
+    NodeId, Options, Payload, ProposalId, Raft, RoleName, Setup, Snapshots,
 };
 
 use super::PAYLOAD_BYTES;
@@ -88,7 +88,7 @@ impl Cluster {
 
     fn tick(&mut self) {
         for at in 0..self.nodes.len() {
-            self.nodes[at].raft.step(Input::Tick(1));
+            self.nodes[at].raft.step(Event::Tick(1));
             self.carry_out(at);
         }
         self.deliver();
@@ -130,13 +130,13 @@ impl Cluster {
         }
     }
 
-    /// Each server takes in what is at hand before it acts.
+    /// Delivers messages: each server takes in everything that has arrived before it acts.
     fn deliver(&mut self) {
         while let Some(first) = self.wire.front() {
             let node = first.to;
             let to = node.value() as usize - 1;
             while let Some(envelope) = self.wire.pop_front_if(|envelope| envelope.to == node) {
-                self.nodes[to].raft.step(Input::Receive(envelope));
+                self.nodes[to].raft.step(Event::Receive(envelope));
             }
             self.carry_out(to);
         }
@@ -150,7 +150,7 @@ impl super::Cluster for Cluster {
             self.next_proposal += 1;
             let id = ProposalId::new(self.next_proposal);
             let payload = Payload::from(&[7_u8; PAYLOAD_BYTES][..]);
-            self.nodes[leader].raft.step(Input::Propose { id, payload });
+            self.nodes[leader].raft.step(Event::Propose { id, payload });
         }
         self.carry_out(leader);
         self.deliver();

@@ -89,12 +89,14 @@ impl Cluster {
                 node.snapshot_at = applied + super::SNAPSHOT_EVERY;
                 let keep_from = applied.saturating_sub(super::SNAPSHOT_KEEP);
                 let mut store = node.raw.mut_store().wl();
-                store.compact(keep_from).expect("what was applied may go");
+                store
+                    .compact(keep_from)
+                    .expect("applied entries may be compacted");
             }
         }
     }
 
-    /// Each server takes in what is at hand before it acts.
+    /// Delivers messages: each server takes in everything that has arrived before it acts.
     fn deliver(&mut self) {
         while let Some(first) = self.wire.front() {
             let node = first.to;

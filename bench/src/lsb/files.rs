@@ -10,13 +10,13 @@ use super::pictures;
 use super::watch::{self, Taken};
 use crate::report::Row;
 
-/// What we promise: in `sealed`, where the same payload is delivered in a carrier of our choice, and in `cover`, where
-/// both hide in the same picture and the picture's own encoding is the limit.
+/// The ratio that we promise: in `sealed`, where the same payload is delivered in a carrier of our choice, and in
+/// `cover`, where both hide in the same picture and the picture's own encoding is the limit.
 const DUE_SEALED: f64 = 5.0;
 const DUE_COVER_HIDING: f64 = 2.0;
 const DUE_COVER_REVEALING: f64 = 2.5;
 const DUE_MEMORY: f64 = 1.0;
-/// Speed is not bought with larger files.
+/// Speed must not be bought with larger files.
 const DUE_SIZE: f64 = 1.0;
 
 /// The files that both sides work on.
@@ -44,7 +44,7 @@ fn measure(rounds: u32, peer: &Path, folder: &Path) -> Result<Vec<Row>, Box<dyn 
     };
     fs::write(&bench.payload, pictures::incompressible(1200, 945))?;
     fs::write(&bench.cover, pictures::photograph(4000, 3000)?)?;
-    // Where the peer reveals to; it does not make the folder.
+    // The peer reveals to this folder, and does not create it.
     fs::create_dir_all(folder.join("peer"))?;
     let has_peer = Command::new(peer).arg("--version").output().is_ok();
     if !has_peer {
@@ -94,7 +94,7 @@ fn measure(rounds: u32, peer: &Path, folder: &Path) -> Result<Vec<Row>, Box<dyn 
     Ok(rows)
 }
 
-/// Less is better here.
+/// Makes a row in which less is better.
 fn row(work: String, ours: f64, peer: f64, unit: &'static str, due: f64) -> Row {
     Row {
         work,
@@ -107,7 +107,7 @@ fn row(work: String, ours: f64, peer: f64, unit: &'static str, due: f64) -> Row 
 }
 
 impl Bench {
-    /// Every job once, ours and the peer's in turns, and what came out compared with what went in.
+    /// Runs every job once, ours and the peer's in turns, and compares what came out with what went in.
     fn round(&self, has_peer: bool) -> Result<[Taken; 6], Box<dyn Error>> {
         let file = |name: &str| self.folder.join(name);
         let none = Taken {
@@ -168,7 +168,7 @@ impl Bench {
         if same {
             Ok(())
         } else {
-            Err("what came out is not what went in".into())
+            Err("the revealed file differs from the original".into())
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) mod worker;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many rounds; the sides take turns, and each side's median counts file to file, its best round in memory.
+    /// How many rounds. The sides take turns; each side's median counts file to file, its best round in memory.
     #[arg(long, default_value_t = 7)]
     rounds: u32,
     /// The peer's command; without it, only our figures are shown.

@@ -3,7 +3,7 @@
 use lsb_core::picture::{self, Ancillary, PictureError};
 use lsb_core::raster::{Colors, Raster, Samples};
 
-/// Bytes without a pattern.
+/// Makes bytes without a pattern.
 pub(crate) fn noise(count: usize, seed: u64) -> Vec<u8> {
     let mut coins = lsb_core::bits::Coins::seeded(seed);
     let mut bytes = Vec::with_capacity(count + 8);
@@ -14,7 +14,7 @@ pub(crate) fn noise(count: usize, seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// A picture that compresses about as a photograph does: soft shapes, with a little noise of a camera's sensor.
+/// Makes a picture that compresses about as a photograph does: soft shapes, with a little noise of a camera's sensor.
 pub(super) fn photograph(width: u32, height: u32) -> Result<Vec<u8>, PictureError> {
     let grain = noise(width as usize * height as usize * 3, 3);
     let mut samples = Vec::with_capacity(grain.len());
@@ -32,7 +32,7 @@ pub(super) fn photograph(width: u32, height: u32) -> Result<Vec<u8>, PictureErro
     picture::encode_png(raster, &Ancillary::default())
 }
 
-/// A BMP of so many columns and rows without a pattern: an original that does not compress.
+/// Makes a BMP of so many columns and rows without a pattern: an original that does not compress.
 pub(super) fn incompressible(width: u32, height: u32) -> Vec<u8> {
     let pixels = noise(width as usize * height as usize * 3, 4);
     let mut file = b"BM".to_vec();
@@ -40,7 +40,7 @@ pub(super) fn incompressible(width: u32, height: u32) -> Vec<u8> {
     for number in [whole, 0, 54, 40, width, height] {
         file.extend_from_slice(&number.to_le_bytes());
     }
-    // One plane of 24 bits, and nothing else to say.
+    // One plane of 24 bits; the other fields are zero.
     file.extend_from_slice(&[1, 0, 24, 0]);
     file.extend_from_slice(&[0; 24]);
     file.extend_from_slice(&pixels);

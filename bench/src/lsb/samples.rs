@@ -11,7 +11,7 @@ use crate::report::Row;
 
 /// Red, green and blue of 12 megapixels.
 const SAMPLES: usize = 36_000_000;
-/// What we promise for one bit per sample, plain; other settings are measured and not promised.
+/// The ratio that we promise for one bit per sample, plain; other settings are measured and not promised.
 const DUE: f64 = 0.5;
 const SALT: u64 = 0x5eed;
 
@@ -30,7 +30,7 @@ pub(super) fn run(rounds: u32) -> Vec<Row> {
         payload: noise(SAMPLES / 2, 2),
         rounds: rounds.max(3),
     };
-    // Both sides' memory is touched first, or the first copies would pay for pages that nobody had used.
+    // Both sides' memory is touched first. Otherwise the first copies would pay for unused pages.
     bench.copy.fill(1);
     let one = BitsPerSample::One;
     bench.row(String::new(), 0.0, |samples, payload| {
@@ -73,14 +73,14 @@ pub(super) fn run(rounds: u32) -> Vec<Row> {
     rows
 }
 
-/// As much payload as the samples hold.
+/// Returns as much payload as the samples hold.
 fn room(payload: &mut [u8], bits: BitsPerSample) -> &mut [u8] {
     let length = SAMPLES / 8 * usize::from(bits.count());
     payload.get_mut(..length).unwrap_or_default()
 }
 
 impl Bench {
-    /// Gigabytes of samples per second, of the work and of a copy, in turns.
+    /// Measures gigabytes of samples per second, of the work and of a copy, in turns.
     fn row(&mut self, work: String, due: f64, mut run: impl FnMut(&mut [u8], &mut [u8])) -> Row {
         let rate = |seconds: f64| SAMPLES as f64 / seconds / 1e9;
         let (mut ours, mut peer) = (0.0_f64, 0.0_f64);

@@ -1,26 +1,26 @@
-//! A command's time and peak memory, watched from outside, the same way for both sides.
+//! Measures a command's time and peak memory from outside, the same way for both sides.
 
 use std::io;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a run took.
+/// The time and memory of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Taken {
     pub(super) milliseconds: f64,
-    /// The most memory that was resident at once, as Linux tells it (`VmHWM`); none elsewhere.
+    /// The most memory that was resident at once, as Linux reports it (`VmHWM`); none elsewhere.
     pub(super) peak_megabytes: Option<f64>,
 }
 
-/// What runs usually take: the median of their times, and the highest memory. The sides take turns, so that both have
-/// the same share of a shared machine's slow moments; the best run of each would compare one side's luck with the
-/// other's.
+/// Returns the usual figures of several runs: the median of their times, and the highest memory. The sides take turns,
+/// so that both have the same share of a shared machine's slow moments; the best run of each would compare one side's
+/// luck with the other's.
 pub(super) fn usual(runs: impl Iterator<Item = Taken>) -> Taken {
     let mut runs: Vec<Taken> = runs.collect();
     runs.sort_by(|one, other| one.milliseconds.total_cmp(&other.milliseconds));
     Taken {
         milliseconds: runs.get(runs.len() / 2).map_or(f64::NAN, |run| run.milliseconds),
-        // A run that was over before it could be asked says nothing; the largest reading is the truest.
+        // A run that ended before it could be measured reports nothing; the largest reading is the most accurate.
         peak_megabytes: runs.iter().filter_map(|run| run.peak_megabytes).reduce(f64::max),
     }
 }

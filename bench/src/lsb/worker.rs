@@ -1,4 +1,4 @@
-//! One job, file to file, in a process of its own: what the peer's command does for the peer.
+//! One job, file to file, in a process of its own, like a run of the peer's command.
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +18,7 @@ pub(crate) struct Job {
     what: What,
     /// The original, or the protected picture.
     input: PathBuf,
-    /// The protected picture, or the original. The ledger's share lies beside the protected picture.
+    /// The protected picture, or the original. The ledger's share is beside the protected picture.
     output: PathBuf,
     /// The picture to hide in.
     #[arg(long)]
@@ -60,7 +60,7 @@ pub(crate) fn run(job: &Job) -> Result<(), Box<dyn Error>> {
                     let file = picture::embed(&sealed.envelope, limits)?;
                     (sealed, file)
                 }
-                // As the client does it: the cover is decoded while the original is sealed.
+                // As the client does: the cover is decoded while the original is sealed.
                 Some(cover) => thread::scope(|threads| {
                     let file = fs::read(cover)?;
                     let decoded = threads.spawn(move || picture::decode(&file, limits.carrier_bytes, limits));

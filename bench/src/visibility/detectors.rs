@@ -57,7 +57,7 @@ pub(super) fn chi_square(samples: &[u8]) -> f64 {
     let (mut sum, mut categories) = (0.0, 0.0_f64);
     for [even, odd] in counts.as_chunks::<2>().0 {
         let expected = (even + odd) / 2.0;
-        // As is usual: categories that are hardly there say nothing.
+        // As usual, nearly empty categories are left out.
         if expected > 4.0 {
             sum += (even - expected) * (even - expected) / expected;
             categories += 1.0;

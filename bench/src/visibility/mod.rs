@@ -17,7 +17,7 @@ mod detectors;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Photographs to hide in; those of the repository by default.
+    /// The photographs to hide in; those of the repository by default.
     photographs: Vec<PathBuf>,
 }
 
@@ -43,17 +43,17 @@ const SALT: u64 = 0x5eed;
 #[derive(Serialize)]
 pub(crate) struct Row {
     photograph: String,
-    /// Bits per sample; none for the photograph as it is.
+    /// Bits per sample; none for the original photograph.
     bits: Option<u8>,
     way: &'static str,
-    /// How much of the room is filled, in percent.
+    /// How much of the capacity is filled, in percent.
     filled: u64,
     /// Peak signal-to-noise ratio, in decibels; infinite for no change.
     psnr: f64,
-    /// The share of samples that sample-pair analysis believes to carry.
+    /// The share of samples that sample-pair analysis believes to carry bits.
     pairs: f64,
-    /// The probability that the chi-square attack gives to replaced bits, over the first tenth of the samples, where
-    /// a payload that is not scattered begins, and over all.
+    /// The probability of replaced bits by the chi-square attack, over the first tenth of the samples (where a payload
+    /// that is not scattered begins), and over all.
     chi_square_first: f64,
     chi_square_all: f64,
 }
@@ -169,7 +169,7 @@ mod tests {
         cell.strip_suffix(" dB").unwrap().parse().unwrap()
     }
 
-    /// Whatever changes the order of carrying samples or of the coins changes these figures too.
+    /// A change of the order of carrying samples or of the coins changes these figures too.
     #[test]
     fn the_document_states_what_is_measured() {
         let rows = run(&Options {

@@ -7,62 +7,135 @@ use alloc::vec::Vec;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use super::file::{self, Ancillary, DecodedPicture, PictureError};
+use super::ancillary::{Ancillary, Keep};
+use super::file::{self, DecodedPicture, PictureError, Purpose};
+use super::guard::guarded;
+use super::tiff;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::metadata::{self, Exif};
 use crate::raster::{Colors, Raster};
-use crate::upload::{self, MediaType, UploadError};
+use crate::upload::{self, MediaType, UploadError, webp};
 
-/// Decodes a file of any format, upright, after its structure and its claims were checked.
+/// Decodes a file of any format, upright, with straight alpha, after its structure and its claims were checked.
 ///
 /// `most_bytes` is the limit on the file itself: [`Limits::upload_bytes`] or
-/// [`Limits::carrier_bytes`]. A PNG keeps all its chunks. What other formats say of their pixels comes with
-/// them as PNG says it: the orientation is carried out, and a colour profile becomes a chunk; other
-/// metadata, such as the place where a photograph was taken, stays behind.
+/// [`Limits::carrier_bytes`]. What the file says of its pixels comes with them as PNG says it: the orientation is
+/// carried out, and a colour profile becomes a chunk. Other metadata, such as the place where a photograph was
+/// taken, stays behind; [`decode_keeping`] keeps it.
 ///
 /// # Errors
 ///
 /// [`UploadError`] if the file is no picture, too large or damaged; [`PictureError`] if its pixel data is.
 pub fn decode(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPicture, Error> {
-    decode_as(file, most_bytes, limits, true)
+    decode_keeping(file, most_bytes, limits, Keep::Shown)
+}
+
+/// As [`decode`], with a choice of what becomes of other metadata. [`DecodedPicture::kept`] says what was kept.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_keeping(
+    file: &[u8],
+    most_bytes: u64,
+    limits: &Limits,
+    keep: Keep,
+) -> Result<DecodedPicture, Error> {
+    decode_as(file, most_bytes, limits, Purpose::Show(keep))
 }
 
 /// As [`decode`], but with the rows as they are stored: where hidden bits are looked for.
 pub(super) fn decode_stored(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPicture, Error> {
-    decode_as(file, most_bytes, limits, false)
+    decode_as(file, most_bytes, limits, Purpose::Read)
 }
 
-fn decode_as(file: &[u8], most_bytes: u64, limits: &Limits, upright: bool) -> Result<DecodedPicture, Error> {
-    let format = match MediaType::sniff(file) {
-        None | Some(MediaType::Png) => return file::decode_png_of(file, most_bytes, limits),
-        Some(MediaType::Jpeg) => ImageFormat::Jpeg,
-        Some(MediaType::WebP) => ImageFormat::WebP,
-        Some(MediaType::Bmp) => ImageFormat::Bmp,
-        Some(MediaType::Tiff) => ImageFormat::Tiff,
-        Some(MediaType::Gif) => ImageFormat::Gif,
+fn decode_as(
+    file: &[u8],
+    most_bytes: u64,
+    limits: &Limits,
+    purpose: Purpose,
+) -> Result<DecodedPicture, Error> {
+    let (media_type, format) = match MediaType::sniff(file) {
+        None | Some(MediaType::Png) => return file::decode_png_of(file, most_bytes, limits, purpose),
+        Some(found @ MediaType::Jpeg) => (found, ImageFormat::Jpeg),
+        Some(found @ MediaType::WebP) => (found, ImageFormat::WebP),
+        Some(found @ MediaType::Bmp) => (found, ImageFormat::Bmp),
+        Some(found @ MediaType::Tiff) => (found, ImageFormat::Tiff),
+        Some(found @ MediaType::Gif) => (found, ImageFormat::Gif),
     };
     upload::inspect_of(file, most_bytes, limits)?;
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    guarded(media_type, || {
+        decode_inspected(file, (media_type, format), limits, purpose)
+    })
+}
+
+fn decode_inspected(
+    file: &[u8],
+    (media_type, format): (MediaType, ImageFormat),
+    limits: &Limits,
+    purpose: Purpose,
+) -> Result<DecodedPicture, Error> {
+    let (prepared, afterwards) = if format == ImageFormat::Tiff {
+        tiff::prepared(file)
+    } else {
+        (file.into(), tiff::Afterwards::default())
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&*prepared), format);
     reader.limits(file::decoder_limits(limits));
-    let mut decoder = reader.into_decoder().map_err(PictureError::Decode)?;
+    let problem = |error| PictureError::of_decoder(media_type, error);
+    let mut decoder = reader.into_decoder().map_err(problem)?;
     // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever the limits say.
     let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
     if bytes > limit {
         return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
     }
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = match exif_of_webp(file).and_then(Exif::parse) {
+        Some(exif) => exif.orientation().and_then(Orientation::from_exif),
+        None => decoder.orientation().ok(),
+    };
     let profile = decoder.icc_profile().unwrap_or_default().unwrap_or_default();
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?;
-    if upright {
-        picture.apply_orientation(orientation);
+    let mut ancillary = Ancillary::default();
+    let mut kept = Vec::new();
+    if purpose == Purpose::Show(Keep::Everything) {
+        let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+        if let Some(exif) = Exif::parse(&exif) {
+            let block = exif.turned_upright();
+            ancillary.add(*b"eXIf", &block);
+            kept.extend(metadata::items_of_chunk(&block, "eXIf", b"eXIf", &block));
+        }
+        let xmp = decoder.xmp_metadata().ok().flatten().unwrap_or_default();
+        if core::str::from_utf8(&xmp).is_ok() && !xmp.is_empty() {
+            // Keyword, not compressed, no language, no translation.
+            let content = [b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), &xmp].concat();
+            ancillary.add(*b"iTXt", &content);
+            kept.extend(metadata::items_of_chunk(&content, "iTXt", b"iTXt", &content));
+        }
+    }
+    let picture = DynamicImage::from_decoder(decoder).map_err(problem)?;
+    let mut picture = afterwards.apply(picture);
+    if purpose != Purpose::Read {
+        picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     }
     let raster = file::to_raster(picture)?;
-    let ancillary = if fits(&profile, &raster) {
-        Ancillary::of_chunk(*b"iCCP", &profile_chunk(&profile))
-    } else {
-        Ancillary::default()
-    };
-    Ok(DecodedPicture { raster, ancillary })
+    if fits(&profile, &raster) {
+        ancillary.add(*b"iCCP", &profile_chunk(&profile));
+    }
+    Ok(DecodedPicture {
+        raster,
+        ancillary,
+        kept,
+    })
+}
+
+/// The EXIF of a WebP, which some programs begin with the letters that only JPEG needs; the decoder finds nothing
+/// behind them.
+fn exif_of_webp(file: &[u8]) -> Option<&[u8]> {
+    if MediaType::sniff(file) != Some(MediaType::WebP) {
+        return None;
+    }
+    let exif = webp::Chunks::new(file).find(|chunk| chunk.kind == *b"EXIF")?;
+    Some(exif.content)
 }
 
 /// Whether a profile describes samples like these: that of a CMYK file does not describe the red, green and

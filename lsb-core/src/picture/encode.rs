@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use std::io::Write;
 
-use super::file::{Ancillary, PictureError, weave};
+use super::ancillary::Ancillary;
+use super::file::PictureError;
 use crate::raster::{Colors, Raster, Samples};
 
 /// Compressed pixels leave the encoder in pieces of this size, so that they are in memory once and not twice.
@@ -36,10 +37,10 @@ pub fn encode_png(raster: Raster, ancillary: &Ancillary) -> Result<Vec<u8>, Pict
         write(&mut encoded, &raster, png::Compression::NoCompression, filter)?;
     }
     drop(raster);
-    if *ancillary == Ancillary::default() {
+    if ancillary.is_empty() {
         return Ok(encoded);
     }
-    Ok(weave(&encoded, ancillary))
+    Ok(ancillary.weave(&encoded))
 }
 
 /// The filter of all rows: the average of two neighbours where it costs next to nothing, else whatever suits each row

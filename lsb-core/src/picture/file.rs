@@ -5,13 +5,17 @@ use alloc::vec::Vec;
 use std::io::Cursor;
 
 use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder};
 
+use super::ancillary::{self, Ancillary, Keep};
+use super::guard::guarded;
 use crate::envelope::Mode;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
+use crate::metadata::Item;
 use crate::raster::{Colors, Raster, Samples, ShapeError};
-use crate::upload::{self, Chunks, UploadError};
+use crate::upload::{self, Chunks, MediaType, UploadError};
 
 /// Why a picture file could not be decoded or encoded.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,18 @@ pub enum PictureError {
     /// The file's structure was in order; its pixel data is not, or is of a kind that the decoder does not know.
     #[error("the picture's pixel data cannot be decoded: {0}")]
     Decode(#[source] image::ImageError),
+    /// The file is of a kind that the decoder does not know.
+    #[error(
+        "this kind of {format} is not supported in this mode; mode `sealed` stores the file as it is, the other \
+         modes need it saved anew, for example as PNG: {source}"
+    )]
+    UnsupportedKind {
+        /// The file's format.
+        format: MediaType,
+        /// What the decoder says.
+        #[source]
+        source: image::ImageError,
+    },
     /// The picture could not be written.
     #[error("the picture cannot be encoded: {0}")]
     Encode(#[from] png::EncodingError),
@@ -35,6 +51,15 @@ pub enum PictureError {
         /// The envelope's mode.
         mode: Mode,
     },
+    /// The decoder has a bug that this file reaches.
+    #[error(
+        "the decoder of {format} files failed on this one, which is a bug of the decoder and not of the file: mode \
+         `sealed` stores the file as it is, the other modes need it saved anew, for example as PNG"
+    )]
+    DecoderFailed {
+        /// The file's format.
+        format: MediaType,
+    },
     /// The decoder delivered samples of a kind that PNG does not have.
     #[error(
         "the picture has samples of a kind that a PNG cannot hold, such as floating-point numbers: save it with 8 \
@@ -44,44 +69,26 @@ pub enum PictureError {
 }
 
 impl PictureError {
+    /// What a decoder's error means to whoever has the file.
+    pub(super) fn of_decoder(format: MediaType, source: image::ImageError) -> Self {
+        match source {
+            source @ image::ImageError::Unsupported(_) => Self::UnsupportedKind { format, source },
+            source => Self::Decode(source),
+        }
+    }
+
     /// What kind of problem this is.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Decode(image::ImageError::Unsupported(_)) | Self::Samples => ErrorKind::Unsupported,
+            Self::Decode(image::ImageError::Unsupported(_))
+            | Self::UnsupportedKind { .. }
+            | Self::DecoderFailed { .. }
+            | Self::Samples => ErrorKind::Unsupported,
             Self::Decode(image::ImageError::Limits(_)) => ErrorKind::TooLarge,
             Self::Decode(_) | Self::Shape(_) => ErrorKind::Damaged,
             Self::Encode(_) => ErrorKind::System,
             Self::OtherCarrier { .. } => ErrorKind::InvalidRequest,
-        }
-    }
-}
-
-/// The chunks of a file that say how its pixels are meant: profile, gamma, orientation, resolution,
-/// texts. They are copied from file to file as they are, and never unpacked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ancillary {
-    before_pixels: Vec<u8>,
-    after_pixels: Vec<u8>,
-}
-
-impl Ancillary {
-    /// One chunk, before the pixels.
-    pub(super) fn of_chunk(kind: [u8; 4], content: &[u8]) -> Self {
-        let Ok(length) = u32::try_from(content.len()) else {
-            return Self::default();
-        };
-        let mut checked = Vec::with_capacity(content.len() + 4);
-        checked.extend_from_slice(&kind);
-        checked.extend_from_slice(content);
-        let checksum = crc32fast::hash(&checked);
-        let mut chunk = Vec::with_capacity(content.len() + 12);
-        chunk.extend_from_slice(&length.to_be_bytes());
-        chunk.extend_from_slice(&checked);
-        chunk.extend_from_slice(&checksum.to_be_bytes());
-        Self {
-            before_pixels: chunk,
-            after_pixels: Vec::new(),
         }
     }
 }
@@ -91,11 +98,23 @@ impl Ancillary {
 pub struct DecodedPicture {
     /// The samples, with palettes and transparency keys expanded.
     pub raster: Raster,
-    /// The rest of the file.
+    /// What a file that is written with these samples says beside them.
     pub ancillary: Ancillary,
+    /// The metadata in it that is not needed to show the picture right: none, unless [`Keep::Everything`] was
+    /// asked for.
+    pub kept: Vec<Item>,
 }
 
-/// Decodes a PNG file after its structure and its claims were checked against the limits.
+/// What is made of a file's pixels, and of what it says about them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be shown or written anew: upright, with the metadata that is asked for.
+    Show(Keep),
+    /// To look for hidden bits: rows as they are stored, and nothing else.
+    Read,
+}
+
+/// Decodes a PNG file, upright, after its structure and its claims were checked against the limits.
 ///
 /// `most_bytes` is the limit on the file itself: [`Limits::upload_bytes`] or
 /// [`Limits::carrier_bytes`].
@@ -104,9 +123,9 @@ pub struct DecodedPicture {
 ///
 /// [`UploadError`] if the file is no PNG, too large or damaged; [`PictureError`] if its pixel data
 /// is.
-pub fn decode_png(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPicture, crate::Error> {
+pub fn decode_png(file: &[u8], most_bytes: u64, limits: &Limits) -> Result<DecodedPicture, Error> {
     upload::inspect_png_of(file, most_bytes, limits)?;
-    decode_inspected(file, limits)
+    decode_inspected(file, limits, Purpose::Show(Keep::Shown))
 }
 
 /// As [`decode_png`], for a file that is a PNG or nothing known.
@@ -114,9 +133,10 @@ pub(super) fn decode_png_of(
     file: &[u8],
     most_bytes: u64,
     limits: &Limits,
-) -> Result<DecodedPicture, crate::Error> {
+    purpose: Purpose,
+) -> Result<DecodedPicture, Error> {
     upload::inspect_of(file, most_bytes, limits)?;
-    decode_inspected(file, limits)
+    decode_inspected(file, limits, purpose)
 }
 
 /// The limits that decoders know themselves: on their buffers, beside the samples.
@@ -126,88 +146,64 @@ pub(super) fn decoder_limits(limits: &Limits) -> image::Limits {
     decoder_limits
 }
 
-fn decode_inspected(file: &[u8], limits: &Limits) -> Result<DecodedPicture, crate::Error> {
-    let (pixels, ancillary) = split(file)?;
-    // The decoder's own buffers: a few rows, and a window of 32 KiB.
-    let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits(limits));
-    let decoder = decoder.map_err(PictureError::Decode)?;
-    // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever `max_alloc` says.
-    let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
-    if bytes > limit {
-        return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
+fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<DecodedPicture, Error> {
+    let said = match purpose {
+        Purpose::Show(keep) => Some(ancillary::said_by(file, keep)?),
+        Purpose::Read => None,
+    };
+    let pixels = only_pixels(file)?;
+    let picture = guarded(MediaType::Png, || {
+        // The decoder's own buffers: a few rows, and a window of 32 KiB.
+        let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits(limits));
+        let decoder = decoder.map_err(|error| PictureError::of_decoder(MediaType::Png, error))?;
+        // `DynamicImage::from_decoder` allocates whatever the decoder says, whatever `max_alloc` says.
+        let (bytes, limit) = (decoder.total_bytes(), limits.decoded_bytes);
+        if bytes > limit {
+            return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
+        }
+        Ok(DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?)
+    })?;
+    drop(pixels);
+    let Some(said) = said else {
+        return Ok(DecodedPicture {
+            raster: to_raster(picture)?,
+            ancillary: Ancillary::default(),
+            kept: Vec::new(),
+        });
+    };
+    let (mut picture, mut ancillary) = (picture, said.ancillary);
+    picture.apply_orientation(Orientation::from_exif(said.orientation).unwrap_or(Orientation::NoTransforms));
+    if said.orientation > 4 {
+        ancillary.turn_density();
     }
-    let picture = DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?;
     Ok(DecodedPicture {
         raster: to_raster(picture)?,
         ancillary,
+        kept: said.kept,
     })
 }
 
-/// Chunks that describe the samples as they stood in the old file, and not as they stand in the new
-/// one: palette, transparency key, what refers to the palette or to the original depth, and an animation's
-/// other frames.
-const fn describes_old_samples(kind: &[u8; 4]) -> bool {
-    matches!(
-        kind,
-        b"PLTE" | b"tRNS" | b"bKGD" | b"hIST" | b"sBIT" | b"sPLT" | b"acTL" | b"fcTL" | b"fdAT"
-    )
-}
-
-/// Parts a file into what a decoder needs and the rest.
-fn split(file: &[u8]) -> Result<(Cow<'_, [u8]>, Ancillary), UploadError> {
-    let mut ancillary = Ancillary::default();
-    let mut pixels_seen = false;
+/// The chunks that a decoder needs. What hides in profiles and texts is never unpacked.
+fn only_pixels(file: &[u8]) -> Result<Cow<'_, [u8]>, UploadError> {
+    let mut whole = true;
     for chunk in Chunks::new(file) {
-        let chunk = chunk?;
-        pixels_seen |= chunk.kind == *b"IDAT";
-        if needed_for_pixels(&chunk.kind) || describes_old_samples(&chunk.kind) {
-            continue;
-        }
-        let target = if pixels_seen {
-            &mut ancillary.after_pixels
-        } else {
-            &mut ancillary.before_pixels
-        };
-        target.extend_from_slice(chunk.whole);
+        whole &= needed_for_pixels(&chunk?.kind);
     }
     // Our own files hold nothing but pixels, and need no copy.
-    if ancillary == Ancillary::default() {
-        return Ok((Cow::Borrowed(file), ancillary));
+    if whole {
+        return Ok(Cow::Borrowed(file));
     }
     let mut pixels = Vec::with_capacity(file.len());
     pixels.extend_from_slice(file.get(..8).unwrap_or_default());
-    for chunk in Chunks::new(file) {
-        let chunk = chunk?;
-        if needed_for_pixels(&chunk.kind) {
-            pixels.extend_from_slice(chunk.whole);
-        }
+    // The checksums were verified a moment ago.
+    for chunk in Chunks::unchecked(file).filter(|chunk| needed_for_pixels(&chunk.kind)) {
+        pixels.extend_from_slice(chunk.whole);
     }
-    Ok((Cow::Owned(pixels), ancillary))
+    Ok(Cow::Owned(pixels))
 }
 
 const fn needed_for_pixels(kind: &[u8; 4]) -> bool {
     matches!(kind, b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" | b"IEND")
-}
-
-/// Puts the old file's other chunks into a newly encoded one, before or after the pixels as they
-/// stood.
-pub(super) fn weave(encoded: &[u8], ancillary: &Ancillary) -> Vec<u8> {
-    let extra = ancillary.before_pixels.len() + ancillary.after_pixels.len();
-    let mut woven = Vec::with_capacity(encoded.len() + extra);
-    woven.extend_from_slice(encoded.get(..8).unwrap_or_default());
-    for chunk in Chunks::new(encoded) {
-        let Ok(chunk) = chunk else {
-            unreachable!("the encoder wrote this file a moment ago");
-        };
-        if chunk.kind == *b"IEND" {
-            woven.extend_from_slice(&ancillary.after_pixels);
-        }
-        woven.extend_from_slice(chunk.whole);
-        if chunk.kind == *b"IHDR" {
-            woven.extend_from_slice(&ancillary.before_pixels);
-        }
-    }
-    woven
 }
 
 pub(super) fn to_raster(picture: DynamicImage) -> Result<Raster, PictureError> {

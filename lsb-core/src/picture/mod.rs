@@ -4,20 +4,24 @@
 //! the chunks that pixels are made of. So limits hold on every path, and what hides in colour
 //! profiles and texts (205 KB of compressed profile can cost 400 MB) is never unpacked.
 
+mod ancillary;
 mod decode;
 mod denied;
 mod encode;
 mod file;
 mod flat;
+mod guard;
 mod preview;
 mod scale;
+mod tiff;
 
 use alloc::vec::Vec;
 
-pub use decode::decode;
+pub use ancillary::{Ancillary, Keep};
+pub use decode::{decode, decode_keeping};
 pub use denied::carrier_for;
 pub use encode::encode_png;
-pub use file::{Ancillary, DecodedPicture, PictureError, decode_png};
+pub use file::{DecodedPicture, PictureError, decode_png};
 pub use preview::{PREVIEW_SIDE, preview_of};
 
 use crate::bits::BitsPerSample;
@@ -110,6 +114,7 @@ pub fn embed_in_decoded(
     let DecodedPicture {
         mut raster,
         ancillary,
+        kept: _,
     } = cover;
     let salt = header
         .object

@@ -49,3 +49,24 @@ pub(super) fn inspect(
     }
     Ok(size)
 }
+
+/// Where a file's rows end, if they are stored as they are.
+pub(crate) fn end(file: &[u8]) -> Option<usize> {
+    let number = |at: usize| Some(u32::from_le_bytes(*file.get(at..)?.first_chunk::<4>()?));
+    let (pixels_at, header) = (number(10)?, number(14)?);
+    if header < SMALLEST_INFO_HEADER_BYTES || !UNCOMPRESSED.contains(&number(30)?) {
+        return None;
+    }
+    let (width, height) = (number(18)?, number(22)?.cast_signed().unsigned_abs());
+    let depth = number(28)? & 0xffff;
+    let row = (u64::from(width) * u64::from(depth)).div_ceil(32) * 4;
+    let mut end = row
+        .checked_mul(u64::from(height))?
+        .checked_add(u64::from(pixels_at))?;
+    // The fifth version of the header names a profile, which stands behind the rows (BITMAPV5HEADER).
+    if header >= 124 {
+        let (profile_at, profile_bytes) = (number(14 + 112)?, number(14 + 116)?);
+        end = end.max(14 + u64::from(profile_at) + u64::from(profile_bytes));
+    }
+    usize::try_from(end).ok()
+}

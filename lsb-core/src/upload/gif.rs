@@ -26,29 +26,92 @@ pub(super) fn inspect(
         height: u32::from(walk.u16_little()?),
     };
     check_size(size)?;
-    let flags = walk.u8()?;
-    walk.skip(2)?;
-    walk.skip(color_table_bytes(flags))?;
+    let mut blocks = Blocks::new(file)?;
     let mut frames = 0u32;
-    loop {
-        match walk.u8()? {
+    // Bytes between blocks and a missing trailer are what every viewer passes over: the pixels are in the blocks.
+    while let Some(block) = blocks.next_block()? {
+        frames += u32::from(matches!(block, Block::Image { .. }));
+    }
+    if frames == 0 {
+        return Err(blocks.walk.damaged("it has no picture"));
+    }
+    Ok(Gif { size, frames })
+}
+
+/// A block, with all of its bytes.
+#[derive(Clone, Copy)]
+pub(crate) enum Block<'a> {
+    /// A frame.
+    Image { whole: &'a [u8] },
+    /// Something else, by its label.
+    Extension { label: u8, whole: &'a [u8] },
+    /// The end.
+    Trailer { whole: &'a [u8] },
+    /// Bytes that belong to no block.
+    Stray { whole: &'a [u8] },
+}
+
+/// The blocks behind the header, up to and including the trailer, if there is one.
+pub(crate) struct Blocks<'a> {
+    file: &'a [u8],
+    walk: Walk<'a>,
+    ended: bool,
+}
+
+impl<'a> Blocks<'a> {
+    pub(crate) fn new(file: &'a [u8]) -> Result<Self, UploadError> {
+        let mut walk = Walk::new(file, MediaType::Gif);
+        walk.skip(10)?;
+        let flags = walk.u8()?;
+        walk.skip(2)?;
+        walk.skip(color_table_bytes(flags))?;
+        Ok(Self {
+            file,
+            walk,
+            ended: false,
+        })
+    }
+
+    pub(crate) const fn offset(&self) -> usize {
+        self.walk.offset()
+    }
+
+    /// The next block; none at the end of the file, or behind the trailer.
+    pub(crate) fn next_block(&mut self) -> Result<Option<Block<'a>>, UploadError> {
+        let start = self.walk.offset();
+        if self.ended || self.walk.rest().is_empty() {
+            return Ok(None);
+        }
+        let introducer = self.walk.u8()?;
+        let mut label = 0;
+        match introducer {
             IMAGE => {
-                frames += 1;
-                walk.skip(8)?;
-                let flags = walk.u8()?;
-                walk.skip(color_table_bytes(flags))?;
+                self.walk.skip(8)?;
+                let flags = self.walk.u8()?;
+                self.walk.skip(color_table_bytes(flags))?;
                 // The number of bits that codes begin with.
-                walk.skip(1)?;
-                skip_sub_blocks(&mut walk)?;
+                self.walk.skip(1)?;
+                skip_sub_blocks(&mut self.walk)?;
             }
             EXTENSION => {
-                walk.skip(1)?;
-                skip_sub_blocks(&mut walk)?;
+                label = self.walk.u8()?;
+                skip_sub_blocks(&mut self.walk)?;
             }
-            TRAILER if frames == 0 => return Err(walk.damaged("it has no picture")),
-            TRAILER => return Ok(Gif { size, frames }),
-            _ => return Err(walk.damaged("a block of an unknown kind")),
+            TRAILER => self.ended = true,
+            _ => {
+                let known = |byte: &u8| matches!(*byte, IMAGE | EXTENSION | TRAILER);
+                let rest = self.walk.rest();
+                let stray = rest.iter().position(known).unwrap_or(rest.len());
+                self.walk.skip(stray)?;
+            }
         }
+        let whole = self.file.get(start..self.walk.offset()).unwrap_or_default();
+        Ok(Some(match introducer {
+            IMAGE => Block::Image { whole },
+            EXTENSION => Block::Extension { label, whole },
+            TRAILER => Block::Trailer { whole },
+            _ => Block::Stray { whole },
+        }))
     }
 }
 

@@ -50,10 +50,8 @@ pub(super) fn inspect(
                 skip_entropy_coded_data(&mut walk)?;
                 scanned += (walk.offset() - data) as u64;
             }
-            // Restart and temporary markers stand alone; a second start is no part of a picture.
-            0xd0..=0xd7 | 0x01 => (),
-            0xd8 => return Err(damaged(start, "a second start marker")),
-            0x00 => return Err(damaged(start, "coded data outside a scan")),
+            // Restart and temporary markers stand alone, and decoders pass over a second start.
+            0xd0..=0xd8 | 0x01 => (),
             _ => {
                 segment(&mut walk)?;
             }
@@ -117,16 +115,112 @@ const fn damaged(offset: usize, problem: &'static str) -> UploadError {
 }
 
 /// A marker's second byte; any number of `FF` may stand before it (§B.1.1.2).
+///
+/// Bytes between two segments are passed over, as decoders do: some cameras leave padding there.
 fn marker(walk: &mut Walk<'_>) -> Result<u8, UploadError> {
-    let start = walk.offset();
-    if walk.u8()? != 0xff {
-        return Err(damaged(start, "no marker where one must stand"));
-    }
+    walk.skip(stray_bytes(walk.rest()).ok_or(walk.cut_off())?)?;
+    walk.skip(1)?;
     loop {
         match walk.u8()? {
             0xff => (),
             marker => return Ok(marker),
         }
+    }
+}
+
+/// How many bytes stand before the next marker, if there is one.
+fn stray_bytes(rest: &[u8]) -> Option<usize> {
+    if let [0xff, 0x01..=0xff, ..] = rest {
+        return Some(0);
+    }
+    rest.windows(2)
+        .position(|pair| matches!(pair, [0xff, 0x01..=0xfe]))
+}
+
+/// A piece of a file: its pieces, one behind the other, are the file up to its end marker.
+#[derive(Clone, Copy)]
+pub(crate) enum Piece<'a> {
+    /// A marker with a length and a content.
+    Segment {
+        marker: u8,
+        whole: &'a [u8],
+        content: &'a [u8],
+    },
+    /// A scan's header and its coded data.
+    Scan { whole: &'a [u8] },
+    /// A marker that stands alone.
+    Alone { whole: &'a [u8] },
+    /// Bytes that belong to no segment.
+    Stray { whole: &'a [u8] },
+}
+
+/// The pieces behind the start marker that are there whole.
+pub(crate) struct Pieces<'a> {
+    file: &'a [u8],
+    offset: usize,
+    ended: bool,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) const fn new(file: &'a [u8]) -> Self {
+        Self {
+            file,
+            offset: 2,
+            ended: false,
+        }
+    }
+
+    /// Where the last piece ended.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    fn read(&mut self) -> Result<Piece<'a>, UploadError> {
+        let mut walk = Walk::new(self.file, MediaType::Jpeg);
+        walk.seek(self.offset)?;
+        let stray = stray_bytes(walk.rest()).ok_or(walk.cut_off())?;
+        if stray > 0 {
+            return Ok(Piece::Stray {
+                whole: walk.take(stray)?,
+            });
+        }
+        let start = walk.offset();
+        let marker = marker(&mut walk)?;
+        self.ended = marker == END_OF_IMAGE;
+        let mut content: &[u8] = &[];
+        if !matches!(marker, 0xd0..=END_OF_IMAGE | 0x01) {
+            content = segment(&mut walk)?;
+        }
+        if marker == START_OF_SCAN {
+            skip_entropy_coded_data(&mut walk)?;
+        }
+        let whole = self.file.get(start..walk.offset()).unwrap_or_default();
+        Ok(match marker {
+            START_OF_SCAN => Piece::Scan { whole },
+            0xd0..=END_OF_IMAGE | 0x01 => Piece::Alone { whole },
+            _ => Piece::Segment {
+                marker,
+                whole,
+                content,
+            },
+        })
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let piece = self.read().ok()?;
+        let (Piece::Segment { whole, .. }
+        | Piece::Scan { whole }
+        | Piece::Alone { whole }
+        | Piece::Stray { whole }) = piece;
+        self.offset += whole.len();
+        Some(piece)
     }
 }
 

@@ -9,20 +9,22 @@
 
 mod bmp;
 mod bytes;
-mod gif;
-mod jpeg;
-mod png;
+pub(crate) mod gif;
+pub(crate) mod jpeg;
+pub(crate) mod png;
 mod tiff;
-mod webp;
+pub(crate) mod webp;
 
 use core::fmt;
 
+pub(crate) use bmp::end as bmp_end;
 #[cfg(feature = "image")]
 pub(crate) use png::Chunks;
 
 use crate::capacity::Size;
 use crate::error::ErrorKind;
 use crate::limits::Limits;
+use crate::tags::Tiff;
 
 /// The formats that an original may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,16 +99,18 @@ impl MediaType {
         }
     }
 
-    /// The format that the first bytes of a file announce.
+    /// The format that the first bytes of a file announce. A text that begins with the letters of one is none.
     #[must_use]
     pub fn sniff(bytes: &[u8]) -> Option<Self> {
-        if bytes.starts_with(&png::SIGNATURE) {
+        if is_text(bytes) {
+            None
+        } else if bytes.starts_with(&png::SIGNATURE) {
             Some(Self::Png)
         } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
             Some(Self::Jpeg)
         } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
             Some(Self::Gif)
-        } else if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") {
+        } else if Tiff::open(bytes).is_some() {
             Some(Self::Tiff)
         } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
             Some(Self::WebP)
@@ -217,6 +221,16 @@ pub enum UploadError {
         /// The most that deflate can make of it.
         possible: u64,
     },
+    /// A part without which the picture cannot be shown right, and that no specification names.
+    #[error(
+        "the PNG has a critical chunk {name:?} that this program does not know, so its pixels cannot be written \
+         anew; mode `sealed` stores the file as it is",
+        name = core::str::from_utf8(kind).unwrap_or("????")
+    )]
+    UnknownChunk {
+        /// The chunk's type.
+        kind: [u8; 4],
+    },
     /// An animation, of which only one frame would survive.
     #[error(
         "the file is an animated {format}: save the frame you mean as a picture of its own, or ask for its first frame"
@@ -238,7 +252,7 @@ impl UploadError {
                 ErrorKind::TooLarge
             }
             Self::CutOff { .. } | Self::Damaged { .. } | Self::FalseHeader { .. } => ErrorKind::Damaged,
-            Self::Animated { .. } => ErrorKind::Unsupported,
+            Self::Animated { .. } | Self::UnknownChunk { .. } => ErrorKind::Unsupported,
         }
     }
 }
@@ -315,6 +329,25 @@ pub(crate) fn inspect_png_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> 
         }),
         _ => inspect_of(bytes, most_bytes, limits),
     }
+}
+
+/// Whether bytes are a text: the formats that begin with letters have control characters in their first fields.
+fn is_text(bytes: &[u8]) -> bool {
+    const JUDGED_BYTES: usize = 256;
+    let judged = bytes.get(..JUDGED_BYTES).unwrap_or(bytes);
+    let text = match core::str::from_utf8(judged) {
+        Ok(text) => text,
+        // A letter of several bytes may stand across the end of what is judged.
+        Err(error) if error.error_len().is_none() => {
+            core::str::from_utf8(judged.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    // So few bytes say nothing: a file may be cut off behind its magic.
+    text.len() > 8
+        && text
+            .chars()
+            .all(|letter| !letter.is_control() || letter.is_ascii_whitespace())
 }
 
 fn check_bytes(bytes: &[u8], limit: u64) -> Result<(), UploadError> {

@@ -21,6 +21,14 @@ pub(crate) struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// Whether the checksum is that of type and content.
+    pub(crate) fn checksum_fits(&self) -> bool {
+        let Some((checked, checksum)) = self.whole.split_last_chunk::<4>() else {
+            return false;
+        };
+        crc32fast::hash(checked.get(4..).unwrap_or_default()) == u32::from_be_bytes(*checksum)
+    }
+
     fn damaged(&self, problem: &'static str) -> UploadError {
         UploadError::Damaged {
             format: MediaType::Png,
@@ -37,6 +45,24 @@ pub(crate) struct Chunks<'a> {
     ended: bool,
 }
 
+/// Chunks that describe nothing that pixels are made of, and that viewers pass over when their checksum is wrong.
+const fn is_beside_the_pixels(kind: &[u8; 4]) -> bool {
+    matches!(
+        kind,
+        b"tEXt"
+            | b"zTXt"
+            | b"iTXt"
+            | b"tIME"
+            | b"eXIf"
+            | b"pHYs"
+            | b"iDOT"
+            | b"hIST"
+            | b"sPLT"
+            | b"bKGD"
+            | b"sBIT"
+    )
+}
+
 impl<'a> Chunks<'a> {
     pub(crate) fn new(file: &'a [u8]) -> Self {
         Self {
@@ -44,6 +70,17 @@ impl<'a> Chunks<'a> {
             offset: SIGNATURE.len(),
             ended: false,
         }
+    }
+
+    /// The chunks that are there whole, whatever their checksums say.
+    pub(crate) fn unchecked(file: &'a [u8]) -> impl Iterator<Item = Chunk<'a>> {
+        let mut chunks = Self::new(file);
+        core::iter::from_fn(move || {
+            let chunk = chunks.read().filter(|_| !chunks.ended)?;
+            chunks.offset += chunk.whole.len();
+            chunks.ended = chunk.kind == *b"IEND";
+            Some(chunk)
+        })
     }
 
     fn read(&self) -> Option<Chunk<'a>> {
@@ -69,9 +106,7 @@ impl<'a> Chunks<'a> {
             bytes: self.file.len(),
         };
         let chunk = self.read().ok_or(cut_off)?;
-        let (checked, checksum) = chunk.whole.split_last_chunk::<4>().ok_or(cut_off)?;
-        let checked = checked.get(4..).unwrap_or_default();
-        if crc32fast::hash(checked) != u32::from_be_bytes(*checksum) {
+        if !is_beside_the_pixels(&chunk.kind) && !chunk.checksum_fits() {
             return Err(chunk.damaged("a chunk's checksum is wrong"));
         }
         self.offset += chunk.whole.len();
@@ -201,7 +236,8 @@ pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadE
     for chunk in chunks {
         let chunk = chunk?;
         match &chunk.kind {
-            b"acTL" if !limits.first_frame => {
+            // One frame is no animation, and behind the pixels the chunk is to be ignored (§11.3.6.1).
+            b"acTL" if !limits.first_frame && compressed == 0 && frames(chunk.content) > 1 => {
                 return Err(UploadError::Animated {
                     format: MediaType::Png,
                 });
@@ -232,6 +268,13 @@ pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadE
         }
     }
     Err(cut_off)
+}
+
+/// How many frames an `acTL` chunk promises.
+fn frames(content: &[u8]) -> u32 {
+    content
+        .first_chunk::<4>()
+        .map_or(0, |frames| u32::from_be_bytes(*frames))
 }
 
 fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<PngHeader, UploadError> {

@@ -1,119 +1,91 @@
-//! A TIFF file: its first directory, and whether the pixels that it names are there (TIFF 6.0, §2).
+//! A TIFF file: its first directory, and whether the pixels that it names are there (TIFF 6.0, §2; BigTIFF).
 
-use super::bytes::Walk;
 use super::{MediaType, UploadError};
 use crate::capacity::Size;
+use crate::tags::{Directory, Tiff};
 
 const IMAGE_WIDTH: u16 = 256;
 const IMAGE_LENGTH: u16 = 257;
-const STRIP_OFFSETS: u16 = 273;
-const STRIP_BYTE_COUNTS: u16 = 279;
-const TILE_OFFSETS: u16 = 324;
-const TILE_BYTE_COUNTS: u16 = 325;
-
-/// A line of a directory: what it is, the size of one number, how many there are, and where.
-#[derive(Clone, Copy)]
-struct Entry {
-    tag: u16,
-    number_bytes: usize,
-    count: usize,
-    offset: usize,
-}
-
-struct Reader<'a> {
-    walk: Walk<'a>,
-    little: bool,
-}
+/// Places and lengths of pixel data, in strips and in tiles.
+const DATA: [(u16, u16); 2] = [(273, 279), (324, 325)];
 
 pub(super) fn inspect(
     file: &[u8],
     check_size: impl Fn(Size) -> Result<(), UploadError>,
 ) -> Result<Size, UploadError> {
-    let mut reader = Reader {
-        walk: Walk::new(file, MediaType::Tiff),
-        little: file.starts_with(b"II"),
+    let cut_off = UploadError::CutOff {
+        format: MediaType::Tiff,
+        bytes: file.len(),
     };
-    reader.walk.skip(4)?;
-    let directory = reader.u32()? as usize;
-    reader.walk.seek(directory)?;
-    let entries = usize::from(reader.u16()?);
-    let (mut size, mut offsets, mut lengths) = (Size { width: 0, height: 0 }, None, None);
-    for line in 0..entries {
-        reader.walk.seek(directory + 2 + line * 12)?;
-        let entry = reader.entry()?;
-        match entry.tag {
-            IMAGE_WIDTH => size.width = reader.number(&entry, 0)?,
-            IMAGE_LENGTH => size.height = reader.number(&entry, 0)?,
-            STRIP_OFFSETS | TILE_OFFSETS => offsets = Some(entry),
-            STRIP_BYTE_COUNTS | TILE_BYTE_COUNTS => lengths = Some(entry),
-            _ => (),
-        }
+    let tiff = Tiff::open(file).ok_or(cut_off)?;
+    let directory = tiff.first().and_then(|at| tiff.directory(at)).ok_or(cut_off)?;
+    if directory.is_cut {
+        return Err(cut_off);
     }
-    check_size(size)?;
-    let (Some(offsets), Some(lengths)) = (offsets, lengths) else {
-        return Err(reader.walk.damaged("it does not say where its pixels are"));
+    let damaged = |problem| UploadError::Damaged {
+        format: MediaType::Tiff,
+        offset: directory.at,
+        problem,
     };
-    if offsets.count != lengths.count || offsets.count == 0 {
-        return Err(reader.walk.damaged("its lists of pixel data do not match"));
+    let side = |tag: u16| match directory.entry(tag) {
+        None => Ok(0),
+        Some(entry) => tiff
+            .number(entry, 0)
+            .and_then(|side| u32::try_from(side).ok())
+            .ok_or(damaged("a number of an unknown kind")),
+    };
+    let size = Size {
+        width: side(IMAGE_WIDTH)?,
+        height: side(IMAGE_LENGTH)?,
+    };
+    check_size(size)?;
+    let data = DATA
+        .into_iter()
+        .find_map(|(offsets, lengths)| Some((directory.entry(offsets)?, directory.entry(lengths))));
+    let Some((offsets, lengths)) = data else {
+        return Err(damaged("it does not say where its pixels are"));
+    };
+    if offsets.count == 0 || lengths.is_some_and(|lengths| lengths.count != offsets.count) {
+        return Err(damaged("its lists of pixel data do not match"));
     }
     for index in 0..offsets.count {
-        let (start, length) = (reader.number(&offsets, index)?, reader.number(&lengths, index)?);
-        if u64::from(start) + u64::from(length) > file.len() as u64 {
-            return Err(reader.walk.cut_off());
+        let start = tiff.number(offsets, index).ok_or(cut_off)?;
+        let length = match lengths {
+            Some(lengths) => tiff.number(lengths, index).ok_or(cut_off)?,
+            // Some old programs name the places alone; decoding tells whether the pixels are there.
+            None => 0,
+        };
+        if start.saturating_add(length) > file.len() as u64
+            && !rows_are_there(&tiff, &directory, size, start, file.len() as u64)
+        {
+            return Err(cut_off);
         }
     }
     Ok(size)
 }
 
-impl Reader<'_> {
-    fn u16(&mut self) -> Result<u16, UploadError> {
-        let bytes = self.walk.array()?;
-        Ok(if self.little {
-            u16::from_le_bytes(bytes)
-        } else {
-            u16::from_be_bytes(bytes)
-        })
-    }
-
-    fn u32(&mut self) -> Result<u32, UploadError> {
-        let bytes = self.walk.array()?;
-        Ok(if self.little {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        })
-    }
-
-    fn entry(&mut self) -> Result<Entry, UploadError> {
-        let (tag, kind) = (self.u16()?, self.u16()?);
-        let count = self.u32()? as usize;
-        // Only whole numbers of 16 and 32 bits are of interest here.
-        let number_bytes = match kind {
-            3 => 2,
-            4 => 4,
-            _ => 0,
-        };
-        // What fits into four bytes stands in the line itself.
-        let here = self.walk.offset();
-        let inside = count.saturating_mul(number_bytes) <= 4;
-        let offset = if inside { here } else { self.u32()? as usize };
-        Ok(Entry {
-            tag,
-            number_bytes,
-            count,
-            offset,
-        })
-    }
-
-    fn number(&mut self, entry: &Entry, index: usize) -> Result<u32, UploadError> {
-        let place = entry
-            .offset
-            .saturating_add(index.saturating_mul(entry.number_bytes));
-        self.walk.seek(place)?;
-        match entry.number_bytes {
-            2 => self.u16().map(u32::from),
-            4 => self.u32(),
-            _ => Err(self.walk.damaged("a number of an unknown kind")),
-        }
-    }
+/// Whether all rows of an uncompressed picture in one strip are there, though its length says that more should be:
+/// some programs give a false length.
+fn rows_are_there(tiff: &Tiff<'_>, directory: &Directory, size: Size, start: u64, end: u64) -> bool {
+    const BITS_PER_SAMPLE: u16 = 258;
+    const COMPRESSION: u16 = 259;
+    const STRIP_OFFSETS: u16 = 273;
+    const SAMPLES_PER_PIXEL: u16 = 277;
+    let number = |tag: u16, otherwise: u64| {
+        let entry = directory.entry(tag);
+        entry.map_or(Some(otherwise), |entry| tiff.number(entry, 0))
+    };
+    let one_strip = directory
+        .entry(STRIP_OFFSETS)
+        .is_some_and(|strips| strips.count == 1);
+    let (Some(1), Some(bits), Some(samples)) = (
+        number(COMPRESSION, 1),
+        number(BITS_PER_SAMPLE, 1),
+        number(SAMPLES_PER_PIXEL, 1),
+    ) else {
+        return false;
+    };
+    let row_bits = u64::from(size.width).saturating_mul(bits).saturating_mul(samples);
+    let rows = row_bits.div_ceil(8).saturating_mul(u64::from(size.height));
+    one_strip && bits > 0 && samples > 0 && start.saturating_add(rows) <= end
 }

@@ -22,9 +22,11 @@ pub(super) fn inspect(
     // The length counts from behind itself.
     let length = walk.u32_little()? as usize;
     let end = length.saturating_add(8);
-    if end > file.len() {
+    // The length may count a padding byte that is not there.
+    if end > file.len() + 1 {
         return Err(walk.cut_off());
     }
+    let end = end.min(file.len());
     walk.skip(4)?;
     let (mut size, mut animated, mut pixels) = (None, false, false);
     while walk.offset().saturating_add(8) <= end {
@@ -94,4 +96,57 @@ fn lossless_size(content: &[u8]) -> Option<Size> {
         width: (bits & 0x3fff) + 1,
         height: (bits >> 14 & 0x3fff) + 1,
     })
+}
+
+/// A chunk: its type, its content, and all of its bytes with the padding.
+#[derive(Clone, Copy)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) kind: [u8; 4],
+    pub(crate) content: &'a [u8],
+    pub(crate) whole: &'a [u8],
+}
+
+/// The chunks that are there whole, inside the length that the file gives.
+pub(crate) struct Chunks<'a> {
+    file: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Chunks<'a> {
+    pub(crate) fn new(file: &'a [u8]) -> Self {
+        let length = file.get(4..).and_then(<[u8]>::first_chunk::<4>);
+        let length = length.map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        let end = length.saturating_add(8).min(file.len());
+        Self {
+            file: file.get(..end).unwrap_or(file),
+            offset: 12,
+        }
+    }
+
+    /// Where the last chunk ended.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.file.get(self.offset..)?;
+        let (kind, behind) = rest.split_first_chunk::<4>()?;
+        let (length, behind) = behind.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let content = behind.get(..length)?;
+        let whole = length
+            .saturating_add(8)
+            .saturating_add(length % 2)
+            .min(rest.len());
+        self.offset += whole;
+        Some(Chunk {
+            kind: *kind,
+            content,
+            whole: rest.get(..whole)?,
+        })
+    }
 }

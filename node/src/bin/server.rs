@@ -8,7 +8,7 @@ use node::decoding::{Decoder, ProcessLimits, worker};
 use node::server::Server;
 use node::settings::{ServerArguments, ServerSettings};
 
-/// The command line, or what it implies, is wrong.
+/// The exit code for a wrong command line, or wrong settings.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ async fn run(settings: ServerSettings) -> ExitCode {
     }
 }
 
-/// Says what runs where, and what to do next.
+/// Prints what runs where, and what to do next.
 fn welcome(settings: &ServerSettings, server: &Server) {
     let encrypted = if settings.clients_use_tls() {
         "HTTPS"
@@ -104,7 +104,7 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "error: {text}");
 }
 
-/// Waits for Ctrl+C, or for the signal by which service managers stop what they started.
+/// Waits for Ctrl+C, or for the signal by which service managers stop their services.
 async fn asked_to_stop() {
     #[cfg(unix)]
     {

@@ -195,6 +195,7 @@ pub(super) fn run(
                 created: *created,
                 owner: &SigningKey::from_bytes(seed),
                 bits: count(*bits)?,
+                keep: picture::Keep::Shown,
                 limits: &limits,
             })?;
             let mut reply = Reply::of_bytes(labelled.file);

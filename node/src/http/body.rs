@@ -1,4 +1,4 @@
-//! Reading what a client sends, within limits of size, memory and time.
+//! Reads what a client sends, within limits of size, memory and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 
-/// A client that sends nothing for so long is given up.
+/// How long a client may send nothing before its request is ended.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that has not sent everything after so long is given up.
+/// How long a client may take to send everything.
 const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How long a request waits for memory before it is told to come back later.
+/// How long a request waits for memory before its client is told to come back later.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Memory is handed out in pieces of this size.
+/// The unit in which memory is granted.
 const MEMORY_UNIT_BYTES: usize = 64 << 10;
 
-/// Memory for uploads, handed out before their first byte is read.
+/// Memory for uploads, granted before their first byte is read.
 #[derive(Clone)]
 pub(super) struct MemoryBudget {
     units: Arc<Semaphore>,
@@ -42,14 +42,14 @@ impl MemoryBudget {
         match timeout(MEMORY_PATIENCE, Arc::clone(&self.units).acquire_many_owned(units)).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(
-                ApiError::busy("this server is working on as many pictures as its memory allows")
+                ApiError::busy("this server is processing as many pictures as its memory allows")
                     .retry_after(2),
             ),
         }
     }
 }
 
-/// How many bytes the client announces, at most `limit`; `limit` when it does not say.
+/// Returns the number of bytes that the client announces, at most `limit`; `limit` if it announces none.
 pub(super) fn announced_bytes(headers: &HeaderMap, limit: usize) -> Result<usize, ApiError> {
     let Some(length) = headers.get(header::CONTENT_LENGTH) else {
         return Ok(limit);
@@ -58,7 +58,7 @@ pub(super) fn announced_bytes(headers: &HeaderMap, limit: usize) -> Result<usize
     match length {
         Some(length) if length <= limit => Ok(length),
         Some(length) => Err(too_large(format!("{length} bytes"), limit)),
-        None => Err(ApiError::bad_request("the Content-Length is no number")),
+        None => Err(ApiError::bad_request("the Content-Length is not a number")),
     }
 }
 
@@ -76,7 +76,7 @@ async fn read_frames(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> 
         let frame = match timeout(STALL_TIMEOUT, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
-                return Err(ApiError::bad_request(format!("the request broke off: {error}")));
+                return Err(ApiError::bad_request(format!("the request ended early: {error}")));
             }
             Ok(None) => return Ok(bytes),
             Err(_) => return Err(too_slow(STALL_TIMEOUT)),
@@ -91,7 +91,7 @@ async fn read_frames(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> 
 }
 
 fn too_large(what: String, limit: usize) -> ApiError {
-    let message = format!("the upload has {what}, and this server accepts {limit}");
+    let message = format!("the upload has {what}; this server accepts {limit}");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message)
         .limit(limit as u64)
         .hint("make the picture smaller, or start the servers with a larger --max-upload-mib")

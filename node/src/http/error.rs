@@ -1,4 +1,4 @@
-//! Answers that are not a success: a status for HTTP, a code for programs, a sentence for people.
+//! Error responses: a status for HTTP, a code for programs, a sentence for people.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -12,7 +12,7 @@ use crate::ledger::Refusal;
 use crate::ledger::request::RequestError;
 use crate::server::RequestFailure;
 
-/// Why a request is not answered with what it asked for.
+/// Why a request fails.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -37,7 +37,7 @@ impl ApiError {
         }
     }
 
-    /// The body is not the JSON that belongs here.
+    /// The body is not the expected JSON.
     pub(super) fn from_json(rejection: JsonRejection) -> Self {
         Self::new(rejection.status(), "BAD_REQUEST", rejection.body_text())
     }
@@ -47,17 +47,17 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "BAD_REQUEST", message)
     }
 
-    /// A fault of this server.
+    /// This server has a bug.
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message)
     }
 
-    /// Too much is under way.
+    /// Too many requests are in progress.
     pub(super) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", message).retry_after(1)
     }
 
-    /// What people are told.
+    /// Returns the message for people.
     pub(super) fn message(self) -> String {
         self.body.message
     }
@@ -77,7 +77,7 @@ impl ApiError {
         self
     }
 
-    /// What the client is told when the shell has no answer.
+    /// Converts a failure of the shell into a response.
     pub(super) fn from_failure(app: &App, failure: RequestFailure) -> Self {
         let unavailable = |code: &str, message: String| {
             Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(1)
@@ -88,7 +88,7 @@ impl ApiError {
                 rejection @ (Rejection::Transferring { .. } | Rejection::NotATarget { .. }),
             ) => unavailable("TRANSFERRING", rejection.to_string()),
             RequestFailure::Rejected(Rejection::TooLarge { size, limit }) => {
-                let message = format!("the request has {size} bytes, and the limit is {limit}");
+                let message = format!("the request has {size} bytes; the limit is {limit}");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).limit(limit as u64)
             }
             RequestFailure::Rejected(rejection @ Rejection::Failed) => Self::new(
@@ -101,7 +101,7 @@ impl ApiError {
                 Self::busy(failure.to_string())
             }
             failure @ RequestFailure::Interrupted => unavailable("INTERRUPTED", failure.to_string())
-                .hint("send the same request again: it is recognised if it was carried out already"),
+                .hint("send the same request again; it is recognised if it was carried out already"),
             failure @ RequestFailure::Timeout(_) => unavailable("TIMEOUT", failure.to_string())
                 .hint("check that a majority of the servers runs, then send the same request again"),
             failure @ RequestFailure::Stopping => unavailable("STOPPING", failure.to_string()),
@@ -144,12 +144,15 @@ impl ApiError {
         Self::new(status, code, error.to_string())
     }
 
-    /// Another server leads, or none that is known.
+    /// Another server leads, or no leader is known.
     pub(super) fn not_leader(app: &App) -> Self {
         match app.leader() {
             Some(leader) => {
                 let code = format!("NOT_LEADER:{}", leader.server_id);
-                let message = format!("this server does not lead the cluster, {} does", leader.server_id);
+                let message = format!(
+                    "this server is not the leader of the cluster; {} is",
+                    leader.server_id
+                );
                 let mut error = Self::new(StatusCode::MISDIRECTED_REQUEST, code, message);
                 error.body.leader = Some(leader);
                 error

@@ -1,4 +1,4 @@
-//! How much one device, and everybody together, may ask for.
+//! Limits on the requests of one device, and of all together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,44 +9,43 @@ use lsb_core::PublicKey;
 
 use super::error::ApiError;
 
-/// Requests of one device that may be under way at a time.
+/// How many requests of one device may be in progress at a time.
 const REQUESTS_PER_DEVICE: usize = 64;
 
 type Counts = Arc<Mutex<HashMap<PublicKey, usize>>>;
 
-/// Counts what each device has under way. Devices and not names, because a signature proves the one and only the ledger
-/// knows the other: nobody can use up somebody else's share.
+/// Counts the requests that each device has in progress. It counts by device and not by name, because a signature
+/// proves the device, and only the ledger knows the name. So a device cannot use up another's share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PerDevice {
     under_way: Counts,
 }
 
-/// One request that is under way; dropped when it is over.
+/// One request that is in progress; dropped when it is over.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct InProgress {
     device: PublicKey,
     under_way: Counts,
 }
 
 impl PerDevice {
     /// Counts one more request that this device has signed, or refuses it.
-    pub(super) fn enter(&self, device: PublicKey) -> Result<UnderWay, ApiError> {
+    pub(super) fn enter(&self, device: PublicKey) -> Result<InProgress, ApiError> {
         let mut counts = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(device).or_default();
         if *count >= REQUESTS_PER_DEVICE {
-            let message =
-                format!("this device has {REQUESTS_PER_DEVICE} requests under way, which is the limit");
+            let message = format!("this device has {REQUESTS_PER_DEVICE} requests in progress, the limit");
             return Err(too_many(message).limit(REQUESTS_PER_DEVICE as u64));
         }
         *count += 1;
-        Ok(UnderWay {
+        Ok(InProgress {
             device,
             under_way: Arc::clone(&self.under_way),
         })
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InProgress {
     fn drop(&mut self) {
         let mut counts = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.device) {
@@ -63,7 +62,7 @@ impl Drop for UnderWay {
 pub(super) struct Rate {
     per_second: f64,
     at_once: f64,
-    /// What may still happen, as of when.
+    /// How many more events may happen, as of when.
     left: Mutex<(f64, Instant)>,
 }
 
@@ -77,7 +76,7 @@ impl Rate {
         }
     }
 
-    /// Lets one more event happen, or refuses it.
+    /// Counts one more event, or refuses it.
     pub(super) fn take(&self, what: &str) -> Result<(), ApiError> {
         self.take_at(Instant::now())
             .then_some(())

@@ -1,4 +1,4 @@
-//! Accepts clients: plain on loopback, TLS elsewhere; bounded in number, and in patience with slow ones.
+//! Accepts clients, plain on loopback and over TLS elsewhere, with limits on their number and on slow ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// Clients that are connected at a time. More wait in the backlog.
+/// The most clients that are connected at a time. More wait in the backlog.
 const CONNECTIONS: usize = 1024;
 
-/// How long the handshake, and then each request's header, may take.
+/// The time limit of the handshake, and then of each request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves clients until told to stop, then until those at hand are answered.
+/// Serves clients until told to stop, then until requests in progress are answered.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -43,9 +43,9 @@ pub(crate) async fn serve(
         connections.spawn(async move {
             let _permit = permit;
             match tls {
-                None => converse(socket, router, stopping).await,
+                None => serve_connection(socket, router, stopping).await,
                 Some(acceptor) => match timeout(HEADER_TIMEOUT, acceptor.accept(socket)).await {
-                    Ok(Ok(stream)) => converse(stream, router, stopping).await,
+                    Ok(Ok(stream)) => serve_connection(stream, router, stopping).await,
                     Ok(Err(error)) => tracing::debug!("a client's encrypted handshake failed: {error}"),
                     Err(_) => tracing::debug!("a client did not finish its handshake in time"),
                 },
@@ -64,12 +64,12 @@ async fn accept(
     match listener.accept().await {
         Ok((socket, _)) => {
             if let Err(error) = crate::listen::tune(&socket) {
-                tracing::debug!("a client was gone at once: {error}");
+                tracing::debug!("a client disconnected at once: {error}");
             }
             Some((socket, permit))
         }
         Err(error) => {
-            // Out of file descriptors, most likely: they come back when connections end.
+            // Most likely the process is out of file descriptors, which come back when connections end.
             tracing::warn!("cannot accept a client: {error}");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
@@ -78,7 +78,7 @@ async fn accept(
 }
 
 /// Answers the requests of one connection.
-async fn converse(
+async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut stopping: watch::Receiver<bool>,
@@ -101,7 +101,7 @@ async fn converse(
     }
 }
 
-/// Waits for the word, or for the end of whoever could give it.
+/// Waits until the server is told to stop, or until its owner is gone.
 async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }

@@ -1,4 +1,4 @@
-//! What clients ask of a server.
+//! The HTTP interface for clients.
 //!
 //! | request | answer |
 //! |---|---|
@@ -9,12 +9,12 @@
 //! | `GET /readyz` | 200 when requests can be served |
 //! | `POST /v1/users` | binds a name to a device key |
 //! | `POST /v1/objects` | registers a picture's policy and key share, and returns the picture that carries them |
-//! | `POST /v1/objects/query` | tells its owner what is left of a picture's grants |
+//! | `POST /v1/objects/query` | returns to the owner what is left of a picture's grants |
 //! | `POST /v1/views` | charges a view, and releases the key share for it |
 //! | `POST /v1/views/ack` | forgets the stored outcome of a view |
 //!
-//! Everything else than a success has an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another
-//! server answers 421 with `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
+//! Every error response carries an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another server
+//! answers 421 with `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
 
 mod body;
 mod error;
@@ -46,21 +46,21 @@ use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
 use crate::server::{Handle, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
-/// One upload takes this many times its size while it is worked on: the body, its envelope, the picture's samples
-/// (eight bits carry three) and the file they are written to.
+/// The memory that one upload takes while it is processed, as a multiple of its size: the body, its envelope, the
+/// picture's samples (eight bits carry three) and the file they are written to.
 const MEMORY_FACTOR: usize = 10;
 
-/// Memory for uploads that are worked on at the same time; one of the largest always fits.
+/// The memory for all uploads in progress; one of the largest always fits.
 const MEMORY_BYTES: usize = 512 << 20;
 
-/// New names are for ever, so they are taken slowly: so many a second, and so many at once.
+/// The limits on new names, which are permanent: so many a second, and so many at once.
 const ENROLMENTS_PER_SECOND: u32 = 20;
 const ENROLMENTS_AT_ONCE: u32 = 200;
 
-/// The largest body of a request that is no upload.
+/// The largest body of a request other than an upload.
 const REQUEST_LIMIT_BYTES: usize = 256 << 10;
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
 
@@ -80,7 +80,7 @@ struct Inner {
 }
 
 impl App {
-    /// What requests need, before the first one.
+    /// Makes the shared state.
     pub(crate) fn new(
         settings: &ServerSettings,
         node: NodeId,
@@ -109,7 +109,7 @@ impl App {
         }))
     }
 
-    /// The routes.
+    /// Returns the routes.
     pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/v1/cluster", get(status::cluster))
@@ -132,7 +132,7 @@ impl App {
         self.0.handle.standing()
     }
 
-    /// The leader that this server knows.
+    /// Returns the leader that this server knows.
     fn leader(&self) -> Option<Leader> {
         let standing = self.standing();
         let leader = standing.vitals.leader?;
@@ -143,7 +143,7 @@ impl App {
         })
     }
 
-    /// Refuses at once what only the leader can do, before anything is read.
+    /// Rejects at once, before anything is read, what only the leader can do.
     fn require_leadership(&self) -> Result<(), ApiError> {
         let standing = self.standing();
         if let Some(trouble) = trouble(&standing) {
@@ -159,7 +159,7 @@ impl App {
         }
     }
 
-    /// Refuses to have anything to do with a picture that the cluster was not founded with.
+    /// Rejects requests for pictures if this server's unified image is not the cluster's.
     fn require_same_picture(&self) -> Result<(), ApiError> {
         match self.standing().denied_picture {
             Some(agreed) if agreed != self.0.image.hash() => Err(ApiError::new(
@@ -176,7 +176,7 @@ impl App {
         }
     }
 
-    /// Puts an action through the log, stamped with this server's time.
+    /// Replicates an action, stamped with this server's time.
     async fn commit(&self, action: Action) -> Result<Outcome, ApiError> {
         let command = encode_command(&Command { time: now(), action });
         match self.0.handle.propose(command).await {
@@ -186,43 +186,43 @@ impl App {
         }
     }
 
-    /// Asks the ledger, linearizably and without a word in the log.
+    /// Queries the ledger, linearizably and without a log entry.
     async fn read(&self, query: Query) -> Result<Answer, ApiError> {
         let answer = self.0.handle.read(query).await;
         answer.map_err(|failure| ApiError::from_failure(self, failure))
     }
 
-    /// Does work that keeps a processor busy, without keeping requests or consensus waiting.
+    /// Does work that keeps a processor busy, without delaying requests or consensus.
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let stopped =
-            || ApiError::internal("a picture could not be worked on: this server is stopping, or at fault");
+            || ApiError::internal("a picture could not be processed: this server is stopping, or has a bug");
         let _processor = self.0.processors.acquire().await.map_err(|_| stopped())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| stopped())
     }
 }
 
-/// What this server's clock says.
+/// Returns the reading of this server's clock.
 fn now() -> UnixSeconds {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    // A clock before 1970 is as good as none; the ledger's time never runs backwards.
+    // A clock before 1970 counts as 0; the ledger's time never runs backwards.
     UnixSeconds(since.map_or(0, |since| since.as_secs()))
 }
 
-/// The answer to a client, when the ledger's outcome belongs to another kind of command: our own mistake.
+/// Answers a client when the ledger's outcome belongs to another kind of command, which is our own bug.
 fn mismatched(outcome: &Outcome) -> ApiError {
     tracing::error!("the ledger answered a command with the outcome of another kind: {outcome:?}");
-    ApiError::internal("the ledger gave an answer that makes no sense")
+    ApiError::internal("the ledger gave an answer of the wrong kind")
 }
 
-/// How a server is called whose name is not known here.
+/// Returns a placeholder for the name of a server whose name is not known here.
 fn node_name(node: NodeId) -> String {
     format!("{:016x}", node.value())
 }
 
-/// What an operator has to mend, if anything.
+/// Returns what an operator has to repair, if anything.
 fn trouble(standing: &Standing) -> Option<String> {
     if let Some(failure) = &standing.disk_failure {
         return Some(format!(
@@ -230,7 +230,7 @@ fn trouble(standing: &Standing) -> Option<String> {
         ));
     }
     standing.fenced.then(|| {
-        "the cluster knows this server by another data folder, which was lost or replaced: put it back and restart".into()
+        "the cluster has bound this server to another data folder, which was lost or replaced; put it back and restart".into()
     })
 }
 
@@ -238,6 +238,6 @@ async fn unknown() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "NOT_FOUND",
-        "there is nothing of this name and method here",
+        "no resource has this path and method",
     )
 }

@@ -1,4 +1,4 @@
-//! Registering pictures, and hiding their envelopes.
+//! Registers pictures, and hides their envelopes.
 
 use axum::Json;
 use axum::body::Body;
@@ -26,7 +26,7 @@ pub(super) async fn protect(
 ) -> Result<Response, ApiError> {
     app.require_leadership()?;
     app.require_same_picture()?;
-    // An envelope is the upload, the denied picture, and little more.
+    // An envelope consists of the upload, the denied picture, and little more.
     let limit = app.0.upload_limit_bytes + app.0.image.bytes().len() + REQUEST_LIMIT_BYTES;
     let announced = body::announced_bytes(&headers, limit)?;
     let _memory = app.0.memory.take(announced.saturating_mul(MEMORY_FACTOR)).await?;
@@ -82,7 +82,7 @@ pub(super) async fn protect(
     }
 }
 
-/// The limits on uploads that an operator chose, and the library's for the rest.
+/// Returns the limits on uploads that an operator chose, with the library's for the rest.
 fn limits(app: &App) -> Limits {
     Limits {
         upload_bytes: app.0.upload_limit_bytes as u64,
@@ -127,8 +127,7 @@ async fn hide(
     })
 }
 
-/// Whether the envelope is the one that the owner registers, of this cluster, and shows this cluster's picture to
-/// everybody else.
+/// Checks that the envelope is the registered one, is of this cluster, and contains this cluster's denied picture.
 fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) -> Result<(), ApiError> {
     manifest
         .verify_owner(request.policy.owner_key())
@@ -154,7 +153,7 @@ fn check(manifest: &Manifest, request: &ProtectRequest, picture_hash: [u8; 32]) 
         let message = "the envelope's denied picture is not this cluster's unified image";
         return Err(
             ApiError::new(StatusCode::CONFLICT, "OTHER_UNIFIED_IMAGE", message)
-                .hint("fetch /v1/unified-image anew, and seal again"),
+                .hint("fetch /v1/unified-image again, and seal again"),
         );
     }
     Ok(())
@@ -168,7 +167,7 @@ fn unprocessable(error: &Error) -> ApiError {
     )
 }
 
-/// Tells an owner what is left of a picture's grants, linearizably.
+/// Returns to an owner what is left of a picture's grants, linearizably.
 pub(super) async fn query(
     State(app): State<App>,
     body: Result<Json<Signed<ObjectRequest>>, JsonRejection>,

@@ -1,4 +1,4 @@
-//! What a server says about itself and its cluster.
+//! The state of a server and its cluster.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +21,7 @@ pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
     })
 }
 
-/// The picture of this server, unless the cluster was founded with another one.
+/// Returns this server's picture, unless the cluster was founded with another one.
 pub(super) async fn unified_image(State(app): State<App>) -> Result<Response, ApiError> {
     app.require_same_picture()?;
     let bytes = axum::body::Bytes::from_owner(std::sync::Arc::clone(app.0.image.bytes()));

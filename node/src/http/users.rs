@@ -20,8 +20,8 @@ pub(super) async fn enrol(
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    // Clients enrol before everything they do, so that none of them has to remember what a cluster knows. Asking
-    // first keeps all but the first time out of the log.
+    // Clients enrol before everything they do, so that they need not remember what a cluster knows. A query first keeps
+    // all but the first enrolment out of the log.
     let request = &signed.request;
     match app.read(Query::Device(request.user.clone())).await? {
         Answer::Device(Some(key)) if key == request.key => return Ok(Json(Enrolled { already: true })),

@@ -1,4 +1,4 @@
-//! Charging views and releasing key shares.
+//! Charges views and releases key shares.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,8 +13,8 @@ use crate::api::{Reason, ViewAnswer};
 use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
 use crate::ledger::{Action, Denial, GrantedView, Outcome};
 
-/// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader that a
-/// quorum followed: what a deposed leader merely hoped for is never released.
+/// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader with a
+/// quorum. A deposed leader never releases a share for an entry that was not committed.
 pub(super) async fn view(
     State(app): State<App>,
     body: Result<Json<Signed<ViewRequest>>, JsonRejection>,
@@ -32,7 +32,7 @@ pub(super) async fn view(
     }
 }
 
-/// Seals the ledger's share to the key that only the one who asked has.
+/// Seals the ledger's share to a key that only the client has.
 fn release(app: &App, granted: &GrantedView) -> Result<ViewAnswer, ApiError> {
     let key = &app.0.key;
     let internal = |error: &dyn std::fmt::Display| {
@@ -75,7 +75,7 @@ fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
         Denial::RequestTooLong { .. } => Reason::RequestTooLong,
         Denial::RequestReused => Reason::RequestReused,
         Denial::AlreadyAcknowledged => Reason::AlreadyAcknowledged,
-        // Nothing was decided: the same request may come again.
+        // The ledger recorded no decision: the same request may come again.
         Denial::TooManyOutcomes { limit } => {
             let error = ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -91,7 +91,7 @@ fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
     })
 }
 
-/// Forgets the stored outcome of a view: the client has it.
+/// Forgets the stored outcome of a view, which the client has received.
 pub(super) async fn acknowledge(
     State(app): State<App>,
     body: Result<Json<Signed<AcknowledgeRequest>>, JsonRejection>,

@@ -1,4 +1,4 @@
-//! What happened, each event hashed with the one before it.
+//! The audit: what happened, each event hashed with the one before it.
 //!
 //! `hash(n) = SHA-256("raft-lsb audit v1" ‖ 0x00 ‖ hash(n - 1) ‖ event n)`, beginning with 32 zeros. The
 //! ledger keeps the latest [`KEPT_EVENTS`] of them, and the hash before the first one kept, so that the kept
@@ -23,15 +23,15 @@ const LABEL: &[u8] = b"raft-lsb audit v1\0";
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Where in the log.
+    /// The position in the log.
     pub index: Index,
-    /// When, by the ledger's time.
+    /// The ledger's time.
     pub time: UnixSeconds,
-    /// What.
+    /// The kind of event.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// The cluster's constants were fixed.
@@ -56,27 +56,27 @@ pub enum EventKind {
     Viewed {
         /// The object.
         object: ObjectId,
-        /// Who.
+        /// The viewer.
         user: UserName,
         /// The request.
         request: RequestId,
         /// Views left afterwards.
         remaining: Views,
     },
-    /// A view was denied to somebody who is listed.
+    /// A view was denied to a user who is listed.
     Denied {
         /// The object.
         object: ObjectId,
-        /// To whom.
+        /// The user.
         user: UserName,
         /// The request.
         request: RequestId,
-        /// Why.
+        /// The reason.
         reason: Denial,
     },
 }
 
-/// The chain.
+/// The chain of hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct AuditChain {
     /// How many events there ever were.

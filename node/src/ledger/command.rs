@@ -1,11 +1,11 @@
-//! What stands in the log, and what came of it.
+//! The commands in the log, and their outcomes.
 //!
 //! ```text
 //! | version: 1 byte | the command, in the encoding of `codec` |
 //! ```
 //!
-//! New kinds of commands are added at the end of [`Action`], and old ones keep their meaning for ever: a log
-//! is replayed by programs that are newer than its entries.
+//! New kinds of commands are added at the end of [`Action`], and old ones keep their meaning for ever: a log is
+//! replayed by programs that are newer than its entries.
 
 use lsb_core::envelope::{Policy, Views};
 use lsb_core::seal::ExchangePublicKey;
@@ -17,45 +17,45 @@ use super::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, V
 use crate::cluster_key::WrappedShare;
 use crate::codec::{self, CodecError};
 
-/// The version that [`encode_command`] writes; no other is understood.
+/// The version that [`encode_command`] writes, and the only one that is understood.
 pub const COMMAND_VERSION: u8 = 1;
 
 /// An entry of the ledger's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// What the leader's clock said. The ledger's time never runs backwards, whatever stands here.
+    /// The reading of the leader's clock. The ledger's time never runs backwards, whatever this is.
     pub time: UnixSeconds,
-    /// What to do.
+    /// The action.
     pub action: Action,
 }
 
-/// What to do.
+/// What a command does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Fix what all servers must agree on. The first leader proposes it, before anything else.
+    /// Fixes the constants that all servers must agree on. The first leader proposes it, before anything else.
     Genesis(Genesis),
-    /// Bind a name to a key.
+    /// Binds a name to a key.
     Enrol(Signed<EnrolRequest>),
-    /// Register an object.
+    /// Registers an object.
     Protect(Box<Registration>),
-    /// Charge a view.
+    /// Charges a view.
     View(Signed<ViewRequest>),
-    /// Forget the outcome of a view.
+    /// Forgets the outcome of a view.
     Acknowledge(Signed<AcknowledgeRequest>),
 }
 
-/// What all servers of a cluster must agree on.
+/// The constants that all servers of a cluster must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Genesis {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The SHA-256 of the picture that is shown to everybody else.
+    /// The SHA-256 of the picture that people without permission see.
     pub denied_picture_hash: [u8; 32],
 }
 
-/// A [`ProtectRequest`] as it stands in the log: the share is not the one that the client sealed but the same
-/// one wrapped by a server, and the sealed one is there by its hash, so that the signature can still be
-/// verified.
+/// A [`ProtectRequest`] as it is stored in the log. It contains the same share as the client's request, wrapped by a
+/// server instead of sealed by the client. The sealed share is represented by its hash, so that the signature can still
+/// be verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     /// The cluster.
@@ -75,7 +75,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The registration that a verified request leads to, with its share wrapped by
+    /// Makes the registration for a verified request, with its share wrapped by
     /// [`ClusterKey::wrap_share`](crate::cluster_key::ClusterKey::wrap_share).
     pub fn new(signed: Signed<ProtectRequest>, share: WrappedShare) -> Self {
         let sealed_share_hash = signed.request.sealed_share_hash();
@@ -98,18 +98,18 @@ impl Registration {
     }
 }
 
-/// The bytes of a command, as they are proposed.
+/// Encodes a command for a proposal.
 pub fn encode_command(command: &Command) -> Payload {
     let mut bytes = vec![COMMAND_VERSION];
     codec::encode_into(&mut bytes, command);
     Payload::from(bytes)
 }
 
-/// The command that these bytes encode.
+/// Decodes a command.
 ///
 /// # Errors
 ///
-/// Anything but exactly the bytes of [`encode_command`] for some command.
+/// The bytes are not exactly those of [`encode_command`] for some command.
 pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
     match bytes.split_first() {
         Some((&COMMAND_VERSION, body)) => codec::decode(body),
@@ -121,26 +121,26 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The cluster's constants are these, and they are what the command says.
+    /// The cluster's constants are fixed, and are those of the command.
     Begun,
     /// The name belongs to the key.
     Enrolled {
-        /// Whether it did before.
+        /// Whether it belonged to the key before.
         already: bool,
     },
     /// The object is registered.
     Protected {
         /// Where in the log that happened; a repetition gives the first place.
         index: Index,
-        /// Whether it was before.
+        /// Whether it was registered before.
         already: bool,
     },
     /// The view is charged: seal the share to the request's key.
     Granted(GrantedView),
-    /// There is no view.
+    /// The view is denied.
     Denied(Denial),
     /// The outcome of the view is forgotten, or was never known.
     Acknowledged,
@@ -167,13 +167,13 @@ pub struct GrantedView {
     pub repeated: bool,
 }
 
-/// Why there is no view.
+/// Why a view is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Denial {
     /// The name is not enrolled with this key.
     #[error("this device is not one of that user's")]
     UnknownDevice,
-    /// The object does not exist, or this user is not among its viewers. Which of the two is not said.
+    /// The object does not exist, or this user is not among its viewers. The answer does not say which.
     #[error("this user may not view this picture")]
     NotListed,
     /// All views are used up.
@@ -194,9 +194,9 @@ pub enum Denial {
         /// From when.
         from: UnixSeconds,
     },
-    /// The request's own time is over.
+    /// The request has expired.
     #[error(
-        "the request expired at {expired}, and it is {now} (seconds since 1970): ask again, and check this machine's clock"
+        "the request expired at {expired}, and it is {now} (seconds since 1970): send a new request, and check this machine's clock"
     )]
     RequestTooOld {
         /// When it expired.
@@ -220,11 +220,11 @@ pub enum Denial {
     /// The request was answered, and its answer acknowledged.
     #[error("this request was answered, and the answer acknowledged")]
     AlreadyAcknowledged,
-    /// The user has too many outcomes waiting to be acknowledged. Nothing was recorded: the same request may
-    /// be sent again.
+    /// The user has too many outcomes that are not acknowledged. Nothing was recorded: the same request may be sent
+    /// again.
     #[error("{limit} answers wait to be acknowledged: acknowledge some, then send the request again")]
     TooManyOutcomes {
-        /// How many may wait.
+        /// The most that may wait.
         limit: usize,
     },
 }
@@ -234,35 +234,35 @@ pub enum Denial {
 pub enum Refusal {
     /// The bytes are not a command that this version knows.
     #[error(
-        "the log holds a command that this program does not understand: run the same version on every server"
+        "the log contains a command that this program does not understand; run the same version on every server"
     )]
     NotACommand,
-    /// The first command has to fix the cluster's constants.
-    #[error("the ledger has not begun yet: a leader has to fix its constants first")]
+    /// The cluster's constants are not fixed yet, which the first command has to do.
+    #[error("the ledger's constants are not fixed yet; a leader has to fix them first")]
     NotBegun,
-    /// It is for another cluster.
-    #[error("the command is for cluster {found}, and this is the ledger of cluster {expected}")]
+    /// The command is for another cluster.
+    #[error("the command is for cluster {found}, but this is the ledger of cluster {expected}")]
     OtherCluster {
         /// The cluster it names.
         found: ClusterId,
-        /// The ledger's.
+        /// The ledger's cluster.
         expected: ClusterId,
     },
-    /// The picture for everybody else is another one here.
+    /// The command's denied picture is not this cluster's.
     #[error(
-        "this server's unified image is not the one that the cluster began with: give every server the same file"
+        "this server's unified image is not the one that the cluster was founded with; give every server the same file"
     )]
     OtherDeniedPicture,
     /// The name belongs to another key.
-    #[error("this name belongs to another key: a device of its owner has to admit yours")]
+    #[error("this name belongs to another key; a device of its owner has to admit yours")]
     NameTaken,
     /// The owner is not enrolled with the key that the policy names.
     #[error("the owner is not enrolled with the key that the policy names")]
     UnknownOwner,
-    /// The object's id is in use for something else.
+    /// The object's id is in use for other contents.
     #[error("the object is registered already, with other contents")]
     ObjectTaken,
-    /// There is no room for more.
+    /// A limit of the ledger is reached.
     #[error("the ledger has no room for more {what}: its limit is {limit}")]
     Full {
         /// What there are too many of.

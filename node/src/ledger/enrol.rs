@@ -1,4 +1,4 @@
-//! Genesis and enrolment: who is who.
+//! Genesis and enrolment: the cluster's constants, and the keys of names.
 
 use raft_core::Index;
 
@@ -7,7 +7,7 @@ use super::command::{Genesis, Outcome, Refusal};
 use super::request::EnrolRequest;
 use super::state::{MOST_USERS, State, User};
 
-/// Fixes the cluster's constants. Every leader proposes them again, so that a server with others is found out.
+/// Fixes the cluster's constants. Every leader proposes them again, so that a server with other constants is detected.
 pub(super) fn begin(state: &mut State, index: Index, genesis: Genesis) -> Result<Outcome, Refusal> {
     match state.genesis {
         None => {

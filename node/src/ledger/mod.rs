@@ -1,16 +1,15 @@
-//! The ledger: who may look at what, how often still, and what has happened. It is the state machine that the
-//! servers of a cluster replicate.
+//! The ledger: who may view what, how often still, and what has happened. It is the state machine that the servers of a
+//! cluster replicate.
 //!
-//! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what
-//! the commands carry, and never runs backwards. Everything is bounded, and what goes is decided by the
-//! ledger's time, so that it goes everywhere at the same index. The limits are part of what commands mean: to
-//! change one takes a new version of the commands. Bytes that make no sense have an [`Outcome`] like everything
-//! else.
+//! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what the
+//! commands carry, and never runs backwards. Everything is bounded, and the ledger's time decides what is removed, so
+//! that it is removed everywhere at the same index. The limits are a part of what commands mean: changing one requires
+//! a new version of the commands. Malformed bytes have an [`Outcome`] like everything else.
 //!
 //! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
 //!
-//! The ledger decides and counts. It does not verify signatures, which is done once, before a request is
-//! proposed ([`Signed::verify`](request::Signed)); and it never sees a share, only wrapped ones.
+//! The ledger decides and counts. It does not verify signatures, which is done once, before a request is proposed
+//! ([`Signed::verify`](request::Signed)); and it never sees a share, only wrapped ones.
 
 pub mod audit;
 pub mod command;
@@ -46,13 +45,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger.
+    /// Makes an empty ledger.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Names the whole state: servers that have applied the same log up to the same index have the same.
+    /// Returns a hash of the whole state: servers that have applied the same log up to the same index have the same
+    /// hash.
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         snapshot::hash(&self.state)

@@ -1,8 +1,8 @@
-//! The outcomes of views, kept so that a request that is sent again is answered again and charged once.
+//! The outcomes of views, kept so that a repeated request gets the same answer and is charged once.
 //!
-//! An outcome is kept until its viewer acknowledges it, or for a day. An acknowledged one leaves a marker
-//! behind until the request has expired: without it, a copy of the request that is still under way would be
-//! charged like a new one. After that, its age is what denies it.
+//! An outcome is kept until its viewer acknowledges it, or for a day. An acknowledged outcome is replaced by a marker
+//! until the request has expired: without it, a copy of the request that is still in flight would be charged like a new
+//! one. After that, the request's age denies it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::state::{OutcomeKey, OutcomeRecord, StoredOutcome};
 
 /// How long an outcome is kept for a viewer who does not acknowledge it.
 pub const OUTCOME_LIFETIME_SECONDS: u64 = 24 * 60 * 60;
-/// How many outcomes of one user may wait for being acknowledged.
+/// How many unacknowledged outcomes one user may have.
 pub const MOST_OUTCOMES_PER_USER: usize = 1024;
 /// How many outcomes and markers there may be in all.
 pub const MOST_OUTCOMES: usize = 1_000_000;
@@ -27,7 +27,7 @@ pub const MOST_OUTCOMES: usize = 1_000_000;
 )]
 pub(super) struct Outcomes {
     records: BTreeMap<OutcomeKey, OutcomeRecord>,
-    /// The records in the order in which they go.
+    /// The records in the order in which they are removed.
     by_age: BTreeSet<(UnixSeconds, OutcomeKey)>,
     /// How many records of each user are not acknowledged.
     waiting: BTreeMap<UserName, usize>,
@@ -54,12 +54,12 @@ impl Outcomes {
         self.records.get(key)
     }
 
-    /// How many there are, markers included.
+    /// Returns how many there are, markers included.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// The limit that one more outcome of this user would break.
+    /// Returns the limit that one more outcome of this user would exceed, if any.
     pub(super) fn limit_reached(&self, user: &UserName) -> Option<usize> {
         if self
             .waiting
@@ -80,7 +80,7 @@ impl Outcomes {
         self.records.insert(key, record);
     }
 
-    /// Leaves a marker in an outcome's place.
+    /// Replaces an outcome by a marker.
     pub(super) fn acknowledge(&mut self, key: &OutcomeKey) {
         if let Some(record) = self.records.get(key).copied()
             && record.outcome != StoredOutcome::Acknowledged
@@ -88,7 +88,7 @@ impl Outcomes {
             if planted!(ACKNOWLEDGED_WITHOUT_MARKER) {
                 return self.remove(key);
             }
-            // A request that was denied for being valid too long goes with its day all the same.
+            // A request that was denied for being valid too long is nevertheless removed after a day.
             let forget = record.expires.min(record.forget);
             self.insert(
                 key.clone(),
@@ -101,7 +101,7 @@ impl Outcomes {
         }
     }
 
-    /// Removes everything whose time has come.
+    /// Removes all records that have expired.
     pub(super) fn forget_until(&mut self, now: UnixSeconds) {
         while let Some((_, key)) = self.by_age.first().filter(|(forget, _)| *forget <= now).cloned() {
             self.remove(&key);

@@ -1,4 +1,4 @@
-//! Registering an object.
+//! Registers an object.
 
 use lsb_core::PolicyVersion;
 use raft_core::Index;
@@ -7,10 +7,10 @@ use super::audit::EventKind;
 use super::command::{Outcome, Refusal, Registration};
 use super::state::{GrantAccount, MOST_OBJECTS, Object, State};
 
-/// Registers an object, once; the same registration again changes nothing and says where the first one stands.
+/// Registers an object, once. The same registration again changes nothing and returns the place of the first one.
 ///
-/// That a policy holds no user twice and no more grants than it may is
-/// [`Policy`](lsb_core::envelope::Policy)'s own promise, kept when the command was decoded.
+/// [`Policy`](lsb_core::envelope::Policy) itself guarantees that a policy holds no user twice and no more grants than
+/// it may: this was checked when the command was decoded.
 pub(super) fn protect(
     state: &mut State,
     index: Index,
@@ -34,7 +34,7 @@ pub(super) fn protect(
             .collect(),
     };
     if let Some(known) = state.objects.get(&registration.object) {
-        // What was charged meanwhile is no difference; the share is wrapped the same way each time.
+        // Views that were charged meanwhile do not make a difference; the share is wrapped the same way each time.
         let same = known.owner == object.owner
             && known.policy_hash == object.policy_hash
             && known.manifest_hash == object.manifest_hash

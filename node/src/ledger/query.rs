@@ -1,4 +1,4 @@
-//! What can be asked without changing anything.
+//! Queries, which change nothing.
 
 use lsb_core::envelope::{UserName, Views};
 use lsb_core::{ObjectId, PolicyHash, PolicyVersion, PublicKey, UnixSeconds};
@@ -8,18 +8,18 @@ use super::audit::Event;
 use super::command::Genesis;
 use super::state::{Object, State};
 
-/// A question.
+/// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// The key of a user's device.
     Device(UserName),
     /// Everything about an object that its owner may know.
     Object(ObjectId),
-    /// The ledger at a glance.
+    /// A summary of the ledger.
     Overview,
-    /// The latest audit events, so many at most.
+    /// The latest audit events, at most so many.
     Audit {
-        /// How many.
+        /// The most events.
         most: usize,
     },
 }
@@ -27,17 +27,17 @@ pub enum Query {
 /// The answer to the [`Query`] of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// `None` if nobody has enrolled the name.
+    /// `None` if the name is not enrolled.
     Device(Option<PublicKey>),
     /// `None` if there is no such object.
     Object(Option<ObjectFacts>),
-    /// The ledger at a glance.
+    /// A summary of the ledger.
     Overview(Overview),
     /// In the order in which they happened.
     Audit(Vec<Event>),
 }
 
-/// What is known about an object.
+/// The facts about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFacts {
     /// Its owner.
@@ -54,10 +54,10 @@ pub struct ObjectFacts {
     pub grants: Vec<GrantFacts>,
 }
 
-/// What is known about a grant.
+/// The facts about a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantFacts {
-    /// Whom it is for.
+    /// The user that it is for.
     pub user: UserName,
     /// How many views in total.
     pub views: Views,
@@ -67,13 +67,13 @@ pub struct GrantFacts {
     pub charged: u64,
     /// The first moment it is valid.
     pub not_before: Option<UnixSeconds>,
-    /// The first moment it is valid no more.
+    /// The first moment at which it is no longer valid.
     pub expires: Option<UnixSeconds>,
-    /// Whether nobody has enrolled the name yet.
+    /// Whether the name is not enrolled yet.
     pub pending: bool,
 }
 
-/// The ledger at a glance.
+/// A summary of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overview {
     /// The cluster's constants, once they are fixed.

@@ -1,9 +1,8 @@
-//! What clients sign.
+//! The requests that clients sign.
 //!
-//! A request is signed over its canonical bytes, for one purpose (`lsb_core` frames them as purpose ‖ 0x00 ‖
-//! bytes), with the key that it names. A server verifies that once, before it proposes the request; whether
-//! the key may do what the request asks is decided by the ledger, where the request stands in the log
-//! together with its signature.
+//! A request is signed over its canonical bytes, for one purpose (`lsb_core` frames them as purpose ‖ 0x00 ‖ bytes),
+//! with the key that it names. A server verifies the signature once, before it proposes the request. The ledger decides
+//! whether the key may do what the request asks; the log contains the request together with its signature.
 //!
 //! All integers are big-endian; a name is one byte of length and its characters.
 
@@ -13,18 +12,18 @@ use lsb_core::{ClusterId, ObjectId, PublicKey, RequestId, Signature, UnixSeconds
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How far ahead a view request may expire.
+/// How far ahead of the ledger's time a view request may expire.
 pub const LONGEST_REQUEST_SECONDS: u64 = 600;
 
 /// Something that a client signs.
 pub trait Request {
-    /// What the signature is for; no signature for one purpose is one for another.
+    /// The purpose of the signature; a signature for one purpose is invalid for another.
     const PURPOSE: &'static str;
 
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     fn message(&self) -> Vec<u8>;
 
-    /// The key that signs it.
+    /// Returns the key that signs it.
     fn signer(&self) -> &PublicKey;
 }
 
@@ -37,25 +36,25 @@ pub struct Signed<R> {
     pub signature: Signature,
 }
 
-/// Why a request is turned down before it reaches the log. The client is wrong.
+/// Why a request is rejected before it reaches the log. The client is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// It was meant for another cluster.
-    #[error("the request is for cluster {found}, and this is cluster {expected}")]
+    #[error("the request is for cluster {found}, but this is cluster {expected}")]
     OtherCluster {
         /// The cluster it names.
         found: ClusterId,
         /// The cluster it was sent to.
         expected: ClusterId,
     },
-    /// It is to be signed by another key than the one at hand.
-    #[error("the request names the key {named}, which is not the one it is to be signed with")]
+    /// The request names another key than the one that is to sign it.
+    #[error("the request names the key {named}, which is not the key that is to sign it")]
     OtherKey {
         /// The key it names.
         named: PublicKey,
     },
-    /// The signature is not one of the key that the request names.
-    #[error("the signature is not one of the key that the request names")]
+    /// The signature was not made by the key that the request names.
+    #[error("the signature was not made by the key that the request names")]
     Signature,
 }
 
@@ -87,7 +86,7 @@ impl<R: Request> Signed<R> {
 macro_rules! verify_for_cluster {
     ($($name:ident),*) => {$(
         impl Signed<$name> {
-            /// Whether the key that the request names signed it, for this cluster.
+            /// Verifies that the key that the request names signed it, for this cluster.
             ///
             /// # Errors
             ///
@@ -135,23 +134,22 @@ pub struct ProtectRequest {
     pub sealed_share: ShareForCluster,
 }
 
-/// "Let me look": signed by the viewer's device.
+/// "Let me view this": signed by the viewer's device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRequest {
     /// The cluster.
     pub cluster: ClusterId,
     /// The object.
     pub object: ObjectId,
-    /// Who wants to look.
+    /// The viewer.
     pub user: UserName,
     /// The device that asks, and that signs.
     pub device: PublicKey,
-    /// Drawn by the client and kept until the answer is there: a retry is the same request, and is charged
-    /// once.
+    /// Drawn by the client and kept until the answer arrives: a retry is the same request, and is charged once.
     pub request: RequestId,
-    /// The one-time key that the answer is sealed to.
+    /// The one-time key to which the answer is sealed.
     pub reply_to: ExchangePublicKey,
-    /// The first moment at which the request is void; at most [`LONGEST_REQUEST_SECONDS`] ahead.
+    /// The first moment at which the request is invalid; at most [`LONGEST_REQUEST_SECONDS`] ahead.
     pub expires: UnixSeconds,
 }
 
@@ -160,7 +158,7 @@ pub struct ViewRequest {
 pub struct AcknowledgeRequest {
     /// The cluster.
     pub cluster: ClusterId,
-    /// Who asked.
+    /// The viewer.
     pub user: UserName,
     /// The device that asked, and that signs.
     pub device: PublicKey,
@@ -168,25 +166,24 @@ pub struct AcknowledgeRequest {
     pub request: RequestId,
 }
 
-/// "What is left of my picture's grants?": signed by a device of its owner. It is a question and never stands
-/// in the log.
+/// "What is left of my picture's grants?": signed by a device of its owner. It is a query and is never in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRequest {
     /// The cluster.
     pub cluster: ClusterId,
     /// The object.
     pub object: ObjectId,
-    /// Who asks.
+    /// The owner, who asks.
     pub owner: UserName,
     /// The device that asks, and that signs.
     pub device: PublicKey,
-    /// The first moment at which the request is void.
+    /// The first moment at which the request is invalid.
     pub expires: UnixSeconds,
 }
 
 /// Appends a name in its canonical form.
 fn put_name(bytes: &mut Vec<u8>, name: &UserName) {
-    // A name has at most 32 characters, which is the type's promise.
+    // A name has at most 32 characters, as its type guarantees.
     bytes.push(u8::try_from(name.as_str().len()).unwrap_or(u8::MAX));
     bytes.extend_from_slice(name.as_str().as_bytes());
 }
@@ -207,7 +204,8 @@ impl Request for EnrolRequest {
 }
 
 impl ProtectRequest {
-    /// Stands for the sealed share in what is signed and in the log, where the share itself is wrapped anew.
+    /// Returns the hash that represents the sealed share in signatures and in the log, where a server wraps the share
+    /// itself.
     pub fn sealed_share_hash(&self) -> [u8; 32] {
         Sha256::digest(self.sealed_share.as_bytes()).into()
     }

@@ -4,7 +4,7 @@
 //! | version: 1 byte | SHA-256 of the body: 32 bytes | body: the state in the encoding of `codec` |
 //! ```
 //!
-//! The encoding is canonical: equal states have equal bytes, and the hash names the state.
+//! The encoding is canonical: equal states have equal bytes, and the hash identifies the state.
 
 use raft_core::replica::SnapshotError;
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::state::State;
 use crate::codec;
 
-/// The version that snapshots are written in; no other is understood.
+/// The version in which snapshots are written, and the only one that is understood.
 pub const SNAPSHOT_VERSION: u8 = 1;
 
 pub(super) fn hash(state: &State) -> [u8; 32] {
@@ -36,12 +36,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<State, SnapshotError> {
     let (&version, rest) = bytes.split_first().ok_or_else(|| wrong("it is empty"))?;
     if version != SNAPSHOT_VERSION {
         return Err(SnapshotError(format!(
-            "it is of version {version}, and this program understands version {SNAPSHOT_VERSION}"
+            "it is of version {version}, but this program understands version {SNAPSHOT_VERSION}"
         )));
     }
     let (digest, body) = rest
         .split_first_chunk::<32>()
-        .ok_or_else(|| wrong("it is cut off"))?;
+        .ok_or_else(|| wrong("it is truncated"))?;
     if Sha256::digest(body).as_slice() != digest {
         return Err(wrong("its checksum does not match"));
     }

@@ -1,4 +1,4 @@
-//! Everything that the ledger knows.
+//! The ledger's state.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use super::command::{Denial, Genesis};
 use super::outcomes::Outcomes;
 use crate::cluster_key::WrappedShare;
 
-/// How many users there may be.
+/// The most users.
 pub const MOST_USERS: usize = 100_000;
-/// How many objects there may be.
+/// The most objects.
 pub const MOST_OBJECTS: usize = 1_000_000;
 
 /// The state. Its maps are ordered, so that equal states have equal bytes.
@@ -44,8 +44,8 @@ pub(super) struct Object {
     pub(super) manifest_hash: [u8; 32],
     pub(super) share: WrappedShare,
     pub(super) protected: Index,
-    /// Grants belong to names. A name that nobody has enrolled yet makes its grant pending; it binds to the
-    /// first key that enrols the name, because a name never changes hands.
+    /// Grants belong to names. A grant to a name that is not enrolled yet is pending. It binds to the first key that
+    /// enrols the name, because a name never changes hands.
     pub(super) grants: BTreeMap<UserName, GrantAccount>,
 }
 
@@ -124,7 +124,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Moves time on, never back.
+    /// Advances time, and never sets it back.
     pub(super) fn advance(&mut self, time: UnixSeconds) {
         self.now = if planted!(LEDGER_TIME_GOES_BACK) {
             time
@@ -148,14 +148,14 @@ impl State {
 /// The outcome of a request and the request that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OutcomeRecord {
-    /// The SHA-256 of what the request says.
+    /// The SHA-256 of the request's contents.
     pub(super) content: [u8; 32],
     pub(super) outcome: StoredOutcome,
     /// When the request expires.
     pub(super) expires: UnixSeconds,
-    /// When the record goes.
+    /// When the record is removed.
     pub(super) forget: UnixSeconds,
 }
 
-/// What outcomes are found by.
+/// The key by which outcomes are found.
 pub(super) type OutcomeKey = (UserName, RequestId);

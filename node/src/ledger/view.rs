@@ -1,9 +1,9 @@
-//! Charging a view: exactly once, whatever is sent twice.
+//! Charges a view exactly once, even if its request is sent twice.
 //!
-//! In this order: a device that is not the user's learns nothing; a request that was answered before gets the
-//! same answer, however old it is; a request that is too old, or valid for too long, is denied; and then the
-//! grant decides. Every answer to an enrolled device is kept, the denials too: a client that was told "no"
-//! must not be charged later because the network repeated its request.
+//! The checks are made in this order. A device that is not the user's learns nothing. A request that was answered
+//! before gets the same answer, however old it is. A request that is too old, or valid for too long, is denied. Then
+//! the grant decides. Every answer to an enrolled device is kept, denials too: a client that was denied a view must not
+//! be charged later because the network repeated its request.
 
 use lsb_core::UnixSeconds;
 use raft_core::Index;
@@ -38,7 +38,7 @@ pub(super) fn view(state: &mut State, index: Index, request: &ViewRequest) -> Ou
         return answer(state, request, outcome, true);
     }
     if request.expires <= state.now {
-        // Not kept: time only moves on, so the answer stays the same by itself.
+        // Not kept: time only advances, so the answer stays the same by itself.
         return too_old;
     }
     if let Some(limit) = state.outcomes.limit_reached(&request.user) {
@@ -143,7 +143,7 @@ fn answer(state: &State, request: &ViewRequest, outcome: StoredOutcome, repeated
     }
 }
 
-/// Forgets an outcome. Nothing can go wrong that its viewer would have to know about.
+/// Forgets an outcome. No failure is possible that its viewer would have to know about.
 pub(super) fn acknowledge(state: &mut State, request: &AcknowledgeRequest) -> Outcome {
     if !state.is_device(&request.user, &request.device) {
         return Outcome::Denied(Denial::UnknownDevice);

@@ -1,4 +1,4 @@
-//! The first command of a cluster: which one it is, and which picture everybody else sees.
+//! The first command of a cluster: its id, and the picture that people without permission see.
 
 use lsb_core::{ClusterId, UnixSeconds};
 use raft_core::replica::StateMachine;
@@ -7,7 +7,7 @@ use raft_core::{Payload, RoleName, Term, Vitals};
 use super::picture::UnifiedImage;
 use crate::ledger::{Action, Answer, Command, Genesis, Ledger, Query, encode_command};
 
-/// What this server would found a cluster with, and whether it agrees with the one that was founded.
+/// What this server would found a cluster with, and whether that agrees with the cluster that was founded.
 pub(super) struct Founding {
     cluster: ClusterId,
     picture: [u8; 32],
@@ -27,8 +27,8 @@ impl Founding {
         }
     }
 
-    /// The founding command, once per leadership, while the ledger has none. A second one changes nothing, so there is
-    /// no harm in two leaders proposing it.
+    /// Returns the founding command, once per leadership, while the ledger has none. A second one changes nothing, so
+    /// two leaders may propose it.
     pub(super) fn command(&mut self, vitals: &Vitals, ledger: &Ledger) -> Option<Payload> {
         let due = vitals.role == RoleName::Leader
             && self.proposed_in != Some(vitals.term)
@@ -39,7 +39,7 @@ impl Founding {
                 cluster: self.cluster,
                 denied_picture_hash: self.picture,
             };
-            // The ledger's time begins with the first command that a client's request leads to.
+            // The ledger's time begins with the first command of a client.
             encode_command(&Command {
                 time: UnixSeconds(0),
                 action: Action::Genesis(genesis),
@@ -47,7 +47,7 @@ impl Founding {
         })
     }
 
-    /// Says once, as soon as it is known, that this server's picture is not the cluster's.
+    /// Reports once, as soon as it is known, that this server's picture is not the cluster's.
     pub(super) fn check_picture(&mut self, agreed: Option<[u8; 32]>) {
         let Some(agreed) = agreed else { return };
         if std::mem::replace(&mut self.checked, true) || agreed == self.picture {
@@ -61,7 +61,7 @@ impl Founding {
     }
 }
 
-/// The hash of the picture that the cluster was founded with, once it is.
+/// Returns the hash of the picture that the cluster was founded with, once it is known.
 pub(super) fn agreed_picture(ledger: &Ledger) -> Option<[u8; 32]> {
     match ledger.query(Query::Overview) {
         Answer::Overview(overview) => overview.genesis.map(|genesis| genesis.denied_picture_hash),

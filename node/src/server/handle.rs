@@ -1,4 +1,4 @@
-//! How the rest of the program talks to the shell: ask, and be answered.
+//! The interface of the shell for the rest of the program: send a request, and receive its answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,36 +9,36 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ledger::{Answer, Outcome, Query};
 
-/// Something a client wants of the replica.
+/// A client's request to the replica.
 pub(super) enum ClientRequest {
     /// A command in the log.
     Propose {
         command: Payload,
         answer: oneshot::Sender<Result<Outcome, RequestFailure>>,
     },
-    /// A linearizable answer.
+    /// A linearizable read.
     Read {
         query: Query,
         answer: oneshot::Sender<Result<Answer, RequestFailure>>,
     },
 }
 
-/// Why a request has no answer. Every command can be sent again: the ledger recognises what it has seen.
+/// Why a request has no answer. Every command can be sent again: the ledger recognises a repetition.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestFailure {
-    /// The core turned it down; nothing of it happened.
+    /// The core rejected it, and it has no effect.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Leadership changed on the way: it may have happened or not.
-    #[error("the leadership changed while the request was under way")]
+    /// Leadership changed meanwhile: the request may have taken effect or not.
+    #[error("the leadership changed while the request was in progress")]
     Interrupted,
     /// The shell has too many requests waiting.
     #[error("too many requests are waiting ({limit}); try again in a moment")]
     Full {
-        /// How many may wait.
+        /// The most requests that may wait.
         limit: usize,
     },
-    /// No quorum answered in time: it may have happened or not.
+    /// No quorum answered in time: the request may have taken effect or not.
     #[error("no majority of the servers answered within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// The server is stopping.
@@ -46,10 +46,10 @@ pub(crate) enum RequestFailure {
     Stopping,
 }
 
-/// Requests that wait for the shell. The core has its own, larger limit for what it has taken in.
+/// The most requests that wait for the shell. The core has its own, larger limit for those that it has accepted.
 pub(super) const WAITING_REQUESTS: usize = 4096;
 
-/// The way to the shell, and a view of what it publishes.
+/// Sends requests to the shell, and sees what it publishes.
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(super) requests: mpsc::Sender<ClientRequest>,
@@ -58,18 +58,18 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Puts a command through the log, and returns what the ledger said when it was applied here.
+    /// Replicates a command, and returns the ledger's outcome when it was applied here.
     pub(crate) async fn propose(&self, command: Payload) -> Result<Outcome, RequestFailure> {
         self.ask(|answer| ClientRequest::Propose { command, answer })
             .await
     }
 
-    /// Asks the ledger, linearizably.
+    /// Queries the ledger, linearizably.
     pub(crate) async fn read(&self, query: Query) -> Result<Answer, RequestFailure> {
         self.ask(|answer| ClientRequest::Read { query, answer }).await
     }
 
-    /// What the server last said about itself.
+    /// Returns the state that the server last published.
     pub(crate) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
     }
@@ -95,24 +95,24 @@ impl Handle {
     }
 }
 
-/// What a server publishes about itself after every turn of the shell.
+/// The state that a server publishes after every turn of the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Role, term, leader and positions.
     pub(crate) vitals: Vitals,
-    /// What is known of the other servers.
+    /// The known names and addresses of the other servers.
     pub(crate) directory: Arc<BTreeMap<NodeId, Contact>>,
-    /// Whether a link to each of them is open.
+    /// How many of them have an open link.
     pub(crate) linked: usize,
     /// The hash of the denied picture that the ledger has fixed, once it has.
     pub(crate) denied_picture: Option<[u8; 32]>,
-    /// Whether the cluster knows this server by another data folder.
+    /// Whether the server is fenced: the cluster has bound it to another data folder.
     pub(crate) fenced: bool,
     /// Why the disk failed, if it did.
     pub(crate) disk_failure: Option<Arc<str>>,
 }
 
-/// Where another server is, from its greeting.
+/// The name and address of another server, from its greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contact {
     /// Its name.
@@ -122,17 +122,17 @@ pub(crate) struct Contact {
 }
 
 impl Standing {
-    /// Whether this server can serve: it is a member in good health and knows a leader.
+    /// Whether this server can serve: it is a healthy member and knows a leader.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_healthy() && self.vitals.leader.is_some() && self.denied_picture.is_some()
     }
 
-    /// Whether nothing is wrong that only an operator can mend.
+    /// Whether nothing is wrong that only an operator can repair.
     pub(crate) fn is_healthy(&self) -> bool {
         self.disk_failure.is_none() && !self.fenced
     }
 
-    /// A position as a number, 0 for none: for display only.
+    /// Returns a position as a number, 0 for none; for display only.
     pub(crate) fn position(index: Option<Index>) -> u64 {
         index.map_or(0, Index::value)
     }

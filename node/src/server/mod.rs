@@ -43,16 +43,17 @@ use crate::store::{NewFolder, Opened, Store, StoreError};
 use crate::tls::Authority;
 use crate::transport::{Greeting, Transport};
 
-/// Messages from all peers that wait for the shell. A full inbox slows the senders down.
+/// How many messages from all peers may wait for the shell. A full inbox slows the senders down.
 const INBOX_MESSAGES: usize = 1024;
 
-/// News of links that wait for the shell.
+/// How many events of links may wait for the shell.
 const LINK_EVENTS: usize = 64;
 
-/// How long the clients' requests may take to end when the server stops.
+/// How long requests in progress may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// The file in the data folder that clients on other machines check this cluster's servers by. It holds no secret.
+/// The file in the data folder with which clients on other machines verify this cluster's servers. It contains no
+/// secret.
 pub const AUTHORITY_FILE: &str = "authority.pem";
 
 /// Why a server could not start, or stopped.
@@ -67,12 +68,12 @@ pub enum ServerError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What the data folder holds contradicts itself.
+    /// The contents of the data folder contradict each other.
     #[error("the data folder {} cannot be started from: {source}", folder.display())]
     Restore {
         /// The folder.
         folder: PathBuf,
-        /// The contradiction.
+        /// What the contradiction is.
         source: raft_core::RestoreError,
     },
     /// The unified image cannot be used.
@@ -86,12 +87,12 @@ pub enum ServerError {
     System(#[from] std::io::Error),
     /// The consensus thread ended without being told to.
     #[error(
-        "the consensus thread ended unexpectedly: this is a fault of the program. Restart the server; its data folder is intact"
+        "the consensus thread ended unexpectedly, which is a bug of this program. Restart the server; its data folder is intact"
     )]
     Consensus,
 }
 
-/// A running server. Dropping it stops it without ceremony; see [`Server::stop`].
+/// A running server. Dropping it stops it without waiting for its clients; see [`Server::stop`].
 pub struct Server {
     clients: SocketAddr,
     node: NodeId,
@@ -104,19 +105,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server as it was told to. Returns as soon as it listens; it may take an election or two until it can
+    /// Starts a server with these settings. Returns as soon as it listens; it may take an election or two until it can
     /// serve.
     ///
     /// # Errors
     ///
-    /// Everything that an operator can get wrong, and what the operating system refuses.
+    /// Any mistake in the settings, and any refusal of the operating system.
     pub async fn start(settings: ServerSettings, decoder: Decoder) -> Result<Self, ServerError> {
         let key = if settings.create_cluster_key {
             ClusterKey::create_or_load(&settings.cluster_key)?
         } else {
             ClusterKey::load(&settings.cluster_key)?
         };
-        // The ports come before the data folder: whoever starts a server twice should hear of the port.
+        // The ports come before the data folder: an operator who starts a server twice should be told of the port.
         let clients = listen(settings.listen, settings.port, "clients")?;
         let consensus_port = settings
             .port
@@ -166,33 +167,34 @@ impl Server {
         })
     }
 
-    /// Where clients are served.
+    /// Returns the address where clients are served.
     pub fn client_address(&self) -> SocketAddr {
         self.clients
     }
 
-    /// This server's id in consensus, for log lines.
+    /// Returns this server's id in consensus, for log lines.
     pub fn node(&self) -> NodeId {
         self.node
     }
 
-    /// The cluster that the server's key belongs to.
+    /// Returns the cluster that the server's key belongs to.
     pub fn cluster(&self) -> lsb_core::ClusterId {
         self.cluster
     }
 
-    /// Waits for as long as nothing goes wrong, which should be for ever.
+    /// Waits until the server fails, which should never happen.
     ///
     /// # Errors
     ///
     /// [`ServerError::Consensus`], when it returns at all.
     pub async fn failed(&mut self) -> ServerError {
-        // Whether the sender was used or dropped: the thread is gone.
+        // Whether the sender was used or dropped, the thread has ended.
         let _ = (&mut self.consensus_ended).await;
         ServerError::Consensus
     }
 
-    /// Stops: no new clients, a few seconds for those at hand, then the replica, then the disk.
+    /// Stops the server: accepts no new clients, gives present ones a few seconds, then stops the replica, and then the
+    /// disk.
     pub async fn stop(mut self) {
         let _ = self.stop_http.send(true);
         if tokio::time::timeout(FAREWELL, &mut self.http).await.is_err() {
@@ -213,7 +215,7 @@ impl Server {
     }
 }
 
-/// What the consensus thread is made from.
+/// What the consensus thread is made of.
 struct Parts<'a> {
     settings: &'a ServerSettings,
     key: &'a ClusterKey,
@@ -224,7 +226,7 @@ struct Parts<'a> {
     consensus: TcpListener,
 }
 
-/// What is left in the hands of whoever started it.
+/// What the caller keeps of the consensus thread.
 struct Consensus {
     handle: Handle,
     stop: oneshot::Sender<()>,
@@ -325,12 +327,12 @@ impl Parts<'_> {
     }
 }
 
-/// Peers are dialled often enough that an election does not have to wait for it.
+/// Returns the longest pause between dials, short enough that an election does not have to wait for it.
 fn longest_pause(settings: &ServerSettings) -> Duration {
     Duration::from_millis((settings.timeouts.election_min_ms / 3).clamp(50, 1000))
 }
 
-/// What the data folder becomes if it is new: the first membership is the set on the command line.
+/// Returns the contents of a new data folder: the first membership is the set of servers on the command line.
 fn new_folder(settings: &ServerSettings, key: &ClusterKey) -> Result<NewFolder, ServerError> {
     let own = std::iter::once(&settings.address);
     Ok(NewFolder {
@@ -341,7 +343,7 @@ fn new_folder(settings: &ServerSettings, key: &ClusterKey) -> Result<NewFolder, 
     })
 }
 
-/// A server's id: the same on every server that is told the same address, and never zero.
+/// Returns a server's id: the same on every server that is given the same address, and never zero.
 fn node_id(address: &Address) -> NodeId {
     let digest = Sha256::digest(address.to_string());
     NodeId::new(

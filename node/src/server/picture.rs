@@ -1,4 +1,4 @@
-//! The unified image: what everybody without permission sees.
+//! The unified image: the picture that people without permission see.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::decoding::{Decoder, DecodingError};
 
-/// The picture that is used when there is no file.
+/// The default picture.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/unified_image.png");
 
-/// The largest file that is taken. It rides in every protected picture.
+/// The largest file that is accepted. Every protected picture contains a copy.
 const FILE_LIMIT_BYTES: u64 = 4 << 20;
 
 /// The picture that people without permission see, checked.
@@ -34,14 +34,14 @@ pub enum UnifiedImageError {
         source: io::Error,
     },
     /// It is too large.
-    #[error("the unified image {} has {size} bytes, and the limit is {FILE_LIMIT_BYTES}, because every protected picture holds a copy", path.display())]
+    #[error("the unified image {} has {size} bytes; the limit is {FILE_LIMIT_BYTES}, because every protected picture contains a copy", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its size, in bytes.
         size: u64,
     },
-    /// It is not a picture that can be used.
+    /// It is not a usable picture.
     #[error("the unified image {} cannot be used: {source}", path.display())]
     Picture {
         /// The file.
@@ -60,12 +60,12 @@ pub enum UnifiedImageError {
 }
 
 impl UnifiedImage {
-    /// Reads the picture. A missing file is replaced by the built-in picture, with a warning, unless it was asked for
-    /// by name.
+    /// Reads the picture. A missing file is replaced by the built-in picture, with a warning, unless it was named
+    /// explicitly.
     ///
     /// # Errors
     ///
-    /// A file that is missing although it was asked for, or that is no usable PNG.
+    /// The file is missing although it was named, or it is not a usable PNG.
     pub(crate) fn load(path: &Path, required: bool) -> Result<Self, UnifiedImageError> {
         let unreadable = |source| UnifiedImageError::Unreadable {
             path: path.to_owned(),
@@ -75,7 +75,7 @@ impl UnifiedImage {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
                 tracing::warn!(
-                    "there is no {} in the working directory: people without permission will see the built-in picture",
+                    "there is no {} in the working directory; people without permission will see the built-in picture",
                     path.display()
                 );
                 return Ok(Self::new(BUILT_IN.into(), "the built-in unified image".into()));
@@ -124,17 +124,17 @@ impl UnifiedImage {
         }
     }
 
-    /// The file's exact bytes.
+    /// Returns the file's exact bytes.
     pub(crate) fn bytes(&self) -> &Arc<[u8]> {
         &self.bytes
     }
 
-    /// Their SHA-256.
+    /// Returns their SHA-256.
     pub(crate) fn hash(&self) -> [u8; 32] {
         self.hash
     }
 
-    /// What to call it in messages.
+    /// Returns its name for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -1,14 +1,16 @@
 //! The loop around the replica, on one screen: receive → step → persist → send → apply → answer.
 //!
-//! Everything that decides anything is in [`Replica`]; this is only its clock, its mail and its way to the disk. It
-//! runs on a thread of its own, so that uploads cannot delay heartbeats.
+//! [`Replica`] makes all decisions; the shell only gives it a clock, messages and a disk. It runs on a thread of its
+//! own, so that uploads cannot delay heartbeats.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::replica::{Input, Output, Replica};
-use raft_core::{Envelope, NodeId, ProposalId, ReadId, ReadMode, RoleName, Term, Tick};
+use raft_core::{
+    Envelope, Event, LoadEntries, NodeId, Notice, ProposalId, ReadId, ReadMode, RoleName, Term, Tick,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -19,11 +21,11 @@ use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
 use crate::transport::{Greeting, LinkEvent, Links};
 
-/// How many inputs of one kind are taken in before the outputs are carried out: what is proposed together travels
-/// together.
+/// How many inputs of one kind are taken before the outputs are carried out: commands that are proposed together are
+/// replicated together.
 const BATCH: usize = 256;
 
-/// Where the shell's inputs come from.
+/// The sources of the shell's inputs.
 pub(super) struct Mailboxes {
     pub(super) disk: mpsc::UnboundedReceiver<Completion>,
     pub(super) peers: mpsc::Receiver<Envelope>,
@@ -32,8 +34,8 @@ pub(super) struct Mailboxes {
     pub(super) stop: oneshot::Receiver<()>,
 }
 
-/// One thing that the shell was woken for.
-enum Event {
+/// What wakes the shell.
+enum Wake {
     Disk(Completion),
     Peer(Envelope),
     Link(LinkEvent),
@@ -59,7 +61,7 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    /// A shell that has not been started.
+    /// Makes a shell that has not been started.
     pub(super) fn new(
         replica: Replica<Ledger>,
         disk: Disk,
@@ -100,7 +102,7 @@ impl Shell {
         loop {
             let event = self.receive().await;
             self.advance_clock();
-            if matches!(event, Event::Stop) {
+            if matches!(event, Wake::Stop) {
                 return;
             }
             self.step(event);
@@ -114,8 +116,8 @@ impl Shell {
         }
     }
 
-    /// Waits for something to happen, or for the moment at which the core wants to be woken.
-    async fn receive(&mut self) -> Event {
+    /// Waits for an event, or for the core's next deadline.
+    async fn receive(&mut self) -> Wake {
         let deadline = self
             .replica
             .raft()
@@ -127,72 +129,73 @@ impl Shell {
                 None => std::future::pending().await,
             }
         };
-        // What the disk has done comes first: it is what everybody else waits for.
+        // The disk's completions come first, because everything else waits for them.
         tokio::select! {
             biased;
-            _ = &mut self.mail.stop => Event::Stop,
-            Some(completion) = self.mail.disk.recv() => Event::Disk(completion),
-            Some(event) = self.mail.links.recv() => Event::Link(event),
-            Some(envelope) = self.mail.peers.recv() => Event::Peer(envelope),
-            Some(request) = self.mail.clients.recv() => Event::Client(request),
-            () = wake => Event::Deadline,
+            _ = &mut self.mail.stop => Wake::Stop,
+            Some(completion) = self.mail.disk.recv() => Wake::Disk(completion),
+            Some(event) = self.mail.links.recv() => Wake::Link(event),
+            Some(envelope) = self.mail.peers.recv() => Wake::Peer(envelope),
+            Some(request) = self.mail.clients.recv() => Wake::Client(request),
+            () = wake => Wake::Deadline,
         }
     }
 
-    /// Takes in what else has arrived, without waiting, so that one sync and one packet serve as many as possible.
+    /// Takes everything else that has arrived, without waiting, so that one sync and one packet serve as many requests
+    /// as possible.
     fn step_everything_waiting(&mut self) {
         for _ in 0..BATCH {
             let Ok(completion) = self.mail.disk.try_recv() else {
                 break;
             };
-            self.step(Event::Disk(completion));
+            self.step(Wake::Disk(completion));
         }
         for _ in 0..BATCH {
             let Ok(envelope) = self.mail.peers.try_recv() else {
                 break;
             };
-            self.step(Event::Peer(envelope));
+            self.step(Wake::Peer(envelope));
         }
         for _ in 0..BATCH {
             let Ok(request) = self.mail.clients.try_recv() else {
                 break;
             };
-            self.step(Event::Client(request));
+            self.step(Wake::Client(request));
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: Wake) {
         match event {
-            Event::Disk(Completion::Persisted(ticket)) => self.replica.step(Input::Persisted(ticket)),
-            Event::Disk(Completion::Loaded { ticket, entries }) => {
-                self.replica.step(Input::EntriesLoaded {
+            Wake::Disk(Completion::Persisted(ticket)) => self.replica.step(Event::Persisted(ticket)),
+            Wake::Disk(Completion::Loaded { ticket, entries }) => {
+                self.replica.step(Event::EntriesLoaded {
                     ticket,
                     entries: entries.into(),
                 });
             }
-            Event::Disk(Completion::Failed(error)) => {
+            Wake::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);
                 tracing::error!(
-                    "the disk failed, and what it holds is not known any more: {error}. This server takes no further \
+                    "the disk failed, and its contents are unknown: {error}. This server takes no further \
                      part until it is restarted; look for a full or failing disk first"
                 );
                 self.disk_failure = Some(error.into());
-                self.replica.step(Input::PersistFailed);
+                self.replica.step(Event::PersistFailed);
             }
-            Event::Peer(envelope) => self.replica.step(Input::Receive(envelope)),
-            Event::Link(event) => self.note_link(event),
-            Event::Client(ClientRequest::Propose { command, answer }) => {
+            Wake::Peer(envelope) => self.replica.step(Event::Receive(envelope)),
+            Wake::Link(event) => self.note_link(event),
+            Wake::Client(ClientRequest::Propose { command, answer }) => {
                 let id = ProposalId::new(self.next_id());
                 self.proposals.insert(id, answer);
-                self.replica.step(Input::Propose { id, command });
+                self.replica.step(Event::Propose { id, payload: command });
             }
-            Event::Client(ClientRequest::Read { query, answer }) => {
+            Wake::Client(ClientRequest::Read { query, answer }) => {
                 let id = ReadId::new(self.next_id());
                 self.reads.insert(id, answer);
                 let mode = ReadMode::Quorum;
                 self.replica.step(Input::Read { id, mode, query });
             }
-            Event::Deadline | Event::Stop => {}
+            Wake::Deadline | Wake::Stop => {}
         }
     }
 
@@ -200,12 +203,12 @@ impl Shell {
         match output {
             Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
             Output::Send(envelope) => self.links.send(envelope),
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 self.disk.queue(Job::Load {
                     ticket,
                     first,
@@ -214,30 +217,32 @@ impl Shell {
                 });
             }
             Output::Done { id, response, .. } => self.answer(id, Ok(response)),
-            Output::Rejected { id, reason, .. } => self.answer(id, Err(reason.into())),
-            Output::Superseded { id } | Output::Unknown { id } => {
+            Output::Notice(Notice::Rejected { id, reason, .. }) => self.answer(id, Err(reason.into())),
+            Output::Notice(Notice::Superseded { id } | Notice::Unknown { id }) => {
                 self.answer(id, Err(RequestFailure::Interrupted))
             }
             Output::Answered { id, answer, .. } => self.answer_read(id, Ok(answer)),
-            Output::ReadRejected { id, reason } => self.answer_read(id, Err(reason.into())),
-            Output::SnapshotInstalled { meta } => tracing::info!("took over a snapshot up to {}", meta.last),
+            Output::Notice(Notice::ReadRejected { id, reason }) => self.answer_read(id, Err(reason.into())),
+            Output::SnapshotInstalled { meta } => tracing::info!("installed a snapshot up to {}", meta.last),
             Output::SnapshotRefused { from, error } => {
-                tracing::error!("the snapshot from {} makes no sense: {error}", self.name_of(from));
+                tracing::error!("the snapshot from {} is invalid: {error}", self.name_of(from));
             }
-            // Nobody asks this server for any of them yet.
+            // This server does not request any of these yet.
             Output::Changed { .. }
-            | Output::ChangeRejected { .. }
-            | Output::TransferEnded { .. }
-            | Output::Trace(_) => {}
-            Output::RoleChanged { role, term } => announce(role, term),
-            Output::LeaderChanged {
+            | Output::Notice(
+                Notice::ChangeRejected { .. } | Notice::TransferEnded { .. } | Notice::Trace(_),
+            ) => {}
+            Output::Notice(Notice::RoleChanged { role, term }) => announce(role, term),
+            Output::Notice(Notice::LeaderChanged {
                 leader: Some(leader),
                 term,
-            } => {
+            }) => {
                 tracing::info!("term {term}: the leader is {}", self.name_of(leader));
             }
-            Output::LeaderChanged { leader: None, term } => tracing::info!("term {term}: no leader is known"),
-            Output::MembershipChanged { .. } => {
+            Output::Notice(Notice::LeaderChanged { leader: None, term }) => {
+                tracing::info!("term {term}: no leader is known")
+            }
+            Output::Notice(Notice::MembershipChanged { .. }) => {
                 tracing::info!(
                     "the cluster now has {} members",
                     self.replica.raft().membership().len()
@@ -246,7 +251,7 @@ impl Shell {
         }
     }
 
-    /// Proposes the cluster's first command, where that is still to be done.
+    /// Proposes the cluster's first command, if it is still needed.
     fn found(&mut self) {
         let id = ProposalId::new(self.last_id + 1);
         if let Some(command) = self
@@ -254,12 +259,12 @@ impl Shell {
             .command(&self.replica.raft().vitals(), self.replica.machine())
         {
             self.last_id += 1;
-            self.replica.step(Input::Propose { id, command });
+            self.replica.step(Event::Propose { id, payload: command });
         }
     }
 
     fn answer(&mut self, id: ProposalId, result: Result<Outcome, RequestFailure>) {
-        // A client that has given up is not there any more, and neither is anybody for the founding command.
+        // A client that has given up no longer listens, and no one waits for the founding command.
         if let Some(answer) = self.proposals.remove(&id) {
             let _ = answer.send(result);
         }
@@ -273,14 +278,14 @@ impl Shell {
 
     fn note_link(&mut self, event: LinkEvent) {
         if let LinkEvent::Up { peer, .. } | LinkEvent::Met { peer } = &event {
-            self.meet(peer);
+            self.on_greeting(peer);
         }
         if let Some(node) = self.links.note(event) {
-            self.replica.step(Input::Unreachable(node));
+            self.replica.step(Event::Unreachable(node));
         }
     }
 
-    fn meet(&mut self, peer: &Greeting) {
+    fn on_greeting(&mut self, peer: &Greeting) {
         if !self.replica.raft().membership().contains(peer.node()) {
             tracing::warn!(
                 "{} ({}) holds the cluster key, but is no member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
@@ -302,10 +307,10 @@ impl Shell {
         let raft = self.replica.raft();
         let mut vitals = raft.vitals();
         if self.disk_failure.is_some() {
-            // It has fallen silent: whatever it was, it follows nobody now and leads nobody.
+            // It has stopped: whatever its role was, it now has no leader and does not lead.
             (vitals.role, vitals.leader) = (RoleName::Follower, None);
         }
-        // Only a server that follows can be fenced, and asking it costs nothing.
+        // Only a follower can be fenced, and asking it costs nothing.
         let fenced = !matches!(vitals.role, RoleName::Leader) && raft.status().fenced;
         let standing = Standing {
             vitals,
@@ -318,8 +323,8 @@ impl Shell {
         let was_fenced = self.standing.borrow().fenced;
         if fenced && !was_fenced {
             tracing::error!(
-                "the cluster knows this server by another data folder: the one it has now is new or was swapped. It takes no part, so that nothing that it once promised can be \
-                 broken; the other servers go on. Put the old folder back and restart"
+                "the cluster knows this server by another data folder: the present one is new or was swapped. This server takes no part, so that no promise of the old folder can be \
+                 broken; the other servers continue. Put the old folder back and restart"
             );
         }
         self.founding.check_picture(standing.denied_picture);
@@ -350,12 +355,12 @@ impl Shell {
         let passed = (self.began.elapsed().as_nanos() / TICK.as_nanos()) as u64;
         let known = self.replica.raft().now().value();
         if passed > known {
-            self.replica.step(Input::Tick(passed - known));
+            self.replica.step(Event::Tick(passed - known));
         }
     }
 
     fn instant_of(&self, tick: Tick) -> Instant {
-        // Far beyond any deadline that the core asks for, and well within what the clock can hold.
+        // Far beyond any deadline that the core asks for, and well within the clock's range.
         const LONGEST: Duration = Duration::from_secs(24 * 3600);
         let since_began = Duration::from_millis(tick.value().saturating_mul(TICK.as_millis() as u64));
         self.began
@@ -364,15 +369,15 @@ impl Shell {
     }
 }
 
-/// The words that people watch for.
+/// Logs the role, in the words that people watch for.
 fn announce(role: RoleName, term: Term) {
     match role {
         RoleName::Joining => {
-            tracing::info!("term {term}: Joining, until a majority of the servers has been met")
+            tracing::info!("term {term}: Joining, until a majority of the servers has answered")
         }
         RoleName::Follower => tracing::info!("term {term}: Follower"),
         RoleName::PreCandidate => {
-            tracing::info!("term {term}: no leader is heard; asking whether to become Candidate")
+            tracing::info!("term {term}: no heartbeats; asking for pre-votes before becoming Candidate")
         }
         RoleName::Candidate => tracing::info!("term {term}: Candidate, asking for votes"),
         RoleName::Leader => tracing::info!("term {term}: Leader 🎉"),

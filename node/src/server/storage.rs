@@ -1,4 +1,4 @@
-//! The disk, on a thread of its own, so that a slow sync delays answers and nothing else.
+//! The disk, on a thread of its own, so that a slow sync delays nothing but the answers that wait for it.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,15 +8,15 @@ use tokio::sync::mpsc as completions;
 
 use crate::store::{Store, StoreError};
 
-/// The most `Persist`s that share one transaction: enough that a slow disk catches up, and not so many that the first
-/// of them waits long for the last.
+/// The most `Persist`s that share one transaction: enough that a slow disk catches up, and few enough that the first
+/// does not wait long for the last.
 const GROUP_LIMIT: usize = 1024;
 
-/// What the shell asks of the disk.
+/// A task of the disk.
 pub(super) enum Job {
-    /// Make this durable.
+    /// Makes this durable.
     Persist(Persist, Option<Payload>),
-    /// Read these entries.
+    /// Reads these entries.
     Load {
         ticket: Ticket,
         first: Index,
@@ -25,21 +25,21 @@ pub(super) enum Job {
     },
 }
 
-/// What the disk has done.
+/// A completed task of the disk.
 pub(super) enum Completion {
     /// Everything up to this ticket is durable.
     Persisted(Ticket),
-    /// The entries that were asked for; none if they could not be read.
+    /// The entries that were read; none if they could not be read.
     Loaded { ticket: Ticket, entries: Vec<Entry> },
-    /// A write failed. The store refuses everything from now on.
+    /// A write failed. The store rejects everything from now on.
     Failed(StoreError),
 }
 
-/// The way to the disk's thread.
+/// The queue to the disk's thread.
 ///
 /// Neither direction is bounded here, because the core bounds both: a leader by its limit for uncommitted bytes, and a
-/// follower by what its leader may have in flight. Blocking the shell instead would stop heartbeats whenever the disk
-/// stalls.
+/// follower by what its leader may have in flight. If the queue blocked the shell instead, a stalled disk would stop
+/// heartbeats.
 pub(super) struct Disk {
     jobs: mpsc::Sender<Job>,
 }
@@ -61,13 +61,13 @@ impl Disk {
         Ok((Self { jobs }, results, thread))
     }
 
-    /// Queues a job. After a failure the thread is gone, and so is the job: the shell has been told.
+    /// Queues a job. After a failure the thread has ended, and the job is dropped: the shell has been told.
     pub(super) fn queue(&self, job: Job) {
         let _ = self.jobs.send(job);
     }
 }
 
-/// Group commit: whatever has queued up while the last sync ran shares the next one.
+/// Group commit: everything that was queued while the last sync ran shares the next one.
 fn work(mut store: Store, queue: &mpsc::Receiver<Job>, done: &completions::UnboundedSender<Completion>) {
     let mut group: Vec<(Persist, Option<Payload>)> = Vec::new();
     while let Ok(first) = queue.recv() {
@@ -76,7 +76,7 @@ fn work(mut store: Store, queue: &mpsc::Receiver<Job>, done: &completions::Unbou
         while let Some(job) = next.take() {
             match job {
                 Job::Persist(persist, snapshot) => group.push((persist, snapshot)),
-                // What is to be read may be among what is to be written: the group ends here.
+                // A read may be for entries that are still to be written: the group ends here.
                 load_job @ Job::Load { .. } => {
                     load = Some(load_job);
                     break;

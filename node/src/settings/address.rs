@@ -1,10 +1,10 @@
-//! `host:port`, as people write it on a command line and in `servers.conf`, in one canonical spelling.
+//! `host:port`, as people write it on a command line and in `servers.conf`, normalised to one spelling.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Servers talk to each other on the port this far above the one for clients.
+/// The distance from a server's port for clients to its port for other servers.
 pub const CONSENSUS_PORT_OFFSET: u16 = 1000;
 
 /// The largest port for clients: the consensus port above it must exist.
@@ -13,10 +13,10 @@ pub const LARGEST_PORT: u16 = u16::MAX - CONSENSUS_PORT_OFFSET;
 /// The longest host name (RFC 1035 §2.3.4, in its textual form).
 const HOST_NAME_LIMIT_BYTES: usize = 253;
 
-/// Where a server serves its clients. Its consensus port follows from it.
+/// The address where a server serves its clients. Its consensus port follows from it.
 ///
 /// Two spellings of the same address are equal: host names are folded to lower case, numeric addresses are parsed, and
-/// `localhost` is 127.0.0.1. A server's id derives from this spelling, so it must not depend on who wrote it down.
+/// `localhost` is 127.0.0.1. A server's id derives from this spelling, so it must not depend on how people write it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     host: Host,
@@ -29,48 +29,48 @@ enum Host {
     Name(String),
 }
 
-/// Why text is not the address of a server. Whoever wrote it is wrong.
+/// Why text is not the address of a server. The author of the text is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// There is no colon with a port behind it.
-    #[error("`{text}` has no port: write host:port, such as 127.0.0.1:8080")]
+    /// The colon or the port after it is missing.
+    #[error("`{text}` has no port; write host:port, such as 127.0.0.1:8080")]
     NoPort {
-        /// What was written.
+        /// The text.
         text: String,
     },
     /// The host is empty, too long, or has characters that no host name has.
     #[error(
-        "`{text}` does not begin with a host name or an IP address: write host:port, such as 127.0.0.1:8080 or [::1]:8080"
+        "`{text}` does not begin with a host name or an IP address; write host:port, such as 127.0.0.1:8080 or [::1]:8080"
     )]
     Host {
-        /// What was written.
+        /// The text.
         text: String,
     },
-    /// Such a host can be listened on, but not dialled.
+    /// The host can be listened on, but not dialled.
     #[error(
-        "{host} means \"every address of this machine\", which nobody can dial: write the address that others reach this server by"
+        "{host} means \"every address of this machine\", which cannot be dialled; write the address by which others reach this server"
     )]
     Unspecified {
         /// The host.
         host: IpAddr,
     },
-    /// The port is no number, or 0, or leaves no room for the consensus port.
+    /// The port is not a number, or is 0, or leaves no room for the consensus port.
     #[error(
-        "`{text}` is not a usable port: choose one from 1 to {LARGEST_PORT}, because servers talk to each other on the port \
+        "`{text}` is not a usable port; choose one from 1 to {LARGEST_PORT}, because servers talk to each other on the port \
          {CONSENSUS_PORT_OFFSET} above it"
     )]
     Port {
-        /// What was written as the port.
+        /// The text of the port.
         text: String,
     },
 }
 
 impl Address {
-    /// The address of a server on this machine, for this machine.
+    /// Makes the address of a server on this machine, for this machine.
     ///
     /// # Errors
     ///
-    /// A port that leaves no room for the consensus port.
+    /// The port leaves no room for the consensus port.
     pub fn loopback(port: u16) -> Result<Self, AddressError> {
         Ok(Self {
             host: Host::Ip(Ipv4Addr::LOCALHOST.into()),
@@ -78,12 +78,12 @@ impl Address {
         })
     }
 
-    /// The host, as it is written in front of the port: an IPv6 address stands in brackets.
+    /// Returns the host as it is written before the port: an IPv6 address is in brackets.
     pub fn host(&self) -> String {
         self.host.to_string()
     }
 
-    /// The host without brackets, as certificates and resolvers want it.
+    /// Returns the host without brackets, as certificates and resolvers need it.
     pub fn bare_host(&self) -> String {
         match &self.host {
             Host::Ip(ip) => ip.to_string(),
@@ -91,18 +91,18 @@ impl Address {
         }
     }
 
-    /// The port for clients.
+    /// Returns the port for clients.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The port for other servers.
+    /// Returns the port for other servers.
     pub fn consensus_port(&self) -> u16 {
-        // Construction refuses ports above LARGEST_PORT, so this never saturates.
+        // Construction rejects ports above LARGEST_PORT, so this never saturates.
         self.port.saturating_add(CONSENSUS_PORT_OFFSET)
     }
 
-    /// `host:port` of the consensus port, ready to be dialled.
+    /// Returns `host:port` of the consensus port, ready to be dialled.
     pub fn consensus(&self) -> String {
         format!("{}:{}", self.host, self.consensus_port())
     }
@@ -112,12 +112,12 @@ impl Address {
         matches!(self.host, Host::Ip(ip) if ip.is_loopback())
     }
 
-    /// Whether both are on the same host, as far as their spelling tells.
+    /// Whether both are on the same host, as far as their spelling shows.
     pub fn shares_host_with(&self, other: &Self) -> bool {
         self.host == other.host
     }
 
-    /// An address from what stands before a port and the port itself.
+    /// Makes an address of a host and a port.
     pub(super) fn from_parts(host: &str, port: u16) -> Result<Self, AddressError> {
         Ok(Self {
             host: parse_host(host, host)?,
@@ -139,7 +139,7 @@ fn check_port(port: u16) -> Result<u16, AddressError> {
 ///
 /// # Errors
 ///
-/// Anything but a decimal number from 1 to [`LARGEST_PORT`].
+/// The text is not a decimal number from 1 to [`LARGEST_PORT`].
 pub fn parse_port(text: &str) -> Result<u16, AddressError> {
     let number = text
         .parse::<u16>()
@@ -173,7 +173,7 @@ fn parse_host(host: &str, whole: &str) -> Result<Host, AddressError> {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         });
-    // A name whose last label is a number would be taken for a broken IPv4 address by every resolver (WHATWG URL §3.5).
+    // Resolvers would take a name whose last label is a number for a malformed IPv4 address (WHATWG URL §3.5).
     let ends_in_number = name
         .rsplit('.')
         .next()
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_is_wrong() {
+    fn text_that_is_not_an_address_says_what_is_wrong() {
         for text in ["", "8080", "localhost", "::1", "127.0.0.1"] {
             assert!(spelled(text).is_err(), "{text}");
         }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_consensus_port_lies_a_thousand_above() {
+    fn the_consensus_port_is_a_thousand_above() {
         let address: Address = "[::1]:8080".parse().unwrap();
         assert_eq!(address.consensus(), "[::1]:9080");
         assert!(address.is_loopback());

@@ -26,7 +26,7 @@ On several machines, copy the cluster key of the first server to the others, and
 
   server 8080 server1 b.example.org:8080 c.example.org:8080 --advertise a.example.org --cluster-key /etc/raft-lsb/cluster.key";
 
-/// Keeps the ledger of who may look at which picture how often, together with its peers.
+/// Keeps the ledger of who may view which picture how often, together with its peers.
 ///
 /// Serves clients on PORT and talks to the other servers on PORT + 1000 (always over mutual TLS).
 #[derive(Clone, Debug, Parser)]
@@ -41,18 +41,18 @@ pub struct ServerArguments {
     /// The other servers: host:port, with the port for clients.
     #[arg(value_name = "PEER")]
     peers: Vec<String>,
-    /// Reads settings from this TOML file; flags win over it. Its keys are the names of the flags below.
+    /// Reads settings from this TOML file; flags take precedence. Its keys are the names of the flags below.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     #[command(flatten)]
     choices: Choices,
 }
 
-/// What may stand on the command line and in the TOML file alike.
+/// The settings of both the command line and the TOML file.
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Choices {
-    /// Where to keep the data [default: ./data/SERVER_ID].
+    /// The folder for the data [default: ./data/SERVER_ID].
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// The address of this machine to listen on [default: 127.0.0.1, or every address when --advertise is not
@@ -70,16 +70,16 @@ struct Choices {
     /// The picture that people without permission see [default: ./unified_image.png, else a built-in one].
     #[arg(long, value_name = "FILE")]
     unified_image: Option<PathBuf>,
-    /// The shortest time without a leader before a server stands for election [default: 3000].
+    /// The shortest time without heartbeats before a server campaigns [default: 3000].
     #[arg(long, value_name = "MS")]
     election_timeout_min_ms: Option<u64>,
     /// The longest such time [default: 6000].
     #[arg(long, value_name = "MS")]
     election_timeout_max_ms: Option<u64>,
-    /// How often a leader makes itself heard [default: 1000].
+    /// The interval between a leader's heartbeats [default: 1000].
     #[arg(long, value_name = "MS")]
     heartbeat_ms: Option<u64>,
-    /// The largest upload that is accepted, in MiB [default: 32]. One protected picture takes about ten times as much
+    /// The largest upload that is accepted, in MiB [default: 32]. Protecting one picture takes about ten times as much
     /// memory.
     #[arg(long, value_name = "MIB")]
     max_upload_mib: Option<u64>,
@@ -88,28 +88,28 @@ struct Choices {
     insecure: Option<bool>,
 }
 
-/// Why a server cannot start as it was told to. The operator is wrong.
+/// Why a server cannot start with its settings. The operator is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The port for clients is not usable.
+    /// The port for clients is unusable.
     #[error("PORT: {0}")]
     Port(#[source] AddressError),
     /// An address is malformed.
     #[error("{what}: {source}")]
     Address {
-        /// Which one.
+        /// Which address.
         what: &'static str,
         /// What is wrong.
         source: AddressError,
     },
-    /// The name cannot be used as one.
-    #[error("SERVER_ID: `{}` is not a usable name: take up to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or a digit", .name.escape_debug())]
+    /// The name is unusable.
+    #[error("SERVER_ID: `{}` is not a usable name; choose up to 64 letters, digits, `-`, `_` and `.`, beginning with a letter or a digit", .name.escape_debug())]
     ServerId {
         /// The name.
         name: String,
     },
     /// A peer is this server.
-    #[error("the peer {address} is this server itself: list only the others")]
+    #[error("the peer {address} is this server itself; list only the others")]
     PeerIsSelf {
         /// The address.
         address: Address,
@@ -128,27 +128,27 @@ pub enum SettingsError {
     PortCollision {
         /// The port.
         port: u16,
-        /// Who serves clients on it.
+        /// The server that serves clients on it.
         of: Address,
-        /// Who talks to servers on it.
+        /// The server that uses it for consensus.
         other: Address,
     },
     /// Peers on other machines could not reach this server.
     #[error(
-        "the peer {peer} is on another machine, so this server must say how it is reached: add --advertise HOST, with a name or an address that the peers can dial"
+        "the peer {peer} is on another machine, so this server must advertise its own address; add --advertise HOST, with a name or an address that the peers can dial"
     )]
     AdvertiseRequired {
         /// The peer.
         peer: Address,
     },
-    /// Nobody could reach the advertised address.
+    /// The advertised address could not be reached.
     #[error(
-        "this server advertises {address}, but listens on {listen} only: add --listen with an address that others can reach, such as 0.0.0.0"
+        "this server advertises {address}, but listens on {listen} only; add --listen with an address that others can reach, such as 0.0.0.0"
     )]
     ListensElsewhere {
         /// The advertised address.
         address: Address,
-        /// Where it listens.
+        /// The address on which it listens.
         listen: IpAddr,
     },
     /// The election timeout's range is empty.
@@ -159,9 +159,9 @@ pub enum SettingsError {
         /// The upper end.
         max: u64,
     },
-    /// Followers would stand for election between two heartbeats.
+    /// Followers would campaign between two heartbeats.
     #[error(
-        "--heartbeat-ms ({heartbeat}) must be at most half of --election-timeout-min-ms ({min}), so that one lost heartbeat does no harm"
+        "--heartbeat-ms ({heartbeat}) must be at most half of --election-timeout-min-ms ({min}), so that one lost heartbeat does not cause an election"
     )]
     Heartbeat {
         /// The heartbeat.
@@ -169,7 +169,7 @@ pub enum SettingsError {
         /// The lower end of the election timeout.
         min: u64,
     },
-    /// A timeout is beyond what anybody would wait.
+    /// A timeout is out of range.
     #[error("--{name} is {ms} ms; choose from {} to {LONGEST_TIMEOUT_MS} ms", TICK.as_millis())]
     TimeoutRange {
         /// The flag.
@@ -199,7 +199,7 @@ pub enum SettingsError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// There is no place for the default cluster key.
+    /// There is no folder for the default cluster key.
     #[error(transparent)]
     ClusterKey(#[from] ClusterKeyError),
 }
@@ -209,11 +209,11 @@ const LARGEST_UPLOAD_MIB: u64 = 256;
 const DEFAULT_UPLOAD_MIB: u64 = 32;
 
 impl ServerArguments {
-    /// Merges the file in and checks everything against everything.
+    /// Merges the file in and checks all settings.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with what to do about it.
+    /// The first mistake, with what to do about it.
     pub fn settings(self) -> Result<ServerSettings, SettingsError> {
         let file = self
             .config
@@ -273,7 +273,7 @@ impl ServerArguments {
 }
 
 impl Choices {
-    /// These choices, and the other's where nothing was chosen here.
+    /// Returns these settings, filled up with the other's where none was given here.
     fn or(self, other: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(other.data_dir),
@@ -331,7 +331,7 @@ fn read_file(path: &Path) -> Result<Choices, SettingsError> {
     })
 }
 
-/// The name becomes a folder's and stands in log lines, so it is kept to what is harmless in both.
+/// The name becomes a folder's and appears in log lines, so it is limited to characters that are harmless in both.
 fn check_server_id(name: String) -> Result<String, SettingsError> {
     let begins_well = name
         .bytes()
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_elsewhere_need_an_address_to_come_back_to() {
+    fn peers_on_other_machines_need_an_advertised_address() {
         refused("8080 s 10.0.0.2:8080", "add --advertise HOST");
         refused(
             "8080 s 10.0.0.2:8080 --advertise 10.0.0.1 --listen 127.0.0.1",
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_file_and_unknown_keys_are_refused() {
+    fn flags_take_precedence_over_the_file_and_unknown_keys_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("server.toml");
         std::fs::write(

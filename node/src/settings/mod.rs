@@ -1,4 +1,4 @@
-//! What a person may choose: the server's command line and its optional TOML file, and the client's list of servers.
+//! The settings: the server's command line and its optional TOML file, and the client's list of servers.
 
 mod address;
 mod arguments;
@@ -11,24 +11,24 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long one tick of the consensus core is. Short, because every timeout is rounded up to whole ticks and a
+/// The length of one tick of the consensus core. It is short, because every timeout is rounded up to whole ticks and a
 /// failover waits for several of them.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// Everything that a server is told at its start, checked.
+/// All settings of a server, checked.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// The server's name, as people and `client status` know it.
     pub server_id: String,
-    /// Where others reach this server.
+    /// The address where others reach this server.
     pub address: Address,
-    /// Which of this machine's addresses it listens on.
+    /// The address of this machine on which it listens.
     pub listen: IpAddr,
     /// The port for clients. The consensus port is [`CONSENSUS_PORT_OFFSET`] above it.
     pub port: u16,
     /// The other servers.
     pub peers: Vec<Address>,
-    /// Where the server keeps its data.
+    /// The folder for the server's data.
     pub data_dir: PathBuf,
     /// The file with the key that all servers of the cluster share.
     pub cluster_key: PathBuf,
@@ -47,7 +47,7 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// Whether clients must use TLS: always beyond loopback, unless the operator said otherwise.
+    /// Whether clients must use TLS: always beyond loopback, unless the operator chose otherwise.
     pub fn clients_use_tls(&self) -> bool {
         !self.listen.is_loopback() && !self.insecure
     }
@@ -60,7 +60,7 @@ pub struct Timeouts {
     pub election_min_ms: u64,
     /// The longest such time.
     pub election_max_ms: u64,
-    /// How often a leader makes itself heard.
+    /// The interval between a leader's heartbeats.
     pub heartbeat_ms: u64,
 }
 
@@ -76,7 +76,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The core's timing, in ticks of [`TICK`].
+    /// Returns the core's timing, in ticks of [`TICK`].
     pub fn timing(&self) -> raft_core::Timing {
         let tick_ms = TICK.as_millis() as u64;
         let ticks = |ms: u64| ms.div_ceil(tick_ms);
@@ -84,7 +84,7 @@ impl Timeouts {
             election_timeout_min_ticks: ticks(self.election_min_ms),
             election_timeout_max_ticks: ticks(self.election_max_ms),
             heartbeat_ticks: ticks(self.heartbeat_ms),
-            // A piece of a snapshot takes one round trip: a peer that needs longer than two elections is gone.
+            // A piece of a snapshot takes one round trip: a peer that needs longer than two elections is unreachable.
             snapshot_timeout_ticks: ticks(self.election_max_ms).saturating_mul(2),
         }
     }

@@ -1,4 +1,4 @@
-//! `servers.conf`: where a client finds the servers.
+//! `servers.conf`: the addresses of the servers, for clients.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ pub const FILE_LIMIT_BYTES: u64 = 64 << 10;
 /// The most servers that may be listed.
 pub const SERVER_LIMIT: usize = 64;
 
-/// Why a list of servers cannot be used. Whoever wrote the file is wrong, or it is not there.
+/// Why a list of servers cannot be used. The author of the file is wrong, or the file does not exist.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersConfError {
     /// The file cannot be read.
     #[error(
-        "cannot read the list of servers, {}: {source}. Make a file `servers.conf` in the working directory with one host:port per line, \
-         or say where it is with --servers FILE",
+        "cannot read the list of servers, {}: {source}. Create a file `servers.conf` in the working directory with one host:port per line, \
+         or name the file with --servers FILE",
         path.display()
     )]
     Unreadable {
@@ -27,13 +27,13 @@ pub enum ServersConfError {
         source: io::Error,
     },
     /// The file is larger than any list of servers.
-    #[error("{} is larger than {FILE_LIMIT_BYTES} bytes, which is the limit for a list of servers", path.display())]
+    #[error("{} is larger than {FILE_LIMIT_BYTES} bytes, the limit for a list of servers", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// The file is not text.
-    #[error("{} is not a text file in UTF-8: it should hold one host:port per line", path.display())]
+    #[error("{} is not a text file in UTF-8; write one host:port per line", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
@@ -55,19 +55,19 @@ pub enum ServersConfError {
         path: PathBuf,
         /// The second line, counted from 1.
         line: usize,
-        /// The first line.
+        /// The line of the first, counted from 1.
         first: usize,
         /// The address.
         address: Address,
     },
     /// There are too many servers.
-    #[error("{} lists more than {SERVER_LIMIT} servers, which is the limit", path.display())]
+    #[error("{} lists more than {SERVER_LIMIT} servers, the limit", path.display())]
     TooMany {
         /// The file.
         path: PathBuf,
     },
-    /// There is no server at all.
-    #[error("{} lists no server: write one host:port per line", path.display())]
+    /// The list is empty.
+    #[error("{} lists no server; write one host:port per line", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum ServersConfError {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is too large, lists nothing, or has a line that is not an address.
+/// The file cannot be read, is too large, lists nothing, or has a line that is not an address.
 pub fn read(path: &Path) -> Result<Vec<Address>, ServersConfError> {
     use io::Read;
     let unreadable = |source| ServersConfError::Unreadable {
@@ -171,7 +171,7 @@ mod tests {
             error,
             "servers.conf, line 2: 127.0.0.1:8080 is listed already, on line 1"
         );
-        assert!(parsed("# nobody\n").unwrap_err().contains("lists no server"));
+        assert!(parsed("# no server\n").unwrap_err().contains("lists no server"));
         let many: String = (1..=65).map(|port| format!("127.0.0.1:{port}\n")).collect();
         assert!(parsed(&many).unwrap_err().contains("more than 64"));
     }

@@ -7,9 +7,9 @@
 //! block:  | bytes: 4096 | CRC-32 of the block's number and bytes: 4 |       integers big-endian
 //! ```
 //!
-//! A block that was never written is all zeros, checksum included. Blocks are overwritten in place, which a
-//! crash may interrupt: every block written since the checkpoint stands in the [`journal`](super::journal)
-//! and is written again from there before anything is read.
+//! A block that was never written is all zeros, checksum included. Blocks are overwritten in place, which a crash may
+//! interrupt. So every block that was written since the checkpoint is in the [`journal`](super::journal), and is
+//! written again from there before anything is read.
 
 use std::io;
 
@@ -28,10 +28,10 @@ const HEADER_BYTES: usize = 512;
 const HEADER_PLACES: [u64; 2] = [4096, 0];
 const MAGIC: [u8; 8] = *b"LSBSTORE";
 
-/// What the file says about itself.
+/// The header of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Drawn when the store was made; the journal's records carry it as well.
+    /// Drawn when the store was created; the journal's records carry it as well.
     pub(super) store: u64,
     /// Counts the headers written.
     generation: u64,
@@ -39,7 +39,7 @@ pub(super) struct Header {
     pub(super) checkpoint: u64,
     /// The database's length after that record.
     pub(super) database_bytes: u64,
-    /// How long the journal is, at least.
+    /// The least length of the journal.
     pub(super) journal_bytes: u64,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct BlockFile<F> {
 }
 
 impl<F: DiskFile> BlockFile<F> {
-    /// Makes an empty file the block file of a new store.
+    /// Formats an empty file as the block file of a new store.
     pub(super) fn format(file: &F, store: u64, journal_bytes: u64) -> io::Result<()> {
         let header = Header {
             store,
@@ -64,7 +64,7 @@ impl<F: DiskFile> BlockFile<F> {
             journal_bytes,
         };
         file.set_len(BLOCKS_START)?;
-        // Both places, so that a header that does not read is always damage and never youth.
+        // Both places, so that an unreadable header always means damage and never a new file.
         write_header(file, &header)?;
         write_header(
             file,
@@ -109,7 +109,7 @@ impl<F: DiskFile> BlockFile<F> {
         self.blocks
     }
 
-    /// Reads consecutive blocks, handing each to `take` with its number.
+    /// Reads consecutive blocks, passing each to `take` with its number.
     pub(super) fn read(
         &mut self,
         first: u64,
@@ -147,7 +147,7 @@ impl<F: DiskFile> BlockFile<F> {
         self.file.write_at(block_place(number), &self.scratch)
     }
 
-    /// Makes all blocks durable, and then the fact that they are.
+    /// Makes all blocks durable, and then the header that says so.
     pub(super) fn checkpoint(&mut self, checkpoint: u64, database_bytes: u64) -> io::Result<()> {
         if !planted!(CHECKPOINTS_UNSYNCED) {
             self.file.sync()?;
@@ -202,7 +202,7 @@ fn write_header<F: DiskFile>(file: &F, header: &Header) -> io::Result<()> {
     }
     let checksum = crc32fast::hash(&bytes[..HEADER_BYTES - 4]);
     bytes[HEADER_BYTES - 4..].copy_from_slice(&checksum.to_be_bytes());
-    // Generations alternate between the places, so that the one that counts is never overwritten.
+    // Generations alternate between the places, so that the current one is never overwritten.
     file.write_at(HEADER_PLACES[usize::from(header.generation % 2 == 1)], &bytes)
 }
 
@@ -225,8 +225,8 @@ fn read_header<F: DiskFile>(file: &F, name: &str) -> io::Result<Header> {
     latest.ok_or_else(|| Damage::new(name, 0, "there is no header").into())
 }
 
-/// A header is one sector, and sectors are written whole: one that does not read was damaged, even if the
-/// other one does.
+/// Parses a header. A header is one sector, and sectors are written whole: an unreadable one was damaged, even if the
+/// other one is readable.
 fn parse_header(bytes: &[u8; HEADER_BYTES]) -> Result<Header, &'static str> {
     let (checked, checksum) = bytes.split_at(HEADER_BYTES - 4);
     if crc32fast::hash(checked).to_be_bytes() != checksum {

@@ -1,33 +1,31 @@
-//! What redb takes for its file: blocks with checksums, and syncs that happen wholly or not at all.
+//! The file as redb sees it: blocks with checksums, and syncs that happen wholly or not at all.
 //!
 //! # Why not redb alone
 //!
 //! redb checksums its pages, but verifies them only after an unclean stop; on its hot paths a flipped byte is
-//! silent, or a panic. And when it verifies and a page of the last commit does not match, it cannot know
-//! whether a crash interrupted that commit or whether the disk has lost an acknowledged one: it falls back to
-//! the commit before. For a voter that is the one thing that must not happen, because a vote or an entry that
-//! was acknowledged would be gone without a word.
+//! undetected, or causes a panic. And when it verifies and a page of the last commit does not match, it cannot know
+//! whether a crash interrupted that commit or the disk has lost an acknowledged one. So it falls back to the commit
+//! before. A voter must never do that, because an acknowledged vote or entry would be lost undetected.
 //!
 //! # What this backend does about it
 //!
 //! * Every block is verified before redb sees it; a mismatch is an I/O error that carries a [`Damage`], and
 //!   redb stops at I/O errors.
-//! * What redb writes between two syncs is collected here and becomes one record of the
-//!   [`journal`](super::journal) at the sync: one sequential write into allocated space, one sync (half the
-//!   time of a sync that extends a file). Only then do the blocks go to their places, unsynced.
-//! * At the next start the journal's records are written to their places again. redb therefore always sees
-//!   its file exactly as it was after some completed sync, nothing torn, nothing reordered. Its own repair
-//!   after an unclean stop walks the whole tree and finds what it expects, which makes it the integrity check
-//!   and nothing more.
-//! * What a crash interrupted and what has rotted are told apart in the journal, where it can be done, and
-//!   not by redb, where it cannot.
-//! * What a start reads may stand in the operating system's memory only: the process before it died, or its sync
-//!   failed. So a start makes durable what it goes by before anything is written that relies on it: the journal's
-//!   last record before its blocks are replayed, the header before the journal is overwritten, the files' names before
-//!   anything is acknowledged.
+//! * What redb writes between two syncs is collected here and becomes one record of the [`journal`](super::journal) at
+//!   the sync: one sequential write into allocated space, one sync (half the time of a sync that extends a file). Only
+//!   then are the blocks written to their places, unsynced.
+//! * At the next start the journal's records are written to their places again. So redb always sees its file exactly as
+//!   it was after some completed sync, with nothing torn or reordered. Its own repair after an unclean stop walks the
+//!   whole tree and finds what it expects, so it is only an integrity check.
+//! * A write that a crash interrupted and one that has rotted are told apart in the journal, where that is possible,
+//!   and not by redb, where it is not.
+//! * What a start reads may only be in the operating system's memory: the process before it died, or its sync failed.
+//!   So a start makes durable what it relies on before it writes anything that depends on it: the journal's last record
+//!   before its blocks are replayed, the header before the journal is overwritten, the files' names before anything is
+//!   acknowledged.
 //!
-//! After a write or a sync has failed nothing is written any more: the disk may hold the old bytes, the new
-//! ones, or neither (fsync reports an error once and then forgets it), and only a restart reads the truth.
+//! After a write or a sync has failed nothing more is written: the disk may hold the old bytes, the new ones, or
+//! neither (fsync reports an error once and then forgets it), and only a restart reads what is really there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,7 +36,7 @@ use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
 use super::journal::Journal;
 
-/// What the two files are called.
+/// The names of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileNames {
     pub(super) data: &'static str,
@@ -50,7 +48,7 @@ pub(super) const FINISHED: FileNames = FileNames {
     data: "data",
     journal: "journal",
 };
-/// The same while the store is being made.
+/// Their names while the store is being created.
 pub(super) const UNFINISHED: FileNames = FileNames {
     data: "data.new",
     journal: "journal.new",
@@ -75,15 +73,15 @@ struct Files<F> {
     pending: BTreeMap<u64, Box<Block>>,
     /// Whether anything was written, or the length changed, since the last sync.
     changed: bool,
-    /// Blocks from here on may hold something older than the zeros that a database finds when it grows.
+    /// Blocks from here on may contain older data than the zeros that a database expects when it grows.
     used_blocks: u64,
     failed: bool,
-    /// The first damage met, for whoever has to explain why the database stopped.
+    /// The first damage found, to explain why the database stopped.
     damage: Option<Damage>,
 }
 
 impl<F: DiskFile> CheckedBackend<F> {
-    /// Opens the two files and brings `data` to what it was after the last completed sync.
+    /// Opens the two files and restores `data` to its state after the last completed sync.
     pub(super) fn open<D: Disk<File = F>>(disk: &D, names: FileNames) -> io::Result<Self> {
         let missing = |name: &str| io::Error::from(Damage::new(name, 0, "the file is missing"));
         let mut data = BlockFile::open(
@@ -94,7 +92,7 @@ impl<F: DiskFile> CheckedBackend<F> {
 
         let header = *data.header();
         if journal.len()? < header.journal_bytes {
-            return Err(Damage::new(names.journal, journal.len()?, "the file has been cut off").into());
+            return Err(Damage::new(names.journal, journal.len()?, "the file was truncated").into());
         }
         let mut database_bytes = header.database_bytes;
         let recovered = Journal::recover(&journal, names.journal, header.store, header.checkpoint)?;
@@ -106,7 +104,7 @@ impl<F: DiskFile> CheckedBackend<F> {
             database_bytes = record.database_bytes;
         }
         // Even if nothing was replayed: the header that was read may be one whose sync failed, and the journal's next
-        // record overwrites what the header before it needs.
+        // record overwrites what the previous header needs.
         let highest = recovered.highest;
         if !planted!(TRUSTS_UNSYNCED_HEADER) || highest > header.checkpoint {
             data.checkpoint(highest, database_bytes)?;
@@ -125,23 +123,23 @@ impl<F: DiskFile> CheckedBackend<F> {
         }))))
     }
 
-    /// Whether everything has succeeded so far. redb does not report what fails while it closes.
+    /// Whether everything has succeeded so far. redb does not report failures while it closes.
     pub(super) fn check(&self) -> io::Result<()> {
         self.guarded(|_| Ok(()))
     }
 
-    /// Nothing is written from here on, whatever the database asks for.
+    /// Refuses all writes from now on, whatever the database asks for.
     pub(super) fn fail(&self) {
         self.files().failed = true;
     }
 
-    /// The first damage met, if any.
+    /// Returns the first damage found, if any.
     pub(super) fn damage(&self) -> Option<Damage> {
         self.files().damage.clone()
     }
 
     fn files(&self) -> MutexGuard<'_, Files<F>> {
-        // Nothing in here panics halfway; should something do so all the same, `failed` is what counts.
+        // No code in here panics halfway; if some did nevertheless, `failed` still counts.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -205,7 +203,7 @@ impl<F: DiskFile> Files<F> {
         Ok(())
     }
 
-    /// How many of the `count` blocks from `first` on come before the next pending one.
+    /// Returns how many of the `count` blocks from `first` on come before the next pending one.
     fn run_without_pending(&self, first: u64, count: u64) -> u64 {
         let next = self.pending.range(first..first.saturating_add(count)).next();
         next.map_or(count, |(&number, _)| number - first)
@@ -281,9 +279,9 @@ impl<F: DiskFile> Files<F> {
         Ok(())
     }
 
-    /// Makes every record of the journal durable in its place. What is pending stays so.
+    /// Makes every record of the journal durable in its place. Pending writes stay pending.
     fn checkpoint(&mut self) -> io::Result<()> {
-        // The length of the last *synced* state: a change of it that is pending is part of the next record.
+        // The length of the last *synced* state: a pending change of it is a part of the next record.
         let synced = self
             .journal
             .last_database_bytes()
@@ -331,8 +329,8 @@ impl<F: DiskFile> redb::StorageBackend for CheckedBackend<F> {
     }
 
     fn close(&self) -> io::Result<()> {
-        // After a failure the files stay as they are, for the next start to recover. What is pending was
-        // never synced, and goes.
+        // After a failure the files stay as they are, for the next start to recover. Pending writes were never synced,
+        // and are dropped.
         if self.files().failed {
             Ok(())
         } else {

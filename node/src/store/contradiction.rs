@@ -1,9 +1,8 @@
-//! Panics of the database, and what they say.
+//! Catches panics of the database, and keeps their messages.
 //!
-//! redb takes its pages' agreement with each other for granted, and panics where they disagree. Every page that it sees
-//! is one that it wrote; but a disk that drops a write, or writes it in another page's place, leaves whole pages of
-//! different ages, which no checksum of a page can tell (it carries no age). The store's answer to a file is an error
-//! all the same.
+//! redb assumes that its pages agree with each other, and panics where they do not. Every page that it sees is one that
+//! it wrote. But a disk that drops a write, or writes it in another page's place, leaves whole pages of different ages,
+//! which no checksum of a page can detect (it contains no age). Nevertheless the store must answer with an error.
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +13,7 @@ use super::StoreError;
 use super::checked_backend::CheckedBackend;
 use super::disk::DiskFile;
 
-/// Runs the database. If it panics, nothing is written any more, as after any failure.
+/// Runs the database. If it panics, nothing more is written, as after any failure.
 pub(super) fn guarded<F: DiskFile, T>(
     place: &str,
     backend: &CheckedBackend<F>,
@@ -23,14 +22,14 @@ pub(super) fn guarded<F: DiskFile, T>(
     if planted!(DIES_WITH_THE_DATABASE) {
         return work();
     }
-    // What was interrupted is never looked at again: the backend refuses, and the database with it.
+    // What was interrupted is never used again: the backend refuses, and so does the database.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         backend.fail();
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Err(StoreError::Contradiction {
             folder: place.to_owned(),
-            what: text.unwrap_or("it does not say").to_owned(),
+            what: text.unwrap_or("no message").to_owned(),
         })
     })
 }
@@ -58,7 +57,7 @@ impl Deref for Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         let database = self.0.take();
-        // Nobody is left to be told: what was acknowledged is in the journal, and the next start reads it.
+        // No caller is left to be told. What was acknowledged is in the journal, and the next start reads it.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(database)));
     }
 }

@@ -1,8 +1,8 @@
-//! What is wrong with a file whose bytes are not the ones that were written.
+//! Damage: bytes of a file that differ from those that were written.
 
 use std::io;
 
-/// Bytes of a file are not the ones that were written: the disk, or a person, has changed them.
+/// Bytes of a file differ from those that were written: the disk, or a person, has changed them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file} is damaged at byte {offset}: {what}")]
 pub struct Damage {
@@ -24,7 +24,7 @@ impl Damage {
     }
 }
 
-/// How damage travels through interfaces that know only I/O errors, redb's among them.
+/// Carries damage through interfaces that only know I/O errors, such as redb's.
 impl From<Damage> for io::Error {
     fn from(damage: Damage) -> Self {
         Self::new(io::ErrorKind::InvalidData, damage)

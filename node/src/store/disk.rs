@@ -1,7 +1,7 @@
-//! What the store asks of a disk: a handful of files in one folder.
+//! The store's interface to a disk: a handful of files in one folder.
 //!
-//! Everything else in [`store`](super) is written against these two traits, so that a simulator can put a
-//! faulty disk under the code that ships. [`DataFolder`] is the real thing.
+//! Everything else in [`store`](super) is written against these two traits, so that a simulator can put a faulty disk
+//! under the shipping code. [`DataFolder`] is the real disk.
 
 use std::fmt;
 use std::fs;
@@ -13,32 +13,32 @@ use crate::atomic_files;
 
 /// A folder of files.
 ///
-/// What the store relies on, and no more: a write that was followed by a sync of its file survives a crash;
-/// of the others any subset survives, in units of 512 bytes that are either old or new (sectors are written
-/// whole). A rename takes effect wholly or not at all, and for certain once the folder is synced.
+/// The store relies on this, and no more. A write that was followed by a sync of its file survives a crash. Of the
+/// others any subset survives, in units of 512 bytes that are either old or new (sectors are written whole). A rename
+/// takes effect wholly or not at all, and for certain once the folder is synced.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// One of its files.
     type File: DiskFile;
 
-    /// Where it is, for messages.
+    /// Returns where the folder is, for messages.
     fn place(&self) -> String;
     /// Opens the file of this name, if there is one.
     fn open(&self, name: &str) -> io::Result<Option<Self::File>>;
-    /// Makes an empty file of this name, in place of any that was there.
+    /// Creates an empty file of this name, replacing any that was there.
     fn create(&self, name: &str) -> io::Result<Self::File>;
-    /// Renames a file, in place of any that has the new name.
+    /// Renames a file, replacing any that has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// The names of all files.
+    /// Returns the names of all files.
     fn names(&self) -> io::Result<Vec<String>>;
-    /// Makes what was created, renamed and removed durable.
+    /// Makes creations, renames and removals durable.
     fn sync(&self) -> io::Result<()>;
 }
 
 /// A file that is read and written at offsets.
 pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
-    /// How long it is.
+    /// Returns the length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Whether it has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
@@ -48,28 +48,28 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at this offset, beyond the end if need be.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts the file off, or extends it by zeros.
+    /// Truncates the file, or extends it by zeros.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
-    /// Makes the contents durable, and the length with it.
+    /// Makes the contents and the length durable.
     fn sync(&self) -> io::Result<()>;
 }
 
 const LOCK_FILE: &str = "lock";
 
-/// A folder of the operating system, held by one server at a time.
+/// A folder of the operating system, locked by one server at a time.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    /// Released by the operating system when the process ends, however it ends.
+    /// The lock, which the operating system releases when the process ends, however it ends.
     _lock: fs::File,
 }
 
 impl DataFolder {
-    /// Makes the folder if it is missing, and takes hold of it.
+    /// Creates the folder if it is missing, and locks it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::InUse`] while another server holds it.
+    /// [`StoreError::InUse`] while another server holds the lock.
     pub fn hold(path: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Io {
             place: path.display().to_string(),
@@ -130,7 +130,7 @@ impl Disk for DataFolder {
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            // A name that is not text is none of ours.
+            // A name that is not text is not a file of ours.
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }

@@ -1,5 +1,5 @@
-//! The file `journal`: every sync of the database as one record, so that after a crash it has happened wholly
-//! or not at all.
+//! The file `journal`: every sync of the database as one record, so that after a crash it has happened wholly or not at
+//! all.
 //!
 //! ```text
 //! sector (512 bytes): | content: 496 | sequence: 8 | ordinal: 4 | CRC-32: 4 |     big-endian
@@ -7,17 +7,17 @@
 //! content: | store: 8 | database length: 8 | sectors: 4 | blocks: 4 | blocks times (number: 8, bytes: 4096) | zeros |
 //! ```
 //!
-//! The CRC also covers the sector's position in the file. Records follow each other, their sequences counting
-//! up by one. When the file has reached its capacity, the blocks are made durable where they belong (a
-//! *checkpoint*), and the next record goes to the start of the file again.
+//! The CRC also covers the sector's position in the file. Records follow each other, and their sequences count up by
+//! one. When the file has reached its capacity, the blocks are made durable in their places (a *checkpoint*), and the
+//! next record is written at the start of the file again.
 //!
 //! # Torn, or damaged?
 //!
-//! The last record may be one that a crash interrupted. It was never acknowledged and is dropped. But a
-//! record that *was* acknowledged and has rotted since must not be taken for one. The two are told apart
-//! sector by sector. Disks write sectors whole ([`Disk`](super::Disk)), so every sector of an interrupted
-//! record is either as it was written or as it was before: blank, beyond the end of the file, or part of an
-//! older record. A sector that is neither has been damaged, and that is an error, wherever it stands.
+//! The last record may be one that a crash interrupted. It was never acknowledged and is dropped. But an *acknowledged*
+//! record that has rotted since must not be taken for an interrupted one. The two are told apart sector by sector.
+//! Disks write sectors whole ([`Disk`](super::Disk)), so every sector of an interrupted record is either as it was
+//! written or as it was before: blank, beyond the end of the file, or part of an older record. Any other sector has
+//! been damaged, and that is an error, wherever it is.
 //!
 //! Two interrupted records must not mix. So a recovery ends with a checkpoint beyond every sequence that it
 //! has seen, and no sequence is ever used again.
@@ -38,14 +38,14 @@ const BLOCK_ENTRY_BYTES: usize = 8 + BLOCK_BYTES;
 /// How much of the file is read at once during recovery.
 const READ_AHEAD_SECTORS: u64 = 1024;
 
-/// What one sync of the database consists of.
+/// The contents of one sync of the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) database_bytes: u64,
     pub(super) blocks: Vec<(u64, Box<Block>)>,
 }
 
-/// What a journal holds.
+/// The contents of a journal.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recovered {
     /// The records after the checkpoint, in order.
@@ -59,20 +59,20 @@ pub(super) struct Journal<F> {
     file: F,
     store: u64,
     capacity_sectors: u64,
-    /// Where the next record goes.
+    /// The position of the next record.
     position: u64,
     /// The sequence of the next record.
     sequence: u64,
-    /// Whether the file has outgrown its capacity, which a single large record may make it do.
+    /// Whether the file has outgrown its capacity, which a single large record may cause.
     overgrown: bool,
-    /// The database's length as the last record has it.
+    /// The database's length according to the last record.
     database_bytes: Option<u64>,
     buffer: Vec<u8>,
 }
 
 impl<F: DiskFile> Journal<F> {
-    /// Writes a blank journal. Its blocks are allocated now: a sync that need not record their allocation
-    /// takes half the time.
+    /// Writes a blank journal. Its blocks are allocated now, because a sync that need not record their allocation takes
+    /// half the time.
     pub(super) fn format(file: &F, capacity_bytes: u64) -> io::Result<()> {
         let zeros = vec![0; 1 << 16];
         let mut written = 0;
@@ -86,7 +86,7 @@ impl<F: DiskFile> Journal<F> {
         file.sync()
     }
 
-    /// A journal that goes on at the start of the file, after a checkpoint.
+    /// Opens a journal that continues at the start of the file, after a checkpoint.
     pub(super) fn resume(file: F, store: u64, capacity_bytes: u64, checkpoint: u64) -> io::Result<Self> {
         let capacity_sectors = capacity_bytes / SECTOR_BYTES;
         let overgrown = file.len()? > capacity_bytes;
@@ -102,14 +102,14 @@ impl<F: DiskFile> Journal<F> {
         })
     }
 
-    /// The sequence of the last record.
+    /// Returns the sequence of the last record.
     pub(super) fn last_sequence(&self) -> u64 {
         self.sequence - 1
     }
 
     /// Whether a record of so many blocks can be appended without a checkpoint.
     pub(super) fn has_room(&self, blocks: usize) -> bool {
-        // A record larger than the whole journal is written all the same, from the start on.
+        // A record larger than the whole journal is nevertheless written, from the start on.
         self.position == 0 || self.position.saturating_add(sectors_for(blocks)) <= self.capacity_sectors
     }
 
@@ -134,7 +134,7 @@ impl<F: DiskFile> Journal<F> {
         assert_eq!(
             self.buffer.len() as u64,
             sectors * SECTOR_BYTES,
-            "a record fills the sectors it was counted to fill"
+            "a record fills exactly the sectors that were counted for it"
         );
 
         self.file.write_at(self.position * SECTOR_BYTES, &self.buffer)?;
@@ -148,15 +148,15 @@ impl<F: DiskFile> Journal<F> {
         Ok(())
     }
 
-    /// The database's length as the last record of this run has it.
+    /// Returns the database's length according to the last record of this run.
     pub(super) fn last_database_bytes(&self) -> Option<u64> {
         self.database_bytes
     }
 
-    /// Everything appended so far is durable in its place: the next record goes to the start.
+    /// Starts again at the beginning, once everything appended so far is durable in its place.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         if self.overgrown {
-            // Cut-off sectors read as missing, like blank ones, so this needs no sync of its own.
+            // Truncated sectors read as missing, like blank ones, so this needs no sync of its own.
             self.file.set_len(self.capacity_sectors * SECTOR_BYTES)?;
             self.overgrown = false;
         }
@@ -186,21 +186,20 @@ impl<F: DiskFile> Journal<F> {
 
         let mut highest = expected - 1;
         for rest in position..reader.sectors {
-            // A record is written only once the one before it is durable, so nothing can follow an
-            // interrupted one.
+            // A record is written only once the one before it is durable, so nothing can follow an interrupted one.
             if let Sector::Whole { sequence, .. } = reader.sector(rest)? {
                 if sequence > expected {
                     return Err(Damage::new(
                         name,
                         rest * SECTOR_BYTES,
-                        "a record stands here whose predecessor is missing",
+                        "a record is here whose predecessor is missing",
                     )
                     .into());
                 }
                 highest = highest.max(sequence);
             }
         }
-        // After a failed sync nothing more is appended, so only the last record can be one that is not on the disk.
+        // After a failed sync nothing more is appended, so only the last record may be missing from the disk.
         if !planted!(TRUSTS_UNSYNCED_RECORD) {
             rewrite(file, last..position)?;
         }
@@ -208,8 +207,8 @@ impl<F: DiskFile> Journal<F> {
     }
 }
 
-/// Makes these sectors durable as they stand: a sync that failed has forgotten them, and syncs only what is written
-/// again.
+/// Writes these sectors again and makes them durable: a failed sync has forgotten them, and a later one only covers
+/// what is written again.
 fn rewrite<F: DiskFile>(file: &F, sectors: Range<u64>) -> io::Result<()> {
     let bytes = (sectors.end - sectors.start) * SECTOR_BYTES;
     let mut record = vec![0; usize::try_from(bytes).map_err(|_| too_large())?];
@@ -237,7 +236,7 @@ fn sector_checksum(position: u64, sector: &[u8; SECTOR_BYTES as usize]) -> u32 {
     hasher.finalize()
 }
 
-/// Cuts a stream of bytes into sealed sectors.
+/// Splits a stream of bytes into sealed sectors.
 struct SectorWriter<'a> {
     buffer: &'a mut Vec<u8>,
     position: u64,
@@ -290,7 +289,7 @@ impl<'a> SectorWriter<'a> {
     }
 }
 
-/// What a sector turns out to be.
+/// The state of a sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sector {
     /// Blank, or beyond the end of the file.
@@ -357,7 +356,7 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
         )
     }
 
-    /// How many sectors the record that begins here has; `None` when none with this sequence begins here.
+    /// Returns how many sectors the record that begins here has; `None` if no record with this sequence begins here.
     fn record_at(&mut self, name: &str, position: u64, expected: u64) -> io::Result<Option<u64>> {
         let damaged = |what| Err(Damage::new(name, position * SECTOR_BYTES, what).into());
         match self.sector(position)? {
@@ -379,7 +378,7 @@ impl<'a, F: DiskFile> SectorReader<'a, F> {
         }
     }
 
-    /// The record itself; `None` if it was interrupted.
+    /// Returns the record itself; `None` if it was interrupted.
     fn record(
         &mut self,
         name: &str,
@@ -425,7 +424,7 @@ fn tail(sector: &[u8; SECTOR_BYTES as usize]) -> &[u8; 16] {
 }
 
 fn parse(content: &[u8], sectors: u64, store: u64) -> Result<Record, &'static str> {
-    const SHORT: &str = "a record is shorter than it says";
+    const SHORT: &str = "a record is shorter than its length field";
     let (&found, rest) = content.split_first_chunk::<8>().ok_or(SHORT)?;
     if u64::from_be_bytes(found) != store {
         return Err("the record belongs to another store");

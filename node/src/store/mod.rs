@@ -7,17 +7,15 @@
 //! <folder>/snapshot-...  the latest snapshot of the ledger
 //! ```
 //!
-//! A [`Store`] is synchronous and owned by one thread. [`Store::persist`] carries out any number of
-//! [`Persist`]s as one transaction with one sync (group commit), in the order that their documentation gives.
-//! After any failure the store is poisoned and refuses everything: what the disk holds is unknown until a
-//! restart reads it.
+//! A [`Store`] is synchronous and owned by one thread. [`Store::persist`] carries out any number of [`Persist`]s as one
+//! transaction with one sync (group commit), in the order that their documentation gives. After any failure the store
+//! is poisoned and refuses everything: the contents of the disk are unknown until a restart reads them.
 //!
-//! Whatever byte of a folder is changed, opening or reading ends in the right data or in
-//! [`StoreError::Damaged`], which names file and offset: see `checked_backend.rs`. Nothing is ever served
-//! unverified.
+//! If any byte of a folder is changed, opening or reading returns the right data or [`StoreError::Damaged`], which
+//! names file and offset: see `checked_backend.rs`. The store returns no unverified data.
 //!
-//! A store protects against disks, crashes and accidents. It does not protect against somebody who can write
-//! to the folder and recompute the checksums.
+//! A store protects against disks, crashes and accidents. It does not protect against an attacker who can write to the
+//! folder and recompute the checksums.
 
 mod blocks;
 mod checked_backend;
@@ -46,13 +44,13 @@ use self::contradiction::{Closing, guarded};
 use self::journal::{Journal, SECTOR_BYTES};
 use self::records::{IDENTITY, IdentityRecord, LOG, STANDING, STATE, StandingRecord};
 
-/// Memory that the database may use for pages, in bytes.
+/// The memory that the database may use for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// What a folder becomes when it is made; ignored, but for the group, when it exists already.
+/// The contents of a new folder. If the folder exists already, only the group is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewFolder {
-    /// The consensus group. An existing folder of another group is refused.
+    /// The consensus group. An existing folder of another group is rejected.
     pub group: GroupId,
     /// The server.
     pub node: NodeId,
@@ -63,21 +61,21 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
-    /// A number that no other folder has.
+    /// Draws a number that no other folder has.
     ///
     /// # Errors
     ///
-    /// The operating system has no randomness to give.
+    /// The operating system supplies no randomness.
     pub fn draw_incarnation() -> Result<Incarnation, getrandom::Error> {
         getrandom::u64().map(Incarnation::new)
     }
 }
 
-/// How a store is made; an existing one stays as it was made.
+/// The options of a new store; an existing one keeps its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// The size of the journal. When it is full, a checkpoint holds up one transaction until the database's
-    /// blocks are synced; a larger one makes that rarer and longer.
+    /// The size of the journal. When it is full, a checkpoint delays one transaction until the database's blocks are
+    /// synced; a larger journal makes that rarer and longer.
     pub journal_bytes: u64,
 }
 
@@ -89,10 +87,10 @@ impl Default for StoreOptions {
     }
 }
 
-/// What a folder held when it was opened.
+/// The contents of a folder when it was opened.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// Who the server is. `boot` counts this start already, durably.
+    /// The server's identity. `boot` counts this start already, durably.
     pub identity: Identity,
     /// The configuration that the cluster began with.
     pub bootstrap: Membership,
@@ -105,9 +103,9 @@ pub struct Opened {
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Two servers must not share a folder.
+    /// Another server uses the folder.
     #[error(
-        "the data folder {folder} is in use by another server: stop that one, or give this one a folder of its own"
+        "the data folder {folder} is in use by another server; stop that one, or give this one a folder of its own"
     )]
     InUse {
         /// The folder.
@@ -121,7 +119,7 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// The folder's bytes are not the ones that were written.
+    /// The folder's bytes differ from those that were written.
     #[error(
         "the data folder {folder} is damaged: {damage}. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again"
     )]
@@ -132,8 +130,8 @@ pub enum StoreError {
         #[source]
         damage: Damage,
     },
-    /// The folder's records are not what any version wrote.
-    #[error("the data folder {folder} holds no valid log")]
+    /// The folder's records are not a log that any version wrote.
+    #[error("the data folder {folder} contains no valid log")]
     Log {
         /// The folder.
         folder: String,
@@ -159,14 +157,12 @@ pub enum StoreError {
         record: &'static str,
     },
     /// The folder belongs to another cluster.
-    #[error(
-        "the data folder {folder} belongs to another cluster: the cluster key is not the one it was made with"
-    )]
+    #[error("the data folder {folder} belongs to another cluster: it was created with another cluster key")]
     OtherCluster {
         /// The folder.
         folder: String,
     },
-    /// The database stopped for a reason of its own.
+    /// The database failed for a reason of its own.
     #[error("the database in the data folder {folder} failed")]
     Database {
         /// The folder.
@@ -175,29 +171,29 @@ pub enum StoreError {
         #[source]
         source: Box<redb::Error>,
     },
-    /// The database met records that contradict each other, each of them whole: what a disk leaves that drops writes,
-    /// or writes them in the wrong place.
+    /// The database found records that contradict each other, although each of them is whole. A disk that drops writes,
+    /// or writes them in the wrong place, leaves such records.
     #[error(
-        "the data folder {folder} contradicts itself ({what}): its disk has lost or misplaced what it was told to write. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again, on another disk"
+        "the data folder {folder} contradicts itself ({what}): its disk has lost or misplaced writes. Do not start from it. If the other servers are a majority, remove this server from the cluster, move the folder away, and add the server again, on another disk"
     )]
     Contradiction {
         /// The folder.
         folder: String,
-        /// What the database found impossible.
+        /// The contradiction that the database found.
         what: String,
     },
-    /// The caller handed in a snapshot's description without its bytes.
-    #[error("a snapshot is to be stored, but its bytes were not handed in")]
+    /// The caller passed a snapshot's description without its bytes.
+    #[error("a snapshot is to be stored, but its bytes were not passed")]
     SnapshotBytesMissing,
     /// An earlier operation failed.
-    #[error("the data folder {folder} failed earlier: nothing more is written until the server is restarted")]
+    #[error("the data folder {folder} failed earlier; nothing more is written until the server is restarted")]
     Poisoned {
         /// The folder.
         folder: String,
     },
 }
 
-/// A data folder, open.
+/// An open data folder.
 #[derive(Debug)]
 pub struct Store<D: Disk = DataFolder> {
     database: Closing,
@@ -210,8 +206,7 @@ pub struct Store<D: Disk = DataFolder> {
 }
 
 impl Store<DataFolder> {
-    /// Opens the folder, or makes it. A crash while it is being made leaves something that the next call
-    /// completes.
+    /// Opens the folder, or creates it. If a crash interrupts the creation, the next call completes it.
     ///
     /// # Errors
     ///
@@ -232,12 +227,11 @@ impl<D: Disk> Store<D> {
         new: &NewFolder,
         options: StoreOptions,
     ) -> Result<(Self, Opened), StoreError> {
-        // The block file is renamed last: without it there is no store, only the remains of an attempt to
-        // make one.
+        // The block file is renamed last: without it there is no store, only the remains of an attempt to create one.
         let io = |error| from_io(&disk.place(), error);
         match disk.open(FINISHED.data).map_err(io)? {
             None => create(&disk, new, options)?,
-            // Whoever made it may have died before the names were durable.
+            // The process that created it may have died before the names were durable.
             Some(_) if !planted!(TRUSTS_UNSYNCED_NAMES) => disk.sync().map_err(io)?,
             Some(_) => {}
         }
@@ -256,8 +250,8 @@ impl<D: Disk> Store<D> {
         Ok((store, opened))
     }
 
-    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything
-    /// up to the last one with [`Persist::sync`] is durable; the others will be with the next that is.
+    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything up to the
+    /// last one with [`Persist::sync`] is durable; the rest becomes durable with the next sync.
     ///
     /// # Errors
     ///
@@ -275,12 +269,12 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Reads entries from `first` to `last`, until `max_bytes` are reached; the first always counts. Empty
-    /// when `first` is not there.
+    /// Reads entries from `first` to `last`, until `max_bytes` are reached; the first is always returned. Returns
+    /// nothing if `first` is not there.
     ///
     /// # Errors
     ///
-    /// Damage, or a disk that fails.
+    /// The folder is damaged, or the disk fails.
     pub fn load_entries(
         &self,
         first: Index,
@@ -347,7 +341,7 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Reads what the folder holds and counts the start.
+    /// Reads the folder's contents and counts the start.
     fn begin(&mut self, new: &NewFolder) -> Result<Opened, StoreError> {
         let explained = |error: redb::Error| explain(&self.disk, &self.backend, error);
         let mut identity: IdentityRecord = self.parse(
@@ -425,7 +419,7 @@ impl<D: Disk> Store<D> {
     }
 }
 
-/// Makes a store under other names, complete with its first records, and then gives it its own.
+/// Creates a store under temporary names, complete with its first records, and then renames it.
 fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(), StoreError> {
     let io = |error| from_io(&disk.place(), error);
     let journal_bytes = options.journal_bytes.next_multiple_of(SECTOR_BYTES);
@@ -473,7 +467,7 @@ fn open_database<D: Disk>(
     Ok((database, backend))
 }
 
-/// The bytes of a record; none if it is missing.
+/// Returns the bytes of a record; `None` if it is missing.
 fn read_record(database: &Database, record: &str) -> Result<Vec<u8>, redb::Error> {
     let table = database.begin_read()?.open_table(STATE)?;
     Ok(table
@@ -514,7 +508,8 @@ fn from_io(place: &str, source: io::Error) -> StoreError {
     }
 }
 
-/// redb hands on the first I/O error and then only says that there was one; the backend knows which.
+/// Finds the cause of an error: redb passes on the first I/O error and then only says that there was one; the backend
+/// knows which.
 fn explain<D: Disk>(
     disk: &D,
     backend: &CheckedBackend<D::File>,

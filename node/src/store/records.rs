@@ -1,17 +1,17 @@
-//! What stands in the database, and how.
+//! The tables and records of the database.
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | `log` | index | term and body of the entry |
-//! | `state` | `identity` | who the server is ([`IdentityRecord`]) |
+//! | `state` | `identity` | the server's identity ([`IdentityRecord`]) |
 //! | `state` | `standing` | everything else that changes with a [`Persist`] ([`StandingRecord`]) |
 //!
 //! Values are in the encoding of [`codec`](crate::codec), followed by a CRC-32 of the key and the encoding (4 bytes,
 //! big-endian). Their version is the data folder's.
 //!
-//! Blocks have checksums of their own; this one is for records that lie in several. If a disk drops a write without a
-//! word, a block is what it was before, or blank, both of which its own checksum takes for right; a record that
-//! is put together from blocks of different ages must not be taken for one that was written.
+//! Blocks have checksums of their own; this one is for records that span several blocks. If a disk drops a write
+//! undetected, a block is what it was before, or blank, both of which pass its own checksum. A record that is assembled
+//! from blocks of different ages must not be taken for one that was written.
 
 use raft_core::{
     Entry, EntryBody, GroupId, HardState, Identity, Incarnation, Index, LogId, Membership, NodeId, Persist,
@@ -29,7 +29,7 @@ pub(super) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 pub(super) const IDENTITY: &str = "identity";
 pub(super) const STANDING: &str = "standing";
 
-/// Who the server is; all but `boot` never changes.
+/// The server's identity; only `boot` ever changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IdentityRecord {
     pub(super) group: GroupId,
@@ -50,7 +50,7 @@ impl IdentityRecord {
     }
 }
 
-/// Where the server stands, apart from the log.
+/// The server's state, apart from the log.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct StandingRecord {
     pub(super) hard_state: HardState,
@@ -58,7 +58,7 @@ pub(super) struct StandingRecord {
     pub(super) snapshot: Option<SnapshotRecord>,
 }
 
-/// The snapshot that counts, and the file that holds its bytes.
+/// The current snapshot, and the file that contains its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SnapshotRecord {
     pub(super) meta: SnapshotMeta,
@@ -75,7 +75,7 @@ pub enum RecordError {
     /// Its pieces do not belong together.
     #[error("its checksum does not match: the disk has lost a write")]
     Checksum,
-    /// It is whole, and no record of this version.
+    /// It is whole, but not a record of this version.
     #[error(transparent)]
     Codec(#[from] CodecError),
 }
@@ -104,7 +104,7 @@ fn checksum(key: &[u8], record: &[u8]) -> [u8; 4] {
     hasher.finalize().to_be_bytes()
 }
 
-/// Carries out what a [`Persist`] says about the log, in the order of its fields.
+/// Changes the log as a [`Persist`] says, in the order of its fields.
 pub(super) fn change_log(
     log: &mut Table<'_, u64, &'static [u8]>,
     persist: &Persist,
@@ -124,7 +124,7 @@ pub(super) fn change_log(
     Ok(())
 }
 
-/// Why the log's records are not a log.
+/// Why the log's records do not form a log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A record cannot be used.
@@ -135,22 +135,21 @@ pub enum LogError {
         /// What is wrong with it.
         source: RecordError,
     },
-    /// A key is no position of a log.
-    #[error("a record stands at {index}, where no entry can be")]
+    /// A key is not a position of a log.
+    #[error("a record is at {index}, where no entry can be")]
     Position {
         /// The key.
         index: u64,
     },
     /// An entry is missing between others.
-    #[error("entry {index} is missing, though there are later ones")]
+    #[error("entry {index} is missing, although there are later ones")]
     Gap {
         /// The first one missing.
         index: u64,
     },
 }
 
-/// Reads entries in order from `first` on, as long as they count no more than `max_bytes`; the first always
-/// counts.
+/// Reads entries in order from `first` on, up to `max_bytes` in total; the first is always returned.
 pub(super) fn read_log(
     log: &impl ReadableTable<u64, &'static [u8]>,
     first: u64,

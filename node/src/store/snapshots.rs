@@ -1,9 +1,10 @@
-//! Snapshots, each in a file of its own: written beside, synced, renamed, and only then named by the database.
+//! Snapshots, each in a file of its own: written under a temporary name, synced, renamed, and only then recorded in the
+//! database.
 //!
-//! They stay out of the database because they are large and written once: a database would write each twice
-//! (once to the journal) and hold up the log meanwhile, and would not give the space back. The switch from
-//! one snapshot to the next is atomic all the same, because which file counts, how long it is and what its
-//! checksum is stand in the transaction that makes the snapshot count.
+//! They are kept out of the database because they are large and written once. A database would write each twice (once
+//! to the journal), delay the log meanwhile, and not return the space. The switch from one snapshot to the next is
+//! nevertheless atomic: the current file, its length and its checksum are recorded in the transaction that makes the
+//! snapshot current.
 
 use std::io;
 
@@ -15,7 +16,7 @@ use super::records::SnapshotRecord;
 
 const PREFIX: &str = "snapshot-";
 
-/// What a file is called until it is complete.
+/// The suffix of a file until it is complete.
 const UNFINISHED: &str = ".new";
 
 fn file_name(number: u64) -> String {
@@ -62,7 +63,7 @@ pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotRecord) -> io::Result<Pay
     Ok(Payload::from(bytes))
 }
 
-/// Removes every snapshot but the one that counts, and whatever was never finished.
+/// Removes every snapshot except the current one, and every unfinished file.
 pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotRecord>) -> io::Result<()> {
     let current = current.map(|record| file_name(record.number));
     for name in disk.names()? {

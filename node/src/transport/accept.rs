@@ -1,4 +1,4 @@
-//! The far end of a link: accepts other servers and hands their messages to the shell.
+//! The accepting end of a link: accepts other servers and passes their messages to the shell.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use super::{HANDSHAKE_TIMEOUT, LinkEvent, Transport, frame};
 use crate::codec::{self, CodecError, FRAME_LIMIT_BYTES};
 use crate::tls;
 
-/// Connections beyond two per peer, for strangers that are about to be turned away.
+/// How many connections are allowed beyond two per peer, for strangers that are about to be rejected.
 const SPARE_CONNECTIONS: usize = 32;
 
-/// How long a server of another cluster may go on knocking before it is mentioned again.
+/// How long attempts of servers of another cluster are not reported again.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
-/// When a server of another cluster was last complained of. It cannot be told who it is, so all share one complaint.
+/// When a server of another cluster was last reported. Its identity is unknown, so all share one report.
 type Complained = Arc<Mutex<Option<Instant>>>;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +37,13 @@ enum AcceptError {
     Greeting(#[from] GreetingError),
     #[error("the connection broke: {0}")]
     Broken(#[from] std::io::Error),
-    #[error("a message makes no sense: {0}")]
+    #[error("a message does not decode: {0}")]
     Message(#[from] CodecError),
-    #[error("a message bears another sender's name")]
+    #[error("a message names another sender than the peer")]
     Impostor,
 }
 
-/// Accepts other servers for as long as this one runs.
+/// Accepts other servers as long as this one runs.
 pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, peers: usize) {
     let connections = Arc::new(Semaphore::new(
         peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS),
@@ -62,7 +62,7 @@ pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, pee
                 });
             }
             Err(error) => {
-                // Out of file descriptors, most likely: they come back when connections end.
+                // Most likely the process is out of file descriptors, which come back when connections end.
                 tracing::warn!("cannot accept a connection from another server: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -82,7 +82,7 @@ async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr, compl
             }
             return;
         }
-        // The dialling side of this same connection has the full story and repeats it on its own terms.
+        // The dialling side of this connection knows the whole reason and reports it.
         Err(error) => return tracing::info!("turned away a connection from {from}: {error}"),
     };
     let name = peer.name();
@@ -111,14 +111,14 @@ async fn greet(
         }
     })?;
     let peer = Greeting::receive(&mut stream).await?;
-    // Answered before it is judged, so that the other side can say who turned it away.
+    // The greeting is answered before it is judged, so that the other side can report who rejected it.
     transport.greeting.send(&mut stream).await?;
     transport.greeting.check(&peer)?;
     transport.check_certificate(&peer, stream.get_ref().1)?;
     Ok((stream, peer))
 }
 
-/// Hands messages on until the connection ends. A full inbox slows the sender down, which then drops what is stale.
+/// Passes messages on until the connection ends. A full inbox slows the sender down, which then drops stale messages.
 async fn receive(
     transport: &Transport,
     stream: TlsStream<TcpStream>,

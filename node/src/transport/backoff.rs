@@ -1,11 +1,11 @@
-//! How long to wait before the next attempt.
+//! The pause before the next attempt to connect.
 
 use std::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Doubles from attempt to attempt, up to a limit, and draws each pause from the upper half of its range, so that
-/// servers that lost each other together do not meet again in step.
+/// servers that lost each other at the same time do not retry in step.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
@@ -25,7 +25,7 @@ impl Backoff {
         self.next = SHORTEST;
     }
 
-    /// The next pause, given a random number.
+    /// Returns the next pause, given a random number.
     pub(super) fn pause(&mut self, random: u64) -> Duration {
         let range = self.next;
         self.next = range.saturating_mul(2).min(self.longest);
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_the_limit_and_begin_anew() {
+    fn pauses_double_up_to_the_limit_and_reset() {
         let mut backoff = Backoff::up_to(Duration::from_millis(150));
         assert_eq!(backoff.pause(25_000), Duration::from_millis(50));
         assert_eq!(backoff.pause(0), Duration::from_millis(50));

@@ -1,4 +1,4 @@
-//! The near end of a link: dials one address for as long as the server runs.
+//! The dialling end of a link: dials one address as long as the server runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::codec;
 use crate::settings::Address;
 use crate::tls;
 
-/// Numbers the links of this process, so that the end of an old one is not taken for the end of its successor.
+/// Numbers the links of this process, so that the end of an old link is not taken for the end of its successor.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ enum DialError {
     Greeting(#[from] GreetingError),
 }
 
-/// Dials the address again and again, and reports each connection that comes about.
+/// Dials the address again and again, and reports each connection that is established.
 pub(super) async fn keep_linked(transport: Arc<Transport>, peer: Address) {
     let mut backoff = Backoff::up_to(transport.longest_pause);
     let mut complained: Option<String> = None;
@@ -60,7 +60,7 @@ pub(super) async fn keep_linked(transport: Arc<Transport>, peer: Address) {
     }
 }
 
-/// Says each kind of trouble once, and not once per attempt.
+/// Logs each kind of failure once, and not once per attempt.
 fn complain(peer: &Address, error: &DialError, complained: &mut Option<String>) {
     let message = error.to_string();
     if complained.as_ref() == Some(&message) {
@@ -68,7 +68,7 @@ fn complain(peer: &Address, error: &DialError, complained: &mut Option<String>) 
         return;
     }
     match error {
-        // A server that is not there yet, or was stopped, is an everyday event.
+        // A server that has not started yet, or was stopped, is an everyday event.
         DialError::Connect(_) | DialError::Timeout | DialError::Greeting(GreetingError::Broken(_)) => {
             tracing::info!("peer {peer}: {message}; trying again until it answers");
         }
@@ -128,10 +128,10 @@ async fn carry(transport: &Transport, stream: TlsStream<TcpStream>, peer: Greeti
                         break Err(error);
                     }
                 }
-                // The shell dropped the link, because a newer one took its place.
+                // The shell dropped the link, because a newer one replaced it.
                 None => break Ok(()),
             },
-            // Nothing is sent this way after the greeting; what can be seen is the end.
+            // Nothing is sent in this direction after the greeting; only the end of the connection can arrive.
             read = reader.read(&mut unexpected) => match read {
                 Ok(0) => break Ok(()),
                 Ok(_) => break Err(std::io::Error::other("the peer sent bytes where none belong")),
@@ -139,7 +139,7 @@ async fn carry(transport: &Transport, stream: TlsStream<TcpStream>, peer: Greeti
             },
         }
     };
-    // When the shell is gone, nobody needs the news.
+    // Without the shell, the event is of no use.
     let _ = transport.events.send(LinkEvent::Down { node, serial }).await;
     outcome
 }

@@ -4,9 +4,9 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Reads one frame. `None` when the stream ends between two frames.
+/// Reads one frame. Returns `None` if the stream ends between two frames.
 ///
-/// Memory grows with the bytes that arrive and not with the length that is claimed.
+/// Memory grows with the bytes that arrive and not with the announced length.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     if let Err(error) = stream.read_exact(&mut length).await {
@@ -18,7 +18,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin), limit: usize) ->
     }
     let length = u32::from_be_bytes(length) as usize;
     if length > limit {
-        let message = format!("a frame of {length} bytes was announced, and the limit is {limit}");
+        let message = format!("a frame of {length} bytes was announced; the limit is {limit}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     let mut frame = Vec::with_capacity(length.min(64 << 10));

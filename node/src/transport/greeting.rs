@@ -1,4 +1,4 @@
-//! What two servers tell each other before anything else.
+//! The greeting: what two servers tell each other before anything else.
 
 use lsb_core::ClusterId;
 use raft_core::{Incarnation, NodeId};
@@ -8,18 +8,18 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::frame;
 use crate::settings::Address;
 
-/// The version of the language between servers. Two servers must agree on it.
+/// The version of the protocol between servers. Two servers must agree on it.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
 
 const GREETING_LIMIT_BYTES: usize = 4 << 10;
 
-/// Who a server is.
+/// A server's identity.
 ///
-/// Written as JSON, unlike everything after it, so that two versions that agree on nothing else can still tell
+/// It is written as JSON, unlike everything after it, so that two versions that agree on nothing else can still tell
 /// people who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Greeting {
-    /// The version of the language between servers.
+    /// The version of the protocol between servers.
     pub(crate) protocol: u32,
     /// The program's version, for people.
     pub(crate) program: String,
@@ -27,37 +27,37 @@ pub(crate) struct Greeting {
     pub(crate) cluster: String,
     /// The server's id in consensus.
     pub(crate) node: u64,
-    /// Its data folder.
+    /// Its data folder's incarnation.
     pub(crate) incarnation: u64,
     /// The server's name, for people.
     pub(crate) server_id: String,
-    /// Where it serves clients.
+    /// The address where it serves clients.
     pub(crate) address: String,
 }
 
-/// Why a greeting is not the beginning of a link. The peer is wrong, or the operator.
+/// Why a greeting does not begin a link. The peer is wrong, or the operator.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GreetingError {
-    /// The connection broke, or what came is no greeting.
+    /// The connection broke, or the frame is malformed.
     #[error("the connection broke during the greeting: {0}")]
     Broken(#[from] std::io::Error),
-    /// The bytes are no greeting.
-    #[error("what answered does not speak our language: {0}")]
+    /// The bytes are not a greeting.
+    #[error("the peer does not speak the protocol of servers: {0}")]
     Malformed(#[from] serde_json::Error),
     /// Another version of the program.
     #[error(
-        "{server} runs version {program}, whose protocol {theirs} differs from ours ({PROTOCOL_VERSION}): run the same version everywhere"
+        "{server} runs version {program}, whose protocol {theirs} differs from ours ({PROTOCOL_VERSION}); run the same version everywhere"
     )]
     Version {
-        /// Who.
+        /// The peer.
         server: String,
         /// Its program.
         program: String,
         /// Its protocol.
         theirs: u32,
     },
-    /// The address leads back here.
-    #[error("this address leads back to this very server: list only the others")]
+    /// The address leads back to this server.
+    #[error("this address leads back to this server itself; list only the others")]
     Oneself,
     /// Two data folders claim the same place in the cluster.
     #[error(
@@ -65,19 +65,19 @@ pub(crate) enum GreetingError {
          Stop one of the two and start it with a new, empty data folder"
     )]
     Twin {
-        /// Who.
+        /// The peer.
         server: String,
     },
-    /// The certificate is not the one of the server that it claims to be.
+    /// The certificate does not belong to the server that the peer claims to be.
     #[error("{server} shows a certificate that is not its own")]
     Certificate {
-        /// Who.
+        /// The peer.
         server: String,
     },
 }
 
 impl Greeting {
-    /// What a server says about itself.
+    /// Makes this server's greeting.
     pub(crate) fn new(
         cluster: ClusterId,
         node: NodeId,
@@ -96,12 +96,12 @@ impl Greeting {
         }
     }
 
-    /// The server's id in consensus.
+    /// Returns the server's id in consensus.
     pub(crate) fn node(&self) -> NodeId {
         NodeId::new(self.node)
     }
 
-    /// The server as people know it.
+    /// Returns the server's name for messages to people.
     pub(super) fn name(&self) -> String {
         format!(
             "server {} ({})",
@@ -122,7 +122,7 @@ impl Greeting {
         Ok(serde_json::from_slice(&frame)?)
     }
 
-    /// Whether a peer that greets like this can be talked to by the server that greets like `self`.
+    /// Checks whether the server that greets like `self` can link to a peer that greets like this.
     pub(super) fn check(&self, peer: &Self) -> Result<(), GreetingError> {
         if peer.protocol != PROTOCOL_VERSION {
             return Err(GreetingError::Version {

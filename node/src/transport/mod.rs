@@ -9,7 +9,7 @@
 //! Each server dials every peer and sends on the stream that it dialled; frames flow one way on each stream, after a
 //! [`Greeting`] in both directions. Addresses say where to dial, and the greeting says who answered: a server keeps its
 //! id when it moves to another port. A message for a peer without a link, or with a full queue, is dropped, which Raft
-//! is made for; nothing here ever blocks the shell.
+//! tolerates. Nothing here ever blocks the shell.
 
 mod accept;
 mod backoff;
@@ -34,35 +34,35 @@ use crate::cluster_key::ClusterKey;
 use crate::settings::Address;
 use crate::tls::Authority;
 
-/// Messages that wait for one peer's socket. More only happens when the peer is slow, and then fresh ones are worth
-/// more.
+/// The most messages that wait for one peer's socket. More wait only if the peer is slow, and then new messages are
+/// worth more.
 const LINK_QUEUE_MESSAGES: usize = 512;
 
-/// How long a connection may take to be made, encrypted and greeted.
+/// The time limit for connecting, encrypting and greeting.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long one frame may take to leave before the link is given up.
+/// The time limit for sending one frame, after which the link is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all links of this server share.
+/// The state that all links of this server share.
 pub(crate) struct Transport {
-    /// What this server says about itself.
+    /// This server's greeting.
     pub(crate) greeting: Greeting,
-    /// To check who a peer claims to be.
+    /// The key, to verify a peer's identity.
     pub(crate) key: ClusterKey,
     /// The file that the key is from, for messages to people.
     pub(crate) key_path: PathBuf,
-    /// To check who a peer claims to be.
+    /// The authority, to verify a peer's identity.
     pub(crate) authority: Authority,
-    /// How to accept.
+    /// The configuration for accepting.
     pub(crate) accept: Arc<ServerConfig>,
-    /// How to dial.
+    /// The configuration for dialling.
     pub(crate) dial: Arc<ClientConfig>,
     /// The longest pause between two attempts to reach a peer.
     pub(crate) longest_pause: Duration,
-    /// Where messages from peers go.
+    /// The receiver of messages from peers.
     pub(crate) inbox: mpsc::Sender<Envelope>,
-    /// Where news of links go.
+    /// The receiver of link events.
     pub(crate) events: mpsc::Sender<LinkEvent>,
 }
 
@@ -76,7 +76,7 @@ impl Transport {
         }
     }
 
-    /// Whoever greets as a server must show the very certificate that the cluster key gives to that server.
+    /// Checks that a peer shows the very certificate that the cluster key gives to the server that it claims to be.
     fn check_certificate(&self, greeting: &Greeting, connection: &CommonState) -> Result<(), GreetingError> {
         let expected = self.authority.consensus_certificate(&self.key, greeting.node());
         let shown = connection.peer_certificates().and_then(<[_]>::first);
@@ -88,7 +88,7 @@ impl Transport {
         }
     }
 
-    /// What a person is told when the two ends of a connection hold different cluster keys.
+    /// Returns the message for people when the two ends of a connection hold different cluster keys.
     fn foreign_cluster(&self, other: &str) -> String {
         format!(
             "{other} and this server ({}, {}) do not belong to the same cluster: their cluster keys differ. Copy the key file of one \
@@ -100,45 +100,45 @@ impl Transport {
     }
 }
 
-/// News of a link.
+/// An event of a link.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// A dialled connection is open.
     Up {
-        /// Who answered.
+        /// The peer that answered.
         peer: Greeting,
-        /// Where to put messages for it.
+        /// The queue for its messages.
         link: Link,
     },
-    /// It is closed.
+    /// A dialled connection is closed.
     Down {
-        /// Who it led to.
+        /// The peer that it led to.
         node: NodeId,
-        /// Which link it was: a newer one may have taken its place already.
+        /// The link's number: a newer one may have replaced it already.
         serial: u64,
     },
-    /// Somebody dialled this server, and is who it says.
+    /// A peer has dialled this server, and its identity is verified.
     Met {
-        /// Who.
+        /// The peer.
         peer: Greeting,
     },
 }
 
-/// The near end of a link: a bounded queue.
+/// The sending end of a link: a bounded queue.
 #[derive(Debug)]
 pub(crate) struct Link {
     serial: u64,
     queue: mpsc::Sender<Envelope>,
 }
 
-/// All links, by the peer at their far end.
+/// All links, by peer.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     links: HashMap<NodeId, Link>,
 }
 
 impl Links {
-    /// Takes note of news. Returns the peer that cannot be reached any more, if that is the news.
+    /// Takes note of an event. Returns the peer that has become unreachable, if that is the event.
     pub(crate) fn note(&mut self, event: LinkEvent) -> Option<NodeId> {
         match event {
             LinkEvent::Up { peer, link } => {
@@ -168,7 +168,7 @@ impl Links {
         }
     }
 
-    /// How many peers can be reached.
+    /// Returns how many peers are linked.
     pub(crate) fn count(&self) -> usize {
         self.links.len()
     }

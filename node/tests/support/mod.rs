@@ -19,7 +19,7 @@ struct State {
     files: Vec<Contents>,
     live_names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Writes, syncs and renames still allowed; after them the disk fails.
+    /// The writes, syncs and renames still allowed; after them the disk fails.
     budget: Option<u64>,
     operations: u64,
 }
@@ -52,7 +52,7 @@ impl MemoryDisk {
         }
     }
 
-    /// How many operations that change something there were.
+    /// Returns how many operations that change something there were.
     pub(crate) fn operations(&self) -> u64 {
         self.state().operations
     }
@@ -74,8 +74,8 @@ impl MemoryDisk {
         })))
     }
 
-    /// What a power failure leaves: of every sector that was not synced, `keeps` says whether the new
-    /// contents survive.
+    /// What a power failure leaves: for every sector that was not synced, `keeps` decides whether the new contents
+    /// survive.
     pub(crate) fn after_crash(&self, mut keeps: impl FnMut() -> bool) -> Self {
         let crashed = self.copy();
         {
@@ -124,7 +124,7 @@ impl MemoryDisk {
         }
     }
 
-    /// Cuts the file off.
+    /// Truncates the file.
     pub(crate) fn truncate(&self, name: &str, length: usize) {
         let mut state = self.state();
         let number = state.live_names[name];

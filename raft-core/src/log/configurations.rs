@@ -1,4 +1,4 @@
-//! The configurations that a log has set, each in force from its entry to the next one's.
+//! The configurations that a log has set. Each is in force from its entry to the entry that sets the next.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -6,13 +6,13 @@ use alloc::sync::Arc;
 use crate::membership::Membership;
 use crate::types::{Index, LogId};
 
-/// A configuration and the entry that set it; none set the one that the cluster began with.
+/// A configuration and the entry that set it; `None` for the configuration that the cluster began with.
 pub(super) type Configuration = (Option<LogId>, Arc<Membership>);
 
-/// In the order of their entries. There is always one.
+/// The configurations in the order of their entries. There is always at least one.
 #[derive(Debug)]
 pub(super) struct Configurations {
-    /// The first of all is in force at the log's base.
+    /// All but the newest. The first configuration of all is in force at the log's base.
     older: VecDeque<Configuration>,
     newest: Configuration,
 }
@@ -25,7 +25,7 @@ impl Configurations {
         }
     }
 
-    /// The configuration in force now: the last one in the log, committed or not (paper §6).
+    /// Returns the configuration in force: the last one in the log, committed or not (paper §6).
     pub(super) fn newest(&self) -> &Configuration {
         &self.newest
     }
@@ -34,10 +34,10 @@ impl Configurations {
         self.older.iter().chain([&self.newest])
     }
 
-    /// The configuration that was in force at this entry, as far as the log reaches back.
+    /// Returns the configuration that is in force at this entry; the oldest one known if the entry is before that.
     pub(super) fn at(&self, at: Option<Index>) -> &Configuration {
-        let begins_by_then = |(id, _): &&Configuration| id.map(|id| id.index) <= at;
-        let found = self.iter().rev().find(begins_by_then);
+        let was_set_by_then = |(id, _): &&Configuration| id.map(|id| id.index) <= at;
+        let found = self.iter().rev().find(was_set_by_then);
         found.or(self.older.front()).unwrap_or(&self.newest)
     }
 
@@ -46,7 +46,7 @@ impl Configurations {
         self.older.push_back(before);
     }
 
-    /// Takes back those that were set at `from` and beyond.
+    /// Removes the configurations that were set at `from` or after it.
     pub(super) fn truncate(&mut self, from: Index) {
         while self.newest.0.is_some_and(|id| id.index >= from)
             && let Some(before) = self.older.pop_back()
@@ -55,7 +55,7 @@ impl Configurations {
         }
     }
 
-    /// Forgets those that were replaced by this entry or before it.
+    /// Removes the configurations that were replaced at `to` or before it.
     pub(super) fn compact(&mut self, to: Index) {
         let replaced = self.iter().skip(1);
         let count = replaced.take_while(|(id, _)| id.is_some_and(|id| id.index <= to));
@@ -63,11 +63,9 @@ impl Configurations {
         self.older.drain(..count);
     }
 
-    /// A planted bug: goes back to the first one.
-    pub(super) fn forget_all_but_the_first(&mut self) {
-        if let Some(first) = self.older.pop_front() {
-            *self = Self::new(first);
-        }
+    /// Returns the oldest configuration alone: what a planted bug keeps when a snapshot arrives.
+    pub(super) fn first_only(&self) -> Self {
+        Self::new(self.older.front().unwrap_or(&self.newest).clone())
     }
 }
 
@@ -84,7 +82,7 @@ mod tests {
         Index::new(value).expect("positions begin at 1")
     }
 
-    /// The voters of each, the oldest first.
+    /// Returns the number of members of each configuration, the oldest first.
     fn sizes(configurations: &Configurations) -> alloc::vec::Vec<usize> {
         configurations
             .iter()
@@ -93,19 +91,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_replaced_in_front_is_forgotten_and_what_was_set_behind_is_taken_back() {
+    fn compaction_removes_replaced_configurations_and_truncation_removes_later_ones() {
         let mut configurations = Configurations::new((None, of(1)));
         for position in [2, 4, 6] {
             configurations.push(LogId::new(Term::new(1), index(position)), of(position));
         }
         configurations.compact(index(3));
-        assert_eq!(sizes(&configurations), [2, 4, 6], "that of 2 is in force at 3");
+        assert_eq!(
+            sizes(&configurations),
+            [2, 4, 6],
+            "the configuration of 2 is in force at 3"
+        );
         configurations.compact(index(4));
         assert_eq!(sizes(&configurations), [4, 6]);
         configurations.truncate(index(5));
         assert_eq!(sizes(&configurations), [4]);
         configurations.truncate(index(1));
-        assert_eq!(sizes(&configurations), [4], "there is always one");
+        assert_eq!(sizes(&configurations), [4], "at least one configuration remains");
         assert_eq!(configurations.at(Some(index(3))).1.len(), 4);
     }
 }

@@ -1,5 +1,5 @@
-//! The entries that are in memory. Those that came together stay together, so that the write, every message and the
-//! state machine share them.
+//! The entries that are in memory. Entries that arrived together stay in one piece, so that the write, every message
+//! and the state machine share them.
 //!
 //! ```text
 //!   pieces  ┌─────────┐┌──────────────────┐┌──┐┌────────┐   open  ┌───┐
@@ -13,18 +13,21 @@ use alloc::vec::Vec;
 use crate::entries::Entries;
 use crate::types::{Entry, Index};
 
-/// What is gathered is a piece at this size, however much more may come: the memory of a piece is freed in one go.
+/// The size at which gathered entries become a piece, even if more are to come. The memory of a piece is freed only as
+/// a whole, so pieces must not grow without a bound.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// The last entries of the log, without a gap.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// None of them empty.
+    /// The closed pieces, none of them empty.
     pieces: VecDeque<Entries>,
-    /// What came one by one, and may have more to come that belongs to it.
+    /// Entries that were pushed one by one after the pieces, and will become the next piece.
     open: Vec<Entry>,
     open_bytes: usize,
-    /// How many entries there are, and what they cost.
+    /// The number of entries in all.
     len: usize,
+    /// The cost of the entries in all.
     bytes: usize,
 }
 
@@ -58,7 +61,7 @@ impl Tail {
         }
     }
 
-    /// Appends entries that came together.
+    /// Appends entries that arrived together, as a piece of their own.
     pub(super) fn extend(&mut self, entries: Entries) {
         self.settle();
         if !entries.is_empty() {
@@ -68,22 +71,23 @@ impl Tail {
         }
     }
 
-    /// Makes a piece of what has been gathered: it came together until somebody asks for it, or something else comes.
+    /// Closes the open piece. Entries pushed one by one count as one piece until a reader asks for them or another
+    /// piece arrives.
     fn settle(&mut self) {
         if !self.open.is_empty() {
             self.close();
         }
     }
 
-    /// Not a part of [`settle`](Self::settle), which nearly always finds nothing to do, so that its check costs no
-    /// call.
+    /// Makes a piece of the open entries. Kept apart from [`settle`](Self::settle), which nearly always finds nothing
+    /// to do, so that its check is inlined and costs no call.
     #[inline(never)]
     fn close(&mut self) {
         self.pieces.push_back(self.open.drain(..).collect());
         self.open_bytes = 0;
     }
 
-    /// Removes the entries at `from` and beyond.
+    /// Removes the entries at `from` and after it.
     pub(super) fn truncate(&mut self, from: Index) {
         self.settle();
         while let Some(piece) = self.pieces.pop_back() {
@@ -98,7 +102,7 @@ impl Tail {
         }
     }
 
-    /// Removes the entries up to this position.
+    /// Removes the entries up to and including this position.
     pub(super) fn remove_to(&mut self, last: Index) {
         self.evict(last, 0);
         if let Some(piece) = self.pieces.front_mut() {
@@ -110,8 +114,8 @@ impl Tail {
         }
     }
 
-    /// Removes pieces while there is more than this, from the oldest on and none that reaches beyond this position. A
-    /// part of one would free nothing: its memory goes with its last entry.
+    /// Removes whole pieces while the entries cost more than `max_bytes`: the oldest first, and only pieces that end at
+    /// `last` or before it. Removing a part of a piece would free nothing, since its memory is freed as a whole.
     pub(super) fn evict(&mut self, last: Index, max_bytes: usize) {
         self.settle();
         let ends_by_then = |piece: &mut Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
@@ -123,9 +127,10 @@ impl Tail {
         }
     }
 
-    /// The last piece that begins by this position, its place, and how far the position is from its beginning. It is
-    /// nearly always the newest one: what is proposed is written and sent; or the one before: what the next append says
-    /// is committed.
+    /// Returns the last piece that begins at this position or before it, its place, and the position's offset in it.
+    ///
+    /// It is nearly always the newest piece, whose entries are being written and sent, or the one before, which the
+    /// next append reports as committed.
     fn find(&self, at: Index) -> Option<(usize, &Entries, usize)> {
         let newest = self.pieces.len().checked_sub(1)?;
         (self.look_in(newest, at))
@@ -140,7 +145,7 @@ impl Tail {
         self.look_in(place, at)
     }
 
-    /// The piece at this place, if it begins by then.
+    /// Returns the same for the piece at this place, if it begins at this position or before it.
     fn look_in(&self, place: usize, at: Index) -> Option<(usize, &Entries, usize)> {
         let piece = self.pieces.get(place)?;
         Some((place, piece, offset_in(piece, at)?))
@@ -150,14 +155,14 @@ impl Tail {
         self.from(at).next()
     }
 
-    /// The entries from this one on; none when it is not in memory.
+    /// Returns the entries from `first` on; none when `first` is not in memory.
     pub(super) fn from(&self, first: Index) -> impl Iterator<Item = &Entry> {
-        let (begun, behind, open) = match (offset_in(&self.open, first), self.find(first)) {
+        let (begun, following, open) = match (offset_in(&self.open, first), self.find(first)) {
             (None, Some((place, piece, offset))) => (piece.get(offset..), place + 1, Some(0)),
             (in_open, _) => (None, self.pieces.len(), in_open),
         };
         let open = open.and_then(|offset| self.open.get(offset..));
-        let whole = self.pieces.range(behind..).flat_map(|piece| piece.iter());
+        let whole = self.pieces.range(following..).flat_map(|piece| piece.iter());
         begun
             .into_iter()
             .flatten()
@@ -165,13 +170,13 @@ impl Tail {
             .chain(open.into_iter().flatten())
     }
 
-    /// Entries from `first` to `last`, as many as fit in `max_bytes` and at least one; none when `first` is not in
-    /// memory. Shared if they came together, else copied.
+    /// Returns the entries from `first` to `last`: as many as fit in `max_bytes`, and at least one; none when `first`
+    /// is not in memory. They are shared if they stand in one piece, and copied otherwise.
     pub(super) fn share(&mut self, first: Index, last: Index, max_bytes: usize) -> Entries {
         self.settle();
         let wanted = (last.value() + 1).saturating_sub(first.value());
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let is_it = |piece: &&Entries| {
+        let is_wanted = |piece: &&Entries| {
             piece.len() == wanted
                 && piece.first().is_some_and(|entry| entry.id.index == first)
                 && (wanted == 1 || piece.cost_bytes() <= max_bytes)
@@ -180,15 +185,15 @@ impl Tail {
         if let Some(piece) = self
             .pieces
             .back()
-            .filter(is_it)
-            .or_else(|| before().filter(is_it))
+            .filter(is_wanted)
+            .or_else(|| before().filter(is_wanted))
         {
             return piece.clone();
         }
         self.cut(first, wanted, max_bytes)
     }
 
-    /// A part of a piece, or entries of several.
+    /// Returns a part of one piece, or copies of entries of several pieces.
     #[inline(never)]
     fn cut(&self, first: Index, wanted: usize, max_bytes: usize) -> Entries {
         let Some((_, piece, offset)) = self.find(first) else {
@@ -208,13 +213,13 @@ impl Tail {
     }
 }
 
-/// How far this position is behind the first of these entries.
+/// Returns how many positions `at` is after the first of these entries; `None` if it is before it.
 fn offset_in(entries: &[Entry], at: Index) -> Option<usize> {
     let offset = at.value().checked_sub(entries.first()?.id.index.value())?;
     usize::try_from(offset).ok()
 }
 
-/// How many of these fit into so many bytes; one at least, if there is one.
+/// Returns how many of these entries fit in `max_bytes`, and at least one if there is any.
 fn how_many_fit<'a>(entries: impl Iterator<Item = &'a Entry>, max_bytes: usize) -> usize {
     if max_bytes == usize::MAX {
         return entries.count();
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_together_is_shared_and_goes_together() {
+    fn entries_that_arrived_together_are_shared_and_evicted_together() {
         let cost = entry(1).cost_bytes();
         let mut tail = of_pieces([1..=3, 4..=4, 5..=6]);
         let shared = |tail: &mut Tail, at, to| {
@@ -268,11 +273,15 @@ mod tests {
             core::ptr::eq(original, &raw const shared[0])
         };
         assert!(shared(&mut tail, 1, 3) && shared(&mut tail, 2, 2) && shared(&mut tail, 5, 6));
-        assert!(!shared(&mut tail, 3, 4), "those of two pieces are copied");
+        assert!(!shared(&mut tail, 3, 4), "entries of two pieces are copied");
         tail.evict(index(6), 6 * cost);
-        assert_eq!(first(&tail), Some(1), "it is not more than that");
+        assert_eq!(first(&tail), Some(1), "the cost does not exceed the limit");
         tail.evict(index(2), 0);
-        assert_eq!(first(&tail), Some(1), "the third must stay");
+        assert_eq!(
+            first(&tail),
+            Some(1),
+            "the first piece ends at the third entry, which must stay"
+        );
         tail.evict(index(6), 5 * cost);
         assert_eq!((first(&tail), tail.bytes()), (Some(4), 3 * cost));
         tail.evict(index(5), 0);

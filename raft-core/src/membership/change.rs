@@ -1,5 +1,6 @@
-//! What may become of a configuration (dissertation chapter 4): changes of one server at a time, and joint consensus
-//! for everything else. Whether the time has come for one is the leader's to judge: see `raft/reconfiguration.rs`.
+//! Changes of the configuration (dissertation chapter 4): of one server at a time, and by joint consensus for
+//! everything else. This file says what a change makes of a configuration; `raft/leader/reconfiguration.rs` says when a leader
+//! may make it.
 
 use alloc::collections::BTreeSet;
 
@@ -8,81 +9,89 @@ use crate::types::NodeId;
 
 /// A change of the configuration in force.
 ///
-/// A new server comes as a learner, is sent the log, and is promoted when it has caught up: so no change waits for a
-/// server that has nothing yet (dissertation §4.2.1).
+/// A new server is added as a learner, is sent the log, and is promoted when it has caught up. So no quorum waits for a
+/// server whose log is empty (dissertation §4.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Adds a member that is sent the log and counts nowhere.
+    /// Adds a learner: a member that is sent the log and counts for no quorum.
     AddLearner(NodeId),
-    /// Adds a learner that is a witness: it gets terms, positions and configurations, and no commands; it stays one for
-    /// as long as it is a member.
+    /// Adds a learner that is a witness: it is sent terms, indexes and configurations, and no commands. It remains a
+    /// witness for as long as it is a member.
     AddWitness(NodeId),
-    /// Makes a voter of a learner that has caught up (dissertation §4.1, §4.2.1).
+    /// Promotes a learner that has caught up to a voter (dissertation §4.1, §4.2.1).
     Promote(NodeId),
-    /// Makes a learner of a voter.
+    /// Demotes a voter to a learner.
     Demote(NodeId),
-    /// Removes a member (dissertation §4.1). Added again, it may come with another data folder.
+    /// Removes a member (dissertation §4.1). When it is added again, it may have another data folder.
     Remove(NodeId),
-    /// Makes these the voters and the learners, through a joint configuration (dissertation §4.3). Its entry being
-    /// committed, the change is decided; whoever leads then appends the one that leaves the joint configuration.
+    /// Replaces the sets of voters and learners through a joint configuration (dissertation §4.3). The change is
+    /// decided when the joint configuration is committed. The leader of that time then appends the new configuration
+    /// alone, which leaves the joint one.
     Replace {
-        /// Who votes afterwards: voters of now, and learners that have caught up.
+        /// The new voters. Each must be a voter already, or a learner that has caught up.
         voters: BTreeSet<NodeId>,
-        /// Who learns afterwards.
+        /// The new learners.
         learners: BTreeSet<NodeId>,
     },
 }
 
-/// Why a change makes nothing sensible of the configuration in force. The caller is wrong.
+/// Why a change cannot be made to the configuration in force. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
-    /// It is one already.
-    #[error("server {node} is a member already")]
+    /// The server to add is a member already.
+    #[error("server {node} is already a member")]
     AlreadyMember {
-        /// Which server.
+        /// The server.
         node: NodeId,
     },
-    /// There is nothing to remove.
-    #[error("server {node} is no member")]
+    /// The server to remove is not a member.
+    #[error("server {node} is not a member")]
     NotMember {
-        /// Which server.
+        /// The server.
         node: NodeId,
     },
-    /// Only learners become voters: a server that has nothing yet must not be waited for.
-    #[error("server {node} is no learner: add it as one, and let it catch up, before it votes")]
-    NotLearner {
-        /// Which server.
-        node: NodeId,
-    },
-    /// Only voters can be demoted.
-    #[error("server {node} is no voter")]
-    NotVoter {
-        /// Which server.
-        node: NodeId,
-    },
-    /// A voter counts and a learner does not.
-    #[error("server {node} cannot be a voter and a learner at once")]
-    VoterAndLearner {
-        /// Which server.
-        node: NodeId,
-    },
-    /// Nobody could ever commit anything again, not even a change back.
-    #[error("a configuration needs a voter")]
-    NoVoters,
-    /// Quorums without the commands could decide, and too few servers could lead.
+    /// The server to promote is not a learner. Only learners become voters, so that no quorum waits for a server whose
+    /// log is empty.
     #[error(
-        "there must be fewer witnesses than half of the voters: make this change through Replace, with other voters at once"
+        "server {node} is not a learner; add it as a learner and let it catch up before it becomes a voter"
+    )]
+    NotLearner {
+        /// The server.
+        node: NodeId,
+    },
+    /// The server to demote is not a voter.
+    #[error("server {node} is not a voter")]
+    NotVoter {
+        /// The server.
+        node: NodeId,
+    },
+    /// A server is in both sets. A voter counts for quorums and a learner does not.
+    #[error("server {node} cannot be both a voter and a learner")]
+    VoterAndLearner {
+        /// The server.
+        node: NodeId,
+    },
+    /// The new configuration has no voter. Such a cluster could never commit anything again, not even a change back.
+    #[error("the new configuration has no voter; it needs at least one")]
+    NoVoters,
+    /// The new configuration has too many witnesses. A quorum of servers without the commands could decide, and too few
+    /// servers could lead.
+    #[error(
+        "witnesses must be fewer than half of the voters; use Replace to change other voters in the same step"
     )]
     TooManyWitnesses,
-    /// It is what it would become.
-    #[error("the configuration is like this already")]
+    /// The new configuration equals the one in force.
+    #[error("the change leaves the configuration as it is")]
     NoChange,
 }
 
 impl Membership {
-    /// The configuration that the change makes of this one, which is not joint.
+    /// Returns the configuration that the change makes of this one, which must not be joint.
     pub(crate) fn changed(&self, change: &Change) -> Result<Self, ChangeError> {
-        debug_assert!(!self.is_joint(), "a joint configuration is left first");
+        debug_assert!(
+            !self.is_joint(),
+            "a joint configuration must be left before the next change"
+        );
         let mut changed = self.clone();
         match *change {
             Change::AddLearner(node) | Change::AddWitness(node) if self.contains(node) => {
@@ -122,20 +131,24 @@ impl Membership {
                 if let Some(&node) = voters.iter().find(|&&node| !self.contains(node)) {
                     return Err(ChangeError::NotLearner { node });
                 }
-                // §4.3: both halves agree to everything until the change is made. Learners need no such agreement.
-                if planted!(REPLACES_AT_ONCE) {
-                    changed.voters = voters.clone().into();
-                } else if !self.voters.iter().eq(voters) {
-                    changed.outgoing = core::mem::replace(&mut changed.voters, voters.clone().into());
+                // §4.3: while voters come and go, both halves must agree. Learners count nowhere and need no agreement.
+                let becomes_joint = plant!(
+                    !self.voters.iter().eq(voters),
+                    REPLACES_AT_ONCE => false
+                );
+                if becomes_joint {
+                    changed.outgoing = self.voters.clone();
                 }
+                changed.voters = voters.clone().into();
                 changed.learners = learners.clone().into();
             }
         }
-        changed.forget_strangers();
+        changed.forget_non_members();
         if changed.voters.is_empty() {
             return Err(ChangeError::NoVoters);
         }
-        if !changed.witnesses_are_few() && !planted!(ANY_NUMBER_OF_WITNESSES) {
+        let has_too_many_witnesses = plant!(!changed.witnesses_are_few(), ANY_NUMBER_OF_WITNESSES => false);
+        if has_too_many_witnesses {
             return Err(ChangeError::TooManyWitnesses);
         }
         if changed == *self {
@@ -144,17 +157,17 @@ impl Membership {
         Ok(changed)
     }
 
-    /// The configuration that a joint one leads to: its incoming half (dissertation §4.3).
+    /// Returns the configuration that follows a joint one: its incoming half alone (dissertation §4.3).
     pub(crate) fn left(&self) -> Self {
         let mut left = self.clone();
         left.outgoing = Nodes::default();
-        left.forget_strangers();
+        left.forget_non_members();
         left
     }
 
-    /// A server that is removed is bound to no data folder any more, and to no kind: added again, it may come with
-    /// others.
-    fn forget_strangers(&mut self) {
+    /// Removes the marks and bindings of servers that are not members any more. A server that is added again may have
+    /// another data folder, and may be a witness or not.
+    fn forget_non_members(&mut self) {
         let mut witnesses = core::mem::take(&mut self.witnesses);
         witnesses.retain(|&node| self.contains(node));
         self.witnesses = witnesses;
@@ -163,7 +176,7 @@ impl Membership {
         self.incarnations = incarnations;
     }
 
-    /// Whether an honest leader can have made it.
+    /// Returns whether a correct leader can have made this configuration.
     pub(crate) fn is_well_formed(&self) -> bool {
         !self.voters.is_empty()
             && self.voters.shared_with(&self.learners) == 0
@@ -205,7 +218,8 @@ mod tests {
         ]
     }
 
-    /// Whether every quorum of one shares a server with every quorum of the other, by trying all of them.
+    /// Returns whether every quorum of one configuration shares a server with every quorum of the other. Tries all
+    /// pairs.
     fn quorums_intersect(one: &Membership, other: &Membership) -> bool {
         let quorums = |membership: &Membership| -> Vec<u32> {
             let agree = |mask: u32| move |node: NodeId| mask >> (node.value() - 1) & 1 == 1;
@@ -220,7 +234,7 @@ mod tests {
     }
 
     /// Dissertation §4.1: for a change of one server, any majority of the old and any of the new configuration overlap.
-    /// All configurations of up to five servers and all changes of each.
+    /// Tries all configurations of up to five servers and all changes of each.
     #[test]
     fn a_change_of_one_server_keeps_quorums_overlapping() {
         let mut made = 0;
@@ -260,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_makes_no_sense_is_refused() {
+    fn an_invalid_change_is_rejected() {
         let old = simple(0b00011, 0b00100);
         let node = NodeId::new;
         let replace = |voters, learners| Change::Replace {
             voters: set(voters),
             learners: set(learners),
         };
-        let refused = [
+        let rejected = [
             (
                 Change::AddLearner(node(1)),
                 ChangeError::AlreadyMember { node: node(1) },
@@ -294,7 +308,7 @@ mod tests {
             (replace(0, 0b011), ChangeError::NoVoters),
             (replace(0b011, 0b100), ChangeError::NoChange),
         ];
-        for (change, error) in refused {
+        for (change, error) in rejected {
             assert_eq!(old.changed(&change), Err(error), "{change:?}");
         }
         let alone = simple(1, 0);
@@ -304,31 +318,37 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_removed_is_bound_no_more() {
+    fn a_removed_server_is_not_bound_to_a_data_folder() {
         let folder = Incarnation::new(7);
         let bound = simple(0b111, 0).bind((1..=3).map(|node| (NodeId::new(node), folder)));
         let third = NodeId::new(3);
-        let removed = bound.changed(&Change::Remove(third)).expect("it is a member");
+        let removed = bound
+            .changed(&Change::Remove(third))
+            .expect("server 3 is a member");
         assert_eq!(removed.incarnation(third), None);
-        let demoted = bound.changed(&Change::Demote(third)).expect("it is a voter");
+        let demoted = bound
+            .changed(&Change::Demote(third))
+            .expect("server 3 is a voter");
         assert_eq!(demoted.incarnation(third), Some(folder));
         let (voters, learners) = (set(0b11), set(0));
         let joint = bound
             .changed(&Change::Replace { voters, learners })
-            .expect("it makes sense");
-        assert_eq!(joint.incarnation(third), Some(folder), "it still votes");
+            .expect("the change is valid");
+        assert_eq!(joint.incarnation(third), Some(folder), "server 3 still votes");
         assert_eq!(joint.left().incarnation(third), None);
     }
 
     #[test]
-    fn what_no_leader_makes_is_malformed() {
+    fn a_configuration_that_no_leader_makes_is_malformed() {
         assert!(!Membership::default().is_well_formed());
         assert!(!simple(0, 0b1).is_well_formed());
         let mut both = simple(0b1, 0b10);
         both.learners = set(0b1);
         assert!(!both.is_well_formed());
-        let mut stranger = simple(0b1, 0);
-        stranger.incarnations.insert(NodeId::new(9), Incarnation::new(9));
-        assert!(!stranger.is_well_formed());
+        let mut bound_to_non_member = simple(0b1, 0);
+        bound_to_non_member
+            .incarnations
+            .insert(NodeId::new(9), Incarnation::new(9));
+        assert!(!bound_to_non_member.is_well_formed());
     }
 }

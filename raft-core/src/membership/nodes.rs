@@ -1,5 +1,5 @@
-//! A handful of servers, in the order of their ids: next to each other in memory, as every acknowledgement asks all of
-//! them how far they are.
+//! A small set of servers, stored as a sorted array. Every acknowledgement reads the progress of all voters, so the ids
+//! should stand next to each other in memory.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -7,6 +7,7 @@ use core::ops::Deref;
 
 use crate::types::NodeId;
 
+/// A set of servers, in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
@@ -20,7 +21,7 @@ impl Nodes {
         self.0.contains(&node)
     }
 
-    /// Whether it was not there.
+    /// Adds the server; returns whether it was not in the set.
     pub(super) fn insert(&mut self, node: NodeId) -> bool {
         match self.0.binary_search(&node) {
             Ok(_) => false,
@@ -31,7 +32,7 @@ impl Nodes {
         }
     }
 
-    /// Whether it was there.
+    /// Removes the server; returns whether it was in the set.
     pub(super) fn remove(&mut self, node: NodeId) -> bool {
         let found = self.0.binary_search(&node);
         found.map(|place| self.0.remove(place)).is_ok()
@@ -41,7 +42,7 @@ impl Nodes {
         self.0.retain(stays);
     }
 
-    /// How many are in both.
+    /// Returns the number of servers that are in both sets.
     pub(super) fn shared_with(&self, other: &Self) -> usize {
         self.0.iter().filter(|&&node| other.contains(node)).count()
     }
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
-        /// Against the set of the standard library.
+        /// Compares the set with the one of the standard library.
         #[test]
         fn servers_are_kept_once_and_in_order(
             begin in proptest::collection::vec(0_u64..8, 0..8),

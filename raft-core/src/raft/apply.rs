@@ -1,80 +1,39 @@
-//! When an entry counts as committed (paper §5.3, §5.4.2), and when it is handed to the state machine.
+//! The commit index, and when a committed entry is handed to the state machine. Which entries a leader may count as
+//! committed is its own rule: see `leader/commit.rs`.
 
 use crate::action::Action;
 use crate::trace::Trace;
 use crate::types::Index;
 
-use super::{Proposal, Raft, Role};
+use super::server::Server;
 
-impl Raft {
-    /// A leader's commit rule (paper, Figure 2, Leaders, last rule): an entry of its own term that a quorum holds
-    /// durably is committed, and everything before it.
-    pub(super) fn maybe_commit(&mut self) {
-        let Role::Leader(leader) = &self.role else { return };
-        let me = self.me();
-        let reached = |node| {
-            if node == me && planted!(LEADER_COUNTS_UNSYNCED) {
-                self.log.last_index()
-            } else if node == me {
-                // The leader is a voter like the others: what is not durable here does not count here.
-                self.out.durable_index()
-            } else {
-                leader.peer(node).and_then(|peer| peer.matched())
-            }
-        };
-        let candidate = self.log.membership().quorum_index(reached);
-        // §5.4.2: only entries of our own term commit by counting; those before come along (Figure 8 says why).
-        if candidate >= Some(leader.first_own) || planted!(COMMITS_OLD_TERMS) {
-            self.advance_commit(candidate);
-        }
-    }
-
-    /// Moves the commit index, never back (paper, Figure 2: it increases monotonically).
-    pub(super) fn advance_commit(&mut self, to: Option<Index>) {
-        if to == self.commit || (to < self.commit && !planted!(COMMIT_GOES_BACK)) {
-            return;
+impl Server {
+    /// Moves the commit index, never back (paper, Figure 2: it increases monotonically). Returns whether a
+    /// configuration is among the entries that are committed now.
+    pub(super) fn advance_commit(&mut self, to: Option<Index>) -> bool {
+        let is_news = plant!(to > self.commit, COMMIT_GOES_BACK => to != self.commit);
+        if !is_news {
+            return false;
         }
         debug_assert!(
             to <= self.log.last_index(),
-            "nothing beyond the log's end is committed here"
+            "no entry beyond the log's end is committed here"
         );
         let before = core::mem::replace(&mut self.commit, to);
         self.out.commit_advanced(to);
         self.trace(Trace::Committed { to });
-        self.settle_overtaken();
-        if let Role::Leader(leader) = &mut self.role {
-            leader.uncommitted.committed(to);
-            self.release_waiting_reads();
-        }
+        self.settle_truncated();
         self.maybe_apply();
         let (membership, _) = self.log.membership_at(to);
-        if membership.map(|id| id.index) > before {
-            self.membership_committed();
-        }
+        membership.map(|id| id.index) > before
     }
 
-    /// A proposal that was cut off is lost once another entry is committed in its place, or one of a later term before
-    /// it: terms grow along a log, and every later leader has what is committed (§5.4.3). It is not lost before.
-    pub(super) fn settle_overtaken(&mut self) {
-        if self.overtaken.is_empty() && self.forwarding.waiting_proposals() == 0 {
-            return;
-        }
-        let Some(committed) = self.commit.and_then(|commit| self.log.log_id(commit)) else {
-            return;
-        };
-        self.settle_forwarded(committed.term);
-        let is_lost = |proposal: &mut Proposal| {
-            proposal.at.index <= committed.index || proposal.at.term < committed.term
-        };
-        for proposal in self.overtaken.extract_if(.., is_lost) {
-            self.out.push(Action::Superseded { id: proposal.id });
-        }
-    }
-
-    /// Has more applied, if it may be. A host that applies at once is only asked in a drain, for all that has come
-    /// until then, so that nothing counts as applied before the host has heard of it.
+    /// Hands out entries to apply, if it may be now. A host that applies at once is asked in a drain, for everything
+    /// that came until then, so that no entry counts as applied before the host has been given it.
     pub(super) fn maybe_apply(&mut self) {
-        if !self.config.options.applies_at_once || planted!(APPLIED_BEFORE_TOLD) {
+        let waits_for_drain = self.config.options.applies_at_once;
+        let waits_for_drain = plant!(waits_for_drain, APPLIED_BEFORE_TOLD => false);
+        if !waits_for_drain {
             self.apply();
         }
     }
@@ -105,20 +64,13 @@ impl Raft {
     /// Hands out the next entries, if there are any.
     fn hand_out(&mut self) -> bool {
         let first = Index::after(self.applied);
-        let Some(last) = self
-            .commit
-            .min(if planted!(APPLIES_BEFORE_DURABLE) {
-                self.log.last_index()
-            } else {
-                self.out.durable_index()
-            })
-            .filter(|&last| last >= first)
-        else {
+        let up_to = plant!(self.out.durable_index(), APPLIES_BEFORE_DURABLE => self.log.last_index());
+        let Some(last) = self.commit.min(up_to).filter(|&last| last >= first) else {
             return false;
         };
         let entries = self.log.slice(first, last, self.config.limits.apply_bytes);
         let Some(last) = entries.last().map(|entry| entry.id.index) else {
-            debug_assert!(false, "what is not applied yet stays in memory");
+            debug_assert!(false, "an entry that is not applied yet stays in memory");
             return false;
         };
         self.out.push(Action::Apply { entries });
@@ -137,13 +89,8 @@ impl Raft {
         true
     }
 
-    /// Whether the host has been told to make the state machine reach this very entry, and has not said that it has.
-    pub(crate) fn is_applying(&self, last: Index) -> bool {
-        self.applying == Some(last)
-    }
-
     pub(super) fn on_applied(&mut self, index: Index) {
-        // The host may report any part of what it was given; anything else is no news.
+        // The host may report any part of what it was given. Anything else is no news.
         if Some(index) > self.applying || Some(index) <= self.applied {
             return;
         }

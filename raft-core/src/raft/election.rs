@@ -1,7 +1,7 @@
 //! Who may win an election (paper §5.2, §5.4.1; dissertation §9.6 for the pre-vote).
 //!
 //! Pre-vote and vote are one campaign in two stages. The first changes nothing anywhere: a server that could not win
-//! does not disturb those that are content with their leader.
+//! does not disturb those that hear their leader.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -10,9 +10,10 @@ use crate::message::Message;
 use crate::outbox::Promise;
 use crate::status::RoleName;
 use crate::trace::Trace;
-use crate::types::{Incarnation, LogId, NodeId, Term, Tick};
+use crate::types::{LogId, NodeId, Term, Tick};
 
-use super::{Raft, Role};
+use super::server::Server;
+use super::{Next, Raft, Role, STAY, Sender, Transition};
 
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -24,234 +25,221 @@ pub(super) struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     PreVote,
-    Vote,
+    Vote { in_transfer: bool },
 }
 
 impl Candidate {
+    /// Asks first whether an election could be won. This promises nothing: a pre-vote leaves term and vote as they are.
+    pub(super) fn ask_first(server: &mut Server) -> Self {
+        Self::new(server, Stage::PreVote)
+    }
+
+    /// Figure 2, Candidates: increment the term, vote for self, reset the timer. [`begin`](Self::begin) sends
+    /// RequestVote to all.
+    pub(super) fn campaign(server: &mut Server, in_transfer: bool) -> Self {
+        server.set_term(server.out.term().next());
+        server.out.set_vote(server.me());
+        Self::new(server, Stage::Vote { in_transfer })
+    }
+
+    fn new(server: &mut Server, stage: Stage) -> Self {
+        server.out.withdraw_requests();
+        Self {
+            stage,
+            granted: BTreeSet::from([server.me()]),
+            retry_at: server.draw_election_timeout(),
+        }
+    }
+
     pub(super) fn role_name(&self) -> RoleName {
         match self.stage {
             Stage::PreVote => RoleName::PreCandidate,
-            Stage::Vote => RoleName::Candidate,
+            Stage::Vote { .. } => RoleName::Candidate,
         }
     }
 
-    pub(super) fn retry_at(&self) -> Tick {
+    pub(super) fn deadline(&self) -> Tick {
         self.retry_at
     }
-}
 
-impl Raft {
-    pub(super) fn on_campaign(&mut self) {
-        if !matches!(self.role, Role::Follower(_)) || !self.may_campaign() {
-            return;
-        }
-        if self.honours_leases() && self.hears_a_leader() {
-            // It would vote for itself, and its leader may rely on it not to: only that leader can ask for a campaign.
-            self.ignored.sticky += 1;
-            return;
-        }
-        self.become_pre_candidate();
-    }
-
-    pub(super) fn candidate_tick(&mut self) {
-        let Role::Candidate(candidate) = &self.role else {
-            return;
-        };
-        if self.now >= candidate.retry_at && !planted!(CAMPAIGNS_ONCE) {
-            // §5.2: a split vote times out. It begins with the pre-vote again, lest a server that was cut off
-            // in the meantime counts its term up without end.
-            if planted!(SKIPS_PRE_VOTE) {
-                let last = self.log.last();
-                self.become_candidate(&Message::Vote { last });
-            } else if self.may_campaign() && !self.disk_stalls() {
-                self.become_pre_candidate();
-            } else {
-                self.become_follower(None);
+    /// Asks all other voters, and counts this server's own vote, which is all that a single voter needs.
+    pub(super) fn begin(&mut self, server: &mut Server) -> Next {
+        let last = server.log.last();
+        let (promise, request) = match self.stage {
+            Stage::PreVote => {
+                let ask = server.out.term().next();
+                (Promise::Term, Message::PreVote { ask, last })
             }
+            Stage::Vote { in_transfer: false } => (Promise::Vote, Message::Vote { last }),
+            Stage::Vote { in_transfer: true } => (Promise::Vote, Message::TransferVote { last }),
+        };
+        for voter in others_to_ask(server) {
+            server.send(voter, None, promise, request.clone());
         }
+        self.count_votes(server)
     }
 
-    pub(super) fn become_pre_candidate(&mut self) {
-        // Nothing is promised: a pre-vote leaves term and vote as they are.
-        self.begin_stage(Stage::PreVote);
-        let ask = self.out.term().next();
-        self.ask_all(
-            Promise::Term,
-            &Message::PreVote {
-                ask,
-                last: self.log.last(),
-            },
-        );
-        self.count_votes();
-    }
-
-    /// Asks for votes with this request: the same for all, and one that says so when a leader wants this campaign.
-    pub(super) fn become_candidate(&mut self, request: &Message) {
-        // Figure 2, Candidates: increment the term, vote for self, reset the timer, send RequestVote to all.
-        let term = self.out.term().next();
-        self.set_term(term);
-        let me = self.me();
-        self.out.set_vote(me);
-        self.begin_stage(Stage::Vote);
-        self.ask_all(Promise::Vote, request);
-        self.count_votes();
-    }
-
-    fn begin_stage(&mut self, stage: Stage) {
-        let led = self.leader();
-        self.out.withdraw_requests();
-        let retry_at = self.draw_election_timeout();
-        let granted = BTreeSet::from([self.me()]);
-        self.role = Role::Candidate(Candidate {
-            stage,
-            granted,
-            retry_at,
-        });
-        self.role_changed();
-        if led.is_some() {
-            let term = self.out.term();
-            self.out.push(crate::Action::LeaderChanged { leader: None, term });
+    /// §5.2: a split vote times out. The next campaign begins with the pre-vote again; otherwise a server that was
+    /// partitioned meanwhile would increment its term without end.
+    pub(super) fn tick(&mut self, server: &mut Server) -> Next {
+        let is_over = server.now >= self.retry_at;
+        let is_over = plant!(is_over, CAMPAIGNS_ONCE => false);
+        if !is_over {
+            return STAY;
         }
-    }
-
-    fn ask_all(&mut self, promise: Promise, request: &Message) {
-        let me = self.me();
-        let membership = self.log.membership();
-        let voters: Vec<NodeId> = membership
-            .members()
-            .filter(|&n| n != me && membership.is_voter(n))
-            .filter(|&n| !planted!(ASKS_ONE_HALF) || membership.voters().any(|voter| voter == n))
-            .collect();
-        for voter in voters {
-            self.send(voter, promise, request.clone());
-        }
+        let again = if server.may_campaign() && !server.disk_stalls() {
+            Transition::PreCampaign
+        } else {
+            Transition::Follow(None)
+        };
+        plant!(again, SKIPS_PRE_VOTE => Transition::Campaign { in_transfer: false }).into()
     }
 
     /// Wins the stage once a quorum agrees; both halves of a joint configuration must (paper §6).
-    pub(super) fn count_votes(&mut self) {
-        let Role::Candidate(candidate) = &self.role else {
-            return;
-        };
-        let me = self.me();
-        // A candidate's own vote is a vote: it counts when it is durable, like everybody's.
-        let own_counts = candidate.stage == Stage::PreVote
-            || planted!(OWN_VOTE_BEFORE_DURABLE)
-            || self.out.vote_is_durable();
-        let agrees = |node: NodeId| candidate.granted.contains(&node) && (node != me || own_counts);
-        if !self.log.membership().has_quorum(agrees) {
-            return;
+    pub(super) fn count_votes(&mut self, server: &mut Server) -> Next {
+        let me = server.me();
+        // A candidate's own vote is a vote: like every other one it counts once it is durable.
+        let own_counts = self.stage == Stage::PreVote || server.out.vote_is_durable();
+        let own_counts = plant!(own_counts, OWN_VOTE_BEFORE_DURABLE => true);
+        let agrees = |node: NodeId| self.granted.contains(&node) && (node != me || own_counts);
+        if !server.log.membership().has_quorum(agrees) {
+            return STAY;
         }
-        match candidate.stage {
-            Stage::PreVote => {
-                let last = self.log.last();
-                self.become_candidate(&Message::Vote { last });
-            }
-            Stage::Vote => self.become_leader(),
+        match self.stage {
+            Stage::PreVote => Transition::Campaign { in_transfer: false }.into(),
+            Stage::Vote { .. } => Transition::Lead.into(),
         }
     }
 
-    /// §5.4.1: a voter denies its vote to a log that is less up-to-date than its own.
-    fn is_up_to_date(&self, last: Option<LogId>) -> bool {
-        if planted!(COMPARES_LENGTH_ONLY) {
-            return last.map(|last| last.index) >= self.log.last_index();
-        }
-        if planted!(COMPARES_TERM_ONLY) {
-            return last.map(|last| last.term) >= self.log.last().map(|last| last.term);
-        }
-        planted!(VOTES_FOR_ANY_LOG) || last >= self.log.last()
-    }
-
-    pub(super) fn on_pre_vote(
+    /// Counts a granted pre-vote. It mirrors the term that was asked about; the voter itself may still be in an earlier
+    /// one.
+    pub(super) fn on_pre_vote_granted(
         &mut self,
-        from: NodeId,
-        incarnation: Incarnation,
+        server: &mut Server,
+        from: Sender,
         term: Term,
         ask: Term,
-        last: Option<LogId>,
-    ) {
-        // Dissertation §9.6: granted if the candidate's log is up-to-date, and the voter has not heard from a leader
-        // for an election timeout. A refusal tells a candidate of an earlier term which term it is.
-        let is_free = !self.hears_a_leader() || planted!(HELPS_REBELS);
-        let granted = term >= self.out.term() && self.is_up_to_date(last) && is_free;
-        let to = from;
-        self.trace(Trace::PreVoteAnswered { to, ask, granted });
-        // The folder that asked is answered, which may be a later one than the log knows.
-        let reply = Message::PreVoteReply { ask, granted };
-        self.out.send(to, Some(incarnation), Promise::Term, reply);
+    ) -> Next {
+        let current = server.out.term();
+        let answers_this_campaign = self.stage == Stage::PreVote && ask == current.next() && term <= current;
+        if !answers_this_campaign || !server.log.membership().is_voter(from.node) {
+            server.ignored.stale += 1;
+            return STAY;
+        }
+        self.granted.insert(from.node);
+        self.count_votes(server)
     }
 
-    /// A granted pre-vote mirrors the term that was asked about; the voter itself may still be in an earlier one.
-    pub(super) fn on_pre_vote_granted(&mut self, from: NodeId, term: Term, ask: Term) {
-        let current = self.out.term();
-        let is_voter = self.log.membership().is_voter(from);
-        match &mut self.role {
-            Role::Candidate(candidate)
-                if candidate.stage == Stage::PreVote
-                    && ask == current.next()
-                    && term <= current
-                    && is_voter =>
-            {
-                candidate.granted.insert(from);
-                self.count_votes();
-            }
-            _ => self.ignored.stale += 1,
+    pub(super) fn on_vote_reply(&mut self, server: &mut Server, from: Sender, granted: bool) -> Next {
+        let asked = matches!(self.stage, Stage::Vote { .. });
+        if !asked || !server.log.membership().is_voter(from.node) {
+            server.ignored.stale += 1;
+            return STAY;
+        }
+        let counts = plant!(granted, COUNTS_REFUSALS => true);
+        if !counts {
+            return STAY;
+        }
+        self.granted.insert(from.node);
+        self.count_votes(server)
+    }
+}
+
+/// The other voters, of both halves of a joint configuration.
+fn others_to_ask(server: &Server) -> Vec<NodeId> {
+    let me = server.me();
+    let membership = server.log.membership();
+    let is_asked = |node: NodeId| {
+        let votes = node != me && membership.is_voter(node);
+        plant!(votes, ASKS_ONE_HALF => votes && membership.voters().any(|voter| voter == node))
+    };
+    membership.members().filter(|&node| is_asked(node)).collect()
+}
+
+impl Server {
+    /// §5.4.1: whether a candidate's log is at least as up-to-date as this server's. A voter denies its vote otherwise.
+    fn is_up_to_date(&self, last: Option<LogId>) -> bool {
+        let mine = self.log.last();
+        let is_up_to_date = last >= mine;
+        let is_up_to_date = plant!(
+            is_up_to_date,
+            COMPARES_LENGTH_ONLY => last.map(|last| last.index) >= mine.map(|mine| mine.index)
+        );
+        let is_up_to_date = plant!(
+            is_up_to_date,
+            COMPARES_TERM_ONLY => last.map(|last| last.term) >= mine.map(|mine| mine.term)
+        );
+        plant!(is_up_to_date, VOTES_FOR_ANY_LOG => true)
+    }
+}
+
+impl Role {
+    /// Whether this server hears a leader: heartbeats within the shortest election timeout (paper §6, dissertation
+    /// §4.2.3). A leader hears itself for as long as it has an active quorum, and steps down otherwise.
+    pub(super) fn hears_leader(&self, server: &Server) -> bool {
+        match self {
+            Self::Leader(_) => true,
+            Self::Follower(follower) => follower.hears_leader(server),
+            Self::Joining(_) | Self::Candidate(_) => false,
         }
     }
 
     /// Whether this server asked for votes itself in the current term, or leads it.
-    fn campaigned(&self) -> bool {
-        match &self.role {
-            Role::Leader(_) => true,
-            Role::Candidate(candidate) => candidate.stage == Stage::Vote,
-            Role::Joining(_) | Role::Follower(_) => false,
+    fn has_campaigned(&self) -> bool {
+        match self {
+            Self::Leader(_) => true,
+            Self::Candidate(candidate) => matches!(candidate.stage, Stage::Vote { .. }),
+            Self::Joining(_) | Self::Follower(_) => false,
         }
+    }
+}
+
+/// The voter's side, which is the same in every role but a joining server's.
+impl Raft {
+    /// Dissertation §9.6: a pre-vote is granted if the candidate's log is up-to-date and the voter hears no leader. A
+    /// refusal tells a candidate of an earlier term which term it is.
+    pub(super) fn on_pre_vote(&mut self, from: Sender, term: Term, ask: Term, last: Option<LogId>) {
+        let is_free = !self.role.hears_leader(&self.server);
+        let is_free = plant!(is_free, HELPS_REBELS => true);
+        let server = &mut self.server;
+        let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free;
+        server.trace(Trace::PreVoteAnswered {
+            to: from.node,
+            ask,
+            granted,
+        });
+        server.answer(from, Promise::Term, Message::PreVoteReply { ask, granted });
     }
 
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     ///
     /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
-    pub(super) fn on_vote(
-        &mut self,
-        from: NodeId,
-        incarnation: Incarnation,
-        last: Option<LogId>,
-        in_transfer: bool,
-    ) {
-        let vote = self.out.hard_state().vote;
-        let free = planted!(VOTES_TWICE) || vote.is_none_or(|vote| vote == from);
+    pub(super) fn on_vote(&mut self, from: Sender, last: Option<LogId>, in_transfer: bool) {
+        let vote = self.server.out.hard_state().vote;
+        let is_free = vote.is_none_or(|vote| vote == from.node);
+        let is_free = plant!(is_free, VOTES_TWICE => true);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
-        let bound =
-            self.honours_leases() && !in_transfer && self.hears_a_leader() && !planted!(VOTES_WITHIN_A_LEASE);
-        let granted = free && !bound && self.is_up_to_date(last) && !self.campaigned();
+        let is_bound = self.server.honours_leases() && !in_transfer && self.role.hears_leader(&self.server);
+        let is_bound = plant!(is_bound, VOTES_WITHIN_A_LEASE => false);
+        let granted = is_free && !is_bound && self.server.is_up_to_date(last) && !self.role.has_campaigned();
         if granted {
-            // Whoever only asked whether it could win has promised nobody anything, and lets the other one win.
-            if matches!(self.role, Role::Candidate(_)) {
-                self.become_follower(None);
+            if let Role::Candidate(_) = self.role {
+                // It only asked whether it could win. That promised nothing, and the other candidate may win.
+                self.carry_out(Transition::Follow(None).into());
             }
-            self.out.set_vote(from);
-            self.put_off_campaign(false);
-        }
-        let promise = if granted && !planted!(GRANTS_BEFORE_DURABLE) {
-            Promise::Vote
-        } else {
-            Promise::Term
-        };
-        let (to, term) = (from, self.out.term());
-        self.trace(Trace::VoteAnswered { to, term, granted });
-        let reply = Message::VoteReply { granted };
-        self.out.send(to, Some(incarnation), promise, reply);
-    }
-
-    pub(super) fn on_vote_reply(&mut self, from: NodeId, granted: bool) {
-        let is_voter = self.log.membership().is_voter(from);
-        match &mut self.role {
-            Role::Candidate(candidate) if candidate.stage == Stage::Vote && is_voter => {
-                if granted || planted!(COUNTS_REFUSALS) {
-                    candidate.granted.insert(from);
-                    self.count_votes();
-                }
+            self.server.out.set_vote(from.node);
+            if let Role::Follower(follower) = &mut self.role {
+                follower.reset_election_timer(&mut self.server);
             }
-            _ => self.ignored.stale += 1,
         }
+        let promise = if granted { Promise::Vote } else { Promise::Term };
+        let promise = plant!(promise, GRANTS_BEFORE_DURABLE => Promise::Term);
+        let server = &mut self.server;
+        server.trace(Trace::VoteAnswered {
+            to: from.node,
+            term: server.out.term(),
+            granted,
+        });
+        server.answer(from, promise, Message::VoteReply { granted });
     }
 }

@@ -1,47 +1,47 @@
-//! Proposals and reads of clients that asked a server which does not lead: it passes them on, and answers its clients
-//! itself.
+//! Proposals and reads of clients that asked a server which does not lead: it forwards them, and answers its clients
+//! itself. The leader's side is in `leader/intake.rs`.
 //!
-//! A forwarded command stands in the log under the name of the server that it came from ([`Origin`]), which so
-//! recognises it when it arrives there like any other entry, and answers when it has applied it. The network may lose
-//! and repeat: a command is sent again until it is seen, refused, or given up, but only ever **to the leader of one
-//! term**, which remembers for as long as it leads what it has taken in and what it has refused. So a command enters
-//! the log once at most, and three outcomes are certain:
+//! A forwarded command's entry names the server that it came from ([`Origin`]). That server recognises the entry when it
+//! arrives like any other, and answers when it has applied it. The network may lose and repeat messages: a command is
+//! sent again until it is seen, refused, or given up, but only ever **to the leader of one term**. That leader
+//! remembers, for as long as it leads, which commands it has appended and which it has refused. So a command enters the
+//! log once at most, and three outcomes are certain:
 //!
 //! * *rejected*: the leader refused it, and will refuse every copy of it; or it was never sent;
 //! * *done*: as for any proposal;
 //! * *superseded*: an entry of a later term is committed, and the command is not among those before it. Leaders of
-//!   later terms turn away what was sent in an earlier one.
+//!   later terms ignore what was sent in an earlier one.
 //!
-//! What is left, a snapshot that hides entries, or no progress at all, ends as *unknown*.
+//! The other cases, a snapshot that covers entries, or no progress at all, end as *unknown*.
 //!
-//! Reads are passed on as requests for a read index (dissertation §6.4, last paragraph). They may be asked about as
-//! often as need be and of any leader, for they change nothing.
+//! Reads are forwarded as requests for a read index (dissertation §6.4, last paragraph). They change nothing, so they
+//! may be repeated as often as need be and to any leader.
 
-mod intake;
 mod reads;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Notice, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
-use super::{Proposal, Raft, Role};
-pub(super) use intake::Intakes;
-use reads::ForwardedReads;
+use super::Sender;
+use super::server::Server;
+use super::waiting::Proposal;
+pub(super) use reads::ForwardedReads;
 
-/// How many of the longest election timeouts a client waits for the server that it asked to hear from a leader.
+/// For how many of the longest election timeouts a client's request waits for this server to hear from a leader.
 const PATIENCE_TIMEOUTS: u64 = 4;
 
-/// What this server has passed on, or is about to.
+/// The requests that this server has forwarded, or is about to.
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
     /// Numbers commands and requests, from 1.
     last_number: u64,
     /// Commands that have not been seen in the log, in the order of their numbers, and so of the terms in which they
-    /// were sent: what was not sent yet stands behind all that was.
+    /// were sent. Those that were not sent yet come last.
     proposals: VecDeque<Forwarded>,
     bytes: usize,
     reads: Vec<ForwardedReads>,
@@ -52,7 +52,7 @@ struct Forwarded {
     number: u64,
     id: ProposalId,
     payload: Payload,
-    /// The term whose leader it was sent to; no other leader may ever get it.
+    /// The term to whose leader it was sent; no other leader may ever get it.
     sent_in: Option<Term>,
     /// When it is to be sent, for the first time or again.
     send_at: Tick,
@@ -60,7 +60,7 @@ struct Forwarded {
 }
 
 impl Forwarded {
-    /// What it counts against limits in bytes, here as in the log of the leader.
+    /// What it counts for against limits in bytes, here as in the leader's log.
     fn cost_bytes(&self) -> usize {
         Entry::cost_of_forwarded(self.payload.len())
     }
@@ -82,7 +82,7 @@ impl Forwarding {
         self.proposals.len()
     }
 
-    /// The oldest stand first, by every measure by which one is taken out.
+    /// Checks that the oldest command comes first, by every measure by which commands are taken out.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let unsent_last = |forwarded: &Forwarded| (forwarded.sent_in.is_none(), forwarded.sent_in);
         let in_order = self.proposals.iter().is_sorted_by(|one, other| {
@@ -93,7 +93,7 @@ impl Forwarding {
         if in_order {
             Ok(())
         } else {
-            Err("what was passed on is not in the order in which it came")
+            Err("forwarded commands are not in the order in which they came")
         }
     }
 
@@ -126,8 +126,8 @@ impl Forwarding {
     }
 }
 
-impl Raft {
-    /// A command for a leader elsewhere, if there is one and clients may be helped.
+impl Server {
+    /// Accepts a command to forward, if a leader is known and forwarding is on.
     pub(super) fn forward_proposal(&mut self, id: ProposalId, payload: Payload) {
         if let Err(reason) = self.check_forward(&payload) {
             self.reject(id, reason, payload);
@@ -162,15 +162,15 @@ impl Raft {
         self.check_room_for_proposal()
     }
 
-    /// The leader that clients' requests are passed on to. A witness has no state machine that could answer them, and a
-    /// server outside the configuration might never hear what became of them.
+    /// The leader to which clients' requests are forwarded. A witness has no state machine that could answer them, and a
+    /// server outside the configuration might never hear what becomes of them.
     fn leader_to_ask(&self) -> Result<NodeId, Rejection> {
-        let leader = self.leader();
-        let is_told = !self.is_outside() || planted!(FORWARDS_FROM_OUTSIDE);
-        let may_forward = self.config.options.forwarding && is_told && !self.is_witness();
-        leader
+        let hears_outcomes = !self.is_outside();
+        let hears_outcomes = plant!(hears_outcomes, FORWARDS_FROM_OUTSIDE => true);
+        let may_forward = self.config.options.forwarding && hears_outcomes && !self.is_witness();
+        self.leader()
             .filter(|&node| may_forward && node != self.me())
-            .ok_or(Rejection::NotLeader { leader })
+            .ok_or(self.not_leader())
     }
 
     fn patience_ends_at(&self) -> Tick {
@@ -194,13 +194,13 @@ impl Raft {
                 floor,
                 commands,
             };
-            self.send(leader, Promise::Term, message);
+            self.send(leader, None, Promise::Term, message);
         }
         self.ask_for_read_index(leader);
     }
 
-    /// To whom what was taken in is passed on now. What would wait for a disk that stalls is not: it would be sent
-    /// again and again.
+    /// The leader to which requests may leave now. They would pile up behind a disk that stalls, because each is sent
+    /// again and again, so they leave only once the term is durable.
     fn leader_to_send_to(&self) -> Option<NodeId> {
         self.leader_to_ask().ok().filter(|_| self.out.term_is_durable())
     }
@@ -232,7 +232,7 @@ impl Raft {
         messages
     }
 
-    /// When time next matters to what was passed on.
+    /// The tick at which time next matters to forwarded requests.
     pub(super) fn forwarding_deadline(&self) -> Option<Tick> {
         if self.forwarding.is_idle() {
             return None;
@@ -250,7 +250,7 @@ impl Raft {
         proposals.chain(reads.map(|reads| reads.deadline(can_send))).min()
     }
 
-    /// Every wait ends.
+    /// Gives up what has waited for too long: every wait ends.
     pub(super) fn forwarding_tick(&mut self) {
         if self.forwarding.is_idle() {
             return;
@@ -260,26 +260,27 @@ impl Raft {
         self.give_up_reads();
     }
 
-    /// Ends what has no better outcome, from the oldest on: what was never sent is handed back.
+    /// Ends commands that have no better outcome, from the oldest on. One that was never sent is handed back.
     fn give_up_forwarded(&mut self, given_up: impl Fn(&Forwarded) -> bool) {
-        let leader = self.leader();
+        let reason = self.not_leader();
         while let Some(Forwarded {
             id, payload, sent_in, ..
         }) = self.forwarding.take_first_if(&given_up)
         {
             match sent_in {
-                Some(_) => self.out.push(Action::Unknown { id }),
-                None => self.reject(id, Rejection::NotLeader { leader }, payload),
+                Some(_) => self.out.push(Notice::Unknown { id }),
+                None => self.reject(id, reason, payload),
             }
         }
     }
 
-    /// This server will not hear what became of what it has passed on.
+    /// Gives up all forwarded commands: this server will not hear what becomes of them.
     pub(super) fn give_up_all_forwarded(&mut self) {
         self.give_up_forwarded(|_| true);
     }
 
-    /// An entry has arrived that some server passed on; if it was this one, it is a proposal like others from here on.
+    /// Recognises a forwarded command in the log. If this server forwarded it, it is a proposal like others from here
+    /// on.
     pub(super) fn recognise(&mut self, origin: &Origin, at: LogId) {
         let me = self.out.identity();
         if origin.node != me.node || origin.incarnation != me.incarnation || origin.boot != me.boot {
@@ -290,26 +291,26 @@ impl Raft {
         }
     }
 
-    /// What was sent in an earlier term than that of a committed entry, and is not in the log, never will be: see
-    /// above.
+    /// Ends commands that were sent in an earlier term than that of a committed entry and are not in the log: they never
+    /// will be, as the head of this module says.
     pub(super) fn settle_forwarded(&mut self, committed: Term) {
         let never = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in < committed);
         while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(never) {
-            self.out.push(Action::Superseded { id });
+            self.out.push(Notice::Superseded { id });
         }
     }
 
-    /// A snapshot that ends in this term has taken the place of the log, and may hide what was sent in it or before.
-    pub(super) fn hide_forwarded(&mut self, covered: Term) {
-        let hidden = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in <= covered);
-        while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(hidden) {
-            self.out.push(Action::Unknown { id });
+    /// Ends commands that a snapshot may cover: one that ends in this term has taken the place of the log.
+    pub(super) fn cover_forwarded(&mut self, last: Term) {
+        let covered = |forwarded: &Forwarded| forwarded.sent_in.is_some_and(|sent_in| sent_in <= last);
+        while let Some(Forwarded { id, .. }) = self.forwarding.take_first_if(covered) {
+            self.out.push(Notice::Unknown { id });
         }
     }
 
-    pub(super) fn on_forward_refused(&mut self, from: NodeId, boot: u64, refused: Vec<(u64, Refusal)>) {
+    pub(super) fn on_forward_refused(&mut self, from: Sender, boot: u64, refused: Vec<(u64, Refusal)>) {
         let term = self.out.term();
-        if self.leader() != Some(from) || boot != self.out.identity().boot {
+        if self.leader() != Some(from.node) || boot != self.out.identity().boot {
             self.ignored.stale += 1;
             return;
         }
@@ -322,16 +323,15 @@ impl Raft {
         }
     }
 
-    /// Whoever becomes the leader itself takes in what it was about to pass on.
-    pub(super) fn keep_what_was_not_forwarded(&mut self) {
-        let sent = self
-            .forwarding
-            .proposals
-            .partition_point(|forwarded| forwarded.sent_in.is_some());
-        for forwarded in self.forwarding.proposals.split_off(sent) {
+    /// The commands that were not sent to any leader yet, with their clients.
+    pub(super) fn take_unsent(&mut self) -> Vec<(ProposalId, Payload)> {
+        let sent = |forwarded: &Forwarded| forwarded.sent_in.is_some();
+        let sent = self.forwarding.proposals.partition_point(sent);
+        let unsent = self.forwarding.proposals.split_off(sent);
+        for forwarded in &unsent {
             self.forwarding.bytes = self.forwarding.bytes.saturating_sub(forwarded.cost_bytes());
-            self.on_propose(forwarded.id, forwarded.payload);
         }
-        self.read_what_was_forwarded();
+        let client = |forwarded: Forwarded| (forwarded.id, forwarded.payload);
+        unsent.into_iter().map(client).collect()
     }
 }

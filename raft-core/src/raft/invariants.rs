@@ -1,18 +1,37 @@
-//! What must always hold within one server. It runs after every step in debug builds and in the simulator; what must
-//! hold between servers is the simulator's to check.
+//! What must always hold within one server. It is checked after every step in debug builds and in the simulator. What
+//! must hold between servers is the simulator's to check.
 
-use super::leader::Leader;
+use super::server::Server;
 use super::{Raft, Role};
-use crate::types::{Index, LogId};
 
 impl Raft {
-    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of what it
-    /// has passed on.
+    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of the
+    /// requests that it has forwarded.
     ///
     /// # Errors
     ///
     /// Says which invariant is broken: a bug of this crate.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.server.check()?;
+        let leads = self.server.leader() == Some(self.server.me());
+        match &self.role {
+            Role::Leader(leader) => {
+                if !leads {
+                    return Err("a leader takes another server for the leader of its term");
+                }
+                leader.check(&self.server)
+            }
+            _ if leads => Err("a server that does not lead takes itself for the leader"),
+            Role::Joining(_) | Role::Candidate(_) if self.server.leader().is_some() => {
+                Err("a server that campaigns or joins follows a leader")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Server {
+    fn check(&self) -> Result<(), &'static str> {
         self.log.check()?;
         let last = self.log.last_index();
         let base = self.log.base().map(|base| base.index);
@@ -36,54 +55,6 @@ impl Raft {
         if self.log.last().is_some_and(|last| last.term > self.out.term()) {
             return Err("an entry is of a later term than the server's");
         }
-        self.forwarding.check()?;
-        if let Role::Leader(leader) = &self.role {
-            if leader.first_own > Index::after(last) {
-                return Err("a leader's first entry is beyond its log");
-            }
-            self.check_membership(leader)?;
-            leader.rounds.check(self.config.lease_ticks())?;
-            for (_, peer) in leader.peers() {
-                peer.check(last)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What must hold of a leader's configuration, of its peers and of what it appended.
-    fn check_membership(&self, leader: &Leader) -> Result<(), &'static str> {
-        let membership = self.log.membership();
-        let is_target = |to| to != self.me() && membership.voters().any(|voter| voter == to);
-        if leader
-            .handover
-            .as_ref()
-            .is_some_and(|handover| !is_target(handover.to))
-        {
-            return Err("leadership is handed over to nobody who could take it");
-        }
-        if leader
-            .peers()
-            .any(|(node, peer)| membership.contains(node) == peer.leaving.is_some())
-        {
-            return Err("a member is taken leave of, or a stranger is fed");
-        }
-        let named = (membership.voters().chain(membership.outgoing())).chain(membership.learners());
-        let mut others = named.filter(|&node| node != self.me());
-        if others.any(|node| leader.peer(node).is_none()) {
-            return Err("a leader does not know how far a member is");
-        }
-        // §6; dissertation §4.1, corrected 2015. What it inherited may be uncommitted, as many as there are.
-        let own_term = |id: &LogId| id.term == self.out.term();
-        if self.log.membership_id().is_some_and(|id| own_term(&id)) {
-            if self.commit < Some(leader.first_own) {
-                return Err(
-                    "a configuration was appended before an entry of the leader's term was committed",
-                );
-            }
-            if self.log.memberships_behind(self.commit).count() > 1 {
-                return Err("a configuration was appended before the last one was committed");
-            }
-        }
-        Ok(())
+        self.forwarding.check()
     }
 }

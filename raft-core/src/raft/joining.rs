@@ -1,164 +1,157 @@
-//! The first start, and how a lost disk is told from it.
+//! The first start, and how it is told from a lost disk.
 //!
 //! A server whose disk is wholly empty may be new, or it may have voted and acknowledged before its disk was lost. In
 //! the second case, taking part again would break promises that others rely on. So it asks:
 //!
-//! * Goes ahead when a majority of the first configuration, itself included, says that its log is empty: a first start.
-//! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it meets to its data
-//!   folder by an entry in the log, and when that is committed the member is admitted. What an unbound folder that was
-//!   lost may have promised before does no harm by then, except its vote in the leader's own term: an admitted member
-//!   votes in later terms only. A member that is bound to another folder is fenced until it is removed
-//!   and added again.
+//! * It goes ahead when a majority of the first configuration, itself included, says that its log is empty: a first
+//!   start.
+//! * Otherwise the cluster exists, and its leader decides. The leader binds every member that it hears from to its data
+//!   folder by an entry in the log. When that entry is committed, the member is admitted. What an unbound folder that
+//!   was lost may have promised before does no harm by then, except its vote in the leader's own term: an admitted
+//!   member votes in later terms only. A member that is bound to another folder is fenced until it is removed and added
+//!   again.
 //!
-//! A server that is added to a cluster later comes with an empty disk as well, and may know nobody. The leader that
-//! added it, as a learner, makes itself heard; the server asks it where it stands, and is bound and admitted like any
-//! other. So is a server whose disk was lost, once it was removed, which unbinds it, and added again.
+//! A server that is added to a cluster later starts with an empty disk as well, and may know no other server. The
+//! leader that added it, as a learner, sends it heartbeats. The server asks that leader where it stands, and is bound
+//! and admitted like any other. So is a server whose disk was lost, once it was removed, which unbinds it, and added
+//! again.
 //!
-//! What remains possible: a majority that lost its disks together, or lost them while the only others that could be
-//! reached had never received an entry, looks like a first start.
+//! What remains possible: a majority that lost its disks together looks like a first start. So does one that lost them
+//! while the only other servers within reach had never received an entry.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
-use crate::types::{Incarnation, NodeId, Term, Tick};
+use crate::types::{NodeId, Term, Tick};
 
-use super::{Raft, Role};
+use super::server::Server;
+use super::{Next, STAY, Sender, Transition};
 
 #[derive(Debug)]
 pub(super) struct Joining {
-    /// Who answered our greeting with an empty log since this boot. Seeing it filled later proves nothing against us:
-    /// whatever filled it happened after our disk was found empty.
+    /// The servers that answered this boot's greeting with an empty log. Seeing such a log filled later proves nothing
+    /// against this server: whatever filled it happened after this server's disk was found empty.
     blank: BTreeSet<NodeId>,
-    /// Whether somebody's log was not empty at first sight.
+    /// Whether some server's log was not empty at first sight.
     established: bool,
+    /// Whether some server said that the cluster knows another data folder of this server.
     fenced: bool,
     hello_at: Tick,
 }
 
 impl Joining {
-    pub(super) fn hello_at(&self) -> Tick {
+    pub(super) fn new(server: &Server) -> Self {
+        Self {
+            blank: BTreeSet::from([server.me()]),
+            established: false,
+            fenced: false,
+            hello_at: server.now,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Tick {
         self.hello_at
+    }
+
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced
+    }
+
+    /// Greets all members again with every heartbeat interval.
+    pub(super) fn tick(&mut self, server: &mut Server) -> Next {
+        if server.now < self.hello_at {
+            return STAY;
+        }
+        self.hello_at = server.after(server.config.timing.heartbeat_ticks);
+        let me = server.me();
+        let others: Vec<NodeId> = server.log.membership().members().filter(|&n| n != me).collect();
+        for other in others {
+            server.send(other, None, Promise::Term, Message::Hello);
+        }
+        self.maybe_first_start(server)
+    }
+
+    /// A leader outside the configuration known here sends a heartbeat. It has added this server, which can now ask
+    /// where it stands. A new server knows no other one until then.
+    pub(super) fn on_heartbeat(&mut self, server: &mut Server, from: Sender) {
+        server.send(from.node, None, Promise::Term, Message::Hello);
+    }
+
+    /// A member, or the leader that added this server, says where this server stands.
+    pub(super) fn on_hello_reply(
+        &mut self,
+        server: &mut Server,
+        from: Sender,
+        term: Term,
+        standing: Standing,
+    ) -> Next {
+        match standing {
+            Standing::Blank => {
+                // Only members are remembered, however many other servers answer.
+                if server.log.membership().contains(from.node) {
+                    self.blank.insert(from.node);
+                }
+            }
+            Standing::Established => self.established |= !self.blank.contains(&from.node),
+            Standing::Fenced { .. } => {
+                self.established = true;
+                self.fenced = true;
+            }
+            Standing::Admitted => return Self::take_part_after(server, term),
+        }
+        self.maybe_first_start(server)
+    }
+
+    /// Takes part, and votes only in terms after this one. The leader that bound this folder may have won its term with
+    /// the vote of a folder that was lost before any entry bound it, and a second vote in that term could elect a
+    /// second leader. In later terms a lost vote does no harm: its candidate does not hold the binding, which is
+    /// committed.
+    fn take_part_after(server: &mut Server, term: Term) -> Next {
+        if term > server.out.term() {
+            server.set_term(term);
+        }
+        server.out.set_vote(server.me());
+        Transition::FollowAfterStart.into()
+    }
+
+    fn maybe_first_start(&self, server: &Server) -> Next {
+        let blank = |node| self.blank.contains(&node);
+        if !self.established && server.is_voter() && server.log.membership().has_quorum(blank) {
+            return Transition::Follow(None).into();
+        }
+        STAY
     }
 }
 
-impl Raft {
-    pub(super) fn begin_joining(&mut self) {
-        self.role = Role::Joining(Joining {
-            blank: BTreeSet::from([self.me()]),
-            established: false,
-            fenced: false,
-            hello_at: self.now,
-        });
-        self.role_changed();
-        self.joining_tick();
+impl Server {
+    /// Tells a server that joins where it stands. A greeting proves nothing about its sender's log: it may have been on
+    /// its way since long before this server's disk was found empty. An answer to this server's own greeting is younger
+    /// than that.
+    pub(super) fn on_hello(&mut self, from: Sender) -> Standing {
+        let standing = self.standing_of(from);
+        self.answer(from, Promise::Term, Message::HelloReply { standing });
+        standing
     }
 
-    pub(super) fn joining_tick(&mut self) {
-        let again = self.after(self.config.timing.heartbeat_ticks);
-        let now = self.now;
-        let Role::Joining(joining) = &mut self.role else {
-            return;
-        };
-        if now < joining.hello_at {
-            return;
-        }
-        joining.hello_at = again;
-        let me = self.me();
-        let others: alloc::vec::Vec<NodeId> = self.log.membership().members().filter(|&n| n != me).collect();
-        for other in others {
-            self.send(other, Promise::Term, Message::Hello);
-        }
-        self.maybe_first_start();
-    }
-
-    /// A leader that this server has not heard of makes itself heard: it has added this server, which can now ask where
-    /// it stands. A new server knows nobody until then.
-    pub(super) fn on_called(&mut self, from: NodeId) {
-        self.send(from, Promise::Term, Message::Hello);
-    }
-
-    pub(super) fn on_hello(&mut self, from: NodeId, incarnation: Incarnation) {
-        // A greeting proves nothing about its sender's log: it may have been on its way since long before our disk was
-        // found empty. An answer to our own greeting is younger than that.
-        let standing = self.standing_of(from, incarnation);
-        // The one that asks may be another folder than the one we know, so the reply names the folder that asked.
-        let reply = Message::HelloReply { standing };
-        self.out.send(from, Some(incarnation), Promise::Term, reply);
-        if standing == Standing::Established {
-            self.meet(from, incarnation);
-        }
-    }
-
-    /// Only members are remembered, however many others greet.
-    fn saw_blank(&mut self, from: NodeId) {
-        let is_member = self.log.membership().contains(from);
-        if let Role::Joining(joining) = &mut self.role
-            && is_member
-        {
-            joining.blank.insert(from);
-        }
-    }
-
-    /// Where the asking server stands, by what is committed here: an uncommitted binding may yet be taken back.
-    fn standing_of(&self, node: NodeId, incarnation: Incarnation) -> Standing {
+    /// The standing of the folder that asks, by what is committed here: an uncommitted binding may yet be truncated.
+    fn standing_of(&self, from: Sender) -> Standing {
         let (_, committed) = self.log.membership_at(self.commit);
-        match committed.incarnation(node) {
-            Some(bound) if bound == incarnation => Standing::Admitted,
+        match committed.incarnation(from.node) {
+            Some(bound) if bound == from.incarnation => Standing::Admitted,
             Some(bound) => Standing::Fenced { bound },
             None if self.log.is_empty() => Standing::Blank,
             None => Standing::Established,
         }
     }
 
-    pub(super) fn on_hello_reply(&mut self, from: NodeId, term: Term, standing: Standing) {
-        let Role::Joining(joining) = &mut self.role else {
-            self.ignored.stale += 1;
-            return;
-        };
-        match standing {
-            Standing::Blank => self.saw_blank(from),
-            Standing::Established => joining.established |= !joining.blank.contains(&from),
-            Standing::Fenced { .. } => {
-                joining.established = true;
-                joining.fenced = true;
-            }
-            Standing::Admitted => {
-                self.take_part_after(term);
-                return;
-            }
-        }
-        self.maybe_first_start();
-    }
-
-    /// Takes part, and votes only in terms after this one. The leader that bound this folder may have won its term with
-    /// the vote of a folder that was lost before anybody bound it, and a second vote in that term could elect a second
-    /// leader. In later terms a lost vote does no harm: its candidate does not hold the binding, which is committed.
-    fn take_part_after(&mut self, term: Term) {
-        if term > self.out.term() {
-            self.set_term(term);
-        }
-        self.out.set_vote(self.me());
-        self.become_follower(None);
-        self.wait_out_forgotten_leases();
-    }
-
-    /// Whether others take this server's data folder for another one than the cluster knows.
-    pub(super) fn is_fenced(&self) -> bool {
-        let identity = self.out.identity();
+    /// Whether a committed entry binds this server to another data folder than this one.
+    pub(super) fn is_bound_elsewhere(&self) -> bool {
+        let Sender { node, incarnation } = self.sender();
         let (_, committed) = self.log.membership_at(self.commit);
-        let bound = committed.incarnation(identity.node);
-        let was_told = matches!(&self.role, Role::Joining(joining) if joining.fenced);
-        was_told || bound.is_some_and(|bound| bound != identity.incarnation)
-    }
-
-    fn maybe_first_start(&mut self) {
-        let Role::Joining(joining) = &self.role else {
-            return;
-        };
-        let blank = |node| joining.blank.contains(&node);
-        if !joining.established && self.is_voter() && self.log.membership().has_quorum(blank) {
-            self.become_follower(None);
-        }
+        committed
+            .incarnation(node)
+            .is_some_and(|bound| bound != incarnation)
     }
 }

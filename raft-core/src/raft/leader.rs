@@ -1,71 +1,110 @@
-//! What a leader does (paper §5.3, §8): it takes proposals, makes itself heard, and steps down when it does not hear
-//! a quorum (dissertation §6.2).
+//! What a leader has that no other role has, how a leadership begins and ends, and what a leader does with every
+//! heartbeat (paper §5.2, §8). Each family of its rules is a module.
 
-use alloc::collections::VecDeque;
+mod commit;
+mod heartbeat;
+mod intake;
+mod lease;
+mod peers;
+mod progress;
+pub(super) mod reads;
+mod reconfiguration;
+mod removal;
+mod replication;
+mod snapshots;
+mod transfer;
+
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, TransferOutcome, Waiting};
-use crate::message::Message;
-use crate::outbox::Promise;
-use crate::types::{
-    Entry, EntryBody, Incarnation, Index, LogId, NodeId, Payload, PeerSession, ProposalId, Round, Tick,
-};
+use crate::action::{Rejection, TransferOutcome};
+use crate::status::PeerStatus;
+use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, PeerSession, Round, Tick};
 
-use super::forwarding::Intakes;
-use super::leadership_transfer::Handover;
-use super::lease::Rounds;
-use super::peers::Peers;
-use super::progress::Progress;
-use super::reads::Reads;
-use super::{Proposal, Raft, Role};
+use super::server::Server;
+use super::{Next, STAY, Sender, Transition};
+use commit::Uncommitted;
+use intake::Intakes;
+use lease::Rounds;
+use peers::Peers;
+use progress::Progress;
+use reads::{Reader, Reads};
+use transfer::Handover;
 
 #[derive(Debug)]
 pub(super) struct Leader {
-    pub(super) peers: Peers,
-    /// Whether a member may have been met whose data folder the log does not bind yet.
-    pub(super) to_bind: bool,
+    peers: Peers,
+    /// Whether a member may have been heard whose data folder the log does not bind yet.
+    to_bind: bool,
     /// The next session to give to a peer.
     next_session: u64,
-    /// This leader's first entry. Nothing is known to be committed before it is (§8), and no reads are answered.
-    pub(super) first_own: Index,
-    pub(super) uncommitted: Uncommitted,
-    pub(super) round: Round,
-    pub(super) rounds: Rounds,
-    pub(super) reads: Reads,
-    pub(super) elected_at: Tick,
+    /// This leader's first entry. Until it is committed, this leader does not know what is (§8), and answers no reads.
+    first_own: Index,
+    uncommitted: Uncommitted,
+    /// The latest read round: see `reads`.
+    round: Round,
+    rounds: Rounds,
+    reads: Reads,
+    elected_at: Tick,
     heartbeat_at: Tick,
-    pub(super) handover: Option<Handover>,
-    /// What it has taken in for other servers.
-    pub(super) intakes: Intakes,
-}
-
-/// The commands that a leader has appended and not committed, and what they cost.
-#[derive(Debug, Default)]
-pub(super) struct Uncommitted {
-    costs: VecDeque<(Index, usize)>,
-    bytes: usize,
-}
-
-impl Uncommitted {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn appended(&mut self, command: &Entry) {
-        let cost = command.cost_bytes();
-        self.costs.push_back((command.id.index, cost));
-        self.bytes = self.bytes.saturating_add(cost);
-    }
-
-    pub(super) fn committed(&mut self, to: Option<Index>) {
-        while let Some((_, cost)) = self.costs.pop_front_if(|(index, _)| Some(*index) <= to) {
-            self.bytes = self.bytes.saturating_sub(cost);
-        }
-    }
+    handover: Option<Handover>,
+    /// The commands that it has appended or refused for other servers.
+    intakes: Intakes,
 }
 
 impl Leader {
-    /// When time next matters to it.
+    /// A leader that begins its leadership now, with the peers that the configurations in its log name.
+    pub(super) fn new(server: &Server) -> Self {
+        let mut leader = Self {
+            peers: Peers::default(),
+            to_bind: true,
+            next_session: 1,
+            first_own: server.log.next_index(),
+            uncommitted: Uncommitted::default(),
+            round: Round::new(0),
+            rounds: Rounds::default(),
+            reads: Reads::default(),
+            elected_at: server.now,
+            heartbeat_at: server.now,
+            handover: None,
+            intakes: Intakes::default(),
+        };
+        let ended = leader.follow_membership(server);
+        debug_assert!(ended.is_empty(), "a leadership begins without snapshot transfers");
+        leader.feed_former_members(server);
+        leader
+    }
+
+    /// §8: a no-op of its own term tells a new leader what is committed. §5.2: heartbeats establish its authority at
+    /// once. What it was about to forward, it takes in itself.
+    pub(super) fn begin(&mut self, server: &mut Server) -> Next {
+        let noop = Entry {
+            id: LogId::new(server.out.term(), self.first_own),
+            body: EntryBody::Noop,
+        };
+        unless_planted!(NO_NOOP, self.append(server, noop));
+        for (id, payload) in server.take_unsent() {
+            self.on_propose(server, id, payload);
+        }
+        let readers = server.take_unconfirmed_reads();
+        self.reads.queue(readers.into_iter().map(Reader::Client));
+        self.tick(server)
+    }
+
+    /// Ends what only a leader has. Its proposals stay: the log decides what becomes of them.
+    pub(super) fn step_down(&mut self, server: &mut Server) {
+        self.fail_reads(server, Rejection::NotLeader { leader: None });
+        self.end_snapshot_transfers(server);
+        self.end_handover(server, TransferOutcome::SteppedDown);
+    }
+
+    /// Ends the same for a leader whose disk failed.
+    pub(super) fn fail(&mut self, server: &mut Server) {
+        self.end_snapshot_transfers(server);
+        self.end_handover(server, TransferOutcome::Rejected(Rejection::Failed));
+        self.fail_reads(server, Rejection::Failed);
+    }
+
+    /// The tick at which time next matters to a leader.
     pub(super) fn deadline(&self) -> Tick {
         match &self.handover {
             Some(handover) => self.heartbeat_at.min(handover.gives_up_at()),
@@ -73,235 +112,140 @@ impl Leader {
         }
     }
 
-    pub(super) fn peers(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
+    pub(super) fn tick(&mut self, server: &mut Server) -> Next {
+        self.maybe_abort_transfer(server);
+        if server.now < self.heartbeat_at {
+            return STAY;
+        }
+        self.heartbeat_at = server.after(server.config.timing.heartbeat_ticks);
+        // Dissertation §6.2: a partitioned leader must not keep its clients waiting.
+        let has_quorum = self.has_active_quorum(server);
+        let has_quorum = plant!(has_quorum, LEADS_WITHOUT_QUORUM => true);
+        if !has_quorum {
+            return Transition::Follow(None).into();
+        }
+        self.maybe_yield_leadership(server)?;
+        self.retire_removed_peers(server);
+        if server.honours_leases() {
+            self.next_round(server);
+        }
+        self.broadcast_heartbeat(server);
+        self.probe_stalled_peers(server);
+        self.drive_snapshot_transfers(server);
+        self.retell_target();
+        STAY
+    }
+
+    /// A server that joins asks where it stands. A leader may bind it from here on.
+    pub(super) fn on_hello(&mut self, server: &mut Server, from: Sender) {
+        if server.on_hello(from) == crate::Standing::Established
+            && let Some(peer) = self.peers.get_mut(&from.node)
+        {
+            self.to_bind |= peer.note_folder(from.incarnation);
+        }
+    }
+
+    /// Appends an entry. If it sets a configuration, that is in force from here on, also for the peers.
+    fn append(&mut self, server: &mut Server, entry: Entry) {
+        if server.append(entry) {
+            for ticket in self.follow_membership(server) {
+                server.out.push(crate::Action::SnapshotEnded { ticket });
+            }
+            server.membership_changed();
+        }
+    }
+
+    /// Dissertation §4.1, corrected 2015: until this holds, a leader may not know of a configuration that another one
+    /// has committed, and a change from the one before could give two disjoint majorities.
+    fn own_term_is_committed(&self, server: &Server) -> bool {
+        let is_committed = server.commit >= Some(self.first_own);
+        plant!(is_committed, CHANGES_BEFORE_OWN_COMMIT => true)
+    }
+
+    fn peers(&self) -> impl Iterator<Item = (NodeId, &Progress)> {
         self.peers.iter()
     }
 
-    pub(super) fn peer(&self, node: NodeId) -> Option<&Progress> {
+    fn peer(&self, node: NodeId) -> Option<&Progress> {
         self.peers.get(&node)
     }
 
-    pub(super) fn next_session(&mut self) -> PeerSession {
+    /// The data folder from which this peer answers, once it has.
+    pub(super) fn folder_met(&self, node: NodeId) -> Option<Incarnation> {
+        self.peer(node)?.incarnation
+    }
+
+    fn next_session(&mut self) -> PeerSession {
         let session = PeerSession::new(self.next_session);
         self.next_session += 1;
         session
     }
-}
 
-impl Raft {
-    pub(super) fn become_leader(&mut self) {
-        let me = self.me();
-        let first_own = self.log.next_index();
-        self.role = Role::Leader(Leader {
-            peers: Peers::default(),
-            to_bind: true,
-            next_session: 1,
-            first_own,
-            uncommitted: Uncommitted::default(),
-            round: Round::new(0),
-            rounds: Rounds::default(),
-            reads: Reads::default(),
-            elected_at: self.now,
-            heartbeat_at: self.now,
-            handover: None,
-            intakes: Intakes::default(),
-        });
-        self.follow_membership();
-        self.follow_former_members();
-        let term = self.out.term();
-        self.role_changed();
-        self.out.push(Action::LeaderChanged {
-            leader: Some(me),
-            term,
-        });
-        // §8: a no-op of its own term tells a new leader what is committed.
-        if !planted!(NO_NOOP) {
-            self.append(Entry {
-                id: LogId::new(term, first_own),
-                body: EntryBody::Noop,
-            });
-        }
-        self.keep_what_was_not_forwarded();
-        // §5.2: heartbeats establish its authority at once.
-        self.leader_tick();
+    /// The last entry that every peer holds: what is kept in memory beyond it is kept for some peer.
+    pub(super) fn matched_by_all(&self) -> Option<Option<Index>> {
+        self.peers().map(|(_, peer)| peer.matched()).min()
     }
 
-    /// Gives up what only a leader has. Its proposals stay: the log decides what becomes of them.
-    pub(super) fn leave_leadership(&mut self) {
-        let leader = self.leader();
-        self.fail_reads(Rejection::NotLeader {
-            leader: leader.filter(|&node| node != self.me()),
-        });
-        self.end_snapshot_transfers();
-        self.end_handover(TransferOutcome::SteppedDown);
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted.bytes()
     }
 
-    pub(super) fn leader_tick(&mut self) {
-        self.maybe_abort_transfer();
-        let next = self.after(self.config.timing.heartbeat_ticks);
-        let now = self.now;
-        let Role::Leader(leader) = &mut self.role else {
-            return;
-        };
-        if now < leader.heartbeat_at {
-            return;
-        }
-        leader.heartbeat_at = next;
-        if !self.hears_a_quorum() && !planted!(LEADS_WITHOUT_QUORUM) {
-            // Dissertation §6.2: a leader that was cut off must not keep its clients waiting.
-            self.become_follower(None);
-            return;
-        }
-        self.maybe_give_way();
-        self.take_leave();
-        if self.honours_leases() {
-            self.next_round();
-        }
-        self.broadcast_heartbeat();
-        self.probe_what_stalls();
-        self.drive_snapshot_transfers();
-        self.tell_target_again();
+    pub(super) fn peer_status(&self, node: NodeId, now: Tick) -> Option<PeerStatus> {
+        let peer = self.peer(node)?;
+        Some(peer.status(node, self.elected_at, now))
     }
 
-    /// Whether a quorum answered within the shortest election timeout. Only voters count.
-    fn hears_a_quorum(&self) -> bool {
-        let Role::Leader(leader) = &self.role else {
-            return false;
-        };
-        let patience = if planted!(STEPS_DOWN_LATE) {
-            4 * self.config.timing.election_timeout_min_ticks
-        } else {
-            self.config.timing.election_timeout_min_ticks
-        };
-        let me = self.me();
-        let is_silent = |(_, peer): (NodeId, &Progress)| {
-            let heard_at = peer.heard_at.unwrap_or(leader.elected_at);
-            self.now.value() - heard_at.value() > patience
-        };
-        if planted!(NEEDS_EVERYBODY) && leader.peers().any(is_silent) {
-            return false;
-        }
-        self.log.membership().has_quorum(|node| {
-            let heard_at = leader
-                .peer(node)
-                .and_then(|peer| peer.heard_at)
-                .unwrap_or(leader.elected_at);
-            node == me || self.now.value() - heard_at.value() <= patience
-        })
+    pub(super) fn peer_statuses(&self, now: Tick) -> Vec<PeerStatus> {
+        self.peers()
+            .map(|(node, peer)| peer.status(node, self.elected_at, now))
+            .collect()
     }
 
-    pub(super) fn broadcast_heartbeat(&mut self) {
-        for place in 0.. {
-            let Role::Leader(leader) = &self.role else { return };
-            let Some((node, peer)) = leader.peers.nth(place) else {
-                return;
-            };
-            let commit = peer.matched().min(self.commit);
-            let commit = commit.filter(|_| !planted!(HEARTBEATS_WITHOUT_COMMIT));
-            let heartbeat = Message::Heartbeat {
-                session: peer.session,
-                round: leader.round,
-                commit: commit.and_then(|commit| self.log.log_id(commit)),
-            };
-            self.send(node, Promise::Term, heartbeat);
+    /// What must always hold of a leader, beside what holds of its server.
+    pub(super) fn check(&self, server: &Server) -> Result<(), &'static str> {
+        let last = server.log.last_index();
+        if self.first_own > Index::after(last) {
+            return Err("a leader's first entry is beyond its log");
         }
-    }
-
-    pub(super) fn on_propose(&mut self, id: ProposalId, payload: Payload) {
-        if !matches!(self.role, Role::Leader(_)) {
-            self.forward_proposal(id, payload);
-            return;
-        }
-        let refusal = self
-            .check_proposal(&payload, Entry::cost_of_command(payload.len()))
-            .and_then(|()| self.check_room_for_proposal());
-        if let Err(reason) = refusal {
-            self.reject(id, reason, payload);
-            return;
-        }
-        let at = LogId::new(self.out.term(), self.log.next_index());
-        let entry = Entry {
-            id: at,
-            body: EntryBody::Command(payload),
-        };
-        if let Role::Leader(leader) = &mut self.role {
-            leader.uncommitted.appended(&entry);
-        }
-        self.proposals.push_back(Proposal { id, at });
-        self.append(entry);
-    }
-
-    /// Whether this leader may append the command, whoever asked for it. Its entry will cost so many bytes.
-    pub(super) fn check_proposal(&self, command: &Payload, cost: usize) -> Result<(), Rejection> {
-        let Role::Leader(leader) = &self.role else {
-            let leader = self.leader();
-            return Err(Rejection::NotLeader { leader });
-        };
-        if let Some(to) = self.transferring_to()
-            && !planted!(PROPOSALS_DURING_TRANSFER)
-        {
-            // Dissertation §3.10: the target can catch up only with a log that does not grow.
-            return Err(Rejection::Transferring { to });
-        }
-        let limits = &self.config.limits;
-        let (size, limit) = (command.len(), limits.message_bytes);
-        if size > limit {
-            return Err(Rejection::TooLarge { size, limit });
-        }
-        let (waiting, limit) = (leader.uncommitted.bytes(), limits.uncommitted_bytes);
-        if waiting > 0 && waiting.saturating_add(cost) > limit {
-            let what = Waiting::UncommittedBytes;
-            return Err(Rejection::Busy { what, limit });
+        self.check_membership(server)?;
+        self.rounds.check(server.config.lease_ticks())?;
+        for (_, peer) in self.peers() {
+            peer.check(last)?;
         }
         Ok(())
     }
 
-    /// Whether one more client of this server may wait for the outcome of a proposal.
-    pub(super) fn check_room_for_proposal(&self) -> Result<(), Rejection> {
-        let (what, limit) = (Waiting::Proposals, self.config.limits.proposals);
-        let waiting = (self.proposals.len())
-            .saturating_add(self.overtaken.len())
-            .saturating_add(self.forwarding.waiting_proposals());
-        if waiting < limit {
-            Ok(())
-        } else {
-            Err(Rejection::Busy { what, limit })
+    /// What must hold of a leader's configuration, of its peers and of what it appended.
+    fn check_membership(&self, server: &Server) -> Result<(), &'static str> {
+        let membership = server.log.membership();
+        let me = server.me();
+        let is_target = |to| to != me && membership.voters().any(|voter| voter == to);
+        if self.transferring_to().is_some_and(|to| !is_target(to)) {
+            return Err("leadership is handed over to a server that could not take it");
         }
-    }
-
-    /// Remembers which data folder a member answers from, when nothing binds it yet. The first one that is met counts.
-    pub(super) fn meet(&mut self, from: NodeId, incarnation: Incarnation) {
-        if let Role::Leader(leader) = &mut self.role
-            && let Some(peer) = leader.peers.get_mut(&from)
+        if self
+            .peers()
+            .any(|(node, peer)| membership.contains(node) == peer.removal.is_some())
         {
-            leader.to_bind |= peer.meet(incarnation);
+            return Err("a member counts as removed, or a removed server as a member");
         }
-    }
-
-    /// Writes the data folders of members that were met for the first time into the log: see `joining`. Like every
-    /// configuration it waits for an entry of the leader's own term to be committed, and for the one before it
-    /// (dissertation §4.1 and its correction of 2015).
-    pub(super) fn maybe_bind(&mut self) {
-        let Role::Leader(leader) = &self.role else { return };
-        if !leader.to_bind {
-            return;
+        let named = (membership.voters().chain(membership.outgoing())).chain(membership.learners());
+        let mut others = named.filter(|&node| node != me);
+        if others.any(|node| self.peer(node).is_none()) {
+            return Err("a leader has no progress of a member");
         }
-        let settled = self.own_term_is_committed(leader) && self.membership_is_committed();
-        if !settled || leader.handover.is_some() {
-            return;
-        }
-        let membership = self.log.membership();
-        let unbound = |(node, _): &(NodeId, Incarnation)| {
-            membership.contains(*node) && membership.incarnation(*node).is_none()
-        };
-        let known: Vec<(NodeId, Incarnation)> = self.folders_met(leader).filter(unbound).collect();
-        if known.is_empty() {
-            if let Role::Leader(leader) = &mut self.role {
-                leader.to_bind = false;
+        // §6; dissertation §4.1, corrected 2015. What it inherited may be uncommitted, however many there are.
+        let own_term = |id: &LogId| id.term == server.out.term();
+        if server.log.membership_id().is_some_and(|id| own_term(&id)) {
+            if server.commit < Some(self.first_own) {
+                return Err(
+                    "a configuration was appended before an entry of the leader's term was committed",
+                );
             }
-            return;
+            if server.log.memberships_after(server.commit).count() > 1 {
+                return Err("a configuration was appended before the last one was committed");
+            }
         }
-        let bound = membership.bind(known);
-        self.append_membership(bound);
+        Ok(())
     }
 }

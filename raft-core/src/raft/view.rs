@@ -1,4 +1,4 @@
-//! What a host, an operator, or a test may see of a server.
+//! What a host, an operator or a test may see of a server.
 
 use alloc::vec::Vec;
 
@@ -9,102 +9,98 @@ use crate::types::{Entry, HardState, Identity, Index, LogId, NodeId, SnapshotMet
 use super::{Raft, Role};
 
 impl Raft {
-    /// Who this server is.
+    /// The identity of this server.
     pub fn identity(&self) -> &Identity {
-        self.out.identity()
+        self.server.out.identity()
     }
 
-    /// The server at a glance, cheaply.
+    /// The server at a glance, at little cost.
     pub fn vitals(&self) -> Vitals {
         Vitals {
-            role: self.role_name(),
-            term: self.out.term(),
-            leader: self.leader(),
-            last: self.log.last(),
-            durable: self.out.durable_index(),
-            commit: self.commit,
-            applied: self.applied,
+            role: self.role.name(),
+            term: self.server.out.term(),
+            leader: self.server.leader(),
+            last: self.server.log.last(),
+            durable: self.server.out.durable_index(),
+            commit: self.server.commit,
+            applied: self.server.applied,
         }
     }
 
-    /// The server at a glance, with everything that takes a little longer.
+    /// The server in full, with what costs a little more to collect.
     pub fn status(&self) -> Status {
-        let peers = match &self.role {
-            Role::Leader(leader) => leader
-                .peers()
-                .map(|(node, peer)| peer.status(node, leader.elected_at, self.now))
-                .collect(),
-            _ => Vec::new(),
+        let (peers, transferring_to) = match &self.role {
+            Role::Leader(leader) => (leader.peer_statuses(self.server.now), leader.transferring_to()),
+            _ => (Vec::new(), None),
         };
+        let was_told_of_a_fence = matches!(&self.role, Role::Joining(joining) if joining.is_fenced());
         Status {
-            node: self.me(),
-            role: self.role_name(),
+            node: self.server.me(),
+            role: self.role.name(),
             hard_state: self.hard_state(),
-            leader: self.leader(),
-            last: self.log.last(),
-            durable: self.out.durable_index(),
-            durable_lag_ticks: self.durable_lag_ticks(),
-            commit: self.commit,
-            applied: self.applied,
-            snapshot: self.log.snapshot().map(|meta| meta.last),
+            leader: self.server.leader(),
+            last: self.server.log.last(),
+            durable: self.server.out.durable_index(),
+            durable_lag_ticks: self.server.durable_lag_ticks(),
+            commit: self.server.commit,
+            applied: self.server.applied,
+            snapshot: self.server.log.snapshot().map(|meta| meta.last),
             peers,
-            transferring_to: self.transferring_to(),
-            fenced: self.is_fenced(),
-            failed: self.failed,
-            ignored: self.ignored,
+            transferring_to,
+            fenced: was_told_of_a_fence || self.server.is_bound_elsewhere(),
+            failed: self.server.failed,
+            ignored: self.server.ignored,
         }
     }
 
-    /// How many bytes of entries a leader has taken in that are not committed yet; 0 elsewhere.
+    /// The bytes of commands that a leader has appended and not committed; 0 in other roles.
     pub fn uncommitted_bytes(&self) -> usize {
         match &self.role {
-            Role::Leader(leader) => leader.uncommitted.bytes(),
+            Role::Leader(leader) => leader.uncommitted_bytes(),
             _ => 0,
         }
     }
 
-    /// Where a peer is, on a leader.
+    /// What a leader knows of this peer; `None` in other roles.
     pub fn progress(&self, peer: NodeId) -> Option<PeerStatus> {
         match &self.role {
-            Role::Leader(leader) => leader
-                .peer(peer)
-                .map(|progress| progress.status(peer, leader.elected_at, self.now)),
+            Role::Leader(leader) => leader.peer_status(peer, self.server.now),
             _ => None,
         }
     }
 
-    /// The configuration in force: the last one in the log, whether it is committed or not (paper §6).
+    /// The configuration in force: the last one in the log, committed or not (paper §6).
     pub fn membership(&self) -> &Membership {
-        self.log.membership()
+        self.server.log.membership()
     }
 
     /// The entry that set the configuration in force; `None` for the one that the cluster began with.
     pub fn membership_id(&self) -> Option<LogId> {
-        self.log.membership_id()
+        self.server.log.membership_id()
     }
 
     /// Term and vote, as they will be once everything handed out is durable.
     pub fn hard_state(&self) -> HardState {
-        self.out.hard_state()
+        self.server.out.hard_state()
     }
 
-    /// The first entry that the log retains; a snapshot may cover it as well.
+    /// The first index that the log retains; a snapshot may cover it as well.
     pub fn first_index(&self) -> Index {
-        self.log.first_index()
+        self.server.log.first_index()
     }
 
-    /// The name of the entry at this position, for retained entries and the one right before them.
+    /// The id of the entry at this index, for retained entries and the one right before them.
     pub fn log_id(&self, at: Index) -> Option<LogId> {
-        self.log.log_id(at)
+        self.server.log.log_id(at)
     }
 
-    /// The entry at this position, where it is in memory.
+    /// The entry at this index, if it is in memory.
     pub fn entry(&self, at: Index) -> Option<&Entry> {
-        self.log.entry(at)
+        self.server.log.entry(at)
     }
 
     /// What the latest snapshot stands for.
     pub fn snapshot(&self) -> Option<&SnapshotMeta> {
-        self.log.snapshot()
+        self.server.log.snapshot()
     }
 }

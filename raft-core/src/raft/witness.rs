@@ -1,32 +1,30 @@
-//! Witnesses: servers that vote and acknowledge like the others and hold no commands. Ours; two sites and a small third
-//! place make a cluster that survives the loss of any of them.
+//! Witnesses: servers that vote and acknowledge like the others and hold no commands. Two sites and a small third place
+//! make a cluster that survives the loss of any of them.
 //!
-//! A witness keeps (term, position) of every entry and configurations in full, which is all that elections and
-//! commitment look at. So every argument of the paper about logs holds for it. What it cannot do is lead, since nobody
-//! could get from it what a client asked for: it never campaigns, and as witnesses are fewer than half of the voters,
-//! every quorum has a server that holds the commands.
+//! A witness keeps (term, index) of every entry and configurations in full, which is all that elections and commitment
+//! look at. So every argument of the paper about logs holds for it. It cannot lead, because its followers could not get
+//! from it what a client asked for: it never campaigns. Witnesses are fewer than half of the voters, so every quorum has
+//! a server that holds the commands.
 //!
-//! A witness is sent what its leader's own disk holds, and no more: else a leader that crashes could leave an entry
-//! with witnesses only, and as long as that is newer than what the others have, they would rightly let nobody lead. A
-//! leader that has removed itself will not come back at all, so what counts is what another one who may lead has
+//! A witness is sent what its leader's own disk holds, and no more. Otherwise a leader that crashes could leave an entry
+//! with witnesses only; as long as that entry is newer than what the others have, they would rightly elect none of them.
+//! A leader that has removed itself will not come back at all, so what counts is what another server that may lead has
 //! acknowledged.
 //!
-//! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should it be
-//! gone for good, the witness rightly lets nobody lead who lacks the entry.
+//! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should that
+//! server be gone for good, the witness rightly refuses its vote to every server that lacks the entry.
 
-use crate::message::Message;
-use crate::outbox::Promise;
-use crate::types::{EntryBody, Index, NodeId, Payload, SnapshotMeta};
+use crate::types::{EntryBody, Index};
 
-use super::{Raft, Role};
+use super::server::Server;
 
-impl Raft {
+impl Server {
     /// Whether this server is a witness.
     pub(super) fn is_witness(&self) -> bool {
         self.config.options.witness
     }
 
-    /// Whether an entry that says this belongs into the log of this server.
+    /// Whether an entry of this kind belongs in this server's log.
     pub(super) fn is_of_my_kind(&self, body: &EntryBody) -> bool {
         match body {
             EntryBody::Noop | EntryBody::Membership(_) => true,
@@ -35,8 +33,8 @@ impl Raft {
         }
     }
 
-    /// A witness has nothing to install or to apply, so committed and durable is applied. It takes its snapshots, which
-    /// have no bytes, by itself.
+    /// A witness has nothing to install or to apply, so what is committed and durable is applied. It takes its
+    /// snapshots, which have no bytes, by itself.
     pub(super) fn apply_as_witness(&mut self) {
         if let Some((ticket, meta)) = &self.installing
             && self.out.is_durable(*ticket)
@@ -53,32 +51,8 @@ impl Raft {
         if since >= self.config.snapshots.every_entries
             && let Some(last) = self.applied.and_then(|applied| self.log.log_id(applied))
         {
-            self.on_snapshot_taken(last);
+            // A witness never leads, so it sends no snapshot to any peer.
+            self.on_snapshot_taken(last, None);
         }
-    }
-
-    /// A witness that is behind the log needs to know what the snapshot stands for, and none of its bytes. Sent with
-    /// every heartbeat until it is acknowledged.
-    pub(super) fn send_snapshot_to_witness(&mut self, to: NodeId, meta: SnapshotMeta) {
-        let Role::Leader(leader) = &mut self.role else {
-            return;
-        };
-        let Some(peer) = leader.peers.get_mut(&to) else {
-            return;
-        };
-        peer.pause();
-        let chunk = Message::SnapshotChunk {
-            session: peer.session,
-            meta: SnapshotMeta {
-                withheld: true,
-                ..meta
-            }
-            .into(),
-            total_bytes: 0,
-            checksum: 0,
-            offset: 0,
-            data: Payload::from(&b""[..]),
-        };
-        self.send(to, Promise::Term, chunk);
     }
 }

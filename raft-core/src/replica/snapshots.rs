@@ -86,8 +86,8 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// A snapshot is there as a whole. It is restored before anybody believes in it, so that bytes that make no
-    /// sense cost this server nothing.
+    /// A snapshot is there as a whole. It is restored before the core hears of it, so that malformed bytes
+    /// cost this server nothing.
     fn accept_snapshot(&mut self) {
         let Some(inbound) = self.inbound.take() else {
             return;

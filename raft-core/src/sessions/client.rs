@@ -1,4 +1,4 @@
-//! What a client keeps about its session.
+//! The client's side of a session.
 
 use alloc::collections::BTreeSet;
 
@@ -38,8 +38,8 @@ impl SessionClient {
         sequence
     }
 
-    /// The request of this number has its answer, or nobody waits for it any more: servers may forget its outcome,
-    /// and a copy that is still under way will have no effect.
+    /// Notes that the request of this number has its answer, or that the client does not wait for it any more. Servers
+    /// may then drop its outcome, and a copy that is still in flight will have no effect.
     pub fn answered(&mut self, sequence: u64) {
         self.unanswered.remove(&sequence);
     }

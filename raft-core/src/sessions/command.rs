@@ -1,4 +1,4 @@
-//! What stands in the log.
+//! The commands of a machine with sessions, as they stand in the log.
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,7 @@ const APPLY: u8 = 3;
 /// All integers are big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionCommand<'a> {
-    /// What the clock of whoever stamped the command said, in a unit that the host chooses.
+    /// The time at which the command was stamped, in a unit that the host chooses.
     pub time: u64,
     /// What to do.
     pub request: SessionRequest<'a>,
@@ -107,7 +107,7 @@ impl<'a> SessionCommand<'a> {
                 let session = session()?;
                 let (sequence, after) = number(rest)?;
                 let (first_unanswered, command) = number(after)?;
-                // Nobody waits for an answer that has been heard.
+                // A client does not send a request whose answer it has acknowledged.
                 if first_unanswered > sequence {
                     return None;
                 }
@@ -125,7 +125,7 @@ impl<'a> SessionCommand<'a> {
     }
 }
 
-/// The number at the front, and what follows.
+/// Returns the number at the front, and the bytes after it.
 pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u64::from_be_bytes(*number), rest))

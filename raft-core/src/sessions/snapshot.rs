@@ -1,4 +1,4 @@
-//! Sessions as bytes. The layout is drawn in `sessions.rs`.
+//! Encodes and decodes the snapshot of sessions. The layout is drawn in `sessions.rs`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,7 +14,6 @@ pub const SNAPSHOT_VERSION: u8 = 1;
 pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessions<M>) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.push(SNAPSHOT_VERSION);
-    let put = |bytes: &mut Vec<u8>, number: u64| bytes.extend_from_slice(&number.to_be_bytes());
     put(&mut bytes, sessions.now);
     put(&mut bytes, sessions.ended);
     put_count(&mut bytes, sessions.sessions.len());
@@ -23,27 +22,34 @@ pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessio
         put(&mut bytes, session.used_at.value());
         put(&mut bytes, session.used);
         put(&mut bytes, session.first_unanswered);
-        if planted!(OUTCOMES_NOT_IN_SNAPSHOT) {
-            put_count(&mut bytes, 0);
-            continue;
-        }
-        put_count(&mut bytes, session.outcomes.len());
-        for (sequence, Stored { at, response }) in &session.outcomes {
-            put(&mut bytes, *sequence);
-            put(&mut bytes, at.term.value());
-            put(&mut bytes, at.index.value());
-            let length_at = bytes.len();
-            put_count(&mut bytes, 0);
-            let begin = bytes.len();
-            response.encode(&mut bytes);
-            let length = length_of(bytes.len() - begin).to_be_bytes();
-            if let Some(field) = bytes.get_mut(length_at..begin) {
-                field.copy_from_slice(&length);
-            }
-        }
+        plant!(
+            put_outcomes(&mut bytes, &session.outcomes),
+            OUTCOMES_NOT_IN_SNAPSHOT => put_count(&mut bytes, 0)
+        );
     }
     bytes.extend_from_slice(&sessions.machine.snapshot());
     bytes
+}
+
+fn put_outcomes<R: StoredResponse>(bytes: &mut Vec<u8>, outcomes: &BTreeMap<u64, Stored<R>>) {
+    put_count(bytes, outcomes.len());
+    for (sequence, Stored { at, response }) in outcomes {
+        put(bytes, *sequence);
+        put(bytes, at.term.value());
+        put(bytes, at.index.value());
+        let length_at = bytes.len();
+        put_count(bytes, 0);
+        let begin = bytes.len();
+        response.encode(bytes);
+        let length = length_of(bytes.len() - begin).to_be_bytes();
+        if let Some(field) = bytes.get_mut(length_at..begin) {
+            field.copy_from_slice(&length);
+        }
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, number: u64) {
+    bytes.extend_from_slice(&number.to_be_bytes());
 }
 
 /// Limits keep every count far below what four bytes can say.
@@ -60,21 +66,21 @@ pub(super) fn read<M: StateMachine<Response: StoredResponse>>(
     like: &Sessions<M>,
     bytes: &[u8],
 ) -> Result<Sessions<M>, SnapshotError> {
-    let cut_off = || SnapshotError("the sessions in it are cut off".into());
+    let truncated = || SnapshotError("the sessions in it are truncated".into());
     let wrong = |what: &str| SnapshotError(what.into());
-    let (&version, rest) = bytes.split_first().ok_or_else(cut_off)?;
+    let (&version, rest) = bytes.split_first().ok_or_else(truncated)?;
     if version != SNAPSHOT_VERSION {
         return Err(SnapshotError(alloc::format!(
             "its sessions are of version {version}, and this program understands version {SNAPSHOT_VERSION}"
         )));
     }
-    let (now, rest) = number(rest).ok_or_else(cut_off)?;
-    let (ended, rest) = number(rest).ok_or_else(cut_off)?;
-    let (count, mut rest) = count(rest).ok_or_else(cut_off)?;
+    let (now, rest) = number(rest).ok_or_else(truncated)?;
+    let (ended, rest) = number(rest).ok_or_else(truncated)?;
+    let (count, mut rest) = count(rest).ok_or_else(truncated)?;
     let mut sessions = BTreeMap::new();
     let mut by_use = BTreeMap::new();
     for _ in 0..count {
-        let (session, after) = read_session(rest).ok_or_else(cut_off)?;
+        let (session, after) = read_session(rest).ok_or_else(truncated)?;
         rest = after;
         let (id, session) = session.ok_or_else(|| wrong("a session in it contradicts itself"))?;
         if sessions.last_key_value().is_some_and(|(last, _)| *last >= id) {
@@ -85,7 +91,7 @@ pub(super) fn read<M: StateMachine<Response: StoredResponse>>(
         }
         sessions.insert(id, session);
     }
-    // Who was used later was used at a later time, and nobody in the future.
+    // A session used at a later index was used at a later time, and none was used after the snapshot's own time.
     let times = by_use.values().map(|(_, used)| *used).chain([now]);
     if !times.is_sorted() {
         return Err(wrong("its time runs backwards"));
@@ -111,7 +117,7 @@ fn read_session<R: StoredResponse>(bytes: &[u8]) -> Read<'_, R> {
     let (first_unanswered, rest) = number(rest)?;
     let (count, mut rest) = count(rest)?;
     let mut outcomes = BTreeMap::new();
-    let mut makes_sense = true;
+    let mut is_valid = true;
     for _ in 0..count {
         let (sequence, after) = number(rest)?;
         let (term, after) = number(after)?;
@@ -125,10 +131,10 @@ fn read_session<R: StoredResponse>(bytes: &[u8]) -> Read<'_, R> {
             (Some(at), Some(response)) if in_order && sequence >= first_unanswered => {
                 outcomes.insert(sequence, Stored { at, response });
             }
-            _ => makes_sense = false,
+            _ => is_valid = false,
         }
     }
-    let id = Index::new(opened).map(SessionId::new).filter(|_| makes_sense);
+    let id = Index::new(opened).map(SessionId::new).filter(|_| is_valid);
     let used_at = Index::new(used_at).filter(|used_at| used_at.value() >= opened);
     let session = id.zip(used_at).map(|(id, used_at)| {
         let session = Session {

@@ -1,6 +1,7 @@
 //! Sets that are replaced through a joint configuration.
 
 use super::*;
+use raft_core::Event;
 
 // §6, §4.3: while joint, an entry is committed by a majority of both halves, and the leader then leaves it.
 #[test]
@@ -48,7 +49,7 @@ fn a_new_leader_leaves_the_joint_configuration_of_an_earlier_one() {
     change(&mut leading, 2, replace(&[1, 4], &[]));
     let joint = leading.raft.membership().clone();
     let mut scene = follower_with(3, vec![sets(1, 2, joint)]);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(4);
     assert_eq!(
         scene.role(),

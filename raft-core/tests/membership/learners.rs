@@ -1,6 +1,8 @@
 //! Members that are sent the log and count nowhere, until they have caught up.
 
 use super::*;
+use raft_core::Event;
+use raft_core::Notice;
 
 // §6: a server uses the latest configuration in its log, committed or not.
 #[test]
@@ -8,7 +10,7 @@ fn a_configuration_is_in_force_when_it_is_appended() {
     let mut scene = leader(3);
     let actions = change(&mut scene, 7, Change::AddLearner(node(4)));
     assert_eq!(members(&scene), [vec![1, 2, 3], vec![], vec![4]]);
-    assert!(actions.contains(&Action::MembershipChanged { at: at(2, 2) }));
+    assert!(actions.contains(&Action::Notice(Notice::MembershipChanged { at: at(2, 2) })));
     assert_eq!(appends(2, &actions), [(at(2, 1), vec![2])]);
     assert_eq!(
         appends(4, &actions),
@@ -37,7 +39,7 @@ fn a_learner_neither_campaigns_nor_is_asked() {
     let mut scene = Scene::new(setup).expect("the disk is sound");
     assert_eq!(scene.raft.next_deadline(), None);
     scene.tick(50);
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
 
     let mut leading = leader_with_learner();
@@ -72,7 +74,7 @@ fn a_learner_that_lags_is_not_promoted() {
             let actions = change(scene, 2, change_to.clone());
             assert_eq!(refusals(&actions), [(2, reason)]);
             let handed_back = actions.iter().any(
-                |action| matches!(action, Action::ChangeRejected { change, .. } if *change == change_to),
+                |action| matches!(action, Action::Notice(Notice::ChangeRejected { change, .. }) if *change == change_to),
             );
             assert!(handed_back);
         }

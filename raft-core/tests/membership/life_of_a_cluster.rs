@@ -1,6 +1,7 @@
 //! Whole clusters that grow, shrink, move and crash on the way.
 
 use super::*;
+use raft_core::Event;
 
 /// Lets the leader make this change, and waits for it.
 fn make(cluster: &mut Cluster, change: &Change) {
@@ -138,7 +139,7 @@ fn a_crash_at_any_moment_of_a_joint_change_leaves_a_simple_configuration() {
             let Some(envelope) = cluster.wire.pop_front() else {
                 break;
             };
-            cluster.step(envelope.to.value(), raft_core::replica::Input::Receive(envelope));
+            cluster.step(envelope.to.value(), Event::Receive(envelope));
         }
         cluster.crash(leader);
         cluster.wire.clear();

@@ -12,8 +12,9 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, ChangeError, ChangeRejection, Entry, EntryBody, Expected, Incarnation,
-    Input, LogId, Membership, Message, NodeId, PeerSession, ProposalId, Rejection, RoleName, Round, Tick,
+    Action, AppendOutcome, Change, ChangeError, ChangeRejection, Entry, EntryBody, Event, Expected,
+    Incarnation, Input, LogId, Membership, Message, NodeId, Notice, PeerSession, ProposalId, Rejection,
+    RoleName, Round, Tick,
 };
 use support::Cluster;
 use support::scene::{
@@ -21,7 +22,7 @@ use support::scene::{
 };
 
 fn change(scene: &mut Scene, proposal: u64, change: Change) -> Vec<Action> {
-    scene.step(Input::ChangeMembership {
+    scene.step(Event::ChangeMembership {
         id: ProposalId::new(proposal),
         expect: Expected::Any,
         change,
@@ -41,7 +42,7 @@ fn replace(voters: &[u64], learners: &[u64]) -> Change {
 
 fn refusals(actions: &[Action]) -> Vec<(u64, ChangeRejection)> {
     let refusals = actions.iter().filter_map(|action| match action {
-        Action::ChangeRejected { id, reason, .. } => Some((id.value(), *reason)),
+        Action::Notice(Notice::ChangeRejected { id, reason, .. }) => Some((id.value(), *reason)),
         _ => None,
     });
     refusals.collect()

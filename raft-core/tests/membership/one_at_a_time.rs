@@ -1,6 +1,8 @@
 //! When a change is taken in, and when it is refused: one at a time, by a leader that knows what is committed.
 
 use super::*;
+use raft_core::Event;
+use raft_core::Notice;
 
 // Dissertation §4.1, corrected 2015: before an entry of its own term is committed, a leader cannot know which
 // configuration is the last committed one.
@@ -29,7 +31,7 @@ fn the_bug_of_2015_cannot_happen() {
     setup.durable.commit = Some(index(1));
     setup.durable.entries.push(sets(2, 2, removed));
     let mut scene = Scene::new(setup).expect("the disk is sound");
-    scene.step(Input::Campaign);
+    scene.step(Event::Campaign);
     scene.grant(2);
     scene.grant(2);
     assert_eq!((scene.role(), scene.term()), (RoleName::Leader, 4));
@@ -84,11 +86,11 @@ fn a_configuration_that_is_cut_off_is_taken_back() {
     let theirs = Membership::of_voters(other.voters().chain([node(4)]));
     let actions = scene.receive(3, 3, append(at(2, 1), vec![sets(3, 2, theirs)], 1));
     assert_eq!(members(&scene)[0], [1, 2, 3, 4]);
-    assert!(actions.contains(&Action::MembershipChanged { at: None }));
+    assert!(actions.contains(&Action::Notice(Notice::MembershipChanged { at: None })));
     let actions = scene.receive(3, 3, append(at(3, 2), Vec::new(), 2));
-    assert!(actions.contains(&Action::Superseded {
+    assert!(actions.contains(&Action::Notice(Notice::Superseded {
         id: ProposalId::new(1)
-    }));
+    })));
     // And a third leader, that never heard of it, takes it back as well, if it is not committed.
     let mut scene = leader(3);
     change(&mut scene, 1, Change::AddLearner(node(4)));
@@ -103,7 +105,7 @@ fn a_change_of_another_configuration_than_expected_is_refused() {
     let mut with = |proposal, expect| {
         let id = ProposalId::new(proposal);
         let change = Change::Remove(node(4));
-        refusals(&scene.step(Input::ChangeMembership { id, expect, change }))
+        refusals(&scene.step(Event::ChangeMembership { id, expect, change }))
     };
     let reason = ChangeRejection::Outdated { current };
     assert_eq!(with(2, Expected::This(at(2, 2))), [(2, reason)]);
@@ -125,7 +127,7 @@ fn a_change_elsewhere_is_handed_back_with_the_leaders_name() {
         refusals(&change(&mut scene, 1, Change::Remove(node(2)))),
         [(1, reason)]
     );
-    scene.step(Input::PersistFailed);
+    scene.step(Event::PersistFailed);
     let reason = ChangeRejection::Refused(Rejection::Failed);
     assert_eq!(
         refusals(&change(&mut scene, 2, Change::Remove(node(2)))),
@@ -136,7 +138,7 @@ fn a_change_elsewhere_is_handed_back_with_the_leaders_name() {
 #[test]
 fn no_change_while_leadership_is_handed_over() {
     let mut scene = leader(3);
-    scene.step(Input::Transfer { to: node(2) });
+    scene.step(Event::Transfer { to: node(2) });
     let reason = Rejection::Transferring { to: node(2) }.into();
     assert_eq!(
         refusals(&change(&mut scene, 1, Change::Remove(node(3)))),

@@ -1,6 +1,8 @@
 //! Servers that are removed, and how they learn of it.
 
 use super::*;
+use raft_core::Event;
+use raft_core::Notice;
 
 // §4.2.2: the leader that is removed counts itself nowhere, steps down when the removal is committed, and
 // names a successor (§3.10): the one that holds most.
@@ -21,9 +23,9 @@ fn a_removed_leader_hands_over_and_steps_down() {
     );
     assert_eq!(done(&actions), [(1, id(2, 2))]);
     // Nobody will tell it what becomes of the other one.
-    let unknown = Action::Unknown {
+    let unknown = Action::Notice(Notice::Unknown {
         id: ProposalId::new(2),
-    };
+    });
     assert!(actions.contains(&unknown));
 }
 
@@ -53,9 +55,9 @@ fn an_uncommitted_removal_gives_up_no_proposals() {
         sets(2, 2, Membership::of_voters(with_4.map(node))),
         sets(2, 3, Membership::of_voters(without_1.map(node))),
     ];
-    let unknown = Action::Unknown {
+    let unknown = Action::Notice(Notice::Unknown {
         id: ProposalId::new(7),
-    };
+    });
     let actions = scene.receive(2, 2, append(at(1, 1), configurations, 2));
     assert_eq!(scene.commit(), 2, "the first one is committed, the second is not");
     assert!(!actions.contains(&unknown));
@@ -110,7 +112,7 @@ fn a_server_that_knows_that_it_was_removed_keeps_silent() {
         (None, None),
         "it hears nobody, and waits for nothing"
     );
-    actions.extend(scene.step(Input::Campaign));
+    actions.extend(scene.step(Event::Campaign));
     actions.extend(scene.receive(2, 1, Message::TimeoutNow));
     assert_eq!(sent(&actions), []);
     assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
@@ -199,7 +201,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
     envelope.from_incarnation = Incarnation::new(33);
-    scene.step(Input::Receive(envelope));
+    scene.step(Event::Receive(envelope));
     assert_eq!(
         scene.raft.membership().incarnation(node(3)),
         Some(Incarnation::new(33))
@@ -252,7 +254,7 @@ fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
     // It answers from the folder that the log knew.
     let mut stranger = scene.envelope(3, 2, heartbeat(None));
     stranger.from_incarnation = Incarnation::new(33);
-    scene.step(Input::Receive(stranger));
+    scene.step(Event::Receive(stranger));
     assert_eq!(scene.raft.status().ignored.fenced, 1);
     accept_in(&mut scene, 3, 2, at(2, 3));
     assert_eq!(heartbeats(3, &scene.tick(2)), [(1, at(2, 3))]);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Expected, GroupId, Incarnation,
-    Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession, ProposalId, Raft, ReadId,
-    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Event, Expected, GroupId,
+    Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession, ProposalId,
+    Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
 use super::support::{
@@ -206,17 +206,21 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
     );
     match dice.below(16) {
-        0 => Input::Tick(if dice.one_in(50) { u64::MAX } else { dice.below(30) }),
-        1..4 => Input::Persisted(ticket),
+        0 => Input::Event(Event::Tick(if dice.one_in(50) {
+            u64::MAX
+        } else {
+            dice.below(30)
+        })),
+        1..4 => Input::Event(Event::Persisted(ticket)),
         4 | 5 => Input::Applied(last.index),
-        6 => Input::EntriesLoaded {
+        6 => Input::Event(Event::EntriesLoaded {
             ticket,
             entries: vec![Entry {
                 id: last,
                 body: EntryBody::Noop,
             }]
             .into(),
-        },
+        }),
         7 => Input::SnapshotTaken { last },
         8 => Input::SnapshotPiece {
             last,
@@ -236,9 +240,9 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
             from,
             meta: random_meta(dice, Some(last)),
         },
-        12 => Input::Unreachable(from),
-        13 => Input::Transfer { to: from },
-        14 => Input::ChangeMembership {
+        12 => Input::Event(Event::Unreachable(from)),
+        13 => Input::Event(Event::Transfer { to: from }),
+        14 => Input::Event(Event::ChangeMembership {
             id: ProposalId::new(1_000 + number),
             expect: if dice.one_in(4) {
                 Expected::This(Some(last))
@@ -246,8 +250,8 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
                 Expected::Any
             },
             change: random_change(dice, from),
-        },
-        _ => Input::Campaign,
+        }),
+        _ => Input::Event(Event::Campaign),
     }
 }
 
@@ -282,7 +286,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
             0..5 => {
                 let (term, message) = random_message(&mut dice);
                 let from = dice.below(5);
-                Input::Receive(Envelope {
+                Input::Event(Event::Receive(Envelope {
                     group: GroupId::new(1),
                     from: node(from),
                     from_incarnation: Incarnation::new(if dice.one_in(9) { 9 } else { from }),
@@ -290,14 +294,14 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
                     to_incarnation: None,
                     term,
                     message,
-                })
+                }))
             }
             5 => {
                 offered.0 += 1;
-                Input::Propose {
+                Input::Event(Event::Propose {
                     id: ProposalId::new(number),
                     payload: Payload::from(&b"?"[..]),
-                }
+                })
             }
             6 => {
                 offered.1 += 1;
@@ -308,7 +312,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
             }
             _ => random_input(&mut dice, number),
         };
-        offered.0 += usize::from(matches!(input, Input::ChangeMembership { .. }));
+        offered.0 += usize::from(matches!(input, Input::Event(Event::ChangeMembership { .. })));
         let shown = format!("{input:?}");
         raft.step(input);
         assert_eq!(raft.check_invariants(), Ok(()), "seed {seed}, after {shown}");
@@ -318,13 +322,13 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
             if let Action::Persist(persist) = action
                 && !dice.one_in(3)
             {
-                raft.step(Input::Persisted(persist.ticket));
+                raft.step(Event::Persisted(persist.ticket));
             }
         }
         let _ = (raft.status(), raft.next_deadline());
         all.extend(actions);
     }
-    raft.step(Input::PersistFailed);
+    raft.step(Event::PersistFailed);
     raft.drain(&mut all);
     (all, offered)
 }

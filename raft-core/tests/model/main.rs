@@ -10,7 +10,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hostile::hostile_run;
-use raft_core::{Action, Config, Limits, Options, Snapshots, Timing};
+use raft_core::{Action, Config, Limits, Notice, Options, Snapshots, Timing};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use world::World;
@@ -103,13 +103,15 @@ fn every_proposal_and_read_has_one_outcome_even_from_a_hostile_host() {
         for action in actions {
             match action {
                 Action::Done { id, .. }
-                | Action::Rejected { id, .. }
-                | Action::ChangeRejected { id, .. }
-                | Action::Superseded { id }
-                | Action::Unknown { id } => {
+                | Action::Notice(
+                    Notice::Rejected { id, .. }
+                    | Notice::ChangeRejected { id, .. }
+                    | Notice::Superseded { id }
+                    | Notice::Unknown { id },
+                ) => {
                     assert!(proposals.insert(id.value()), "seed {seed}: {id} ended twice")
                 }
-                Action::ReadReady { id, .. } | Action::ReadRejected { id, .. } => {
+                Action::ReadReady { id, .. } | Action::Notice(Notice::ReadRejected { id, .. }) => {
                     assert!(reads.insert(id.value()), "seed {seed}: read {id} ended twice");
                 }
                 _ => {}

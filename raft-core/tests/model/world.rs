@@ -6,8 +6,9 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, Durable, Entries, Entry, EntryBody, Envelope, GroupId, Identity, Incarnation, Index, Input,
-    LogId, Membership, NodeId, Payload, Persist, Raft, RoleName, Setup, SnapshotMeta, Term, Ticket,
+    Action, Durable, Entries, Entry, EntryBody, Envelope, Event, GroupId, Identity, Incarnation, Index,
+    Input, LoadEntries, LogId, Membership, NodeId, Notice, Payload, Persist, Raft, RoleName, Setup,
+    SnapshotMeta, Term, Ticket,
 };
 
 use super::support::scene::node;
@@ -71,24 +72,24 @@ fn kind(action: &Action) -> &'static str {
         Action::Send(envelope) => envelope.message.name(),
         Action::Apply { .. } => "Apply",
         Action::Done { .. } => "Done",
-        Action::Rejected { .. } => "Rejected",
-        Action::Superseded { .. } => "Superseded",
-        Action::Unknown { .. } => "Unknown",
+        Action::Notice(Notice::Rejected { .. }) => "Rejected",
+        Action::Notice(Notice::Superseded { .. }) => "Superseded",
+        Action::Notice(Notice::Unknown { .. }) => "Unknown",
         Action::ReadReady { .. } => "ReadReady",
-        Action::ReadRejected { .. } => "ReadRejected",
-        Action::LoadEntries { .. } => "LoadEntries",
+        Action::Notice(Notice::ReadRejected { .. }) => "ReadRejected",
+        Action::LoadEntries(LoadEntries { .. }) => "LoadEntries",
         Action::SendSnapshot { .. } => "SendSnapshot",
         Action::SnapshotAdvanced { .. } => "SnapshotAdvanced",
         Action::SnapshotEnded { .. } => "SnapshotEnded",
         Action::SnapshotArrived { .. } => "SnapshotArrived",
         Action::SnapshotTooLarge { .. } => "SnapshotTooLarge",
         Action::InstallSnapshot { .. } => "InstallSnapshot",
-        Action::ChangeRejected { .. } => "ChangeRejected",
-        Action::TransferEnded { .. } => "TransferEnded",
-        Action::RoleChanged { .. } => "RoleChanged",
-        Action::LeaderChanged { .. } => "LeaderChanged",
-        Action::MembershipChanged { .. } => "MembershipChanged",
-        Action::Trace(step) => step.name(),
+        Action::Notice(Notice::ChangeRejected { .. }) => "ChangeRejected",
+        Action::Notice(Notice::TransferEnded { .. }) => "TransferEnded",
+        Action::Notice(Notice::RoleChanged { .. }) => "RoleChanged",
+        Action::Notice(Notice::LeaderChanged { .. }) => "LeaderChanged",
+        Action::Notice(Notice::MembershipChanged { .. }) => "MembershipChanged",
+        Action::Notice(Notice::Trace(step)) => step.name(),
     }
 }
 
@@ -214,7 +215,7 @@ impl World {
         self.down.insert(id, (server.disk, server.boot));
     }
 
-    fn step(&mut self, id: u64, input: Input) {
+    fn step(&mut self, id: u64, input: impl Into<Input>) {
         if let Some(server) = self.servers.get_mut(&id) {
             server.raft.step(input);
             server.raft.check_invariants().expect("every invariant holds");
@@ -294,10 +295,12 @@ impl World {
                     body => assert_eq!(body.command(), Some(&said)),
                 }
             }
-            Action::Rejected { id: proposal, .. }
-            | Action::ChangeRejected { id: proposal, .. }
-            | Action::Superseded { id: proposal }
-            | Action::Unknown { id: proposal } => {
+            Action::Notice(
+                Notice::Rejected { id: proposal, .. }
+                | Notice::ChangeRejected { id: proposal, .. }
+                | Notice::Superseded { id: proposal }
+                | Notice::Unknown { id: proposal },
+            ) => {
                 assert!(
                     server.pending.remove(&proposal.value()),
                     "{proposal} has one outcome"
@@ -312,15 +315,15 @@ impl World {
                 );
                 assert!(server.raft.vitals().applied >= Some(index));
             }
-            Action::ReadRejected { id: read, .. } => {
+            Action::Notice(Notice::ReadRejected { id: read, .. }) => {
                 assert!(
                     server.reads.remove(&read.value()).is_some(),
                     "{read} has one outcome"
                 );
             }
-            Action::LoadEntries {
+            Action::LoadEntries(LoadEntries {
                 ticket, first, last, ..
-            } => server.loads.push((ticket, first, last)),
+            }) => server.loads.push((ticket, first, last)),
             Action::SendSnapshot { ticket, meta, .. } => {
                 server.transfers.insert(ticket, meta.last);
                 self.send_piece(id, ticket, 0);
@@ -352,19 +355,19 @@ impl World {
                     });
                 }
             }
-            Action::RoleChanged { role, term } => {
+            Action::Notice(Notice::RoleChanged { role, term }) => {
                 if role == RoleName::Leader {
                     let first = *self.leaders.entry(term).or_insert(node(id));
                     assert_eq!(first, node(id), "§5.2: one leader in {term}");
                 }
             }
-            Action::TransferEnded { .. } => {
+            Action::Notice(Notice::TransferEnded { .. }) => {
                 server.handovers = server.handovers.checked_sub(1).expect("a transfer ends once");
             }
             Action::SnapshotTooLarge { .. }
-            | Action::LeaderChanged { .. }
-            | Action::MembershipChanged { .. }
-            | Action::Trace(_) => {}
+            | Action::Notice(
+                Notice::LeaderChanged { .. } | Notice::MembershipChanged { .. } | Notice::Trace(_),
+            ) => {}
         }
     }
 
@@ -464,10 +467,10 @@ impl World {
                     } else {
                         self.wire.swap_remove(at)
                     };
-                    self.step(envelope.to.value(), Input::Receive(envelope));
+                    self.step(envelope.to.value(), Event::Receive(envelope));
                 }
             }
-            40..58 => self.step(id, Input::Tick(1)),
+            40..58 => self.step(id, Event::Tick(1)),
             58..73 => self.write(id),
             73..80 => self.apply(id),
             80..86 => {
@@ -482,10 +485,10 @@ impl World {
             92..93 if self.changes => self.change(),
             92..93 => self.snapshot(id),
             93..94 if self.dice.one_in(3) => self.hand_over(),
-            93..94 => self.step(id, Input::Campaign),
+            93..94 => self.step(id, Event::Campaign),
             94..96 => {
                 let peer = self.any_server();
-                self.step(id, Input::Unreachable(node(peer)));
+                self.step(id, Event::Unreachable(node(peer)));
             }
             96..97 => {
                 if self.dice.one_in(4) {
@@ -532,11 +535,11 @@ impl World {
         }
         for _ in 0..400 {
             for id in 1..=self.count {
-                self.step(id, Input::Tick(1));
+                self.step(id, Event::Tick(1));
             }
             for _ in 0..6 {
                 for envelope in core::mem::take(&mut self.wire) {
-                    self.step(envelope.to.value(), Input::Receive(envelope));
+                    self.step(envelope.to.value(), Event::Receive(envelope));
                 }
                 for id in 1..=self.count {
                     self.drain(id);

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 
 use raft_core::replica::Input;
 use raft_core::{
-    Change, Config, Durable, Envelope, Expected, HardState, Index, Lease, LogId, Membership, NodeId,
+    Change, Config, Durable, Envelope, Event, Expected, HardState, Index, Lease, LogId, Membership, NodeId,
     ProposalId, ReadId, ReadMode, RoleName, Snapshots, Term,
 };
 
@@ -51,9 +51,9 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
             Ok(())
         }
         ["disk", id, term, ref log @ ..] => disk(world, number(id)?, number(term)?, log),
-        ["campaign", id] => world.step(number(id)?, Input::Campaign),
+        ["campaign", id] => world.step(number(id)?, Input::Event(Event::Campaign)),
         ["elect", id] => {
-            world.step(number(id)?, Input::Campaign)?;
+            world.step(number(id)?, Input::Event(Event::Campaign))?;
             settle(world)?;
             tick(world, number(id)?, 2)?;
             settle(world)?;
@@ -64,10 +64,10 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
             let command = command.as_bytes().into();
             world.step(
                 number(id)?,
-                Input::Propose {
+                Input::Event(Event::Propose {
                     id: proposal,
-                    command,
-                },
+                    payload: command,
+                }),
             )
         }
         ["read", id, name] => read(world, number(id)?, name, ReadMode::Quorum),
@@ -75,7 +75,7 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
         ["change", id, ref change @ ..] => reconfigure(world, number(id)?, change),
         ["transfer", id, to] => {
             let to = NodeId::new(number(to)?);
-            world.step(number(id)?, Input::Transfer { to })
+            world.step(number(id)?, Input::Event(Event::Transfer { to }))
         }
         ["snapshot", id] => world.step(number(id)?, Input::TakeSnapshot),
         ["tick", id, ticks] => tick(world, number(id)?, number(ticks)?),
@@ -291,7 +291,7 @@ fn reconfigure(world: &mut World, id: u64, words: &[&str]) -> Result<(), String>
     let proposal = ProposalId::new(world.name(&name));
     world.step(
         id,
-        Input::ChangeMembership {
+        Event::ChangeMembership {
             id: proposal,
             expect,
             change,
@@ -300,13 +300,13 @@ fn reconfigure(world: &mut World, id: u64, words: &[&str]) -> Result<(), String>
 }
 
 fn tick(world: &mut World, id: u64, ticks: u64) -> Result<(), String> {
-    (0..ticks).try_for_each(|_| world.step(id, Input::Tick(1)))
+    (0..ticks).try_for_each(|_| world.step(id, Event::Tick(1)))
 }
 
 fn run(world: &mut World, ticks: u64) -> Result<(), String> {
     for _ in 0..ticks {
         for id in world.servers.keys().copied().collect::<Vec<_>>() {
-            world.step(id, Input::Tick(1))?;
+            world.step(id, Event::Tick(1))?;
         }
         settle(world)?;
     }
@@ -317,7 +317,7 @@ fn run(world: &mut World, ticks: u64) -> Result<(), String> {
 fn deliver(world: &mut World, envelope: Envelope) -> Result<(), String> {
     let to = envelope.to.value();
     if world.servers.contains_key(&to) {
-        world.step(to, Input::Receive(envelope))
+        world.step(to, Event::Receive(envelope))
     } else {
         Ok(())
     }

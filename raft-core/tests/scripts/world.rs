@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica};
 use raft_core::{
-    Config, Envelope, GroupId, Identity, Incarnation, Membership, NodeId, Payload, Persist, ProposalId,
-    Setup, TransferOutcome,
+    Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, NodeId, Notice,
+    Payload, Persist, ProposalId, Setup, TransferOutcome,
 };
 
 use crate::support::{Disk, Journal};
@@ -147,7 +147,7 @@ impl World {
         &self.names[number as usize]
     }
 
-    pub(crate) fn step(&mut self, id: u64, input: Input<Journal>) -> Result<(), String> {
+    pub(crate) fn step(&mut self, id: u64, input: impl Into<Input<Journal>>) -> Result<(), String> {
         self.with(id, |server| server.replica.step(input))
     }
 
@@ -209,14 +209,14 @@ impl World {
                     self.wire.push_back(envelope);
                 }
             }
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 let entries = server.disk.durable.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded { ticket, entries });
+                server.replica.step(Event::EntriesLoaded { ticket, entries });
             }
             other => return Some(other),
         }
@@ -228,23 +228,27 @@ impl World {
         let proposal = |id: ProposalId| self.name_of(id.value());
         Some(match output {
             Output::Done { id, at, .. } => format!("answers: {} is done at {at}", proposal(id)),
-            Output::Rejected { id, reason, .. } => format!("answers: {} is refused: {reason}", proposal(id)),
-            Output::Changed { id, at } => format!("answers: {} is done at {at}", proposal(id)),
-            Output::ChangeRejected { id, reason, .. } => {
+            Output::Notice(Notice::Rejected { id, reason, .. }) => {
                 format!("answers: {} is refused: {reason}", proposal(id))
             }
-            Output::Superseded { id } => format!("answers: {} is superseded", proposal(id)),
-            Output::Unknown { id } => format!("answers: {} is unknown", proposal(id)),
+            Output::Changed { id, at } => format!("answers: {} is done at {at}", proposal(id)),
+            Output::Notice(Notice::ChangeRejected { id, reason, .. }) => {
+                format!("answers: {} is refused: {reason}", proposal(id))
+            }
+            Output::Notice(Notice::Superseded { id }) => format!("answers: {} is superseded", proposal(id)),
+            Output::Notice(Notice::Unknown { id }) => format!("answers: {} is unknown", proposal(id)),
             Output::Answered { id, index, answer } => {
                 let name = self.name_of(id.value());
                 format!("answers: {name} sees {answer} commands, read at {index}")
             }
-            Output::ReadRejected { id, reason } => {
+            Output::Notice(Notice::ReadRejected { id, reason }) => {
                 format!("answers: {} is refused: {reason}", self.name_of(id.value()))
             }
             Output::SnapshotInstalled { meta } => format!("becomes what the snapshot of {} says", meta.last),
-            Output::RoleChanged { role, term } => format!("is {} in term {term}", words::role(role)),
-            Output::MembershipChanged { at } => {
+            Output::Notice(Notice::RoleChanged { role, term }) => {
+                format!("is {} in term {term}", words::role(role))
+            }
+            Output::Notice(Notice::MembershipChanged { at }) => {
                 let raft = self.servers.get(&server)?.replica.raft();
                 let name = at.map_or("of the beginning".into(), |at| at.to_string());
                 match raft.membership_id() == at {
@@ -256,13 +260,15 @@ impl World {
                     false => format!("is in configuration {name}, and"),
                 }
             }
-            Output::TransferEnded {
+            Output::Notice(Notice::TransferEnded {
                 to,
                 outcome: TransferOutcome::Rejected(reason),
-            } => {
+            }) => {
                 format!("refuses the transfer to {to}: {reason}")
             }
-            Output::TransferEnded { to, outcome } => format!("ends the transfer to {to}: {outcome:?}"),
+            Output::Notice(Notice::TransferEnded { to, outcome }) => {
+                format!("ends the transfer to {to}: {outcome:?}")
+            }
             _ => return None,
         })
     }
@@ -286,13 +292,13 @@ impl World {
 
     pub(crate) fn fail_disk(&mut self, id: u64) -> Result<(), String> {
         self.server(id)?.failed_disk = true;
-        self.step(id, Input::PersistFailed)
+        self.step(id, Event::PersistFailed)
     }
 }
 
 fn write_one(server: &mut Server) {
     if let Some((persist, snapshot)) = server.writes.pop_front() {
         server.disk.write(&persist, snapshot.as_ref());
-        server.replica.step(Input::Persisted(persist.ticket));
+        server.replica.step(Event::Persisted(persist.ticket));
     }
 }

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Change, Config, Durable, Envelope, Expected, GroupId, Identity, Incarnation, LogId, Membership, NodeId,
-    Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries, LogId,
+    Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// Remembers every command in order.
@@ -204,7 +204,7 @@ impl Cluster {
         self.servers.get_mut(&id).expect("the server runs")
     }
 
-    pub fn step(&mut self, id: u64, input: Input<Journal>) {
+    pub fn step(&mut self, id: u64, input: impl Into<Input<Journal>>) {
         self.server(id).replica.step(input);
         self.drain(id);
     }
@@ -231,34 +231,34 @@ impl Cluster {
             }
             Output::Persist { persist, snapshot } => {
                 server.disk.write(&persist, snapshot.as_ref());
-                server.replica.step(Input::Persisted(persist.ticket));
+                server.replica.step(Event::Persisted(persist.ticket));
             }
             Output::Send(envelope) => self.wire.push_back(envelope),
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 let entries = server.disk.durable.load(first, last, max_bytes);
-                server.replica.step(Input::EntriesLoaded { ticket, entries });
+                server.replica.step(Event::EntriesLoaded { ticket, entries });
             }
             Output::Done { id, at, response } => {
                 server.done.insert(id.value(), (at, response));
             }
-            Output::Rejected { id, reason, .. } => {
+            Output::Notice(Notice::Rejected { id, reason, .. }) => {
                 server.rejected.insert(id.value(), reason);
             }
-            Output::Superseded { id } => {
+            Output::Notice(Notice::Superseded { id }) => {
                 server.superseded.insert(id.value());
             }
-            Output::Unknown { id } => {
+            Output::Notice(Notice::Unknown { id }) => {
                 server.unknown.insert(id.value());
             }
             Output::Answered { id, answer, .. } => {
                 server.answered.insert(id.value(), answer);
             }
-            Output::ReadRejected { id, reason } => {
+            Output::Notice(Notice::ReadRejected { id, reason }) => {
                 server.reads_rejected.insert(id.value(), reason);
             }
             Output::SnapshotInstalled { .. } => server.installed += 1,
@@ -266,14 +266,18 @@ impl Cluster {
             Output::Changed { id, at } => {
                 server.changed.insert(id.value(), at);
             }
-            Output::ChangeRejected { id, reason, .. } => {
+            Output::Notice(Notice::ChangeRejected { id, reason, .. }) => {
                 server.changes_rejected.insert(id.value(), reason);
             }
-            Output::TransferEnded { to, outcome } => server.transfers.push((to.value(), outcome)),
-            Output::RoleChanged { .. }
-            | Output::LeaderChanged { .. }
-            | Output::MembershipChanged { .. }
-            | Output::Trace(_) => {}
+            Output::Notice(Notice::TransferEnded { to, outcome }) => {
+                server.transfers.push((to.value(), outcome))
+            }
+            Output::Notice(
+                Notice::RoleChanged { .. }
+                | Notice::LeaderChanged { .. }
+                | Notice::MembershipChanged { .. }
+                | Notice::Trace(_),
+            ) => {}
         }
     }
 
@@ -282,7 +286,7 @@ impl Cluster {
         let server = self.server(id);
         let (persist, snapshot) = server.writes.pop_front().expect("a write waits");
         server.disk.write(&persist, snapshot.as_ref());
-        self.step(id, Input::Persisted(persist.ticket));
+        self.step(id, Event::Persisted(persist.ticket));
     }
 
     /// Delivers what is on the wire, and what that leads to, until it is empty.
@@ -290,7 +294,7 @@ impl Cluster {
         while let Some(envelope) = self.wire.pop_front() {
             let (from, to) = (envelope.from.value(), envelope.to.value());
             if !self.cut.contains(&(from, to)) && self.servers.contains_key(&to) {
-                self.step(to, Input::Receive(envelope));
+                self.step(to, Event::Receive(envelope));
             }
         }
     }
@@ -298,7 +302,7 @@ impl Cluster {
     pub fn tick(&mut self, ticks: u64) {
         for _ in 0..ticks {
             for id in self.servers.keys().copied().collect::<Vec<_>>() {
-                self.step(id, Input::Tick(1));
+                self.step(id, Event::Tick(1));
             }
             self.deliver();
         }
@@ -347,9 +351,9 @@ impl Cluster {
         let proposal = self.next_id;
         self.step(
             id,
-            Input::Propose {
+            Event::Propose {
                 id: ProposalId::new(proposal),
-                command: command.into(),
+                payload: command.into(),
             },
         );
         proposal
@@ -358,11 +362,11 @@ impl Cluster {
     pub fn change(&mut self, id: u64, change: Change) -> u64 {
         self.next_id += 1;
         let proposal = self.next_id;
-        let input = Input::ChangeMembership {
+        let input = Input::Event(Event::ChangeMembership {
             id: ProposalId::new(proposal),
             expect: Expected::Any,
             change,
-        };
+        });
         self.step(id, input);
         proposal
     }

@@ -1,7 +1,7 @@
 //! One server in the test's hands: build a state, feed inputs, compare the actions.
 
 use raft_core::{
-    Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, GroupId, HardState, Identity,
+    Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, Event, GroupId, HardState, Identity,
     Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist, ProposalId, Raft,
     ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
 };
@@ -116,7 +116,7 @@ impl Scene {
 
     /// Campaigns, and lets everybody vote for it.
     pub fn win(&mut self) -> Vec<Action> {
-        self.step(Input::Campaign);
+        self.step(Event::Campaign);
         let mut actions = Vec::new();
         for stage in [RoleName::PreCandidate, RoleName::Candidate] {
             for voter in 2..=self.count {
@@ -192,20 +192,20 @@ impl Scene {
 
     pub fn receive(&mut self, from: u64, term: u64, message: Message) -> Vec<Action> {
         let envelope = self.envelope(from, term, message);
-        self.step(Input::Receive(envelope))
+        self.step(Event::Receive(envelope))
     }
 
-    pub fn step(&mut self, input: Input) -> Vec<Action> {
+    pub fn step(&mut self, input: impl Into<Input>) -> Vec<Action> {
         self.raft.step(input);
         self.drain()
     }
 
     pub fn tick(&mut self, ticks: u64) -> Vec<Action> {
-        (0..ticks).flat_map(|_| self.step(Input::Tick(1))).collect()
+        (0..ticks).flat_map(|_| self.step(Event::Tick(1))).collect()
     }
 
     pub fn propose(&mut self, id: u64, payload: &[u8]) -> Vec<Action> {
-        self.step(Input::Propose {
+        self.step(Event::Propose {
             id: ProposalId::new(id),
             payload: payload.into(),
         })
@@ -232,7 +232,7 @@ impl Scene {
             for action in &actions {
                 match action {
                     Action::Persist(persist) if self.prompt => {
-                        self.raft.step(Input::Persisted(persist.ticket))
+                        self.raft.step(Event::Persisted(persist.ticket))
                     }
                     Action::Apply { entries } if self.prompt => {
                         let last = entries.last().expect("nothing is never applied").id.index;

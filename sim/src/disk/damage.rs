@@ -1,8 +1,8 @@
-//! What Raft assumes that disks never do: forget what was synced, lie about a sync, become another disk, rot.
+//! Faults that Raft assumes disks never have: they forget what was synced, lie about a sync, are replaced, or rot.
 //!
-//! Rot is found by checksums when a record is read, as the shipping store does (`node/src/store`): it tells a record
-//! that a crash tore from one that was synced and has rotted, and refuses the second wherever it stands. So does this
-//! disk: a torn write is dropped by the crash, and a record that rots was synced.
+//! Checksums find rot when a record is read, as in the shipping store (`node/src/store`). The store tells a record that
+//! a crash tore from one that was synced and has rotted, and refuses to start from the second wherever it is. So does
+//! this disk: the crash drops a torn write, and only a synced record rots.
 
 use std::fmt;
 
@@ -39,8 +39,8 @@ impl fmt::Display for Rot {
 pub(crate) struct Rotten(pub(crate) Rot);
 
 impl Image {
-    /// What a server is started from: everything, or nothing. A log that merely ended at a record that cannot be read
-    /// would forget what was promised about the ones behind it.
+    /// Returns what a server is started from: everything, or an error. A log that ended at an unreadable record would
+    /// forget what was promised about the records after it.
     pub(crate) fn recover(&self) -> Result<Durable, Rotten> {
         match self.rot {
             None => Ok(self.to_durable()),
@@ -58,7 +58,7 @@ impl Image {
         self.entries.is_empty() && self.snapshot.is_none()
     }
 
-    /// A record that was written anew, cut off or compacted away takes its rot with it.
+    /// Clears the rot of a record that this write replaces, truncates or compacts away.
     pub(super) fn forget_replaced_rot(&mut self, persist: &Persist) {
         let is_gone = match self.rot {
             None => false,
@@ -73,7 +73,7 @@ impl Image {
         }
     }
 
-    /// A record of this kind, by draw where there are several; none if there is none.
+    /// Finds a record of this kind, by draw where there are several; `None` if there is none.
     fn find(&self, record: Record, draws: &mut Draws) -> Option<Rot> {
         let entry = |from_last: u64| {
             let place = (self.entries.len() as u64).checked_sub(1 + from_last)?;
@@ -105,14 +105,14 @@ impl Image {
 }
 
 impl Disk {
-    /// A record that was synced rots. Returns which, if there is one of this kind.
+    /// Lets a record that was synced rot. Returns which, if there is one of this kind.
     pub(crate) fn corrupt(&mut self, record: Record, draws: &mut Draws) -> Option<Rot> {
         let rot = self.durable.find(record, draws)?;
         self.durable.rot = Some(rot);
         if let Some(truth) = &mut self.truth {
             truth.rot = Some(rot);
         }
-        // What has been replaced since, and not yet synced, is read from the newer write.
+        // A record that has been replaced since, and not yet synced, is read from the newer write.
         self.written.rot = Some(rot);
         for write in &self.pending {
             self.written.forget_replaced_rot(&write.persist);
@@ -125,7 +125,7 @@ impl Disk {
         matches!(self.written.rot, Some(Rot::Entry(at)) if first <= at && at <= last)
     }
 
-    /// From now on syncs are reported and not made.
+    /// Makes the disk report syncs that it does not make, from now on.
     pub(crate) fn begin_to_lie(&mut self) {
         if self.truth.is_none() {
             self.truth = Some(Box::new(self.durable.clone()));
@@ -137,17 +137,17 @@ impl Disk {
         self.truth.is_some()
     }
 
-    /// What was lied about reaches the disk after all.
-    pub(crate) fn come_true(&mut self) {
+    /// Makes the syncs that were lied about.
+    pub(crate) fn make_lied_syncs(&mut self) {
         self.truth = None;
     }
 
-    /// What a crash of the lying disk would leave, if that is less than it has reported.
+    /// Returns what a crash of the lying disk would leave, if that is less than it has reported.
     pub(crate) fn lied_about(&self) -> Option<&Image> {
         self.truth.as_deref().filter(|truth| **truth != self.durable)
     }
 
-    /// After a crash: what was lied about is gone. The disk goes on lying.
+    /// After a crash: loses what was lied about. The disk goes on lying.
     pub(crate) fn expose_lie(&mut self) {
         if let Some(truth) = &self.truth {
             self.durable.clone_from(truth);
@@ -155,8 +155,8 @@ impl Disk {
         }
     }
 
-    /// After a failed sync the process is gone, and the pages that were not synced are still in memory and count as
-    /// clean: the next start reads them, and the next crash loses them.
+    /// Crashes the process after a failed sync. The unsynced pages are still in memory and count as clean, so the next
+    /// start reads them, and the next crash loses them.
     pub(crate) fn crash_with_phantoms(&mut self) -> Aftermath {
         self.begin_to_lie();
         let written = std::mem::take(&mut self.written);
@@ -166,7 +166,7 @@ impl Disk {
         aftermath
     }
 
-    /// After a crash: the disk is another one, with this on it.
+    /// After a crash: replaces the disk by another one with these contents.
     pub(crate) fn replace(&mut self, image: Image) {
         self.truth = None;
         self.written.clone_from(&image);

@@ -1,8 +1,8 @@
-//! Search that is led by what it has seen. Random schedules meet the common situations again and again; here a schedule
-//! that led to a situation which no run was in before is kept, and changed a little to see what is next to it.
+//! A guided search. Random schedules reach the common situations again and again. This search keeps a schedule that led
+//! to a situation which no run has reached before, and changes it a little to explore its neighbourhood.
 //!
-//! A situation is how the whole cluster stands, with everything left out that makes two runs differ and no difference:
-//! see [`States`].
+//! A situation is the state of the whole cluster, without everything that distinguishes runs and does not matter: see
+//! [`States`].
 
 mod mutation;
 mod states;
@@ -16,24 +16,24 @@ use crate::schedule::{Schedule, ScheduleError};
 use crate::workload::Workload;
 use crate::world;
 
-/// Schedules that led somewhere new, at most so many: the latest ones are the farthest out.
+/// The most schedules that are kept; the latest ones are the farthest out.
 const KEPT: usize = 512;
 
-/// What the next run is to be, and what came of the others.
+/// Chooses the schedules to run, and learns from their results.
 #[derive(Debug)]
 pub struct Fuzzer {
     profile: Profile,
     kept: Vec<Schedule>,
-    /// How many new situations a run has led to of late, in sixteenths.
+    /// How many new situations a run has led to recently, on average, in sixteenths.
     usual: usize,
-    /// Numbers the schedules that were handed out; what is drawn for one depends on its number, on the seed, and on
-    /// what is kept.
+    /// Numbers the schedules that were returned. The draws for one depend on its number, on the seed, and on the
+    /// schedules that are kept.
     next: u64,
     seed: u64,
 }
 
 impl Fuzzer {
-    /// A search that has seen nothing. Its fresh schedules are those of the seeds from this one on.
+    /// Begins a search. Its fresh schedules are those of the seeds from this one on.
     pub const fn new(profile: Profile, seed: u64) -> Self {
         Self {
             profile,
@@ -44,7 +44,7 @@ impl Fuzzer {
         }
     }
 
-    /// The next schedule to run: now and then that of a fresh seed, and else one that is kept, changed.
+    /// Returns the next schedule to run: now and then that of a fresh seed, otherwise a kept one, changed.
     pub fn next_schedule(&mut self, schedule_of: impl Fn(Profile, u64) -> Schedule) -> Schedule {
         let number = self.next;
         self.next += 1;
@@ -56,7 +56,7 @@ impl Fuzzer {
         }
     }
 
-    /// Learns how many new situations a schedule led to, and keeps it if they are more than usual.
+    /// Learns how many new situations a schedule led to, and keeps the schedule if they are more than usual.
     pub fn learn(&mut self, schedule: Schedule, new: usize) {
         let is_unusual = 16 * new > self.usual;
         self.usual = self.usual - self.usual / 16 + new;
@@ -68,20 +68,20 @@ impl Fuzzer {
         }
     }
 
-    /// How many schedules are kept.
+    /// Returns how many schedules are kept.
     pub fn kept(&self) -> usize {
         self.kept.len()
     }
 }
 
-/// One of them, the later ones more often.
+/// Draws one of the kept schedules, the later ones more often.
 fn draws_of<'a>(kept: &'a [Schedule], draws: &mut Draws) -> Option<&'a Schedule> {
     let count = kept.len() as u64;
     let (one, other) = (draws.below(count), draws.below(count));
     kept.get(usize::try_from(one.max(other)).ok()?)
 }
 
-/// Runs a schedule, and says which situations it leads to.
+/// Runs a schedule, and returns the situations that it leads to.
 pub fn explore<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(Report, Seen), ScheduleError> {
     let mut watcher = states::Watcher::default();
     let report = world::observe(schedule, workload, &mut watcher)?;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::kv::KeyValue;
 
-    /// What so many runs come to: the situations, and the sum of the hashes.
+    /// The results of so many runs: the number of situations, and the sum of the hashes.
     fn search(runs: u64, is_led: bool) -> (usize, u64) {
         let mut fuzzer = Fuzzer::new(Profile::Swarm, 1_000);
         let (mut states, mut hash) = (States::default(), 0_u64);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_is_led_sees_more_than_one_that_is_not_and_repeats_exactly() {
+    fn a_guided_search_sees_more_than_a_random_one_and_repeats_exactly() {
         let (led, random) = (search(500, true), search(500, false));
         assert!(
             led.0 > random.0,

@@ -1,14 +1,14 @@
-//! Changes of a schedule that leave it within its class: what is promised of it still is.
+//! Changes of a schedule that keep it within its class, so that the same promises hold for it.
 
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::Draws;
 use crate::schedule::{Fault, FaultKind, Schedule, Trigger, When};
 
-/// A schedule with more faults than this takes long and shows little.
+/// The most faults in a schedule; one with more takes long and shows little.
 const MOST_FAULTS: usize = 40;
 
-/// The schedule with a few changes; faults may come from the other one.
+/// Returns the schedule with a few changes; faults may come from the other one.
 pub(super) fn changed(schedule: &Schedule, other: &Schedule, draws: &mut Draws) -> Schedule {
     let mut best = schedule.clone();
     for _ in 0..draws.between(1, 4) {
@@ -35,7 +35,7 @@ fn change(schedule: &mut Schedule, other: &Schedule, draws: &mut Draws) {
             if let Some(again) = schedule
                 .faults
                 .get(place)
-                .filter(|fault| is_soft(&fault.kind))
+                .filter(|fault| keeps_every_promise(&fault.kind))
                 .cloned()
             {
                 add(schedule, again, draws);
@@ -50,14 +50,18 @@ fn change(schedule: &mut Schedule, other: &Schedule, draws: &mut Draws) {
             if let Some(fault) = schedule
                 .faults
                 .get_mut(place)
-                .filter(|fault| is_soft(&fault.kind))
+                .filter(|fault| keeps_every_promise(&fault.kind))
             {
                 fault.when = on_something(draws);
             }
         }
-        // What befell another cluster.
+        // Faults of the other schedule.
         5 | 6 => {
-            let soft: Vec<&Fault> = other.faults.iter().filter(|fault| is_soft(&fault.kind)).collect();
+            let soft: Vec<&Fault> = other
+                .faults
+                .iter()
+                .filter(|fault| keeps_every_promise(&fault.kind))
+                .collect();
             let chosen = usize::try_from(draws.below(soft.len() as u64)).unwrap_or(0);
             if let Some(&fault) = soft.get(chosen) {
                 add(schedule, fault.clone(), draws);
@@ -102,12 +106,12 @@ fn add(schedule: &mut Schedule, fault: Fault, draws: &mut Draws) {
     });
 }
 
-/// Another time, before the cluster is healed; or another of the events of the same kind.
+/// Moves a fault: to another time before the heal, or to another event of the same kind.
 fn moved(when: When, heal_at: Nanos, draws: &mut Draws) -> When {
     match when {
         When::At(at) if draws.chance(5_000) => {
             let near = draws.between(at.value() / 2, at.value().saturating_add(at.value() / 2));
-            // What strikes when the faults are over is no fault that anybody heals.
+            // A fault that struck after the heal would never be healed.
             When::At(Nanos::new(near.min(heal_at.value().saturating_sub(1))))
         }
         When::At(_) => When::At(Nanos::new(draws.below(heal_at.value()))),
@@ -127,7 +131,7 @@ fn on_something(draws: &mut Draws) -> When {
     })
 }
 
-/// At once, in the middle of what the server does; or a little later.
+/// At once, in the middle of the server's step; or a little later.
 fn after(draws: &mut Draws) -> Nanos {
     match draws.chance(5_000) {
         true => Nanos::ZERO,
@@ -135,9 +139,9 @@ fn after(draws: &mut Draws) -> Nanos {
     }
 }
 
-/// Whether any number of such faults, at any time, leaves everything as it is promised. Lost disks have a budget,
-/// leases know how wrong clocks may be, and whom the operator adds or removes has a plan behind it.
-const fn is_soft(kind: &FaultKind) -> bool {
+/// Whether any number of such faults, at any time, keeps every promise. Lost disks have a budget, leases state the
+/// largest error of clocks, and the servers that an operator adds or removes follow a plan.
+const fn keeps_every_promise(kind: &FaultKind) -> bool {
     matches!(
         kind,
         FaultKind::Crash { .. }

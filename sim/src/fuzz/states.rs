@@ -1,4 +1,4 @@
-//! Situations: how a cluster stands, without names and numbers.
+//! Situations: the states of a cluster, without names and numbers.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,14 @@ use crate::report::TraceEvent;
 
 /// A set of situations.
 ///
-/// A situation is what kinds of servers there are, each of them once or more than once, whichever server is which. A
-/// kind has the role, and whether a leader is known; whether the term is the latest, the one before, or older; whether
-/// the log is as up-to-date as any, shorter, or of an earlier term; whether others have committed more, whether there
-/// are entries that are not committed, and entries that are not on the disk; whether the configuration is joint; and
-/// whether anything is wrong with the server. And how many links are cut: none, some, or most.
+/// A situation is the set of kinds of servers that there are, each of them once or more than once, whichever server is
+/// which. A kind consists of: the role, and whether a leader is known; whether the term is the latest, the one before,
+/// or older; whether the log is as up-to-date as any, shorter, or of an earlier term; whether others have committed
+/// more; whether there are entries that are not committed, and entries that are not on the disk; whether the
+/// configuration is joint; and whether anything is wrong with the server. A situation also has the number of cut links:
+/// none, some, or most.
 ///
-/// It is a filter: two situations may be taken for one, rarely, and a search may go on for days in the same memory.
+/// The set is a filter: rarely, two situations are taken for one. So a search may run for days in constant memory.
 #[derive(Clone, Debug)]
 pub struct States {
     bits: Vec<u64>,
@@ -37,7 +38,7 @@ impl Default for States {
 }
 
 impl States {
-    /// Takes in the situations of a run, and says how many of them are new.
+    /// Adds the situations of a run, and returns how many of them are new.
     pub fn add(&mut self, seen: &Seen) -> usize {
         let before = self.len;
         for state in &seen.0 {
@@ -53,12 +54,12 @@ impl States {
         self.len - before
     }
 
-    /// How many there are.
+    /// Returns how many situations there are.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was seen yet.
+    /// Whether there are none yet.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -68,7 +69,7 @@ impl States {
 #[derive(Clone, Debug, Default)]
 pub struct Seen(BTreeSet<u64>);
 
-/// Writes down the situations of a run.
+/// Records the situations of a run.
 #[derive(Default)]
 pub(super) struct Watcher {
     seen: Seen,
@@ -116,7 +117,7 @@ impl Observer for Watcher {
                     .fold(newest.seen_from(vitals) << 3 | role, |word, bit| word << 1 | bit)
             }));
         self.words.sort_unstable();
-        // The third of a kind changes nothing.
+        // A third server of a kind changes nothing.
         let mut pairs = 0;
         self.words.dedup_by(|one, other| {
             pairs = if one == other { pairs + 1 } else { 0 };
@@ -141,7 +142,7 @@ impl Observer for Watcher {
     }
 }
 
-/// What the servers are compared with.
+/// The latest values, with which the servers are compared.
 struct Newest {
     term: u64,
     last: Option<raft_core::LogId>,

@@ -1,5 +1,5 @@
-//! What the library has and leaves off unless asked: leases, requests to servers that do not lead, priority, witnesses,
-//! hosts that write before they go on. The draws have a name of their own, so that the rest of a seed's schedule stays
+//! Options of the library that are off by default: leases, requests to servers that do not lead, priority, witnesses,
+//! hosts that wait for their writes. The draws have a domain of their own, so that the rest of a seed's schedule stays
 //! what it was.
 
 use super::themes::{crash, cut, election_millis, on};
@@ -9,7 +9,7 @@ use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::{Class, FaultKind, Schedule, Shape, Survival, Target, When};
 
-/// Switches them on in some of the swarm's schedules, or in most of those that have everything.
+/// Adds these options to some of the swarm's schedules, or to most of those that have everything.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 5, 0, 0);
     if draws.chance(if all { 6_000 } else { 3_000 }) {
@@ -35,8 +35,8 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     }
 }
 
-/// Leases, if what they assume of clocks can be said of these: none jumps, and none runs faster than another by more
-/// than can be stated.
+/// Turns leases on, if these clocks meet their assumptions: none jumps, and none runs faster than another by more than
+/// a known rate.
 fn leases(schedule: &mut Schedule) {
     let mut fastest_ppm = schedule.weather.clock_drift_ppm;
     for fault in &schedule.faults {
@@ -60,8 +60,8 @@ fn leases(schedule: &mut Schedule) {
     }
 }
 
-/// Leaders are replaced while clients go on asking them, as fast as leases allow and faster: what they answer then
-/// rests on a lease, or must not.
+/// Replaces leaders while clients go on asking them, as fast as leases allow and faster. An old leader may then answer
+/// only on a lease that still holds.
 fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let workload = &mut schedule.workload;
@@ -104,7 +104,7 @@ fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
                     );
                 }
             }
-            // Nobody hears it any more, and late answers still reach it.
+            // Its messages no longer arrive, and late answers still reach it.
             1 => {
                 schedule.weather.network.reorder_permyriad = 2_000;
                 schedule.weather.network.reorder_by = draws.millis(election / 2, 2 * election);
@@ -114,7 +114,7 @@ fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
                     cut(Shape::Mute, Target::Leader, messages, lasts),
                 );
             }
-            // It has told another server to campaign, and does not hear what comes of it.
+            // It has told another server to campaign, and does not learn the result.
             _ => {
                 add(
                     schedule,

@@ -8,7 +8,7 @@ use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::{Class, FaultKind, Record, Schedule, Survival, Target, When};
 
-/// Adds them to the schedule of a swarm, or all of them at their strongest.
+/// Adds these to the schedule of a swarm, or all of them at their strongest.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 2, 0, 0);
     let (a, b) = if all { (40, 75) } else { (80, 95) };
@@ -21,7 +21,7 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     within_assumptions(schedule, &mut draws, all);
     match schedule.class {
         Class::A => {}
-        // One server's disk, and perhaps another server's crash at the worst time.
+        // Damages one server's disk, and perhaps crashes another server at the worst time.
         Class::B => {
             let target = any_server(schedule, &mut draws);
             for _ in 0..draws.between(1, 4) {
@@ -101,7 +101,7 @@ fn within_assumptions(schedule: &mut Schedule, draws: &mut Draws, all: bool) {
     });
 }
 
-/// One thing that Raft assumes disks never do.
+/// Damages disks in one way that Raft assumes never happens.
 fn damage(schedule: &mut Schedule, draws: &mut Draws, target: Target) {
     let at = any_time(schedule, draws);
     let restart_after = Some(draws.millis(0, 1_000));
@@ -112,7 +112,7 @@ fn damage(schedule: &mut Schedule, draws: &mut Draws, target: Target) {
             restart_after,
         },
         1 => {
-            // A lie shows when the server dies of something.
+            // A lie shows when the server crashes.
             let dies = at + Nanos::new(draws.below(lasts.value()));
             add(
                 schedule,

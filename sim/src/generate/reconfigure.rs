@@ -1,5 +1,5 @@
-//! Operators: servers that come, vote, learn and leave, and leaders that hand over, under everything else that goes
-//! wrong. The draws have names of their own, so that the rest of a seed's schedule stays what it was.
+//! Operators: servers that are added, promoted, demoted and removed, and leaders that hand over, during all other
+//! faults. The draws have domains of their own, so that the rest of a seed's schedule stays what it was.
 
 use raft_core::NodeId;
 
@@ -12,7 +12,7 @@ use crate::schedule::{
     Delivery, FaultKind, MAX_SERVERS, Reconfiguration, Schedule, Shape, Survival, Target, When,
 };
 
-/// Adds them to some of the swarm's schedules, or to most of those that have everything.
+/// Adds these to some of the swarm's schedules, or to most of those that have everything.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 4, 0, 0);
     if draws.chance(if all { 5_000 } else { 1_800 }) {
@@ -63,7 +63,7 @@ fn transfers(schedule: &mut Schedule, draws: &mut Draws) {
             .unwrap_or(Target::Follower);
         add(schedule, when, FaultKind::TransferLeadership { target });
     }
-    // What was to be handed over is cut off, or comes late.
+    // What was to be handed over is truncated, or comes late.
     if draws.chance(5_000) {
         let (election, messages) = (
             election_millis(schedule),
@@ -85,7 +85,7 @@ fn transfers(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Anything, at any time.
+/// Any change, at any time.
 fn at_random(schedule: &mut Schedule, draws: &mut Draws) {
     for _ in 0..draws.between(2, 12) {
         let (change, target) = match draws.below(12) {
@@ -106,7 +106,7 @@ fn at_random(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// One server after the other takes another one's place: it is added, promoted, and the other one removed. Leaders fall
+/// One server after the other is replaced: a new one is added and promoted, and the old one removed. Leaders fail
 /// meanwhile.
 fn one_by_one(schedule: &mut Schedule, draws: &mut Draws) {
     let servers = u64::from(schedule.cluster.all_servers());
@@ -149,7 +149,7 @@ fn one_by_one(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Everything changes at once, and leaders fall when the cluster has two configurations.
+/// Everything changes at once, and leaders fail while the configuration is joint.
 fn inside_joint_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     let servers = u64::from(schedule.cluster.all_servers());
     for spare in u64::from(schedule.cluster.servers) + 1..=servers {
@@ -177,11 +177,11 @@ fn inside_joint_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Configurations that reach few before their leader falls, and others that are made of the same one meanwhile: what
-/// two of them could decide, each by itself, must not be two things.
+/// Configurations that reach few servers before their leader fails, while other changes are made of the same base. Two
+/// of them must not decide two different things, each by itself.
 fn narrow_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
-    // Ways of different length make some hear of an entry long before others.
+    // Links of different delay bring an entry to some servers long before others.
     let network = &mut schedule.weather.network;
     network.delay_max = draws.millis(3, election / 8 + 4).max(network.delay_min);
     for _ in 0..draws.between(3, 8) {
@@ -192,7 +192,7 @@ fn narrow_configurations(schedule: &mut Schedule, draws: &mut Draws) {
             3 => (Reconfiguration::Demote, Target::Any),
             _ => (Reconfiguration::Reshuffle, Target::Any),
         };
-        // Right behind an election is where a leader knows least.
+        // A leader knows least right after its election.
         let when = match draws.below(2) {
             0 => on(
                 Probe::BecomeLeader,
@@ -210,7 +210,7 @@ fn narrow_configurations(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// The leader that appends a configuration falls, or is cut off with or without those whom it has told.
+/// The leader that appends a configuration fails, or is partitioned with or without the servers that have received it.
 fn strike_at_a_configuration(schedule: &mut Schedule, draws: &mut Draws, probe: Probe) {
     let election = election_millis(schedule);
     let most = if probe == Probe::AppendConfiguration { 8 } else { 3 };

@@ -1,6 +1,5 @@
-//! Themes: faults that belong together. What is drawn independently rarely comes in the order that a subtle bug needs,
-//! so some seeds tell one of a few stories that are known to be hard on replicated logs, besides whatever else they
-//! have.
+//! Themes: faults that belong together. Independent draws rarely come in the order that a subtle bug needs. So some
+//! seeds follow one of a few sequences that are known to be hard on replicated logs, besides their other faults.
 //!
 //! Themes have draws of their own, so that a seed without one is what it was before.
 
@@ -19,7 +18,7 @@ pub(super) fn add_to(schedule: &mut Schedule) {
         _ => {}
     }
     if schedule.cluster.servers == 1 {
-        return deaths_of_a_lonely_server(schedule, &mut draws);
+        return deaths_of_a_single_server(schedule, &mut draws);
     }
     match draws.below(100) {
         0..15 => stale_leader(schedule, &mut draws),
@@ -73,7 +72,7 @@ fn ancient_messages(schedule: &mut Schedule, draws: &mut Draws) {
     network.reorder_by = draws.millis(election, 10 * election);
 }
 
-/// Answers take about as long as campaigns, so that they often come when the next campaign is under way.
+/// Answers take about as long as campaigns, so that they often arrive during the next campaign.
 fn slow_votes(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let knobs = &mut schedule.knobs;
@@ -85,8 +84,8 @@ fn slow_votes(schedule: &mut Schedule, draws: &mut Draws) {
     network.reorder_by = draws.millis(election / 2, 2 * election);
 }
 
-/// A leader is cut off from the others and not from clients, and its clock runs so slowly that it does not notice for a
-/// long time: whatever it says by itself, the others have moved on.
+/// A leader is partitioned from the others and not from clients, and its clock runs so slowly that it does not notice
+/// for a long time. Meanwhile the others move on, whatever it answers by itself.
 fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let plan = &mut schedule.workload;
@@ -95,7 +94,7 @@ fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
     let slow = draws.chance(5_000);
     if slow {
         plan.attempt_timeout = Nanos::from_millis(8 * election);
-        // With slow messages, requests for confirmation are under way when the link is cut.
+        // With slow messages, requests for confirmation are in flight when the link is cut.
         schedule.weather.network.delay_min = draws.millis(1, election / 8 + 1);
         schedule.weather.network.delay_max =
             schedule.weather.network.delay_min + draws.millis(0, election / 8);
@@ -128,8 +127,8 @@ fn stale_leader(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// One election after the other: links are cut and mended about as fast as leaders are elected, so that logs part again
-/// and again.
+/// One election after the other: links are cut and restored about as fast as leaders are elected, so that logs diverge
+/// again and again.
 fn churn(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let end = schedule.heal.at.value() / 1_000_000;
@@ -155,14 +154,13 @@ fn churn(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Leaders fall right after an entry of theirs has reached somebody, and before it has reached many: the stuff of
-/// Figure 8.
+/// Leaders fail right after an entry of theirs has reached one server, and before it has reached many, as in Figure 8.
 fn narrow_replication(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     if draws.chance(6_000) {
         schedule.cluster.servers = 5;
     }
-    // Ways of different length make some hear of an entry long before others.
+    // Links of different delay bring an entry to some servers long before others.
     schedule.weather.network.delay_max = draws.millis(3, election / 8 + 4);
     for _ in 0..draws.between(3, 9) {
         let (event, nth) = match draws.below(8) {
@@ -173,7 +171,7 @@ fn narrow_replication(schedule: &mut Schedule, draws: &mut Draws) {
         };
         let after =
             Nanos::from_micros(draws.below(2_000 + schedule.weather.network.delay_max.value() / 1_000));
-        // Who truncates has just heard from a new leader; it is that one whose days are numbered.
+        // A server that truncates has just heard from a new leader, which is the one that fails here.
         let target = match event {
             Probe::IssueTruncate => Target::Leader,
             _ => Target::Subject,
@@ -189,9 +187,9 @@ fn narrow_replication(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// An entry reaches one follower only; the next leader, which does not have it, reaches one of those two and no more;
-/// then the other one may win with what it has. Whoever believes that an entry is lost, or held, because it once was,
-/// is wrong here.
+/// An entry reaches one follower only. The next leader, which lacks it, reaches one of those two servers and no more.
+/// Then the other one may win with what it has. Code that believes an entry is lost for good, or held for good, fails
+/// here.
 fn passing_minorities(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     schedule.cluster.servers = 5;
@@ -199,7 +197,7 @@ fn passing_minorities(schedule: &mut Schedule, draws: &mut Draws) {
     plan.clients = plan.clients.max(3);
     plan.attempt_timeout = plan.attempt_timeout.max(Nanos::from_millis(4 * election));
     if draws.chance(5_000) {
-        // A leader forgets what is applied, and has to be asked for it.
+        // A leader keeps few applied entries in memory, and has to read older ones back.
         schedule.knobs.tail_bytes = draws.between(1, 200);
     }
     if draws.chance(3_000) {
@@ -234,7 +232,7 @@ fn passing_minorities(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Snapshots all the time, in small pieces, to followers that are away again and again.
+/// Snapshots all the time, in small pieces, to followers that are unreachable again and again.
 fn snapshot_traffic(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     let knobs = &mut schedule.knobs;
@@ -280,7 +278,7 @@ fn snapshot_traffic(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// Machines lose their power in the middle of those writes that have several parts.
+/// Machines lose their power in the middle of writes that have several parts.
 fn torn_writes(schedule: &mut Schedule, draws: &mut Draws) {
     let election = election_millis(schedule);
     schedule.weather.disk.sync_max = draws.millis(5, election / 4 + 5);
@@ -295,7 +293,7 @@ fn torn_writes(schedule: &mut Schedule, draws: &mut Draws) {
         schedule.knobs.snapshot_every_entries = draws.between(2, 20);
         schedule.knobs.snapshot_keep_entries = draws.pick(&[0, 0, 2]).unwrap_or(0);
     }
-    // What is written in several parts is written by those who were away for a while.
+    // Servers that were unreachable for a while make the writes with several parts.
     for _ in 0..draws.between(2, 5) {
         let begins = on(
             Probe::LeaderAppends,
@@ -346,8 +344,8 @@ fn torn_writes(schedule: &mut Schedule, draws: &mut Draws) {
     }
 }
 
-/// A cluster of one has nobody to ask, so what it forgets is gone: it dies around its elections.
-fn deaths_of_a_lonely_server(schedule: &mut Schedule, draws: &mut Draws) {
+/// A cluster of one has no copy of what it forgets, so it crashes around its elections.
+fn deaths_of_a_single_server(schedule: &mut Schedule, draws: &mut Draws) {
     for _ in 0..draws.between(2, 6) {
         let event = draws
             .pick(&[Probe::BecomeLeader, Probe::BecomeCandidate, Probe::LeaderAppends])

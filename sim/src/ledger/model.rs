@@ -1,7 +1,7 @@
-//! C9 and C6 for the ledger: its promises, stated one by one, and then every answer and the whole audit, by a model of
+//! C9 and C6 for the ledger: checks its promises one by one, and then every answer and the whole audit, by a model of
 //! its rules.
 //!
-//! The model works on what was asked, not on bytes, and keeps plain lists. It knows nothing of how the ledger stores
+//! The model works on requests, not on bytes, and keeps plain lists. It knows nothing of how the ledger stores
 //! anything.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) fn judge(ledger: &Ledger, run: &Concluded<'_, Machine>) -> Judgement 
         let expected = model.apply(*at, call);
         if *response != expected {
             let message = format!(
-                "attempt {} ({:?}) is answered {response:?} at {at}, and the rules say {expected:?}",
+                "attempt {} ({:?}) is answered {response:?} at {at}, but the rules say {expected:?}",
                 call.attempt,
                 ledger.ask(call)
             );
@@ -40,15 +40,15 @@ pub(super) fn judge(ledger: &Ledger, run: &Concluded<'_, Machine>) -> Judgement 
     model.has_audit_of(run.machine)
 }
 
-/// A request: its user, its id, and what it says, which is an object and when the request expires.
+/// A request: its user, its id, and its contents, which are an object and when the request expires.
 type Request = (u64, u64, u64, u64);
 
-/// What people are promised, without any rule about how it is kept.
+/// What users are promised, without any rule about how it is kept.
 #[derive(Default)]
 struct Promises {
     now: u64,
-    /// Where each request of each user was charged. An id alone names no request: once one has expired and is
-    /// forgotten, another may use its id.
+    /// Where each request of each user was charged. An id alone does not identify a request: once a request has expired
+    /// and is forgotten, another may use its id.
     charged: BTreeMap<Request, Index>,
     /// How many views of each object each user was granted.
     granted: BTreeMap<(u64, u64), u64>,
@@ -57,7 +57,7 @@ struct Promises {
 
 impl Promises {
     fn hold(&mut self, ledger: &Ledger, at: LogId, call: &Call, response: &Outcome) -> Judgement {
-        // Time in the log never runs backwards, whatever the clocks say.
+        // Time in the log never runs backwards, whatever the clocks show.
         self.now = self.now.max(stamp(call).0);
         let (user, object) = (user_of(call), object_of(call));
         if let Outcome::Protected { already: false, .. } = response {
@@ -70,7 +70,7 @@ impl Promises {
         let first = *self.charged.entry(request).or_insert(view.index);
         if first != view.index || view.repeated == (view.index == at.index) {
             let message =
-                format!("request {id} of user {user} is charged at {at}, and was at {first} before");
+                format!("request {id} of user {user} is charged at {at}, but was already charged at {first}");
             return violated(Oracle::C6, message);
         }
         if view.repeated {
@@ -118,7 +118,7 @@ fn grant_of(ledger: &Ledger, owner: u64, object: u64, user: u64) -> Option<&Gran
 struct Kept {
     user: u64,
     id: u64,
-    /// What the request said.
+    /// The contents of the request.
     content: (u64, UnixSeconds),
     outcome: What,
     expires: u64,
@@ -355,7 +355,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The machine's audit tells what happened, in the order in which it happened, and its chain holds.
+    /// The machine's audit lists what happened, in the order in which it happened, and its chain holds.
     fn has_audit_of(&self, machine: &Machine) -> Judgement {
         if let Err(error) = machine.verify_audit() {
             return violated(Oracle::C9, error.to_string());
@@ -363,7 +363,10 @@ impl<'a> Model<'a> {
         let kept = self.events.len().min(KEPT_EVENTS);
         let expected = self.events.get(self.events.len() - kept..).unwrap_or_default();
         let Answer::Audit(found) = machine.query(Query::Audit { most: KEPT_EVENTS }) else {
-            return violated(Oracle::C9, "the audit is answered with something else".to_owned());
+            return violated(
+                Oracle::C9,
+                "the query for the audit has another answer than an audit".to_owned(),
+            );
         };
         match found
             .iter()
@@ -371,11 +374,11 @@ impl<'a> Model<'a> {
             .find(|(found, expected)| found != expected)
         {
             Some((found, expected)) => {
-                let message = format!("the audit says {found:?} where {expected:?} happened");
+                let message = format!("the audit has {found:?} where {expected:?} happened");
                 violated(Oracle::C9, message)
             }
             None if found.len() != kept => {
-                let message = format!("the audit has {} events of {kept} that happened", found.len());
+                let message = format!("the audit has {} of the {kept} events that happened", found.len());
                 violated(Oracle::C9, message)
             }
             None => Ok(()),
@@ -391,7 +394,7 @@ mod tests {
     use crate::schedule::WorkloadPlan;
     use crate::workload::Workload;
 
-    /// A run of the true ledger, and what it answered.
+    /// A run of the real ledger, and its answers.
     struct Run {
         ledger: Ledger,
         machine: Machine,
@@ -412,8 +415,8 @@ mod tests {
             run
         }
 
-        /// The next command: a request of this client for this object, of the kind wanted, made so many milliseconds
-        /// after the start.
+        /// Appends the next command: a request of this client for this object, of the kind wanted, made so many
+        /// milliseconds after the start.
         fn push(&mut self, client: u8, choice: u64, millis: u64, wanted: impl Fn(Ask) -> bool) -> Call {
             let at = Nanos::from_millis(millis);
             let call = |request| Call {
@@ -435,7 +438,7 @@ mod tests {
             call
         }
 
-        /// A view that is asked for in due form.
+        /// A valid request for a view.
         fn view(&mut self, client: u8, choice: u64, millis: u64) -> Call {
             self.push(client, choice, millis, |ask| {
                 matches!(ask, Ask::View { id, expires, foreign: false }
@@ -465,15 +468,15 @@ mod tests {
     fn granted(outcome: &mut Outcome) -> &mut GrantedView {
         match outcome {
             Outcome::Granted(view) => view,
-            other => panic!("a view is granted, and this came of it: {other:?}"),
+            other => panic!("expected a granted view, found {other:?}"),
         }
     }
 
-    /// User 2 may look at picture 0 three times.
+    /// User 2 may view picture 0 three times.
     const VIEWS: u64 = 3;
 
     #[test]
-    fn views_are_counted_and_the_true_ledger_passes() {
+    fn views_are_counted_and_the_real_ledger_passes() {
         let mut run = Run::new();
         for left in (0..VIEWS).rev() {
             run.view(2, 0, 10);
@@ -490,7 +493,7 @@ mod tests {
     fn c6_reports_a_view_that_is_charged_twice() {
         let mut run = Run::new();
         let call = run.view(2, 0, 10);
-        // The same request long after it has expired: the stored outcome comes before age.
+        // The same request long after it has expired: the stored outcome comes before the check of its age.
         let again = Call {
             attempt: call.attempt + 300,
             at: Nanos::from_millis(1_000),
@@ -532,7 +535,7 @@ mod tests {
         let call = run.view(2, 0, 10);
         let view = granted(run.last()).clone();
         assert_eq!(run.judged(), Ok(()));
-        // The same request, of which the log knows nothing, after another command has moved time on.
+        // The same request, of which the log knows nothing, after another command has advanced time.
         let mut late = Run::new();
         late.push(1, 0, 5_000, |ask| ask == Ask::Enrol);
         late.apply(call);
@@ -550,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn c9_reports_an_audit_that_leaves_something_out_or_tells_another_order() {
+    fn c9_reports_an_audit_that_omits_an_event_or_has_another_order() {
         let mut run = Run::new();
         run.view(2, 0, 10);
         run.view(2, 0, 10);

@@ -1,15 +1,16 @@
-//! Links that are wires: of limited bandwidth, and connections that keep the order, repeat nothing, and break.
+//! Links that are wires: they have limited bandwidth, or are connections, which keep the order, deliver once, and
+//! break.
 //!
-//! A connection that breaks loses a suffix of what was sent on it: here, everything under way. What is sent before it
-//! is there again is lost as well. What is sent then arrives behind all that was lost, so that one time tells the two
-//! apart.
+//! A connection that breaks loses a suffix of what was sent on it: here, everything in flight. What is sent before it
+//! is restored is lost as well. What is sent after that arrives after everything that was lost, so that one time tells
+//! the two apart.
 
 use super::{Fate, Network, ROW};
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, bucket};
 use crate::schedule::NetworkWeather;
 
-/// What there is to know of wires, for each directed link.
+/// The wire state of each directed link.
 #[derive(Debug)]
 pub(crate) struct Wires {
     stream: bool,
@@ -21,17 +22,17 @@ pub(crate) struct Wires {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Wire {
-    /// When the last byte in the queue has left.
+    /// When the last byte in the queue leaves.
     busy_until: Nanos,
-    /// What should arrive by then was on a connection that broke.
+    /// Messages that should arrive before this time were on a connection that broke.
     lost_until: Nanos,
-    /// There is no connection until then.
+    /// Until then the connection is broken.
     down_until: Nanos,
     breaks: u64,
 }
 
 impl Wires {
-    /// None where links are nothing more than delays.
+    /// Returns `None` where links are nothing more than delays.
     pub(super) fn new(weather: &NetworkWeather) -> Option<Self> {
         (weather.stream || weather.bytes_per_second > 0).then(|| Self {
             stream: weather.stream,
@@ -53,7 +54,7 @@ impl Network {
         self.wires.as_ref().is_some_and(Wires::is_stream)
     }
 
-    /// Decides what becomes of a message of so many bytes that is sent now.
+    /// Decides the fate of a message of so many bytes that is sent now.
     pub(crate) fn fate_on_wire(&mut self, now: Nanos, from: usize, to: usize, bytes: u64) -> Fate {
         if self.dropped_at_send.contains(from, to) {
             return Fate::Cut;
@@ -77,7 +78,7 @@ impl Network {
                 let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(wires.bytes_per_second);
                 Nanos::new(u64::try_from(nanos).unwrap_or(u64::MAX))
             };
-            // A message larger than the whole queue leaves alone.
+            // A message that is larger than the whole queue is sent alone.
             let waits = wire.busy_until.since(now);
             if waits > Nanos::ZERO && waits + takes(bytes) > takes(wires.queue_bytes) {
                 return Fate::Full;
@@ -95,7 +96,7 @@ impl Network {
         }
     }
 
-    /// A connection breaks. Returns whether there was one.
+    /// Breaks a connection. Returns whether there was one.
     pub(crate) fn break_connection(&mut self, now: Nanos, from: usize, to: usize) -> bool {
         let number = from * ROW + to;
         let (Some(wires), Some(link)) = (&mut self.wires, self.links.get_mut(number)) else {
@@ -116,7 +117,7 @@ impl Network {
         was_there
     }
 
-    /// Whether what arrives now was on a connection that broke meanwhile.
+    /// Whether a message that arrives now was on a connection that broke meanwhile.
     pub(crate) fn is_lost_with_connection(&self, now: Nanos, from: usize, to: usize) -> bool {
         let wire = self
             .wires
@@ -125,7 +126,7 @@ impl Network {
         wire.is_some_and(|wire| now <= wire.lost_until)
     }
 
-    /// When a message that a cut link has kept may arrive: on a connection, behind everything that was sent before it.
+    /// When a message that a cut link has kept may arrive: on a connection, after everything that was sent before it.
     pub(crate) fn release(&mut self, now: Nanos, from: usize, to: usize) -> Nanos {
         if !self.is_stream() {
             return now;
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_keeps_the_order_repeats_nothing_and_loses_what_is_under_way_when_it_breaks() {
+    fn a_connection_keeps_the_order_delivers_once_and_loses_what_is_in_flight_when_it_breaks() {
         let mut network = network(NetworkWeather {
             stream: true,
             reorder_permyriad: 5_000,
@@ -193,13 +194,13 @@ mod tests {
         assert_eq!(
             network.fate_on_wire(now, 0, 1, 100),
             Fate::Lost,
-            "it is not there again yet"
+            "it is not restored yet"
         );
         let later = arrives(&mut network, Nanos::from_millis(2));
         assert!(!network.is_lost_with_connection(later, 0, 1));
         assert!(
             !network.is_lost_with_connection(now, 1, 0),
-            "the way back is another connection"
+            "the opposite direction is another connection"
         );
     }
 

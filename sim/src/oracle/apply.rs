@@ -1,4 +1,4 @@
-//! S15, S16 and S17: what the state machines have been through, by apply and by snapshot.
+//! S15, S16 and S17: which commands each state machine has seen, by apply and by snapshot.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{Judgement, Oracle, violated};
 use crate::hash::of_bytes;
 use crate::witness::{History, chain_of};
 
-/// The contents of all snapshots so far, by the entry where they end.
+/// The contents of all snapshots so far, keyed by the last entry that each covers.
 #[derive(Default)]
 pub(crate) struct Snapshots {
     contents: BTreeMap<Index, (NodeId, u64)>,
@@ -28,19 +28,19 @@ pub(crate) fn applied(facts: &Facts, node: NodeId, applied: Option<Index>, histo
     }
     if history.disordered || history.last != expected.last {
         let message = format!(
-            "server {node} has applied up to {applied:?}; its machine's last command is {:?} and should be {:?}",
+            "server {node} has applied up to {applied:?}; its machine's last command is {:?}, expected {:?}",
             history.last, expected.last
         );
         return violated(Oracle::S15, message);
     }
     violated(
         Oracle::S16,
-        format!("server {node} has applied other commands up to {applied:?} than were committed"),
+        format!("server {node} has applied commands up to {applied:?} that differ from the committed ones"),
     )
 }
 
 impl Snapshots {
-    /// S16 and S17: a server writes this snapshot, its own or a leader's.
+    /// S16 and S17: a server writes this snapshot, which is its own or comes from a leader.
     pub(crate) fn written(
         &mut self,
         facts: &Facts,
@@ -53,7 +53,9 @@ impl Snapshots {
         if history.map(|history| history.chain) != chain_of(bytes) {
             return violated(
                 Oracle::S17,
-                format!("the snapshot up to {last} of server {node} was taken of other commands"),
+                format!(
+                    "the snapshot up to {last} of server {node} covers other commands than the committed ones"
+                ),
             );
         }
         Self::has_membership(facts, node, meta)?;
@@ -68,7 +70,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// S17: a server's machine has become what this snapshot says.
+    /// S17: a server has installed this snapshot, and its machine must be in the state that the snapshot describes.
     pub(crate) fn installed(
         &self,
         facts: &Facts,
@@ -76,7 +78,7 @@ impl Snapshots {
         meta: &SnapshotMeta,
         history: History,
     ) -> Judgement {
-        // Entries behind the snapshot may already be applied again when the news of the installation comes out.
+        // Entries after the snapshot may already be applied again when the installation is reported.
         if facts
             .committed(meta.last.index)
             .is_none_or(|committed| committed.id != meta.last)
@@ -84,7 +86,7 @@ impl Snapshots {
             return violated(
                 Oracle::S17,
                 format!(
-                    "server {node} installs a snapshot up to {}, not committed",
+                    "server {node} installs a snapshot up to {}, which is not committed",
                     meta.last
                 ),
             );
@@ -94,7 +96,7 @@ impl Snapshots {
             .and_then(|history| history.last);
         if history.last < expected {
             let message = format!(
-                "server {node} installs a snapshot up to {}, and its machine stands at {:?}",
+                "server {node} installs a snapshot up to {}, and its machine has applied up to {:?}",
                 meta.last, history.last
             );
             return violated(Oracle::S17, message);
@@ -107,7 +109,7 @@ impl Snapshots {
             Some((id, membership)) if id == meta.membership_id && *membership == *meta.membership => Ok(()),
             _ => {
                 let message = format!(
-                    "the snapshot up to {} of server {node} has another configuration than the log had there",
+                    "the snapshot up to {} of server {node} has a configuration that differs from the one in the log there",
                     meta.last
                 );
                 violated(Oracle::S17, message)

@@ -1,33 +1,34 @@
-//! S21, and the fault budget: how much disks may forget, lie and rot before Raft can promise nothing any more.
+//! S21, and the fault budget: how much disks may forget, lie and rot before Raft can no longer promise anything.
 //!
-//! Raft is safe because any two quorums share a server, and that server keeps two kinds of promise (paper §5.2, §5.4):
-//! what it has acknowledged stays in its log, and whom it has voted for stays its vote, for good and for that term. A
-//! disk that forgets breaks such promises, and no server can see it. So the budget is about what is left:
+//! Raft is safe because any two quorums share a server, and that server keeps two kinds of promise (paper §5.2, §5.4).
+//! An entry that it has acknowledged stays in its log. A vote that it has cast stays its vote for that term. A disk
+//! that forgets breaks such promises, and no server can detect it. So the budget counts the promises that are left:
 //!
-//! * **Copies.** For every committed entry, those voters that do not hold it are no quorum: then every quorum that
-//!   could elect a leader has a member that holds the entry and denies its vote to whoever does not (§5.4.1). A quorum
-//!   of which configuration? Of any by which somebody without the entry may be elected: the one in force before the
-//!   entry, and whatever any log ever held behind that one.
-//! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one when it votes for
-//!   another candidate in the same term, or when it votes, acknowledges or answers a leader in a term below one in
-//!   which it has voted: the leader of the later term need not know of it (the heart of the proof in §5.4.3), and the
-//!   leader of the earlier one takes it for a confirmation of its reads. Two quorums of n servers share 2q − n, so it
+//! * **Copies.** For every committed entry, the voters that do not hold it are not a quorum. Then every quorum that
+//!   could elect a leader has a member that holds the entry and denies its vote to every candidate without it (§5.4.1).
+//!   The quorum is counted in every configuration that could elect a server without the entry: the one in force before
+//!   the entry, and every later one that any log ever held.
+//! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one in two ways. It votes
+//!   for another candidate in the same term. Or it votes, acknowledges or answers a leader in a term below one in which
+//!   it has voted: the leader of the later term need not know of that (the heart of the proof in §5.4.3), and the
+//!   leader of the earlier term counts it as a confirmation of its reads. Two quorums of n servers share 2q − n, so it
 //!   takes as many such servers to exceed the budget: one, where n is odd. Quorums of two configurations may share a
-//!   single server, so it takes one where voters come and go.
+//!   single server, so one such server is enough where voters come and go.
 //! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at
-//!   once: those who voted for it vote for it again, and a term has two leaderships, each with its own entries.
+//!   once. Its voters vote for it again, so one term has two leaderships, each with its own entries.
 //!
-//! The rules are judged by what is on the wire and on the disks, and when it gets there: a forgotten vote does no harm
-//! until the server votes again, and copies are counted whenever a disk lost some or an entry is committed.
+//! The rules are judged by what is on the wire and on the disks, at the moment it gets there. A forgotten vote does no
+//! harm until the server votes again. Copies are counted whenever a disk lost some or an entry is committed.
 //!
-//! A *wiped* disk is another matter, as its server can see it. It comes back as a new incarnation, which takes no part
-//! until a committed configuration binds it (`raft-core/src/raft/joining.rs`); until then it is no voter, and S21 sees
-//! to it that it says nothing. After that it may contradict what the lost disk promised in terms up to that of the
-//! binding or later: no candidate to which that matters holds the binding, so none can win. What it must not do is vote
-//! in that term or an earlier one. There is one exception: a server with an empty disk that meets a majority of empty
-//! logs takes that for the first start, and so a wipe exceeds the budget when logs are empty on a quorum of servers.
+//! A *wiped* disk is a different case, because its server can detect it. It comes back as a new incarnation, which
+//! takes no part until a committed configuration binds it (`raft-core/src/raft/joining.rs`). Until then it is not a
+//! voter, and S21 checks that it sends nothing. Once bound, it may contradict what the lost disk promised in terms up
+//! to that of the binding or later: a candidate that depends on such a promise does not hold the binding, so it cannot
+//! win. It must not vote in the term of the binding or an earlier one. There is one exception: a server with an empty
+//! disk that sees a majority of empty logs takes that for the first start. So a wipe exceeds the budget while logs are
+//! empty on a quorum of servers.
 //!
-//! A server that cannot start is neither a voter nor a holder.
+//! A server that cannot start counts neither as a voter nor as a holder.
 
 use std::collections::BTreeMap;
 
@@ -40,19 +41,19 @@ use super::{Oracle, Violation, violated};
 use crate::disk::Image;
 use crate::places::place_of;
 
-/// What is the matter with a server's disk.
+/// The state of a server's disk, as the budget counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Standing {
-    /// Nothing.
+    /// The disk has kept everything that it reported as synced.
     #[default]
     Sound,
-    /// It has lost something that it had reported as synced.
+    /// The disk has lost something that it had reported as synced.
     Forgetful,
-    /// It is a new one, and no configuration binds it yet.
+    /// The disk is new, and no configuration binds it yet.
     Outside,
-    /// It was a new one, which a configuration of this term has bound.
+    /// A configuration of this term has bound the new disk.
     Admitted(Term),
-    /// It cannot be read.
+    /// The disk cannot be read.
     Dead,
 }
 
@@ -68,26 +69,26 @@ impl Standing {
 struct Promised {
     /// Its latest vote.
     vote: Option<(Term, NodeId)>,
-    /// In which boot it campaigned in which term.
+    /// The boot in which it campaigned in each term.
     campaigns: BTreeMap<Term, u64>,
-    /// Whether it has contradicted itself.
+    /// Whether it has contradicted one of its own promises.
     broken: bool,
 }
 
 /// What the budget says about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It contradicts nothing.
+    /// It contradicts no promise.
     Kept,
     /// It contradicts what its sender has promised, within the budget.
     Broken,
-    /// With it the budget is exceeded.
+    /// It exceeds the budget.
     Exceeded,
 }
 
-/// The budget, and who has used it up.
+/// The fault budget, and which servers have used it up.
 pub(crate) struct Budget {
-    /// How many servers the cluster began with.
+    /// The number of servers that the cluster began with.
     founders: usize,
     standings: Vec<Standing>,
     promises: Vec<Promised>,
@@ -111,7 +112,7 @@ impl Budget {
         }
     }
 
-    /// What is the matter with a server.
+    /// Returns the state of a server's disk.
     pub(crate) fn standing(&self, place: usize) -> Standing {
         self.standings.get(place).copied().unwrap_or_default()
     }
@@ -121,12 +122,12 @@ impl Budget {
         self.damaged && self.standing(place) != Standing::Sound
     }
 
-    /// Whether any server's has.
+    /// Whether any server's disk has broken them.
     pub(crate) const fn is_damaged(&self) -> bool {
         self.damaged
     }
 
-    /// Whether nothing but class C's promises is left.
+    /// Whether the budget is exceeded, so that only class C's promises are left.
     pub(crate) const fn is_exceeded(&self) -> bool {
         self.exceeded
     }
@@ -135,7 +136,7 @@ impl Budget {
         self.exceeded = true;
     }
 
-    /// Something has happened to a server's disk.
+    /// Records that a server's disk is in this state now.
     pub(crate) fn note(&mut self, place: usize, standing: Standing) {
         self.damaged = true;
         if let Some(known) = self.standings.get_mut(place) {
@@ -143,25 +144,20 @@ impl Budget {
         }
     }
 
-    /// The vote that a server has last put on the wire.
+    /// Returns the vote that a server last put on the wire.
     pub(crate) fn last_vote(&self, place: usize) -> Option<(Term, NodeId)> {
         self.promises.get(place)?.vote
     }
 
-    /// Copies: whether those voters that do not hold what stands behind this committed position are no quorum.
-    pub(crate) fn is_held(
-        &self,
-        facts: &Facts,
-        behind: Option<Index>,
-        holds: impl Fn(usize) -> bool,
-    ) -> bool {
+    /// Copies: whether the voters that do not hold the entries after this committed position are fewer than a quorum.
+    pub(crate) fn is_held(&self, facts: &Facts, after: Option<Index>, holds: impl Fn(usize) -> bool) -> bool {
         let lacks = |node: NodeId| self.standing(place_of(node)).votes() && !holds(place_of(node));
         !facts
-            .electorates(behind)
+            .electorates(after)
             .any(|membership| is_quorum(membership, lacks))
     }
 
-    /// Copies of all committed entries but the first `skip`. Returns whether the budget still covers them.
+    /// Copies of all committed entries except the first `skip`. Returns whether the budget still covers them.
     pub(crate) fn covers_committed<'i>(
         &self,
         facts: &Facts,
@@ -175,7 +171,7 @@ impl Budget {
         })
     }
 
-    /// How many servers must break their promises until two quorums share none that keeps them.
+    /// The number of servers that must break their promises until two quorums share none that keeps them.
     fn promise_breakers(&self, facts: &Facts) -> usize {
         match facts.has_other_voters() {
             true => 1,
@@ -183,12 +179,12 @@ impl Budget {
         }
     }
 
-    /// Whether a wiped disk could take itself for a new cluster's, with so many logs that are empty.
+    /// Whether so many empty logs could make a wiped server believe that the cluster is new.
     pub(crate) const fn looks_new(servers: usize, empty_logs: usize) -> bool {
         empty_logs >= quorum(servers)
     }
 
-    /// Votes and leaderships, and S21: a server of this incarnation sends this.
+    /// Votes and leaderships, and S21: a server of this incarnation sends this message.
     pub(crate) fn sends(
         &mut self,
         facts: &Facts,
@@ -198,7 +194,7 @@ impl Budget {
         envelope: &Envelope,
     ) -> Result<Verdict, Violation> {
         let (from, term) = (envelope.from, envelope.term);
-        // These promise nothing and change nothing at the recipient.
+        // These messages promise nothing and change nothing at the recipient.
         if matches!(
             envelope.message,
             Message::Hello
@@ -229,7 +225,7 @@ impl Budget {
         {
             promised.vote = Some((term, node));
         }
-        // What a sound server says is S12's and S13's to judge.
+        // The messages of a sound server are S12's and S13's to judge.
         if !matches!(standing, Standing::Forgetful | Standing::Dead) || !(again || contradicts) {
             return Ok(Verdict::Kept);
         }
@@ -242,8 +238,8 @@ impl Budget {
         Ok(Verdict::Broken)
     }
 
-    /// S21: a server with a new disk says nothing until a committed configuration binds it, and then votes in later
-    /// terms only.
+    /// S21: a server with a new disk sends nothing until a committed configuration binds it. After that it votes only
+    /// in later terms.
     fn is_admitted(
         &mut self,
         facts: &Facts,
@@ -259,7 +255,7 @@ impl Budget {
                 Some(binding) => self.note_admission(place, binding.term),
                 None => {
                     let message = format!(
-                        "server {from} sends {name} with a new disk, and no committed configuration has let it in"
+                        "server {from} sends {name} with a new disk, and no committed configuration has admitted it"
                     );
                     return violated(Oracle::S21, message);
                 }
@@ -270,7 +266,7 @@ impl Budget {
             && envelope.term <= since
         {
             let message = format!(
-                "server {from} votes in term {} with a disk that was let in in term {since}: the lost one may have voted",
+                "server {from} votes in term {} with a disk that was admitted in term {since}: the lost disk may have voted",
                 envelope.term
             );
             return violated(Oracle::S21, message);
@@ -319,7 +315,7 @@ mod tests {
         Message::Vote { last: None }
     }
 
-    /// What server 1 of `servers` may say, one message after the other, when its disk forgets before the last one.
+    /// The verdict on `last`, when server 1 of `servers` has sent everything in `said` and its disk then forgot it.
     fn after_forgetting(servers: usize, said: &[(u64, Message)], last: (u64, u64, Message)) -> Verdict {
         let facts = facts(&[], 0);
         let mut budget = Budget::new(servers, servers);
@@ -420,7 +416,7 @@ mod tests {
         budget.note(1, Standing::Outside);
         assert!(
             held_by(&budget, &[0]),
-            "server 2 is no voter, and server 3 is no quorum"
+            "server 2 does not vote, and server 3 alone is not a quorum"
         );
         assert!(Budget::looks_new(3, 2) && !Budget::looks_new(3, 1));
     }

@@ -1,13 +1,13 @@
-//! C1, C2, C7 and C8: what clients are told, against the one sequence of committed entries.
+//! C1, C2, C7 and C8: what clients are told, compared with the one sequence of committed entries.
 //!
-//! Linearizability is witnessed by the log itself: a write stands where its entry stands, a read right behind the last
-//! command that its answer reflects. Then (a) whatever was returned before something else was invoked stands before it,
-//! checked as answers arrive, and (b) every answer is what a fresh machine says there, checked by replaying the
-//! committed commands at the end. An attempt without an answer stays open for ever: it may take effect at any time, or
-//! never.
+//! The log itself witnesses linearizability: a write takes effect at its entry, and a read right after the last command
+//! that its answer reflects. Two things follow. (a) Whatever was returned before something else was invoked takes
+//! effect before it; this is checked as answers arrive. (b) Every answer is what a fresh machine says at that place;
+//! this is checked at the end, by replaying the committed commands. An attempt without an answer stays open for ever:
+//! it may take effect at any time, or never.
 //!
-//! Where clients repeat requests, an entry is judged by its attempt, as it is committed at most once whatever it does;
-//! and order in real time is judged by the request: from its first attempt's invocation to the answer, at the place
+//! Where clients repeat requests, each entry is judged by its attempt, because it is committed at most once whatever it
+//! does. Order in real time is judged by the request: from its first attempt's invocation to the answer, at the place
 //! where it took effect.
 
 use raft_core::{Index, LogId};
@@ -20,19 +20,19 @@ use crate::workload::{AnswerOf, Applied, Call, Concluded, ResponseOf, Workload};
 
 /// One attempt at one operation.
 pub(crate) struct Attempt<W: Workload> {
-    /// What is attempted.
+    /// What the attempt is to do.
     pub(crate) kind: OperationKind,
-    /// Who asks for what, and when.
+    /// Which client asks, for what, and when.
     pub(crate) call: Call,
     /// The latest position that any client had been told of when the request was first made.
     floor: u64,
     /// Hash of the command; 0 for a read.
     command_hash: u64,
-    /// What the server said, if anything.
+    /// What the server answered, if it did.
     pub(crate) outcome: Option<Outcome<W>>,
 }
 
-/// What a server said to an attempt.
+/// A server's answer to an attempt.
 pub(crate) enum Outcome<W: Workload> {
     /// The command is committed and applied.
     Written { at: LogId, response: ResponseOf<W> },
@@ -40,7 +40,7 @@ pub(crate) enum Outcome<W: Workload> {
     Read { at: Option<LogId>, answer: AnswerOf<W> },
     /// The request had no effect, and never will.
     WithoutEffect,
-    /// Nobody knows.
+    /// It is unknown whether the request took effect.
     Unknown,
 }
 
@@ -76,7 +76,7 @@ impl<W: Workload> Attempts<W> {
         }
     }
 
-    /// A client begins an attempt, which has the next number, by asking a query or by proposing the command with this
+    /// A client begins an attempt, which has the next number: it asks a query, or it proposes the command with this
     /// hash.
     pub(crate) fn invoke(&mut self, kind: OperationKind, call: Call, command_hash: u64) {
         let first = self.find(call.request).map(|attempt| attempt.floor);
@@ -97,17 +97,17 @@ impl<W: Workload> Attempts<W> {
         self.attempts.get_mut(usize::try_from(number).ok()?)
     }
 
-    /// How many attempts there were.
+    /// Returns the number of attempts.
     pub(crate) fn len(&self) -> usize {
         self.attempts.len()
     }
 
-    /// C1 and C7: a server decides what it will answer.
+    /// C1 and C7: a server settles what it will answer.
     pub(crate) fn decided(&mut self, facts: &Facts, number: u64, outcome: Outcome<W>) -> Judgement {
         let Some(attempt) = self.place(number) else {
             return violated(
                 Oracle::C7,
-                format!("an outcome for attempt {number}, which nobody made"),
+                format!("an outcome for attempt {number}, which no client made"),
             );
         };
         if attempt.outcome.is_some() {
@@ -128,8 +128,8 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (a): the client hears the outcome. It must stand behind everything that any client had heard before it asked.
-    /// What a request says that was carried out by an earlier attempt stands where that one stood: `first`.
+    /// C2 (a): the client hears the outcome. It must take effect after everything that any client had heard before this
+    /// client asked. An answer that reports an earlier attempt's effect counts at that attempt's position: `first`.
     pub(crate) fn returned(&mut self, number: u64, first: Option<Index>) -> Judgement {
         let Some(attempt) = self.find(number) else {
             return Ok(());
@@ -147,7 +147,7 @@ impl<W: Workload> Attempts<W> {
         };
         if !ordered {
             let message = format!(
-                "attempt {number} ({:?}, made at {}) takes effect at {position}, and a client knew of {} before",
+                "attempt {number} ({:?}, made at {}) takes effect at {position}, but a client already knew of {} by then",
                 attempt.kind, attempt.call.at, attempt.floor
             );
             return violated(Oracle::C2, message);
@@ -156,8 +156,8 @@ impl<W: Workload> Attempts<W> {
         Ok(())
     }
 
-    /// C2 (b), C7, C8, S16 and what the workload itself checks, at the end: the committed commands are replayed on a
-    /// fresh machine, which must answer everybody as the servers did. Returns the machine.
+    /// C2 (b), C7, C8, S16 and what the workload itself checks, at the end. The committed commands are replayed on a
+    /// fresh machine, which must give every client the answer that the servers gave. Returns the machine.
     pub(crate) fn replayed(
         &self,
         facts: &Facts,
@@ -190,7 +190,7 @@ impl<W: Workload> Attempts<W> {
                 && *told != response
             {
                 let message = format!(
-                    "attempt {number}, applied at {at}, was answered {told:?}, and a replay says {response:?}"
+                    "attempt {number}, applied at {at}, was answered {told:?}, but a replay says {response:?}"
                 );
                 return violated(Oracle::C2, message);
             }
@@ -198,7 +198,7 @@ impl<W: Workload> Attempts<W> {
                 && *said != response
             {
                 let message = format!(
-                    "a machine answers {said:?} to the command at {at}, and a replay says {response:?}"
+                    "a machine answers {said:?} to the command at {at}, but a replay says {response:?}"
                 );
                 return violated(Oracle::S16, message);
             }
@@ -257,7 +257,10 @@ impl<W: Workload> Attempts<W> {
             .skip(first)
             .take_while(|(known, _)| *known == hash)
             .filter_map(|(_, number)| Some((usize::try_from(*number).ok()?, self.find(*number)?)));
-        let mut judgement = violated(Oracle::C8, format!("the command at {at} was proposed by nobody"));
+        let mut judgement = violated(
+            Oracle::C8,
+            format!("the command at {at} was not proposed by any client"),
+        );
         for (number, attempt) in made {
             let Some(seen) = seen.get_mut(number) else {
                 continue;
@@ -267,7 +270,7 @@ impl<W: Workload> Attempts<W> {
                 judgement = violated(Oracle::C8, message);
             } else if matches!(attempt.outcome, Some(Outcome::WithoutEffect)) {
                 let message =
-                    format!("attempt {number} was told that it has no effect, and is committed at {at}");
+                    format!("attempt {number} was told that it has no effect, but is committed at {at}");
                 judgement = violated(Oracle::C7, message);
             } else {
                 *seen = true;
@@ -277,7 +280,7 @@ impl<W: Workload> Attempts<W> {
         judgement
     }
 
-    /// C2 (b) for the reads that stand right here.
+    /// C2 (b) for the reads that take effect right here.
     fn read_here(
         &self,
         machine: &W::Machine,
@@ -297,7 +300,7 @@ impl<W: Workload> Attempts<W> {
             let expected = machine.query(workload.query(attempt.call.choice));
             if *answer != expected {
                 let message = format!(
-                    "attempt {number} was answered {answer:?} after {at}, and a replay says {expected:?}"
+                    "attempt {number} was answered {answer:?} after {at}, but a replay says {expected:?}"
                 );
                 return violated(Oracle::C2, message);
             }
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn c2_reports_a_stale_read_and_a_write_behind_time() {
+    fn c2_reports_a_stale_read_and_a_write_that_is_too_late() {
         let facts = committed();
         let mut attempts = two_writes();
         attempts.decided(&facts, 1, written(2, Some(0))).unwrap();
@@ -404,7 +407,7 @@ mod tests {
         );
         attempts.decided(&facts, late, written(1, None)).unwrap();
         reports(Oracle::C2, attempts.returned(late, None));
-        // The first attempt was invoked before anything was known, so it may stand anywhere.
+        // The first attempt was invoked before anything was known, so it may take effect anywhere.
         attempts.decided(&facts, 0, written(1, None)).unwrap();
         assert_eq!(attempts.returned(0, None), Ok(()));
     }
@@ -438,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn c7_reports_an_effect_of_what_was_turned_down_and_a_second_outcome() {
+    fn c7_reports_an_effect_of_a_rejected_request_and_a_second_outcome() {
         let facts = committed();
         let mut attempts = two_writes();
         attempts.decided(&facts, 0, Outcome::WithoutEffect).unwrap();
@@ -448,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn c8_reports_commands_that_nobody_proposed_or_that_are_committed_twice() {
+    fn c8_reports_commands_that_no_client_proposed_or_that_are_committed_twice() {
         let facts = committed();
         let mut attempts = Attempts::<KeyValue>::new();
         write(&mut attempts, call(0));
@@ -476,14 +479,16 @@ mod tests {
         let facts = committed();
         let mut attempts = two_writes();
         attempts.decided(&facts, 1, written(2, Some(0))).unwrap();
-        // Request 0 was made before anybody knew anything; its second attempt hears that the first one stands at 1.
+        // Request 0 was made before any client knew of an entry; its second attempt learns that the first took effect
+        // at 1.
         let mut again = call(2);
         again.request = 0;
         attempts.invoke(OperationKind::Write, again, of_bytes(&KeyValue.command(&call(1))));
         attempts.returned(1, None).unwrap();
         attempts.decided(&facts, 2, written(2, None)).unwrap();
         assert_eq!(attempts.returned(2, Some(at(1))), Ok(()));
-        // A request that was made later cannot stand there, and none stands behind the entry that says so.
+        // A request that was made later cannot have taken effect there, and none takes effect after the entry that
+        // reports it.
         write(&mut attempts, call(3));
         let mut late = call(4);
         late.request = 3;
@@ -498,7 +503,7 @@ mod tests {
         let facts = committed();
         let mut machine =
             crate::witness::Witness::new(KeyValue.machine(&WorkloadPlan::default()), std::rc::Rc::default());
-        let shared = machine.responses().expect("somebody listens");
+        let shared = machine.responses().expect("a caller keeps the responses");
         use raft_core::replica::StateMachine;
         machine.apply(id(1, 1), &KeyValue.command(&call(1)));
         machine.apply(id(1, 2), &KeyValue.command(&call(1)));

@@ -1,4 +1,5 @@
-//! S5, S7, S8, S9, S10 and S14: when an entry counts as committed, and who may believe what about whom.
+//! S5, S7, S8, S9, S10 and S14: when an entry counts as committed, and what servers may believe about each other's
+//! logs.
 
 use raft_core::{Envelope, Index, LogId, Message, NodeId, RoleName, Term, Vitals};
 
@@ -14,13 +15,13 @@ pub(crate) struct Step<'a, L> {
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
     pub(crate) log: &'a L,
-    /// The entry that set the configuration in force before the step: what commits in a step commits by that one, and
-    /// what the step appends comes behind.
+    /// The entry that set the configuration in force before the step. What commits in a step commits by that
+    /// configuration, and what the step appends comes after it.
     pub(crate) configuration: Option<LogId>,
-    /// The last configuration that a server appends which writes before it goes on: that may be in force, durable and
-    /// committed in one step.
+    /// The last configuration that the step appends on a server that waits for its writes. It may be in force, durable
+    /// and committed in one step.
     pub(crate) appended: Option<LogId>,
-    /// Its disk with everything that was there before the step: a step that commits an entry may also compact it away.
+    /// Its disk with everything that was on it before the step: a step that commits an entry may also compact it away.
     pub(crate) disk: &'a Image,
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn covers(facts: &Facts, image: &Image, id: LogId) -> bool {
 /// How far the leader of its term has verified each follower's log.
 pub(crate) struct Commits {
     verified: Vec<(Term, u64)>,
-    /// The leader's snapshot that a server is installing: it is on its way to the disk, and not yet applied.
+    /// The leader's snapshot that a server is installing: it is being written to the disk, and is not applied yet.
     installing: Vec<Option<Index>>,
 }
 
@@ -78,16 +79,16 @@ impl Commits {
         }
     }
 
-    /// A server writes a snapshot that is ahead of what it has applied, to install it when it is durable.
+    /// A server writes a snapshot that is ahead of what it has applied. It installs it once it is durable.
     pub(crate) fn installs(&mut self, node: NodeId, last: Index) {
         if let Some(installing) = self.installing.get_mut(place_of(node)) {
             *installing = Some(last);
         }
     }
 
-    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, `image` the durable image of each
-    /// server; `is_excused` says whose disk is known to be faulty. Returns how many entries were committed for the
-    /// first time.
+    /// S5, S7, S8, S10 and S14 for one step. `message` is what the server was given, and `image` the durable image of
+    /// each server; `is_excused` names the servers whose disk is known to be faulty. Returns how many entries were
+    /// committed for the first time.
     pub(crate) fn stepped<'i, L: LogView>(
         &mut self,
         facts: &mut Facts,
@@ -128,7 +129,8 @@ impl Commits {
         for at in positions(step.before.commit, step.after.commit) {
             let id = match step.log.log_id(at) {
                 Some(id) => id,
-                // Under a snapshot that another server took: what the own log had there need not be what was committed.
+                // Under a snapshot that another server took, the server's own log may have held something else than
+                // what was committed.
                 None if facts.committed(at).is_some() => {
                     Self::is_covered(step, at)?;
                     continue;
@@ -138,7 +140,7 @@ impl Commits {
                     None => {
                         return violated(
                             Oracle::S5,
-                            format!("server {} commits {at}, and has no entry there", step.node),
+                            format!("server {} commits {at}, but has no entry there", step.node),
                         );
                     }
                 },
@@ -151,7 +153,7 @@ impl Commits {
         Ok(new)
     }
 
-    /// A server starts again: what was verified for it before no longer counts, what it restored does.
+    /// A server restarts. What was verified for it before no longer counts, and what it restored does.
     pub(crate) fn restarted<L: LogView>(
         &mut self,
         facts: &mut Facts,
@@ -166,7 +168,8 @@ impl Commits {
         if let Some(installing) = self.installing.get_mut(place) {
             *installing = None;
         }
-        // A step that died behind its write may have committed several entries that nobody has seen committed.
+        // A server that died after the write of a step may have committed several entries that the checker has not seen
+        // committed.
         let known = Index::new(facts.all_committed().len() as u64);
         let unknown = positions(known, vitals.commit).filter(|&at| Some(at) < vitals.commit);
         for at in unknown.chain(vitals.commit) {
@@ -194,7 +197,8 @@ impl Commits {
         self.verified.get_mut(place_of(node))
     }
 
-    /// S10: no further than the leader of this term has compared the two logs; an installed snapshot is its own proof.
+    /// S10: at most as far as the leader of this term has compared the two logs; an installed snapshot is its own
+    /// proof.
     fn follower_is_verified<L: LogView>(&mut self, step: &Step<'_, L>) -> Judgement {
         let commit = count(step.after.commit);
         let term = step.after.term;
@@ -205,7 +209,7 @@ impl Commits {
         let installed = count(step.log.snapshot_last().map(|last| last.index));
         if commit > verified.max(installed) {
             let message = format!(
-                "server {} commits up to {commit}, and the leader of term {term} has verified its log up to {verified}",
+                "server {} commits up to {commit}, but the leader of term {term} has verified its log only up to {verified}",
                 step.node
             );
             return violated(Oracle::S10, message);
@@ -213,12 +217,12 @@ impl Commits {
         Ok(())
     }
 
-    /// S14: nothing goes back, and the indexes are in order.
+    /// S14: no index decreases, and the indexes are in order.
     fn indexes_hold<L: LogView>(&self, step: &Step<'_, L>) -> Judgement {
         let (before, after) = (step.before, step.after);
         if after.commit < before.commit || after.applied < before.applied {
             let message = format!(
-                "server {} goes back from commit {:?}, applied {:?} to {:?}, {:?}",
+                "server {} goes back from commit {:?} and applied {:?} to {:?} and {:?}",
                 step.node, before.commit, before.applied, after.commit, after.applied
             );
             return violated(Oracle::S14, message);
@@ -279,14 +283,15 @@ impl Commits {
         violated(
             Oracle::S7,
             format!(
-                "server {} commits {id}, which is on the disks of {holders:?} only, by {by}",
+                "server {} commits {id}, which is only on the disks of {holders:?}, by {by}",
                 step.node
             ),
         )
     }
 }
 
-/// S9: the leader of `term` believes that `peer` holds everything up to `matched`, whose name in its own log is `id`.
+/// S9: the leader of `term` believes that `peer` holds everything up to `matched`, whose id in the leader's own log is
+/// `id`.
 pub(crate) fn matched(
     facts: &Facts,
     leader: NodeId,
@@ -295,7 +300,7 @@ pub(crate) fn matched(
     id: Option<LogId>,
     image: &Image,
 ) -> Judgement {
-    // A follower that has moved on may have lost what it had acknowledged, rightly.
+    // A follower that has moved on to a later term may rightly have truncated what it had acknowledged.
     let Some(id) = id else { return Ok(()) };
     if image.hard_state.term != term || covers(facts, image, id) {
         return Ok(());
@@ -304,7 +309,7 @@ pub(crate) fn matched(
         .log_id(id.index)
         .map_or("nothing".to_owned(), |held| held.to_string());
     let message = format!(
-        "server {leader}, leader of term {term}, believes that {peer} has {id}, and its disk has {held}"
+        "server {leader}, leader of term {term}, believes that {peer} has {id}, but its disk has {held}"
     );
     violated(Oracle::S9, message)
 }
@@ -472,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn s9_reports_a_belief_that_the_followers_disk_does_not_bear_out() {
+    fn s9_reports_a_belief_that_the_followers_disk_contradicts() {
         let known = facts(&[command(1, 1, "x")], 0);
         let judge = |image: &Image| matched(&known, node(1), Term::new(1), node(2), Some(id(1, 1)), image);
         assert_eq!(judge(&image(1, vec![command(1, 1, "x")])), Ok(()));
@@ -484,10 +489,10 @@ mod tests {
         );
     }
 
-    // Found by simulation (seed 92060816): a server that writes before it goes on died behind the write of a step that
+    // Found by simulation (seed 92060816): a server that waits for its writes died after the write of a step that
     // committed two entries.
     #[test]
-    fn a_start_may_know_of_several_entries_that_nobody_has_seen_committed() {
+    fn a_start_may_know_of_several_entries_that_were_not_seen_committed() {
         let entries = [command(1, 1, "x"), command(1, 2, "x"), command(1, 3, "x")];
         let mut known = facts(&entries, 1);
         let vitals = vitals(RoleName::Follower, 1, Some(id(1, 3)), 3);

@@ -1,4 +1,4 @@
-//! S12 and S13: what is said must be on the disk, judged at the moment a message is put on the wire.
+//! S12 and S13: what a message promises must be on the disk, judged at the moment the message is put on the wire.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
-    /// S12 and S13: a server sends this; `image` is its durable image. What a faulty one has voted before is the fault
-    /// budget's to judge.
+    /// S12 and S13: a server sends this; `image` is its durable image. The earlier votes of a server with a faulty disk
+    /// are the fault budget's to judge.
     pub(crate) fn sent(
         &mut self,
         facts: &Facts,
@@ -28,7 +28,7 @@ impl Promises {
         let (from, term) = (envelope.from, envelope.term);
         if image.hard_state.term < term {
             let message = format!(
-                "server {from} sends {} of term {term}, and its disk knows term {}",
+                "server {from} sends {} of term {term}, but its disk knows term {}",
                 envelope.message.name(),
                 image.hard_state.term
             );
@@ -48,15 +48,15 @@ impl Promises {
                 let held = image
                     .log_id(last.index)
                     .map_or("nothing".to_owned(), |held| held.to_string());
-                let message = format!("server {from} acknowledges {last}, and its disk has {held} there");
+                let message = format!("server {from} acknowledges {last}, but its disk has {held} there");
                 violated(Oracle::S13, message)
             }
             _ => Ok(()),
         }
     }
 
-    /// S13: what a leader says to a witness is on its own disk, or a crash could leave an entry with witnesses only,
-    /// and nobody who may lead.
+    /// S13: what a leader sends to a witness is on its own disk. Otherwise a crash could leave an entry on witnesses
+    /// only, and no server that may lead would hold it.
     pub(crate) fn sent_to_witness(facts: &Facts, envelope: &Envelope, image: &Image) -> Judgement {
         let Message::Append { entries, .. } = &envelope.message else {
             return Ok(());
@@ -65,14 +65,14 @@ impl Promises {
             Some(entry) if !covers(facts, image, entry.id) => {
                 let (from, to, last) = (envelope.from, envelope.to, entry.id);
                 let message =
-                    format!("server {from} sends the witness {to} {last}, and its own disk does not hold it");
+                    format!("server {from} sends the witness {to} {last}, but its own disk does not hold it");
                 violated(Oracle::S13, message)
             }
             _ => Ok(()),
         }
     }
 
-    /// For whom a server has voted in this term, on the wire.
+    /// The candidate for which a server has voted in this term, on the wire.
     pub(crate) fn vote(&self, term: Term, voter: NodeId) -> Option<NodeId> {
         self.votes.get(&(term, voter)).copied()
     }
@@ -80,14 +80,15 @@ impl Promises {
     fn voted(&mut self, term: Term, voter: NodeId, candidate: NodeId, image: &Image) -> Judgement {
         let first = *self.votes.entry((term, voter)).or_insert(candidate);
         if first != candidate {
-            let message =
-                format!("server {voter} votes for {candidate} in term {term}, and voted for {first}");
+            let message = format!(
+                "server {voter} votes for {candidate} in term {term}, but it has already voted for {first}"
+            );
             return violated(Oracle::S12, message);
         }
         if image.hard_state.term != term || image.hard_state.vote != Some(candidate) {
             let on_disk = image.hard_state;
             let message =
-                format!("server {voter} votes for {candidate} in term {term}, and its disk has {on_disk:?}");
+                format!("server {voter} votes for {candidate} in term {term}, but its disk has {on_disk:?}");
             return violated(Oracle::S12, message);
         }
         Ok(())
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn s13_reports_a_witness_that_is_told_what_its_leader_may_still_lose() {
+    fn s13_reports_entries_sent_to_a_witness_before_the_leader_has_them_on_disk() {
         let facts = facts(&[], 0);
         let append = |index| Message::Append {
             session: PeerSession::new(1),

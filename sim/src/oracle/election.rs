@@ -1,4 +1,4 @@
-//! S1, S4 and S11: terms, and who may lead them.
+//! S1, S4 and S11: terms, and which servers may lead them.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use raft_core::{NodeId, Term};
 use super::facts::Facts;
 use super::{Judgement, LogView, Oracle, violated};
 
-/// Who has led which term.
+/// The leader of each term.
 #[derive(Default)]
 pub(crate) struct Elections {
     leaders: BTreeMap<Term, NodeId>,
 }
 
 impl Elections {
-    /// The latest term that anybody has won.
+    /// The latest term that any server has won.
     pub(crate) fn latest(&self) -> Term {
         self.leaders
             .last_key_value()
             .map_or(Term::ZERO, |(&term, _)| term)
     }
 
-    /// S1 and S4: a server leads a term now.
+    /// S1 and S4: a server becomes the leader of a term.
     pub(crate) fn elected(
         &mut self,
         facts: &Facts,
@@ -37,7 +37,7 @@ impl Elections {
             );
         }
         for committed in facts.all_committed() {
-            // A candidate that was cut off may rightly win an older term late, so only earlier commitments count.
+            // A candidate that was partitioned may rightly win an older term late, so only earlier commitments count.
             if committed.commit_term >= term || committed.id.index < log.first_index() {
                 continue;
             }
@@ -54,14 +54,14 @@ impl Elections {
         self.covered_by_snapshot(facts, node, term, log)
     }
 
-    /// S4, for entries that the new leader holds only in its snapshot: the snapshot must end in a committed entry. That
-    /// its content agrees is S17's to check.
+    /// S4, for entries that the new leader holds only in its snapshot: the snapshot must end in a committed entry. S17
+    /// checks that its content agrees.
     fn covered_by_snapshot(&self, facts: &Facts, node: NodeId, term: Term, log: &impl LogView) -> Judgement {
         let compacted = log.first_index().previous();
         if compacted > log.snapshot_last().map(|last| last.index) {
             return violated(
                 Oracle::S4,
-                format!("server {node} leads term {term} with a gap behind its snapshot"),
+                format!("server {node} leads term {term} with a gap after its snapshot"),
             );
         }
         match log.snapshot_last() {
@@ -81,13 +81,13 @@ impl Elections {
         }
     }
 
-    /// How many terms had a leader.
+    /// Returns how many terms had a leader.
     pub(crate) fn count(&self) -> usize {
         self.leaders.len()
     }
 }
 
-/// S11: a term that was `before` is `after` now, in memory or on disk.
+/// S11: the term in memory or on disk was `before`, and is now `after`.
 pub(crate) fn terms_grow(node: NodeId, place: &str, before: Term, after: Term) -> Judgement {
     if after < before {
         return violated(
@@ -125,7 +125,8 @@ mod tests {
     fn s4_reports_a_leader_without_an_entry_committed_in_an_earlier_term() {
         let facts = facts(&[command(1, 1, "a"), command(3, 2, "b")], 2);
         let mut elections = Elections::default();
-        // The second entry was committed in term 3: a late winner of term 2 need not have it, one of term 4 must.
+        // The second entry was committed in term 3. A late winner of term 2 need not have it; the winner of term 4
+        // must.
         assert_eq!(
             elections.elected(&facts, node(2), Term::new(2), &Terms(vec![1])),
             Ok(())

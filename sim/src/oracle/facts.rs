@@ -11,8 +11,8 @@ use crate::witness::History;
 pub(crate) struct Known {
     term: Term,
     content_hash: u64,
-    /// The term of the entry before it, `Some(None)` if there is none; not known when it was first seen right behind a
-    /// compacted log.
+    /// The term of the entry before it, `Some(None)` if there is none. Unknown if the entry was first seen right after
+    /// a compacted log.
     prev_term: Option<Option<Term>>,
     body: EntryBody,
 }
@@ -40,16 +40,16 @@ impl Place {
     }
 }
 
-/// A committed entry, as the one sequence has it.
+/// One entry of the sequence of committed entries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Committed {
-    /// Its name.
+    /// Its index and term.
     pub(crate) id: LogId,
     /// The term of the leader that first committed it.
     pub(crate) commit_term: Term,
     /// Hash of its content; of the bytes alone if it is a command.
     pub(crate) content_hash: u64,
-    /// What a machine has been through when everything up to it is applied.
+    /// The history of a machine that has applied everything up to it.
     pub(crate) history: History,
     /// The last configuration at or before it; none for the bootstrap.
     pub(crate) membership: Option<LogId>,
@@ -74,7 +74,7 @@ fn content_hash(body: &EntryBody) -> u64 {
     match body {
         EntryBody::Noop => 1,
         EntryBody::Command(payload) => of_bytes(payload),
-        // Whoever passed a command on, it is the same command.
+        // The command is the same, whichever server forwarded it.
         EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
         EntryBody::Withheld => 2,
         EntryBody::Membership(membership) => {
@@ -107,8 +107,8 @@ impl Facts {
         }
     }
 
-    /// S3: an entry was seen in a log, behind an entry of `prev_term` where that is known. Whoever has an entry
-    /// of this index and term must have the same one behind the same one.
+    /// S3: an entry was seen in a log, after an entry of `prev_term` where that is known. Every log with an entry of
+    /// this index and term must have the same content there, and the same entry before it.
     pub(crate) fn learn(&mut self, entry: &Entry, prev_term: Option<Option<Term>>) -> Judgement {
         let place = offset(entry.id.index);
         if place >= self.places.len() {
@@ -123,7 +123,7 @@ impl Facts {
             if known.content_hash != content_hash && entry.body != EntryBody::Withheld {
                 return violated(
                     Oracle::S3,
-                    format!("two different entries are called {}", entry.id),
+                    format!("two different entries have the id {}", entry.id),
                 );
             }
             let Some(prev_term) = prev_term else { return Ok(()) };
@@ -139,7 +139,7 @@ impl Facts {
             return Ok(());
         }
         if entry.body == EntryBody::Withheld {
-            // Only a leader makes entries, and none makes this.
+            // Only a leader makes entries, and no leader made this one.
             return violated(
                 Oracle::S3,
                 format!("a witness holds {}, which no leader made", entry.id),
@@ -163,11 +163,14 @@ impl Facts {
         Ok(())
     }
 
-    /// S5: a server takes this entry for committed. Returns whether it is the first to do so.
+    /// S5: a server takes this entry for committed. Returns whether it is the first server to do so.
     pub(crate) fn commit(&mut self, node: NodeId, id: LogId, commit_term: Term) -> Result<bool, Violation> {
         if let Some(committed) = self.committed(id.index) {
             if committed.id != id {
-                let message = format!("server {node} commits {id}, and {} is committed", committed.id);
+                let message = format!(
+                    "server {node} commits {id}, but {} is committed at that index",
+                    committed.id
+                );
                 return violated(Oracle::S5, message);
             }
             return Ok(false);
@@ -226,7 +229,7 @@ impl Facts {
         self.committed.last().map(|last| last.id.index)
     }
 
-    /// What a machine has been through when everything up to `at` is applied.
+    /// The history of a machine that has applied everything up to `at`.
     pub(crate) fn history(&self, at: Option<Index>) -> Option<History> {
         match at {
             None => Some(History::default()),
@@ -234,7 +237,7 @@ impl Facts {
         }
     }
 
-    /// What the entry says.
+    /// Returns the body of an entry.
     pub(crate) fn body(&self, id: LogId) -> Option<&EntryBody> {
         Some(&self.places.get(offset(id.index))?.find(id.term)?.body)
     }
@@ -265,8 +268,8 @@ impl Facts {
         self.electorate_changed
     }
 
-    /// Every configuration by which somebody may be elected who lacks what comes behind this committed position: the
-    /// one in force there, and whatever any log ever held beyond it.
+    /// Every configuration by which a server may be elected that lacks the entries after this committed position: the
+    /// one in force there, and every later one that any log ever held.
     pub(crate) fn electorates(&self, at: Option<Index>) -> impl Iterator<Item = &Membership> {
         let in_force = self.configuration_id_at(at);
         let beyond = self.configurations.iter().copied().filter(move |id| {
@@ -283,7 +286,7 @@ impl Facts {
     }
 
     /// The first committed entry that bound a server to this data folder, in the latest run of configurations that do.
-    /// Later ones may have removed it, and not every server need know that yet.
+    /// A later configuration may have removed the server, and some servers may not know that yet.
     pub(crate) fn binding(&self, node: NodeId, incarnation: Incarnation) -> Option<LogId> {
         let mut found = None;
         let mut at = self.last_committed();

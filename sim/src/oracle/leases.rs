@@ -1,30 +1,30 @@
-//! C4 and L4: what a lease rests on (dissertation §6.4.1), looked at from above.
+//! C4 and L4: what a lease rests on (dissertation §6.4.1), seen from outside.
 //!
-//! A leader that answers on its lease believes that a quorum is bound to it: none of them gives anybody a vote before
-//! the shortest election timeout has passed on its own clock. The leader can only conclude that from answers and from
-//! its own clock. Here both sides stand side by side, so a lease that counts too far is seen even if no other leader
-//! comes of it.
+//! A leader that answers on its lease believes that a quorum is bound to it: none of these servers votes for another
+//! candidate before the shortest election timeout has passed on its own clock. The leader can conclude that only from
+//! replies and from its own clock. The checker sees both sides, so it finds a lease that counts too far even if it does
+//! not lead to a second leader.
 
 use raft_core::{Membership, NodeId, Term};
 
 use super::{Judgement, Oracle, violated};
 
-/// Why a server keeps its vote to itself.
+/// Why a server withholds its vote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Cause {
     /// It has just started, and may have heard a leader before.
     #[default]
     Started,
-    /// It has just been let in, and may have heard a leader with its former disk.
-    LetIn,
+    /// It has just been admitted, and may have heard a leader with its former disk.
+    Admitted,
     /// It has heard this leader.
     Heard(NodeId, Term),
-    /// There is no reason: its leader has asked it to campaign, and does not rely on it any more.
+    /// Nothing binds it: its leader has asked it to campaign, and no longer relies on it.
     Released,
 }
 
-/// What binds one server, by its own clock. Unlike whom it follows, nothing but time releases it, or that leader
-/// itself.
+/// What binds one server, by its own clock. Changing the leader that it follows does not release it: only time does, or
+/// that leader itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bond {
     cause: Cause,
@@ -40,10 +40,10 @@ impl Bond {
         };
     }
 
-    /// It takes part from now on.
-    pub(crate) fn is_let_in(&mut self, ticks: u64) {
+    /// It is admitted, and takes part from now on.
+    pub(crate) fn is_admitted(&mut self, ticks: u64) {
         *self = Self {
-            cause: Cause::LetIn,
+            cause: Cause::Admitted,
             since: ticks,
         };
     }
@@ -57,22 +57,22 @@ impl Bond {
         ticks.saturating_sub(self.since) >= shortest
     }
 
-    /// Whether it keeps its vote from everybody but this leader now.
+    /// Whether it withholds its vote from every candidate except this leader now.
     pub(crate) fn binds_to(self, leader: NodeId, term: Term, ticks: u64, shortest: u64) -> bool {
         let is_its = match self.cause {
-            Cause::Started | Cause::LetIn => true,
+            Cause::Started | Cause::Admitted => true,
             Cause::Heard(heard, heard_in) => (heard, heard_in) == (leader, term),
             Cause::Released => false,
         };
         is_its && !self.is_over(ticks, shortest)
     }
 
-    /// L4: with leases, nobody votes before its bond is over, in whatever term, unless the leader itself asked for it.
-    /// Who takes part for the first time has heard nobody.
+    /// L4: with leases, a server does not vote before its bond is over, in any term, unless the leader itself asked for
+    /// it. A server that takes part for the first time has heard no leader.
     pub(crate) fn may_vote(self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
         let why = match self.cause {
             _ if self.is_over(ticks, shortest) => return Ok(()),
-            Cause::LetIn | Cause::Released => return Ok(()),
+            Cause::Admitted | Cause::Released => return Ok(()),
             Cause::Heard(leader, term) => format!("it heard {leader}, the leader of term {term}"),
             Cause::Started => "it started".to_owned(),
         };
@@ -95,7 +95,7 @@ pub(crate) fn has_lease(
         return Ok(());
     }
     let message = format!(
-        "server {node} answers attempt {attempt} on its lease of term {term}, and no quorum is bound to it any more"
+        "server {node} answers attempt {attempt} on its lease of term {term}, but no quorum is bound to it any more"
     );
     violated(Oracle::C4, message)
 }
@@ -127,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_just_started_or_was_let_in_is_bound_to_everybody() {
+    fn a_server_that_has_just_started_or_was_admitted_withholds_its_vote() {
         let mut bond = Bond::default();
         assert!(bond.binds_to(node(3), Term::new(9), 14, SHORTEST));
         assert!(!bond.binds_to(node(3), Term::new(9), 15, SHORTEST));
-        bond.is_let_in(100);
+        bond.is_admitted(100);
         assert!(bond.binds_to(node(3), Term::new(9), 114, SHORTEST));
         assert!(!bond.binds_to(node(3), Term::new(9), 115, SHORTEST));
     }
@@ -144,10 +144,10 @@ mod tests {
             Oracle::L4,
             Bond::default().may_vote(node(2), node(3), 14, SHORTEST),
         );
-        let (mut let_in, mut released) = (heard(100), heard(100));
-        let_in.is_let_in(101);
+        let (mut admitted, mut released) = (heard(100), heard(100));
+        admitted.is_admitted(101);
         released.is_released();
-        for bond in [let_in, released] {
+        for bond in [admitted, released] {
             assert_eq!(bond.may_vote(node(2), node(3), 102, SHORTEST), Ok(()));
         }
         assert!(!released.binds_to(node(1), Term::new(4), 102, SHORTEST));

@@ -12,8 +12,8 @@ pub(crate) struct Member {
     pub(crate) vitals: Option<Vitals>,
 }
 
-/// What keeps the core from having converged, if anything: one leader, known to all, everything committed and applied
-/// by all, and nothing under way.
+/// What keeps the core from having converged, if anything. It has converged when all servers know one leader, have
+/// committed and applied everything, and have nothing in flight.
 pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<String> {
     let term = core
         .iter()
@@ -26,7 +26,7 @@ pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<Stri
             .is_some_and(|vitals| vitals.role == RoleName::Leader && vitals.term == term)
     };
     let Some(leader) = core.iter().find(leads) else {
-        return Some(format!("nobody in the core leads term {term}"));
+        return Some(format!("no server of the core leads term {term}"));
     };
     for member in core {
         let node = member.node;
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn l1_reports_a_core_without_a_leader_behind_or_down() {
+    fn l1_reports_a_core_without_a_leader_lagging_or_down() {
         let leader = member(1, RoleName::Leader, 1, 5);
         let judge = |core: &[Member]| {
             converged_in_time(obstacle(core, Some(at(5))), Nanos::ZERO, Nanos::from_secs(9))

@@ -1,4 +1,4 @@
-//! S2, S3 and S6: what may be done to a log, judged on every write that a server hands out.
+//! S2, S3 and S6: what may be done to a log, judged on every write that a server issues.
 
 use raft_core::{Entry, NodeId, Persist, RoleName, Term, Vitals};
 
@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::{Judgement, LogView, Oracle, violated};
 use crate::disk::Image;
 
-/// S2, S3 and S6: a server hands out a write. `before` and `after` are its vitals around the step.
+/// S2, S3 and S6: a server issues a write. `before` and `after` are its vitals around the step.
 pub(crate) fn issued(
     facts: &mut Facts,
     node: NodeId,
@@ -24,12 +24,12 @@ pub(crate) fn issued(
             );
             return violated(Oracle::S2, message);
         }
-        // Discarding a log behind a snapshot that covers all that is committed is no truncation.
+        // Discarding a log after a snapshot that covers everything committed does not count as a truncation.
         let written = persist.snapshot.as_ref().map(|meta| meta.last.index);
         let covered = written.max(disk.snapshot_last().map(|last| last.index));
         if Some(from) <= before.commit && before.commit > covered {
             let message = format!(
-                "server {node} truncates its log from {from}, and has committed {:?}",
+                "server {node} truncates its log from {from}, but has committed {:?}",
                 before.commit
             );
             return violated(Oracle::S6, message);
@@ -44,8 +44,8 @@ pub(crate) fn issued(
     })
 }
 
-/// S6: no snapshot contradicts what is committed. Judged behind the step's commits, as a server may commit, apply and
-/// snapshot in one step.
+/// S6: no snapshot contradicts what is committed. Judged after the step's commits, as a server may commit, apply and
+/// take a snapshot in one step.
 pub(crate) fn snapshot_issued(facts: &Facts, node: NodeId, persist: &Persist) -> Judgement {
     if let Some(meta) = &persist.snapshot
         && facts

@@ -1,8 +1,8 @@
-//! S18, S19 and L7, and the half of S1 that counts votes: by which configuration a server goes, when there may be
-//! another one, and who may decide under it.
+//! S18, S19 and L7, and the half of S1 that counts votes: which configuration a server uses, when the next one may
+//! come, and which servers decide under it.
 //!
-//! A configuration is in force from the moment at which it is appended, and no longer when it is cut off (paper §6).
-//! What that means for a server is read off its log, entry by entry, and never asked of the code that is judged.
+//! A configuration is in force from the moment at which it is appended until it is truncated (paper §6). The checker
+//! reads that off each server's log, entry by entry, and never asks the code that is judged.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::{Judgement, LogView, Oracle, count, positions, violated};
 use crate::nanos::Nanos;
 
-/// Whether those for which `agrees` holds are more than half of the voters, and of the outgoing ones while the
+/// Whether the voters for which `agrees` holds are a majority, and a majority of the outgoing voters too while the
 /// configuration is joint.
 pub(crate) fn is_quorum(membership: &Membership, agrees: impl Fn(NodeId) -> bool) -> bool {
     let voters = membership.voters().count();
@@ -22,7 +22,7 @@ pub(crate) fn is_quorum(membership: &Membership, agrees: impl Fn(NodeId) -> bool
     majority_of_voters && (outgoing == 0 || majority_of_outgoing)
 }
 
-/// A configuration in a few words.
+/// Describes a configuration in a few words.
 pub(crate) fn describe(membership: &Membership) -> String {
     let list = |nodes: Vec<NodeId>| {
         nodes
@@ -46,7 +46,8 @@ pub(crate) fn describe(membership: &Membership) -> String {
 /// A step of one server, as far as configurations are concerned.
 pub(crate) struct Turn<'a, L> {
     pub(crate) node: NodeId,
-    /// Whether it was there at the first start; whoever comes later knows no configuration before its log has one.
+    /// Whether it was there at the first start. A server that joins later knows no configuration before its log has
+    /// one.
     pub(crate) is_founder: bool,
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
@@ -72,7 +73,7 @@ impl<L: LogView> Turn<'_, L> {
     }
 
     /// S18: the configuration in force is the last one in the log.
-    pub(crate) fn goes_by_its_log(&self, facts: &Facts) -> Judgement {
+    pub(crate) fn uses_the_last_in_its_log(&self, facts: &Facts) -> Judgement {
         if self.was == self.now && self.before.last == self.after.last {
             return Ok(());
         }
@@ -85,11 +86,11 @@ impl<L: LogView> Turn<'_, L> {
             if held != Some(now) {
                 let held = held.map_or("nothing".to_owned(), |held| held.to_string());
                 let message =
-                    format!("server {node} goes by the configuration of {now}, and its log has {held} there");
+                    format!("server {node} uses the configuration of {now}, but its log has {held} there");
                 return violated(Oracle::S18, message);
             }
         }
-        // What the step left in the log was looked at before.
+        // What the step left in the log was checked before.
         let is_longer = self.before.last <= self.after.last
             && self
                 .before
@@ -109,13 +110,13 @@ impl<L: LogView> Turn<'_, L> {
                 .now
                 .map_or("the first start".to_owned(), |now| now.to_string());
             let message =
-                format!("server {node} holds the configuration of {newer}, and goes by the one of {now}");
+                format!("server {node} holds the configuration of {newer}, but uses the one of {now}");
             return violated(Oracle::S18, message);
         }
         Ok(())
     }
 
-    /// S18: a leader appends configurations. Those that it inherited may be uncommitted, as many as there are.
+    /// S18: a leader appends configurations. It may have inherited any number of uncommitted ones.
     pub(crate) fn appends(&self, facts: &Facts, entries: &[Entry]) -> Judgement {
         let (node, term, commit) = (self.node, self.after.term, self.after.commit);
         let mut before = self.was;
@@ -126,14 +127,14 @@ impl<L: LogView> Turn<'_, L> {
             let id = entry.id;
             if before.map(|before| before.index) > commit {
                 let message = format!(
-                    "server {node} appends the configuration {id}, and the one before it is not committed"
+                    "server {node} appends the configuration {id}, but the one before it is not committed"
                 );
                 return violated(Oracle::S18, message);
             }
             let committed = commit.and_then(|commit| facts.committed(commit));
             if committed.map(|committed| committed.id.term) != Some(term) {
                 let message = format!(
-                    "server {node} appends the configuration {id}, and has committed nothing of term {term}"
+                    "server {node} appends the configuration {id}, but has not committed an entry of term {term}"
                 );
                 return violated(Oracle::S18, message);
             }
@@ -141,7 +142,7 @@ impl<L: LogView> Turn<'_, L> {
                 && !overlap(old, new)
             {
                 let message = format!(
-                    "server {node} appends the configuration {id}: {}, behind {}, and each could decide without the other",
+                    "server {node} appends the configuration {id}: {}, after {}, and each could decide without the other",
                     describe(new),
                     describe(old)
                 );
@@ -152,9 +153,9 @@ impl<L: LogView> Turn<'_, L> {
         Ok(())
     }
 
-    /// S19: who knows that it does not vote any more neither begins to campaign nor leads. Its removal may be taken
-    /// back as long as it is not committed, so until then it may do both.
-    pub(crate) fn takes_its_leave(&self, facts: &Facts) -> Judgement {
+    /// S19: a server that knows it is no longer a voter neither campaigns nor leads. Its removal may be taken back as
+    /// long as it is not committed, so until then it may do both.
+    pub(crate) fn leads_only_as_a_voter(&self, facts: &Facts) -> Judgement {
         let (before, after) = (self.before, self.after);
         let begins = (before.role, before.term) != (after.role, after.term)
             && matches!(
@@ -162,10 +163,10 @@ impl<L: LogView> Turn<'_, L> {
                 RoleName::PreCandidate | RoleName::Candidate | RoleName::Leader
             );
         let votes = |id, commit| self.votes_by(facts, id) || self.votes_by_committed(facts, commit);
-        // A step may begin to campaign and then install the snapshot that ends its membership.
+        // A step may start a campaign and then install the snapshot that ends the server's membership.
         if begins && !votes(self.was, before.commit) && !votes(self.now, after.commit) {
             let message = format!(
-                "server {} is {:?} of term {}, and knows that it does not vote",
+                "server {} is {:?} of term {}, although it knows that it is not a voter",
                 self.node, after.role, after.term
             );
             return violated(Oracle::S19, message);
@@ -176,7 +177,7 @@ impl<L: LogView> Turn<'_, L> {
         );
         if after.role == RoleName::Leader && was != is && !self.votes_by(facts, is) {
             let message = format!(
-                "server {} still leads term {}, and a configuration without its vote is committed",
+                "server {} still leads term {}, although a configuration in which it does not vote is committed",
                 self.node, after.term
             );
             return violated(Oracle::S19, message);
@@ -185,7 +186,7 @@ impl<L: LogView> Turn<'_, L> {
     }
 }
 
-/// S1: a quorum of the configuration in force at the new leader voted for it. `agrees` says who did.
+/// S1: a quorum of the configuration in force at the new leader voted for it. `agrees` says which servers did.
 pub(crate) fn elected(
     facts: &Facts,
     node: NodeId,
@@ -211,7 +212,7 @@ pub(crate) fn elected(
     )
 }
 
-/// Whether no decision of one configuration can miss one of the other: every two quorums share a server.
+/// Whether every quorum of one configuration shares a server with every quorum of the other.
 pub(crate) fn overlap(one: &Membership, other: &Membership) -> bool {
     let nodes: BTreeSet<NodeId> = one.members().chain(other.members()).collect();
     let is_in = |set: u32, node: NodeId| {
@@ -233,7 +234,7 @@ pub(crate) fn unsettled(leader: NodeId, membership: &Membership) -> Option<Strin
     }
     if !membership.is_voter(leader) {
         return Some(format!(
-            "server {leader} leads and does not vote: {}",
+            "server {leader} leads without being a voter: {}",
             describe(membership)
         ));
     }
@@ -251,13 +252,13 @@ pub(crate) fn settled_in_time(unsettled: Option<String>, healed: Nanos, now: Nan
     }
 }
 
-/// C1 and C7: a change that its operator is told of as made is a committed configuration.
+/// C1 and C7: a change that its operator was told is made is a committed configuration.
 pub(crate) fn changed(facts: &Facts, node: NodeId, at: LogId, expected: Expected) -> Judgement {
     let is_committed = facts
         .committed(at.index)
         .is_some_and(|committed| committed.id == at);
     if !is_committed || !facts.is_configuration(at) {
-        let message = format!("server {node} says that the configuration {at} is committed, and it is not");
+        let message = format!("server {node} says that the configuration {at} is committed, but it is not");
         return violated(Oracle::C1, message);
     }
     let before = facts.configuration_id_at(at.index.previous());
@@ -265,7 +266,7 @@ pub(crate) fn changed(facts: &Facts, node: NodeId, at: LogId, expected: Expected
         && expected != before
     {
         let message = format!(
-            "server {node} made the configuration {at} of the one of position {}, and its operator meant that of {}",
+            "server {node} derived the configuration {at} from the one at {}, but its operator meant the one at {}",
             count(before.map(|id| id.index)),
             count(expected.map(|id| id.index))
         );
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn s18_reports_a_server_that_goes_by_another_configuration_than_the_last_in_its_log() {
+    fn s18_reports_a_server_that_uses_another_configuration_than_the_last_in_its_log() {
         let known = facts(
             &[
                 command(1, 1, "a"),
@@ -343,7 +344,8 @@ mod tests {
                 commits: (1, 1),
                 configurations: (was, now),
             };
-            case.turn(&case.vitals(), &Terms(terms)).goes_by_its_log(&known)
+            case.turn(&case.vitals(), &Terms(terms))
+                .uses_the_last_in_its_log(&known)
         };
         let (second, third) = (Some(id(1, 2)), vec![1, 1, 1]);
         assert_eq!(goes_by(None, second, (id(1, 1), id(1, 2)), vec![1, 1]), Ok(()));
@@ -352,10 +354,10 @@ mod tests {
             Ok(())
         );
         assert_eq!(goes_by(None, second, (id(1, 1), id(1, 3)), third.clone()), Ok(()));
-        // It is not in force although it was appended, or only when something comes behind it.
+        // It is not in force although it was appended, or only when another entry comes after it.
         reports(Oracle::S18, goes_by(None, None, (id(1, 1), id(1, 2)), vec![1, 1]));
         reports(Oracle::S18, goes_by(None, None, (id(1, 1), id(1, 3)), third));
-        // It is still in force although it was cut off, with something else in its place or nothing.
+        // It is still in force although it was truncated, with another entry in its place or none.
         reports(
             Oracle::S18,
             goes_by(second, second, (id(1, 3), id(2, 2)), vec![1, 2]),
@@ -367,7 +369,7 @@ mod tests {
         assert_eq!(goes_by(second, None, (id(1, 3), id(2, 2)), vec![1, 2]), Ok(()));
     }
 
-    /// What S18 says when server 1, leader of term 2, appends this at position 3 or behind it.
+    /// What S18 says when server 1, leader of term 2, appends this at position 3 or later.
     fn appends(commit: u64, was: Option<LogId>, known: &[Entry], entries: &[Entry]) -> Judgement {
         let committed = usize::try_from(commit).unwrap();
         let mut facts = facts(known, committed);
@@ -394,7 +396,7 @@ mod tests {
         reports(Oracle::S18, appends(1, None, &known, std::slice::from_ref(&two)));
         let one = sets(2, 4, members(&[1]));
         reports(Oracle::S18, appends(2, None, &known, &[two, one]));
-        // What it inherited need not have been committed when its own first entry was appended, only now.
+        // The entry that it inherited need not have been committed when its own first entry was appended, only now.
         let inherited = [sets(1, 1, members(&[1, 2])), command(2, 2, "no-op")];
         let next = sets(2, 3, members(&[1]));
         assert_eq!(appends(2, Some(id(1, 1)), &inherited, &[next]), Ok(()));
@@ -429,7 +431,11 @@ mod tests {
         let made = |at, expected| changed(&known, node(1), at, expected);
         assert_eq!(made(id(1, 2), Expected::This(None)), Ok(()));
         assert_eq!(made(id(1, 3), Expected::This(Some(id(1, 2)))), Ok(()));
-        assert_eq!(made(id(1, 3), Expected::Any), Ok(()), "whichever was in force");
+        assert_eq!(
+            made(id(1, 3), Expected::Any),
+            Ok(()),
+            "any configuration in force will do"
+        );
         reports(Oracle::S18, made(id(1, 3), Expected::This(None)));
         reports(Oracle::C1, made(id(1, 1), Expected::Any));
         reports(
@@ -439,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn s19_reports_who_campaigns_or_leads_and_knows_that_it_does_not_vote() {
+    fn s19_reports_a_server_that_campaigns_or_leads_and_knows_that_it_is_not_a_voter() {
         let known = facts(&[command(1, 1, "a"), sets(1, 2, members(&[1, 2]))], 2);
         let leave = |number, roles, commits, configurations| {
             let case = Case {
@@ -450,17 +456,17 @@ mod tests {
                 configurations,
             };
             case.turn(&case.vitals(), &Terms(vec![1, 1]))
-                .takes_its_leave(&known)
+                .leads_only_as_a_voter(&known)
         };
         let campaigns = (RoleName::Follower, RoleName::PreCandidate);
         let (second, both) = (Some(id(1, 2)), (Some(id(1, 2)), Some(id(1, 2))));
         assert_eq!(leave(1, campaigns, (2, 2), both), Ok(()));
-        // Its removal is not committed, as far as it knows.
+        // As far as the server knows, its removal is not committed.
         assert_eq!(leave(3, campaigns, (1, 1), both), Ok(()));
         // A step may campaign and then learn of it.
         assert_eq!(leave(3, campaigns, (1, 2), (None, second)), Ok(()));
         reports(Oracle::S19, leave(3, campaigns, (2, 2), both));
-        // A server that comes later belongs to nothing at first.
+        // A server that joins later is not a member of anything at first.
         reports(Oracle::S19, leave(4, campaigns, (0, 0), (None, None)));
         let leads = (RoleName::Leader, RoleName::Leader);
         assert_eq!(leave(3, leads, (0, 1), both), Ok(()));

@@ -1,8 +1,7 @@
 //! The oracles: what must hold in every run, each an exact check that correct code never fails.
 //!
-//! They watch from outside, through the library's read-only accessors, through what it hands out, and through the
-//! disks' durable images, so that they share no code with what they judge. Each has a unit test that feeds it a
-//! violation.
+//! They watch from outside: through the library's read-only accessors, its outputs, and the disks' durable images. So
+//! they share no code with what they judge. Each has a unit test that feeds it a violation.
 
 pub(crate) mod apply;
 pub(crate) mod budget;
@@ -38,10 +37,10 @@ macro_rules! oracles {
         }
 
         impl Oracle {
-            /// All of them.
+            /// All oracles, in order.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// What it checks, in one sentence.
+            /// Returns what the oracle checks, in one sentence.
             pub const fn description(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!($($doc),*),)*
@@ -64,41 +63,41 @@ oracles! {
     S10 = "A follower commits no further than the leader of its term has verified its log.",
     S11 = "Terms never decrease, in memory or on disk (paper §5.1).",
     S12 = "A vote on the wire is the only one of its server in that term, and is on its disk (paper §5.2).",
-    S13 = "What a message promises is on the sender's disk when the message leaves, and so is what a witness is told.",
+    S13 = "What a message promises is on the sender's disk when the message leaves, and so are the entries that a leader sends to a witness.",
     S14 = "Commit and applied indexes never decrease, and compacted <= snapshot <= applied <= commit <= last.",
     S15 = "The state machine sees every committed command once and in order.",
-    S16 = "State machines that have applied the same entries are equal, and have said the same.",
-    S17 = "A snapshot is what the committed entries up to its end lead to, configuration included.",
-    S18 = "A configuration is in force from its append until it is cut off, and comes one at a time, behind a commitment of its leader's term, with quorums that overlap (paper §6; dissertation §4.1 and its correction of 2015).",
-    S19 = "Who knows that it does not vote any more neither campaigns nor leads (dissertation §4.2.2).",
-    S20 = "A leader that hands over appends nothing until that is over, and only who was told to campaigns for it (dissertation §3.10).",
-    S21 = "A server whose disk was lost takes no part before the cluster knows it anew, and keeps out of what the lost disk promised.",
-    S22 = "A disk that a crash left behind within the contract can be started from, and one with a rotten record cannot.",
+    S16 = "State machines that have applied the same entries are equal, and have given the same responses.",
+    S17 = "A snapshot is the state that the committed entries up to its end lead to, configuration included.",
+    S18 = "A configuration is in force from its append until it is truncated. Configurations change one at a time, after an entry of the leader's term is committed, and their quorums overlap (paper §6; dissertation §4.1 and its correction of 2015).",
+    S19 = "A server that knows it is no longer a voter neither campaigns nor leads (dissertation §4.2.2).",
+    S20 = "A leader appends nothing during a leadership transfer, and only the server that it told to campaign does so (dissertation §3.10).",
+    S21 = "A server whose disk was lost takes no part until a committed configuration admits its new disk, and then casts no vote in the terms in which the lost disk may have voted.",
+    S22 = "A server starts from every disk that a crash within the contract can leave, and from none with a rotten record.",
     S23 = "A message whose bytes were damaged is not taken for another message.",
     S24 = "The run stays within its budget of events, and every window within its limits.",
     S25 = "Nothing panics and no arithmetic overflows.",
     Core = "The library's own invariants hold after every step.",
     C1 = "An acknowledged write is committed where the acknowledgement says.",
     C2 = "What clients see is linearizable, witnessed by the order of the log.",
-    C3 = "What clients see is linearizable, by a search that knows nothing of the log.",
-    C4 = "A read stands behind what was committed when it came, and a quorum has confirmed its leader since, or is bound to it (paper §8, dissertation §6.4.1).",
-    C6 = "What a client sends again in its session is applied once and answered the same, and sessions end where the rules say (dissertation §6.3).",
-    C7 = "A request that was turned down has no effect, and every request has one outcome.",
+    C3 = "What clients see is linearizable, by a search that does not look at the log.",
+    C4 = "A read reflects everything that was committed when it arrived, and since then a quorum has confirmed its leader or is bound to it by a lease (paper §8, dissertation §6.4.1).",
+    C6 = "A request that is repeated in its session is applied once and answered the same, and sessions end where the rules say (dissertation §6.3).",
+    C7 = "A rejected request has no effect, and every request has one outcome.",
     C8 = "Every committed command was proposed by a client, and is committed once.",
-    C9 = "What clients are told is what the workload's own rules say, over the whole log.",
+    C9 = "What clients are told agrees with the workload's own rules, over the whole log.",
     L1 = "A healed core elects a leader and agrees on everything.",
     L2 = "A healed core serves every client.",
-    L3 = "A leader in good order with a quorum stays, whatever happens to the others.",
-    L4 = "Nobody disturbs a leader that is heard: no election without a reason, no campaign without a pre-vote (dissertation §9.6).",
-    L5 = "A leader that hears no quorum, or whose disk stalls, steps down (dissertation §6.2), and no request is left without an outcome.",
-    L6 = "A follower in good order with its leader catches up, step by step.",
+    L3 = "A healthy leader that reaches a healthy quorum stays the leader, whatever happens to the other servers.",
+    L4 = "No server disturbs a leader whose heartbeats arrive: no election without a reason, no campaign without a pre-vote (dissertation §9.6).",
+    L5 = "A leader without an active quorum, or with a stalled disk, steps down (dissertation §6.2), and no request is left without an outcome.",
+    L6 = "A healthy follower of a healthy leader catches up, step by step.",
     L7 = "A healed core leaves a joint configuration, and is led by one of its voters (dissertation §4.2.2, §4.3).",
-    L8 = "A cluster with nothing to do sends heartbeats, and nothing else.",
-    L9 = "In good weather a fault costs few elections.",
+    L8 = "An idle cluster sends heartbeats, and nothing else.",
+    L9 = "In good weather a fault causes few elections.",
     L10 = "Nothing waits for a disk longer than the disk takes.",
-    D1 = "What the shipping store acknowledged is there after every crash, and what it did not is there wholly or not at all.",
+    D1 = "What the shipping store acknowledged survives every crash, and what it did not acknowledge is there wholly or not at all.",
     D2 = "On a disk that keeps its contract the shipping store can be opened and used.",
-    D3 = "What the shipping store reads out is what was written to it, whatever its disk does.",
+    D3 = "What the shipping store reads back is what was written to it, whatever its disk does.",
     D4 = "A shipping store that has failed acknowledges nothing more until it is opened again.",
 }
 
@@ -108,17 +107,17 @@ impl fmt::Display for Oracle {
     }
 }
 
-/// An oracle's finding.
+/// What an oracle has found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{oracle}: {message}")]
 pub struct Violation {
-    /// Which oracle.
+    /// The oracle.
     pub oracle: Oracle,
     /// What it saw.
     pub message: String,
 }
 
-/// What an oracle says: nothing, or a violation.
+/// An oracle's judgement: no objection, or a violation.
 pub(crate) type Judgement = Result<(), Violation>;
 
 /// Reports a violation.
@@ -194,7 +193,7 @@ pub(crate) mod fixture {
         Membership::of_voters([1, 2, 3].map(NodeId::new))
     }
 
-    /// A joint configuration, which nobody outside the library makes but by reading one.
+    /// A joint configuration, which only the library makes, so a test has to decode one.
     pub(crate) fn joint(voters: &[u64], outgoing: &[u64]) -> Membership {
         let text = format!(
             r#"{{"voters":{voters:?},"outgoing":{outgoing:?},"learners":[],"witnesses":[],"incarnations":{{}}}}"#

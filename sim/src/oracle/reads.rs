@@ -1,53 +1,53 @@
-//! C4: a linearizable read that asks nobody but its leader's quorum (ReadIndex; paper §8, dissertation §6.4).
+//! C4: a linearizable read that only its leader's quorum has to confirm (ReadIndex; paper §8, dissertation §6.4).
 //!
-//! Stale answers are seen by C2 only if a client knows better. Here every read is held to how it came about: it stands
-//! at or behind everything that was committed when it arrived, and since then a quorum has answered its leader as their
-//! leader. A read that is answered at once, on a lease (dissertation §6.4.1), instead presupposes that nobody has been
-//! elected since; what the lease itself rests on, `leases` looks at. One that was passed on is judged where it was
-//! passed to.
+//! C2 sees a stale answer only if some client already knows of a later entry. Here every read is judged by how it was
+//! confirmed. It reflects everything that was committed when it arrived, and since then a quorum has answered its
+//! leader as their leader. A read that is answered at once, on a lease (dissertation §6.4.1), instead requires that no
+//! other leader has been elected since; `leases` checks what the lease itself rests on. A forwarded read is judged at
+//! the server to which it was forwarded.
 
 use raft_core::{Index, Membership, NodeId, Round, Term};
 
 use super::{Judgement, Oracle, count, violated};
 use crate::places::place_of;
 
-/// What a read may rest on.
+/// What confirms a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Basis {
-    /// A quorum.
+    /// A quorum's answers.
     Quorum,
-    /// A quorum, or a lease.
+    /// A quorum's answers, or a lease.
     Lease,
-    /// The word of the leader that it is passed on to.
+    /// The leader to which the read is forwarded.
     Leader,
 }
 
-/// A read that a server has taken and not answered.
+/// A read that a server has accepted and not answered.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     read: u64,
     basis: Basis,
     /// The number of the event in which it arrived.
     arrived: u64,
-    /// What was committed then, anywhere.
+    /// The last position that was committed then, anywhere.
     committed: Option<Index>,
-    /// A quorum has answered since.
+    /// Whether a quorum has answered since.
     confirmed: bool,
 }
 
-/// The reads of one server, and who has answered it when.
+/// The reads of one server, and which peers have answered it when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     pending: Vec<Pending>,
-    /// In which event the leader first sent a message of each round.
+    /// The event in which the leader first sent a message of each read round.
     began: Vec<(Round, u64)>,
     /// For each peer: the latest event whose message it has answered.
     answered: [Option<u64>; super::stability::PLACES],
 }
 
 impl Reads {
-    /// The server leads from now on, and nobody has answered it yet.
-    pub(crate) fn begins_to_lead(&mut self) {
+    /// The server becomes the leader, and no peer has answered it yet.
+    pub(crate) fn becomes_leader(&mut self) {
         self.began.clear();
         self.answered = Default::default();
     }
@@ -66,22 +66,21 @@ impl Reads {
         });
     }
 
-    /// A read was turned down.
+    /// A read was rejected.
     pub(crate) fn ends(&mut self, read: u64) {
         self.pending.retain(|pending| pending.read != read);
     }
 
-    /// The leader sends a message of this round.
+    /// The leader sends a message of this read round.
     pub(crate) fn sends(&mut self, round: Round, event: u64) {
         if self.began.last().is_none_or(|(latest, _)| *latest < round) {
             self.began.push((round, event));
         }
     }
 
-    /// A peer's answer of this round, and of the leader's term, has reached the leader.
+    /// A peer's answer of this read round, and of the leader's term, has reached the leader.
     pub(crate) fn is_answered(&mut self, node: NodeId, by: usize, round: Round, membership: &Membership) {
-        // Nearly always it is the latest round that is answered. One that has not begun was answered in another
-        // leadership.
+        // Nearly always the latest round is answered. A round that has not begun was answered in another leadership.
         let Some(&(_, event)) = self.began.iter().rev().find(|(began, _)| *began == round) else {
             return;
         };
@@ -104,8 +103,8 @@ impl Reads {
             .any(|pending| (pending.read, pending.basis, pending.arrived) == (read, Basis::Lease, event))
     }
 
-    /// C4: the server answers a read as of this position, in this event. It takes itself for the leader of `led`, and
-    /// `latest` is the latest term that anybody has won.
+    /// C4: the server answers a read as of this position, in this event. It believes that it leads term `led`, and
+    /// `latest` is the latest term that any server has won.
     pub(crate) fn answers(
         &mut self,
         node: NodeId,
@@ -118,7 +117,7 @@ impl Reads {
         };
         if Some(index) < pending.committed {
             let message = format!(
-                "server {node} answers attempt {read} as of {index}, and {} was committed when it arrived",
+                "server {node} answers attempt {read} as of {index}, but {} was committed when it arrived",
                 count(pending.committed)
             );
             return violated(Oracle::C4, message);
@@ -126,18 +125,18 @@ impl Reads {
         if pending.basis == Basis::Lease && event == pending.arrived {
             if latest > led {
                 let message = format!(
-                    "server {node} answers attempt {read} on its lease of term {led}, and term {latest} has a leader"
+                    "server {node} answers attempt {read} on its lease of term {led}, but term {latest} has a leader"
                 );
                 return violated(Oracle::C4, message);
             }
             return Ok(());
         }
-        // One that was confirmed by a lease may have to wait for the state machine.
+        // A read that was confirmed by a lease may have to wait for the state machine.
         let needs_quorum = pending.basis == Basis::Quorum;
         if needs_quorum && !pending.confirmed && !confirms(node, &self.answered, membership, pending.arrived)
         {
             let message = format!(
-                "server {node} answers attempt {read}, and no quorum has confirmed it as leader since"
+                "server {node} answers attempt {read}, but no quorum has confirmed it as leader since the read arrived"
             );
             return violated(Oracle::C4, message);
         }
@@ -164,14 +163,14 @@ mod tests {
 
     fn read(committed: Option<Index>, arrived: u64) -> Reads {
         let mut reads = Reads::default();
-        reads.begins_to_lead();
+        reads.becomes_leader();
         reads.sends(Round::new(1), 10);
         reads.arrives(7, Basis::Quorum, arrived, committed);
         reads
     }
 
     #[test]
-    fn c4_reports_a_read_that_nobody_has_confirmed_since_it_came() {
+    fn c4_reports_a_read_that_no_quorum_has_confirmed_since_it_arrived() {
         let answer =
             |mut reads: Reads| reads.answers(node(1), (7, at(5), 20), (Term::new(1), Term::new(1)), &three());
         reports(Oracle::C4, answer(read(None, 10)));
@@ -186,12 +185,12 @@ mod tests {
         reports(Oracle::C4, answer(earlier.clone()));
         earlier.sends(Round::new(2), 11);
         earlier.is_answered(node(1), 1, Round::new(2), &three());
-        earlier.begins_to_lead();
+        earlier.becomes_leader();
         assert_eq!(answer(earlier), Ok(()), "what was confirmed stays confirmed");
     }
 
     #[test]
-    fn c4_reports_a_read_that_stands_before_what_was_committed_when_it_came() {
+    fn c4_reports_a_read_that_misses_what_was_committed_when_it_arrived() {
         let confirmed = |committed| {
             let mut reads = read(committed, 10);
             reads.is_answered(node(1), 2, Round::new(1), &three());
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn c4_reports_a_lease_that_is_over() {
+    fn c4_reports_a_lease_that_has_expired() {
         let answer = |basis, event, latest| {
             let mut reads = Reads::default();
             reads.arrives(7, basis, 10, None);

@@ -1,18 +1,18 @@
-//! S22: what may be started from a disk, and what must have been read from it.
+//! S22: which disks a server may start from, and what it must have read from them.
 
 use raft_core::{HardState, LogId, NodeId};
 
 use super::{Judgement, Oracle, violated};
 use crate::disk::Image;
 
-/// S22: a server was started from this disk, and begins with this. A record that has rotted must have kept it from
-/// starting, and everything else that the disk holds must be there: a log that ends early forgets what was promised.
+/// S22: a server was started from this disk, with this log and hard state. A rotten record must keep it from starting.
+/// Everything else that the disk holds must be there: a log that ends early forgets what was promised.
 pub(crate) fn started(node: NodeId, image: &Image, last: Option<LogId>, hard_state: HardState) -> Judgement {
     if let Some(rot) = image.rot() {
         let message = format!("server {node} starts from a disk on which {rot} has rotted");
         return violated(Oracle::S22, message);
     }
-    // Between a crash and this start a snapshot may stand beside a log that it replaces (paper §7).
+    // Between a crash and this start a snapshot may lie beside a log that it replaces (paper §7).
     let covered = image.snapshot_last();
     let first = image.entries().next().map(|entry| entry.id.index);
     let continues = covered.is_none_or(|covered| {
@@ -25,7 +25,7 @@ pub(crate) fn started(node: NodeId, image: &Image, last: Option<LogId>, hard_sta
     let expected = expected.or(covered);
     if last != expected || hard_state != image.hard_state {
         let message = format!(
-            "server {node} starts with {last:?} and {hard_state:?}, and its disk holds {expected:?} and {:?}",
+            "server {node} starts with {last:?} and {hard_state:?}, but its disk holds {expected:?} and {:?}",
             image.hard_state
         );
         return violated(Oracle::S22, message);

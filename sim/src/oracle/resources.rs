@@ -1,4 +1,4 @@
-//! S24: what waits and what is under way stays within its limits.
+//! S24: what waits and what is in flight stays within its limits.
 
 use raft_core::{NodeId, PeerStatus};
 
@@ -11,20 +11,19 @@ pub(crate) fn window_holds(leader: NodeId, peer: &PeerStatus, limit: u64) -> Jud
         return Ok(());
     }
     let message = format!(
-        "server {leader} has {inflight} appends under way to {}, and the limit is {limit}",
+        "server {leader} has {inflight} appends in flight to {}; the limit is {limit}",
         peer.node
     );
     violated(Oracle::S24, message)
 }
 
-/// S24: entries that a leader has taken in and that are not committed yet.
+/// S24: entries that a leader has appended and that are not committed yet.
 pub(crate) fn log_is_bounded(leader: NodeId, uncommitted_bytes: usize, limit: u64) -> Judgement {
     if uncommitted_bytes as u64 <= limit {
         return Ok(());
     }
-    let message = format!(
-        "server {leader} has {uncommitted_bytes} uncommitted bytes in its log, and the limit is {limit}"
-    );
+    let message =
+        format!("server {leader} has {uncommitted_bytes} uncommitted bytes in its log; the limit is {limit}");
     violated(Oracle::S24, message)
 }
 

@@ -1,9 +1,9 @@
-//! L3, L4 and L5: who may disturb a leader, and how long a leader may stay that nobody hears.
+//! L3, L4 and L5: which servers may disturb a leader, and how long a leader without an active quorum may stay.
 //!
-//! Two kinds of check add up. Each server is watched for its own manners, by its own clock: whoever hears a leader
-//! helps nobody to depose it, whoever campaigns has asked first, and a leader that hears no quorum steps down. And the
-//! cluster is watched from above: where a leader and a quorum have been in good order for a while, they stay what they
-//! are, whatever the others do.
+//! Two kinds of check complement each other. Each server is checked for its own conduct, by its own clock: a server
+//! that hears a leader does not help to depose it, a candidate has asked for pre-votes first, and a leader without an
+//! active quorum steps down. And the cluster is watched from outside: where a leader and a quorum have been healthy for
+//! a while, they keep their roles, whatever the others do.
 
 use std::collections::VecDeque;
 
@@ -13,28 +13,28 @@ use super::{Judgement, Oracle, violated};
 use crate::nanos::Nanos;
 use crate::places::place_of;
 
-/// There are at most so many servers.
+/// The most servers that a run has.
 pub(crate) const PLACES: usize = 8;
 
 /// What one server has heard since its start, by its own clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Manners {
+pub(crate) struct Contacts {
     /// When it last heard a leader, as long as it follows.
     leader_heard: Option<u64>,
-    /// Who has granted a pre-vote, one bit each, and for which term.
+    /// Which peers have granted a pre-vote, one bit each, and for which term.
     granted: (Term, u8),
     /// On a leader: when each peer last answered, or when it was elected.
     answered: [u64; PLACES],
 }
 
-impl Manners {
+impl Contacts {
     /// It has heard the leader that it follows.
     pub(crate) fn hears_leader(&mut self, ticks: u64) {
         self.leader_heard = Some(ticks);
     }
 
     /// It does not follow, and so has no leader to be loyal to.
-    pub(crate) fn follows_nobody(&mut self) {
+    pub(crate) fn has_no_leader(&mut self) {
         self.leader_heard = None;
     }
 
@@ -48,8 +48,8 @@ impl Manners {
         }
     }
 
-    /// It leads from now on.
-    pub(crate) fn begins_to_lead(&mut self, ticks: u64) {
+    /// It becomes the leader.
+    pub(crate) fn becomes_leader(&mut self, ticks: u64) {
         self.answered = [ticks; PLACES];
     }
 
@@ -60,14 +60,14 @@ impl Manners {
         }
     }
 
-    /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another one to
-    /// replace it, by a granted pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
+    /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another server to
+    /// replace it, by granting a pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
     pub(crate) fn is_loyal(&self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
         match self.leader_heard {
             Some(heard) if ticks.saturating_sub(heard) < shortest => violated(
                 Oracle::L4,
                 format!(
-                    "server {node} heard its leader {} ticks ago, and helps {candidate} to replace it",
+                    "server {node} heard its leader {} ticks ago, but helps {candidate} to replace it",
                     ticks.saturating_sub(heard)
                 ),
             ),
@@ -75,16 +75,16 @@ impl Manners {
         }
     }
 
-    /// L4 (a): nobody raises its term before a quorum has said that it would vote for it (dissertation §9.6), so that a
-    /// server that was cut off disturbs nobody when it comes back.
-    pub(crate) fn has_asked(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
+    /// L4 (a): a server raises its term only after a quorum has said that it would vote for it (dissertation §9.6), so
+    /// that a server that was partitioned does not disturb the others when it comes back.
+    pub(crate) fn has_pre_votes(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
         let granted = |voter: NodeId| {
             voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
         };
         if membership.has_quorum(granted) {
             return Ok(());
         }
-        let message = format!("server {node} campaigns in term {term}, and no quorum has said that it may");
+        let message = format!("server {node} campaigns in term {term} without the pre-votes of a quorum");
         violated(Oracle::L4, message)
     }
 
@@ -94,8 +94,8 @@ impl Manners {
         answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
     }
 
-    /// L5: whoever leads has heard a quorum within twice the shortest election timeout (dissertation §6.2).
-    pub(crate) fn hears_a_quorum(
+    /// L5: a leader has heard from a quorum within twice the shortest election timeout (dissertation §6.2).
+    pub(crate) fn has_active_quorum(
         &self,
         node: NodeId,
         ticks: u64,
@@ -110,29 +110,29 @@ impl Manners {
             return Ok(());
         }
         let message = format!(
-            "server {node} still leads, and has heard no quorum for {} ticks, twice an election timeout",
+            "server {node} still leads, but has not heard from a quorum for {} ticks, twice an election timeout",
             2 * shortest
         );
         violated(Oracle::L5, message)
     }
 }
 
-/// What a server waits for its disk to do, by its own clock.
+/// The writes that a server waits for, by its own clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backlog {
-    /// The writes, and when it handed them out, the oldest first.
+    /// The writes and when they were issued, the oldest first.
     writes: VecDeque<(u64, u64)>,
-    /// Since when it has led with a stalled disk although somebody else could lead.
+    /// Since when it has led with a stalled disk although another server could lead.
     outstays_since: Option<u64>,
 }
 
 impl Backlog {
-    /// It hands out a write that it waits for.
+    /// It issues a write that it waits for.
     pub(crate) fn issued(&mut self, ticket: u64, ticks: u64) {
         self.writes.push_back((ticket, ticks));
     }
 
-    /// Everything up to here is durable, it was told.
+    /// It is told that everything up to this ticket is durable.
     pub(crate) fn told(&mut self, ticket: u64) {
         while self
             .writes
@@ -147,9 +147,9 @@ impl Backlog {
         oldest.is_some_and(|(_, issued)| ticks.saturating_sub(*issued) > longest)
     }
 
-    /// L5: a leader whose disk stalls leads no further than to its next heartbeat. It may stay as long as nobody could
-    /// do better.
-    pub(crate) fn gives_way(
+    /// L5: a leader whose disk stalls steps down at its next heartbeat. It may stay as long as no other server could
+    /// lead.
+    pub(crate) fn yields_when_stalled(
         &mut self,
         node: NodeId,
         ticks: u64,
@@ -165,14 +165,14 @@ impl Backlog {
             return Ok(());
         }
         let message = format!(
-            "server {node} has led on for {} ticks with a disk that has stalled, and another one could lead",
+            "server {node} has led for {} ticks with a stalled disk, although another server could lead",
             ticks.saturating_sub(since)
         );
         violated(Oracle::L5, message)
     }
 }
 
-/// Who has been in good order with a leader, both ways, and since when.
+/// The servers that have been healthy together with a leader, both ways, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     leader: Option<(usize, Term)>,
@@ -180,8 +180,8 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The cluster was looked at: these servers, the leader among them, are in good order.
-    pub(crate) fn survey(&mut self, now: Nanos, leader: Option<(usize, Term)>, orderly: u8) {
+    /// The cluster was surveyed: these servers, the leader among them, are healthy.
+    pub(crate) fn survey(&mut self, now: Nanos, leader: Option<(usize, Term)>, healthy: u8) {
         if self.leader != leader {
             *self = Self {
                 leader,
@@ -189,19 +189,19 @@ impl Order {
             };
         }
         for (place, since) in self.since.iter_mut().enumerate() {
-            match orderly & bit(place) {
+            match healthy & bit(place) {
                 0 => *since = None,
                 _ => _ = since.get_or_insert(now),
             }
         }
     }
 
-    /// Something has happened that may disturb everybody.
+    /// Something has happened that may disturb every server.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Something has happened to this server.
+    /// Something has happened that may disturb this server.
     pub(crate) fn disturb(&mut self, place: usize) {
         if self.leads(place) {
             self.reset();
@@ -210,30 +210,30 @@ impl Order {
         }
     }
 
-    /// Whether this server leads those in good order.
+    /// Whether this server leads the healthy ones.
     pub(crate) fn leads(&self, place: usize) -> bool {
         self.leader.is_some_and(|(leader, _)| leader == place)
     }
 
-    /// The leader of those in good order, and its term.
+    /// The leader of the healthy servers, and its term.
     pub(crate) const fn leader(&self) -> Option<(usize, Term)> {
         self.leader
     }
 
-    /// Whether the server has been in good order for so long.
+    /// Whether the server has been healthy for so long.
     pub(crate) fn lasts(&self, place: usize, now: Nanos, settled: Nanos) -> bool {
         let since = self.since.get(place).copied().flatten();
         since.is_some_and(|since| now.since(since) >= settled)
     }
 
-    /// Those who have been in good order for so long, one bit each.
+    /// The servers that have been healthy for so long, one bit each.
     pub(crate) fn lasting(&self, now: Nanos, settled: Nanos) -> u8 {
         let lasting = (0..PLACES).filter(|&place| self.lasts(place, now, settled));
         lasting.map(bit).fold(0, |set, bit| set | bit)
     }
 
-    /// L3 and L4 (b): a server changes its role, its term or its leader. That is its right, unless it belongs to a
-    /// quorum that has been in good order with its leader for long enough.
+    /// L3 and L4 (b): a server changes its role, its term or its leader. It may, unless it belongs to a quorum that has
+    /// been healthy with its leader for long enough.
     pub(crate) fn may_change(
         &self,
         server: (usize, NodeId),
@@ -252,12 +252,12 @@ impl Order {
         if lasting & bit(place) == 0 || !membership.has_quorum(is_lasting) {
             return Ok(());
         }
-        let everybody = membership.members().all(is_lasting);
-        let oracle = if everybody { Oracle::L4 } else { Oracle::L3 };
-        let who = if everybody { "everybody" } else { "a quorum" };
+        let is_all = membership.members().all(is_lasting);
+        let oracle = if is_all { Oracle::L4 } else { Oracle::L3 };
+        let who = if is_all { "every server" } else { "a quorum" };
         let RoleAnd { role, term } = RoleAnd::of(after);
         let message = format!(
-            "server {node} becomes {role:?} of term {term}, when {who} has been in good order with the leader of term {} for {settled}",
+            "server {node} becomes {role:?} of term {term}, although {who} has been healthy together with the leader of term {} for {settled}",
             before.term
         );
         violated(oracle, message)
@@ -291,7 +291,7 @@ mod tests {
     const SHORTEST: u64 = 15;
 
     #[test]
-    fn l3_reports_a_leader_that_leaves_a_quorum_in_good_order() {
+    fn l3_reports_a_leader_that_leaves_a_healthy_quorum() {
         let settled = Nanos::from_millis(600);
         let (leads, steps_down) = (
             vitals(RoleName::Leader, 4, None, 0),
@@ -313,11 +313,11 @@ mod tests {
         let moved = order.may_change((2, node(3)), (&leads, &steps_down), &three(), settled, settled);
         assert_eq!(moved, Ok(()), "server 3 is not among them");
         order.disturb(1);
-        assert_eq!(change(&order, 600), Ok(()), "one of three is no quorum");
+        assert_eq!(change(&order, 600), Ok(()), "one of three is not a quorum");
     }
 
     #[test]
-    fn l4_reports_an_election_while_everybody_is_in_good_order() {
+    fn l4_reports_an_election_while_every_server_is_healthy() {
         let settled = Nanos::from_millis(600);
         let (follows, campaigns) = (
             vitals(RoleName::Follower, 4, None, 0),
@@ -339,20 +339,26 @@ mod tests {
     }
 
     #[test]
-    fn l4_reports_disloyalty_and_a_campaign_without_asking() {
-        let mut manners = Manners::default();
-        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
-        manners.hears_leader(90);
-        reports(Oracle::L4, manners.is_loyal(node(1), node(2), 100, SHORTEST));
-        assert_eq!(manners.is_loyal(node(1), node(2), 105, SHORTEST), Ok(()));
-        manners.follows_nobody();
-        assert_eq!(manners.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+    fn l4_reports_disloyalty_and_a_campaign_without_pre_votes() {
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
+        contacts.hears_leader(90);
+        reports(Oracle::L4, contacts.is_loyal(node(1), node(2), 100, SHORTEST));
+        assert_eq!(contacts.is_loyal(node(1), node(2), 105, SHORTEST), Ok(()));
+        contacts.has_no_leader();
+        assert_eq!(contacts.is_loyal(node(1), node(2), 100, SHORTEST), Ok(()));
 
-        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
-        manners.is_granted(Term::new(5), 2);
-        assert_eq!(manners.has_asked(node(1), Term::new(5), &three()), Ok(()));
-        manners.is_granted(Term::new(6), 1);
-        reports(Oracle::L4, manners.has_asked(node(1), Term::new(5), &three()));
+        reports(
+            Oracle::L4,
+            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+        );
+        contacts.is_granted(Term::new(5), 2);
+        assert_eq!(contacts.has_pre_votes(node(1), Term::new(5), &three()), Ok(()));
+        contacts.is_granted(Term::new(6), 1);
+        reports(
+            Oracle::L4,
+            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+        );
     }
 
     #[test]
@@ -367,21 +373,28 @@ mod tests {
         assert!(!backlog.stalls(150, longest), "the second write is younger");
         assert!(backlog.stalls(151, longest));
 
-        assert_eq!(backlog.gives_way(node(1), 151, heartbeat, true), Ok(()));
-        assert_eq!(backlog.gives_way(node(1), 161, heartbeat, true), Ok(()));
-        reports(Oracle::L5, backlog.gives_way(node(1), 162, heartbeat, true));
-        assert_eq!(backlog.gives_way(node(1), 163, heartbeat, false), Ok(()));
-        assert_eq!(backlog.gives_way(node(1), 164, heartbeat, true), Ok(()));
+        assert_eq!(backlog.yields_when_stalled(node(1), 151, heartbeat, true), Ok(()));
+        assert_eq!(backlog.yields_when_stalled(node(1), 161, heartbeat, true), Ok(()));
+        reports(
+            Oracle::L5,
+            backlog.yields_when_stalled(node(1), 162, heartbeat, true),
+        );
+        assert_eq!(
+            backlog.yields_when_stalled(node(1), 163, heartbeat, false),
+            Ok(())
+        );
+        assert_eq!(backlog.yields_when_stalled(node(1), 164, heartbeat, true), Ok(()));
     }
 
     #[test]
-    fn l5_reports_a_leader_that_hears_nobody_and_stays() {
-        let mut manners = Manners::default();
-        manners.begins_to_lead(100);
-        let judge = |manners: &Manners, ticks| manners.hears_a_quorum(node(1), ticks, SHORTEST, &three());
-        assert_eq!(judge(&manners, 130), Ok(()));
-        reports(Oracle::L5, judge(&manners, 131));
-        manners.is_answered(2, 120);
-        assert_eq!(judge(&manners, 150), Ok(()));
+    fn l5_reports_a_leader_without_an_active_quorum_that_stays() {
+        let mut contacts = Contacts::default();
+        contacts.becomes_leader(100);
+        let judge =
+            |contacts: &Contacts, ticks| contacts.has_active_quorum(node(1), ticks, SHORTEST, &three());
+        assert_eq!(judge(&contacts, 130), Ok(()));
+        reports(Oracle::L5, judge(&contacts, 131));
+        contacts.is_answered(2, 120);
+        assert_eq!(judge(&contacts, 150), Ok(()));
     }
 }

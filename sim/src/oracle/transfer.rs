@@ -1,6 +1,6 @@
-//! S20: handing leadership over (dissertation §3.10). The leader appends nothing until that is over, tells nobody to
-//! campaign but a target that has its whole log, and gives up after an election timeout; and nobody campaigns at a
-//! leader's request but who was told to, in the term behind that leader's.
+//! S20: leadership transfer (dissertation §3.10). The leader appends nothing until the transfer is over, tells only a
+//! target that has its whole log to campaign, and gives up after an election timeout. A server campaigns at a leader's
+//! request only if that leader told it to, and only in the term after that leader's.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ struct UnderWay {
     since_ticks: u64,
 }
 
-/// What a server was asked for in a step, and what it said about transfers.
+/// What a server was asked for in a step, and what it reported about transfers.
 pub(crate) struct Told<'a> {
     pub(crate) node: NodeId,
     /// It was asked to hand over to this server.
@@ -28,7 +28,7 @@ pub(crate) struct Told<'a> {
     pub(crate) ended: &'a [(NodeId, TransferOutcome)],
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
-    /// How many ticks have passed since its start, and after how many a transfer must be given up.
+    /// The ticks since its start, and the ticks after which a transfer must be given up.
     pub(crate) ticks: u64,
     pub(crate) patience_ticks: u64,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Told<'a> {
 /// All transfers.
 pub(crate) struct Transfers {
     under_way: Vec<Option<UnderWay>>,
-    /// Who was told to campaign, and in which term: the one behind the leader's.
+    /// Which servers were told to campaign, and in which term: the one after the leader's.
     told: BTreeSet<(NodeId, Term)>,
 }
 
@@ -48,7 +48,7 @@ impl Transfers {
         }
     }
 
-    /// A server starts anew: what it was asked for before, nobody hears of any more.
+    /// A server restarts: requests that it had accepted before are no longer answered.
     pub(crate) fn restarted(&mut self, place: usize) {
         if let Some(under_way) = self.under_way.get_mut(place) {
             *under_way = None;
@@ -73,13 +73,16 @@ impl Transfers {
                 false => slot.take().map(|under_way| under_way.to),
             };
             if ends != Some(to) {
-                let message = format!("server {node} ends a transfer to {to} that nobody asked for");
+                let message = format!("server {node} ends a transfer to {to} that no one asked for");
                 return violated(Oracle::S20, message);
             }
         }
         if let Some(to) = asked {
             if let Some(other) = slot {
-                let message = format!("server {node} hands over to {to}, and to {} as well", other.to);
+                let message = format!(
+                    "server {node} hands over to {to} while it hands over to {}",
+                    other.to
+                );
                 return violated(Oracle::S20, message);
             }
             *slot = Some(UnderWay {
@@ -91,7 +94,7 @@ impl Transfers {
         let Some(is) = *slot else { return Ok(()) };
         if told.after.role != RoleName::Leader || told.after.term != is.term {
             let message = format!(
-                "server {node} leads no more, and says nothing about its transfer to {}",
+                "server {node} has stepped down without reporting the outcome of its transfer to {}",
                 is.to
             );
             return violated(Oracle::S20, message);
@@ -106,7 +109,7 @@ impl Transfers {
         }
         if was.is_some() && told.asked.is_none() && told.before.last != told.after.last {
             let message = format!(
-                "server {node} hands over to {}, and appends {:?} meanwhile",
+                "server {node} hands over to {}, but appends {:?} meanwhile",
                 is.to, told.after.last
             );
             return violated(Oracle::S20, message);
@@ -114,8 +117,8 @@ impl Transfers {
         Ok(())
     }
 
-    /// S20: a server, whose log ends here, sends this. `image` is the durable image of a server; `is_excused` says
-    /// whose disk is known to be faulty.
+    /// S20: a server, whose log ends here, sends this. `image` is the durable image of a server; `is_excused` names the
+    /// servers whose disk is known to be faulty.
     pub(crate) fn sent<'i>(
         &mut self,
         facts: &Facts,
@@ -147,7 +150,7 @@ impl Transfers {
             }
             Message::TransferVote { .. } if !self.told.contains(&(from, term)) => {
                 let message = format!(
-                    "server {from} campaigns for term {term} by a leader's wish, and no leader of the term before told it to"
+                    "server {from} campaigns for term {term} at a leader's request, but no leader of the term before told it to"
                 );
                 violated(Oracle::S20, message)
             }
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn s20_reports_a_transfer_that_never_ends_or_ends_without_a_word_or_twice() {
+    fn s20_reports_a_transfer_that_never_ends_or_ends_silently_or_twice() {
         let late = || Step {
             ticks: PATIENCE,
             ..QUIET
@@ -314,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn s20_reports_a_campaign_at_the_wish_of_no_leader() {
+    fn s20_reports_a_campaign_that_no_leader_requested() {
         let known = facts(&[], 0);
         let mut transfers = Transfers::new(3);
         let mut sent = |from, to, term, message| {
@@ -325,8 +328,8 @@ mod tests {
         reports(Oracle::S20, sent(2, 3, 3, campaign()));
         assert_eq!(sent(1, 2, 2, Message::TimeoutNow), Ok(()));
         assert_eq!(sent(2, 3, 3, campaign()), Ok(()));
-        assert_eq!(sent(2, 1, 3, campaign()), Ok(()), "one campaign asks everybody");
-        // That leader's wish was about the next term, and it was one server's.
+        assert_eq!(sent(2, 1, 3, campaign()), Ok(()), "one campaign asks every peer");
+        // That leader's request was for the next term, and for one server.
         reports(Oracle::S20, sent(2, 3, 4, campaign()));
         reports(Oracle::S20, sent(3, 2, 3, campaign()));
     }

@@ -1,14 +1,14 @@
 //! L10: what waits for a disk waits no longer than the disk takes.
 //!
-//! A lost wake-up is easily overlooked: a later write, or a message that is sent again, does what was forgotten. So
-//! every server is looked at when it is told that a write is durable. Then it must have said whatever waited for that
+//! A lost wake-up is easily overlooked: a later write, or a retransmitted message, does what was forgotten. So every
+//! server is checked when it is told that a write is durable. It must then have sent every answer that waited for that
 //! write, and must have drawn the conclusions that follow from it.
 
 use raft_core::{NodeId, Term};
 
 use super::{Judgement, Oracle, violated};
 
-/// What a message is answered with.
+/// The kind of answer that a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// `HeartbeatReply`.
@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     Vote,
 }
 
-/// An answer that is owed to somebody, and waits for a write.
+/// An answer that is owed to a peer, and waits for a write.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     to: NodeId,
@@ -35,7 +35,7 @@ struct Owed {
 pub(crate) struct Wakeups {
     /// The last write that it waits for.
     issued: u64,
-    /// Everything up to here is durable, it was told.
+    /// It is told that everything up to this ticket is durable.
     told: u64,
     owed: Vec<Owed>,
 }
@@ -46,12 +46,12 @@ impl Wakeups {
         self.issued = ticket;
     }
 
-    /// Whether everything that it has written is durable, and it knows.
+    /// Whether everything that it has written is durable, and it has been told so.
     pub(crate) const fn is_up_to_date(&self) -> bool {
         self.told >= self.issued
     }
 
-    /// It was asked something, and has not answered in the same step.
+    /// It received a request, and has not answered in the same step.
     pub(crate) fn owes(&mut self, to: NodeId, answer: Answer, term: Term) {
         self.owed.push(Owed {
             to,
@@ -62,7 +62,7 @@ impl Wakeups {
     }
 
     /// Whether an answer is owed.
-    pub(crate) fn is_in_debt(&self) -> bool {
+    pub(crate) fn owes_an_answer(&self) -> bool {
         !self.owed.is_empty()
     }
 
@@ -71,13 +71,13 @@ impl Wakeups {
         self.told = self.told.max(ticket);
     }
 
-    /// It answers. One answer may stand for several.
+    /// It answers. One answer may settle several requests.
     pub(crate) fn answers(&mut self, to: NodeId, answer: Answer) {
         self.owed.retain(|owed| owed.to != to || owed.answer != answer);
     }
 
-    /// L10: nothing is owed any more that only waited for what is durable. What was promised in an earlier term is of
-    /// no use to anybody.
+    /// L10: no answer is still owed that only waited for what is now durable. An answer that was owed in an earlier
+    /// term is of no use to any server.
     pub(crate) fn judge(&mut self, node: NodeId, term: Term) -> Judgement {
         self.owed.retain(|owed| owed.term == term);
         match self.owed.iter().find(|owed| owed.ticket <= self.told) {
@@ -87,7 +87,7 @@ impl Wakeups {
             }) => violated(
                 Oracle::L10,
                 format!(
-                    "server {node} owes {to} an answer ({answer:?}) that waits for write {ticket}, and has heard that {} is durable",
+                    "server {node} owes {to} an answer ({answer:?}) that waits for write {ticket}, but has been told that {} is durable",
                     self.told
                 ),
             ),
@@ -101,7 +101,7 @@ pub(crate) fn concluded(node: NodeId, what: &'static str, has_concluded: bool) -
         true => Ok(()),
         false => violated(
             Oracle::L10,
-            format!("server {node} has heard that its write is durable, and {what}"),
+            format!("server {node} has been told that its write is durable, but {what}"),
         ),
     }
 }

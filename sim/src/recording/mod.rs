@@ -1,10 +1,9 @@
-//! A run written down for people who look at it: every event with its cause, and how every server stood after it.
+//! A run recorded for people to look at: every event with its cause, and the state of every server after it.
 //!
-//! The recorder watches from outside. It draws nothing, changes nothing and is asked nothing, so that a recorded run is
-//! the run; where nobody records, it costs one comparison per event.
+//! The recorder watches from outside. It draws nothing and changes nothing, so that a recorded run equals an unrecorded
+//! one. Without a recorder, it costs one comparison per event.
 //!
-//! A run has a hundred thousand events, so what is written down is columns of numbers, and of everything only what
-//! changed.
+//! A run has a hundred thousand events, so the recording consists of columns of numbers, and contains only changes.
 
 mod recorder;
 mod texts;
@@ -27,17 +26,17 @@ pub struct Recording {
     pub servers: u8,
     /// How many clients there are; their numbers begin at 1.
     pub clients: u8,
-    /// What was told, line by line, in order.
+    /// The lines of the trace, in order.
     pub lines: Lines,
     /// The kinds of lines, by their numbers in [`Lines::kind`].
     pub kinds: Vec<&'static str>,
-    /// What the lines say.
+    /// The texts of the lines.
     pub texts: Texts,
-    /// How each server stood: `event, mask, values…`, again and again, with one value for each bit of the mask, the
+    /// The states of each server: `event, mask, values…`, again and again, with one value for each bit of the mask, the
     /// lowest first. The event is counted from the one before; the values are those of [`FIELDS`].
     pub states: Vec<Vec<u64>>,
-    /// What each server's log holds: `event, first, from, runs, (term, body, count)…`, again and again. From that event
-    /// on (counted from the one before) the log begins at `first`, ends before `from`, and goes on from there with runs
+    /// The log of each server: `event, first, from, runs, (term, body, count)…`, again and again. From that event on
+    /// (counted from the one before) the log begins at `first`, ends before `from`, and continues from there with runs
     /// of like entries. The body is one of [`BODIES`].
     pub logs: Vec<Vec<u64>>,
     /// Which links between servers are cut: `event, bytes…` with one byte per server, again and again. Bit j − 1 of the
@@ -47,7 +46,7 @@ pub struct Recording {
     pub memberships: Vec<String>,
 }
 
-/// What is written down of a server's state, in the order of the bits of a mask. Indexes and numbers of servers are 0
+/// The recorded fields of a server's state, in the order of the bits of a mask. Indexes and numbers of servers are 0
 /// where there is none.
 pub const FIELDS: [&str; MATCHED + MAX_SERVERS as usize] = [
     "role",
@@ -83,17 +82,17 @@ pub const ROLES: [&str; 6] = [
     "leader",
 ];
 
-/// What is wrong with a server, by the bits of its flags.
+/// The faults of a server, by the bits of its flags.
 pub const FLAGS: [&str; 6] = [
     "paused",
     "disk failed",
     "disk full",
     "disk slow",
-    "cut off from clients",
+    "partitioned from clients",
     "down for good",
 ];
 
-/// What an entry can be, by number.
+/// The kinds of entries, by number.
 pub const BODIES: [&str; 4] = [
     "blank",
     "command",
@@ -110,26 +109,26 @@ pub struct Lines {
     pub at: Vec<u64>,
     /// How many events ago the event was caused; 0 for what happens in the course of an event.
     pub cause: Vec<u64>,
-    /// Where: the number of a server, minus the number of a client, or 0.
+    /// Where it happened: the number of a server, minus the number of a client, or 0.
     pub place: Vec<i64>,
     /// The kind of line.
     pub kind: Vec<u16>,
 }
 
 impl Lines {
-    /// How many there are.
+    /// Returns how many lines there are.
     pub fn len(&self) -> usize {
         self.event.len()
     }
 
-    /// Whether nothing was told.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.event.is_empty()
     }
 }
 
 impl Recording {
-    /// Every line, as [`replay`](crate::replay) would tell it.
+    /// Iterates over the lines as [`replay`](crate::replay) would report them.
     pub fn lines(&self) -> impl Iterator<Item = TraceEvent> + '_ {
         let (mut number, mut at) = (0, 0);
         let lines = &self.lines;
@@ -167,7 +166,7 @@ fn place_of(number: i64) -> Place {
     }
 }
 
-/// Runs a schedule and writes down everything that [`Recording`] holds.
+/// Runs a schedule and records everything that [`Recording`] holds.
 pub fn film<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(Report, Recording), ScheduleError> {
     let mut recorder = Recorder::new(schedule);
     let report = world::observe(schedule, workload, &mut recorder)?;

@@ -1,4 +1,4 @@
-//! Watches a run and writes down what changes.
+//! Watches a run and records what changes.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::places::place_of;
 use crate::report::{Place, TraceEvent};
 use crate::schedule::Schedule;
 
-/// Somebody who is told what happens in a run.
+/// An observer of the events of a run.
 pub(crate) trait Observer {
-    /// Whether it wants to be told, which costs a text for each event.
+    /// Whether it wants the events, each of which costs a formatted text.
     fn listens(&self) -> bool {
         true
     }
 
-    /// Something happened.
+    /// An event has happened.
     fn told(&mut self, event: TraceEvent);
 
-    /// An event is over, and this is how everybody stands.
+    /// An event is over, and these are the states of all servers.
     fn stands(&mut self, _event: u64, _servers: &mut dyn Iterator<Item = Standing<'_>>, _cuts: Links) {}
 }
 
@@ -32,9 +32,9 @@ impl Observer for &mut dyn FnMut(TraceEvent) {
     }
 }
 
-/// How a server stands.
+/// The state of a server.
 pub(crate) struct Standing<'a> {
-    /// While the process runs.
+    /// The state machine of Raft, while the process runs.
     pub(crate) raft: Option<&'a Raft>,
     pub(crate) vitals: &'a Vitals,
     pub(crate) disk: &'a Disk,
@@ -44,10 +44,10 @@ pub(crate) struct Standing<'a> {
 
 type State = [u64; FIELDS.len()];
 
-/// One entry as it is drawn: its term, and what it is.
+/// One entry as it is drawn: its term, and its kind.
 type Drawn = (u64, u64);
 
-/// What is known of one server.
+/// The recorded state of one server.
 #[derive(Default)]
 struct Known {
     state: State,
@@ -57,11 +57,11 @@ struct Known {
     first: u64,
     log: Vec<Drawn>,
     log_event: u64,
-    /// Its disk was written to, or became another one.
+    /// Whether its disk was written to, or replaced.
     may_have_new_log: bool,
 }
 
-/// Writes a run down.
+/// Records a run.
 pub(crate) struct Recorder {
     recording: Recording,
     servers: Vec<Known>,
@@ -116,7 +116,7 @@ impl Recorder {
         })
     }
 
-    /// The number of the configuration that a server is in.
+    /// Returns the number of the configuration that a server is in.
     fn membership(&mut self, place: usize, membership: &Membership) -> u64 {
         let Some(known) = self.servers.get_mut(place) else {
             return 0;
@@ -178,7 +178,7 @@ impl Recorder {
             return;
         }
         known.may_have_new_log = false;
-        // A log that begins further back than before, or behind a gap, is told as a whole.
+        // A log that begins earlier than before, or after a gap, is recorded as a whole.
         let end = known.first + known.log.len() as u64;
         if first < known.first || first > end {
             known.log.clear();
@@ -276,7 +276,8 @@ fn state_of(standing: &Standing<'_>, membership: u64) -> State {
     let of_node = |node: Option<NodeId>| node.map_or(0, NodeId::value);
     let of_id = |id: Option<LogId>| id.map_or(0, |id| id.index.value());
     let (written, durable) = (standing.disk.written(), standing.disk.durable());
-    // The mark stands behind the last entry that is as durable as it is written: what will be truncated does not count.
+    // The mark is after the last entry that is as durable as it is written; entries that will be truncated do not
+    // count.
     let mut mark = durable.last().min(written.last()).map(|id| id.index);
     while let Some(index) = mark
         && durable.log_id(index) != written.log_id(index)
@@ -325,7 +326,7 @@ fn state_of(standing: &Standing<'_>, membership: u64) -> State {
     state
 }
 
-/// The number of a role in [`ROLES`](super::ROLES).
+/// Returns the number of a role in [`ROLES`](super::ROLES).
 const fn role_number(role: RoleName) -> u64 {
     match role {
         RoleName::Joining => 1,
@@ -336,7 +337,7 @@ const fn role_number(role: RoleName) -> u64 {
     }
 }
 
-/// A configuration in words.
+/// Describes a configuration in words.
 fn described(membership: &Membership) -> String {
     let list = |nodes: &mut dyn Iterator<Item = NodeId>| {
         let nodes: Vec<String> = nodes.map(|node| node.to_string()).collect();
@@ -344,10 +345,7 @@ fn described(membership: &Membership) -> String {
     };
     let mut text = format!("voters {}", list(&mut membership.voters()));
     if membership.is_joint() {
-        text = format!(
-            "joint: {text}, and of before {}",
-            list(&mut membership.outgoing())
-        );
+        text = format!("joint: {text}, outgoing {}", list(&mut membership.outgoing()));
     }
     for (name, nodes) in [
         ("learners", list(&mut membership.learners())),

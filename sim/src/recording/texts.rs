@@ -1,16 +1,16 @@
-//! Many short texts that differ in little but their numbers.
+//! A compact list of short texts that differ in little but their numbers.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What stands for a number in a pattern.
+/// The placeholder of a number in a pattern.
 const HOLE: char = '#';
 
-/// What stands before a character that is itself.
+/// Quotes the character after it.
 const QUOTE: char = '\\';
 
-/// Numbers of more digits would not be exact in every reader of JSON.
+/// The most digits of a number; more would not be exact in every reader of JSON.
 const MAX_DIGITS: usize = 15;
 
 /// A list of texts. `1 -> 2 t3 Heartbeat round 4` is kept as the pattern `# -> # t# Heartbeat round #`, once for all
@@ -27,7 +27,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// Adds a text to the end.
+    /// Appends a text.
     pub fn push(&mut self, text: &str) {
         let mut pattern = String::with_capacity(text.len());
         let mut rest = text;
@@ -41,7 +41,7 @@ impl Texts {
                     self.numbers.push(number);
                     pattern.push(HOLE);
                 }
-                // What cannot be a number is quoted, a hole that was there before included.
+                // What cannot be a number is quoted, including placeholders in the text itself.
                 None => run.chars().for_each(|c| pattern.extend([QUOTE, c])),
             }
             rest = later;
@@ -55,7 +55,7 @@ impl Texts {
         self.pattern.push(number);
     }
 
-    /// All texts, in order.
+    /// Iterates over all texts, in order.
     pub fn iter(&self) -> impl Iterator<Item = String> + '_ {
         let mut numbers = self.numbers.iter();
         self.pattern.iter().map(move |&number| {
@@ -79,7 +79,7 @@ impl Texts {
     }
 }
 
-/// Whether a run of digits is what its number is written as.
+/// Whether a run of digits is written the way its number would be.
 fn is_restorable(run: &str) -> bool {
     run.len() <= MAX_DIGITS && (run.len() == 1 || !run.starts_with('0'))
 }

@@ -1,28 +1,28 @@
-//! Kinds of trouble, to be left out together: what is found without one of them did not need it.
+//! Families of faults, which can be left out together: a finding without a family did not need it.
 
 use super::{FaultKind, Schedule};
 
-/// A kind of trouble.
+/// A family of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// Processes die, and start again.
     Crashes,
-    /// Processes stand still.
+    /// Processes are paused.
     Pauses,
     /// Links are cut, flap, or keep what is on them; connections break.
     Partitions,
-    /// Messages are lost, doubled, overtaken, damaged, in all weathers and storms.
+    /// Messages are lost, duplicated, overtaken or damaged, in all weathers and storms.
     BadLinks,
-    /// Disks are slow, full, fail, lie, rot, are lost, or go back to what they held before.
+    /// Disks are slow, full, fail, lie, rot, are lost, or return to earlier contents.
     Disks,
     /// Clocks run wrong, or jump.
     Clocks,
-    /// Somebody wishes for something: a campaign, a snapshot, another leader, another configuration.
+    /// Requests of an operator or host: a campaign, a snapshot, another leader, another configuration.
     Wishes,
 }
 
 impl Family {
-    /// All of them.
+    /// All families.
     pub const ALL: [Self; 7] = [
         Self::Crashes,
         Self::Pauses,
@@ -33,7 +33,7 @@ impl Family {
         Self::Wishes,
     ];
 
-    /// As it is written.
+    /// Returns the name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Crashes => "crashes",
@@ -46,7 +46,7 @@ impl Family {
         }
     }
 
-    /// Which family a fault is of.
+    /// Returns the family of a fault.
     pub const fn of(kind: &FaultKind) -> Self {
         match kind {
             FaultKind::Crash { .. } => Self::Crashes,
@@ -72,7 +72,7 @@ impl Family {
 }
 
 impl Schedule {
-    /// The same schedule without this kind of trouble. What its probes require may not happen any more.
+    /// Returns the schedule without this family. What its probes require may no longer happen.
     #[must_use]
     pub fn without(mut self, family: Family) -> Self {
         self.faults.retain(|fault| Family::of(&fault.kind) != family);

@@ -1,4 +1,4 @@
-//! What can go wrong, as data. A fault has an id, which names its private draws: taking one away leaves the draws of
+//! What can go wrong, as data. A fault has an id, which names its private draws: removing one fault leaves the draws of
 //! all others as they were.
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::nanos::Nanos;
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Names its private draws; unique in a schedule.
+    /// The id, which names its private draws; unique in a schedule.
     pub id: u32,
     /// When it strikes.
     #[serde(flatten)]
@@ -34,13 +34,13 @@ pub enum When {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// What must happen; the server to which it happens is `$subject`.
+    /// The event; the server to which it happens is `$subject`.
     pub event: Probe,
-    /// The how-manieth time, from 1.
+    /// Which occurrence of the event, from 1.
     #[serde(default = "first")]
     pub nth: u64,
-    /// How long after it. At zero the fault strikes in the middle of what the server is doing: a crash loses
-    /// the duties that were not yet carried out.
+    /// How long after it. At zero the fault strikes in the middle of the server's step: a crash loses the duties that
+    /// were not yet carried out.
     #[serde(default)]
     pub after: Nanos,
 }
@@ -49,7 +49,7 @@ const fn first() -> u64 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u32) -> bool {
     *value == 0
 }
@@ -60,33 +60,33 @@ const fn is_zero(value: &u32) -> bool {
 pub enum FaultKind {
     /// The process dies, or the machine loses its power.
     Crash {
-        /// Who.
+        /// Which server.
         target: Target,
         /// What of the writes that were not synced survives.
         #[serde(default)]
         keep: Survival,
-        /// Carry out so many more duties of the step in which it dies, then stop in the middle.
+        /// How many more duties of the step in which it dies are carried out; then it stops in the middle.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after_outputs: Option<u32>,
-        /// How long until it starts again; without it, when the cluster is healed.
+        /// How long until it starts again; without it, it restarts at the heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
-    /// The process stands still while time goes on; what arrives meanwhile waits.
+    /// The process is paused while time goes on; what arrives meanwhile waits.
     Pause {
-        /// Who.
+        /// Which server.
         target: Target,
         /// For how long.
         lasts: Nanos,
     },
     /// Links between servers are cut.
     Partition {
-        /// Which.
+        /// The shape of the cut.
         shape: Shape,
-        /// Whom the shape is about; halves are drawn.
+        /// The server around which the shape is cut; halves are drawn.
         #[serde(default)]
         target: Target,
-        /// What becomes of messages on them. A link that keeps its messages is a clogged one.
+        /// What happens to messages on cut links. A link that keeps its messages is a clogged one.
         #[serde(default)]
         messages: Delivery,
         /// The links flap: cut for so long, whole for so long, and so on.
@@ -95,9 +95,9 @@ pub enum FaultKind {
         /// For how long.
         lasts: Nanos,
     },
-    /// All connections from and to a server break (in stream mode): what is under way on them is lost.
+    /// All connections from and to a server break (in stream mode): what is in flight on them is lost.
     BreakConnections {
-        /// Whose.
+        /// Which server's.
         target: Target,
     },
     /// Clients and servers cannot reach each other.
@@ -109,20 +109,20 @@ pub enum FaultKind {
     },
     /// All links get worse.
     Storm {
-        /// So many more of 10,000 messages are lost.
+        /// How many more of 10,000 messages are lost.
         #[serde(default)]
         loss_permyriad: u32,
-        /// So many more arrive twice.
+        /// How many more arrive twice.
         #[serde(default)]
         duplicate_permyriad: u32,
-        /// So many more are overtaken by later ones.
+        /// How many more are overtaken by later ones.
         #[serde(default)]
         reorder_permyriad: u32,
-        /// So many arrive damaged: bits flipped, cut short, or spliced with others. Only bytes can be damaged, so this
-        /// counts where messages are encoded ([`Knobs::encode_messages`](super::Knobs::encode_messages)).
+        /// How many arrive damaged: with flipped bits, truncated, or spliced with others. Only bytes can be damaged, so
+        /// this counts where messages are encoded ([`Knobs::encode_messages`](super::Knobs::encode_messages)).
         #[serde(default, skip_serializing_if = "is_zero")]
         corrupt_permyriad: u32,
-        /// Every message takes so much longer.
+        /// How much longer every message takes.
         #[serde(default)]
         delay: Nanos,
         /// For how long.
@@ -130,16 +130,16 @@ pub enum FaultKind {
     },
     /// Syncs take longer.
     SlowDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// How much longer.
         extra: Nanos,
         /// For how long.
         lasts: Nanos,
     },
-    /// A write or a sync fails. The server falls silent, and is restarted.
+    /// A write or a sync fails. The server stops, and is restarted.
     FailDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// What of the writes that were not synced survives.
         #[serde(default)]
@@ -148,14 +148,14 @@ pub enum FaultKind {
         /// it: the pages of a failed sync stay in memory and count as clean (class B).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         phantom: bool,
-        /// How long until it starts again; without it, when the cluster is healed.
+        /// How long until it starts again; without it, it restarts at the heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
-    /// The disk is full: writes fail until there is room again. A server whose write fails falls silent and is
-    /// restarted, again and again.
+    /// The disk is full: writes fail until there is room again. A server whose write fails stops and is restarted,
+    /// again and again.
     FullDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// How long a restart takes.
         restart_after: Nanos,
@@ -164,92 +164,92 @@ pub enum FaultKind {
     },
     /// The disk is lost and replaced by an empty one: the server comes back as a new incarnation (class B).
     WipeDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
-        /// How long until it starts again; without it, when the cluster is healed.
+        /// How long until it starts again; without it, it restarts at the heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
     /// The disk reports syncs that it has not made. A crash meanwhile loses everything since the fault began (class B).
     LyingDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// For how long. What is not lost by then reaches the disk after all.
         lasts: Nanos,
     },
-    /// Somebody takes a copy of the disk now and puts it back later (class B).
+    /// A copy of the disk is taken now and put back later (class B).
     RestoreBackup {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// When the copy is put back; the server dies of it.
         lasts: Nanos,
-        /// How long until it starts again then; without it, when the cluster is healed.
+        /// How long until it starts again then; without it, it restarts at the heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
-    /// A record on the disk rots, for good: whoever reads it finds that its checksum does not match (class B).
+    /// A record on the disk rots, for good: a reader finds that its checksum does not match (class B).
     CorruptDisk {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// Which record.
         #[serde(default)]
         record: Record,
-        /// The server dies now and starts again so much later; without it nobody notices until the record is read.
+        /// The server dies now and starts again so much later; without it, the rot is found when the record is read.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
     },
     /// The clock runs at another rate.
     ClockRate {
-        /// Whose.
+        /// Which server's.
         target: Target,
-        /// By so many millionths faster, or slower when negative.
+        /// How many millionths faster it runs, or slower when negative.
         ppm: i32,
         /// For how long.
         lasts: Nanos,
     },
     /// The clock jumps.
     ClockJump {
-        /// Whose.
+        /// Which server's.
         target: Target,
         /// By how much.
         by: Nanos,
-        /// Backwards instead of ahead. Ticks are never taken back: they stand still until the clock has caught up.
+        /// Backwards instead of ahead. Ticks are never taken back: none are counted until the clock has caught up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         back: bool,
     },
     /// The server is told to campaign now.
     Campaign {
-        /// Who.
+        /// Which server.
         target: Target,
     },
     /// The server is told to take a snapshot now.
     Snapshot {
-        /// Who.
+        /// Which server.
         target: Target,
     },
     /// An operator asks the leader to change the configuration (dissertation chapter 4).
     ChangeMembership {
-        /// About whom, where the change is about one server; several are asked for one by one.
+        /// The server that the change is about, if it is about one; several are asked for one by one.
         #[serde(default)]
         target: Target,
-        /// The operator means the configuration as it is when the fault strikes, and no later one (compare-and-set).
+        /// The operator expects the configuration in force when the fault strikes, and no later one (compare-and-set).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         compare: bool,
-        /// For how long the operator asks again, whoever leads by then, until the change is made.
+        /// For how long the operator asks again, each time the current leader, until the change is made.
         #[serde(default)]
         insist: Nanos,
-        /// What is to become of the configuration.
+        /// The change.
         change: Reconfiguration,
     },
     /// An operator asks the leader to hand its leadership over (dissertation §3.10).
     TransferLeadership {
-        /// To whom.
+        /// The server that is to lead.
         target: Target,
     },
 }
 
 impl FaultKind {
-    /// Whom it strikes; none for what strikes everybody alike.
+    /// Returns the target that it strikes; `None` for faults that strike all servers alike.
     pub const fn target(&self) -> Option<Target> {
         match self {
             Self::Crash { target, .. }
@@ -274,7 +274,7 @@ impl FaultKind {
         }
     }
 
-    /// How long it lasts; none for what is over at once, or ends in its own way.
+    /// Returns how long it lasts; `None` for faults that are over at once, or end in their own way.
     pub const fn lasts(&self) -> Option<Nanos> {
         match self {
             Self::Pause { lasts, .. }
@@ -312,7 +312,7 @@ impl FaultKind {
         )
     }
 
-    /// What is counted when it strikes somebody.
+    /// Returns the probe that is hit when it strikes a server.
     pub const fn probe(&self) -> Option<Probe> {
         match self {
             Self::Crash { .. } => Some(Probe::Crash),
@@ -337,7 +337,7 @@ impl FaultKind {
         }
     }
 
-    /// The kind's name as schedules write it.
+    /// Returns the kind's name as schedules write it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Crash { .. } => "crash",
@@ -367,38 +367,39 @@ impl FaultKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// The target from everybody, both ways.
+    /// The target from all other servers, both ways.
     Isolate,
-    /// The target and one other, by draw, from everybody else.
+    /// The target and one other, by draw, from all other servers.
     Pair,
-    /// Everybody's messages to the target: it is deaf.
+    /// All servers' messages to the target, which receives nothing.
     Deaf,
-    /// The target's messages to everybody: it is mute.
+    /// The target's messages to all servers, which receive nothing from it.
     Mute,
     /// Two random halves from each other.
     Halves,
-    /// Two random halves that share one server, the target: each half sees it, and not each other (Howard 2020).
+    /// Two random halves that share one server, the target: each half is connected to it, and not to the other half
+    /// (Howard 2020).
     Bridge,
-    /// Everybody from everybody but their two neighbours in a random ring.
+    /// All servers from each other, except from their two neighbours in a random ring.
     Ring,
     /// Each directed link by itself, with even odds.
     Random,
 }
 
-/// What becomes of messages on a cut link.
+/// What happens to messages on a cut link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// Lost when they are sent; those already under way still arrive.
+    /// Lost when they are sent; those already in flight still arrive.
     #[default]
     DroppedAtSend,
-    /// Lost when they should arrive, those already under way as well.
+    /// Lost when they should arrive, including those already in flight.
     DroppedAtDelivery,
     /// Kept, and delivered when the link is healed.
     Held,
 }
 
-/// What of the writes that were not synced survives a crash.
+/// What survives a crash of the writes that were not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Survival {

@@ -1,4 +1,4 @@
-//! Schedules as TOML, and what makes one unusable.
+//! Schedules as TOML, and the checks of what they say.
 
 use super::{Class, FaultKind, MAX_OPERATIONS, MAX_SERVERS, Schedule, Target, When};
 use crate::nanos::Nanos;
@@ -6,28 +6,28 @@ use crate::nanos::Nanos;
 /// Why a schedule cannot be run. Its author is wrong.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
-    /// The text is no schedule.
+    /// The text is not a schedule.
     #[error("not a schedule: {0}")]
     Format(#[from] toml::de::Error),
     /// A schedule cannot be written as TOML.
     #[error("the schedule has a number that TOML cannot hold (above 9223372036854775807): {0}")]
     Unwritable(#[from] toml::ser::Error),
     /// The cluster is empty or too large.
-    #[error("the cluster has {servers} servers with its spares, and 1 to {MAX_SERVERS} can be simulated")]
+    #[error("the cluster has {servers} servers with its spares; 1 to {MAX_SERVERS} can be simulated")]
     Servers {
         /// The number asked for.
         servers: u8,
     },
-    /// Clients are to do too much.
+    /// The clients' operations are too many.
     #[error(
-        "clients do {operations} operations, with those written out, and {MAX_OPERATIONS} can be simulated"
+        "the schedule has {operations} operations, by rule and listed; at most {MAX_OPERATIONS} can be simulated"
     )]
     Operations {
         /// The number asked for.
         operations: usize,
     },
     /// A fault strikes a server that does not exist.
-    #[error("fault {id} strikes server {server}, and the cluster has servers 1 to {servers}")]
+    #[error("fault {id} strikes server {server}, but the cluster has servers 1 to {servers}")]
     UnknownServer {
         /// The fault.
         id: u32,
@@ -45,7 +45,7 @@ pub enum ScheduleError {
         key: String,
     },
     /// A step or a fault of a run of the store has a field that its kind does not know.
-    #[error("nothing here has a field \"{key}\"")]
+    #[error("no step or fault of this kind has a field \"{key}\"")]
     UnknownStoreKey {
         /// The field.
         key: String,
@@ -56,30 +56,30 @@ pub enum ScheduleError {
         /// The id.
         id: u32,
     },
-    /// `$subject` needs an event.
-    #[error("fault {id} strikes $subject, which only a fault with `on = {{ event = ... }}` has")]
+    /// `$subject` without an event.
+    #[error("fault {id} strikes $subject, which needs an event: give the fault `on = {{ event = ... }}`")]
     NoSubject {
         /// The fault.
         id: u32,
     },
     /// The fault does what class A excludes.
     #[error(
-        "fault {id} ({kind}) breaks what Raft assumes of disks: give the schedule class = \"B\" or \"C\""
+        "fault {id} ({kind}) breaks what Raft assumes of disks; give the schedule class = \"B\" or \"C\""
     )]
     BeyondClass {
         /// The fault.
         id: u32,
-        /// What it is.
+        /// The fault's kind.
         kind: &'static str,
     },
-    /// The third time of nothing.
-    #[error("fault {id} strikes on the 0th event; they are counted from 1")]
+    /// A fault waits for occurrence 0 of its event.
+    #[error("fault {id} strikes on the 0th event; events are counted from 1")]
     ZerothEvent {
         /// The fault.
         id: u32,
     },
     /// An operation is made by a client that does not exist.
-    #[error("an operation is made by client {client}, and there are clients 1 to {clients}")]
+    #[error("an operation is made by client {client}, but there are clients 1 to {clients}")]
     UnknownClient {
         /// The client.
         client: u8,
@@ -87,33 +87,33 @@ pub enum ScheduleError {
         clients: u8,
     },
     /// A value that cannot be simulated.
-    #[error("{name} is {value}, and must be {must}")]
+    #[error("{name} is {value}; it must be {must}")]
     Value {
         /// The setting.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
         /// What it must be.
         must: &'static str,
     },
     /// Too many witnesses.
-    #[error("the cluster has {witnesses} witnesses, which must be fewer than half of its {servers} servers")]
+    #[error("the cluster has {witnesses} witnesses; they must be fewer than half of its {servers} servers")]
     Witnesses {
-        /// How many.
+        /// The number of witnesses.
         witnesses: u8,
-        /// Of so many servers.
+        /// The number of servers.
         servers: u8,
     },
     /// The schedule was made for another state machine, and its operations mean something else to this one.
-    #[error("the schedule is for the workload \"{wanted}\", and this one is \"{given}\"")]
+    #[error("the schedule is for the workload \"{wanted}\", but this one is \"{given}\"")]
     OtherWorkload {
         /// The workload that the schedule names.
         wanted: String,
-        /// The one at hand.
+        /// The workload that was to run it.
         given: &'static str,
     },
-    /// The library refuses the settings.
-    #[error("the knobs are unusable: {0}")]
+    /// The library rejects the settings.
+    #[error("the knobs are invalid: {0}")]
     Knobs(raft_core::ConfigError),
 }
 
@@ -126,7 +126,7 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// Writes the schedule so that [`Schedule::from_toml`] reads the same one.
+    /// Writes the schedule so that [`Schedule::from_toml`] reads it back unchanged.
     pub fn to_toml(&self) -> Result<String, ScheduleError> {
         Ok(toml::to_string(self)?)
     }
@@ -161,8 +161,9 @@ impl Schedule {
         }
     }
 
-    /// A fault's fields depend on its kind, and for such types serde skips fields that it does not know. A misspelt
-    /// one would make the schedule quietly mean something else, so what was read is compared with what was understood.
+    /// Rejects unknown fields of faults. A fault's fields depend on its kind, and for such types serde skips fields
+    /// that it does not know. A misspelt one would silently change the meaning of the schedule, so what was read is
+    /// compared with what was understood.
     fn reject_unknown_keys(&self, text: &str) -> Result<(), ScheduleError> {
         let read: toml::Table = toml::from_str(text)?;
         let understood = toml::Table::try_from(self)?;
@@ -204,14 +205,14 @@ impl Schedule {
             return refuse(
                 "weather.network.delay_min",
                 network.delay_min.to_string(),
-                "no more than delay_max",
+                "at most delay_max",
             );
         }
         if disk.sync_min > disk.sync_max {
             return refuse(
                 "weather.disk.sync_min",
                 disk.sync_min.to_string(),
-                "no more than sync_max",
+                "at most sync_max",
             );
         }
         if self.workload.clients == 0 {
@@ -250,7 +251,7 @@ impl Schedule {
                 return Err(ScheduleError::Value {
                     name: "flap_every",
                     value: Nanos::ZERO.to_string(),
-                    must: "more than nothing",
+                    must: "more than zero",
                 });
             }
             if let FaultKind::ChangeMembership { change, .. } = &fault.kind

@@ -1,7 +1,8 @@
-//! A run as data: who takes part, what the weather is, what goes wrong and when, what clients do, and what is expected.
+//! A run as data: the servers and clients, the weather, the faults and their times, the operations, and the
+//! expectation.
 //!
-//! Seeds, scenario files, regressions and shrunk cases are all schedules, and one runner runs them all.
-//! Everything left out of a file has the documented default.
+//! Seeds, scenario files, regressions and shrunk cases are all schedules, and one runner runs them all. A setting that
+//! a file leaves out has the documented default.
 
 mod family;
 mod fault;
@@ -25,7 +26,7 @@ use crate::oracle::Oracle;
 /// The largest cluster that is simulated.
 pub const MAX_SERVERS: u8 = 7;
 
-/// The most operations that can be asked for, by a rule and one by one.
+/// The most operations of a schedule, by rule and listed together.
 pub const MAX_OPERATIONS: usize = 1_000_000;
 
 /// Everything about one run.
@@ -35,7 +36,7 @@ pub struct Schedule {
     /// One sentence: what the schedule is for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub purpose: String,
-    /// Which table of draws gives the seed its meaning.
+    /// The table of draws that gives the seed its meaning.
     pub rng: RngVersion,
     /// The root of every draw that the schedule does not fix.
     pub seed: u64,
@@ -45,13 +46,13 @@ pub struct Schedule {
     /// What the faults may do, and so which oracles are judged.
     #[serde(default)]
     pub class: Class,
-    /// Who takes part.
+    /// The servers.
     #[serde(default)]
     pub cluster: Cluster,
     /// The library's settings.
     #[serde(default)]
     pub knobs: Knobs,
-    /// What network and disks are like when nothing is wrong.
+    /// How network and disks behave without faults.
     #[serde(default)]
     pub weather: Weather,
     /// What clients do, by rule.
@@ -63,13 +64,13 @@ pub struct Schedule {
     /// How many events the run may take before it counts as a storm (oracle S24).
     #[serde(default = "default_event_budget")]
     pub event_budget: u64,
-    /// What the run is expected to come to.
+    /// The expected outcome of the run.
     #[serde(default)]
     pub expect: Expectation,
-    /// What goes wrong.
+    /// The faults.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// What clients do, one by one, besides what `workload` says.
+    /// Listed operations of clients, in addition to those of `workload`.
     #[serde(default, rename = "operation", skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
 }
@@ -89,47 +90,47 @@ pub enum Class {
     /// Within Raft's assumptions: every oracle is judged.
     #[default]
     A,
-    /// One server's disk may forget, lie or rot, within the fault budget: safety holds, or that server stops. What
-    /// would exceed the budget is left out, as far as that can be foreseen. A run that exceeds it nevertheless goes on
-    /// in class C.
+    /// One server's disk may forget, lie or rot, within the fault budget: safety holds, or that server stops. A fault
+    /// that would exceed the budget is left out, as far as that can be foreseen. A run that exceeds it nevertheless
+    /// continues in class C.
     B,
-    /// Any number of disks may, and nobody heeds the budget. Once it is exceeded, only this is judged: nothing panics,
-    /// and nothing corrupt is believed.
+    /// Any number of disks may, regardless of the budget. Once it is exceeded, only this is judged: nothing panics, and
+    /// nothing corrupt is believed.
     C,
 }
 
-/// Who takes part.
+/// The servers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
     /// How many servers the cluster begins with, 1 to [`MAX_SERVERS`]; their ids begin at 1.
     pub servers: u8,
-    /// How many more there are that belong to no cluster until they are added to it. Their ids come after those of
-    /// `servers`.
+    /// How many more servers there are that belong to no cluster until they are added to it. Their ids come after those
+    /// of `servers`.
     #[serde(skip_serializing_if = "is_none")]
     pub spares: u8,
-    /// How many of the servers that the cluster begins with are witnesses: the last ones.
+    /// How many of the initial servers are witnesses: the last ones.
     #[serde(skip_serializing_if = "is_none")]
     pub witnesses: u8,
-    /// How long a tick of a server's clock takes.
+    /// The length of a tick of a server's clock.
     pub tick: Nanos,
-    /// All servers start at random within this time.
+    /// The time within which all servers start, at random.
     pub start_within: Nanos,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_none(servers: &u8) -> bool {
     *servers == 0
 }
 
 impl Cluster {
-    /// Whether the server at this place, counted from 0, holds no commands.
+    /// Whether the server at this place, counted from 0, is a witness.
     pub fn is_witness(&self, place: usize) -> bool {
         let founders = usize::from(self.servers);
         (founders.saturating_sub(usize::from(self.witnesses))..founders).contains(&place)
     }
 
-    /// How many servers there are, with those that begin outside.
+    /// Returns how many servers there are, including those that begin outside.
     pub const fn all_servers(&self) -> u8 {
         self.servers.saturating_add(self.spares)
     }
@@ -147,7 +148,7 @@ impl Default for Cluster {
     }
 }
 
-/// The library's settings; small values are how rare paths become frequent.
+/// The library's settings; small values make rare paths frequent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Knobs {
@@ -175,14 +176,14 @@ pub struct Knobs {
     pub snapshot_chunk_bytes: u64,
     /// See [`raft_core::Limits`].
     pub uncommitted_bytes: u64,
-    /// Leases, with clocks that differ by so much at most: see [`raft_core::Lease`].
+    /// The most by which clocks may differ, which turns leases on: see [`raft_core::Lease`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_drift_permyriad: Option<u32>,
     /// See [`raft_core::Options`].
     pub forwarding: bool,
-    /// Every other server lets so many election timeouts pass: see [`raft_core::Options`].
+    /// How many election timeouts every other server lets pass: see [`raft_core::Options`].
     pub yields: u32,
-    /// Every server writes before it goes on, and its disk takes no time: see [`raft_core::Options`].
+    /// Whether every server waits for its writes, which take no time: see [`raft_core::Options`].
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub persists_at_once: bool,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
@@ -192,7 +193,7 @@ pub struct Knobs {
 }
 
 impl Default for Knobs {
-    /// Timeouts of 150 to 300 ms with heartbeats every 50 ms, at ticks of 10 ms (paper §9.3), and roomy limits.
+    /// Timeouts of 150 to 300 ms with heartbeats every 50 ms, at ticks of 10 ms (paper §9.3), and generous limits.
     fn default() -> Self {
         Self {
             election_timeout_min_ticks: 15,
@@ -218,7 +219,7 @@ impl Default for Knobs {
 }
 
 impl Knobs {
-    /// The library's configuration with these settings.
+    /// Returns the library's configuration with these settings.
     pub fn config(&self, seed: u64) -> Config {
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Config {
@@ -255,11 +256,11 @@ impl Knobs {
     }
 }
 
-/// What network and disks are like when nothing is wrong.
+/// How network and disks behave without faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Weather {
-    /// Between servers, and between clients and servers.
+    /// The links between servers, and between clients and servers.
     pub network: NetworkWeather,
     /// Every server's disk.
     pub disk: DiskWeather,
@@ -267,30 +268,30 @@ pub struct Weather {
     pub clock_drift_ppm: u32,
 }
 
-/// What happens to messages.
+/// The weather of links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkWeather {
-    /// The shortest way.
+    /// The shortest delay.
     pub delay_min: Nanos,
-    /// The longest, unless a message is reordered.
+    /// The longest delay, unless a message is reordered.
     pub delay_max: Nanos,
     /// How many messages of 10,000 are lost.
     pub loss_permyriad: u32,
     /// How many arrive twice.
     pub duplicate_permyriad: u32,
-    /// How many are held up for up to `reorder_by`, while later ones overtake them.
+    /// How many are delayed by up to `reorder_by`, while later ones overtake them.
     pub reorder_permyriad: u32,
-    /// How long those are held up, at most.
+    /// The longest such delay.
     pub reorder_by: Nanos,
     /// How many arrive damaged, where messages are encoded ([`Knobs::encode_messages`]).
     pub corrupt_permyriad: u32,
-    /// Whether each directed link between servers is a connection: it keeps the order and repeats nothing, and a loss
-    /// breaks it, which takes everything under way and everything sent until it is there again.
+    /// Whether each directed link between servers is a connection. A connection keeps the order and delivers once. A
+    /// loss breaks it, and loses everything in flight and everything sent until it is restored.
     pub stream: bool,
     /// How long a broken connection takes to come back, at most.
     pub reconnect_within: Nanos,
-    /// How many bytes a link between servers carries in a second; 0 for as many as there are.
+    /// How many bytes a link between servers carries in a second; 0 for unlimited.
     pub bytes_per_second: u64,
     /// How many bytes may wait for a link of limited bandwidth. What does not fit is dropped.
     pub queue_bytes: u64,
@@ -314,23 +315,23 @@ impl Default for NetworkWeather {
     }
 }
 
-/// How disks work.
+/// The weather of disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiskWeather {
     /// The quickest sync.
     pub sync_min: Nanos,
-    /// The slowest, unless the disk stalls.
+    /// The slowest sync, unless the disk stalls.
     pub sync_max: Nanos,
     /// How many syncs of 10,000 stall.
     pub stall_permyriad: u32,
-    /// For how long those stall, at most.
+    /// The longest stall.
     pub stall: Nanos,
-    /// What nobody waits for is written back after this time.
+    /// When a write without a waiter is written back.
     pub write_back: Nanos,
     /// Whether writes that arrive during a sync share the next one; otherwise each has its own, several in flight.
     pub group_commit: bool,
-    /// The time in which entries are read back.
+    /// The time that reading entries back takes.
     pub load: Nanos,
 }
 
@@ -356,37 +357,36 @@ pub struct WorkloadPlan {
     pub clients: u8,
     /// How many operations they make together, [`MAX_OPERATIONS`] at most.
     pub operations: u32,
-    /// The first operation is about this late...
+    /// When the first operation begins, approximately...
     pub begin: Nanos,
-    /// ...and this is the time between two of them, on average.
+    /// ...and the average time between two operations.
     pub interval: Nanos,
     /// How many of 10,000 operations are reads.
     pub read_permyriad: u32,
     /// How many of 10,000 reads may rest on a lease.
     pub lease_read_permyriad: u32,
-    /// Operations choose among so many things (keys, accounts, users, ...).
+    /// How many objects operations choose from (keys, accounts, users, ...).
     pub choices: u64,
-    /// An attempt that has no answer by then is given up; what became of it stays unknown.
+    /// How long a client waits for an attempt's answer; after that, its outcome stays unknown.
     pub attempt_timeout: Nanos,
-    /// How often an operation is attempted.
+    /// How often an operation is attempted, at most.
     pub attempts: u32,
     /// The wait before the next attempt.
     pub retry_after: Nanos,
-    /// Clients use sessions with these limits, if the workload knows of sessions
-    /// ([`WithSessions`](crate::WithSessions)).
+    /// The limits of clients' sessions, if the workload knows sessions ([`WithSessions`](crate::WithSessions)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<SessionPlan>,
 }
 
-/// How much of sessions is remembered (see [`raft_core::sessions::SessionLimits`]); little makes for expiry.
+/// How much of sessions is remembered (see [`raft_core::sessions::SessionLimits`]); small limits cause expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionPlan {
-    /// How many sessions there may be.
+    /// The most sessions.
     pub sessions: u32,
-    /// How many outcomes a session may hold.
+    /// The most outcomes that a session may hold.
     pub outcomes: u32,
-    /// How long a session lives that nobody uses.
+    /// How long an unused session lives.
     pub lifetime: Nanos,
 }
 
@@ -414,13 +414,13 @@ impl Default for WorkloadPlan {
 pub struct Heal {
     /// When a core of servers is healed for good.
     pub at: Nanos,
-    /// What becomes of the servers outside the core.
+    /// What happens to the servers outside the core.
     pub rest: Rest,
     /// How long the core may take to elect a leader and to agree on everything (L1).
     pub converge_within: Nanos,
     /// How long a fresh write and a fresh read of every client may take after that (L2).
     pub serve_within: Nanos,
-    /// How long the cluster is then watched with nothing to do (L3, L4, L8).
+    /// How long the idle cluster is then watched (L3, L4, L8).
     pub quiet_for: Nanos,
 }
 
@@ -436,32 +436,32 @@ impl Default for Heal {
     }
 }
 
-/// What becomes of the servers outside the healed core.
+/// What happens to the servers outside the healed core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rest {
-    /// They are healed as well: the core is everybody.
+    /// They are healed as well: every server is in the core.
     #[default]
     Healed,
-    /// Each stays broken in its own way, for good: down, cut off, deaf, mute, or with links to a few of the core.
+    /// Each stays broken in its own way, for good: down, partitioned, deaf, mute, or with links to a few of the core.
     Broken,
 }
 
-/// One thing that a client does.
+/// One operation of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// When.
+    /// When it begins.
     pub at: Nanos,
     /// Which client, from 1.
     pub client: u8,
-    /// What.
+    /// Whether it is a write or a read.
     pub kind: OperationKind,
-    /// On which of the things that there are; the [`Workload`](crate::Workload) gives it a meaning.
+    /// The object that it is about; the [`Workload`](crate::Workload) gives it a meaning.
     pub choice: u64,
 }
 
-/// What a client does.
+/// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
@@ -471,14 +471,14 @@ pub enum OperationKind {
     Read,
 }
 
-/// What a run is expected to come to.
+/// The expected outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
     /// The oracle that must report a violation; none for a run that must pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub violation: Option<Oracle>,
-    /// What must have happened at least once, so that the run cannot become vacuous unseen.
+    /// What must happen at least once, so that the run cannot become vacuous unnoticed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<Probe>,
 }
@@ -489,7 +489,7 @@ const fn default_event_budget() -> u64 {
 }
 
 impl Schedule {
-    /// The calm schedule of this seed: default cluster, weather and workload, no faults.
+    /// Returns the calm schedule of this seed: default cluster, weather and workload, no faults.
     pub fn calm(seed: u64) -> Self {
         Self {
             purpose: String::new(),

@@ -1,4 +1,4 @@
-//! What an operator asks of the configuration, as data.
+//! An operator's changes of the configuration, as data.
 
 use std::collections::BTreeSet;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::Draws;
 
-/// What is to become of the configuration: see [`raft_core::Change`].
+/// A change of the configuration: see [`raft_core::Change`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reconfiguration {
-    /// The target comes in, as a learner.
+    /// Adds the target as a learner.
     AddLearner,
-    /// The target, a learner, votes from now on.
+    /// Makes the target, a learner, a voter.
     Promote,
-    /// The target, a voter, only learns from now on.
+    /// Makes the target, a voter, a learner.
     Demote,
-    /// The target leaves.
+    /// Removes the target.
     Remove,
-    /// These are the members from now on, through a joint configuration.
+    /// Replaces all members by these, through a joint configuration.
     Replace {
-        /// Who votes.
+        /// The voters.
         voters: BTreeSet<u64>,
-        /// Who learns.
+        /// The learners.
         #[serde(default)]
         learners: BTreeSet<u64>,
     },
-    /// The same, with parts that are drawn anew for every member of now.
+    /// Replaces the roles of all present members by drawn ones, through a joint configuration.
     Reshuffle,
 }
 
@@ -37,7 +37,7 @@ impl Reconfiguration {
         !matches!(self, Self::Replace { .. } | Self::Reshuffle)
     }
 
-    /// The servers that it names.
+    /// Returns the servers that it names.
     pub fn named(&self) -> impl Iterator<Item = u64> {
         let (voters, learners) = match self {
             Self::Replace { voters, learners } => (Some(voters), Some(learners)),
@@ -46,7 +46,7 @@ impl Reconfiguration {
         voters.into_iter().chain(learners).flatten().copied()
     }
 
-    /// What is asked of the library, about this server, when the configuration is this one.
+    /// Returns the library's change for this server, when the configuration is this one.
     pub(crate) fn change(
         &self,
         about: Option<NodeId>,
@@ -68,7 +68,7 @@ impl Reconfiguration {
     }
 }
 
-/// Most members vote, some learn, and a few leave.
+/// Draws new roles: most members vote, some learn, and a few leave.
 fn reshuffled(now: &Membership, draws: &mut Draws) -> Change {
     let (mut voters, mut learners) = (BTreeSet::new(), BTreeSet::new());
     for node in now.members() {
@@ -79,7 +79,7 @@ fn reshuffled(now: &Membership, draws: &mut Draws) -> Change {
         };
     }
     if voters.is_empty() {
-        // Somebody has to.
+        // At least one server has to vote.
         let stays = now.voters().next();
         learners.retain(|node| Some(*node) != stays);
         voters.extend(stays);

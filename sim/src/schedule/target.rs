@@ -1,4 +1,4 @@
-//! Whom a fault means: a server by its number, or by what it is at the moment when the fault strikes.
+//! The targets of faults: a server by its number, or by its role when the fault strikes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::MAX_SERVERS;
 
-/// Whom a fault strikes, decided at the moment it does.
+/// The target of a fault, resolved when it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Target {
     /// This server.
     Server(NodeId),
     /// The running leader of the latest term.
     Leader,
-    /// A running server that votes, by its own log, and does not lead, by draw.
+    /// A running server, by draw, that votes by its own log and does not lead.
     Follower,
-    /// A server that learns and does not vote, by draw.
+    /// A server, by draw, that learns and does not vote.
     Learner,
-    /// A server that is no member of the cluster, by draw.
+    /// A server, by draw, that is not a member of the cluster.
     Spare,
     /// The server to which the triggering event happened.
     Subject,
@@ -32,9 +32,9 @@ pub enum Target {
     Majority,
 }
 
-/// Why a text names no target. The author of the schedule is wrong.
+/// Why a text is not a target. The author of the schedule is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no target: write a server's number (1 to {MAX_SERVERS}) or one of {symbols}", symbols = symbols())]
+#[error("\"{0}\" is not a target; write a server's number (1 to {MAX_SERVERS}) or one of {symbols}", symbols = symbols())]
 pub struct TargetError(String);
 
 const SYMBOLS: [(&str, Target); 8] = [

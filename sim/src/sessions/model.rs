@@ -1,8 +1,8 @@
-//! C6: what sessions must have done, by a model that is as naive as can be, over the committed commands.
+//! C6: what sessions must do, by a model over the committed commands that is as naive as possible.
 //!
-//! The model knows from each attempt what its command was, reads no bytes, and keeps no index that could be wrong.
-//! Besides, it counts what the machine inside was really told: a request that takes effect twice is found even if the
-//! answers hide it.
+//! The model knows the command of each attempt, reads no bytes, and keeps no index that could be wrong. It also counts
+//! what the machine inside was really told, so that a request which takes effect twice is found even if the answers
+//! hide it.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
 use crate::workload::{Applied, ResponseOf, SessionCall, Workload};
 
-/// A session as the model sees it.
+/// A session in the model.
 struct Session {
     id: SessionId,
     used_at: Index,
     used: u64,
     first_unanswered: u64,
-    /// Which numbers have an outcome, and where they were applied.
+    /// The numbers that have an outcome, and where they were applied.
     outcomes: BTreeMap<u64, LogId>,
 }
 
-/// What a session must say.
+/// What a session must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Opened,
@@ -45,7 +45,7 @@ struct Model {
     sessions: Vec<Session>,
 }
 
-/// Judges a log, and returns what the machine inside has answered to what took effect.
+/// Judges a log, and returns what the machine inside has answered to the requests that took effect.
 pub(super) fn judge<W: Workload>(
     workload: &W,
     plan: &WorkloadPlan,
@@ -58,7 +58,7 @@ pub(super) fn judge<W: Workload>(
         now: 0,
         sessions: Vec::new(),
     };
-    // What every request must have done to the machine inside, done once.
+    // The history of the machine inside, if every request is applied to it once.
     let mut reference = Witness::alone(workload.machine(plan));
     let mut effects: BTreeMap<u64, (LogId, ResponseOf<W>)> = BTreeMap::new();
     let mut took_effect = Vec::new();
@@ -71,13 +71,16 @@ pub(super) fn judge<W: Workload>(
         };
         if let (Outcome::Fresh(_), Some((first, _))) = (outcome, effects.get(&call.request)) {
             let message = format!(
-                "attempt {} is applied at {at}, and its request {} was applied at {first} before",
+                "attempt {} is applied at {at}, but its request {} was already applied at {first}",
                 call.attempt, call.request
             );
             return violated(Oracle::C6, message);
         }
         let Some(session) = call.session else {
-            return violated(Oracle::C6, format!("the command at {at} belongs to no session"));
+            return violated(
+                Oracle::C6,
+                format!("the command at {at} does not belong to a session"),
+            );
         };
         let expected = model.apply(*at, stamp(call), session);
         says(*at, expected, outcome)?;
@@ -104,13 +107,13 @@ pub(super) fn judge<W: Workload>(
         }
     }
     if inside.snapshot() != reference.snapshot() {
-        let message = "the machine inside the sessions has been told something else than each request once";
+        let message = "the machine inside the sessions was not told each request exactly once";
         return violated(Oracle::C6, message.to_owned());
     }
     Ok(took_effect)
 }
 
-/// The answer is of the expected kind.
+/// Checks that the answer is of the expected kind.
 fn says<R: std::fmt::Debug>(at: LogId, expected: Expected, outcome: &Outcome<R>) -> Judgement {
     let fits = match (expected, outcome) {
         (Expected::Opened, Outcome::Opened { session }) => session.opened() == at.index,
@@ -127,7 +130,7 @@ fn says<R: std::fmt::Debug>(at: LogId, expected: Expected, outcome: &Outcome<R>)
         true => Ok(()),
         false => violated(
             Oracle::C6,
-            format!("the session answers {outcome:?} to the command at {at}, and the rules say {expected:?}"),
+            format!("the session answers {outcome:?} to the command at {at}, but the rules say {expected:?}"),
         ),
     }
 }
@@ -137,7 +140,7 @@ fn same_response<R: PartialEq + std::fmt::Debug>(at: LogId, told: &R, outcome: &
         Some(response) if response == told => Ok(()),
         response => violated(
             Oracle::C6,
-            format!("the request at {at} is answered {response:?}, and {told:?} is what came of it"),
+            format!("the request at {at} is answered {response:?}, but its outcome was {told:?}"),
         ),
     }
 }
@@ -179,7 +182,7 @@ impl Model {
                 sequence,
                 first_unanswered,
             } => {
-                // A stored outcome is given before age is judged.
+                // A stored outcome is returned before the request's age is judged.
                 let stored = self
                     .sessions
                     .iter()
@@ -248,8 +251,8 @@ mod tests {
         Outcome::NoSession { session }
     }
 
-    /// The next command of a log: an attempt of client 0 at this request, so many milliseconds after the start, with
-    /// its answer.
+    /// Appends the next command of a log: an attempt of client 0 at this request, so many milliseconds after the start,
+    /// with its answer.
     fn push(log: &mut Log, request: u64, millis: u64, session: SessionCall, answer: Outcome<Response>) {
         let attempt = log.len() as u64;
         log.push(Applied {
@@ -350,9 +353,9 @@ mod tests {
     }
 
     #[test]
-    fn c6_knows_that_a_stored_outcome_comes_before_age_and_which_session_gives_way() {
+    fn c6_knows_that_a_stored_outcome_comes_before_age_and_which_session_is_evicted() {
         let mut log = written_twice(repeated(2, None));
-        // The same request long after; then two more sessions, of which the second drives the first one out.
+        // The same request long after; then two more sessions, of which the second evicts the first one.
         push(&mut log, 1, 500, apply(1, 0, 0), repeated(2, None));
         push(&mut log, 4, 500, SessionCall::Open, opened(5));
         push(&mut log, 5, 500, SessionCall::Open, opened(6));
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn c6_reports_what_is_forgotten_early_kept_for_ever_or_let_in_without_room() {
+    fn c6_reports_what_is_forgotten_early_kept_for_ever_or_admitted_without_room() {
         let begin = |answers: [Outcome<Response>; 2]| {
             let [second, first_again] = answers;
             let mut log = Log::new();

@@ -17,7 +17,7 @@ impl SharedDisk {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, SectorDisk> {
-        // A panic of the store's is caught and judged; the disk itself is never left halfway.
+        // A panic of the store is caught and judged, and the disk is never left in the middle of a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,15 +1,15 @@
-//! From a seed to a run of the store.
+//! Turns a seed into a run of the store.
 
 use super::schedule::{Change, DiskFault, DiskFaultKind, Keep, Step, StoreProfile, StoreSchedule, Write};
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::Class;
 
-/// Roughly how many calls that change something a step costs, and how many the making of a store.
+/// Roughly how many calls that change something a step makes, and how many the creation of a store.
 const CALLS_PER_STEP: u64 = 9;
 const CALLS_TO_CREATE: u64 = 50;
 
 impl StoreSchedule {
-    /// The schedule of this seed. Half of all seeds stay within the disk's contract (class A).
+    /// Returns the schedule of this seed. Half of all seeds stay within the disk's contract (class A).
     pub fn of(seed: u64) -> Self {
         let mut draws = Seed(seed).careful(Domain::Store, 0, 0, 1);
         let class = match draws.below(4) {
@@ -140,7 +140,7 @@ fn faults(draws: &mut Draws, schedule: &StoreSchedule) -> Vec<DiskFault> {
             let kind = draws.pick(&kinds).unwrap_or(DiskFaultKind::FailSync);
             let at = place(draws);
             add(at, kind);
-            // What a failed sync has forgotten shows when the power goes after the process has come back.
+            // A loss by a failed sync shows when the power fails after the process has come back.
             if kind == DiskFaultKind::FailSync && draws.chance(5_000) {
                 let keep = keep(draws, class);
                 add(at + draws.between(1, 30), DiskFaultKind::Crash { keep });

@@ -22,7 +22,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// What was found when a store was opened.
+    /// Returns what was found when a store was opened.
     pub(super) fn of(opened: Opened) -> Self {
         let durable = opened.durable;
         Self {
@@ -33,20 +33,20 @@ impl Contents {
         }
     }
 
-    /// The position of the last entry, 0 for none.
+    /// Returns the position of the last entry, 0 for none.
     pub(super) fn last(&self) -> u64 {
         let last = self.entries.last().map_or(0, |entry| entry.id.index.value());
         last.max(self.covered())
     }
 
-    /// Where the snapshot ends, 0 for none.
+    /// Returns where the snapshot ends, 0 for none.
     fn covered(&self) -> u64 {
         self.snapshot
             .as_ref()
             .map_or(0, |(meta, _)| meta.last.index.value())
     }
 
-    /// The entries from `first` on, as the store is to read them.
+    /// Returns the entries from `first` on, as the store is to read them.
     pub(super) fn load(&self, first: Index, max_bytes: usize) -> &[Entry] {
         let Some(from) = self.entries.iter().position(|entry| entry.id.index == first) else {
             return &[];
@@ -94,7 +94,7 @@ impl Contents {
         }
     }
 
-    /// The `Persist` that makes this change here, with a snapshot's bytes.
+    /// Returns the `Persist` that makes this change here, with a snapshot's bytes.
     pub(super) fn persist(&self, seed: u64, number: u64, write: Write) -> (Persist, Option<Payload>) {
         let mut persist = Persist {
             ticket: Ticket::new(number),
@@ -127,7 +127,7 @@ impl Contents {
         match write.change {
             Change::Append { count, bytes } => persist.entries = entries(last, term, count, bytes),
             Change::Replace { back, count, bytes } => {
-                // What a snapshot covers is committed, and never cut off.
+                // What a snapshot covers is committed, and never truncated.
                 let back = back.min(last - self.covered());
                 let hard_state = HardState {
                     term: Term::new(term.value() + 1),
@@ -167,7 +167,7 @@ impl Contents {
     }
 }
 
-/// Contents that stand nowhere else in the run.
+/// Contents that occur nowhere else in the run.
 fn random_bytes(seed: u64, number: u64, at: u64, bytes: u64) -> Payload {
     let words =
         (0..bytes.div_ceil(8)).map(|word| Seed(seed).quick(Domain::Store, number << 20 | word, at, 2));

@@ -1,4 +1,4 @@
-//! Carries a schedule out, and judges every answer of the store.
+//! Carries out a schedule, and judges every answer of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,11 +15,11 @@ use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::random::{Domain, Seed};
 use crate::schedule::Class;
 
-/// How often a store is opened after one another before that counts as never: every fault fails one of them, and a
-/// full disk has room again after a while.
+/// How often opening a store is attempted before it counts as impossible: each fault fails one attempt, and a full disk
+/// has room again after a while.
 const MAX_ATTEMPTS: u64 = 100;
 
-/// What a run of the store came to.
+/// The outcome of a run of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct StoreReport {
     /// What an oracle found, if any did.
@@ -32,33 +32,33 @@ pub struct StoreReport {
     pub acknowledged: u64,
     /// How often the store was opened, and compared.
     pub opened: u64,
-    /// How often the power went.
+    /// How often the power failed.
     pub crashes: u64,
-    /// Typed errors.
+    /// How many typed errors the store returned.
     pub errors: u64,
-    /// Whether the run ended with a store that cannot be opened, as damaged ones cannot.
+    /// Whether the run ended with a store that cannot be opened, as is right for a damaged one.
     pub is_refused: bool,
-    /// How often a store had forgotten acknowledged writes without a word: in class C only, where that is a limit and
-    /// no violation.
+    /// How often a store had lost acknowledged writes undetected: in class C only, where that is a known limit and not
+    /// a violation.
     pub forgotten: u64,
     /// The faults that struck, by name.
     pub struck: BTreeMap<&'static str, u64>,
 }
 
 impl StoreReport {
-    /// The run's hash, tied to its number (its seed, in a sweep). These add up, in any order and in parts, to the hash
-    /// of many runs.
+    /// The run's hash, tied to its number (its seed, in a sweep). The sum of these, in any order and in parts, is the
+    /// hash of many runs.
     pub const fn hash_as(&self, number: u64) -> u64 {
         self.hash.wrapping_mul(number.wrapping_mul(2).wrapping_add(1))
     }
 }
 
-/// Carries a schedule out.
+/// Carries out a schedule.
 pub fn run(schedule: &StoreSchedule) -> StoreReport {
     Run::new(schedule, None).finish()
 }
 
-/// The same, telling every call and every answer.
+/// Carries out a schedule, and reports every call and every answer.
 pub fn replay(schedule: &StoreSchedule, tell: &mut dyn FnMut(&str)) -> StoreReport {
     Run::new(schedule, Some(tell)).finish()
 }
@@ -76,7 +76,7 @@ impl From<Violation> for Stop {
     }
 }
 
-/// Everything that was ever handed to the store, acknowledged or not.
+/// Everything that was ever given to the store, acknowledged or not.
 #[derive(Default)]
 struct Written {
     entries: BTreeMap<LogId, Vec<Entry>>,
@@ -94,7 +94,7 @@ impl Written {
         self.snapshots.extend(bytes.cloned());
     }
 
-    /// What of this was never written.
+    /// Describes what of these contents was never written.
     fn stranger(&self, contents: &Contents) -> Option<String> {
         let HardState { term, vote } = contents.hard_state;
         if contents.hard_state != HardState::default() && !self.hard_states.contains(&(term.value(), vote)) {
@@ -123,7 +123,7 @@ struct Run<'a> {
     tell: Option<&'a mut dyn FnMut(&str)>,
     disk: SharedDisk,
     store: Option<Store<SharedDisk>>,
-    /// What the store may hold after the next start: the last state that it said was durable, and those after it.
+    /// What the store may hold after the next start: the last state that it reported as durable, and those after it.
     /// The last one is what it holds now.
     allowed: Vec<Contents>,
     written: Written,
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        // Whatever is wrong by now shows at the next start.
+        // A fault that has not shown by now shows at the next start.
         self.say("the end");
         self.reopen()
     }
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the disk has done something of this class.
+    /// Whether the disk has had a fault of this class.
     fn has_struck(&self, class: Class) -> bool {
         let by_fault = self.disk.lock().struck().iter().any(|kind| kind.class() == class);
         by_fault || class == Class::B && self.is_garbled
@@ -232,14 +232,11 @@ impl<'a> Run<'a> {
         let store = &mut self.store;
         catch_unwind(AssertUnwindSafe(|| call(store))).map_err(|panic| Violation {
             oracle: Oracle::S25,
-            message: format!(
-                "the store panicked while it was to {what}: {}",
-                panic_message(&*panic)
-            ),
+            message: format!("the store panicked in {what}: {}", panic_message(&*panic)),
         })
     }
 
-    /// An error is in order if the disk gave a reason for it.
+    /// An error is justified if the disk gave a reason for it.
     fn judge_error(&mut self, what: &str, error: &StoreError, failures_before: u64) -> Judgement {
         self.report.errors += 1;
         let text = node::with_causes(error);
@@ -262,7 +259,7 @@ impl<'a> Run<'a> {
         }
         violated(
             Oracle::D2,
-            format!("the disk kept its contract, and {what} ended in: {text}"),
+            format!("the disk kept its contract, but {what} failed: {text}"),
         )
     }
 
@@ -270,7 +267,7 @@ impl<'a> Run<'a> {
         self.disk.lock().failures()
     }
 
-    /// Ends the process, in good order if the power is on, and opens the store again.
+    /// Ends the process, cleanly if the power is on, and opens the store again.
     fn reopen(&mut self) -> Result<(), Stop> {
         self.call("close", |store| drop(store.take()))?;
         self.open()
@@ -298,14 +295,14 @@ impl<'a> Run<'a> {
                 Ok(opened) => return Ok(self.compare(opened)?),
                 Err(error) => self.judge_error("opening the store", &error, failures)?,
             }
-            // What the disk did not fail stays as it is, however often one tries.
+            // Without a fault of the disk, every further attempt would fail the same way.
             if self.failures() == failures && !self.disk.lock().is_down() {
                 return Err(Stop::Refused);
             }
         }
         Ok(violated(
             Oracle::D2,
-            format!("the store cannot be opened, not even the {MAX_ATTEMPTS}th time"),
+            format!("the store cannot be opened, even at attempt {MAX_ATTEMPTS}"),
         )?)
     }
 
@@ -343,7 +340,7 @@ impl<'a> Run<'a> {
             self.report.forgotten += 1;
         }
         self.boot = found_boot;
-        // Opening counts the start durably, and with it everything that was found.
+        // Opening counts the start durably, and makes everything that was found durable with it.
         self.allowed = vec![found];
         Ok(())
     }
@@ -402,7 +399,7 @@ impl<'a> Run<'a> {
         if matches!(result, Some(Ok(()))) {
             return Ok(violated(
                 Oracle::D4,
-                format!("{what} failed, and the next write was acknowledged all the same"),
+                format!("{what} failed, but the next write was acknowledged"),
             )?);
         }
         self.reopen()
@@ -438,7 +435,7 @@ impl<'a> Run<'a> {
                     _ => Ok(violated(
                         Oracle::D3,
                         format!(
-                            "from {first} to {last} in {max_bytes} bytes the store reads {} entries, which are not the {} that it holds",
+                            "from {first} to {last} in {max_bytes} bytes the store reads {} entries, which differ from the {} that it holds",
                             entries.len(),
                             expected.len()
                         ),
@@ -564,7 +561,7 @@ mod tests {
         let mut run = Run::new(&schedule, None);
         assert_eq!(oracle_of(run.open()), None, "the second attempt succeeds");
         assert_eq!(run.failures(), 1);
-        // The store is as sound as can be, but the caller says that it has failed.
+        // The store is sound, but the caller says that it has failed.
         let error = StoreError::Poisoned {
             folder: "simulated".to_owned(),
         };

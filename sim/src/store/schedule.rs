@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Class, ScheduleError};
 
-/// Everything about one run of the store: what it is asked, and what its disk does.
+/// Everything about one run of the store: its tasks, and its disk's faults.
 ///
-/// Steps refer to the log as it is when their turn comes ("the last three entries"), and faults to the first
-/// fitting call from a certain one on, so that any of them can be taken away and the rest still makes sense.
+/// Steps refer to the log at their turn ("the last three entries"), and faults to the first fitting call from a certain
+/// one on. So any of them can be removed, and the rest stays valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSchedule {
-    /// Tells these files from those of clusters.
+    /// Distinguishes these files from schedules of clusters.
     pub profile: StoreProfile,
     /// Names the draws of contents and of what the disk loses.
     pub seed: u64,
@@ -19,10 +19,10 @@ pub struct StoreSchedule {
     pub class: Class,
     /// The size of the store's journal, in bytes: a small one has many checkpoints.
     pub journal_bytes: u64,
-    /// What the store is asked, in order.
+    /// The store's tasks, in order.
     #[serde(rename = "step", default)]
     pub steps: Vec<Step>,
-    /// What the disk does of its own accord.
+    /// The disk's faults.
     #[serde(rename = "fault", default)]
     pub faults: Vec<DiskFault>,
 }
@@ -36,13 +36,13 @@ pub enum StoreProfile {
     Store,
 }
 
-/// One thing that the store is asked, or that befalls its process.
+/// One task of the store, or an event of its process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
     /// Persist these as one group.
     Persist {
-        /// In order.
+        /// The writes, in order.
         writes: Vec<Write>,
     },
     /// Read entries.
@@ -52,7 +52,7 @@ pub enum Step {
         /// The limit handed to the store, in bytes.
         max_bytes: u64,
     },
-    /// Close the store in good order, and open it.
+    /// Close the store cleanly, and open it.
     Reopen,
     /// Lose power between two calls, and open what is left.
     Crash {
@@ -75,20 +75,20 @@ pub struct Write {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "write")]
 pub enum Change {
-    /// Entries behind the last one.
+    /// Appends entries after the last one.
     Append {
-        /// How many.
+        /// How many entries.
         count: u64,
-        /// Of so many bytes each.
+        /// How many bytes each entry has.
         bytes: u64,
     },
-    /// Cuts entries off and puts others, of a new term, in their place.
+    /// Truncates the log and appends other entries, of a new term.
     Replace {
-        /// How many are cut off.
+        /// How many entries are truncated.
         back: u64,
-        /// How many take their place.
+        /// How many replace them.
         count: u64,
-        /// Of so many bytes each.
+        /// How many bytes each entry has.
         bytes: u64,
     },
     /// A new term, and a vote in it.
@@ -104,7 +104,7 @@ pub enum Change {
         /// How large it is.
         bytes: u64,
     },
-    /// A snapshot from elsewhere that replaces the whole log.
+    /// A leader's snapshot that replaces the whole log.
     Install {
         /// How far beyond the last entry it ends.
         ahead: u64,
@@ -113,7 +113,7 @@ pub enum Change {
     },
 }
 
-/// What a crash leaves of that which was not synced.
+/// What a crash leaves of the unsynced changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
@@ -121,29 +121,29 @@ pub enum Keep {
     Everything,
     /// Nothing.
     Nothing,
-    /// Of every sector one of its versions, drawn.
+    /// One drawn version of every sector.
     Drawn,
     /// The same, but a tenth of the sectors is garbage.
     Garbage,
 }
 
-/// Something that the disk does of its own accord.
+/// A fault of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskFault {
-    /// Its own number, which names its draws.
+    /// The fault's id, which names its draws.
     pub id: u32,
     /// It strikes the first call that it can from this one on. Calls that change something are counted, from 1.
     pub at: u64,
-    /// What it is.
+    /// The kind of fault.
     #[serde(flatten)]
     pub kind: DiskFaultKind,
 }
 
-/// What a disk can do.
+/// The kinds of faults of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum DiskFaultKind {
-    /// The power goes in the middle of the call.
+    /// The power fails in the middle of the call.
     Crash {
         /// What is left.
         keep: Keep,
@@ -154,25 +154,25 @@ pub enum DiskFaultKind {
     FailSync,
     /// A read fails, once.
     FailRead,
-    /// A read comes to an end too early, once.
+    /// A read ends too early, once.
     ShortRead,
-    /// Nothing grows any more for a while.
+    /// Files cannot grow for a while.
     Full {
         /// For so many calls.
         operations: u64,
     },
-    /// Bits of a file turn over and stay so.
+    /// Bits of a file flip and stay flipped.
     Rot {
         /// How many.
         bits: u64,
     },
-    /// A write succeeds in some other place.
+    /// A write succeeds, but in another place.
     MisdirectWrite,
-    /// A write succeeds and is never made.
+    /// A write succeeds, but is never made.
     LoseWrite,
-    /// A sync succeeds and does nothing.
+    /// A sync succeeds, but does nothing.
     LieSync,
-    /// A file becomes what it was.
+    /// A file returns to earlier contents.
     OldImage {
         /// So many calls before.
         operations: u64,
@@ -180,7 +180,7 @@ pub enum DiskFaultKind {
 }
 
 impl Keep {
-    /// Whether the store's contract with the disk allows it.
+    /// The first class that allows this remainder of a crash.
     const fn class(self) -> Class {
         match self {
             Self::Everything | Self::Nothing | Self::Drawn => Class::A,
@@ -190,7 +190,7 @@ impl Keep {
 }
 
 impl DiskFaultKind {
-    /// Its name in files.
+    /// Returns its name in files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Crash { .. } => "crash",
@@ -207,8 +207,8 @@ impl DiskFaultKind {
         }
     }
 
-    /// The first class that has it. B is damage that a checksum can see; C leaves whole, old, well-formed
-    /// sectors behind, and no checksum of a sector knows that it is not the latest.
+    /// Returns the first class that has it. B is damage that a checksum can detect. C leaves whole, old, well-formed
+    /// sectors, and no checksum of a sector shows that it is not the latest.
     pub const fn class(self) -> Class {
         match self {
             Self::Crash { keep } => keep.class(),
@@ -230,7 +230,7 @@ const fn rank(class: Class) -> u8 {
 }
 
 impl StoreSchedule {
-    /// Steps and faults, which is what shrinking takes away.
+    /// Returns the number of steps and faults, which shrinking reduces.
     pub fn items(&self) -> usize {
         self.steps.len() + self.faults.len()
     }
@@ -249,11 +249,11 @@ impl StoreSchedule {
     ///
     /// # Errors
     ///
-    /// The text is no such schedule, or its class excludes one of its faults.
+    /// The text is not such a schedule, or its class excludes one of its faults.
     pub fn from_toml(text: &str) -> Result<Self, ScheduleError> {
         let schedule: Self = toml::from_str(text)?;
         schedule.validate()?;
-        // serde skips unknown fields of flattened types, and a misspelt one would quietly mean something else.
+        // serde skips unknown fields of flattened types, and a misspelt one would silently change the meaning.
         let read = toml::Value::Table(toml::from_str(text)?);
         match unknown_key(&read, &toml::Value::try_from(&schedule)?) {
             Some(key) => Err(ScheduleError::UnknownStoreKey { key }),
@@ -261,7 +261,7 @@ impl StoreSchedule {
         }
     }
 
-    /// Writes the schedule so that [`StoreSchedule::from_toml`] reads the same one.
+    /// Writes the schedule so that [`StoreSchedule::from_toml`] reads it back unchanged.
     ///
     /// # Errors
     ///
@@ -290,7 +290,7 @@ impl StoreSchedule {
                 return Err(ScheduleError::Value {
                     name,
                     value: value.to_string(),
-                    must: "no more than a machine can hold: 2^30 for journals, 2^20 for the rest",
+                    must: "at most what a machine can hold: 2^30 for journals, 2^20 for the rest",
                 });
             }
         }
@@ -313,7 +313,7 @@ impl StoreSchedule {
     }
 }
 
-/// The first key of what was read that is not in what was understood.
+/// Returns the first key of what was read that is not in what was understood.
 fn unknown_key(read: &toml::Value, understood: &toml::Value) -> Option<String> {
     match (read, understood) {
         (toml::Value::Table(read), toml::Value::Table(understood)) => {

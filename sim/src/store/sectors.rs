@@ -1,8 +1,8 @@
 //! A disk of bytes: files in one folder, made of sectors, with everything that a disk may do to them.
 //!
-//! Within its contract (that of the store's `Disk`, class A) a crash leaves of every sector that was written
-//! since its file's last sync any one of its versions since then, the old one included; of a file's length the
-//! same; and of the changes to the folder any subset. Beyond it (classes B and C) sectors rot, turn to garbage
+//! Within its contract (that of the store's `Disk`, class A) a crash leaves one version of every sector that was
+//! written since its file's last sync: any version since then, or the old one. The same holds for a file's length. Of
+//! the changes to the folder it leaves any subset. Beyond the contract (classes B and C) sectors rot, turn to garbage
 //! in a crash, end up in the wrong place or nowhere, and syncs lie.
 //!
 //! A sync that *fails* forgets what it was to write, as Linux does: later reads still see the new bytes, and
@@ -19,14 +19,14 @@ const SECTOR_BYTES: usize = 512;
 
 type Sector = [u8; SECTOR_BYTES];
 
-/// Names a file for as long as the disk exists, whatever the file is called.
+/// The id of a file for as long as the disk exists, whatever the file is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(u64);
 
 /// A sector that may not be on the platter yet.
 #[derive(Debug)]
 struct Unsynced {
-    /// What it was, from the last synced version on; what it is now stands in the file.
+    /// Its versions from the last synced one on; the current version is in the file.
     versions: Vec<Sector>,
     /// Whether a sync has failed on it: no later sync writes it.
     forgotten: bool,
@@ -52,7 +52,7 @@ impl File {
         sector
     }
 
-    /// Keeps what the sector is, before it changes.
+    /// Keeps the sector's current version, before it changes.
     fn keep_version(&mut self, number: usize) {
         let version = self.sector(number);
         let unsynced = self.unsynced.entry(number).or_insert(Unsynced {
@@ -102,7 +102,7 @@ impl File {
         }
     }
 
-    /// What is left after a crash.
+    /// Leaves what survives a crash.
     fn crash(&mut self, keep: Keep, draw: Draw) {
         let choose = |draw: Draw, versions: usize| match keep {
             Keep::Everything => versions,
@@ -164,7 +164,7 @@ impl NameChange {
     }
 }
 
-/// What is asked of the disk, as far as faults tell it apart.
+/// The kinds of calls to the disk, as far as faults distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Read,
@@ -188,21 +188,21 @@ pub(super) struct SectorDisk {
     next_file: u64,
     /// The faults that have not struck yet, in the order in which they do.
     waiting: Vec<DiskFault>,
-    /// Those that have, in order.
+    /// The faults that have struck, in order.
     struck: Vec<DiskFaultKind>,
-    /// Calls that change something, counted from 1.
+    /// The number of calls that change something.
     operations: u64,
-    /// Growing a file fails until this operation.
+    /// The operation until which growing a file fails.
     full_until: u64,
-    /// How many calls it has failed, those of a machine that is down apart.
+    /// How many calls it has failed, without those of a machine that is down.
     failures: u64,
-    /// A crash has struck, and nothing works until the next start.
+    /// Whether a crash has struck; then nothing works until the next start.
     down: Option<(Keep, Draw)>,
     /// Counts the starts; handles of earlier ones are dead.
     epoch: u64,
     images: Vec<(u64, FileId, Vec<u8>)>,
     hash: Rolling,
-    /// Whether to tell every call.
+    /// Whether to report every call.
     is_traced: bool,
     trace: Vec<String>,
 }
@@ -231,7 +231,7 @@ impl SectorDisk {
         }
     }
 
-    /// The faults that have struck so far.
+    /// Returns the faults that have struck so far.
     pub(super) fn struck(&self) -> &[DiskFaultKind] {
         &self.struck
     }
@@ -261,12 +261,12 @@ impl SectorDisk {
         std::mem::take(&mut self.trace)
     }
 
-    /// The power goes, if it has not yet.
+    /// Cuts the power, if it is on.
     pub(super) fn cut_power(&mut self, keep: Keep, draw: Draw) {
         self.down.get_or_insert((keep, draw));
     }
 
-    /// The process that used the disk is gone. After a crash the disk comes back with what survived.
+    /// Ends the process that used the disk. After a crash the disk comes back with what survived.
     pub(super) fn restart(&mut self) {
         self.epoch += 1;
         let Some((keep, draw)) = self.down.take() else {
@@ -296,7 +296,7 @@ impl SectorDisk {
         self.seed.quick(Domain::Store, u64::from(fault.id), 0, 0)
     }
 
-    /// Takes the next fault that strikes this call, if its time has come.
+    /// Takes the next fault that strikes this call, if it is due.
     fn due(&mut self, call: Call) -> Option<DiskFault> {
         let operations = self.operations;
         let strikes = |fault: &DiskFault| {
@@ -324,7 +324,7 @@ impl SectorDisk {
         Some(fault)
     }
 
-    /// What every call begins with: it is counted, and what strikes regardless of the call strikes.
+    /// Begins every call: counts it, and lets faults strike that do not depend on the call.
     fn begin(
         &mut self,
         epoch: u64,
@@ -367,12 +367,12 @@ impl SectorDisk {
         self.names.values().nth(place).copied()
     }
 
-    /// Turns bits over, on the platter and in every version of the sector.
+    /// Flips bits, on the platter and in every version of the sector.
     fn rot(&mut self, bits: u64, draw: Draw) {
         let Some(file) = self.pick_file(draw).and_then(|file| self.files.get_mut(&file)) else {
             return;
         };
-        // Half of all rot strikes where something stands: the rest of a file is mostly blank.
+        // Half of all rot strikes where there is data: the rest of a file is mostly blank.
         let written: Vec<usize> = (file.bytes.iter().enumerate())
             .filter(|(_, byte)| **byte != 0)
             .map(|(at, _)| at)

@@ -1,4 +1,4 @@
-//! From a failing run of the store to the few steps and faults that make it fail.
+//! Reduces a failing run of the store to the few steps and faults that make it fail.
 
 use super::run::run;
 use super::schedule::{DiskFaultKind, Keep, Step, StoreSchedule};
@@ -9,13 +9,13 @@ use crate::oracle::Oracle;
 pub struct ShrunkStore {
     /// The small schedule.
     pub schedule: StoreSchedule,
-    /// Which oracle finds something in it.
+    /// The oracle that finds something in it.
     pub oracle: Oracle,
     /// How many runs that took.
     pub runs: u64,
 }
 
-/// Takes away whatever the same oracle does not need to find something; `None` if it finds nothing to begin with.
+/// Removes whatever the same oracle does not need to find something; `None` if it finds nothing to begin with.
 pub fn shrink(schedule: &StoreSchedule) -> Option<ShrunkStore> {
     let oracle = run(schedule).violation?.oracle;
     let mut shrinker = Shrinker {
@@ -63,7 +63,7 @@ impl Shrinker {
         fails
     }
 
-    /// Ever smaller runs of neighbours, as for clusters.
+    /// Removes ever smaller runs of neighbours, as for clusters.
     fn take<T>(&mut self, list: impl Fn(&mut StoreSchedule) -> &mut Vec<T>) {
         let mut size = list(&mut self.best).len().next_power_of_two();
         while size > 0 {
@@ -101,7 +101,7 @@ impl Shrinker {
         }
     }
 
-    /// Crashes that lose everything or nothing are simpler than those that draw.
+    /// Simplifies crashes: those that lose everything or nothing are simpler than those that draw.
     fn simplify(&mut self) {
         for simple in [Keep::Everything, Keep::Nothing] {
             for place in 0..self.best.faults.len() {

@@ -1,4 +1,4 @@
-//! Answers: what servers decide to say, and what clients make of what they hear.
+//! Answers: what servers decide to answer, and what clients learn from it.
 
 use raft_core::{Index, LogId, NodeId, ProposalId, ReadId, Rejection};
 
@@ -26,7 +26,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.decided(at, id.value(), Outcome::Written { at: log_id, response }, None)
     }
 
-    pub(super) fn turned_down(&mut self, at: usize, attempt: u64, reason: Rejection) -> Judgement {
+    pub(super) fn rejected(&mut self, at: usize, attempt: u64, reason: Rejection) -> Judgement {
         self.happened(Probe::RequestRejected, Some(at));
         self.read_ends(at, attempt);
         let hint = match reason {
@@ -56,7 +56,7 @@ impl<W: Workload> Simulation<'_, W> {
         let applied = self.servers.get(at).and_then(|server| server.vitals.applied);
         if applied < Some(index) {
             let message = format!(
-                "attempt {} is answered as of {index}, and only {applied:?} is applied",
+                "attempt {} is answered as of {index}, but only {applied:?} is applied",
                 id.value()
             );
             self.ruled(violated(Oracle::C2, message))?;
@@ -69,10 +69,10 @@ impl<W: Workload> Simulation<'_, W> {
         self.decided(at, id.value(), outcome, None)
     }
 
-    /// A server has decided what to say; the network decides whether the client hears it.
+    /// A server has decided its answer; the network decides whether the client receives it.
     fn decided(&mut self, at: usize, attempt: u64, outcome: Outcome<W>, hint: Option<NodeId>) -> Judgement {
         let outcome = match self.canary {
-            // The first to ask is told the truth.
+            // The first request gets its own outcome, because there is none before it.
             Some(Canary::AnswersByQueue) => self.confused.replace(outcome.clone()).unwrap_or(outcome),
             _ => outcome,
         };
@@ -94,7 +94,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// A client hears an answer.
+    /// A client receives an answer.
     pub(super) fn response(&mut self, cause: u64, attempt: u64, hint: Option<NodeId>) -> Judgement {
         let Some((operation, client, server)) = self.is_waited_for(attempt) else {
             return Ok(());
@@ -112,8 +112,8 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
                 }
                 Some(Outcome::WithoutEffect) => match hint {
-                    Some(leader) => format!("turned down, the leader is server {leader}"),
-                    None => "turned down, no leader is known".to_owned(),
+                    Some(leader) => format!("rejected, the leader is server {leader}"),
+                    None => "rejected, no leader is known".to_owned(),
                 },
                 Some(Outcome::Unknown) | None => "unknown".to_owned(),
             };
@@ -144,7 +144,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// A client hears what the machine said to its command.
+    /// A client receives the machine's response to its command.
     fn heard(
         &mut self,
         attempt: u64,

@@ -1,7 +1,7 @@
-//! What reaches a server: its start, its deadlines, messages, its disk's news, and what its host tells it.
+//! What reaches a server: its start, its deadlines, messages, completions of its disk, and commands of its host.
 
 use raft_core::replica::{Input, Replica};
-use raft_core::{Entry, Envelope, GroupId, Identity, Membership, Message, Setup, Ticket};
+use raft_core::{Entry, Envelope, Event as CoreEvent, GroupId, Identity, Membership, Message, Setup, Ticket};
 
 use super::observe::Occasion;
 use super::step::{Given, InputOf};
@@ -17,7 +17,7 @@ use crate::workload::Workload;
 impl<W: Workload> Simulation<'_, W> {
     /// A server starts from what its disk holds.
     pub(super) fn start(&mut self, cause: u64, at: usize) -> Judgement {
-        // Who is added later knows nobody until then.
+        // A server that is added later knows no other server until then.
         let bootstrap = match self.is_founder(at) {
             true => super::first_configuration(&self.schedule.cluster),
             false => Membership::default(),
@@ -87,7 +87,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.conduct = super::observe::Conduct::begins(is_blank);
         let (node, boot, vitals) = (server.node, server.boot, server.vitals);
         self.oracles.transfers.restarted(at);
-        // What is said of a machine says nothing of a witness, which has none.
+        // The check of restored machines does not apply to a witness, which has no machine.
         let is_witness = self.schedule.cluster.is_witness(at);
         if judges {
             self.oracles
@@ -100,7 +100,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         server.replica = Some(replica);
         if judges {
-            self.starts_by_its_log(at)?;
+            self.starts_with_the_last_in_its_log(at)?;
         }
         self.hash_event(1, at as u64);
         if self.tells() {
@@ -125,7 +125,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.step(at, None, Given::default())
     }
 
-    /// A server's deadline may have been reached.
+    /// Wakes a server, whose deadline may have been reached.
     pub(super) fn wake(&mut self, cause: u64, at: usize, boot: u64) -> Judgement {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
@@ -200,13 +200,13 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.read_index_arrives(to, &envelope);
         if super::quiet::is_for_a_client(&envelope.message) {
-            self.quiet.stir();
+            self.quiet.becomes_busy();
         }
         let given = Given::of(&envelope);
-        self.step(to, Some(Input::Receive(*envelope)), given)
+        self.step(to, Some(Input::Event(CoreEvent::Receive(*envelope))), given)
     }
 
-    /// A sync ends, whether or not the process is there to hear of it.
+    /// A sync ends, whether or not the process still runs to be told.
     pub(super) fn synced(&mut self, cause: u64, at: usize, boot: u64, ticket: Ticket) -> Judgement {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
@@ -275,7 +275,7 @@ impl<W: Workload> Simulation<'_, W> {
             }
             Some(server) if server.is_boot(boot) && !server.disk_failed => {
                 let given = Given::on(Occasion::persisted(ticket));
-                self.step(at, Some(Input::Persisted(ticket)), given)
+                self.step(at, Some(Input::Event(CoreEvent::Persisted(ticket))), given)
             }
             _ => Ok(()),
         }
@@ -295,7 +295,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         if server.disk.has_rotten_entry(load.first, load.last) {
-            // The store does not hand out what it cannot verify: it takes the read for a failure of the disk.
+            // The store does not return what it cannot verify: it treats the read as a failure of the disk.
             self.happened(Probe::CorruptionRead, Some(at));
             self.die_soon(at, boot, usize::MAX);
             return self.disk_fails(cause, at, boot);
@@ -311,7 +311,7 @@ impl<W: Workload> Simulation<'_, W> {
             })
             .cloned()
             .collect();
-        // Entries that were compacted or truncated in the meantime are simply not there.
+        // Entries that were compacted or truncated in the meantime are simply missing.
         let entries = if entries.first().is_some_and(|entry| entry.id.index == load.first) {
             entries
         } else {
@@ -330,15 +330,15 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::LoadEntries, Some(at));
         self.step(
             at,
-            Some(Input::EntriesLoaded {
+            Some(Input::Event(CoreEvent::EntriesLoaded {
                 ticket: load.ticket,
                 entries: entries.into(),
-            }),
+            })),
             Given::default(),
         )
     }
 
-    /// A server is told something by its host.
+    /// A server receives a command of its host.
     pub(super) fn command(&mut self, cause: u64, at: usize, command: HostCommand) -> Judgement {
         let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
             return Ok(());
@@ -352,7 +352,7 @@ impl<W: Workload> Simulation<'_, W> {
             HostCommand::ChangeMembership(_) | HostCommand::Transfer(_)
         );
         if is_operators && self.phase != super::Phase::Faulty {
-            // The core that was healed is one of the configurations of then.
+            // The core that was healed is that of the configurations of that time.
             return Ok(());
         }
         let node = server.node;
@@ -368,16 +368,16 @@ impl<W: Workload> Simulation<'_, W> {
             },
             HostCommand::Transfer(to) => {
                 given.asked_to_hand_over = Some(to);
-                Input::Transfer { to }
+                Input::Event(CoreEvent::Transfer { to })
             }
-            HostCommand::Campaign => Input::Campaign,
+            HostCommand::Campaign => Input::Event(CoreEvent::Campaign),
             HostCommand::TakeSnapshot => Input::TakeSnapshot,
-            HostCommand::Unreachable(peer) => Input::Unreachable(peer),
+            HostCommand::Unreachable(peer) => Input::Event(CoreEvent::Unreachable(peer)),
         };
         self.step(at, Some(input), given)
     }
 
-    /// A server's disk reports a failure: it must fall silent.
+    /// A server's disk reports a failure, upon which the server must stop.
     pub(super) fn disk_fails(&mut self, cause: u64, at: usize, boot: u64) -> Judgement {
         let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
             return Ok(());
@@ -386,10 +386,10 @@ impl<W: Workload> Simulation<'_, W> {
         self.hash_event(7, at as u64);
         if self.tells() {
             let node = node_at(at);
-            let text = "the server falls silent".to_owned();
+            let text = "the server stops".to_owned();
             self.tell(cause, Place::Server(node), "failed", text);
         }
-        self.step(at, Some(Input::PersistFailed), Given::default())
+        self.step(at, Some(Input::Event(CoreEvent::PersistFailed)), Given::default())
     }
 
     /// A request reaches a replica.

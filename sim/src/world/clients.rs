@@ -1,14 +1,14 @@
-//! Clients: what they want, whom they ask, and when they ask again.
+//! Clients: which operations they want done, which servers they ask, and when they ask again.
 //!
-//! An operation is attempted until it is done or the client gives up. Whether two attempts are two requests or one and
-//! the same is the workload's affair (see [`Retry`](crate::Retry)). Where every attempt is a request of its own,
-//! nothing has to be assumed about one that was given up: it may take effect at any time, or never.
+//! An operation is attempted until it is done or the client gives up. The workload decides whether two attempts are two
+//! requests or one and the same (see [`Retry`](crate::Retry)). Where every attempt is a request of its own, nothing is
+//! assumed about one that was given up: it may take effect at any time, or never.
 
 mod requests;
 
 use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
-use raft_core::{Payload, ProposalId, ReadId, ReadMode};
+use raft_core::{Event as CoreEvent, Payload, ProposalId, ReadId, ReadMode};
 
 use super::observe::Taken;
 use super::{Event, Simulation};
@@ -22,19 +22,19 @@ use crate::report::Place;
 use crate::schedule::{Operation, OperationKind, Schedule};
 use crate::workload::{SessionCall, Workload};
 
-/// How many of 10,000 attempts are made at random servers.
-const ASK_ANYBODY_PERMYRIAD: u32 = 500;
+/// How many of 10,000 attempts go to a random server.
+const RANDOM_SERVER_PERMYRIAD: u32 = 500;
 
-/// One operation and how far it got.
+/// One operation and its progress.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     operation: Operation,
     attempts: u32,
     /// The attempt that the client waits for.
     waiting_for: Option<u64>,
-    /// The request that is being made, from its first attempt until it is known what became of it, or given up.
+    /// The current request, from its first attempt until its outcome is known, or it is given up.
     request: Option<Request>,
-    /// Made after the heal, and tried until it succeeds.
+    /// Whether it was made after the heal, and is tried until it succeeds.
     is_fresh: bool,
 }
 
@@ -43,9 +43,9 @@ struct Running {
 struct Request {
     /// The number of its first attempt.
     number: u64,
-    /// When that was.
+    /// When that attempt was made.
     made: Nanos,
-    /// Its number in the client's session, and the place there.
+    /// Its number in the client's session, and its place there.
     session: Option<SessionCall>,
     /// Whether an attempt may have had an effect that the client does not know of.
     may_have_effect: bool,
@@ -54,15 +54,15 @@ struct Request {
 /// All clients.
 pub(super) struct Clients {
     operations: Vec<Running>,
-    /// Which operation an attempt belongs to, and which server was asked.
+    /// For each attempt, its operation and the server that was asked.
     attempts: Vec<(usize, usize)>,
-    /// Which server each client takes for the leader.
+    /// For each client, the server that it takes for the leader.
     believed: Vec<Option<usize>>,
     /// The session of each client.
     sessions: Vec<Option<SessionClient>>,
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
-    /// The server that has taken an attempt in, and its boot.
+    /// For each attempt, the server that has accepted it, and that server's boot.
     pub(super) taken: Vec<Option<Taken>>,
 }
 
@@ -81,7 +81,7 @@ impl Clients {
         }
     }
 
-    /// When each operation begins.
+    /// Returns when each operation begins.
     pub(super) fn starts(&self) -> Vec<(usize, Nanos)> {
         self.operations
             .iter()
@@ -103,7 +103,7 @@ impl Running {
     }
 }
 
-/// The operations that the schedule's rule gives, each drawn under its own number.
+/// Returns the operations that the schedule's rule gives, each drawn under its own number.
 pub(crate) fn planned(schedule: &Schedule) -> impl Iterator<Item = Operation> {
     let (plan, seed) = (schedule.workload, Seed(schedule.seed));
     (0..u64::from(plan.operations)).map(move |number| {
@@ -124,7 +124,7 @@ pub(crate) fn planned(schedule: &Schedule) -> impl Iterator<Item = Operation> {
 }
 
 impl<W: Workload> Simulation<'_, W> {
-    /// Every client makes a fresh write and a fresh read, and tries until it succeeds (oracle L2).
+    /// Makes every client begin a fresh write and a fresh read, which it tries until it succeeds (oracle L2).
     pub(super) fn begin_fresh_operations(&mut self) {
         for client in 1..=self.schedule.workload.clients {
             for kind in [OperationKind::Write, OperationKind::Read] {
@@ -207,15 +207,15 @@ impl<W: Workload> Simulation<'_, W> {
         );
     }
 
-    /// Whom a client asks: whom it takes for the leader, and now and then somebody else, who may take itself for the
-    /// leader and be wrong.
+    /// Chooses the server to ask: the one that the client takes for the leader, and now and then another, which may
+    /// wrongly believe that it leads.
     fn choose_server(&self, client: u8, attempt: u64) -> usize {
         let draw = self.seed.quick(Domain::Client, u64::from(client), 0, attempt);
-        let anybody = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
+        let random_server = usize::try_from(draw.below(self.servers.len() as u64)).unwrap_or(0);
         let believed = self.clients.believed.get(usize::from(client)).copied().flatten();
         believed
-            .filter(|_| !draw.part(1).chance(ASK_ANYBODY_PERMYRIAD))
-            .unwrap_or(anybody)
+            .filter(|_| !draw.part(1).chance(RANDOM_SERVER_PERMYRIAD))
+            .unwrap_or(random_server)
     }
 
     /// A request arrives at a server.
@@ -252,7 +252,7 @@ impl<W: Workload> Simulation<'_, W> {
                 ticks,
             });
         }
-        self.quiet.stir();
+        self.quiet.becomes_busy();
         self.hash_event(8, attempt);
         if self.tells() {
             self.tell(
@@ -263,10 +263,10 @@ impl<W: Workload> Simulation<'_, W> {
             );
         }
         let input = match command {
-            Some(command) => Input::Propose {
+            Some(command) => Input::Event(CoreEvent::Propose {
                 id: ProposalId::new(attempt),
-                command,
-            },
+                payload: command,
+            }),
             None => {
                 let Some(choice) = self
                     .oracles
@@ -292,7 +292,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.step_request(at, input)
     }
 
-    /// A client stops waiting, unless it has heard.
+    /// A client stops waiting, unless it was answered.
     pub(super) fn give_up(&mut self, cause: u64, attempt: u64) {
         let Some((operation, client, _)) = self.is_waited_for(attempt) else {
             return;
@@ -312,13 +312,13 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Attempt { operation });
     }
 
-    /// The client that made an attempt.
+    /// Returns the client that made an attempt.
     pub(super) fn client_of(&self, attempt: u64) -> Option<u8> {
         let &(operation, _) = self.clients.attempts.get(usize::try_from(attempt).ok()?)?;
         Some(self.clients.operations.get(operation)?.operation.client)
     }
 
-    /// The operation, client and server of an attempt that is still waited for; it is not any more.
+    /// Takes the operation, client and server of an attempt that its client still waits for, and ends the wait.
     pub(super) fn is_waited_for(&mut self, attempt: u64) -> Option<(usize, u8, usize)> {
         let &(operation, server) = self.clients.attempts.get(usize::try_from(attempt).ok()?)?;
         let running = self.clients.operations.get_mut(operation)?;
@@ -346,7 +346,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-/// The number of the link from a client to a server; the way back has the next number.
+/// Returns the number of the link from a client to a server; the link back has the next number.
 pub(super) const fn client_link(client: u8, server: usize) -> usize {
     (client as usize % 16) * 16 + server * 2
 }

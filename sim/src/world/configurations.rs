@@ -1,7 +1,7 @@
-//! Configurations as servers go by them: what the oracles say to each step, and what is worth counting.
+//! The configurations that servers use: runs the oracles of membership over each step, and counts events.
 
 use raft_core::replica::Output;
-use raft_core::{Envelope, LogId, Message, NodeId, RoleName, TransferOutcome, Vitals};
+use raft_core::{Envelope, LogId, Message, NodeId, Notice, RoleName, TransferOutcome, Vitals};
 
 use super::server::NOTHING;
 use super::step::{Given, OutputOf};
@@ -15,7 +15,7 @@ use crate::report::Place;
 use crate::workload::Workload;
 
 impl<W: Workload> Simulation<'_, W> {
-    /// S18, S19, S20, and the votes of S1: a step of a server that went by the configuration of the entry `was` before.
+    /// S18, S19, S20, and the votes of S1: a step of a server that used the configuration of the entry `was` before.
     pub(super) fn judge_configuration(
         &mut self,
         at: usize,
@@ -43,7 +43,7 @@ impl<W: Workload> Simulation<'_, W> {
         let ended: Vec<(NodeId, TransferOutcome)> = outputs
             .iter()
             .filter_map(|output| match *output {
-                Output::TransferEnded { to, outcome } => Some((to, outcome)),
+                Output::Notice(Notice::TransferEnded { to, outcome }) => Some((to, outcome)),
                 _ => None,
             })
             .collect();
@@ -71,8 +71,8 @@ impl<W: Workload> Simulation<'_, W> {
             now: server.configuration,
             log: raft,
         };
-        turn.goes_by_its_log(facts)?;
-        turn.takes_its_leave(facts)?;
+        turn.uses_the_last_in_its_log(facts)?;
+        turn.leads_only_as_a_voter(facts)?;
         if after.role != RoleName::Leader {
             return Ok(());
         }
@@ -95,8 +95,8 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// S18 at a start: a server goes by the last configuration that its disk holds.
-    pub(super) fn starts_by_its_log(&self, at: usize) -> Judgement {
+    /// S18 at a start: a server uses the last configuration that its disk holds.
+    pub(super) fn starts_with_the_last_in_its_log(&self, at: usize) -> Judgement {
         let Some((server, replica)) = self
             .servers
             .get(at)
@@ -113,12 +113,12 @@ impl<W: Workload> Simulation<'_, W> {
             now: server.configuration,
             log: replica.raft(),
         };
-        turn.goes_by_its_log(&self.oracles.facts)
+        turn.uses_the_last_in_its_log(&self.oracles.facts)
     }
 
-    /// S21 for those that begin outside the cluster: they greet, and say nothing else before a committed configuration
-    /// binds them.
-    pub(super) fn stranger_is_silent(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+    /// S21 for servers that begin outside the cluster: they say hello, and send nothing else before a committed
+    /// configuration binds them.
+    pub(super) fn outsider_sends_only_hello(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
             });
         if !server.admitted {
             let message = format!(
-                "server {}, which no committed configuration has let in, sends {}",
+                "server {}, which no committed configuration has admitted, sends {}",
                 server.node,
                 envelope.message.name()
             );
@@ -152,7 +152,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Counts what a step did to the configuration by which its server goes, and lets triggers strike.
+    /// Counts what a step did to the server's configuration, and lets triggers strike.
     pub(super) fn notice_configuration(
         &mut self,
         at: usize,

@@ -1,4 +1,4 @@
-//! What disks do that Raft assumes they never do, and what is left of its promises then (classes B and C).
+//! Damage that Raft assumes disks never suffer, and what remains of Raft's promises then (classes B and C).
 
 use raft_core::{Envelope, Incarnation};
 
@@ -23,7 +23,7 @@ pub(super) struct Backup {
 }
 
 impl<W: Workload> Simulation<'_, W> {
-    /// What the class still judges of this: everything, until the fault budget is exceeded.
+    /// Filters a judgement by the class: everything counts until the fault budget is exceeded.
     pub(super) fn ruled(&self, judgement: Judgement) -> Judgement {
         match judgement {
             Err(violation) if self.budget.is_exceeded() && !is_judged_always(violation.oracle) => Ok(()),
@@ -31,7 +31,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// What a fault does to one server's disk.
+    /// Carries out a fault that damages one server's disk.
     pub(super) fn damage(&mut self, fault: usize, kind: &FaultKind, at: usize, draws: &mut Draws) {
         match *kind {
             FaultKind::WipeDisk { restart_after, .. } if self.wipe(at) => {
@@ -72,7 +72,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The disk is lost. Returns whether that was allowed.
+    /// Loses the disk. Returns whether that was allowed.
     fn wipe(&mut self, at: usize) -> bool {
         let others_empty = self.empty_logs(at);
         if self.respects_budget() && (self.is_spared(at) || self.exceeds(at, None)) {
@@ -93,11 +93,11 @@ impl<W: Workload> Simulation<'_, W> {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
         self.happened(Probe::DiskWiped, Some(at));
-        self.weigh(0);
+        self.count_copies(0);
         true
     }
 
-    /// A copy of the disk is put back.
+    /// Puts a copy of the disk back.
     pub(super) fn restore_backup(&mut self, fault: usize, at: usize) {
         let place = self
             .backups
@@ -129,8 +129,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// After a crash: what the disk had lied about is lost, unless that would exceed a budget that the nemesis
-    /// respects.
+    /// After a crash: loses what the disk had lied about, unless that would exceed a budget that the nemesis respects.
     pub(super) fn expose_lie(&mut self, at: usize) {
         let Some(server) = self.servers.get(at) else {
             return;
@@ -143,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         };
         if is_spared {
-            server.disk.come_true();
+            server.disk.make_lied_syncs();
             return self.happened(Probe::DamageSpared, Some(at));
         }
         server.disk.expose_lie();
@@ -181,23 +180,23 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// A server forgets what it had reported as synced.
+    /// Takes note that a server has forgotten what it had reported as synced.
     fn note_loss(&mut self, at: usize) {
         self.budget.note(at, Standing::Forgetful);
         if self.decides_alone(at) {
-            // It can elect itself twice in one term without a word to anybody.
+            // It can elect itself twice in one term without sending a message.
             self.exceed("the only voter forgot something");
         }
-        // What a new disk that waits outside may take for the first start depends on the other logs as they are now.
+        // Whether a new disk that waits outside may believe in a first start depends on the other logs as they are now.
         let waits = (0..self.founders).any(|place| self.budget.standing(place) == Standing::Outside);
         if waits && Budget::looks_new(self.founders, self.empty_logs(usize::MAX)) {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
-        self.weigh(0);
+        self.count_copies(0);
     }
 
-    /// Counts the copies of committed entries, all but the first `skip`.
-    pub(super) fn weigh(&mut self, skip: usize) {
+    /// Counts the copies of committed entries, except the first `skip`.
+    pub(super) fn count_copies(&mut self, skip: usize) {
         if self.budget.is_exceeded() {
             return;
         }
@@ -208,7 +207,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The fault budget is exceeded.
+    /// Records that the fault budget is exceeded.
     pub(super) fn exceed(&mut self, why: &str) {
         if self.budget.is_exceeded() && self.coverage.count(Probe::BudgetExceeded) > 0 {
             return;
@@ -221,12 +220,12 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::BudgetExceeded, None);
     }
 
-    /// Whether the nemesis leaves out what would exceed the budget.
+    /// Whether the nemesis leaves out faults that would exceed the budget.
     fn respects_budget(&self) -> bool {
         self.schedule.class == Class::B && !self.budget.is_exceeded()
     }
 
-    /// In class B the disk of one server is damaged, and no other one's.
+    /// Whether class B spares this disk: it damages the disk of one server only.
     pub(super) fn is_spared(&self, at: usize) -> bool {
         self.schedule.class == Class::B && self.damaged_servers() & !(1 << at) != 0
     }
@@ -245,8 +244,8 @@ impl<W: Workload> Simulation<'_, W> {
         found.fold(self.damaged, |set, place| set | 1 << place)
     }
 
-    /// How many of the servers that the cluster began with have an empty log on their disk, but for this one. Those
-    /// that come later take no part in a first start.
+    /// Counts the servers, other than this one, that the cluster began with and whose log on disk is empty. Servers
+    /// that are added later take no part in a first start.
     fn empty_logs(&self, but: usize) -> usize {
         let founders = self.servers.iter().take(self.founders).enumerate();
         let others = founders.filter(|&(place, _)| place != but);
@@ -255,15 +254,15 @@ impl<W: Workload> Simulation<'_, W> {
             .count()
     }
 
-    /// Whether some configuration that may decide needs nobody but this server.
+    /// Whether this server alone is a quorum of some configuration that may be in force.
     fn decides_alone(&self, at: usize) -> bool {
         let facts = &self.oracles.facts;
         let mut electorates = facts.electorates(facts.last_committed());
         electorates.any(|membership| is_quorum(membership, |node| place_of(node) == at))
     }
 
-    /// Whether the budget would be exceeded if this server's disk held this, or nothing, from now on; in doubt it would
-    /// be.
+    /// Whether the budget would be exceeded if this server's disk held this image, or nothing, from now on. In doubt it
+    /// returns true.
     fn exceeds(&self, at: usize, image: Option<&Image>) -> bool {
         let Some(server) = self.servers.get(at) else {
             return true;
@@ -277,7 +276,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.decides_alone(at) || self.budget.last_vote(at).is_some_and(forgets) {
             return true;
         }
-        // Entries that are not committed yet count as well: their acknowledgements may be under way.
+        // Entries that are not committed yet count as well: their acknowledgements may be in flight.
         let now = server.disk.durable();
         let is_lost = |id| now.log_id(id) != image.log_id(id);
         let facts = &self.oracles.facts;
@@ -300,8 +299,8 @@ impl<W: Workload> Simulation<'_, W> {
         uncommitted.into_iter().any(above) || !self.budget.covers_committed(facts, 0, image_of)
     }
 
-    /// S21 and the budget's votes: a server puts this on the wire.
-    pub(super) fn weigh_message(&mut self, at: usize, envelope: &Envelope) -> Judgement {
+    /// S21 and the budget's votes: a server puts this message on the wire.
+    pub(super) fn judge_promises(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         let Some(server) = self.servers.get(at) else {
             return Ok(());
         };
@@ -315,8 +314,8 @@ impl<W: Workload> Simulation<'_, W> {
             .sends(facts, at, server.incarnation, server.boot, envelope)?;
         if was != self.budget.standing(at) {
             self.happened(Probe::NewDiskAdmitted, Some(at));
-            // It votes from now on, and holds next to nothing.
-            self.weigh(0);
+            // It votes from now on, and holds almost nothing.
+            self.count_copies(0);
         }
         match verdict {
             Verdict::Kept => {}
@@ -326,7 +325,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// A write finds the disk full, which a server takes for a failure.
+    /// A write finds the disk full, which a server treats as a failure.
     pub(super) fn refuse_write(&mut self, at: usize) {
         let Some(server) = self.servers.get_mut(at) else {
             return;
@@ -340,7 +339,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::DiskFull, Some(at));
     }
 
-    /// A server cannot be started from its disk: it stays down, which is what it promises.
+    /// A server cannot be started from its disk. It stays down, as it promises.
     pub(super) fn refuse_start(&mut self, cause: u64, at: usize, why: &crate::disk::Rotten) {
         self.hash_event(17, at as u64);
         if self.tells() {
@@ -351,18 +350,18 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::StartRefused, Some(at));
     }
 
-    /// What disks did is over: lies come true, and no backup is put back any more.
+    /// Ends the damage: syncs that were lied about are made, and no more backups are put back.
     pub(super) fn end_damage(&mut self) {
         self.backups.clear();
         for server in &mut self.servers {
-            server.disk.come_true();
+            server.disk.make_lied_syncs();
             server.full = 0;
         }
     }
 }
 
-/// What is promised whatever disks do: nothing corrupt is believed, nothing panics, nothing storms, and no replica
-/// breaks its own rules.
+/// Whether this oracle is judged whatever disks do: nothing corrupt is believed, nothing panics, there is no storm of
+/// events, and no replica breaks its own rules.
 const fn is_judged_always(oracle: Oracle) -> bool {
     matches!(
         oracle,

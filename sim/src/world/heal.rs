@@ -16,7 +16,7 @@ use crate::report::Place;
 use crate::schedule::{Rest, Shape, Survival};
 use crate::workload::Workload;
 
-/// How far a run is.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Anything may happen.
@@ -25,41 +25,41 @@ pub(super) enum Phase {
     Healed { at: Nanos, core: u8 },
     /// The core has converged and must serve.
     Converged { at: Nanos, core: u8 },
-    /// Everybody is served, and there is nothing left to do.
+    /// Every client is served, and there is nothing left to do.
     Quiet { at: Nanos, core: u8 },
-    /// Everybody who can run does, and nothing is promised but safety.
+    /// Every server that can run does, and only safety is promised.
     Unjudged { until: Nanos },
-    /// All is said and done.
+    /// The run is over.
     Over,
 }
 
-/// How often the healed cluster is looked at.
+/// The time between two examinations of the healed cluster.
 const EXAMINE_EVERY: Nanos = Nanos::from_millis(25);
 
-/// How long a cluster goes on after a heal that can promise nothing.
+/// How long a cluster continues after a heal that can promise nothing.
 const UNJUDGED_FOR: Nanos = Nanos::from_secs(5);
 
-/// How many of 10,000 servers outside the core keep their links to a few of it.
+/// How many of 10,000 servers outside the core keep their links to a few of its servers.
 const HALF_CONNECTED_PERMYRIAD: u32 = 3_000;
 
-/// How many queries machines are compared by at the end.
+/// The number of queries by which machines are compared at the end.
 const COMPARED_CHOICES: u64 = 64;
 
 impl<W: Workload> Simulation<'_, W> {
-    /// The faults end.
+    /// Ends the faults.
     pub(super) fn heal(&mut self) {
         let mut draws = self.seed.careful(Domain::Heal, 0, 0, 0);
         self.end_damage();
-        let everybody = u8::MAX >> (8 - self.servers.len());
+        let all = u8::MAX >> (8 - self.servers.len());
         let damaged = self.damaged_servers();
         let is_sound = self.is_quorum_sound(damaged) && !self.budget.is_exceeded();
         let chosen = match self.schedule.heal.rest {
-            _ if !is_sound => everybody,
-            Rest::Healed => everybody & !damaged,
+            _ if !is_sound => all,
+            Rest::Healed => all & !damaged,
             Rest::Broken => self.choose_core(damaged, &mut draws),
         };
         let is_promised = is_sound && self.can_elect(chosen);
-        let core = if is_promised { chosen } else { everybody };
+        let core = if is_promised { chosen } else { all };
         self.drained = self.now + self.network.backlog(self.now);
         self.phase = match is_promised {
             true => Phase::Healed { at: self.now, core },
@@ -91,8 +91,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.push_after(EXAMINE_EVERY, Event::Examine);
     }
 
-    /// Liveness presupposes that messages and disks are quick against election timeouts (paper §5.6, the timing
-    /// requirement), so from here on they are, however bad the weather was.
+    /// Makes messages and disks quick from here on, however bad the weather was. Liveness requires that they are quick
+    /// against election timeouts (paper §5.6, the timing requirement).
     fn calm_weather(&mut self) {
         let election = self
             .schedule
@@ -107,8 +107,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.disk_weather.stall_permyriad = 0;
     }
 
-    /// A random quorum and, by draw, a few more. Servers that have left the first start's waiting room come first: only
-    /// they can vote, so that unless a quorum of them exists everybody is needed.
+    /// Chooses a random quorum and, by draw, a few more servers. Servers that no longer wait for the first start come
+    /// first: only they can vote, so unless a quorum of them exists every server is needed.
     fn choose_core(&self, damaged: u8, draws: &mut Draws) -> u8 {
         let mut order = shuffled(self.servers.len(), draws);
         order.retain(|place| damaged >> place & 1 == 0);
@@ -122,8 +122,8 @@ impl<W: Workload> Simulation<'_, W> {
         core | self.sole_holders(core) & !damaged
     }
 
-    /// Whether somebody votes who cannot lead: a witness, or a server that votes by a configuration that some logs have
-    /// and not by all.
+    /// Whether some voter cannot lead: a witness, or a server that is a voter in the configurations of some logs and
+    /// not of all.
     fn has_voters_that_cannot_lead(&self) -> bool {
         let cluster = &self.schedule.cluster;
         let votes =
@@ -131,7 +131,7 @@ impl<W: Workload> Simulation<'_, W> {
         (0..self.servers.len()).any(votes)
     }
 
-    /// Whether the server votes by some configuration that may be in force.
+    /// Whether the server is a voter in some configuration that may be in force.
     fn votes_by_some(&self, place: usize) -> bool {
         let facts = &self.oracles.facts;
         facts
@@ -139,7 +139,7 @@ impl<W: Workload> Simulation<'_, W> {
             .any(|membership| membership.is_voter(node_at(place)))
     }
 
-    /// Whether the server votes by every configuration that may be in force.
+    /// Whether the server is a voter in every configuration that may be in force.
     fn votes_by_all(&self, place: usize) -> bool {
         let facts = &self.oracles.facts;
         facts
@@ -147,9 +147,9 @@ impl<W: Workload> Simulation<'_, W> {
             .all(|membership| membership.is_voter(node_at(place)))
     }
 
-    /// An entry that somebody of the core has acknowledged who votes and cannot lead, or may yet from a message that is
-    /// on its way, may be held by one server only. Then nobody can lead without that one: see `raft/witness.rs` in the
-    /// library.
+    /// Returns the servers that may hold an entry which no server of the core that may lead certainly holds. A voter of
+    /// the core that cannot lead may have acknowledged that entry, or may yet do so for a message in flight. Then no
+    /// server can lead without the one that holds it: see `raft/witness.rs` in the library.
     fn sole_holders(&self, core: u8) -> u8 {
         if !self.has_voters_that_cannot_lead() {
             return 0;
@@ -165,8 +165,8 @@ impl<W: Workload> Simulation<'_, W> {
             .fold(0, |more, place| more | 1 << place)
     }
 
-    /// Whether nobody of the core who votes holds more than those who may lead: else they would rightly deny them their
-    /// votes.
+    /// Whether no voter of the core has a later log than the servers that may lead. Such a voter would rightly deny
+    /// them its vote.
     fn can_elect(&self, core: u8) -> bool {
         if !self.has_voters_that_cannot_lead() {
             return true;
@@ -197,7 +197,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The last entry that a server's log has after the heal in any case.
+    /// The last entry that a server's log certainly has after the heal.
     fn last_kept_by(&self, place: usize) -> Option<LogId> {
         let server = self.servers.get(place)?;
         match server.has_to_restart() {
@@ -206,9 +206,9 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Whether these servers, as far as they can vote, are a quorum of every configuration that may be in force: the
-    /// last one that is committed, and whatever any log ever held behind it. A log of the core may have such an entry
-    /// already, or a late message may bring it.
+    /// Whether the servers among these that can vote are a quorum of every configuration that may be in force: the last
+    /// committed one, and every later one that any log ever held. A log of the core may have such an entry already, or
+    /// a late message may bring it.
     fn is_quorum_of_all(&self, core: u8) -> bool {
         let votes = |node: NodeId| {
             let place = place_of(node);
@@ -223,7 +223,7 @@ impl<W: Workload> Simulation<'_, W> {
         electorates.all(|membership| is_quorum(membership, votes))
     }
 
-    /// Whether the server has left the first start's waiting room, and remembers it after the heal.
+    /// Whether the server no longer waits for the first start, and remembers so after the heal.
     fn has_joined(&self, place: usize) -> bool {
         self.servers
             .get(place)
@@ -233,13 +233,13 @@ impl<W: Workload> Simulation<'_, W> {
             })
     }
 
-    /// Whether servers that can vote and whose disks never broke a promise are a quorum, so that they can go on without
-    /// the others.
+    /// Whether the servers that can vote and whose disks never broke a promise are a quorum, so that they can continue
+    /// without the others.
     fn is_quorum_sound(&self, damaged: u8) -> bool {
         damaged == 0 || self.is_quorum_of_all(!damaged)
     }
 
-    /// Takes every fault off a server; one of the core also runs again if it does not.
+    /// Ends every fault of a server, and restarts one of the core that does not run.
     fn restore(&mut self, place: usize, is_core: bool) {
         let Some(server) = self.servers.get_mut(place) else {
             return;
@@ -262,13 +262,13 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Start { server: place });
     }
 
-    /// Each server outside the core stays broken in its own way. None of them can reach a quorum and be reached, so
-    /// that none can lead a part of the core against the rest of it. Those that reach and are reached by fewer are the
-    /// hardest test: they hear no leader, or another one than the rest, and must not disturb it (Howard 2020).
+    /// Breaks each server outside the core in its own way, for good. None of them can both reach a quorum and be
+    /// reached by it, so that none can lead a part of the core against the rest. Those with links to fewer servers are
+    /// the hardest test: they hear no leader, or another one than the rest, and must not disturb it (Howard 2020).
     fn break_rest(&mut self, core: u8, draws: &mut Draws) {
-        // One that reached one server less than a quorum would be a quorum with them. And one that leads and is heard
-        // could give a server of the core that votes and cannot lead an entry that nobody else has, and that nobody of
-        // the core could lead without.
+        // A server that reached one server less than a quorum would be a quorum with them. And if it led and its
+        // messages arrived, it could give an entry that only it holds to a server of the core that votes and cannot
+        // lead. Then no server of the core could lead without it.
         let must_be_silent = self.has_voters_that_cannot_lead();
         let reachable = match must_be_silent {
             false => self.smallest_quorum().saturating_sub(2),
@@ -307,7 +307,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The smallest number of servers that anybody takes for a quorum, or will once it runs again.
+    /// The smallest number of servers that any server takes for a quorum, or will once it runs again.
     fn smallest_quorum(&self) -> usize {
         let facts = &self.oracles.facts;
         let running = self
@@ -323,7 +323,7 @@ impl<W: Workload> Simulation<'_, W> {
         quorums.min().unwrap_or(0).min(self.servers.len() / 2 + 1)
     }
 
-    /// Looks whether the core has converged, and then whether everybody is served.
+    /// Checks whether the core has converged, and then whether every client is served.
     pub(super) fn examine(&mut self) -> Judgement {
         self.hash_event(15, 0);
         let heal = &self.schedule.heal;
@@ -365,7 +365,7 @@ impl<W: Workload> Simulation<'_, W> {
                 }
             }
             Phase::Quiet { at, core } if self.now.since(at) >= heal.quiet_for => {
-                // Clients that were at it before the heal may still be.
+                // Clients that were busy before the heal may still be.
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
                 if obstacle.is_none() {
                     self.phase = Phase::Over;
@@ -390,7 +390,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// The leader of the core's latest term, and its place.
+    /// Returns the leader of the core's latest term, and its place.
     fn leader_of(&self, core: u8) -> Option<(usize, &Server<W>)> {
         let servers =
             super::targets::members(core).filter_map(|place| Some((place, self.servers.get(place)?)));
@@ -399,7 +399,8 @@ impl<W: Workload> Simulation<'_, W> {
             .max_by_key(|(_, server)| server.vitals.term)
     }
 
-    /// The servers of the core that are members of its leader's configuration: the others need not agree to anything.
+    /// Returns the servers of the core that are members of its leader's configuration; the others need not agree to
+    /// anything.
     pub(super) fn belonging(&self, core: u8) -> u8 {
         let Some((leader, replica)) = self
             .leader_of(core)
@@ -434,12 +435,12 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// L5, C2, C6, C7, C8, C9 and S16 over the whole run: the committed commands, replayed on a fresh machine, explain
-    /// every answer, and lead to the state that every machine of the core is in.
+    /// every answer, and lead to the state of every machine of the core.
     fn conclude(&mut self, core: u8) -> Judgement {
         use raft_core::replica::StateMachine;
 
         self.ruled(self.scan_disks())?;
-        self.nothing_hangs(core)?;
+        self.every_request_has_an_outcome(core)?;
         let facts = &self.oracles.facts;
         let expected = self.oracles.attempts.replayed(
             facts,
@@ -462,12 +463,12 @@ impl<W: Workload> Simulation<'_, W> {
             let witness = replica.machine();
             apply::applied(facts, server.node, server.vitals.applied, witness.history())?;
             let answers = |machine: &W::Machine, choice| machine.query(self.workload.query(choice));
-            // A machine that snapshots badly may hide a difference from its bytes, and not from its answers.
+            // A machine with a wrong snapshot may hide a difference from its bytes, but not from its answers.
             let choices = 0..self.schedule.workload.choices.min(COMPARED_CHOICES);
             let differs = |choice| answers(witness.machine(), choice) != answers(&expected, choice);
             if witness.machine().snapshot() != bytes || choices.into_iter().any(differs) {
                 let message = format!(
-                    "the machine of server {} is not what the committed commands lead to",
+                    "the machine of server {} is not in the state that the committed commands lead to",
                     server.node
                 );
                 return violated(Oracle::S16, message);

@@ -69,7 +69,7 @@ pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, Sch
     Ok(Simulation::new(schedule, workload, None).run())
 }
 
-/// Runs a schedule and tells every event as it happens.
+/// Runs a schedule and reports every event as it happens.
 pub fn replay<W: Workload>(
     schedule: &Schedule,
     workload: &W,
@@ -79,7 +79,7 @@ pub fn replay<W: Workload>(
     observe(schedule, workload, &mut each)
 }
 
-/// Runs a schedule and lets somebody watch.
+/// Runs a schedule with an observer.
 pub(crate) fn observe<W: Workload>(
     schedule: &Schedule,
     workload: &W,
@@ -89,7 +89,7 @@ pub(crate) fn observe<W: Workload>(
     Ok(Simulation::new(schedule, workload, Some(observer)).run())
 }
 
-/// Runs a schedule and writes down what clients did and were told.
+/// Runs a schedule and records what clients did and were told.
 pub fn record<W: Workload>(
     schedule: &Schedule,
     workload: &W,
@@ -114,7 +114,7 @@ pub(crate) fn run_with<W: Workload>(
     Ok(simulation.run())
 }
 
-/// Something that is going to happen.
+/// An event that is scheduled.
 enum Event {
     /// A server starts, for the first time or again.
     Start { server: usize },
@@ -128,7 +128,7 @@ enum Event {
         boot: u64,
         ticket: Ticket,
     },
-    /// A server hears that a sync has ended, later than it did because it stood still.
+    /// A server is told that a sync has ended, later than it did because it was paused.
     Persisted {
         server: usize,
         boot: u64,
@@ -136,7 +136,7 @@ enum Event {
     },
     /// Entries have been read back.
     Loaded { server: usize, boot: u64, load: Load },
-    /// A client begins an operation, or tries it again.
+    /// A client begins an operation, or attempts it again.
     Attempt { operation: usize },
     /// A client's request arrives.
     Request {
@@ -150,25 +150,25 @@ enum Event {
     GiveUp { attempt: u64 },
     /// A fault strikes.
     Strike { fault: usize, subject: Option<usize> },
-    /// Links that flap change their state.
+    /// Flapping links change their state.
     Flap { fault: usize },
     /// A fault ends.
     Relent { fault: usize, servers: u8 },
     /// A disk reports a failure.
     DiskFails { server: usize, boot: u64 },
-    /// A process dies, of an earlier fault.
+    /// A process dies of an earlier fault.
     Die { server: usize, boot: u64, fault: usize },
-    /// A server is told to campaign or to take a snapshot.
+    /// A server receives a command of its host, such as to campaign or to take a snapshot.
     Command { server: usize, command: HostCommand },
     /// An operator asks for a change that is not made yet.
     Operate { wish: usize },
     /// The faults end.
     Heal,
-    /// Is everybody well again?
+    /// The healed cluster is examined.
     Examine,
 }
 
-/// What the host can tell a server.
+/// A command of the host to a server.
 #[derive(Clone, Copy, Debug)]
 enum HostCommand {
     Campaign,
@@ -189,13 +189,13 @@ struct Load {
     max_bytes: usize,
 }
 
-/// An event with the number of the one that caused it.
+/// An event with the number of the event that caused it.
 struct Caused {
     cause: u64,
     event: Event,
 }
 
-/// All oracles with what they remember.
+/// All oracles with their memory.
 struct Oracles<W: Workload> {
     facts: Facts,
     elections: Elections,
@@ -213,11 +213,12 @@ struct Simulation<'a, W: Workload> {
     workload: &'a W,
     seed: Seed,
     now: Nanos,
-    /// The number of the event that is happening.
+    /// The number of the current event.
     event: u64,
     queue: Queue<Caused>,
     network: Network,
-    /// Whether messages between servers are more than values with a delay: bytes, or on connections, or on slow links.
+    /// Whether messages between servers are encoded, or travel on connections or slow links, instead of being values
+    /// with a delay.
     is_wired: bool,
     /// The bytes of an earlier message, which damage may splice into a later one.
     earlier_bytes: Vec<u8>,
@@ -226,14 +227,14 @@ struct Simulation<'a, W: Workload> {
     servers: Vec<Server<W>>,
     /// How many of them the cluster began with.
     founders: usize,
-    /// Messages on links that keep them, each with the event in whose course it was sent.
+    /// Messages on links that keep them, each with the event that sent it.
     held: Vec<(Envelope, u64)>,
     oracles: Oracles<W>,
-    /// The mistake that the host makes, if it does.
+    /// The mistake that the host makes, if any.
     canary: Option<Canary>,
-    /// The outcome of the request before, for a host that confuses them.
+    /// The previous request's outcome, for a host that confuses them.
     confused: Option<Outcome<W>>,
-    /// What the disks' promises are still worth.
+    /// Which of the disks' promises are still kept.
     budget: Budget,
     /// The servers whose disks faults have damaged, one bit each.
     damaged: u8,
@@ -241,11 +242,11 @@ struct Simulation<'a, W: Workload> {
     clients: Clients,
     nemesis: Nemesis,
     operator: Operator,
-    /// Who is in good order.
+    /// Which servers are healthy.
     quiet: Quiet,
     phase: Phase,
-    /// When what links had in their queues at the heal has arrived: a minute later, at worst, and nothing that is sent
-    /// meanwhile overtakes it.
+    /// When everything that links had in their queues at the heal has arrived. That takes a minute at worst, and
+    /// nothing that is sent meanwhile overtakes it.
     drained: Nanos,
     coverage: Coverage,
     hash: Rolling,
@@ -254,7 +255,7 @@ struct Simulation<'a, W: Workload> {
     history: Option<History<W>>,
 }
 
-/// A scan of all disks costs as much as their logs are long, so it happens only every so many events.
+/// A scan of all disks takes time in proportion to their logs, so it happens only every so many events.
 const SCAN_EVERY_EVENTS: u64 = 4096;
 
 impl<'a, W: Workload> Simulation<'a, W> {
@@ -309,8 +310,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 
     fn run(&mut self) -> Report {
-        // S25. The simulation is not used after a panic but for its counters, so a broken invariant inside it cannot
-        // matter.
+        // S25. After a panic only the simulation's counters are used, so a broken invariant inside it cannot matter.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -354,7 +354,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     /// S24: there is always a next event, and never too many of them.
     fn next_event(&mut self) -> Result<Caused, Violation> {
         let Some((at, caused)) = self.queue.pop() else {
-            return violated(Oracle::S24, "nothing is going to happen any more".to_owned());
+            return violated(Oracle::S24, "no event is left".to_owned());
         };
         self.now = at;
         self.event += 1;
@@ -394,7 +394,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.push(self.now + delay, event);
     }
 
-    /// Takes an event into the rolling hash: what it is and whom it concerns.
+    /// Takes an event into the rolling hash: its kind, and the server or client that it concerns.
     fn hash_event(&mut self, kind: u64, whom: u64) {
         self.hash.word(self.now.value());
         self.hash.word(kind << 32 | whom);
@@ -431,7 +431,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 Ok(())
             }
             Event::Relent { fault, servers } => {
-                self.relent(fault, servers);
+                self.end_fault(fault, servers);
                 Ok(())
             }
             Event::DiskFails { server, boot } => self.disk_fails(cause, server, boot),
@@ -452,7 +452,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    /// Something worth counting happened to a server; faults that wait for it strike.
+    /// Counts something that happened to a server, and lets the faults that wait for it strike.
     fn happened(&mut self, probe: Probe, subject: Option<usize>) {
         let nth = self.coverage.hit(probe);
         if self.nemesis.is_watched(probe) && self.phase == Phase::Faulty {
@@ -464,7 +464,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         self.trace.as_ref().is_some_and(|observer| observer.listens())
     }
 
-    /// Tells an event to whoever listens. Formatting costs, so ask [`Self::tells`] first.
+    /// Reports an event to the observer. Formatting is expensive, so check [`Self::tells`] first.
     fn tell(&mut self, cause: u64, place: Place, what: &'static str, detail: String) {
         let (number, at) = (self.event, self.now);
         if let Some(trace) = &mut self.trace {
@@ -479,7 +479,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    /// Tells what became of a message.
+    /// Reports the fate of a message.
     fn tell_message(&mut self, cause: u64, at: NodeId, what: &'static str, envelope: &Envelope) {
         if self.tells() {
             let detail = crate::report::describe(envelope);
@@ -487,7 +487,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    /// Shows how everybody stands to whoever watches.
+    /// Shows the state of all servers to the observer.
     fn show(&mut self) {
         if let Some(observer) = &mut self.trace {
             let mut standings = self.servers.iter().map(Server::standing);
@@ -495,7 +495,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    /// S6 over all disks, those of crashed servers included: what a disk takes for committed is what is committed.
+    /// S6 over all disks, those of crashed servers included: what a disk records as committed is committed.
     fn scan_disks(&self) -> Judgement {
         for server in &self.servers {
             let image = server.disk.durable();
@@ -506,7 +506,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 let committed = self.oracles.facts.committed(entry.id.index);
                 if committed.is_none_or(|committed| committed.id != entry.id) {
                     let message = format!(
-                        "the disk of server {} takes {} for committed, and {:?} is",
+                        "the disk of server {} records {} as committed, but {:?} is committed there",
                         server.node,
                         entry.id,
                         committed.map(|committed| committed.id)
@@ -519,7 +519,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
     }
 }
 
-/// The configuration that a cluster of so many servers begins with.
+/// Returns the configuration that a cluster of so many servers begins with.
 fn first_configuration(cluster: &Cluster) -> Membership {
     let node = |place: usize| node_at(place);
     let founders = 0..usize::from(cluster.servers);
@@ -527,7 +527,7 @@ fn first_configuration(cluster: &Cluster) -> Membership {
     Membership::of_voters(founders.map(node)).with_witnesses(witnesses.map(node))
 }
 
-/// Core: what the library says of its own state after a step.
+/// Core: the library's own check of its state after a step.
 fn core_holds(node: NodeId, invariants: Result<(), &'static str>) -> Judgement {
     invariants.map_err(|broken| Violation {
         oracle: Oracle::Core,
@@ -572,7 +572,7 @@ mod tests {
         // A log with a gap.
         let gap = persist(vec![command(1, 4, "d")]);
         reports(Oracle::S22, start_from(&[(log.clone(), None), (gap, None)]));
-        // A snapshot whose bytes are no state.
+        // A snapshot whose bytes do not decode to a state.
         let mut snapshot = persist(vec![]);
         snapshot.snapshot = Some(Box::new(SnapshotMeta {
             last: LogId::new(Term::new(1), Index::FIRST),
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[test]
-    fn s24_reports_a_run_beyond_its_budget_and_one_that_stands_still() {
+    fn s24_reports_a_run_beyond_its_budget_and_one_without_a_next_event() {
         let mut schedule = Profile::Calm.schedule(1);
         let mut idle = Simulation::new(&schedule, &KeyValue, None);
         reports(Oracle::S24, idle.next_event().map(drop));
@@ -599,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn s21_reports_a_server_from_outside_that_speaks_before_it_is_let_in() {
+    fn s21_reports_a_server_from_outside_that_sends_before_it_is_admitted() {
         let mut schedule = Profile::Calm.schedule(1);
         schedule.cluster.spares = 1;
         let mut simulation = Simulation::new(&schedule, &KeyValue, None);
@@ -613,8 +613,9 @@ mod tests {
             message,
         };
         let granted = raft_core::Message::VoteReply { granted: true };
-        let mut says =
-            |from: u64, message| simulation.stranger_is_silent(from as usize - 1, &envelope(from, message));
+        let mut says = |from: u64, message| {
+            simulation.outsider_sends_only_hello(from as usize - 1, &envelope(from, message))
+        };
         assert_eq!(says(4, raft_core::Message::Hello), Ok(()));
         assert_eq!(says(3, granted.clone()), Ok(()), "it was there from the start");
         reports(Oracle::S21, says(4, granted));

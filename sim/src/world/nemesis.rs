@@ -10,7 +10,7 @@ use crate::report::Place;
 use crate::schedule::{Fault, FaultKind, NetworkWeather, Schedule, When};
 use crate::workload::Workload;
 
-/// Which faults wait for which events.
+/// The faults that wait for events.
 pub(super) struct Nemesis {
     watched: u128,
     triggers: Vec<Watch>,
@@ -48,7 +48,7 @@ impl Nemesis {
         Self { watched, triggers }
     }
 
-    /// The faults that strike at a time.
+    /// Returns the faults that strike at a time.
     pub(super) fn timed(&self, schedule: &Schedule) -> Vec<(usize, Nanos)> {
         let timed = |(fault, Fault { when, .. }): (usize, &Fault)| match *when {
             When::At(at) => Some((fault, at)),
@@ -107,7 +107,7 @@ impl<W: Workload> Simulation<'_, W> {
             return;
         }
         self.apply_fault(fault, *id, kind, servers, &mut draws);
-        self.quiet.blows += 1;
+        self.quiet.disruptions += 1;
         self.disturb_by(kind, servers, kind.lasts().unwrap_or_default());
     }
 
@@ -172,7 +172,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// What a fault does to one server.
+    /// Carries out a fault on one server.
     fn strike_server(&mut self, fault: usize, kind: &FaultKind, at: usize) {
         let Some(server) = self.servers.get_mut(at) else {
             return;
@@ -248,7 +248,7 @@ impl<W: Workload> Simulation<'_, W> {
                 );
                 return;
             }
-            // These strike links, or only what is on a disk, or are an operator's.
+            // These strike links or only the contents of a disk, or are an operator's.
             FaultKind::Partition { .. }
             | FaultKind::Storm { .. }
             | FaultKind::ChangeMembership { .. }
@@ -262,7 +262,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// A fault ends.
-    pub(super) fn relent(&mut self, fault: usize, servers: u8) {
+    pub(super) fn end_fault(&mut self, fault: usize, servers: u8) {
         let schedule = self.schedule;
         let Some(Fault { id, kind, .. }) = schedule.faults.get(fault) else {
             return;
@@ -270,7 +270,7 @@ impl<W: Workload> Simulation<'_, W> {
         if self.phase != super::Phase::Faulty {
             return;
         }
-        self.quiet.blows += 1;
+        self.quiet.disruptions += 1;
         self.disturb_by(kind, servers, Nanos::ZERO);
         self.hash_event(12, u64::from(*id));
         if self.tells() {
@@ -304,7 +304,7 @@ impl<W: Workload> Simulation<'_, W> {
             };
             match *kind {
                 FaultKind::FullDisk { .. } => server.full = server.full.saturating_sub(1),
-                FaultKind::LyingDisk { .. } => server.disk.come_true(),
+                FaultKind::LyingDisk { .. } => server.disk.make_lied_syncs(),
                 FaultKind::CutClients { .. } => server.client_cuts = server.client_cuts.saturating_sub(1),
                 FaultKind::SlowDisk { extra, .. } => server.disk.extra = server.disk.extra.since(extra),
                 _ => {}
@@ -312,7 +312,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Delivers what cut links have kept, as far as they are whole again.
+    /// Delivers the messages that cut links have kept, where the links are whole again.
     pub(super) fn release_held(&mut self) {
         for (envelope, sent) in std::mem::take(&mut self.held) {
             let (from, to) = (place_of(envelope.from), place_of(envelope.to));

@@ -1,4 +1,4 @@
-//! What each step of a server shows of its manners: loyalty to a leader, reads and their rounds, and whatever waits for
+//! Judges each step of a server by its own history: loyalty to a leader, reads and their rounds, and whatever waits for
 //! the disk (L4, L5, L10 and C4).
 
 use raft_core::replica::Output;
@@ -13,7 +13,7 @@ use super::step::OutputOf;
 use crate::nanos::Nanos;
 use crate::oracle::leases::{Bond, has_lease};
 use crate::oracle::reads::{Basis, Reads};
-use crate::oracle::stability::{Backlog, Manners, bit};
+use crate::oracle::stability::{Backlog, Contacts, bit};
 use crate::oracle::wakeups::{Answer, Wakeups, concluded};
 use crate::oracle::{Judgement, Oracle, violated};
 use crate::places::place_of;
@@ -23,23 +23,23 @@ use crate::workload::Workload;
 /// What is remembered of one server from its start on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct {
-    manners: Manners,
+    contacts: Contacts,
     bond: Bond,
     wakeups: Wakeups,
     backlog: Backlog,
     reads: Reads,
-    /// Who has granted a vote, one bit each, and in which term.
+    /// Which peers have granted a vote, one bit each, and in which term.
     votes: (Term, u8),
 }
 
-/// What a step was given, as far as manners go.
+/// What the server was given in a step, as far as these oracles need it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Occasion {
     message: Option<Heard>,
     persisted: Option<Ticket>,
-    /// A deadline was reached, and nothing else happened.
+    /// Whether a deadline was reached, and nothing else happened.
     is_deadline: bool,
-    /// The host has told it what to do.
+    /// Whether the host has given it a command.
     is_told: bool,
 }
 
@@ -50,10 +50,10 @@ struct Heard {
     news: News,
 }
 
-/// What a message says.
+/// What a message means to these oracles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
-    /// A leader speaks, and perhaps asks for an answer.
+    /// A leader's message, and the answer that it asks for, if any.
     Leads(Option<Answer>),
     PreVote,
     Vote,
@@ -62,7 +62,7 @@ enum News {
         ask: Term,
     },
     VoteGranted,
-    /// A peer answers its leader, perhaps as of a round.
+    /// A peer's answer to its leader, with the read round, if it has one.
     Answers {
         round: Option<Round>,
     },
@@ -80,9 +80,9 @@ impl Occasion {
             Message::TimeoutNow => News::TimeoutNow,
             Message::PreVoteReply { ask, granted: true } => News::PreVoteGranted { ask },
             Message::VoteReply { granted: true } => News::VoteGranted,
-            // Whoever is in a later term than it is asked in: it need not hear a leader in that term.
+            // A server that is in a later term replies without a session; it need not hear a leader in that term.
             Message::HeartbeatReply { session, .. } if session == PeerSession::NONE => News::Other,
-            // What a snapshot is answered with names no round.
+            // The answer to a snapshot carries no round.
             Message::AppendReply {
                 outcome: AppendOutcome::Accepted { .. } | AppendOutcome::Rejected { .. },
                 round,
@@ -124,13 +124,13 @@ impl Occasion {
     }
 }
 
-/// The name of a read that a server has passed on; clients' attempts have smaller numbers.
-const fn passed_on(by: NodeId, boot: u64, request: u64) -> u64 {
+/// The number of a read that a server has forwarded; clients' attempts have smaller numbers.
+const fn forwarded_read(by: NodeId, boot: u64, request: u64) -> u64 {
     1 << 63 | by.value() << 56 | boot << 40 | request
 }
 
 impl<W: Workload> Simulation<'_, W> {
-    /// Lets the oracles of manners look at a step, in which the server was told of `told` ticks.
+    /// Judges a step, in which the server was told of `told` ticks.
     pub(super) fn observe(
         &mut self,
         at: usize,
@@ -153,11 +153,11 @@ impl<W: Workload> Simulation<'_, W> {
         let membership = replica.raft().membership();
         let conduct = &mut server.conduct;
         if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
-            conduct.manners.begins_to_lead(ticks);
-            conduct.reads.begins_to_lead();
+            conduct.contacts.becomes_leader(ticks);
+            conduct.reads.becomes_leader();
         }
         if before.role == RoleName::Joining && after.role != RoleName::Joining {
-            conduct.bond.is_let_in(ticks);
+            conduct.bond.is_admitted(ticks);
         }
         if let Some(heard) = occasion.message {
             conduct.hear(node, heard, after, ticks, membership);
@@ -169,8 +169,8 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
-            // While a server follows, the shortest election timeout begins anew whenever its leader is heard.
-            conduct.manners.is_loyal(node, node, ticks, shortest)?;
+            // While a server follows, it resets its shortest election timeout whenever it hears its leader.
+            conduct.contacts.is_loyal(node, node, ticks, shortest)?;
         }
         if is_honest
             && after.term > before.term
@@ -179,27 +179,27 @@ impl<W: Workload> Simulation<'_, W> {
                 .message
                 .is_none_or(|heard| heard.news != News::TimeoutNow)
         {
-            conduct.manners.has_asked(node, after.term, membership)?;
+            conduct.contacts.has_pre_votes(node, after.term, membership)?;
             if has_leases {
                 conduct.bond.may_vote(node, node, ticks, shortest)?;
             }
         }
         if occasion.is_deadline && after.role == RoleName::Leader && !self.budget.is_exceeded() {
             conduct
-                .manners
-                .hears_a_quorum(node, ticks, shortest, membership)?;
+                .contacts
+                .has_active_quorum(node, ticks, shortest, membership)?;
         }
         if after.role != RoleName::Follower {
-            conduct.manners.follows_nobody();
+            conduct.contacts.has_no_leader();
         }
         if server.disk_failed {
-            // It has fallen silent for good.
+            // The server has stopped for good.
             conduct.wakeups = Wakeups::default();
             return Ok(());
         }
         conduct.wait(occasion, after, ticks, outputs, persists_at_once);
         if is_honest {
-            conduct.gives_way(node, after, ticks, &self.schedule.knobs, membership)?;
+            conduct.yields_when_stalled(node, after, ticks, &self.schedule.knobs, membership)?;
             conduct.wakeups.judge(node, after.term)?;
             let has_written = persists_at_once && outputs.iter().any(is_write);
             if occasion.persisted.is_some() || has_written {
@@ -224,7 +224,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Another server asks a leader, on behalf of its clients.
+    /// Another server asks a leader for a read index, on behalf of its clients.
     pub(super) fn read_index_arrives(&mut self, at: usize, envelope: &Envelope) {
         let is_leader = self.servers.get(at).is_some_and(|server| {
             server.vitals.role == RoleName::Leader && server.vitals.term == envelope.term
@@ -232,7 +232,7 @@ impl<W: Workload> Simulation<'_, W> {
         if let Message::ReadIndex { boot, request, mode } = envelope.message
             && is_leader
         {
-            self.read_arrives(at, passed_on(envelope.from, boot, request), mode);
+            self.read_arrives(at, forwarded_read(envelope.from, boot, request), mode);
         }
     }
 
@@ -246,7 +246,7 @@ impl<W: Workload> Simulation<'_, W> {
         else {
             return Ok(());
         };
-        let read = passed_on(envelope.to, boot, request);
+        let read = forwarded_read(envelope.to, boot, request);
         match outcome {
             ReadOutcome::Confirmed { index } => self.read_is_answered(at, read, index),
             ReadOutcome::Busy { .. } => {
@@ -301,7 +301,8 @@ impl<W: Workload> Simulation<'_, W> {
             replica.raft().membership(),
             |voter| {
                 self.servers.get(place_of(voter)).is_some_and(|voter| {
-                    // Who does not run will be bound when it starts, and who waits to be let in when it is.
+                    // A stopped server is bound when it starts, and a server that waits to be admitted is bound when it
+                    // is.
                     let ticks = voter.ticks_by(self.now);
                     !voter.is_running()
                         || voter.vitals.role == RoleName::Joining
@@ -311,7 +312,7 @@ impl<W: Workload> Simulation<'_, W> {
         )
     }
 
-    /// A leader's message leaves: rounds begin with it.
+    /// A leader's message leaves, which may begin a read round.
     pub(super) fn round_leaves(&mut self, at: usize, envelope: &Envelope) {
         if let Message::Append { round, .. } | Message::Heartbeat { round, .. } = envelope.message
             && let Some(server) = self.servers.get_mut(at)
@@ -320,15 +321,15 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// L5: when all is said and done, whatever a server of the core has taken in since it was started has an outcome,
-    /// unless it came just now.
-    pub(super) fn nothing_hangs(&self, core: u8) -> Judgement {
-        // Who was removed while it was out of reach may never hear what became of anything. Who knows of its removal
-        // waits for nothing.
+    /// L5: at the end, every request that a server of the core has accepted since its start has an outcome, unless it
+    /// came just now.
+    pub(super) fn every_request_has_an_outcome(&self, core: u8) -> Judgement {
+        // A server that was removed while it was unreachable may never learn an outcome. A server that knows of its
+        // removal has no requests waiting.
         let core = super::targets::members(core)
             .filter(|&place| self.belonging(core) & bit(place) != 0 || self.knows_of_its_removal(place))
             .fold(0, |set, place| set | bit(place));
-        // A server that believes in a leader of long ago passes requests on to it for four election timeouts of its own
+        // A server that follows a leader of long ago forwards requests to it for four election timeouts of its own
         // clock.
         let patience = match self.schedule.knobs.forwarding {
             true => self.quiet.settled().times(3),
@@ -338,7 +339,7 @@ impl<W: Workload> Simulation<'_, W> {
         let taken = self.clients.taken.iter().zip(0..);
         for (attempt, taken) in taken.filter_map(|(taken, attempt)| Some((attempt, (*taken)?))) {
             let place = taken.place;
-            // A clock that was put back has counted nothing for a while, and nothing was late by it.
+            // A clock that was put back has counted nothing for a while, so by that clock nothing was late.
             let is_same = self.now.since(taken.at) > patience
                 && core & bit(place) != 0
                 && self.servers.get(place).is_some_and(|server| {
@@ -350,15 +351,15 @@ impl<W: Workload> Simulation<'_, W> {
                 .find(attempt)
                 .is_none_or(|attempt| attempt.outcome.is_some());
             if is_same && !has_outcome {
-                let message = format!("server {} has said nothing of attempt {attempt}", place + 1);
+                let message = format!("server {} has given no outcome for attempt {attempt}", place + 1);
                 return violated(Oracle::L5, message);
             }
         }
         Ok(())
     }
 
-    /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes it
-    /// back.
+    /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes its
+    /// removal back.
     fn knows_of_its_removal(&self, place: usize) -> bool {
         let facts = &self.oracles.facts;
         self.servers.get(place).is_some_and(|server| {
@@ -377,7 +378,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-/// Who has taken an attempt in, in which boot, and when: as it was, and by its own clock.
+/// The server that has accepted an attempt, its boot, and when: in real time, and by its own clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     pub(super) place: usize,
@@ -387,12 +388,12 @@ pub(super) struct Taken {
 }
 
 impl Conduct {
-    /// A server starts, from a disk that is blank or not.
+    /// Starts the memory of a server, whose disk is blank or not.
     pub(super) fn begins(is_blank: bool) -> Self {
         let mut conduct = Self::default();
         if is_blank {
-            // It has never heard anybody, or only with a disk that was lost.
-            conduct.bond.is_let_in(0);
+            // It has never heard a leader, or only with a disk that was lost.
+            conduct.bond.is_admitted(0);
         }
         conduct
     }
@@ -401,7 +402,7 @@ impl Conduct {
     fn hear(&mut self, node: NodeId, heard: Heard, after: &Vitals, ticks: u64, membership: &Membership) {
         let from = place_of(heard.from);
         match heard.news {
-            News::PreVoteGranted { ask } => self.manners.is_granted(ask, from),
+            News::PreVoteGranted { ask } => self.contacts.is_granted(ask, from),
             News::VoteGranted => {
                 if self.votes.0 != heard.term {
                     self.votes = (heard.term, 0);
@@ -409,7 +410,7 @@ impl Conduct {
                 self.votes.1 |= bit(from);
             }
             News::Answers { round } if after.role == RoleName::Leader && heard.term == after.term => {
-                self.manners.is_answered(from, ticks);
+                self.contacts.is_answered(from, ticks);
                 if let Some(round) = round {
                     self.reads.is_answered(node, from, round, membership);
                 }
@@ -424,7 +425,7 @@ impl Conduct {
         }
     }
 
-    /// L4 (a), as far as a single message goes.
+    /// L4 (a), as far as a single message shows it.
     fn is_loyal<M: raft_core::replica::StateMachine>(
         &mut self,
         node: NodeId,
@@ -435,19 +436,19 @@ impl Conduct {
     ) -> Judgement {
         let from = heard.from;
         match heard.news {
-            News::Leads(_) if is_followed(heard, after) => self.manners.hears_leader(ticks),
+            News::Leads(_) if is_followed(heard, after) => self.contacts.hears_leader(ticks),
             News::PreVote => {
                 let grants = |output: &Output<M>| matches!(output, Output::Send(Envelope { to, message: Message::PreVoteReply { granted: true, .. }, .. }) if *to == from);
                 if outputs.iter().any(grants) {
-                    self.manners.is_loyal(node, from, ticks, shortest)?;
+                    self.contacts.is_loyal(node, from, ticks, shortest)?;
                 }
             }
             News::Vote if after.term > before.term && after.term == heard.term => {
-                self.manners.is_loyal(node, from, ticks, shortest)?;
-                // A leader to which no time has passed has had no reason to step down.
+                self.contacts.is_loyal(node, from, ticks, shortest)?;
+                // A leader for which no time has passed has had no reason to step down.
                 if before.role == RoleName::Leader && told == 0 {
                     let message =
-                        format!("server {node} leads, and makes way for {from}, who asks for votes");
+                        format!("server {node} leads, but steps down for {from}, which asks for votes");
                     return violated(Oracle::L4, message);
                 }
             }
@@ -457,7 +458,7 @@ impl Conduct {
     }
 
     /// L5, for a leader whose disk stalls.
-    fn gives_way(
+    fn yields_when_stalled(
         &mut self,
         node: NodeId,
         after: &Vitals,
@@ -469,17 +470,17 @@ impl Conduct {
             voter != node
                 && !membership.is_witness(voter)
                 && self
-                    .manners
+                    .contacts
                     .has_just_heard(voter, ticks, knobs.election_timeout_min_ticks)
         };
         let outstays = after.role == RoleName::Leader
             && self.backlog.stalls(ticks, knobs.election_timeout_max_ticks)
             && membership.voters().chain(membership.outgoing()).any(could_lead);
         self.backlog
-            .gives_way(node, ticks, knobs.heartbeat_ticks, outstays)
+            .yields_when_stalled(node, ticks, knobs.heartbeat_ticks, outstays)
     }
 
-    /// Takes note of what waits for the disk, and of what does not wait any more.
+    /// Takes note of what waits for the disk, and of what no longer waits.
     fn wait<M: raft_core::replica::StateMachine>(
         &mut self,
         occasion: Occasion,
@@ -489,7 +490,7 @@ impl Conduct {
         persists_at_once: bool,
     ) {
         let mut due = occasion.message.and_then(|heard| owed(heard, after));
-        let is_in_debt = self.wakeups.is_in_debt() && occasion.persisted.is_some();
+        let owes_an_answer = self.wakeups.owes_an_answer() && occasion.persisted.is_some();
         if let Some(ticket) = occasion.persisted {
             self.wakeups.told(ticket.value());
             self.backlog.told(ticket.value());
@@ -504,12 +505,12 @@ impl Conduct {
                         self.backlog.told(persist.ticket.value());
                     }
                 }
-                Output::Send(envelope) if due.is_some() || is_in_debt => {
+                Output::Send(envelope) if due.is_some() || owes_an_answer => {
                     let Some(answer) = answer_of(&envelope.message) else {
                         continue;
                     };
                     due.take_if(|(to, awaited, _)| (*to, *awaited) == (envelope.to, answer));
-                    if is_in_debt {
+                    if owes_an_answer {
                         self.wakeups.answers(envelope.to, answer);
                     }
                 }
@@ -530,12 +531,12 @@ fn is_vote<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {
     matches!(output, Output::Send(envelope) if envelope.message == Message::VoteReply { granted: true })
 }
 
-/// Whether the leader that speaks is the one that the server follows now.
+/// Whether the leader that sent the message is the one that the server follows now.
 fn is_followed(heard: Heard, after: &Vitals) -> bool {
     after.role == RoleName::Follower && after.leader == Some(heard.from) && after.term == heard.term
 }
 
-/// The answer that a message must have, sooner or later.
+/// Returns the answer that a message must get, sooner or later.
 fn owed(heard: Heard, after: &Vitals) -> Option<(NodeId, Answer, Term)> {
     let answer = match heard.news {
         News::Leads(answer) if is_followed(heard, after) => answer?,
@@ -556,7 +557,7 @@ fn answer_of(message: &Message) -> Option<Answer> {
     }
 }
 
-/// L10: what follows from a durable write, beside the messages that waited for it.
+/// L10: what a durable write must lead to, besides the messages that waited for it.
 fn wakes_up<W: Workload>(server: &Server<W>, after: &Vitals) -> Judgement {
     let Some(replica) = &server.replica else {
         return Ok(());
@@ -584,7 +585,7 @@ fn wakes_up<W: Workload>(server: &Server<W>, after: &Vitals) -> Judgement {
             let agrees =
                 |voter: NodeId| voter == node || (term == after.term && votes & bit(place_of(voter)) != 0);
             let has_won = raft.membership().has_quorum(agrees);
-            concluded(node, "does not lead, though a quorum has voted for it", !has_won)
+            concluded(node, "does not lead although a quorum has voted for it", !has_won)
         }
         _ => Ok(()),
     }

@@ -1,13 +1,13 @@
-//! The operator: asks whoever leads for changes of the configuration and for transfers of leadership, and asks again
+//! The operator: asks the current leader for changes of the configuration and for leadership transfers, and asks again
 //! where the schedule says so.
 //!
-//! A wish is what a fault of the schedule brings; an ask is one attempt to have it made. Every ask is a request of its
-//! own, so that one that was lost with its leader may still be made, and another one for the same wish with it.
+//! A wish comes from a fault of the schedule; an ask is one attempt to have it made. Every ask is a request of its own.
+//! So an ask that was lost with its leader may still be made, and another one for the same wish as well.
 
 use raft_core::replica::Input;
 use raft_core::{
-    Change, ChangeError, ChangeRejection, Expected, LogId, Membership, NodeId, ProposalId, RoleName,
-    TransferOutcome,
+    Change, ChangeError, ChangeRejection, Event as CoreEvent, Expected, LogId, Membership, NodeId,
+    ProposalId, RoleName, TransferOutcome,
 };
 
 use super::step::InputOf;
@@ -25,7 +25,7 @@ use crate::workload::Workload;
 /// How long an operator waits before it asks again.
 const ASK_AGAIN_AFTER: Nanos = Nanos::from_millis(60);
 
-/// Clients' attempts are numbered from 0, an operator's from here.
+/// The first number of an operator's attempts; clients' attempts are numbered from 0.
 const FIRST_ID: u64 = 1 << 62;
 
 /// Whether a proposal is an operator's.
@@ -33,25 +33,25 @@ pub(super) const fn is_operators(id: ProposalId) -> bool {
     id.value() >= FIRST_ID
 }
 
-/// What the operator wants, and how far that got.
+/// The operator's wishes, and their progress.
 #[derive(Debug, Default)]
 pub(super) struct Operator {
     wishes: Vec<Wish>,
     asks: Vec<Ask>,
 }
 
-/// A change that the operator wants to see made.
+/// A change that the operator wants to have made.
 #[derive(Clone, Debug)]
 struct Wish {
     fault: u32,
     change: Change,
     expect: Expected,
     until: Nanos,
-    /// It is made, or never can be.
+    /// Whether it is made, or never can be.
     settled: bool,
 }
 
-/// One attempt.
+/// One attempt to have a change made.
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     wish: usize,
@@ -64,7 +64,7 @@ impl<W: Workload> Simulation<'_, W> {
         place < self.founders
     }
 
-    /// The configuration that the leader of the latest term goes by, or else the last that is committed.
+    /// Returns the configuration that the leader of the latest term uses, or else the last committed one.
     pub(super) fn configuration_in_force(&self) -> &Membership {
         self.configuration_and_entry().1
     }
@@ -96,7 +96,7 @@ impl<W: Workload> Simulation<'_, W> {
             .map(|(place, _)| place)
     }
 
-    /// A change is wanted from now on.
+    /// Makes a wish for a change.
     pub(super) fn wish_change(
         &mut self,
         fault: u32,
@@ -107,8 +107,8 @@ impl<W: Workload> Simulation<'_, W> {
         draws: &mut Draws,
     ) {
         let (entry, now) = self.configuration_and_entry();
-        // A replacement that comes late would bring a witness back, after another change has removed it, as an ordinary
-        // server.
+        // A replacement that comes late would bring back, as an ordinary server, a witness that another change has
+        // removed.
         let may_bring_back = self.schedule.cluster.witnesses > 0 && !change.is_about_a_server();
         let expect = match compare || may_bring_back {
             true => Expected::This(entry),
@@ -137,7 +137,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Whoever begins as a witness can come back as nothing else.
+    /// Keeps a change from bringing a witness back as another kind of server.
     fn with_its_kind(&self, change: Change, now: &Membership) -> Change {
         let is_witness = |node| self.schedule.cluster.is_witness(place_of(node));
         match change {
@@ -150,7 +150,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Asks the leader, if there is one, and again after a while, if the change is not made by then.
+    /// Asks the leader, if there is one, and again after a while if the change is not made by then.
     pub(super) fn ask_leader(&mut self, wish: usize) {
         let leader = self.latest_leader();
         let Some(wanted) = self.operator.wishes.get(wish).filter(|wanted| !wanted.settled) else {
@@ -171,22 +171,22 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Command { server, command });
     }
 
-    /// What a server is asked for.
+    /// Returns the input for an ask.
     pub(super) fn change_asked(&mut self, ask: usize) -> Option<InputOf<W>> {
         let wish = self.operator.wishes.get(self.operator.asks.get(ask)?.wish)?;
         self.hash.word(u64::from(wish.fault));
-        Some(Input::ChangeMembership {
+        Some(Input::Event(CoreEvent::ChangeMembership {
             id: ProposalId::new(FIRST_ID + ask as u64),
             expect: wish.expect,
             change: wish.change.clone(),
-        })
+        }))
     }
 
-    /// A server says that a change is made.
+    /// A server reports that a change is made.
     pub(super) fn change_made(&mut self, at: usize, id: ProposalId, log_id: LogId) -> Judgement {
         if !is_operators(id) {
             let message = format!(
-                "attempt {}, a client's, is said to have changed the configuration by {log_id}",
+                "attempt {}, which is a client's, is reported as a change of the configuration by {log_id}",
                 id.value()
             );
             return self.ruled(violated(Oracle::C1, message));
@@ -208,8 +208,8 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// A server turns a change down.
-    pub(super) fn change_refused(
+    /// A server rejects a change.
+    pub(super) fn change_rejected(
         &mut self,
         at: usize,
         id: ProposalId,
@@ -217,7 +217,7 @@ impl<W: Workload> Simulation<'_, W> {
     ) -> Judgement {
         self.change_ended(id)?;
         if let Some(wish) = self.wish_of(id) {
-            // The rest may pass, or become possible.
+            // The other reasons may pass, or the change may become possible.
             wish.settled |= matches!(
                 reason,
                 ChangeRejection::Outdated { .. }
@@ -259,7 +259,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.operator.wishes.get_mut(wish)
     }
 
-    /// The leader is asked to hand over to each of these, one after the other.
+    /// Asks the leader to hand over to each of these servers, one after the other.
     pub(super) fn wish_transfer(&mut self, servers: u8) {
         let Some(server) = self.latest_leader() else {
             return;

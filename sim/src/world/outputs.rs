@@ -1,7 +1,7 @@
-//! What a server asks for, carried out one by one; a trigger may strike between any two.
+//! The outputs of a server, carried out one by one; a trigger may strike between any two.
 
 use raft_core::replica::Output;
-use raft_core::{Envelope, Message, NodeId, Persist, RoleName};
+use raft_core::{Envelope, LoadEntries, Message, NodeId, Notice, Persist, RoleName};
 
 use super::heal::Phase;
 use super::step::OutputOf;
@@ -24,7 +24,7 @@ impl<W: Workload> Simulation<'_, W> {
     pub(super) fn carry_out(&mut self, at: usize, outputs: &mut Vec<OutputOf<W>>) -> Judgement {
         for output in outputs.drain(..) {
             let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
-                // A trigger killed it: the rest of its duties die with it.
+                // A trigger killed the process, and the rest of its duties is lost.
                 self.happened(Probe::CrashMidStep, Some(at));
                 return Ok(());
             };
@@ -47,12 +47,12 @@ impl<W: Workload> Simulation<'_, W> {
         match output {
             Output::Persist { persist, snapshot } => self.persist(at, persist, snapshot),
             Output::Send(envelope) => self.send(at, Box::new(envelope)),
-            Output::LoadEntries {
+            Output::LoadEntries(LoadEntries {
                 ticket,
                 first,
                 last,
                 max_bytes,
-            } => {
+            }) => {
                 let Some(server) = self.servers.get(at) else {
                     return Ok(());
                 };
@@ -92,15 +92,19 @@ impl<W: Workload> Simulation<'_, W> {
                     format!("server {node} cannot restore the snapshot of server {from}: {error}"),
                 ))
             }
-            Output::MembershipChanged { .. } => {
-                // Whoever is no member any more has good reasons to go.
+            Output::Notice(Notice::MembershipChanged { .. }) => {
+                // A server that is no longer a member has good reasons to step down.
                 self.quiet.disturb_all(self.now);
                 Ok(())
             }
-            Output::RoleChanged { .. } | Output::LeaderChanged { .. } | Output::Trace(_) => Ok(()),
+            Output::Notice(Notice::RoleChanged { .. } | Notice::LeaderChanged { .. } | Notice::Trace(_)) => {
+                Ok(())
+            }
             Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
-            Output::ChangeRejected { id, reason, .. } => self.change_refused(at, id, &reason),
-            Output::TransferEnded { to, outcome } => {
+            Output::Notice(Notice::ChangeRejected { id, reason, .. }) => {
+                self.change_rejected(at, id, &reason)
+            }
+            Output::Notice(Notice::TransferEnded { to, outcome }) => {
                 self.transfer_ended(at, to, outcome);
                 Ok(())
             }
@@ -109,12 +113,12 @@ impl<W: Workload> Simulation<'_, W> {
                 at: log_id,
                 response,
             } => self.done(at, id, log_id, response),
-            Output::Rejected { id, reason, .. } => self.turned_down(at, id.value(), reason),
-            Output::ReadRejected { id, reason } => self.turned_down(at, id.value(), reason),
-            Output::Superseded { id } if operator::is_operators(id) => self.change_ended(id),
-            Output::Unknown { id } if operator::is_operators(id) => self.change_ended(id),
-            Output::Superseded { id } => self.superseded(at, id),
-            Output::Unknown { id } => self.unknown(at, id),
+            Output::Notice(Notice::Rejected { id, reason, .. }) => self.rejected(at, id.value(), reason),
+            Output::Notice(Notice::ReadRejected { id, reason }) => self.rejected(at, id.value(), reason),
+            Output::Notice(Notice::Superseded { id }) if operator::is_operators(id) => self.change_ended(id),
+            Output::Notice(Notice::Unknown { id }) if operator::is_operators(id) => self.change_ended(id),
+            Output::Notice(Notice::Superseded { id }) => self.superseded(at, id),
+            Output::Notice(Notice::Unknown { id }) => self.unknown(at, id),
             Output::Answered { id, index, answer } => self.answered(at, id, index, answer),
         }
     }
@@ -227,7 +231,7 @@ impl<W: Workload> Simulation<'_, W> {
             return violated(Oracle::S13, message);
         }
         if self.schedule.class != Class::A {
-            self.weigh_message(at, &envelope)?;
+            self.judge_promises(at, &envelope)?;
         }
         if !self.budget.is_exceeded()
             && let Some(server) = self.servers.get(at)
@@ -237,7 +241,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.oracles
                 .promises
                 .sent(&self.oracles.facts, &envelope, server.disk.durable(), is_faulty)?;
-            // Whether it is a witness is what the configuration says: an operator may have added it as something else.
+            // The configuration decides whether it is a witness: an operator may have added it as something else.
             let is_witness = server
                 .replica
                 .as_ref()
@@ -254,7 +258,7 @@ impl<W: Workload> Simulation<'_, W> {
                 |node| servers.get(place_of(node)).map(|server| server.disk.durable()),
                 |node| budget.is_faulty(place_of(node)),
             )?;
-            self.stranger_is_silent(at, &envelope)?;
+            self.outsider_sends_only_hello(at, &envelope)?;
         }
         match envelope.message {
             Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
@@ -278,7 +282,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// S24: a leader keeps no more appends under way to a peer than its window allows.
+    /// S24: a leader has no more appends in flight to a peer than its window allows.
     fn window_holds(&self, at: usize, to: NodeId) -> Judgement {
         let server = self.servers.get(at);
         let Some((server, replica)) = server.and_then(|server| Some((server, server.replica.as_ref()?)))
@@ -291,7 +295,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Lets a message meet its fate.
+    /// Carries out a message's fate.
     pub(super) fn launch(&mut self, at: usize, envelope: Box<Envelope>, fate: Fate) {
         match &fate {
             Fate::Arrives {

@@ -1,4 +1,4 @@
-//! What happens to processes and their clocks.
+//! Faults of processes and their clocks.
 
 use super::{Event, Phase, Simulation};
 use crate::coverage::Probe;
@@ -8,11 +8,11 @@ use crate::report::Place;
 use crate::schedule::{Class, FaultKind, Survival};
 use crate::workload::Workload;
 
-/// A failed disk's server notices by itself that it is of no use, and exits.
+/// How long a server whose disk has failed keeps running before it exits by itself.
 const FAILED_SERVER_LINGERS: Nanos = Nanos::from_millis(50);
 
 impl<W: Workload> Simulation<'_, W> {
-    /// A process dies of a fault, and what the disk keeps is the fault's to say.
+    /// A process dies of a fault, which decides what the disk keeps.
     pub(super) fn crash_by(&mut self, place: usize, fault: usize) {
         let (keep, restart_after) = match self.schedule.faults.get(fault).map(|fault| &fault.kind) {
             Some(
@@ -42,7 +42,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.crash_leaving(place, keep, false)
     }
 
-    /// A process dies, and may leave pages behind that were not synced and count as clean.
+    /// A process dies, and may leave unsynced pages in memory that count as clean.
     fn crash_leaving(&mut self, place: usize, keep: Survival, has_phantoms: bool) -> bool {
         let Some(server) = self.servers.get_mut(place).filter(|server| server.is_running()) else {
             return false;
@@ -96,7 +96,7 @@ impl<W: Workload> Simulation<'_, W> {
         true
     }
 
-    /// A server whose disk is of no use dies of it before long.
+    /// Lets a server whose disk is unusable die of it before long.
     pub(super) fn die_soon(&mut self, place: usize, boot: u64, fault: usize) {
         self.push_after(
             FAILED_SERVER_LINGERS,
@@ -134,7 +134,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// A process goes on, and finds everything that it missed.
+    /// A process resumes, and receives everything that it missed.
     pub(super) fn resume(&mut self, place: usize) {
         let Some(server) = self.servers.get_mut(place) else {
             return;
@@ -143,7 +143,7 @@ impl<W: Workload> Simulation<'_, W> {
         if server.pauses > 0 {
             return;
         }
-        // It may find answers to questions that are long past.
+        // It may receive answers to requests that are long over.
         self.quiet.disturb_all(self.now);
         for event in std::mem::take(&mut server.missed) {
             // A wake-up counts only at the time for which it was ordered.
@@ -169,7 +169,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.reschedule(place);
     }
 
-    /// The clock runs as it did before all faults.
+    /// Lets the clock run at its rate from before all faults.
     pub(super) fn restore_clock_rate(&mut self, place: usize) {
         let drift_ppm = self.servers.get(place).map_or(0, |server| server.drift_ppm);
         self.change_clock(place, |clock, now| clock.run_at(now, drift_ppm));

@@ -1,9 +1,10 @@
-//! Quiet within the storm: who is in good order with the leader, and what must hold between those (L3, L4, L6 and L8).
+//! Quiet within the storm: which servers are healthy together with the leader, and what must hold between them (L3, L4,
+//! L6 and L8).
 //!
-//! A server is *in good order* with a leader when it runs and follows it, its term is on its disk, no fault has struck
-//! it, and no message between the two, either way, was lost or late. That is noted as it happens, whatever the schedule
-//! says, so that bad weather has quiet hours, too. Every so often the cluster is looked at, and those in good order
-//! begin to count once they have been so for a while; whatever disturbs one of them makes it begin again.
+//! A server is *healthy* with a leader under four conditions. It runs and follows that leader, its term is on its disk,
+//! no fault has struck it, and no message between the two, either way, was lost or late. That is noted as it happens,
+//! whatever the schedule says, so that bad weather has quiet hours, too. Every so often the cluster is surveyed, and
+//! healthy servers count once they have been so for a while. Any disturbance of a server resets that time.
 
 use raft_core::{Envelope, Membership, Message, NodeId, RoleName, Term, Vitals};
 
@@ -12,7 +13,9 @@ use super::{Phase, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Judgement;
-use crate::oracle::quiescence::{Behind, beats_in_time, catches_up, elections_are_few, is_heartbeat};
+use crate::oracle::quiescence::{
+    Lagging, catches_up, elections_are_few, heartbeats_keep_the_interval, is_heartbeat,
+};
 use crate::oracle::stability::{Order, PLACES, bit};
 use crate::places::{node_at, place_of};
 use crate::schedule::{Fault, FaultKind, Schedule};
@@ -21,27 +24,27 @@ use crate::workload::Workload;
 /// What was noted since the start.
 pub(super) struct Quiet {
     limits: Limits,
-    /// When the cluster is looked at next.
+    /// When the next survey is due.
     next_survey: Nanos,
     last_survey: Nanos,
     order: Order,
-    /// Nobody is in good order before then.
+    /// No server is healthy before then.
     all_rough_until: Nanos,
-    /// This server is not, before then...
+    /// This server is not healthy before then...
     rough_until: [Nanos; PLACES],
     /// ...nor are these two with each other: a message was lost or late. By sender and recipient.
     links_rough_until: [[Nanos; PLACES]; PLACES],
-    /// A sync of this server takes long.
+    /// A sync of this server takes until then.
     slow_until: [Nanos; PLACES],
     /// How much of any snapshot has reached a server since it last applied something.
     pieces: [u64; PLACES],
-    behind: [Option<Behind>; PLACES],
-    /// Since when leader and follower have had nothing to tell each other.
+    lag: [Option<Lagging>; PLACES],
+    /// Since when leader and follower have had nothing to replicate.
     idle_since: [Option<Nanos>; PLACES],
     /// How many heartbeats a follower was sent since the last survey.
     beats: [u64; PLACES],
     /// How often a fault has begun or ended.
-    pub(super) blows: u64,
+    pub(super) disruptions: u64,
     latest_term: Term,
     healed_term: Term,
 }
@@ -52,19 +55,19 @@ struct Limits {
     /// A message or a sync that takes longer is late.
     late: Nanos,
     survey_every: Nanos,
-    /// Good order counts after this time: two of the longest election timeouts, so that what was begun before has come
-    /// to nothing.
+    /// Health counts after this time: two of the longest election timeouts, so that everything that began earlier is
+    /// over.
     settled: Nanos,
-    /// A cluster has nothing to do when nothing has happened for so long.
+    /// A cluster is idle when nothing has happened for so long.
     idle: Nanos,
-    /// How long a follower may come no closer.
+    /// How long a follower may make no progress.
     patience: Nanos,
     heartbeat: Nanos,
     /// Whether messages and disks are quick before the heal, too, and no fault does harm again and again.
     is_weather_good: bool,
     /// Whether election timeouts differ so much that votes are rarely split.
     differ: bool,
-    /// Whether the settings leave room between heartbeats and elections for what is not late.
+    /// Whether the settings leave room between heartbeats and elections for everything that is not late.
     is_roomy: bool,
 }
 
@@ -89,7 +92,7 @@ impl Limits {
     }
 }
 
-/// Liveness presupposes that a broadcast takes far less time than an election timeout (paper §5.6).
+/// Whether a broadcast takes far less time than an election timeout, as liveness requires (paper §5.6).
 fn is_weather_good(schedule: &Schedule) -> bool {
     let (network, disk) = (&schedule.weather.network, &schedule.weather.disk);
     let shortest = schedule.knobs.election_timeout_min_ticks;
@@ -129,26 +132,26 @@ impl Quiet {
             links_rough_until: [[Nanos::ZERO; PLACES]; PLACES],
             slow_until: [Nanos::ZERO; PLACES],
             pieces: [0; PLACES],
-            behind: [None; PLACES],
+            lag: [None; PLACES],
             idle_since: [None; PLACES],
             beats: [0; PLACES],
-            blows: 0,
+            disruptions: 0,
             latest_term: Term::ZERO,
             healed_term: Term::ZERO,
         }
     }
 
-    /// Whether it is time to look at the cluster.
+    /// Whether a survey is due.
     pub(super) fn is_due(&self, now: Nanos) -> bool {
         now >= self.next_survey
     }
 
-    /// How long things take to come to rest.
+    /// How long things take to settle.
     pub(super) const fn settled(&self) -> Nanos {
         self.limits.settled
     }
 
-    /// Whether messages or syncs that have taken long are still under way.
+    /// Whether messages or syncs that have taken long are still in flight.
     fn is_aftermath(&self, now: Nanos) -> bool {
         let links = self.links_rough_until.iter().flatten();
         links
@@ -157,34 +160,34 @@ impl Quiet {
             .any(|&until| until > now)
     }
 
-    /// The faults end.
+    /// Takes note of the end of the faults.
     pub(super) fn heal(&mut self, now: Nanos) {
         self.disturb_all(now);
         self.healed_term = self.latest_term;
     }
 
-    /// There is something to do: a client asks, a fault strikes, a configuration changes.
-    pub(super) fn stir(&mut self) {
+    /// Takes note that there is something to do: a client asks, a fault strikes, a configuration changes.
+    pub(super) fn becomes_busy(&mut self) {
         self.idle_since = [None; PLACES];
     }
 
-    /// Whatever goes on until then may disturb everybody.
+    /// Something disturbs every server until then.
     pub(super) fn disturb_all(&mut self, until: Nanos) {
         self.order.reset();
         self.all_rough_until = self.all_rough_until.max(until);
-        self.stir();
+        self.becomes_busy();
     }
 
-    /// Something is wrong with this server until then.
+    /// Something disturbs this server until then.
     pub(super) fn disturb(&mut self, place: usize, until: Nanos) {
         self.order.disturb(place);
-        self.stir();
+        self.becomes_busy();
         if let Some(rough) = self.rough_until.get_mut(place) {
             *rough = until.max(*rough);
         }
     }
 
-    /// A message between these two is lost, or under way until then.
+    /// A message between these two is lost, or in flight until then.
     pub(super) fn disturb_link(&mut self, from: usize, to: usize, until: Nanos) {
         for (one, other) in [(from, to), (to, from)] {
             if self.order.leads(one) {
@@ -203,7 +206,7 @@ impl Quiet {
         }
     }
 
-    /// A message is under way, and arrives then for the last time.
+    /// A message is in flight, and arrives then for the last time.
     pub(super) fn launched(&mut self, envelope: &Envelope, from: usize, now: Nanos, arrives: Nanos) {
         if arrives.since(now) <= self.limits.late {
             return;
@@ -223,7 +226,7 @@ impl Quiet {
         }
     }
 
-    /// So much of a snapshot has reached a server.
+    /// A snapshot has reached a server up to this byte.
     pub(super) fn piece_arrived(&mut self, place: usize, end: u64) {
         if let Some(pieces) = self.pieces.get_mut(place) {
             *pieces = end.max(*pieces);
@@ -235,8 +238,8 @@ impl Quiet {
         rough.is_some_and(|&until| until <= now)
     }
 
-    /// How long the two have had nothing to tell each other, one of them leading the other in good order, if it is long
-    /// enough to count.
+    /// How long the two have had nothing to replicate, if one of them leads the other, both are healthy, and the time
+    /// is long enough to count.
     fn idles(&self, from: usize, to: usize, now: Nanos) -> Option<Nanos> {
         let follower = match (self.order.leads(from), self.order.leads(to)) {
             (true, _) => to,
@@ -248,10 +251,10 @@ impl Quiet {
         (idle >= self.limits.idle).then_some(idle)
     }
 
-    /// L8: what may be sent between two servers that have nothing to tell each other.
+    /// L8: what may be sent between two idle servers.
     pub(super) fn sends(&mut self, envelope: &Envelope, from: usize, now: Nanos) -> Judgement {
         if is_for_a_client(&envelope.message) {
-            self.stir();
+            self.becomes_busy();
             return Ok(());
         }
         let to = place_of(envelope.to);
@@ -277,8 +280,8 @@ pub(super) const fn is_for_a_client(message: &Message) -> bool {
     )
 }
 
-/// Whether a message may still have an effect when what it was about has passed: a granted pre-vote counts in a later
-/// campaign for the same term, and whoever is told to take over does so without asking.
+/// Whether a message may still have an effect after its reason has passed. A granted pre-vote counts in a later
+/// campaign for the same term, and a server that is told to take over campaigns without pre-votes.
 pub(super) const fn outlives_its_reason(message: &Message) -> bool {
     matches!(
         message,
@@ -290,14 +293,14 @@ impl<W: Workload> Simulation<'_, W> {
     /// A fault strikes these servers, or ends.
     pub(super) fn disturb_by(&mut self, kind: &FaultKind, servers: u8, lasts: Nanos) {
         let until = self.now + lasts;
-        self.quiet.stir();
+        self.quiet.becomes_busy();
         match *kind {
-            // Whoever stands still, or counts time wrongly, may hold on to a campaign that is long past.
+            // A server that is paused, or counts time wrongly, may continue a campaign that is long over.
             FaultKind::ClockRate { .. } => self.quiet.disturb_all(until),
             // The slowest clock takes ten times as long to catch up.
             FaultKind::ClockJump { by, back, .. } => {
-                let stands_still = if back { by.times(10) } else { Nanos::ZERO };
-                self.quiet.disturb_all(until + stands_still);
+                let catches_up_in = if back { by.times(10) } else { Nanos::ZERO };
+                self.quiet.disturb_all(until + catches_up_in);
             }
             FaultKind::Partition { .. } => self.disturb_cut_links(),
             FaultKind::Storm { .. } | FaultKind::CutClients { .. } | FaultKind::Snapshot { .. } => {}
@@ -309,7 +312,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Links were cut: whoever has lost its leader is in good order no longer.
+    /// Links were cut, and a server that has lost its leader is no longer healthy.
     pub(super) fn disturb_cut_links(&mut self) {
         let Some((leader, _)) = self.quiet.order.leader() else {
             return;
@@ -326,7 +329,7 @@ impl<W: Workload> Simulation<'_, W> {
         if (before.role, before.term, before.leader) == (after.role, after.term, after.leader) {
             return Ok(());
         }
-        if self.is_promising()
+        if self.is_stability_judged()
             && let Some((leader, _)) = self.quiet.order.leader()
             && let Some(membership) = self.membership_of(leader)
             && let Some(server) = self.servers.get(at)
@@ -342,7 +345,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// Whether stability can be judged at all.
-    fn is_promising(&self) -> bool {
+    fn is_stability_judged(&self) -> bool {
         self.quiet.limits.is_roomy
             && !self.budget.is_damaged()
             && !matches!(self.phase, Phase::Unjudged { .. })
@@ -353,25 +356,25 @@ impl<W: Workload> Simulation<'_, W> {
         Some(replica.raft().membership())
     }
 
-    /// Looks at the cluster.
+    /// Surveys the cluster.
     pub(super) fn survey(&mut self) -> Judgement {
         let now = self.now;
         let lasted = now.since(self.quiet.last_survey);
         self.quiet.last_survey = now;
         self.quiet.next_survey = now + self.quiet.limits.survey_every;
-        if !self.is_promising() {
+        if !self.is_stability_judged() {
             self.quiet.order.reset();
             return Ok(());
         }
-        let orderly = self.orderly();
-        let leader = orderly.map(|(leader, term, _)| (leader, term));
-        let everybody = orderly.map_or(0, |(_, _, servers)| servers);
+        let healthy_servers = self.healthy_servers();
+        let leader = healthy_servers.map(|(leader, term, _)| (leader, term));
+        let healthy = healthy_servers.map_or(0, |(_, _, servers)| servers);
         if self.quiet.order.leader() != leader {
-            self.quiet.stir();
+            self.quiet.becomes_busy();
         }
-        self.quiet.order.survey(now, leader, everybody);
+        self.quiet.order.survey(now, leader, healthy);
         let Some((leader, _)) = leader else {
-            self.quiet.behind = [None; PLACES];
+            self.quiet.lag = [None; PLACES];
             return Ok(());
         };
         let Some(leads) = self.servers.get(leader).map(|server| server.vitals) else {
@@ -392,8 +395,8 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let (node, follower, now) = (server.node, server.vitals, self.now);
         let quiet = &mut self.quiet;
-        let (Some(behind), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
-            quiet.behind.get_mut(place),
+        let (Some(lag), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
+            quiet.lag.get_mut(place),
             quiet.idle_since.get_mut(place),
             quiet.beats.get_mut(place),
             quiet.pieces.get_mut(place),
@@ -403,19 +406,19 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let limits = quiet.limits;
         let beats = std::mem::take(beats);
-        // Whoever was disturbed since the last survey begins again, although it may be in good order at this very
+        // A server that was disturbed since the last survey begins again, although it may be healthy at this very
         // instant.
         if !quiet.order.lasts(place, now, lasted) || now < slow_until {
-            *behind = None;
+            *lag = None;
             *idle_since = None;
             return Ok(());
         }
-        let applied_before = behind.map(|behind| behind.applied());
+        let applied_before = lag.map(|lag| lag.applied());
         if applied_before.is_none_or(|applied| applied != follower.applied) {
             *pieces = 0;
         }
         let progress = (follower.applied, leader.commit);
-        catches_up(behind, node, progress, *pieces, (now, limits.patience))?;
+        catches_up(lag, node, progress, *pieces, (now, limits.patience))?;
         let at_rest = leader.commit == leader.last.map(|last| last.index)
             && follower.applied == leader.commit
             && leader.applied == leader.commit;
@@ -423,7 +426,7 @@ impl<W: Workload> Simulation<'_, W> {
             *idle_since = None;
         } else if idle_since.get_or_insert(now).value() + limits.idle.value() + lasted.value() <= now.value()
         {
-            beats_in_time(node, beats, lasted, limits.heartbeat)?;
+            heartbeats_keep_the_interval(node, beats, lasted, limits.heartbeat)?;
             self.happened(Probe::Idle, Some(place));
         }
         Ok(())
@@ -436,12 +439,12 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.quiet.latest_term = term;
         let since = |earlier: Term| term.value() - earlier.value();
-        if !self.is_promising() || !self.quiet.limits.differ {
+        if !self.is_stability_judged() || !self.quiet.limits.differ {
             return Ok(());
         }
         if self.phase == Phase::Faulty {
             match self.quiet.limits.is_weather_good {
-                true => elections_are_few(since(Term::ZERO), self.quiet.blows),
+                true => elections_are_few(since(Term::ZERO), self.quiet.disruptions),
                 false => Ok(()),
             }
         } else if self.quiet.is_aftermath(self.now) {
@@ -452,9 +455,9 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The leader, its term, and who is in good order with it, if those are a quorum of the configuration in force and
-    /// nobody knows of a later term.
-    fn orderly(&self) -> Option<(usize, Term, u8)> {
+    /// Returns the leader, its term, and the healthy servers, if those are a quorum of the configuration in force and
+    /// no server knows of a later term.
+    fn healthy_servers(&self) -> Option<(usize, Term, u8)> {
         if self.now < self.quiet.all_rough_until {
             return None;
         }
@@ -468,19 +471,19 @@ impl<W: Workload> Simulation<'_, W> {
             return None;
         }
         let membership = self.membership_of(leader)?;
-        let is_orderly = |&place: &usize| {
+        let is_healthy = |&place: &usize| {
             self.is_sound(place, term)
                 && (place == leader || (membership.contains(node_at(place)) && self.follows(place, leader)))
         };
-        let orderly = (0..self.servers.len())
-            .filter(is_orderly)
+        let healthy_servers = (0..self.servers.len())
+            .filter(is_healthy)
             .fold(0, |set, place| set | bit(place));
-        let is_in_order = |node: NodeId| orderly & bit(place_of(node)) != 0;
-        let leads = is_in_order(leads.node) && membership.is_voter(leads.node);
-        (leads && membership.has_quorum(is_in_order)).then_some((leader, term, orderly))
+        let is_healthy_node = |node: NodeId| healthy_servers & bit(place_of(node)) != 0;
+        let leads = is_healthy_node(leads.node) && membership.is_voter(leads.node);
+        (leads && membership.has_quorum(is_healthy_node)).then_some((leader, term, healthy_servers))
     }
 
-    /// Whether nothing is wrong with this server, and the term is on its disk.
+    /// Whether this server is sound, and the term is on its disk.
     fn is_sound(&self, place: usize, term: Term) -> bool {
         let rough = self.quiet.rough_until.get(place);
         self.servers.get(place).is_some_and(|server| {

@@ -1,4 +1,4 @@
-//! One server: the shipping replica while it runs, and what outlives it.
+//! One server: the shipping replica while it runs, and what survives its process.
 
 use std::collections::VecDeque;
 
@@ -27,33 +27,33 @@ pub(super) struct Server<W: Workload> {
     pub(super) drift_ppm: i64,
     /// None while the process is not running.
     pub(super) replica: Option<Replica<Witness<W::Machine>>>,
-    /// As they were after the last step.
+    /// The vitals after the last step.
     pub(super) vitals: Vitals,
     /// The entry that set the configuration in force after the last step.
     pub(super) configuration: Option<LogId>,
     /// What is remembered of this boot.
     pub(super) conduct: Conduct,
-    /// What the clock said at this start, in ticks, and how many ticks the replica has been told of since.
+    /// The clock's reading at this start, in ticks, and how many ticks the replica has been told of since.
     pub(super) boot_ticks: u64,
     pub(super) ticks_told: u64,
-    /// When the next wake-up comes, if one is under way.
+    /// When the next wake-up comes, if one is scheduled.
     pub(super) wake_at: Option<Nanos>,
-    /// How many faults make it stand still, and what it has missed meanwhile.
+    /// How many faults pause it, and the events that it has missed meanwhile.
     pub(super) pauses: u32,
     pub(super) missed: VecDeque<Event>,
-    /// How many faults cut it off from clients.
+    /// How many faults partition it from clients.
     pub(super) client_cuts: u32,
-    /// It dies after so many more outputs, of this fault.
+    /// The process dies after so many more outputs, of this fault.
     pub(super) dying: Option<(u32, usize)>,
-    /// Its disk has failed in this boot.
+    /// Whether its disk has failed in this boot.
     pub(super) disk_failed: bool,
     /// How many faults have filled its disk, the latest of them, and whether a write of this boot was refused for it.
     pub(super) full: u32,
     pub(super) full_by: usize,
     pub(super) write_refused: bool,
-    /// It began outside, and a configuration has let it in with this data folder.
+    /// Whether it began outside, and a configuration has admitted it with this data folder.
     pub(super) admitted: bool,
-    /// It stays down for good.
+    /// Whether it stays down for good.
     pub(super) retired: bool,
 }
 
@@ -107,13 +107,13 @@ impl<W: Workload> Server<W> {
         self.replica.is_some()
     }
 
-    /// Whether its disk has turned a write down, so that it knows more than it can keep.
+    /// Whether its disk has refused a write, so that it knows more than it can keep.
     pub(super) const fn has_to_restart(&self) -> bool {
         self.disk_failed || self.write_refused
     }
 
-    /// How many ticks of this boot have passed by its own clock. One that was put back says so only once it has caught
-    /// up.
+    /// Returns how many ticks of this boot have passed by its own clock. A clock that was put back shows no new ticks
+    /// until it has caught up.
     pub(super) fn ticks_by(&self, now: Nanos) -> u64 {
         let ticks = self.clock.ticks(now).saturating_sub(self.boot_ticks);
         ticks.max(self.ticks_told)
@@ -123,7 +123,7 @@ impl<W: Workload> Server<W> {
         self.is_running() && self.vitals.role == RoleName::Leader
     }
 
-    /// How it stands, for whoever watches.
+    /// Returns its state, for the observer.
     pub(super) fn standing(&self) -> Standing<'_> {
         let flags = [
             self.pauses > 0,

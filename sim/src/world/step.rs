@@ -1,7 +1,7 @@
-//! One step of one server: advance its clock, feed it, drain it, judge it, and carry out what it asks for.
+//! One step of one server: advance its clock, feed it, drain it, judge it, and carry out its outputs.
 
 use raft_core::replica::{Input, Output, StateMachine};
-use raft_core::{Envelope, LogId, Message, NodeId, RoleName, Vitals};
+use raft_core::{Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds};
@@ -23,16 +23,16 @@ pub(super) type InputOf<W> = Input<MachineOf<W>>;
 pub(super) struct Given {
     /// How far a leader's message verifies the log.
     verifies: Option<Verifies>,
-    /// Who acknowledged something.
+    /// The peer that acknowledged something.
     acknowledged_by: Option<NodeId>,
-    /// To whom an operator wants leadership to be handed over.
+    /// The server to which an operator wants leadership to be transferred.
     pub(super) asked_to_hand_over: Option<NodeId>,
-    /// What manners are judged by.
+    /// The occasion by which the server's conduct is judged.
     occasion: Occasion,
 }
 
 impl Given {
-    /// Nothing from anybody else.
+    /// An input that comes from no other server.
     pub(super) fn on(occasion: Occasion) -> Self {
         Self {
             occasion,
@@ -69,7 +69,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         if told > 0 {
-            replica.step(Input::Tick(told));
+            replica.step(CoreEvent::Tick(told));
             server.ticks_told += told;
         }
         if let Some(input) = input {
@@ -81,8 +81,8 @@ impl<W: Workload> Simulation<'_, W> {
         server.vitals = after;
         let was = std::mem::replace(&mut server.configuration, replica.raft().membership_id());
         if outputs.iter().any(orders_campaign) {
-            // Whoever takes over by request disturbs everybody, as it should; a leader whose disk stalls steps down
-            // with that.
+            // A server that takes over at a leader's request disturbs every server, as it should. So does a leader with
+            // a stalled disk, which steps down that way.
             self.quiet.disturb_all(now);
         }
         if !self.judge_writes(at, &before, &after, &outputs)? {
@@ -107,8 +107,8 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(())
     }
 
-    /// Lets the oracles of the log look at the writes of the step, one after another. A server that writes before it
-    /// goes on has done all of them by the end of the step, and the rest is judged by that. Returns whether it survives
+    /// Runs the oracles of the log over the writes of the step, one after another. A server that waits for its writes
+    /// has done all of them by the end of the step, and the rest is judged by that. Returns whether the server survives
     /// them.
     fn judge_writes(
         &mut self,
@@ -170,7 +170,7 @@ impl<W: Workload> Simulation<'_, W> {
         Ok(true)
     }
 
-    /// Lets every other oracle look at the step.
+    /// Runs every other oracle over the step.
     fn judge(
         &mut self,
         at: usize,
@@ -213,7 +213,7 @@ impl<W: Workload> Simulation<'_, W> {
         if new > 0 && budget.is_damaged() {
             let image = |place: usize| servers.get(place).map(|server| server.disk.judged());
             if !budget.covers_committed(facts, known, image) {
-                self.exceed("an entry is committed, and a quorum of voters lacks it");
+                self.exceed("an entry is committed that a quorum of voters lacks");
                 return Ok(());
             }
         }
@@ -280,7 +280,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Counts what the step was, and lets triggers strike.
+    /// Counts what happened in the step, and lets triggers strike.
     fn notice(&mut self, at: usize, before: &Vitals, after: &Vitals) {
         if before == after {
             return;
@@ -330,7 +330,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Sees to it that the server is woken at its next deadline.
+    /// Schedules the server's wake-up for its next deadline.
     pub(super) fn reschedule(&mut self, at: usize) {
         let Some(server) = self.servers.get_mut(at) else {
             return;

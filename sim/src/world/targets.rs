@@ -1,4 +1,4 @@
-//! Whom a fault means, and which links a partition cuts: decided at the moment it strikes.
+//! Which servers a fault strikes, and which links a partition cuts: decided at the moment it strikes.
 
 use super::Simulation;
 use crate::network::Links;
@@ -13,7 +13,7 @@ pub(super) fn members(servers: u8) -> impl Iterator<Item = usize> {
 }
 
 impl<W: Workload> Simulation<'_, W> {
-    /// Decides whom a target means now.
+    /// Resolves a target to the servers that it means now.
     pub(super) fn resolve(&self, target: Target, subject: Option<usize>, draws: &mut Draws) -> u8 {
         let count = self.servers.len();
         let one = |place: usize| 1_u8 << place;
@@ -107,7 +107,7 @@ impl<W: Workload> Simulation<'_, W> {
         links
     }
 
-    /// Cuts all links of a server for good, but for those to its friends.
+    /// Cuts all links of a server for good, except those to its friends.
     pub(super) fn cut_for_good_but(&mut self, friends: &[usize], place: usize) {
         let mut links = Links::default();
         for other in (0..self.servers.len()).filter(|other| *other != place && !friends.contains(other)) {

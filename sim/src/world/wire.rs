@@ -39,7 +39,7 @@ impl<W: Workload> Simulation<'_, W> {
                 let name = envelope.message.name();
                 return violated(
                     Oracle::S23,
-                    format!("{name} is encoded, and decoded as {other:?}"),
+                    format!("{name} is encoded, but decodes as {other:?}"),
                 );
             }
         };
@@ -52,13 +52,13 @@ impl<W: Workload> Simulation<'_, W> {
             self.earlier_bytes = sound;
             self.happened(Probe::MessageCorrupted, Some(at));
             match codec.decode(&bytes) {
-                // Damage may leave things as they were.
+                // Damage may leave the bytes as they were.
                 Ok(other) if other == *envelope => {}
                 Ok(other) => {
                     let name = envelope.message.name();
                     return violated(
                         Oracle::S23,
-                        format!("the bytes of {name} were damaged, and are taken for {other:?}"),
+                        format!("the bytes of {name} were damaged, but decode as {other:?}"),
                     );
                 }
                 Err(_) => {
@@ -90,7 +90,7 @@ impl<W: Workload> Simulation<'_, W> {
         );
     }
 
-    /// All connections from and to a server break. Returns whether there are any.
+    /// Breaks all connections from and to a server. Returns whether there are any.
     pub(super) fn break_connections(&mut self, at: usize) -> bool {
         if !self.network.is_stream() {
             return false;
@@ -102,7 +102,7 @@ impl<W: Workload> Simulation<'_, W> {
         true
     }
 
-    /// Links that flap change their state, for as long as the fault lasts.
+    /// Flips the state of flapping links, for as long as the fault lasts.
     pub(super) fn flap(&mut self, fault: usize) {
         use crate::schedule::FaultKind;
 

@@ -1,4 +1,4 @@
-//! The key-value workload with a codec: JSON behind a checksum.
+//! The key-value workload with a codec: JSON after a checksum.
 
 use raft_core::Envelope;
 use raft_core::replica::StateMachine;
@@ -6,13 +6,13 @@ use sim::kv::KeyValue;
 use sim::schedule::WorkloadPlan;
 use sim::{Call, Codec, Concluded, Heard, Retry, Undecodable, Violation, Workload};
 
-/// How well the codec does its duty.
+/// How thoroughly the codec checks bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "not every test that has a codec needs a careless one")]
 pub(crate) enum Checks {
-    /// It refuses whatever its checksum does not fit.
+    /// It rejects bytes that do not match their checksum.
     Checksum,
-    /// It takes whatever can be read.
+    /// It accepts everything that can be parsed.
     Nothing,
 }
 

@@ -1,28 +1,28 @@
-//! Reads on a server that does not lead: it asks the leader from which index on they may be answered here
-//! (dissertation §6.4, last paragraph).
+//! Reads on a server that does not lead: it asks the leader from which index on it may answer them itself (dissertation
+//! §6.4, last paragraph).
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Rejection, Waiting};
+use crate::action::{Action, Notice, Rejection, Waiting};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
 use crate::types::{Index, NodeId, ReadId, Tick};
 
-use super::super::reads::Reader;
-use super::{Forwarding, Raft, Role};
+use super::Forwarding;
+use crate::raft::server::Server;
 
 /// Reads that came within one drain and share one request.
 #[derive(Debug)]
-pub(super) struct ForwardedReads {
+pub(in crate::raft) struct ForwardedReads {
     request: u64,
     mode: ReadMode,
     ids: Vec<ReadId>,
     was_sent: bool,
     send_at: Tick,
     gives_up_at: Tick,
-    /// From where on they may be answered, once the leader has said so.
+    /// The index from which on they may be answered, once the leader has named it.
     confirmed: Option<Index>,
 }
 
@@ -42,10 +42,10 @@ impl Forwarding {
     }
 }
 
-impl Raft {
+impl Server {
     pub(in crate::raft) fn forward_read(&mut self, id: ReadId, mode: ReadMode) -> Result<(), Rejection> {
         self.leader_to_ask()?;
-        self.check_room_for_read()?;
+        self.check_room_for_read(0)?;
         let (send_at, gives_up_at) = (self.now, self.patience_ends_at());
         let open = |reads: &&mut ForwardedReads| !reads.was_sent && reads.mode == mode;
         match self.forwarding.reads.iter_mut().find(open) {
@@ -77,7 +77,8 @@ impl Raft {
             asked.push((reads.request, reads.mode));
         }
         for (request, mode) in asked {
-            self.send(leader, Promise::Term, Message::ReadIndex { boot, request, mode });
+            let request = Message::ReadIndex { boot, request, mode };
+            self.send(leader, None, Promise::Term, request);
         }
     }
 
@@ -106,9 +107,10 @@ impl Raft {
     pub(in crate::raft) fn answer_forwarded_reads(&mut self) {
         let applied = self.applied;
         let caught_up = |reads: &mut ForwardedReads| {
-            reads
-                .confirmed
-                .is_some_and(|index| Some(index) <= applied || planted!(FOLLOWER_READS_BEFORE_APPLY))
+            reads.confirmed.is_some_and(|index| {
+                let caught_up = Some(index) <= applied;
+                plant!(caught_up, FOLLOWER_READS_BEFORE_APPLY => true)
+            })
         };
         for ForwardedReads { ids, confirmed, .. } in self.forwarding.reads.extract_if(.., caught_up) {
             let ready = ids.into_iter().zip(core::iter::repeat(confirmed));
@@ -119,12 +121,12 @@ impl Raft {
     }
 
     pub(super) fn give_up_reads(&mut self) {
-        let (now, leader) = (self.now, self.leader());
+        let (now, reason) = (self.now, self.not_leader());
         let overdue = |reads: &mut ForwardedReads| now >= reads.gives_up_at;
         let given_up: Vec<ReadId> = (self.forwarding.reads.extract_if(.., overdue))
             .flat_map(|reads| reads.ids)
             .collect();
-        self.reject_reads(given_up, Rejection::NotLeader { leader });
+        self.reject_reads(given_up, reason);
     }
 
     pub(in crate::raft) fn fail_forwarded_reads(&mut self, reason: Rejection) {
@@ -134,18 +136,14 @@ impl Raft {
 
     fn reject_reads(&mut self, ids: impl IntoIterator<Item = ReadId>, reason: Rejection) {
         for id in ids {
-            self.out.push(Action::ReadRejected { id, reason });
+            self.out.push(Notice::ReadRejected { id, reason });
         }
     }
 
-    /// Whoever becomes the leader itself need not ask anybody else any more.
-    pub(super) fn read_what_was_forwarded(&mut self) {
+    /// The reads that no leader has confirmed yet.
+    pub(in crate::raft) fn take_unconfirmed_reads(&mut self) -> Vec<ReadId> {
         let unconfirmed = |reads: &mut ForwardedReads| reads.confirmed.is_none();
-        let mine: Vec<ForwardedReads> = self.forwarding.reads.extract_if(.., unconfirmed).collect();
-        let Role::Leader(leader) = &mut self.role else {
-            return;
-        };
-        let readers = mine.into_iter().flat_map(|reads| reads.ids).map(Reader::Client);
-        leader.reads.queue(readers);
+        let taken = self.forwarding.reads.extract_if(.., unconfirmed);
+        taken.flat_map(|reads| reads.ids).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{Change, Expected, Input, NodeId, Payload, ProposalId, ReadId, ReadMode};
+use raft_core::{Change, Event, Expected, Input, NodeId, Payload, ProposalId, ReadId, ReadMode};
 
 use super::super::support::scene::node;
 use super::{World, apply_to_disk};
@@ -21,7 +21,7 @@ impl World {
             }
         }
         if let Some(ticket) = last {
-            self.step(id, Input::Persisted(ticket));
+            self.step(id, Event::Persisted(ticket));
         }
     }
 
@@ -54,7 +54,7 @@ impl World {
             let payload = Payload::from(proposal.to_be_bytes().to_vec());
             self.step(
                 id,
-                Input::Propose {
+                Event::Propose {
                     id: ProposalId::new(proposal),
                     payload,
                 },
@@ -110,7 +110,7 @@ impl World {
         let id_of_change = ProposalId::new(proposal);
         self.step(
             id,
-            Input::ChangeMembership {
+            Event::ChangeMembership {
                 id: id_of_change,
                 expect,
                 change,
@@ -125,7 +125,7 @@ impl World {
             && let Some(server) = self.servers.get_mut(&id)
         {
             server.handovers += 1;
-            self.step(id, Input::Transfer { to });
+            self.step(id, Event::Transfer { to });
         }
     }
 
@@ -161,7 +161,7 @@ impl World {
                 .filter(|e| e.id.index >= first && e.id.index <= last);
             let count = self.dice.below(4) as usize;
             let entries = wanted.take(count).cloned().collect();
-            self.step(id, Input::EntriesLoaded { ticket, entries });
+            self.step(id, Event::EntriesLoaded { ticket, entries });
         }
     }
 

@@ -30,14 +30,14 @@ pub(crate) struct Arguments {
     /// How many searches to make at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
-    /// Name the bugs, with a sentence each, and search for none.
+    /// List the bugs, with a sentence each, without searching.
     #[arg(long)]
     list: bool,
     /// Do not shrink an example of each.
     #[arg(long)]
     no_shrink: bool,
-    /// Search again without each kind of trouble, and say which bugs need it. Bugs of the store are left out; it has no
-    /// such kinds.
+    /// Search again without each family of faults, and say which bugs need it. Bugs of the store are left out; it has
+    /// no such families.
     #[arg(long, conflicts_with = "list")]
     ablation: bool,
     /// Print an array of rows.
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// A bug to switch on for the whole command.
+/// The option that switches a bug on for the whole command.
 #[derive(clap::Args, Default)]
 pub(crate) struct Plant {
     /// Switch on this bug of the bank.
@@ -54,7 +54,7 @@ pub(crate) struct Plant {
 }
 
 impl Plant {
-    /// The arguments that plant the same bug in another process.
+    /// Returns the arguments that plant the same bug in another process.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = String> {
         self.bug
             .into_iter()
@@ -67,13 +67,13 @@ impl Plant {
 }
 
 fn find_bug(name: &str) -> Result<&'static Bug, String> {
-    planted::find(name).ok_or_else(|| "no bug of that name; sim bugs --list names them".to_owned())
+    planted::find(name).ok_or_else(|| "no bug of that name; sim bugs --list shows them".to_owned())
 }
 
-/// What is known of one bug.
+/// The results for one bug.
 struct Row {
     bug: &'static Bug,
-    /// One search for each range.
+    /// The result of one search for each range.
     finds: Vec<Option<Find>>,
     example: Option<Example>,
 }
@@ -91,7 +91,7 @@ impl Row {
         self.finds.iter().any(Option::is_some)
     }
 
-    /// The oracles that found it, the most frequent one first.
+    /// Returns the oracles that found it, the most frequent one first.
     fn oracles(&self) -> Vec<(String, usize)> {
         let mut counted = BTreeMap::new();
         for find in self.finds.iter().flatten() {
@@ -105,7 +105,8 @@ impl Row {
             .collect()
     }
 
-    /// So many per cent of the ranges found it within this number of seeds; none if fewer of them found it at all.
+    /// Returns the number of seeds within which this percentage of the ranges found it; `None` if fewer ranges found
+    /// it.
     fn seeds_within(&self, per_cent: usize) -> Option<u64> {
         let mut seeds: Vec<u64> = self.finds.iter().flatten().map(|find| find.seeds).collect();
         seeds.sort_unstable();
@@ -114,7 +115,7 @@ impl Row {
         seeds.get(rank - 1).copied()
     }
 
-    /// The first find of the most frequent oracle.
+    /// Returns the first find of the most frequent oracle.
     fn typical(&self) -> Option<Find> {
         let (oracle, _) = self.oracles().into_iter().next()?;
         self.finds
@@ -205,10 +206,10 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     Ending::Violation
 }
 
-/// So many times as many seeds are more than chance.
+/// A bug counts as found later only if it takes this many times as many seeds; less may be chance.
 const SLOWER: u64 = 4;
 
-/// For each kind of trouble, the bugs that are not found without it, or much later.
+/// Prints, for each family of faults, the bugs that are not found without it, or much later.
 fn ablate(bugs: &[&'static Bug], arguments: &Arguments) {
     let bugs: Vec<&'static Bug> = bugs.iter().copied().filter(|bug| !is_of_the_store(bug)).collect();
     let seeds_of = |without| {
@@ -287,12 +288,12 @@ fn measure(bugs: &[&'static Bug], arguments: &Arguments, without: Option<Family>
     rows
 }
 
-/// Whether the bug is searched for with runs of the real store, and not of clusters.
+/// Whether the bug is searched for with runs of the shipping store instead of clusters.
 fn is_of_the_store(bug: &Bug) -> bool {
     bug.family == "store"
 }
 
-/// The state machine whose commands bring the bug out.
+/// Returns the state machine whose commands expose the bug.
 fn workload_of(bug: &Bug) -> WorkloadName {
     match bug.family {
         "quotas" => WorkloadName::Ledger,
@@ -323,8 +324,8 @@ fn shrink(bug: &'static Bug, find: Find) -> Option<Example> {
     })
 }
 
-/// Does the same to every item, on as many threads as there are jobs. The results stand in the order of the items,
-/// whoever made them.
+/// Does the same to every item, on as many threads as there are jobs. Returns the results in the order of the items,
+/// whichever thread made them.
 fn side_by_side<T: Sync, R: Send>(
     arguments: &Arguments,
     what: &str,

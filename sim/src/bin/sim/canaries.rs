@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use sim::{Canary, Schedule, ScheduleError, Sighting, Workload};
 
-/// A campaign of so many seeds has canaries. A shorter one is somebody's look at a few seeds.
+/// A campaign of so many seeds has canaries. A shorter one only looks at a few seeds.
 pub(crate) const FROM_SEEDS: u64 = 64;
 
-/// So many of the campaign's first seeds must be enough for each.
+/// The number of the campaign's first seeds that must be enough to find each canary.
 const WITHIN_SEEDS: u64 = 16;
 
-/// What became of each canary.
+/// The result of the hunt for each canary.
 pub(crate) struct Canaries(Vec<(Canary, Result<Option<Sighting>, ScheduleError>)>);
 
 impl Canaries {
-    /// Lets all of them loose on the campaign's first seeds. Their runs count nowhere.
+    /// Hunts all canaries on the campaign's first seeds. Their runs are not counted.
     pub(crate) fn hunt<W: Workload>(
         seeds: &Range<u64>,
         schedule: impl Fn(u64) -> Schedule,
@@ -25,13 +25,13 @@ impl Canaries {
         Self(Canary::ALL.into_iter().map(hunt).collect())
     }
 
-    /// The canaries that nobody found, with a sentence each.
+    /// Returns the canaries that were not found, with a sentence each.
     pub(crate) fn missed(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.0.iter().filter_map(|(canary, found)| {
             let why = match found {
                 Ok(Some(_)) => return None,
                 Ok(None) => {
-                    format!("no oracle found it in {WITHIN_SEEDS} seeds, so this campaign shows nothing")
+                    format!("no oracle found it in {WITHIN_SEEDS} seeds, so this campaign proves nothing")
                 }
                 Err(error) => error.to_string(),
             };
@@ -39,7 +39,7 @@ impl Canaries {
         })
     }
 
-    /// The canaries that were found.
+    /// Returns the canaries that were found.
     pub(crate) fn found(&self) -> impl Iterator<Item = &'static str> {
         let found = self.0.iter().filter(|(_, found)| matches!(found, Ok(Some(_))));
         found.map(|(canary, _)| canary.name())
@@ -68,7 +68,7 @@ mod tests {
         }
     }
 
-    /// Nobody heals and nothing is written where there is no time: then no canary is found, and that is said.
+    /// Without time for a heal or a write, no canary can be found, and the campaign must report that.
     #[test]
     fn a_campaign_that_gets_nowhere_misses_its_canaries() {
         let idle = |seed| {

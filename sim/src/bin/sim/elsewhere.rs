@@ -1,5 +1,5 @@
-//! The same seeds in another process, with another number of jobs: whatever differs from process to process, such as
-//! addresses in memory or the order of threads, must not show.
+//! Runs the same seeds in another process, with another number of jobs. Whatever differs from process to process, such
+//! as addresses in memory or the order of threads, must not change the outcome.
 
 use std::ops::Range;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::sweep::How;
 const FROM_SEEDS: u64 = 1_024;
 const SAMPLE: u64 = 64;
 
-/// The seeds to be run again; none in a look at a few seeds.
+/// Returns the seeds to run again; none in a sweep of few seeds.
 pub(crate) fn sample(seeds: &Range<u64>) -> Range<u64> {
     match seeds.end - seeds.start >= FROM_SEEDS {
         true => seeds.start..seeds.start + SAMPLE,
@@ -21,19 +21,20 @@ pub(crate) fn sample(seeds: &Range<u64>) -> Range<u64> {
     }
 }
 
-/// Where the two processes part.
-pub(crate) struct Parted {
+/// The first difference between the two processes.
+pub(crate) struct Divergence {
     pub(crate) seed: u64,
     pub(crate) message: String,
 }
 
-/// Runs the sample in another process. `hash` says what these seeds came to here, and `trace` tells a run.
+/// Runs the sample in another process. `hash` returns the hash of these seeds in this process, and `trace` traces a
+/// run.
 pub(crate) fn compare(
     sample: Range<u64>,
     how: &How,
     hash: impl Fn(Range<u64>) -> u64,
     trace: impl Fn(u64) -> Result<Vec<TraceEvent>, String>,
-) -> Result<Option<Parted>, String> {
+) -> Result<Option<Divergence>, String> {
     let differs = |seeds: Range<u64>| Ok::<_, String>(hash_elsewhere(&seeds, how)? != hash(seeds));
     if sample.is_empty() || !differs(sample.clone())? {
         return Ok(None);
@@ -41,13 +42,13 @@ pub(crate) fn compare(
     for seed in sample.clone() {
         if differs(seed..seed + 1)? {
             let message = first_difference(&trace(seed)?, &trace_elsewhere(seed, how)?);
-            return Ok(Some(Parted { seed, message }));
+            return Ok(Some(Divergence { seed, message }));
         }
     }
-    Ok(Some(Parted {
+    Ok(Some(Divergence {
         seed: sample.start,
         message: format!(
-            "seeds {}..{} came to another end in another process, and each of them alone came to the same",
+            "seeds {}..{} had another outcome in another process, but each of them alone has the same outcome in both",
             sample.start, sample.end
         ),
     }))
@@ -58,9 +59,9 @@ fn first_difference(here: &[TraceEvent], elsewhere: &str) -> String {
     let mut parted = lines.filter(|(here, elsewhere)| here.to_string() != *elsewhere);
     let place = match parted.next() {
         Some((here, elsewhere)) => format!("first at event {}:\n{here}\n{elsewhere}", here.number),
-        None => "and two more runs came to the same end again".to_owned(),
+        None => "two more runs had the same outcome again".to_owned(),
     };
-    format!("the same schedule came to another end in another process; {place}")
+    format!("the same schedule had another outcome in another process; {place}")
 }
 
 fn hash_elsewhere(seeds: &Range<u64>, how: &How) -> Result<u64, String> {
@@ -68,7 +69,7 @@ fn hash_elsewhere(seeds: &Range<u64>, how: &How) -> Result<u64, String> {
     let jobs = how.other_jobs().to_string();
     let text = run(&["run", "--json", "--seeds", &range, "--jobs", &jobs], how)?;
     let results: Results = serde_json::from_str(&text)
-        .map_err(|error| format!("another process of this program answered something else: {error}"))?;
+        .map_err(|error| format!("another process of this program did not print results: {error}"))?;
     results.hash()
 }
 

@@ -23,26 +23,26 @@ use crate::workload::with_workload;
 use crate::{Ending, shell};
 
 const AFTER_HELP: &str = "\
-A situation is how a cluster stands, without names and numbers. A schedule that led to a new one is kept and changed: its faults are moved, doubled, left out, set
-off by other events, mixed with another's; the weather and the load change. What is found is written to the folder as a schedule, for sim replay, view and shrink.
+A situation is the state of a cluster, without names and numbers. A schedule that led to a new one is kept and changed: its faults are moved, doubled, left out, set
+off by other events, mixed with another's; the weather and the load change. Each schedule that fails is written to the folder, for sim replay, view and shrink.
 
-With one job and --runs the search repeats exactly; the schedules that it finds always do.";
+With one job and --runs the search repeats exactly; the schedules that it finds always repeat exactly.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How long.
+    /// How long to search.
     #[arg(long, required_unless_present = "runs", value_parser = clap::value_parser!(u64).range(1..))]
     minutes: Option<u64>,
-    /// How many runs, if that comes first.
+    /// Stop after so many runs, if that comes first.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     runs: Option<u64>,
-    /// Where fresh schedules begin, and what all changes are drawn from.
+    /// The first seed of fresh schedules; all changes are drawn from it, too.
     #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 62))]
     from: u64,
     #[command(flatten)]
     how: How,
-    /// The folder for schedules that fail; made when there is one. At most three for each oracle, beside those of
+    /// The folder for schedules that fail; created when there is one. At most three for each oracle, beside those of
     /// earlier searches.
     #[arg(short, long, value_name = "FOLDER", default_value = "fuzz-findings")]
     output: PathBuf,
@@ -51,24 +51,24 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What all jobs work on.
+/// The state that all jobs share.
 struct Search {
     fuzzer: Fuzzer,
     states: States,
     runs: u64,
-    /// By oracle, where the schedules are.
+    /// For each oracle, the files of the schedules that it failed.
     findings: BTreeMap<String, Vec<PathBuf>>,
     failed: Option<String>,
 }
 
-/// Schedules are written down for so many findings of an oracle.
+/// How many failing schedules are written for each oracle.
 const FILES_OF_AN_ORACLE: usize = 3;
 
 pub(crate) fn run(arguments: &Arguments) -> Ending {
     let folder = &arguments.output;
     if folder.exists() && !folder.is_dir() {
         eprintln!(
-            "sim: {} is no folder, and what is found goes to one",
+            "sim: {} is not a folder; choose a folder for the schedules that fail",
             folder.display()
         );
         return Ending::Usage;
@@ -188,7 +188,7 @@ fn search(arguments: &Arguments) -> Search {
 }
 
 impl Search {
-    /// Writes a failing schedule down, unless the oracle has enough of them.
+    /// Writes a failing schedule to the folder, unless the oracle has enough of them.
     fn found(&mut self, oracle: &str, schedule: &Schedule, folder: &Path) {
         let files = self.findings.entry(oracle.to_owned()).or_default();
         if files.len() >= FILES_OF_AN_ORACLE {

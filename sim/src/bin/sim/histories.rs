@@ -1,4 +1,4 @@
-//! `sim histories`: what clients of many runs saw, for checkers that are not ours.
+//! `sim histories`: writes what clients of many runs saw, for other people's checkers.
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
@@ -13,8 +13,8 @@ use crate::sweep::{SEARCH_STEPS, seeds};
 use crate::{Ending, ProfileName};
 
 const AFTER_HELP: &str = "\
-The folder gets a file SEED.edn for each history, one operation per line, and opinions.tsv, which says of each seed what sim's own
-search says: linearizable, not linearizable, or unknown.";
+The folder gets a file SEED.edn for each history, one operation per line, and opinions.tsv, with the result of sim's own search for each
+seed: linearizable, not linearizable, or unknown.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// What kind of schedule a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// The folder for them; made if it is not there.
+    /// The folder for the histories; created if it does not exist.
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
 }
@@ -69,7 +69,7 @@ fn write_all(arguments: &Arguments) -> Result<String, String> {
     let path = folder.join("opinions.tsv");
     std::fs::write(&path, opinions).map_err(|error| unwritten(&path, error))?;
     Ok(format!(
-        "{written} histories in {}; {beyond} runs went beyond the fault budget, where nothing is promised to clients",
+        "{written} histories in {}; {beyond} runs exceeded the fault budget, beyond which nothing is promised to clients",
         folder.display()
     ))
 }

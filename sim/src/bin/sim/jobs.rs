@@ -1,4 +1,4 @@
-//! Work that is shared among threads. What comes of it must not depend on how many there are.
+//! Work that is shared among threads. The result must not depend on their number.
 
 use crate::output::Unwinding;
 

@@ -1,5 +1,5 @@
 //! The `sim` command: sweeps over seeds, and replays of single runs.
-#![warn(clippy::print_stdout, reason = "output::say looks at the error")]
+#![warn(clippy::print_stdout, reason = "output::say checks the error")]
 
 #[cfg(feature = "planted-bugs")]
 mod bugs;
@@ -45,13 +45,13 @@ Examples:
   sim view 4711 -o run.html            a page to look at: lanes, messages, logs, causes; opens in any browser
   sim shrink 4711 -o case.toml         the few faults and operations that make the seed fail
   sim schedule 4711 > case.toml        the seed's schedule, to be edited and replayed
-  sim store run --seeds 0..1000        the real store on a disk that tears, loses, rots and lies
+  sim store run --seeds 0..1000        the shipping store on a disk that tears, loses, rots and lies
 
 Exit status:
   0  every run passed
   1  an oracle found a violation
-  2  the command or a schedule makes no sense, or a file or standard output cannot be written
-  3  the same schedule came to different ends
+  2  the command line or a schedule is invalid, or a file or standard output cannot be written
+  3  the same schedule had two different outcomes
   4  a run was vacuous: nothing was committed, or what had to happen did not
 A closed pipe (| head) changes none of these.";
 
@@ -67,23 +67,23 @@ struct Arguments {
 enum Command {
     /// Runs the schedules of a range of seeds, or of files, and judges each.
     Run(sweep::Arguments),
-    /// Runs seeds for as long as one likes, in pieces that survive an interruption.
+    /// Runs seeds until it is stopped, in pieces that survive an interruption.
     Soak(soak::Arguments),
     /// Searches by changing the schedules that led to something new.
     Fuzz(fuzz::Arguments),
-    /// Adds up what the parts of a sweep came to (`sim run --shard K/N --json`).
+    /// Adds up the results of the parts of a sweep (`sim run --shard K/N --json`).
     Merge(merge::Arguments),
-    /// Runs situations worth naming, or lists them.
+    /// Runs named situations, or lists them.
     Scenario(scenario::Arguments),
     /// Runs one schedule and prints every event.
     Replay(replay::Arguments),
-    /// Writes what the clients of many runs saw, for other checkers than ours.
+    /// Writes what the clients of many runs saw, for other checkers.
     Histories(histories::Arguments),
-    /// Writes one run as a page to look at, or as a trace for ShiViz or Perfetto.
+    /// Writes one run as an HTML page, or as a trace for ShiViz or Perfetto.
     View(view::Arguments),
-    /// Takes everything away that a failing run does not need to fail.
+    /// Removes everything that a failing run does not need to fail.
     Shrink(reduce::Arguments),
-    /// Runs the store that ships on a simulated disk of bytes that tears, loses, rots and lies.
+    /// Runs the shipping store on a simulated disk of bytes that tears, loses, rots and lies.
     Store(store::Arguments),
     /// Measures how soon each bug of the bank of planted bugs is found.
     #[cfg(feature = "planted-bugs")]
@@ -99,16 +99,16 @@ enum Command {
     Schedule {
         /// The seed.
         seed: u64,
-        /// What kind of schedule the seed gives.
+        /// The kind of schedule that the seed gives.
         #[arg(long, value_enum, default_value_t)]
         profile: ProfileName,
-        /// Which state machine it is for.
+        /// The state machine that the schedule is for.
         #[arg(long, value_enum, default_value_t)]
         workload: WorkloadName,
     },
 }
 
-/// What kind of schedule a seed gives.
+/// The kind of schedule that a seed gives.
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum ProfileName {
     /// Sizes, settings, weather and faults are all drawn.
@@ -118,12 +118,12 @@ enum ProfileName {
     Calm,
     /// Everything at once, as often and as strong as it gets.
     Hell,
-    /// The yardstick of speed.
+    /// The benchmark's schedule.
     Bench,
 }
 
 impl ProfileName {
-    /// As it is written on the command line.
+    /// Returns the name as it is written on the command line.
     const fn name(self) -> &'static str {
         match self {
             Self::Swarm => "swarm",
@@ -193,7 +193,7 @@ fn run(command: Command) -> Ending {
         #[cfg(not(feature = "planted-bugs"))]
         Command::Bugs { .. } => {
             eprintln!(
-                "sim: this build has no planted bugs; cargo run --release -p sim --features planted-bugs -- bugs makes and runs one that has"
+                "sim: this build has no planted bugs; to build and run one that has, use cargo run --release -p sim --features planted-bugs -- bugs"
             );
             Ending::Usage
         }

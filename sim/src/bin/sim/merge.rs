@@ -1,4 +1,4 @@
-//! `sim merge`: what the parts of a sweep came to together.
+//! `sim merge`: adds up the results of the parts of a sweep.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,7 @@ fn merge(arguments: &Arguments) -> Result<Results, String> {
     }
     match merged.missing() {
         Some([first, end]) if !arguments.partial => Err(format!(
-            "seeds {first}..{end} are in no part; add the part that has them, or merge what there is with --partial"
+            "seeds {first}..{end} are in no part; add the part that has them, or merge the present parts with --partial"
         )),
         _ => Ok(merged),
     }

@@ -1,7 +1,7 @@
 //! Standard output, and panics.
 //!
-//! A closed pipe (`| head`) is no error: whoever closed it does not want the rest, and the exit status goes on saying
-//! what the runs came to. Any other failure loses what was asked for, so it ends the command.
+//! A closed pipe (`| head`) is not an error: its reader does not want the rest, and the exit status still reports the
+//! outcome of the runs. Any other failure loses output that was asked for, so it ends the command.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,7 +22,7 @@ pub(crate) fn print(text: fmt::Arguments<'_>) {
     is_open(io::stdout().write_fmt(text));
 }
 
-/// Whether the pipe is still open, by what a write to standard output came to. Ends the command if it failed otherwise.
+/// Whether the pipe is still open after this write to standard output. Ends the command if the write failed otherwise.
 pub(crate) fn is_open(written: io::Result<()>) -> bool {
     match written {
         Ok(()) => true,
@@ -34,7 +34,7 @@ pub(crate) fn is_open(written: io::Result<()>) -> bool {
     }
 }
 
-/// Writes what is still buffered: nobody would look at an error of the flush at exit.
+/// Writes what is still buffered, because an error of the flush at exit would be lost.
 pub(crate) fn flush() {
     is_open(io::stdout().flush());
 }
@@ -44,23 +44,23 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Panics of what is simulated are findings, reported with their seed; printing each would be thousands. So a panic is
-/// only noted, and [`Unwinding`] prints it if nobody has caught it.
+/// Keeps panics from being printed: panics of the simulated code are findings, reported with their seed, and printing
+/// each would be thousands. The panic is only stored, and [`Unwinding`] prints it if it is not caught.
 pub(crate) fn note_panics() {
     std::panic::set_hook(Box::new(|panic| {
         PANIC.with_borrow_mut(|noted| *noted = panic.to_string());
     }));
 }
 
-/// Held at the foot of a thread, prints the panic that unwinds past it.
+/// Prints the panic that unwinds past it, when it is held at the foot of a thread.
 pub(crate) struct Unwinding;
 
 impl Drop for Unwinding {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let panic = PANIC.with_borrow(String::clone);
-            // A second panic, because nobody listens, would abort the process.
-            let _unheard = writeln!(io::stderr(), "sim: {panic}");
+            // Standard error may be closed; a second panic because of that would abort the process.
+            let _closed = writeln!(io::stderr(), "sim: {panic}");
         }
     }
 }

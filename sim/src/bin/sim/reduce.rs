@@ -1,4 +1,4 @@
-//! `sim shrink`: the few things that make a run fail.
+//! `sim shrink`: finds the few things that make a run fail.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ pub(crate) struct Arguments {
     /// A seed, a scenario, or the file of a schedule.
     #[arg(value_name = "SEED|SCENARIO|FILE")]
     what: String,
-    /// What kind of schedule a seed gives.
+    /// The kind of schedule that a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// Which state machine a seed's schedule is for; a file says it itself.
+    /// The state machine for a seed's schedule; a file names its own.
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
@@ -45,15 +45,13 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     }
 }
 
-/// Refuses a file whose folder is not there, before minutes of work are lost on it.
+/// Rejects a file whose folder does not exist, before minutes of work are lost on it.
 pub(crate) fn can_be_written(file: Option<&Path>) -> Result<(), String> {
     let folder = file
         .and_then(Path::parent)
         .filter(|folder| !folder.as_os_str().is_empty());
     match (file, folder) {
-        (Some(file), _) if file.is_dir() => {
-            Err(format!("{} is a folder, and a file is wanted", file.display()))
-        }
+        (Some(file), _) if file.is_dir() => Err(format!("{} is a folder; name a file", file.display())),
         (_, Some(folder)) if !folder.is_dir() => Err(format!("there is no folder {}", folder.display())),
         _ => Ok(()),
     }
@@ -72,7 +70,7 @@ fn shrink(workload: WorkloadName, schedule: &Schedule, arguments: &Arguments) ->
         eprint!("\r\x1b[K");
     }
     let Some(shrunk) = shrunk else {
-        eprintln!("sim: this run finds nothing, so there is nothing to shrink");
+        eprintln!("sim: this run finds no violation, so there is nothing to shrink");
         return Ok(Ending::Pass);
     };
     eprintln!(

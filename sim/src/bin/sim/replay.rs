@@ -14,10 +14,10 @@ pub(crate) struct Arguments {
     /// A seed, a scenario, or the file of a schedule.
     #[arg(value_name = "SEED|SCENARIO|FILE")]
     what: String,
-    /// What kind of schedule a seed gives.
+    /// The kind of schedule that a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// Which state machine a seed's schedule is for; a file says it itself.
+    /// The state machine for a seed's schedule; a file names its own.
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
@@ -36,8 +36,7 @@ pub(crate) struct Arguments {
     /// per line).
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-    /// Print one aligned line per event: time, number, cause, place, kind, detail. The default, so this only says it
-    /// aloud.
+    /// Print one aligned line per event: time, number, cause, place, kind, detail. This is the default.
     #[arg(long, conflicts_with = "quiet")]
     trace: bool,
     /// Print only how the run ended.
@@ -46,17 +45,19 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Refuses to show what cannot be there.
+    /// Rejects filters that can match no event.
     fn check(&self, schedule: &Schedule) -> Result<(), String> {
         if let (Some(from), Some(until)) = (self.from, self.until)
             && from > until
         {
-            return Err(format!("no event is from {from} on and up to {until}"));
+            return Err(format!(
+                "no event is from {from} on and up to {until}; --from must not be after --until"
+            ));
         }
         let servers = u64::from(schedule.cluster.all_servers());
         match self.node {
             Some(node) if !(1..=servers).contains(&node) => Err(format!(
-                "the schedule has the servers 1 to {servers}, and no server {node}"
+                "the schedule has servers 1 to {servers}, and no server {node}"
             )),
             _ => Ok(()),
         }
@@ -94,7 +95,7 @@ pub(crate) fn run(arguments: Arguments) -> Ending {
 
 fn write_history(workload: WorkloadName, schedule: &Schedule, path: &Path) -> Result<(), String> {
     if workload != WorkloadName::Kv {
-        return Err("a history in Jepsen's form has reads and writes of keys; leave --history out, or take --workload kv".to_owned());
+        return Err("a history in Jepsen's form consists of reads and writes of keys; omit --history, or use --workload kv".to_owned());
     }
     let (_, history) = sim::record(schedule, &KeyValue).map_err(|error| error.to_string())?;
     let write = || {
@@ -123,7 +124,7 @@ fn replay<W: Workload>(
     let (ending, line) = match &verdict {
         _ if again != report => (
             Ending::Nondeterminism,
-            "a second run of the same schedule came to another end".to_owned(),
+            "a second run of the same schedule had another outcome".to_owned(),
         ),
         Verdict::Pass => (Ending::Pass, verdict.to_string()),
         Verdict::Violation(violation) => (

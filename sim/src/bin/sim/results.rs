@@ -1,4 +1,4 @@
-//! What a sweep came to, as `sim run --json` prints it and `sim merge` reads it.
+//! The results of a sweep, as `sim run --json` prints them and `sim merge` reads them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::Ending;
 use crate::output::say;
 
-/// What many runs came to. Those of disjoint seeds add up, in any order.
+/// The results of many runs. Those of disjoint seeds add up, in any order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// The version of the simulator: another one gives other runs for the same seeds.
+    /// The version of the simulator: another version gives other runs for the same seeds.
     pub(crate) version: String,
-    /// The state machine; none for files, each of which says it itself.
+    /// The state machine; none for files, each of which names its own.
     pub(crate) workload: Option<String>,
     pub(crate) profile: Option<String>,
     /// The ranges of seeds, from the first up to but not including the last, in order; none for files.
@@ -29,8 +29,7 @@ pub(crate) struct Results {
     pub(crate) elections: u64,
     pub(crate) linearizability: Searches,
     pub(crate) findings: Vec<Found>,
-    /// The mistakes made on purpose that were found, each with how many of the merged campaigns found it; none where
-    /// seeds are too few.
+    /// The canaries that were found, each with how many of the merged campaigns found it; none where seeds are too few.
     pub(crate) canaries: BTreeMap<String, u64>,
     /// How often each probe was hit.
     pub(crate) coverage: BTreeMap<String, u64>,
@@ -38,7 +37,7 @@ pub(crate) struct Results {
     pub(crate) hash: String,
 }
 
-/// Searches for an order of what clients saw.
+/// The searches for a linearization of what clients saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Searches {
     pub(crate) searched: u64,
@@ -80,7 +79,7 @@ impl Results {
             let part = match parts.next() {
                 None => break,
                 Some(Err(error)) if !error.is_data() && is_unfinished_line(&text[begin..]) => {
-                    eprintln!("sim: {place}: the last line is unfinished, and is left out");
+                    eprintln!("sim: {place}: the last line is unfinished and is left out");
                     break;
                 }
                 Some(part) => part.map_err(|error| {
@@ -96,32 +95,32 @@ impl Results {
         sum.ok_or_else(|| format!("{place} holds no results"))
     }
 
-    /// Refuses what no sweep comes to, which would add up to nonsense.
+    /// Rejects results that no sweep has, which would add up to a wrong sum.
     fn check(&self) -> Result<(), String> {
         if self.seeds.is_empty() {
-            return Err("is of schedule files, and only sweeps over seeds can be merged".to_owned());
+            return Err("is of schedule files; only sweeps over seeds can be merged".to_owned());
         }
         let mut seeds = 0_u128;
         for [first, end] in &self.seeds {
             match end.checked_sub(*first) {
-                None | Some(0) => return Err(format!("has a part of seeds {first}..{end}, which are none")),
+                None | Some(0) => return Err(format!("has a part of seeds {first}..{end}, an empty range")),
                 Some(count) => seeds += u128::from(count),
             }
         }
-        // A seed whose schedule could not be run is a finding and no schedule.
+        // A seed whose schedule could not be run counts as a finding, and not as a schedule.
         let some_did_not_run = self.findings.iter().any(|found| found.oracle == SCHEDULE);
         let schedules = u128::from(self.schedules);
         if schedules > seeds || (schedules < seeds && !some_did_not_run) {
             return Err(format!(
-                "has a part of {seeds} seeds that tells of {schedules} schedules"
+                "has a part of {seeds} seeds that counts {schedules} schedules"
             ));
         }
         self.hash()
             .map(|_| ())
-            .map_err(|error| format!("has a part with no hash: {error}"))
+            .map_err(|error| format!("has a part without a valid hash: {error}"))
     }
 
-    /// Adds what other seeds came to.
+    /// Adds the results of other seeds.
     pub(crate) fn add(&mut self, other: Self) -> Result<(), String> {
         for (what, one, another) in [
             ("version", Some(&self.version), Some(&other.version)),
@@ -131,7 +130,7 @@ impl Results {
             if one != another {
                 let name = |what: Option<&String>| what.map_or("none", String::as_str).to_owned();
                 return Err(format!(
-                    "the parts are of different runs: the {what} of one is {}, that of another {}",
+                    "the parts are of different sweeps: the {what} of one is {}, that of another {}",
                     name(one),
                     name(another)
                 ));
@@ -168,13 +167,13 @@ impl Results {
         number(&self.hash)
     }
 
-    /// Seeds between others that no part has.
+    /// Returns seeds between others that no part has.
     pub(crate) fn missing(&self) -> Option<[u64; 2]> {
         let gap = self.seeds.array_windows().next();
         gap.map(|[[_, end], [first, _]]| [*end, *first])
     }
 
-    /// How the whole ended: the worst of all.
+    /// Returns how the whole ended: the worst of all endings.
     pub(crate) fn ending(&self) -> Ending {
         let endings = self.findings.iter().map(|found| match found.oracle.as_str() {
             VACUOUS => Ending::Vacuous,
@@ -219,7 +218,7 @@ impl Results {
         );
         if self.linearizability.searched > 0 {
             say!(
-                "{} histories searched for an order of what clients saw, {} of them without an answer in time",
+                "{} histories searched for a linearization, {} of them without an answer in time",
                 self.linearizability.searched,
                 self.linearizability.unknown
             );
@@ -228,7 +227,7 @@ impl Results {
             .filter(|(_, count)| **count == 0)
             .map(|(probe, _)| probe.as_str())
             .collect();
-        // Somebody who runs one file does not ask what else could have happened.
+        // For a single file, the probes that were not hit are of no interest.
         if !missed.is_empty() && !self.seeds.is_empty() {
             say!("never happened: {}", missed.join(", "));
         }
@@ -244,7 +243,7 @@ impl Results {
     }
 }
 
-/// Tells what a command came to, and ends with the worst of it; or says why it came to nothing.
+/// Prints the results, and returns the worst ending; or prints why there are none.
 pub(crate) fn conclude(results: Result<Results, String>, as_json: bool) -> Ending {
     let told = results.and_then(|results| {
         results.tell(as_json)?;
@@ -256,14 +255,14 @@ pub(crate) fn conclude(results: Result<Results, String>, as_json: bool) -> Endin
     })
 }
 
-/// What stands in an oracle's place for a run that proves nothing.
+/// Replaces the oracle of a run that proves nothing.
 pub(crate) const VACUOUS: &str = "vacuous";
-/// The same for one that came to two different ends.
+/// Replaces the oracle of a run that had two different outcomes.
 pub(crate) const DETERMINISM: &str = "determinism";
-/// The same for one that could not be run.
+/// Replaces the oracle of a run that could not be run.
 pub(crate) const SCHEDULE: &str = "schedule";
 
-/// A violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
+/// Orders endings: a violation outranks everything, and a run that cannot be repeated outranks one that proves nothing.
 fn severity(ending: &Ending) -> u8 {
     match ending {
         Ending::Pass => 0,
@@ -274,14 +273,14 @@ fn severity(ending: &Ending) -> u8 {
     }
 }
 
-/// A rate, whole: below 10 a second it would lose digits, but then the number of schedules and the clock say more
-/// anyway.
+/// Returns a rate, as a whole number. Below 10 a second it loses digits, but then the number of schedules and the
+/// duration tell more anyway.
 pub(crate) fn per_second(count: u64, micros: u64) -> u64 {
     let rate = u128::from(count) * 1_000_000 / u128::from(micros.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
-/// So many of these, in words.
+/// Returns a count with its noun, in the plural where needed.
 pub(crate) fn counted(count: u64, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
@@ -292,10 +291,10 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
 fn number(hash: &str) -> Result<u64, String> {
     let is_hexadecimal = hash.bytes().all(|digit| digit.is_ascii_hexdigit());
     let number = u64::from_str_radix(hash, 16).ok().filter(|_| is_hexadecimal);
-    number.ok_or_else(|| format!("\"{hash}\" is no hash of a sweep"))
+    number.ok_or_else(|| format!("\"{hash}\" is not the hash of a sweep"))
 }
 
-/// Whether this is one line without an end: what a full disk or a lost power leaves of the last write.
+/// Whether this is one line without an end, which a full disk or a power failure leaves of the last write.
 fn is_unfinished_line(rest: &[u8]) -> bool {
     !rest.trim_ascii_start().contains(&b'\n')
 }
@@ -303,7 +302,7 @@ fn is_unfinished_line(rest: &[u8]) -> bool {
 fn add(sum: &mut u64, count: u64) -> Result<(), String> {
     *sum = sum
         .checked_add(count)
-        .ok_or_else(|| "the parts are more than can be counted".to_owned())?;
+        .ok_or_else(|| "the counts of the parts add up to more than 64 bits hold".to_owned())?;
     Ok(())
 }
 

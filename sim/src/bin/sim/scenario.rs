@@ -1,5 +1,5 @@
-//! The scenarios: situations worth naming, each a schedule with a sentence of purpose. They are in the program, so that
-//! they are there in an empty folder, too.
+//! The scenarios: named situations, each a schedule with a sentence of purpose. They are compiled into the program, so
+//! that they are available in any folder.
 
 use sim::Schedule;
 
@@ -10,7 +10,8 @@ use crate::workload::{FileError, parse_schedule, scenario};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The scenarios to run; none lists them all. `sim replay`, `sim view` and `sim shrink` take these names as well.
+    /// The scenarios to run; without a name, all are listed. `sim replay`, `sim view` and `sim shrink` take these names
+    /// as well.
     names: Vec<String>,
     /// Run all of them.
     #[arg(long, conflicts_with = "names")]

@@ -1,11 +1,11 @@
-//! Command lines to paste: a word of one as a shell takes it, and a file as `sim replay` takes it.
+//! Command lines to paste: quotes a word for a shell, and a file name for `sim replay`.
 
 use std::path::Path;
 
 use crate::ProfileName;
 use crate::workload::{WorkloadName, scenario};
 
-/// A word as a POSIX shell reads it back.
+/// Quotes a word so that a POSIX shell reads it back.
 pub(crate) fn word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+=".contains(c);
     match !text.is_empty() && text.chars().all(is_plain) {
@@ -14,8 +14,8 @@ pub(crate) fn word(text: &str) -> String {
     }
 }
 
-/// A file where a seed or a scenario could stand as well: one that would be taken for either, or for an option, is
-/// named from its folder.
+/// Writes a file name where a seed or a scenario could stand as well. A name that would be taken for either, or for an
+/// option, gets its folder.
 pub(crate) fn file(path: &Path) -> String {
     let name = path.display().to_string();
     let is_mistaken = name.starts_with('-') || name.parse::<u64>().is_ok() || scenario(&name).is_some();
@@ -25,7 +25,7 @@ pub(crate) fn file(path: &Path) -> String {
     })
 }
 
-/// What has to follow a seed so that it stands for the same schedule.
+/// Returns the options that must follow a seed so that it gives the same schedule.
 pub(crate) fn words_of_seed(profile: ProfileName, workload: WorkloadName) -> String {
     let profile = match profile {
         ProfileName::Swarm => String::new(),

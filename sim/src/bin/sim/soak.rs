@@ -1,4 +1,4 @@
-//! `sim soak`: seeds after seeds for as long as one likes, in pieces that survive an interruption.
+//! `sim soak`: runs seeds until it is stopped, in pieces that survive an interruption.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{IsTerminal, Write};
@@ -14,18 +14,18 @@ use crate::Ending;
 use crate::results::{Results, conclude};
 use crate::sweep::{How, results_of};
 
-/// Seeds between two looks at the clock, and what an interruption costs: enough that each piece is compared with
-/// another process.
+/// The seeds between two looks at the clock, which are also what an interruption loses. They are enough that each piece
+/// is compared with another process.
 const PIECE: u64 = 1_024;
 
 const AFTER_HELP: &str = "\
-The folder gets results.jsonl, one line for each piece of 1,024 seeds (sim merge reads it, several folders' at once), and seed-N.toml, the schedule of each
-seed that found something, for sim replay, view and shrink. Started again with the same folder, it goes on where it was; one at a time works in a folder.";
+The folder gets results.jsonl, one line for each piece of 1,024 seeds (sim merge reads it, also from several folders), and seed-N.toml, the schedule of each
+seed that found something, for sim replay, view and shrink. Started again with the same folder, it continues there. Only one soak at a time can use a folder.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// How long; without it until it is interrupted. A piece that has begun is finished.
+    /// How long to run; without it until it is interrupted. A piece that has begun is finished.
     #[arg(long)]
     minutes: Option<u64>,
     /// The first seed of a new folder.
@@ -33,10 +33,10 @@ pub(crate) struct Arguments {
     from: u64,
     #[command(flatten)]
     how: How,
-    /// The folder of the results; made if it is not there.
+    /// The folder for the results; created if it does not exist.
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
-    /// Print one JSON object at the end, of the form of sim run's.
+    /// Print one JSON object at the end, in the form of sim run's.
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +61,7 @@ fn soak(arguments: &Arguments) -> Result<Results, String> {
     };
     let ended = earlier.iter().flat_map(|earlier| &earlier.seeds).last();
     let mut next = ended.map_or(arguments.from, |[_, end]| *end);
-    // Of no seeds yet, so that what another profile or version left in the folder is refused before anything runs.
+    // Of no seeds yet, so that results of another profile or version in the folder are rejected before anything runs.
     let mut sum = results_of(next..next, &arguments.how);
     if let Some(earlier) = earlier {
         sum.add(earlier)
@@ -115,25 +115,26 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> String {
 fn piece_from(first: u64) -> Result<Range<u64>, String> {
     let end = first.checked_add(PIECE).filter(|end| i64::try_from(*end).is_ok());
     end.map(|end| first..end)
-        .ok_or_else(|| format!("there are no seeds beyond {}", i64::MAX))
+        .ok_or_else(|| format!("there are no seeds above {}", i64::MAX))
 }
 
-/// Opens the results, for nobody else: two that append to one file would run the same seeds. The lock ends with the
-/// process, however that ends.
+/// Opens and locks the results: two soaks that append to one file would run the same seeds. The lock ends with the
+/// process, however the process ends.
 fn open_alone(path: &Path) -> Result<File, String> {
     let opened = OpenOptions::new().create(true).append(true).read(true).open(path);
     let file = opened.map_err(|error| cannot("opened", path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(format!(
-            "another sim soak is at work on {}; wait for it, or take another folder",
+            "another sim soak is using {}; wait for it, or choose another folder",
             path.display()
         )),
         Err(TryLockError::Error(error)) => Err(cannot("locked", path, &error)),
     }
 }
 
-/// Takes away what a full disk or a lost power left of the last write, and says how long the results are then.
+/// Removes an unfinished last line, which a full disk or a power failure leaves. Returns the length of the results
+/// then.
 fn drop_unfinished_line(file: &File, path: &Path) -> Result<u64, String> {
     let text = std::fs::read(path).map_err(|error| cannot("read", path, &error))?;
     let whole = whole_lines(&text).len();
@@ -148,7 +149,8 @@ fn drop_unfinished_line(file: &File, path: &Path) -> Result<u64, String> {
     Ok(whole as u64)
 }
 
-/// Everything but a last line that has no end or is no JSON. What is JSON and no results of ours is not for us to drop.
+/// Returns everything before a last line that is unfinished or not JSON. A line of JSON is never dropped, even if it
+/// does not hold our results.
 fn whole_lines(text: &[u8]) -> &[u8] {
     let ended = text.strip_suffix(b"\n");
     let before = ended
@@ -163,7 +165,7 @@ fn whole_lines(text: &[u8]) -> &[u8] {
     }
 }
 
-/// In one write, so that whatever interrupts it leaves at most an unfinished last line.
+/// Appends the results in one write, so that an interruption leaves at most an unfinished last line.
 fn keep(file: &mut File, path: &Path, results: &Results) -> Result<(), String> {
     let line = serde_json::to_string(results).map_err(|error| error.to_string())?;
     let written = file
@@ -191,7 +193,7 @@ mod tests {
             ("{\"a\":1}\n{\"b\"\n", "{\"a\":1}\n"),
             ("{\"a\":1}\n\0\0\0", "{\"a\":1}\n"),
             ("{\"a\":", ""),
-            // Of two lines that are no results, the first is no accident.
+            // If two lines are malformed, the first was not left by an interrupted write.
             ("what\nis\nthis", "what\nis\n"),
         ] {
             assert_eq!(whole_lines(text.as_bytes()), whole.as_bytes(), "{text:?}");

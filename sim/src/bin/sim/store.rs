@@ -1,4 +1,4 @@
-//! `sim store`: the store that ships, on a simulated disk of bytes.
+//! `sim store`: runs the shipping store on a simulated disk of bytes.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write as _};
@@ -17,7 +17,7 @@ use crate::results::counted;
 use crate::sweep::seeds;
 use crate::{Ending, output, shell};
 
-/// Every so many seeds a run is made twice and the hashes are compared.
+/// How many seeds pass between two that are run twice, to compare the hashes.
 const TWICE_EVERY: u64 = 64;
 
 #[derive(clap::Args)]
@@ -32,11 +32,11 @@ enum Command {
     Run(Run),
     /// Runs one schedule, and prints every call to the disk and every answer of the store.
     Replay(Case),
-    /// Takes everything away that a failing run does not need to fail.
+    /// Removes everything that a failing run does not need to fail.
     Shrink {
         #[command(flatten)]
         case: Case,
-        /// Where the small schedule goes; to the standard output by default.
+        /// Where to write the small schedule; standard output otherwise.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -47,7 +47,7 @@ enum Command {
     },
 }
 
-/// One schedule, and what is to be wrong with the store.
+/// One schedule, and the bug that is planted in the store.
 #[derive(clap::Args)]
 struct Case {
     /// A seed, or the file of a schedule.
@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<StoreSchedule, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{place} cannot be read: {error}"))?;
     if !StoreSchedule::is_in(&text) {
         return Err(format!(
-            "{place} is no schedule of the store: its first line would be profile = \"store\"; sim replay takes those of clusters"
+            "{place} is not a schedule of the store, whose first line is profile = \"store\"; use sim replay for schedules of clusters"
         ));
     }
     StoreSchedule::from_toml(&text).map_err(|error| format!("{place}: {error}"))
@@ -123,7 +123,7 @@ fn replay(case: &Case) -> Result<Ending, String> {
     let (ending, line) = match &report.violation {
         _ if again.hash != report.hash => (
             Ending::Nondeterminism,
-            "a second run of the same schedule came to another end".to_owned(),
+            "a second run of the same schedule had another outcome".to_owned(),
         ),
         None => (Ending::Pass, "passed".to_owned()),
         Some(violation) => (
@@ -156,7 +156,7 @@ fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
     can_be_written(output)?;
     let schedule = find(&case.what)?;
     let Some(shrunk) = store::shrink(&schedule) else {
-        eprintln!("sim: this run finds nothing, so there is nothing to shrink");
+        eprintln!("sim: this run finds no violation, so there is nothing to shrink");
         return Ok(Ending::Pass);
     };
     let text = text_of(&shrunk.schedule)?;
@@ -179,14 +179,14 @@ fn shrink(case: &Case, output: Option<&Path>) -> Result<Ending, String> {
 
 /// A run that did not pass.
 struct Failure {
-    /// What `sim store replay` takes.
+    /// The argument of `sim store replay`.
     what: String,
     oracle: String,
     message: String,
     ending: Ending,
 }
 
-/// Everything that the runs came to.
+/// The totals of all runs.
 #[derive(Default)]
 struct Totals {
     schedules: u64,
@@ -225,7 +225,7 @@ impl Totals {
         let unrepeated = (!repeats).then(|| Failure {
             what,
             oracle: "determinism".to_owned(),
-            message: "the same schedule came to two different ends".to_owned(),
+            message: "the same schedule had two different outcomes".to_owned(),
             ending: Ending::Nondeterminism,
         });
         if let Some(failure) = found.or(unrepeated) {
@@ -285,7 +285,7 @@ impl Totals {
         );
         say!("faults: {}", struck.collect::<Vec<_>>().join(", "));
         say!(
-            "{} damaged folders were refused; {} times a disk beyond checksums made the store forget without a word",
+            "{} damaged folders were refused; {} times the store lost data undetected, on a disk whose faults checksums cannot show",
             self.refused,
             self.forgotten
         );

@@ -1,4 +1,4 @@
-//! `sim run`: many schedules, on a few threads, with a result that does not depend on how many.
+//! `sim run`: runs many schedules on a few threads, with a result that does not depend on their number.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -22,7 +22,7 @@ use crate::results::{self, Found, Results, Searches, conclude, per_second};
 use crate::workload::{WorkloadName, read_schedule, with_workload};
 use crate::{Ending, ProfileName, shell};
 
-/// Every so many seeds a run is made twice and the hashes are compared, and its history gets a second opinion.
+/// How many seeds pass between two that are run twice, to compare the hashes, and whose histories get a second opinion.
 const TWICE_EVERY: u64 = 64;
 
 #[derive(clap::Args)]
@@ -43,16 +43,16 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What the seeds of a sweep are the seeds of, and how many run at once.
+/// The options that turn seeds into runs, and how many run at once.
 #[derive(clap::Args)]
 pub(crate) struct How {
     /// How many runs to make at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
-    /// What kind of schedule a seed gives.
+    /// The kind of schedule that a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// Which state machine is simulated; files say it themselves. By default the key-value store.
+    /// The state machine to simulate; files name their own. By default the key-value store.
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
@@ -61,7 +61,7 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// The arguments that make another process do the same, but for the jobs.
+    /// Returns the arguments that make another process do the same, without the number of jobs.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--profile".to_owned(), self.profile.name().to_owned()];
         if let Some(workload) = self.workload {
@@ -90,7 +90,7 @@ impl How {
         self.plant.plant()
     }
 
-    /// What a command line to paste needs for the same bug.
+    /// Returns the options that plant the same bug, for a command line to paste.
     #[cfg(feature = "planted-bugs")]
     pub(crate) fn plant_words(&self) -> String {
         self.plant.arguments().map(|word| format!(" {word}")).collect()
@@ -101,7 +101,7 @@ impl How {
         ""
     }
 
-    /// Another number of jobs than this.
+    /// Returns a number of jobs that differs from this one.
     pub(crate) fn other_jobs(&self) -> u64 {
         match self.jobs {
             1 => 2,
@@ -118,7 +118,7 @@ impl How {
 }
 
 impl Arguments {
-    /// The seeds to run: all of them, or those of the part that was asked for.
+    /// Returns the seeds to run: all of them, or those of the shard that was asked for.
     fn the_seeds(&self) -> Option<Range<u64>> {
         let seeds = self.seeds.clone()?;
         Some(self.shard.map_or_else(|| seeds.clone(), |shard| shard.of(&seeds)))
@@ -150,13 +150,13 @@ fn shard(text: &str) -> Result<Shard, String> {
     match parsed {
         Some((part, parts)) if (1..=parts).contains(&part) => Ok(Shard { part, parts }),
         _ => Err(format!(
-            "\"{text}\" is no part: write K/N with K from 1 to N, as in 3/16"
+            "\"{text}\" is not a shard; write K/N with K from 1 to N, as in 3/16"
         )),
     }
 }
 
 pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let usage = || format!("\"{text}\" is no range: write A..B, as in 0..1000");
+    let usage = || format!("\"{text}\" is not a range; write A..B, as in 0..1000");
     let (first, end) = text.split_once("..").ok_or_else(usage)?;
     let number = |text: &str| text.parse::<u128>().map_err(|_| usage());
     let (first, end) = (number(first)?, number(end)?);
@@ -174,7 +174,7 @@ pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     match (as_seed(first), as_seed(end)) {
         (Some(first), Some(end)) => Ok(first..end),
         _ => Err(format!(
-            "{text} goes beyond the largest seed; the largest end is {}",
+            "{text} exceeds the largest seed; the largest end is {}",
             i64::MAX
         )),
     }
@@ -183,19 +183,19 @@ pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
 /// Why a run did not pass.
 pub(crate) struct Finding {
     pub(crate) ending: Ending,
-    /// The oracle, or what else did not hold.
+    /// The oracle, or what stands in its place.
     pub(crate) oracle: String,
     pub(crate) message: String,
 }
 
-/// A run that did not pass, and how to see it again.
+/// A run that did not pass, and the command that repeats it.
 struct Failure {
     name: String,
     again: String,
     finding: Finding,
 }
 
-/// Everything that the runs came to.
+/// The totals of all runs.
 #[derive(Default)]
 struct Totals {
     schedules: u64,
@@ -204,11 +204,11 @@ struct Totals {
     committed: u64,
     elections: u64,
     coverage: Coverage,
-    /// How many histories were searched for a linearization, and in how many cases that took too long to say anything.
+    /// How many histories were searched for a linearization, and how many searches took too long to decide.
     searched: u64,
     search_unknown: u64,
     hash: u64,
-    /// The seeds that another process runs as well, and what each of them came to.
+    /// The seeds that another process runs as well, and the hash of each in this process.
     sample: Range<u64>,
     hashes: BTreeMap<u64, u64>,
     canaries: Vec<&'static str>,
@@ -236,7 +236,7 @@ impl Totals {
 /// How many steps the search for a linearization may take, per key.
 pub(crate) const SEARCH_STEPS: u64 = 200_000;
 
-/// What the search for a linearization came to, for each history that was searched.
+/// The result of the search for a linearization of one history.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Searched {
     Not,
@@ -271,8 +271,8 @@ pub(crate) struct Judged {
     pub(crate) finding: Option<Finding>,
 }
 
-/// Makes a run again, which must come to the same end. If it does not, two more runs that tell everything say where
-/// they part.
+/// Runs a schedule again, which must have the same outcome. If it does not, two more traced runs show where they
+/// diverge.
 fn repeated(
     first: &Report,
     again: impl FnOnce() -> Result<Report, ScheduleError>,
@@ -286,14 +286,14 @@ fn repeated(
     let place = match parted {
         Some((one, other)) => format!("first at event {}:\n{one}\n{other}", one.number),
         None if one.len() != other.len() => {
-            format!("one of them goes on after {} lines", one.len().min(other.len()))
+            format!("one of them continues after {} lines", one.len().min(other.len()))
         }
-        None => "two more runs came to the same end again".to_owned(),
+        None => "two more runs had the same outcome again".to_owned(),
     };
     Ok(Some(Finding {
         ending: Ending::Nondeterminism,
         oracle: results::DETERMINISM.to_owned(),
-        message: format!("the same schedule came to two different ends; {place}"),
+        message: format!("the same schedule had two different outcomes; {place}"),
     }))
 }
 
@@ -303,7 +303,7 @@ fn traced<W: Workload>(workload: &W, schedule: &Schedule) -> Result<Vec<TraceEve
     Ok(trace)
 }
 
-/// One schedule, judged; a second time too if asked.
+/// Judges one schedule; `twice` also runs it a second time.
 pub(crate) fn judge(name: WorkloadName, schedule: &Schedule, twice: bool) -> Result<Judged, ScheduleError> {
     // The search knows registers that are read and written, and nothing else.
     let (searched, other) = match twice && name == WorkloadName::Kv {
@@ -372,7 +372,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
     conclude(results, arguments.json)
 }
 
-/// What a sweep over these seeds comes to.
+/// Runs a sweep over these seeds, and returns its results.
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -473,7 +473,7 @@ fn sweep_seeds(seeds: Range<u64>, how: &How, shows_progress: bool) -> Totals {
 }
 
 impl Totals {
-    /// A campaign that does not find the mistakes made on purpose is vacuous, whatever else it found.
+    /// Adds a finding for each canary that was missed: a campaign that misses one is vacuous, whatever else it found.
     fn hunt_canaries(&mut self, seeds: &Range<u64>, how: &How) {
         let hunt = |seed| how.schedule(seed);
         let canaries = with_workload!(how.workload(), |workload| Canaries::hunt(seeds, hunt, workload));
@@ -490,7 +490,7 @@ impl Totals {
     }
 }
 
-/// What another process makes of the sample, if that is something else.
+/// Compares the sample with another process, and returns the first difference.
 fn compared_elsewhere(totals: &Totals, how: &How) -> Option<(u64, Finding)> {
     let hash = |seeds: Range<u64>| {
         let hashes = totals.hashes.range(seeds).map(|(_, hash)| *hash);
@@ -536,7 +536,7 @@ fn failure_of(seed: u64, how: &How, finding: Finding) -> Failure {
     }
 }
 
-/// The results of seeds, or of files.
+/// Makes results of the totals, for seeds or for files.
 fn as_results(totals: &Totals, seeds: Option<Range<u64>>, how: &How, micros: u128) -> Results {
     let findings = totals.failures.iter().map(|(seed, failure)| Found {
         seed: *seed,
@@ -549,7 +549,7 @@ fn as_results(totals: &Totals, seeds: Option<Range<u64>>, how: &How, micros: u12
     let micros = u64::try_from(micros).unwrap_or(u64::MAX);
     Results {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        // Files may be for several; each says itself for which.
+        // Files may be for several workloads; each names its own.
         workload: seeds.is_some().then(|| how.workload().name().to_owned()),
         profile: seeds.is_some().then(|| how.profile.name().to_owned()),
         seeds: seeds.iter().map(|seeds| [seeds.start, seeds.end]).collect(),
@@ -591,9 +591,9 @@ mod tests {
         sim::run(&schedule(), &KeyValue).expect("the schedule of a seed can be run")
     }
 
-    /// Nothing that is simulated here differs from run to run, so the second run is given another end by hand.
+    /// The simulated runs do not differ from one another, so the second run is given another outcome by hand.
     #[test]
-    fn a_run_that_cannot_be_repeated_ends_with_3_and_says_where_the_runs_part() {
+    fn a_run_that_cannot_be_repeated_ends_with_3_and_says_where_the_runs_diverge() {
         let other = Report {
             hash: report().hash ^ 1,
             ..report()
@@ -612,7 +612,7 @@ mod tests {
             Ok(trace)
         };
         let found = repeated(&report(), || Ok(other), drifting).expect("the runs are made");
-        let finding = found.expect("the second run came to another end");
+        let finding = found.expect("the second run had another outcome");
         let expected = traced(&KeyValue, &schedule())
             .expect("the run is made")
             .swap_remove(100);
@@ -649,13 +649,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_can_be_repeated_is_no_finding() {
+    fn a_run_that_can_be_repeated_is_not_a_finding() {
         let found = repeated(&report(), || Ok(report()), || traced(&KeyValue, &schedule()));
         assert!(found.expect("the runs are made").is_none());
     }
 
     #[test]
-    fn a_range_that_is_refused_is_told_why() {
+    fn a_range_that_is_rejected_is_told_why() {
         assert_eq!(seeds("3..9223372036854775807"), Ok(3..9_223_372_036_854_775_807));
         for text in ["0..9223372036854775808", "0..99999999999999999999999"] {
             let refused = seeds(text).expect_err("the end is too large");
@@ -668,7 +668,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_share_out_all_seeds() {
+    fn shards_cover_all_seeds_once() {
         for (seeds, parts) in [(0..1_000, 16), (5..8, 4), (0..i64::MAX as u64, 3)] {
             let shards = (1..=parts).map(|part| Shard { part, parts }.of(&seeds));
             let end = shards.fold(seeds.start, |next, shard| {

@@ -1,4 +1,4 @@
-//! `sim view`: a run as a page to look at, or as a trace for other people's viewers.
+//! `sim view`: writes a run as an HTML page, or as a trace for other viewers.
 
 mod export;
 mod page;
@@ -17,7 +17,7 @@ use crate::{Ending, ProfileName, shell};
 const AFTER_HELP: &str = "\
 The page is one file that needs no network and no server: open it in any browser, keep it, mail it. It has a lane for each
 server and client, messages as arrows, faults as bands, and shows for every event what caused it and what it led to, and how
-all logs stood. Its address names the event that is selected, so a link to the file leads to an instant.
+all logs looked then. Its address names the event that is selected, so a link to the file leads to an instant.
 
 Examples:
   sim view 4711 -o run.html                          the run of a seed
@@ -25,7 +25,7 @@ Examples:
   sim view 4711 --shiviz run.log                     for https://bestchai.bitbucket.io/shiviz/; paste the expression of its first line
   sim view 4711 --perfetto run.json                  for https://ui.perfetto.dev or chrome://tracing
 
-Exit status: 0 the page is written, whatever the run came to; 2 it could not be.";
+Exit status: 0 the page is written, whatever the outcome of the run; 2 it could not be.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -33,10 +33,10 @@ pub(crate) struct Arguments {
     /// A seed, a scenario, or the file of a schedule.
     #[arg(value_name = "SEED|SCENARIO|FILE")]
     what: String,
-    /// What kind of schedule a seed gives.
+    /// The kind of schedule that a seed gives.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// Which state machine a seed's schedule is for; a file says it itself.
+    /// The state machine for a seed's schedule; a file names its own.
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
     #[cfg(feature = "planted-bugs")]
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The command that shows this run again.
+    /// Returns the command that shows this run again.
     fn command(&self, workload: WorkloadName) -> String {
         let mut command = format!("sim view {}", shell::word(&self.what));
         if self.what.parse::<u64>().is_ok() {
@@ -68,7 +68,7 @@ impl Arguments {
     }
 }
 
-/// A run with what a reader wants to know about it.
+/// A recorded run with what a reader wants to know about it.
 struct Filmed<'a> {
     name: String,
     command: String,
@@ -113,7 +113,7 @@ fn view<W: Workload>(
         let path = path.display().to_string();
         move |error: std::io::Error| format!("{path} cannot be written: {error}")
     };
-    // Before the run, which may take long: nobody should learn of a mistyped folder at its end.
+    // Checked before the run, which may take long, so that a mistyped folder is reported at once.
     let mut files = Vec::new();
     for (path, write) in writers {
         if let Some(path) = path {
@@ -143,7 +143,7 @@ fn view<W: Workload>(
     Ok(())
 }
 
-/// What a run is called: by its seed, or by its file without the folders.
+/// Returns the title of a run: its seed, or its file without the folders.
 fn name_of(what: &str) -> String {
     match what.parse::<u64>() {
         Ok(seed) => format!("seed {seed}"),

@@ -1,4 +1,4 @@
-//! Which state machine is simulated, and the schedules of seeds and files for it.
+//! The workloads, and the schedules of seeds and files for them.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use sim::{Profile, Schedule};
 
 use crate::ProfileName;
 
-/// Which state machine is simulated.
+/// The state machine that is simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum WorkloadName {
     /// A key-value store, whose clients use sessions in a part of the seeds.
@@ -39,7 +39,7 @@ pub(crate) use with_workload;
 impl WorkloadName {
     const ALL: [Self; 2] = [Self::Kv, Self::Ledger];
 
-    /// As schedules and the command line write it.
+    /// Returns the name as schedules and the command line write it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Kv => "kv",
@@ -47,7 +47,7 @@ impl WorkloadName {
         }
     }
 
-    /// The schedule of a seed.
+    /// Returns the schedule of a seed.
     pub(crate) fn schedule(self, profile: Profile, seed: u64) -> Schedule {
         match self {
             Self::Kv => profile.schedule(seed),
@@ -55,7 +55,7 @@ impl WorkloadName {
         }
     }
 
-    /// The workload that a schedule is for; the default one, if it does not say.
+    /// Returns the workload that a schedule is for; the default one, if it names none.
     fn of(schedule: &Schedule) -> Option<Self> {
         let named = |name: &Self| name.name() == schedule.machine;
         match schedule.machine.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) enum FileError {
     #[error("there is no scenario \"{name}\"; sim scenario lists them")]
     NoScenario { name: String },
     #[error(
-        "{what} is no seed and no scenario (sim scenario lists them), and cannot be read as a file: {error}"
+        "{what} is neither a seed nor a scenario (sim scenario lists them), and cannot be read as a file: {error}"
     )]
     Nothing { what: String, error: std::io::Error },
     #[error("{} cannot be read: {error}", path.display())]
@@ -81,9 +81,9 @@ pub(crate) enum FileError {
         path: PathBuf,
         error: sim::ScheduleError,
     },
-    #[error("{}: the schedule is for the workload \"{wanted}\", and this command has kv and ledger", path.display())]
+    #[error("{}: the schedule is for the workload \"{wanted}\", but this command only has kv and ledger", path.display())]
     Unknown { path: PathBuf, wanted: String },
-    #[error("{}: the schedule is for the workload {}, and --workload {} was asked for", path.display(), wanted.name(), asked.name())]
+    #[error("{}: the schedule is for the workload {}, but --workload {} was given", path.display(), wanted.name(), asked.name())]
     Other {
         path: PathBuf,
         wanted: WorkloadName,
@@ -91,7 +91,7 @@ pub(crate) enum FileError {
     },
 }
 
-/// The schedule of a file, and the workload that it is for.
+/// Reads the schedule of a file, and finds the workload that it is for.
 pub(crate) fn read_schedule(
     path: PathBuf,
     asked: Option<WorkloadName>,
@@ -102,7 +102,7 @@ pub(crate) fn read_schedule(
     }
 }
 
-/// The text of a file, or of a scenario under its name.
+/// Parses the text of a file, or of a scenario under its name.
 pub(crate) fn parse_schedule(
     path: PathBuf,
     text: &str,
@@ -122,13 +122,13 @@ pub(crate) fn parse_schedule(
     }
 }
 
-/// The schedule of the scenario of this name, as TOML.
+/// Returns the schedule of the scenario of this name, as TOML.
 pub(crate) fn scenario(name: &str) -> Option<&'static str> {
     let found = crate::scenario::ALL.iter().find(|(known, _)| *known == name);
     found.map(|(_, text)| *text)
 }
 
-/// The schedule of a seed, a scenario or a file, and the workload that it is for.
+/// Finds the schedule of a seed, a scenario or a file, and the workload that it is for.
 pub(crate) fn find_schedule(
     what: &str,
     profile: ProfileName,

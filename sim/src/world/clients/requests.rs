@@ -1,4 +1,4 @@
-//! Requests: which attempts ask for the same thing, and when it is known what became of it.
+//! Requests: which attempts ask for the same thing, and when the outcome is known.
 
 use raft_core::sessions::{SessionClient, SessionId};
 
@@ -14,7 +14,7 @@ const KEEP_ALIVE_PERMYRIAD: u32 = 300;
 const CLOSE_PERMYRIAD: u32 = 300;
 
 impl<W: Workload> Simulation<'_, W> {
-    /// What an attempt asks for: something new, or the same as the attempt before it.
+    /// Makes an attempt's call: a new request, or the same as the attempt before it.
     pub(super) fn call(&mut self, operation: usize, attempt: u64) -> Call {
         let retry = self.workload.retry(&self.schedule.workload);
         let seed = self.seed;
@@ -69,7 +69,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let request = running.request.get_or_insert(begun);
         (call.request, call.made, call.session) = (request.number, request.made, request.session);
-        // What the client has heard meanwhile, it says with every attempt.
+        // With every attempt the client reports the answers that it has received meanwhile.
         if let (
             Some(SessionCall::Apply {
                 session,
@@ -85,7 +85,7 @@ impl<W: Workload> Simulation<'_, W> {
         call
     }
 
-    /// An attempt may have had an effect that nobody will ever tell the client of.
+    /// Records that an attempt may have had an effect of which its client will never be told.
     pub(in crate::world) fn ended_unknown(&mut self, operation: usize, attempt: u64) {
         self.set_may_have_effect(operation);
         self.attempt_ended(operation, attempt, Happened::Unknown);
@@ -99,7 +99,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Writes down how an attempt ended, where every attempt is a request of its own.
+    /// Records how an attempt ended, where every attempt is a request of its own.
     pub(in crate::world) fn attempt_ended(&mut self, operation: usize, attempt: u64, what: Happened<W>) {
         let is_shared = self
             .clients
@@ -116,8 +116,8 @@ impl<W: Workload> Simulation<'_, W> {
             && self.workload.retry(&self.schedule.workload) != Retry::Anew
     }
 
-    /// A request is over: it was answered, or nobody tries it any more. Returns whether it may have had an effect that
-    /// the client does not know of.
+    /// Ends a request, which was answered or is no longer tried. Returns whether it may have had an effect that the
+    /// client does not know of.
     pub(in crate::world) fn end_request(&mut self, operation: usize, heard: Option<Happened<W>>) -> bool {
         let Some(running) = self.clients.operations.get_mut(operation) else {
             return false;
@@ -154,15 +154,15 @@ impl<W: Workload> Simulation<'_, W> {
         is_unknown
     }
 
-    /// The client has a session, unless it had one already.
+    /// Records the client's session, unless it had one already.
     pub(in crate::world) fn opened(&mut self, client: u8, session: SessionId) {
         if let Some(known @ None) = self.clients.sessions.get_mut(usize::from(client)) {
             *known = Some(SessionClient::new(session));
         }
     }
 
-    /// The session of the operation's request is no more. What became of earlier attempts cannot be found out, so the
-    /// request ends; and another one is made only if nothing can come of it twice.
+    /// The session of the operation's request has ended. The outcome of earlier attempts cannot be found out, so the
+    /// request ends. Another one is made only if nothing can take effect twice.
     pub(in crate::world) fn session_lost(&mut self, operation: usize) {
         let Some(running) = self.clients.operations.get(operation) else {
             return;
@@ -180,7 +180,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// Writes down what the client was told; nothing, if it stopped waiting.
+    /// Records what the client was told; nothing, if it stopped waiting.
     fn note_end(&mut self, request: u64, what: Happened<W>) {
         let Some(history) = &mut self.history else { return };
         if let Some(made) = self.oracles.attempts.find(request) {
@@ -189,7 +189,8 @@ impl<W: Workload> Simulation<'_, W> {
     }
 }
 
-/// What a client begins in its session: a request as a rule, and now and then its end. Without a session, it opens one.
+/// Chooses what a client begins in its session: usually a request, and now and then its end. Without a session, it
+/// opens one.
 fn in_session(known: &mut Option<SessionClient>, draw: Draw) -> SessionCall {
     let Some(client) = known else {
         return SessionCall::Open;

@@ -1,4 +1,4 @@
-//! The run in the formats of other people's viewers.
+//! Writes the run in the formats of ShiViz and Perfetto.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,7 +9,7 @@ use sim::{Place, TraceEvent};
 
 use super::Filmed;
 
-/// As ShiViz names places: no spaces.
+/// The name of a place for ShiViz: without spaces.
 fn name(place: Place) -> String {
     place.to_string().replace(' ', "")
 }
@@ -100,7 +100,7 @@ pub(super) fn perfetto(filmed: &Filmed<'_>, file: &mut dyn Write) -> std::io::Re
     writeln!(file, "\n],\"displayTimeUnit\":\"ms\"}}")
 }
 
-/// The first words of a detail, which make a short name.
+/// The first words of a detail, as a short name.
 fn first_words(line: &TraceEvent) -> String {
     let words: Vec<&str> = line.detail.split_whitespace().take(5).collect();
     words.join(" ")

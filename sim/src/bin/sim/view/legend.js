@@ -36,12 +36,12 @@ function legend(run) {
     [bar(FOLLOWER, 1), "follower", "a low bar"],
     [bar(JOINING, 0), "joining", "a dashed outline: its disk was empty"],
     [bar(DOWN, 0), "down", "cross-hatched"],
-    [bar(FOLLOWER, 4, PAUSED), "paused", "bars across the lane: it stands still"],
+    [bar(FOLLOWER, 4, PAUSED), "paused", "bars across the lane: its process is paused"],
   ]);
   const arrows = table([
     [arrow("votes"), "votes", "and pre-votes, with their answers"], [arrow("appends"), "appends", "entries, and how far they match"],
     [arrow("heartbeats"), "heartbeats", "and their answers"], [arrow("snapshots"), "snapshots", "in pieces"],
-    [arrow("clients"), "clients", "requests and answers"], [arrow("appends", "unheard"), "gone", "lost, cut, dropped, or nobody was there"],
+    [arrow("clients"), "clients", "requests and answers"], [arrow("appends", "unheard"), "gone", "lost, cut, dropped, or its server was down"],
   ]);
   const marks = table([
     [glyph("receive"), "arrives", "a message or a request"], [glyph("wake"), "timer", "an election timeout, or time for a heartbeat"],
@@ -53,8 +53,8 @@ function legend(run) {
     ["+ − 0", "zoom in, out, all; or the wheel"], ["a d", "move the window; or drag"], ["/ n N", "search, next, previous"], ["v", "jump to the violation"], ["?", "this legend"],
   ];
   const about = element("p", {}, `${run.about.name}. ${run.about.purpose} Seed ${run.about.seed}; ${run.servers} servers, ${run.clients} clients; ${run.about.events.toLocaleString("en")} events, ${run.about.committed} entries committed, ${run.about.elections} elections. Made by `, element("code", {}, run.about.command), ".");
-  const read = element("p", {}, "An event is something that came to a server, a client or the world: a message, a timer, a sync. What it led to at once stands with it; what it led to later is an effect. ",
-    "Thick lines show what the selected event came of, and what came of it. Select an event with a click, and step on with →. A bar below a lane says that the disk or the clients of that server are in trouble; dashed red edges say that links of it are cut.");
+  const read = element("p", {}, "An event is something that reaches a server, a client or the world: a message, a timer, a sync. What it causes at once is listed with it; what it causes later is an effect. ",
+    "Thick lines show the causes of the selected event, and its effects. Select an event with a click, and step on with →. A bar below a lane shows that the disk or the clients of that server have a fault; dashed red edges show that links of it are cut.");
   const close = element("button", { type: "button", class: "close", autofocus: true, onclick: () => document.getElementById("legend").close() }, "Close");
   const schedule = element("details", {}, element("summary", {}, "The schedule of this run"), element("pre", {}, run.about.schedule));
   const content = element("div", {}, close, element("h2", {}, "How to read this page"), read,

@@ -1,6 +1,6 @@
 // Controls: selection, steps, search, filters, keys, and the address of an instant.
 
-/** What is shown of all that there is. */
+/** Which lanes, messages and marks are shown. */
 class Filter {
   constructor(run, changed) {
     this.run = run;
@@ -36,7 +36,7 @@ class Filter {
     return !this.off.has(this.lineGroups[what]);
   }
 
-  /** An event is passed over if its first line is filtered out and nothing of weight came of it. */
+  /** An event is skipped if its first line is filtered out and it caused nothing important. */
   allowsEvent(event) {
     const { run } = this;
     if (!run.isTold(event)) return false;
@@ -146,7 +146,7 @@ function begin() {
     select(matches[chosen], true);
   }
 
-  // ---- what is on the page
+  // ---- the contents of the page
 
   const verdict = byId("verdict"), { violation } = run.about;
   verdict.textContent = violation ? `✕ ${violation.oracle}: jump to the violation` : `✓ ${run.about.verdict}`;
@@ -195,7 +195,7 @@ function begin() {
   timeline.selected = selected;
   timeline.resize();
   if (!readHash()) {
-    // The first leader makes the first seconds worth looking at.
+    // The page opens at the first leader's election.
     const first = panels.story.find(({ kind }) => kind === "leader");
     timeline.show(-run.end * 0.01, run.end * 1.01);
     select(first ? first.event : selected);
@@ -205,7 +205,7 @@ function begin() {
   document.documentElement.dataset.ready = (performance.now() - started).toFixed(0);
 }
 
-/** Milliseconds of simulated time that a look at one event shows around it. */
+/** The milliseconds of simulated time that are shown around a selected event. */
 const CLOSE_UP = 120;
 
 /** Dragging, wheeling, clicking and pointing. */

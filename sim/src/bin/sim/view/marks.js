@@ -1,4 +1,4 @@
-// What is drawn over the lanes: a mark per event, the causes and effects of the selected one, the end, the overview; and what is under
+// The marks over the lanes: a mark per event, the causes and effects of the selected one, the end, the overview; and the hit test of
 // the pointer.
 
 Object.assign(Timeline.prototype, {
@@ -193,7 +193,7 @@ Object.assign(Timeline.prototype, {
     return arrow ? { event: run.event[arrow.line], line: arrow.line } : null;
   },
 
-  /** The event of a lane that is nearest to a place in the picture. */
+  /** The event of a lane that is nearest to a point in the picture. */
   nearest(x, y) {
     const { run } = this, place = this.placeAt(y), line = run.lineBy(this.timeAt(x));
     let best = null, least = Infinity;

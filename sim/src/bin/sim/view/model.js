@@ -1,5 +1,5 @@
-// The run as the page uses it: columns of numbers become typed arrays, and questions about an instant get quick answers.
-// An event is something that came to a server, a client or the world; its lines say what that led to there and then.
+// The run as the page uses it: columns of numbers become typed arrays, and look-ups at an instant are fast.
+// An event is something that reaches a server, a client or the world; its lines say what that causes there and then.
 
 const MESSAGE_LINES = new Set(["receive", "lost", "cut", "held", "unheard", "no room"]);
 
@@ -73,7 +73,7 @@ class Run {
     }
   }
 
-  /** What a line says. */
+  /** The text of a line. */
   text(line) {
     const { parts } = this.patterns[this.pattern[line]], from = this.numbersFrom[line];
     let text = parts[0];
@@ -112,7 +112,7 @@ class Run {
     }
   }
 
-  /** Whether anything was told of the event. */
+  /** Whether the event has any lines. */
   isTold(event) { return event >= 0 && event < this.firstLine.length && this.firstLine[event] >= 0; }
 
   /** The event that caused it, or null. */
@@ -142,10 +142,10 @@ class Run {
     return found;
   }
 
-  /** The last line that happened by a time. */
+  /** The last line at or before a time. */
   lineBy(time) { return lastAtMost(this.at, time); }
 
-  // ---- how everybody stood
+  // ---- the states of the servers
 
   readStates(column, fields) {
     const events = [], values = [], now = new Array(fields.length).fill(0);
@@ -162,7 +162,7 @@ class Run {
     return { events: Float64Array.from(events), values: Float64Array.from(values), width: fields.length, fields };
   }
 
-  /** How a server stood after an event, by the names of the fields. */
+  /** The state of a server after an event, by the names of the fields. */
   stateAt(server, event) {
     const { events, values, width, fields } = this.states[server - 1];
     const row = lastAtMost(events, event), state = {};
@@ -232,7 +232,7 @@ class Run {
         const from = this.placeOf(this.cause[line]);
         if (from !== 0) found.push({ line, from, to: this.place[line], sent: this.time[this.cause[line]], arrived: this.at[line], kind: what, fate: "receive" });
       } else if (what === "ask" && !this.effectsOf(event).some((effect) => this.what(this.firstLine[effect]) === "request")) {
-        // No request came of it: the network, or a server that was not there, took it.
+        // It led to no request: the network lost it, or its server was down.
         const to = Number((this.text(line).match(/at server (\d+)/) || [0, 0])[1]);
         if (to) found.push({ line, from: this.place[line], to, sent: this.at[line], arrived: this.at[line], kind: "request", fate: "lost" });
       }
@@ -250,7 +250,7 @@ class Run {
     }
   }
 
-  /** The messages that were under way at some time between these. */
+  /** The messages that were in flight at some time between these. */
   *messagesWithin(from, to) {
     for (const block of this.blocks) {
       if (block.from > to || block.to < from) continue;
@@ -280,7 +280,7 @@ class LogHistory {
     }
   }
 
-  /** The log after the change that stands at this place; takes the log before for itself. */
+  /** The log after the change at this place; changes and returns the log before it. */
   changed(log, place) {
     const [first, from, runs] = this.column.slice(place + 1, place + 4);
     let entries = log.entries;

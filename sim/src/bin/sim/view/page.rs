@@ -9,7 +9,7 @@ use super::Filmed;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
-/// In the order in which one needs the other.
+/// The scripts, in the order in which they depend on each other.
 const SCRIPTS: [&str; 7] = [
     include_str!("model.js"),
     include_str!("words.js"),
@@ -22,7 +22,7 @@ const SCRIPTS: [&str; 7] = [
 
 pub(super) fn write(filmed: &Filmed<'_>, file: &mut dyn Write) -> std::io::Result<()> {
     let mut rest = PAGE;
-    // The parts are taken in the order in which the page names them, so that nothing in the data is taken for a name.
+    // The parts are taken in the order in which the page names them, so that the data are never searched for names.
     while let Some((before, after)) = rest.split_once("{{") {
         file.write_all(before.as_bytes())?;
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));

@@ -66,7 +66,7 @@ class Panels {
     }
     const cell = 27, room = Math.max(6, Math.floor((panel.clientWidth - 208) / cell));
     const last = Math.max(room, ...logs.map((log) => log.first + log.entries.length - 1));
-    // Around the highest commit index, where logs grow and part; the buttons shift that.
+    // Around the highest commit index, where logs grow and diverge; the buttons shift that.
     const commit = Math.max(...states.map((state) => state.commit));
     const middle = Math.min(last - room + 1, commit - Math.floor(room * 0.6));
     const from = Math.max(1, Math.min(last - room + 1, middle + this.shift)), to = from + room - 1;
@@ -139,7 +139,7 @@ class Panels {
         else if (there || back) {
           const [from, to] = there ? [one, other] : [other, one];
           cuts.push(`${from}→${to}`);
-          // The cross stands nearer to the server that does not hear.
+          // The cross is nearer to the server that does not receive.
           const [fx, fy] = spot(from), [tx, ty] = spot(to);
           draw("text", { x: fx + (tx - fx) * 0.66, y: fy + (ty - fy) * 0.66, class: "cross" }, "✕");
         } 
@@ -171,7 +171,7 @@ class Panels {
       }
     }
     const list = (name, items) => element("p", {}, element("b", {}, name), items.length ? items.slice(0, 6).join(", ") + (items.length > 6 ? ` and ${items.length - 6} more` : "") : "none");
-    panel.replaceChildren(element("h2", {}, "Network"), svg, list("under way: ", flying), list("cut: ", cuts),
+    panel.replaceChildren(element("h2", {}, "Network"), svg, list("in flight: ", flying), list("cut: ", cuts),
       list("configuration: ", configuration ? [configuration] : []));
   }
 

@@ -3,7 +3,7 @@
 const TERM_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a6fd1", "#b5a800"];
 const DARK_TEXT_ON = new Set([1, 3, 4, 7]);
 const LABEL_WIDTH = 116;
-/** More marks than this are left out, and more arrows of a kind than its style says; the page says so. */
+/** The most marks that are drawn (a style limits the arrows of its kind); the page says when some are left out. */
 const MOST_GLYPHS = 4000;
 
 const GLYPHS = {
@@ -264,7 +264,7 @@ class Timeline {
   drawFaults(g) {
     g.font = "11px system-ui, sans-serif";
     g.textAlign = "left";
-    // One veil over everything during which some fault lasts, however many do.
+    // One veil over all times with at least one fault, however many there are.
     g.fillStyle = this.colour("--fault-veil");
     let veiled = -Infinity;
     for (const band of this.faults) {
@@ -410,7 +410,7 @@ class Timeline {
     if (fate === "held") return;
     const isGone = fate !== "receive";
     if (isGone && fate !== "unheard" && x1 - x0 < 3) {
-      // Gone as it left: a stub with a cross.
+      // Lost when it was sent: a stub with a cross.
       x1 = x0 + 8;
       y1 = y0 + Math.sign(y1 - y0) * 16;
     }

@@ -1,63 +1,63 @@
-// What things mean, for somebody who learns Raft from a run. § are sections of the paper (Ongaro and Ousterhout, "In Search of an
+// Explains events to readers who learn Raft from a run. § are sections of the paper (Ongaro and Ousterhout, "In Search of an
 // Understandable Consensus Algorithm", extended version); "dissertation" is Ongaro's.
 
 const MESSAGE_WORDS = {
   Hello: "A server whose disk is empty asks the others whether this is the first start of the cluster. Only then may it vote: a server that lost its disk has forgotten its votes.",
   HelloReply: "The answer to a server that asked whether this is the first start.",
-  PreVote: "“Would you vote for me?” Nothing changes at anybody; only with a majority of yes does the server raise its term. So a server that was cut off does not disturb the others when it comes back (dissertation §9.6).",
-  PreVoteReply: "The answer to “would you vote for me?”. It is no vote, and binds nobody.",
+  PreVote: "“Would you vote for me?” No server changes its state for it. Only with a majority of granted pre-votes does the server raise its term. So a server that was partitioned does not disturb the others when it comes back (dissertation §9.6).",
+  PreVoteReply: "The answer to “would you vote for me?”. It is not a vote, and does not bind the server that gives it.",
   Vote: "A candidate asks for a vote in its term. A server gives one vote per term, and only to a candidate whose log is at least as up to date as its own: a later last term, or the same and at least as long (§5.2, §5.4.1).",
-  TransferVote: "Like a vote request, from a candidate whom the leader told to take over.",
-  VoteReply: "A vote, or its refusal. A vote leaves only when it is on the voter's disk; otherwise a restart could forget it and vote twice (§5.2).",
-  Append: "The leader sends entries, and says which entry comes right before them. The follower takes them only if it has that very entry; so by induction both logs are the same up to there (§5.3).",
-  AppendReply: "The follower says how far its log matches the leader's, on its disk; or that it lacks the entry before, and the leader goes back (§5.3).",
-  Heartbeat: "The leader says that it is there, so that nobody starts an election (§5.2). It also says how far entries are committed.",
-  HeartbeatReply: "The answer to a heartbeat. A majority of them tells the leader that it still leads, which is what a linearizable read needs (dissertation §6.4).",
-  SnapshotChunk: "The follower lags behind the start of the leader's log, so it gets a piece of a snapshot instead (§7).",
+  TransferVote: "A vote request from a candidate that the leader told to take over (dissertation §3.10).",
+  VoteReply: "A vote, granted or denied. A vote is sent only once it is on the voter's disk. Otherwise the voter could forget it in a restart and vote twice (§5.2).",
+  Append: "The leader sends entries, with the index and term of the entry right before them. The follower accepts them only if it has that very entry. So by induction both logs are the same up to there (§5.3).",
+  AppendReply: "The follower reports how far its log on disk matches the leader's. Or it lacks the entry before the new ones, and the leader tries an earlier one (§5.3).",
+  Heartbeat: "The leader's empty message, which keeps followers from starting an election (§5.2). It also carries the commit index.",
+  HeartbeatReply: "The answer to a heartbeat. A majority of them confirms to the leader that it still leads, which a linearizable read needs (dissertation §6.4).",
+  SnapshotChunk: "The follower lacks entries from before the start of the leader's log, so it gets a piece of a snapshot instead (§7).",
   SnapshotReply: "How much of the snapshot has arrived.",
   TimeoutNow: "The leader hands over: this server should campaign at once (dissertation §3.10).",
-  Forward: "A server passes its clients' commands on to the leader.",
-  ForwardRefused: "The leader does not take commands that were passed on to it, and says why.",
+  Forward: "A server forwards its clients' commands to the leader.",
+  ForwardRefused: "The leader rejects commands that were forwarded to it, with a reason.",
   ReadIndex: "A server asks the leader how far the log is committed, so that it can answer a read by itself (dissertation §6.4).",
   ReadIndexReply: "How far the log was committed when the leader was asked, once a majority has confirmed that it leads.",
-  request: "A client's request arrives at a server. Only a leader can serve it; others turn it down and say who leads, if they know.",
+  request: "A client's request arrives at a server. Only a leader can serve it. Other servers forward it, or reject it and name the leader, if they know it.",
 };
 
 const FATE_WORDS = {
-  lost: "The network lost this message. Raft does not mind: whatever matters is sent again.",
+  lost: "The network lost this message. Raft tolerates that: everything that matters is sent again.",
   cut: "The link is cut: the message is gone.",
   held: "The link is cut and keeps the message until it is whole again; then it arrives late.",
-  unheard: "The server is down; nobody hears the message.",
+  unheard: "The server is down, so the message is lost.",
   "no room": "The link's queue is full, and the message is dropped.",
 };
 
 const LINE_WORDS = {
-  start: "The server starts with what its disk kept: term, vote, log. Everything else (its role, what is committed, what others have) it learns anew (§5.1, Figure 2).",
+  start: "The server starts with what its disk kept: term, vote, log. Everything else is volatile and is learned again: its role, what is committed, what other servers have (§5.1, Figure 2).",
   wake: "A timer: a follower that has not heard from a leader for an election timeout starts an election; a leader sends heartbeats (§5.2).",
-  synced: "What was written is now safe on the disk. Only now may the server say so: votes and acknowledgements wait for this.",
-  loaded: "Old entries were read back from the disk, for a follower that lags behind.",
+  synced: "The write is now durable. Votes and acknowledgements wait for this: only now may the server send them.",
+  loaded: "Old entries were read back from the disk, for a lagging follower.",
   persist: "A write goes to the disk. Until it is synced, a crash may lose it.",
   role: "The server changes its role. Every role change belongs to a term; a term has at most one leader (§5.2).",
   commit: "The server learns that entries are committed: they are on a majority's disks, so every future leader will have them (§5.4). Committed entries are applied to the state machine.",
-  members: "Another configuration is in force here: from the moment that it is appended, and not only when it is committed (§6). While it is joint, elections and commitment need a majority of the new voters and a majority of the old ones.",
+  members: "A new configuration is in force here, from the moment that it is appended; it need not be committed (§6). While it is joint, elections and commitment need a majority of the new voters and a majority of the old ones.",
   changed: "The change that an operator asked for is committed.",
   crash: "The process dies. Its memory is gone; its disk keeps what was synced, and perhaps more.",
-  failed: "A write to the disk failed. The server can promise nothing any more, so it falls silent.",
-  ask: "A client tries an operation at the server that it takes for the leader.",
-  hear: "A client hears an answer.",
+  failed: "A write to the disk failed. The server can no longer keep its promises, so it stops.",
+  ask: "A client sends an operation to the server that it believes to lead.",
+  hear: "A client receives an answer.",
   "give up": "A client has waited long enough. Its request may have been applied, or may be applied later, or never: it cannot know.",
   fault: "The simulator breaks something.",
   relent: "A fault ends.",
-  heal: "The faults end. From here on, a majority must elect a leader, agree on everything and serve everybody within a bounded time.",
-  command: "The server's host tells it something.",
+  heal: "The faults end. From here on, a majority must elect a leader, agree on everything and serve every client within a bounded time.",
+  command: "The server's host gives it a command.",
 };
 
 const ROLE_WORDS = {
-  Leader: "It won a majority of the votes, so it leads this term: it alone takes requests, and its log is the one that others copy (§5.2).",
+  Leader: "It won a majority of the votes, so it leads this term: it alone appends new entries, and the others copy its log (§5.2).",
   Candidate: "It raised its term, voted for itself, and asks the others for their votes (§5.2).",
   PreCandidate: "It has not heard from a leader for an election timeout, and first asks whether it could win an election.",
   Follower: "It follows the leader of its term, or waits to hear of one.",
-  Joining: "Its disk was empty, so it asks around before it takes part.",
+  Joining: "Its disk was empty, so it asks the other servers whether this is the first start before it takes part.",
 };
 
 /** What a line means. */
@@ -73,7 +73,7 @@ function meaning(run, line) {
 /** What an event was, in a few words. */
 function title(run, event) {
   const line = run.firstLine[event];
-  if (line < 0) return "(nothing was told)";
+  if (line < 0) return "(nothing was recorded)";
   const what = run.what(line), where = placeName(run, run.place[line]), text = run.text(line);
   if (MESSAGE_LINES.has(what)) {
     const name = run.message(line), from = run.number(line, 0), to = run.number(line, 1);
@@ -133,7 +133,7 @@ function changesOfMembership(run) {
   return found.filter(({ membership }, i) => i === 0 || !found.slice(0, i).some((earlier) => earlier.membership === membership));
 }
 
-/** The moments worth telling, in order: { event, kind, text }. */
+/** The moments of the story, in order: { event, kind, text }. */
 function storyOf(run) {
   const story = [], leading = new Map();
   const tell = (event, kind, text) => story.push({ event, kind, text });
@@ -145,10 +145,10 @@ function storyOf(run) {
         const [role, , , term] = run.text(line).split(" ");
         if (role === "Leader") {
           const others = [...leading.keys()].filter((other) => other !== place);
-          tell(event, "leader", `Server ${place} leads term ${term}` + (others.length ? `, and server ${others.join(" and ")} still thinks it leads` : ""));
+          tell(event, "leader", `Server ${place} leads term ${term}` + (others.length ? `, and server ${others.join(" and ")} still believes that it leads` : ""));
           leading.set(place, { event, told: false });
         } else {
-          if (leading.delete(place)) tell(event, "", `Server ${place} does not lead any more`);
+          if (leading.delete(place)) tell(event, "", `Server ${place} no longer leads`);
           if (role === "Candidate") tell(event, "candidate", `Server ${place} campaigns in term ${term}`);
         }
         break;
@@ -169,7 +169,7 @@ function storyOf(run) {
       }
       case "persist": {
         const text = run.text(line), removed = text.match(/truncate from (\d+)/), snapshot = text.match(/snapshot up to (\S+?)(,|$)/);
-        if (removed) tell(event, "truncate", `Server ${place} removes entries from ${removed[1]} on: its leader has others there (§5.3)`);
+        if (removed) tell(event, "truncate", `Server ${place} truncates its log from ${removed[1]} on: its leader has other entries there (§5.3)`);
         if (snapshot) tell(event, "snapshot", `Server ${place} writes a snapshot up to ${snapshot[1]}`);
         break;
       }
@@ -182,7 +182,7 @@ function storyOf(run) {
     }
   }
   for (const { event, server, membership } of changesOfMembership(run)) {
-    tell(event, "membership", `The log of server ${server} brings a configuration: ${run.memberships[membership]}`);
+    tell(event, "membership", `The log of server ${server} gets a new configuration: ${run.memberships[membership]}`);
   }
   story.sort((one, other) => one.event - other.event);
   if (run.about.violation) tell(run.lastTold, "violation", `${run.about.violation.oracle}: ${run.about.violation.message}`);

@@ -1,8 +1,8 @@
-//! What a leader knows of one peer, and how fast it may be fed (paper §5.3; dissertation §10.2.1 for pipelining).
+//! What a leader knows of one peer, and how fast the peer may be fed (paper §5.3; dissertation §10.2.1 for pipelining).
 
 use alloc::collections::VecDeque;
 
-use super::reconfiguration::Leaving;
+use super::removal::Removal;
 use crate::config::Limits;
 use crate::status::{Feeding, PeerStatus};
 use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
@@ -10,27 +10,27 @@ use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta,
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) session: PeerSession,
-    /// Whether it gets no commands.
+    /// Whether it is a witness, which gets no commands.
     pub(super) is_witness: bool,
-    /// The data folder that answers, once it has; the log may not have bound it yet.
+    /// The data folder from which it answers, once it has; the log may not have bound it yet.
     pub(super) incarnation: Option<Incarnation>,
-    /// The last entry that the peer holds for certain.
+    /// The last entry that the peer is known to hold (Figure 2: matchIndex).
     matched: Option<Index>,
-    /// The entry to send next; always beyond `matched`.
+    /// The entry to send next; always after `matched` (Figure 2: nextIndex).
     next: Index,
     feed: Feed,
     /// When the peer last answered in this term, if it did.
     pub(super) heard_at: Option<Tick>,
-    /// The latest round that the peer has confirmed.
+    /// The latest read round that the peer has confirmed.
     pub(super) round: Round,
-    /// When that round began: from then on the peer keeps its vote to itself, see `lease`.
+    /// When that round began: from then on the peer refuses its vote to other servers, see `lease`.
     pub(super) bound_at: Option<Tick>,
     catching_up: CatchingUp,
     /// Set once the configuration in force does not name the peer any more.
-    pub(super) leaving: Option<Leaving>,
+    pub(super) removal: Option<Removal>,
 }
 
-/// Replication seen in rounds (dissertation §4.2.1): each brings what the leader's log held when it began.
+/// Catch-up rounds (dissertation §4.2.1): each brings what the leader's log held when it began.
 #[derive(Debug)]
 struct CatchingUp {
     until: Option<Index>,
@@ -42,14 +42,14 @@ struct CatchingUp {
 /// How the peer is fed.
 #[derive(Debug)]
 enum Feed {
-    /// Where the logs part is unknown: one message at a time.
+    /// Where the logs part is unknown: one append at a time.
     Probe { waiting: bool },
-    /// The windows set the pace.
+    /// The peer is sent appends as fast as the windows allow.
     Replicate {
         window: Window,
         loading: Option<Loading>,
     },
-    /// The log does not reach back to where the peer is.
+    /// The next entry is compacted.
     Snapshot { transfer: Transfer },
 }
 
@@ -68,14 +68,14 @@ pub(super) struct Transfer {
     pub(super) received_bytes: u64,
     /// The most that was ever acknowledged.
     furthest_bytes: u64,
-    /// When more was acknowledged than ever before: going over the same ground again is no progress.
+    /// When more was acknowledged than ever before: the same bytes acknowledged again are no progress.
     furthest_at: Tick,
     /// When the last piece was acknowledged.
     advanced_at: Tick,
 }
 
 impl Transfer {
-    /// So much has arrived by now.
+    /// Notes that so much has arrived by now.
     pub(super) fn advance(&mut self, received_bytes: u64, now: Tick) {
         self.received_bytes = received_bytes;
         self.advanced_at = now;
@@ -85,8 +85,8 @@ impl Transfer {
         }
     }
 
-    /// The receiver has lost what had arrived.
-    pub(super) fn begin_again(&mut self, received_bytes: u64) {
+    /// Notes that the receiver has lost some of what had arrived.
+    pub(super) fn rewind(&mut self, received_bytes: u64) {
         self.received_bytes = received_bytes;
     }
 
@@ -95,7 +95,7 @@ impl Transfer {
         now.value() - self.advanced_at.value()
     }
 
-    /// For how many ticks it has come no further than ever.
+    /// For how many ticks it has come no further than before.
     pub(super) fn stuck_ticks(&self, now: Tick) -> u64 {
         now.value() - self.furthest_at.value()
     }
@@ -106,15 +106,15 @@ impl Transfer {
 struct Window {
     inflight: VecDeque<(Index, usize)>,
     bytes: usize,
-    /// How many appends have been acknowledged since the last probe. The window opens with them (as TCP's slow start
-    /// does), so that a refusal costs a few messages and not a window.
+    /// How many appends have been acknowledged since the last probe. The window opens with them, as TCP's slow start
+    /// does, so that a rejection costs a few messages and not a window.
     acknowledged: usize,
     /// Whether nothing was acknowledged since the last heartbeat.
     stalled: bool,
 }
 
 impl Window {
-    /// Whether an append that is under way ends with this entry.
+    /// Whether an append in flight ends with this entry.
     fn ends_at(&self, last: Option<Index>) -> bool {
         let place = |last| self.inflight.binary_search_by_key(&last, |(end, _)| *end);
         last.is_some_and(|last| place(last).is_ok())
@@ -143,11 +143,11 @@ impl Progress {
                 began_at: now,
                 last_took: None,
             },
-            leaving: None,
+            removal: None,
         }
     }
 
-    /// The peer at a glance, for a leader that was elected then.
+    /// What a leader that was elected then knows of the peer.
     pub(super) fn status(&self, node: NodeId, elected_at: Tick, now: Tick) -> PeerStatus {
         let (feeding, inflight_messages, snapshot_bytes) = match &self.feed {
             Feed::Probe { .. } => (Feeding::Probe, 0, None),
@@ -165,8 +165,9 @@ impl Progress {
         }
     }
 
-    /// Remembers the data folder that answers, if none is known. Returns whether that is news.
-    pub(super) fn meet(&mut self, incarnation: Incarnation) -> bool {
+    /// Remembers the data folder from which the peer answers, if none is known: the first one counts. Returns whether
+    /// that is news.
+    pub(super) fn note_folder(&mut self, incarnation: Incarnation) -> bool {
         let is_news = self.incarnation.is_none();
         self.incarnation.get_or_insert(incarnation);
         is_news
@@ -176,8 +177,9 @@ impl Progress {
         self.matched
     }
 
-    /// Takes note of how far the peer is, `last` being the leader's last entry (dissertation §4.2.1).
-    pub(super) fn note_round(&mut self, last: Option<Index>, now: Tick) {
+    /// Ends a catch-up round once the peer holds what it brings, and begins the next, up to the leader's `last` entry
+    /// (dissertation §4.2.1).
+    pub(super) fn note_catch_up_round(&mut self, last: Option<Index>, now: Tick) {
         let round = &mut self.catching_up;
         if self.matched >= round.until {
             round.last_took = Some(now.value() - round.began_at.value());
@@ -192,8 +194,8 @@ impl Progress {
             .is_some_and(|heard_at| now.value() - heard_at.value() <= patience)
     }
 
-    /// Whether the peer would hold nobody up if it voted (dissertation §4.2.1): it answers, and either it has
-    /// everything, or the last round took no longer than this, and neither has the present one.
+    /// Whether the peer would hold up no commitment if it voted (dissertation §4.2.1): it answers, and either it has
+    /// every entry, or the last catch-up round took no longer than this, and neither has the present one.
     pub(super) fn has_caught_up(&self, last: Option<Index>, now: Tick, patience: u64) -> bool {
         let round = &self.catching_up;
         let lasts = now.value() - round.began_at.value();
@@ -223,7 +225,7 @@ impl Progress {
         matches!(self.feed, Feed::Probe { .. })
     }
 
-    /// Takes note that entries up to `last` have been sent; none in a probe without entries.
+    /// Notes that entries up to `last` have been sent; `None` for an append without entries.
     pub(super) fn sent(&mut self, last: Option<Index>, bytes: usize) {
         match &mut self.feed {
             Feed::Probe { waiting } => *waiting = true,
@@ -238,7 +240,7 @@ impl Progress {
         }
     }
 
-    /// The peer holds everything up to `last`. Returns whether that is news.
+    /// Notes that the peer holds every entry up to `last`. Returns whether that is news.
     pub(super) fn accepted(&mut self, last: Option<Index>) -> bool {
         let news = last > self.matched;
         let before_next = self.next.previous();
@@ -247,7 +249,7 @@ impl Progress {
         self.next = self.next.max(Index::after(self.matched));
         match &mut self.feed {
             // Only the answer to the probe itself says that the logs agree from here on. A late answer to an earlier
-            // append would send a whole window after it, most of it to be refused again.
+            // append would send a whole window after it, most of it to be rejected again.
             Feed::Probe { .. } if last >= before_next => {
                 self.next = Index::after(self.matched);
                 self.feed = Feed::Replicate {
@@ -269,46 +271,47 @@ impl Progress {
         news
     }
 
-    /// The peer does not hold the entry before an append. Returns whether the append was one that we still care about:
-    /// a stale rejection rewinds nothing.
+    /// Whether a rejection concerns an append in flight. `rejected_prev` is the entry before that append, which the peer
+    /// does not hold. A stale rejection rewinds nothing.
     pub(super) fn concerns(&self, rejected_prev: Option<Index>) -> bool {
         match self.feed {
             Feed::Probe { .. } => rejected_prev == self.next.previous(),
             Feed::Replicate { ref window, .. } => {
-                // A refusal names the entry before an append that is under way, or before the next one.
-                let is_under_way = rejected_prev == self.next.previous() || window.ends_at(rejected_prev);
-                rejected_prev > self.matched && is_under_way
+                // A rejection names the entry before an append in flight, or before the next one.
+                let is_in_flight = rejected_prev == self.next.previous() || window.ends_at(rejected_prev);
+                rejected_prev > self.matched && is_in_flight
             }
             Feed::Snapshot { .. } => false,
         }
     }
 
-    /// Probes from `next` on, or right behind what is known to match.
+    /// Probes from `next` on, or right after what is known to match.
     pub(super) fn probe_from(&mut self, next: Index) {
-        self.next = if planted!(REWINDS_BELOW_MATCH) {
-            next
-        } else {
-            next.max(Index::after(self.matched))
-        };
+        self.next = plant!(next.max(Index::after(self.matched)), REWINDS_BELOW_MATCH => next);
         self.feed = Feed::Probe { waiting: false };
     }
 
-    /// What is to be sent next could not be had: tries again with the next heartbeat and not at once, lest a host that
-    /// cannot help is asked without end.
+    /// Ends a snapshot transfer, one way or the other: the peer is probed right after what it is known to hold.
+    pub(super) fn end_transfer(&mut self) {
+        self.probe_from(Index::after(self.matched));
+    }
+
+    /// Waits for the next heartbeat before anything is sent again: what is needed could not be had, and a host asked at
+    /// once would be asked without end.
     pub(super) fn pause(&mut self) {
         self.feed = Feed::Probe { waiting: true };
     }
 
-    /// What was in flight may be lost.
+    /// Presumes that what is in flight is lost.
     pub(super) fn unreachable(&mut self) {
         if matches!(self.feed, Feed::Replicate { .. }) {
             self.probe_from(Index::after(self.matched));
         }
     }
 
-    /// A heartbeat passes. A probe is due again, and returns true a window in which nothing moved since the last one:
-    /// its appends, or their answers, may be lost, so somebody should ask. A host that does not say what became of
-    /// entries that it was asked for is asked anew. Every wait ends.
+    /// A heartbeat passes. A probe is due again. A host that does not answer a load is asked anew. Returns whether
+    /// nothing in the window moved since the last heartbeat: its appends, or their answers, may be lost, so the leader
+    /// should ask. Every wait ends.
     pub(super) fn heartbeat(&mut self, now: Tick, patience: u64) -> bool {
         let is_overdue = |loading: Loading| now.value() - loading.asked_at.value() > patience;
         match &mut self.feed {
@@ -317,16 +320,15 @@ impl Progress {
                 false
             }
             Feed::Probe { waiting } => {
-                *waiting &= planted!(PROBES_ONCE);
+                *waiting = plant!(false, PROBES_ONCE => *waiting);
                 false
             }
             Feed::Replicate { window, loading } => {
-                let stalled = !planted!(NEVER_ASKS_AGAIN)
-                    && window.stalled
-                    && (!window.inflight.is_empty() || planted!(ASKS_FOR_NOTHING))
-                    && loading.is_none();
+                let awaits_answers = !window.inflight.is_empty();
+                let awaits_answers = plant!(awaits_answers, ASKS_FOR_NOTHING => true);
+                let stalled = window.stalled && awaits_answers && loading.is_none();
                 window.stalled = true;
-                stalled
+                plant!(stalled, NEVER_ASKS_AGAIN => false)
             }
             Feed::Snapshot { .. } => false,
         }
@@ -382,9 +384,9 @@ impl Progress {
     }
 }
 
-/// A planted bug that takes two: that a load was answered is forgotten, and so is that it was asked for long ago.
+/// A planted bug that takes two places: that a load was answered is forgotten, and so is that it was asked for long ago.
 pub(super) fn waits_for_ever() -> bool {
-    planted!(LOADS_ONCE)
+    plant!(false, LOADS_ONCE => true)
 }
 
 #[cfg(test)]
@@ -403,8 +405,8 @@ mod tests {
         peer
     }
 
-    /// Found by simulation: under heavy reordering a late acknowledgement of an earlier append ended the probe, and
-    /// a whole window followed it, to be refused again, without end.
+    /// Found by simulation: under heavy reordering a late acknowledgement of an earlier append ended the probe, and a
+    /// whole window followed it, to be rejected again, without end.
     #[test]
     fn a_late_acknowledgement_does_not_end_a_probe() {
         let limits = Limits::default();
@@ -440,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_refusal_rewinds_nothing() {
+    fn a_stale_rejection_rewinds_nothing() {
         let mut peer = replicating(&Limits::default());
         peer.sent(Some(index(8)), 1);
         assert!(

@@ -1,5 +1,5 @@
-//! A leader's peers, in the order of their ids. There are few of them and they are looked at in every step, so they lie
-//! in one piece of memory, and a loop over them can go by place and do other things with the server in between.
+//! A leader's peers, in the order of their ids. They are few and every step looks at them, so they lie in one piece of
+//! memory, and a loop can go by place while it uses the leader in between.
 
 use alloc::vec::Vec;
 
@@ -11,6 +11,10 @@ use super::progress::Progress;
 pub(super) struct Peers(Vec<(NodeId, Progress)>);
 
 impl Peers {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The peer at this place, counted from 0.
     pub(super) fn nth(&self, place: usize) -> Option<(NodeId, &Progress)> {
         self.0.get(place).map(|(node, peer)| (*node, peer))
@@ -28,7 +32,7 @@ impl Peers {
         self.0.iter_mut().find(|(id, _)| id == node).map(|(_, peer)| peer)
     }
 
-    /// Adds a peer, or puts it in the place of an older one of the same id, which is handed back.
+    /// Adds a peer, or replaces an older one of the same id and returns that.
     pub(super) fn insert(&mut self, node: NodeId, peer: Progress) -> Option<Progress> {
         match self.0.binary_search_by_key(&node, |(id, _)| *id) {
             Ok(place) => Some(core::mem::replace(&mut self.0[place].1, peer)),
@@ -39,7 +43,7 @@ impl Peers {
         }
     }
 
-    /// Keeps those peers for which `stays` holds.
+    /// Keeps the peers for which `stays` holds.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(NodeId, &mut Progress) -> bool) {
         self.0.retain_mut(|(node, peer)| stays(*node, peer));
     }

@@ -1,0 +1,190 @@
+//! The directories of a TIFF file, which are also those of EXIF (TIFF 6.0, §2; BigTIFF).
+//!
+//! Everything here answers "not there" to what lies outside the bytes, and never follows a directory twice.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The most entries that a directory is read with. Real ones have a few dozen.
+const MOST_ENTRIES: usize = 4096;
+
+/// Bytes that begin with a TIFF header, in either order of bytes and of either width of offsets.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiff<'a> {
+    bytes: &'a [u8],
+    little: bool,
+    big: bool,
+}
+
+/// A line of a directory: what it is, the kind and count of its numbers, and where they stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) tag: u16,
+    pub(crate) kind: u16,
+    pub(crate) count: usize,
+    /// Where the value begins: in the line itself if it is short.
+    pub(crate) value_at: usize,
+    /// Where the line begins.
+    pub(crate) line_at: usize,
+}
+
+/// A directory, and where the next one stands: 0 if there is none.
+pub(crate) struct Directory {
+    pub(crate) entries: Vec<Entry>,
+    /// Where the number of entries stands.
+    pub(crate) at: usize,
+    pub(crate) next: usize,
+    /// Whether it has more entries than could be read.
+    pub(crate) is_cut: bool,
+}
+
+impl Directory {
+    pub(crate) fn entry(&self, tag: u16) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.tag == tag)
+    }
+}
+
+/// How many bytes a number of a kind takes; kinds that do not exist take none.
+const fn unit_bytes(kind: u16) -> usize {
+    match kind {
+        1 | 2 | 6 | 7 => 1,
+        3 | 8 => 2,
+        4 | 9 | 11 | 13 => 4,
+        5 | 10 | 12 | 16..=18 => 8,
+        _ => 0,
+    }
+}
+
+impl Entry {
+    pub(crate) const fn value_bytes(&self) -> usize {
+        self.count.saturating_mul(unit_bytes(self.kind))
+    }
+
+    pub(crate) const fn value_range(&self) -> Range<usize> {
+        self.value_at..self.value_at.saturating_add(self.value_bytes())
+    }
+}
+
+impl<'a> Tiff<'a> {
+    /// Reads the header, if there is one.
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
+        let (little, big) = match bytes.first_chunk::<4>()? {
+            b"II*\0" => (true, false),
+            b"MM\0*" => (false, false),
+            b"II+\0" => (true, true),
+            b"MM\0+" => (false, true),
+            _ => return None,
+        };
+        Some(Self { bytes, little, big })
+    }
+
+    pub(crate) const fn is_little(&self) -> bool {
+        self.little
+    }
+
+    pub(crate) const fn is_big(&self) -> bool {
+        self.big
+    }
+
+    /// How many bytes a line of a directory takes.
+    pub(crate) const fn line_bytes(&self) -> usize {
+        if self.big { 20 } else { 12 }
+    }
+
+    /// How many bytes the number of entries takes.
+    pub(crate) const fn count_bytes(&self) -> usize {
+        if self.big { 8 } else { 2 }
+    }
+
+    /// Where the first directory stands.
+    pub(crate) fn first(&self) -> Option<usize> {
+        let (at, bytes) = if self.big { (8, 8) } else { (4, 4) };
+        self.unsigned(at, bytes)
+            .and_then(|offset| usize::try_from(offset).ok())
+    }
+
+    /// An unsigned number of 1, 2, 4 or 8 bytes.
+    pub(crate) fn unsigned(&self, at: usize, bytes: usize) -> Option<u64> {
+        let found = self.bytes.get(at..at.checked_add(bytes)?)?;
+        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if self.little {
+            found.iter().rev().fold(0, add)
+        } else {
+            found.iter().fold(0, add)
+        })
+    }
+
+    fn place(&self, at: usize, bytes: usize) -> Option<usize> {
+        usize::try_from(self.unsigned(at, bytes)?).ok()
+    }
+
+    /// The directory at an offset; entries that are cut off are left out.
+    pub(crate) fn directory(&self, at: usize) -> Option<Directory> {
+        let count = self.place(at, self.count_bytes())?;
+        let first_line = at.checked_add(self.count_bytes())?;
+        let lines = count.min(MOST_ENTRIES);
+        let entries = (0..lines).map_while(|line| self.entry(first_line + line * self.line_bytes()));
+        let entries: Vec<_> = entries.collect();
+        let word = if self.big { 8 } else { 4 };
+        let next = first_line.saturating_add(count.saturating_mul(self.line_bytes()));
+        let next = self.place(next, word).unwrap_or(0);
+        Some(Directory {
+            is_cut: entries.len() < count,
+            entries,
+            at,
+            next,
+        })
+    }
+
+    fn entry(&self, line_at: usize) -> Option<Entry> {
+        let word = if self.big { 8 } else { 4 };
+        let tag = u16::try_from(self.unsigned(line_at, 2)?).ok()?;
+        let kind = u16::try_from(self.unsigned(line_at + 2, 2)?).ok()?;
+        let count = self.place(line_at + 4, word)?;
+        let here = line_at + 4 + word;
+        // The word itself must be there, whether it is a value or an offset.
+        let offset = self.place(here, word)?;
+        let inside = count.saturating_mul(unit_bytes(kind)) <= word;
+        Some(Entry {
+            tag,
+            kind,
+            count,
+            value_at: if inside { here } else { offset },
+            line_at,
+        })
+    }
+
+    /// One of an entry's whole numbers.
+    pub(crate) fn number(&self, entry: &Entry, index: usize) -> Option<u64> {
+        let bytes = match entry.kind {
+            1 | 3 | 4 | 13 | 16 | 18 => unit_bytes(entry.kind),
+            _ => return None,
+        };
+        if index >= entry.count {
+            return None;
+        }
+        self.unsigned(entry.value_at.checked_add(index.checked_mul(bytes)?)?, bytes)
+    }
+
+    /// All of an entry's bytes.
+    pub(crate) fn value(&self, entry: &Entry) -> Option<&'a [u8]> {
+        self.bytes.get(entry.value_range())
+    }
+
+    /// An entry's text, up to its first zero.
+    pub(crate) fn text(&self, entry: &Entry) -> Option<&'a str> {
+        let bytes = self.value(entry)?.split(|byte| *byte == 0).next()?;
+        core::str::from_utf8(bytes).ok().map(str::trim)
+    }
+
+    /// A fraction of two numbers, such as a part of a position.
+    pub(crate) fn fraction(&self, entry: &Entry, index: usize) -> Option<f64> {
+        if entry.kind != 5 || index >= entry.count {
+            return None;
+        }
+        let at = entry.value_at.checked_add(index.checked_mul(8)?)?;
+        let number = |at| self.unsigned(at, 4).and_then(|number| u32::try_from(number).ok());
+        let (above, below) = (f64::from(number(at)?), f64::from(number(at + 4)?));
+        (below != 0.0).then(|| above / below)
+    }
+}

@@ -1,0 +1,48 @@
+//! Compaction (paper §7): the host has taken a snapshot of the state machine, and the log up to it may go.
+
+use crate::trace::Trace;
+use crate::types::{Index, LogId, SnapshotMeta};
+
+use super::server::Server;
+
+impl Server {
+    /// Notes the snapshot and compacts the log. `oldest_transfer` is where the oldest snapshot ends that is on its way
+    /// to a peer.
+    pub(super) fn on_snapshot_taken(&mut self, last: LogId, oldest_transfer: Option<Index>) {
+        let covered = self.log.snapshot().map(|meta| meta.last.index);
+        // A snapshot of entries that were not applied, or an older one than the latest, is a mistake of the host's that
+        // costs nothing to overlook.
+        if Some(last.index) > self.applied || Some(last.index) <= covered || !self.log.holds(Some(last)) {
+            return;
+        }
+        let meta = SnapshotMeta {
+            withheld: self.is_witness(),
+            ..self.log.snapshot_meta(last)
+        };
+        if meta.membership.is_empty() {
+            // A server that was added knows no configuration before it has the entry that set it. A snapshot without one
+            // would tell its receivers of none.
+            return;
+        }
+        self.out.snapshot_to_persist(meta.clone());
+        self.log.set_snapshot(meta);
+        self.trace(Trace::SnapshotTaken { last });
+        let keep = self.config.snapshots.keep_entries;
+        let to = last.index.value().checked_sub(keep).and_then(Index::new);
+        // A peer that is being sent an earlier snapshot needs the entries after that one next. If they were compacted
+        // whenever another snapshot is taken meanwhile, a slow peer would never catch up.
+        let to = to.map(|to| oldest_transfer.map_or(to, |needed| to.min(needed)));
+        let to = plant!(to, COMPACTS_TOO_FAR => self.one_entry_further(to));
+        if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
+            self.log.compact(to);
+            self.out.log_compacted(to);
+            self.trace(Trace::Compacted { to });
+        }
+    }
+
+    /// Where a planted bug compacts to.
+    fn one_entry_further(&self, to: Option<Index>) -> Option<Index> {
+        to.map(Index::next)
+            .filter(|&to| Some(to) <= self.log.last_index())
+    }
+}

@@ -1,0 +1,139 @@
+//! Handing leadership over (dissertation §3.10): the leader takes no more proposals, lets the target have its whole log,
+//! and tells it to campaign at once. If the target does not take over within an election timeout, the leader leads on.
+
+use core::cmp::Reverse;
+
+use crate::action::{Rejection, TransferOutcome};
+use crate::message::Message;
+use crate::outbox::Promise;
+use crate::trace::Trace;
+use crate::types::{NodeId, Tick};
+
+use super::{Leader, Next, STAY, Server, Transition};
+
+/// A transfer that this leader has begun.
+#[derive(Debug)]
+pub(super) struct Handover {
+    to: NodeId,
+    gives_up_at: Tick,
+    /// Whether the target was told to campaign since the last heartbeat.
+    told: bool,
+}
+
+impl Handover {
+    pub(super) fn gives_up_at(&self) -> Tick {
+        self.gives_up_at
+    }
+}
+
+impl Leader {
+    pub(in crate::raft) fn on_transfer(&mut self, server: &mut Server, to: NodeId) {
+        if let Err(reason) = self.check_transfer(server, to) {
+            server.end_transfer(to, TransferOutcome::Rejected(reason));
+            return;
+        }
+        self.handover = Some(Handover {
+            to,
+            gives_up_at: server.after(server.config.timing.election_timeout_min_ticks),
+            told: false,
+        });
+    }
+
+    fn check_transfer(&self, server: &Server, to: NodeId) -> Result<(), Rejection> {
+        if let Some(to) = self.transferring_to() {
+            return Err(Rejection::Transferring { to });
+        }
+        // A voter that the joint configuration removes would have to hand over again.
+        let membership = server.log.membership();
+        let stays = membership.voters().any(|voter| voter == to) && !membership.is_witness(to);
+        if to == server.me() || !stays {
+            return Err(Rejection::NotATarget { to });
+        }
+        Ok(())
+    }
+
+    /// The target of the transfer that is under way. This leader appends nothing for clients meanwhile (§3.10, step 1).
+    pub(in crate::raft) fn transferring_to(&self) -> Option<NodeId> {
+        self.handover.as_ref().map(|handover| handover.to)
+    }
+
+    /// §3.10, steps 2 and 3: once the target holds the whole log, no log is newer, and it is told to campaign. It is
+    /// told again with every heartbeat; in the term of its campaign, a late message is stale.
+    pub(super) fn maybe_tell_target(&mut self, server: &mut Server) {
+        let last = server.log.last_index();
+        let Some(handover) = &mut self.handover else {
+            return;
+        };
+        let to = handover.to;
+        let caught_up = self.peers.get(&to).is_some_and(|peer| peer.matched() >= last);
+        let caught_up = plant!(caught_up, TELLS_TARGET_EARLY => true);
+        if caught_up && !handover.told {
+            handover.told = true;
+            self.void_lease();
+            self.order_campaign(server, to);
+        }
+    }
+
+    /// The server that should lead instead: of the voters that answer and may lead, the one that holds most. A transfer
+    /// that is under way has its successor: two campaigns at once would split the vote.
+    pub(super) fn successor(&self, server: &Server) -> Option<NodeId> {
+        let (now, patience) = (server.now, server.config.timing.election_timeout_min_ticks);
+        let membership = server.log.membership();
+        let best = self
+            .peers()
+            .filter(|(node, peer)| {
+                membership.is_voter(*node) && !peer.is_witness && peer.answers(now, patience)
+            })
+            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .map(|(node, _)| node);
+        self.transferring_to().or(best)
+    }
+
+    /// Steps down, and tells the successor to campaign at once, whatever it holds, so that the cluster need not wait for
+    /// an election timeout.
+    pub(super) fn hand_over(&mut self, server: &mut Server, successor: NodeId) -> Next {
+        self.order_campaign(server, successor);
+        Transition::Follow(None).into()
+    }
+
+    /// With every heartbeat: yields leadership if this server's disk stalls, to a voter that answers. Without one, no
+    /// server could do better.
+    pub(super) fn maybe_yield_leadership(&mut self, server: &mut Server) -> Next {
+        if server.disk_stalls()
+            && let Some(successor) = self.successor(server)
+        {
+            return self.hand_over(server, successor);
+        }
+        STAY
+    }
+
+    fn order_campaign(&self, server: &mut Server, to: NodeId) {
+        server.trace(Trace::CampaignOrdered { to });
+        server.send(to, self.folder_met(to), Promise::Term, Message::TimeoutNow);
+    }
+
+    /// With every heartbeat: the target is to be told again.
+    pub(super) fn retell_target(&mut self) {
+        if let Some(handover) = &mut self.handover {
+            handover.told = false;
+        }
+    }
+
+    /// §3.10: aborts a transfer that does not complete within an election timeout.
+    pub(super) fn maybe_abort_transfer(&mut self, server: &mut Server) {
+        let is_over = |handover: &mut Handover| {
+            let is_over = server.now >= handover.gives_up_at;
+            plant!(is_over, TRANSFERS_WITHOUT_END => false)
+        };
+        if let Some(handover) = self.handover.take_if(is_over) {
+            server.end_transfer(handover.to, TransferOutcome::TimedOut);
+        }
+    }
+
+    /// Ends the transfer that is under way: leadership is over.
+    pub(super) fn end_handover(&mut self, server: &mut Server, outcome: TransferOutcome) {
+        if let Some(handover) = self.handover.take() {
+            unless_planted!(HANDS_OVER_SILENTLY, server.end_transfer(handover.to, outcome));
+        }
+    }
+}
