@@ -277,6 +277,8 @@ pub(crate) async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) ->
         mode: Mode::Sealed,
         bits: None,
         first_frame: false,
+        keep_metadata: false,
+        strip_metadata: false,
     };
     client.protect(input).await.unwrap()
 }

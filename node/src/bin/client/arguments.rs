@@ -137,6 +137,13 @@ pub(crate) struct Encrypt {
     /// Accepts an animated file: it is stored whole, and previews and labels show its first frame.
     #[arg(long)]
     pub(crate) first_frame: bool,
+    /// Keeps the metadata of a label or a cover for everyone to read: place, camera, time, texts. Without it only what
+    /// shows the picture right is kept, such as its colour profile.
+    #[arg(long)]
+    pub(crate) keep_metadata: bool,
+    /// Removes metadata from the original before it is sealed. Without it viewers get the file byte for byte.
+    #[arg(long)]
+    pub(crate) strip_metadata: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, F
         None => files::check_writable(&wanted.output)?,
     }
     let mode = mode(wanted)?;
+    check_metadata(wanted, &mode);
     let speaker = speaker(shared, output(wanted));
     batch::run(&wanted.input, &speaker, "protected", async |input, speaker| {
         protect(&client, wanted, &mode, input, speaker).await
@@ -56,8 +57,10 @@ async fn protect(
         mode: mode.clone(),
         bits: wanted.bits,
         first_frame: wanted.first_frame,
+        keep_metadata: wanted.keep_metadata,
+        strip_metadata: wanted.strip_metadata,
     });
-    let protected = protecting.await.map_err(Failure::of_any_picture)?;
+    let protected = protecting.await?;
     let output: PathBuf = match &wanted.output_dir {
         Some(folder) => {
             let name = names::composed(&names::stem(input), ADDITION);
@@ -68,8 +71,26 @@ async fn protect(
             wanted.output.clone()
         }
     };
-    report::protected(speaker, input, &output, *mode == Mode::Label, &protected);
+    report::protected(speaker, input, &output, mode, &protected);
     Ok(Ended::Done)
+}
+
+/// Ends the program with a usage error if a flag would do nothing: whoever gives it expects something else.
+fn check_metadata(wanted: &Encrypt, mode: &Mode) {
+    let message = match mode {
+        Mode::Sealed | Mode::Preview if wanted.keep_metadata => {
+            "--keep-metadata is about what everyone sees, in modes label and cover; a sealed original keeps its own \
+             metadata anyway"
+        }
+        Mode::Label if wanted.strip_metadata => {
+            "--strip-metadata is about a sealed original, and a label seals nothing; without --keep-metadata it has \
+             no metadata that gives anything away"
+        }
+        _ => return,
+    };
+    Arguments::command()
+        .error(clap::error::ErrorKind::ArgumentConflict, message)
+        .exit()
 }
 
 /// How the picture shows itself, with the cover's file read.

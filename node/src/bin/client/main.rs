@@ -19,7 +19,7 @@ use node::client::{Client, ClientError, ErrorClass, Options, default_keys, files
 use node::decoding::{Advice, Decoder, ProcessLimits, worker};
 use node::settings::servers_conf;
 use report::Speaker;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// After so long without a result, a person is told that something is going on.
 const QUIET: Duration = Duration::from_secs(1);
@@ -86,6 +86,8 @@ fn of_command_line(error: &clap::Error) -> ExitCode {
 struct Failure {
     error: ClientError,
     class: ErrorClass,
+    /// What is known of the file all the same, for scripts.
+    known: Vec<(&'static str, Value)>,
 }
 
 impl Failure {
@@ -101,21 +103,15 @@ impl Failure {
             if let Some(input) = input {
                 report::insert_path(&mut value, "input", input);
             }
+            for (key, known) in &self.known {
+                value[*key] = known.clone();
+            }
             let _ = writeln!(std::io::stdout(), "{value}");
         }
         let place = input.map(|input| format!("{}: ", files::shown(input)));
         let text = format!("error: {}{message}", place.unwrap_or_default());
         let _ = writeln!(std::io::stderr(), "{}", files::printable(&text));
         ExitCode::from(exit_status(self.class))
-    }
-
-    /// About a picture that need not be protected, so "not protected" would not say what is wrong.
-    fn of_any_picture(error: ClientError) -> Self {
-        let class = match error.class() {
-            ErrorClass::NotProtected => ErrorClass::Other,
-            class => class,
-        };
-        Self { error, class }
     }
 }
 
@@ -125,6 +121,7 @@ impl<E: Into<ClientError>> From<E> for Failure {
         Self {
             class: error.class(),
             error,
+            known: Vec::new(),
         }
     }
 }
@@ -134,7 +131,7 @@ fn exit_status(class: ErrorClass) -> u8 {
         ErrorClass::Other => 1,
         ErrorClass::Usage => 2,
         ErrorClass::Denied => 3,
-        ErrorClass::NotProtected => 4,
+        ErrorClass::NotAPicture | ErrorClass::NotProtected => 4,
         ErrorClass::Damaged => 5,
         ErrorClass::Unavailable => 6,
     }

@@ -9,7 +9,8 @@ use lsb_core::envelope::{Policy, Views};
 use lsb_core::upload::MediaType;
 use node::api::{Reason, Role};
 use node::client::files::{self, shown};
-use node::client::{Protected, ServerReport, ViewOutcome};
+use node::client::{Disclosure, Mode, Protected, ServerReport, ViewOutcome};
+use node::decoding::Finding;
 use serde_json::{Value, json};
 
 /// Where text for people goes: beside the picture, when that goes to standard output.
@@ -88,7 +89,8 @@ pub(crate) fn insert_path(value: &mut Value, key: &str, path: &Path) {
 }
 
 /// A picture was protected.
-pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, label: bool, protected: &Protected) {
+pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &Mode, protected: &Protected) {
+    let metadata = &protected.metadata;
     let grants: Vec<Value> = protected
         .policy
         .grants()
@@ -100,13 +102,19 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, label: b
         "object": protected.object.to_string(),
         "owner": protected.policy.owner().as_str(),
         "grants": grants,
+        "metadata": {
+            "public": findings(&metadata.public),
+            "sealed": metadata.sealed.as_deref().map(findings),
+            "removed": findings(&metadata.removed),
+        },
     });
     insert_path(&mut value, "input", input);
     insert_path(&mut value, "output", output);
     speaker.print(&value);
     if speaker.progress.is_some() {
         // Of many files, one line each.
-        return speaker.say(&format!("{} → {}", shown(input), shown(output)));
+        let note = in_short(metadata);
+        return speaker.say(&format!("{} → {}{note}", shown(input), shown(output)));
     }
     speaker.say(&format!(
         "Protected {} for {}.",
@@ -123,11 +131,12 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, label: b
     if !speaker.output_is_standard {
         note_format(speaker, output, MediaType::Png);
     }
-    speaker.say(if label {
-        "A label keeps nothing secret: everyone who has the file sees the photograph, and only programs that take part check the label."
-    } else {
-        "Viewers get the original file as it is, with its own metadata, such as the place and time of a photograph."
-    });
+    if *mode == Mode::Label {
+        speaker.say("A label keeps nothing secret: everyone who has the file sees the photograph, and only programs that take part check the label.");
+    }
+    for line in of_disclosure(mode, metadata) {
+        speaker.say(&line);
+    }
     speaker
         .say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
     speaker.say(&format!(
@@ -135,6 +144,91 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, label: b
         shown(output),
         protected.policy.owner()
     ));
+}
+
+/// What becomes of metadata, for a person who has protected one picture.
+fn of_disclosure(mode: &Mode, metadata: &Disclosure) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut list = |title: &str, findings: &[Finding]| {
+        lines.push(title.to_owned());
+        lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+    };
+    if !metadata.public.is_empty() {
+        list("Metadata that was kept, for everyone to read:", &metadata.public);
+    }
+    if !metadata.removed.is_empty() {
+        list("Metadata that was removed:", &metadata.removed);
+    }
+    match &metadata.sealed {
+        _ if *mode == Mode::Label => (),
+        Some(sealed) if !sealed.is_empty() => {
+            list("Viewers get the original file with its own metadata:", sealed);
+            list(
+                "To remove that before the file is sealed, use --strip-metadata.",
+                &[],
+            );
+        }
+        Some(_) => list("Viewers get no metadata but what shows the picture right.", &[]),
+        None => list(
+            "Viewers get the original file with its own metadata, which may be the place and time of a photograph.",
+            &[],
+        ),
+    }
+    lines
+}
+
+/// The same, for one line of many.
+fn in_short(metadata: &Disclosure) -> String {
+    let notes = [
+        ("everyone can read", metadata.public.as_slice()),
+        ("viewers get", metadata.sealed.as_deref().unwrap_or_default()),
+        ("removed", &metadata.removed),
+    ];
+    let notes = notes.into_iter().filter(|(_, findings)| !findings.is_empty());
+    let notes: Vec<String> = notes
+        .map(|(what, findings)| format!("{what}: {}", kinds(findings)))
+        .collect();
+    match notes.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", notes.join("; ")),
+    }
+}
+
+/// The kinds of metadata, each once.
+fn kinds(findings: &[Finding]) -> String {
+    let mut kinds: Vec<&str> = Vec::new();
+    for finding in findings {
+        if !kinds.contains(&finding.kind.as_str()) {
+            kinds.push(&finding.kind);
+        }
+    }
+    kinds.join(", ")
+}
+
+/// What a file gives away beside its pixels, for people.
+pub(crate) fn of_file(metadata: &[Finding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (title, needed) in [
+        ("Beside its pixels, the file gives away:", false),
+        ("It also holds what shows the picture right:", true),
+    ] {
+        let findings: Vec<&Finding> = metadata
+            .iter()
+            .filter(|finding| finding.needed == needed)
+            .collect();
+        if !findings.is_empty() {
+            lines.push(title.to_owned());
+            lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+        } else if !needed {
+            lines.push("Beside its pixels, the file gives nothing away.".to_owned());
+        }
+    }
+    lines
+}
+
+/// Metadata, for scripts.
+pub(crate) fn findings(metadata: &[Finding]) -> Value {
+    json!(metadata)
 }
 
 /// Says what a file is whose name says otherwise.
