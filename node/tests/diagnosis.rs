@@ -95,7 +95,7 @@ async fn a_turned_or_enlarged_picture_is_told_so() {
             ),
             (
                 moved(&from, width, height / 2, |x, y| (x, y)),
-                "was cropped or resized",
+                "since it was protected",
             ),
         ] {
             let error = told(copy).await;
