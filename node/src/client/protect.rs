@@ -67,15 +67,18 @@ pub struct Protected {
     pub metadata: Disclosure,
 }
 
-/// What became of the metadata of an original and of a cover, without that which describes the pixels.
+/// What became of the metadata of an original and of a cover, without the metadata that describes the pixels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disclosure {
-    /// For everyone to read in the picture.
+    /// What everyone can read in the picture.
     pub public: Vec<Finding>,
-    /// For viewers, in the sealed original; none if it is not known, as the file's structure is unusual.
+    /// What was left out of the picture that everyone sees.
+    pub left_out: Vec<Finding>,
+    /// What viewers get in the sealed original. None for a label, and where it cannot be listed, as the structure of
+    /// the file is unusual.
     pub sealed: Option<Vec<Finding>>,
-    /// Taken out, or left behind.
-    pub removed: Vec<Finding>,
+    /// What was removed from the original before it was sealed.
+    pub stripped: Vec<Finding>,
 }
 
 /// An envelope, and what is registered with it.
@@ -138,7 +141,7 @@ impl Client {
             .await?;
         if let Some(made) = &mut prepared.picture {
             metadata.public.append(&mut made.kept);
-            metadata.removed.append(&mut made.removed);
+            metadata.left_out.append(&mut made.removed);
         }
         let picture = self.register(&info, &owner, &policy, &prepared).await?;
         Ok(Protected {
@@ -159,7 +162,7 @@ impl Client {
             let original = std::mem::take(&mut input.original);
             let stripped = self.decoder.strip(original, limits).await?;
             input.original = stripped.file;
-            disclosure.removed = stripped.removed;
+            disclosure.stripped = stripped.removed;
             disclosure.sealed = Some(Vec::new());
             return Ok(disclosure);
         }

@@ -85,14 +85,14 @@ async fn labels_and_covers_give_nothing_away_unless_that_is_asked_for() {
         assert!(!gives_away(&file));
         let said = text(&output);
         assert!(
-            said.contains("Metadata that was removed:\n  location (eXIf GPS"),
+            said.contains("Metadata that was left out of what everyone sees:\n  location (eXIf GPS"),
             "{said}"
         );
         assert!(said.contains(POSITION) && !said.contains('\x1b'), "{said}");
         let (output, _) = encrypt(&[arguments, &["--json"]].concat());
         let told = json(&output);
         assert_eq!(told["metadata"]["public"], Value::Array(Vec::new()));
-        assert_eq!(told["metadata"]["removed"][0]["kind"], "location");
+        assert_eq!(told["metadata"]["left_out"][0]["kind"], "location");
 
         let (output, file) = encrypt(&[arguments, &["--keep-metadata"]].concat());
         assert!(gives_away(&file));
@@ -106,7 +106,7 @@ async fn labels_and_covers_give_nothing_away_unless_that_is_asked_for() {
         ended(&output, 0, "");
         let said = text(&output);
         assert!(
-            said.contains("Beside its pixels, the file gives away:\n  location"),
+            said.contains("everyone who has the file can read:\n  location"),
             "{said}"
         );
         assert!(said.contains(POSITION) && said.contains("gamma (gAMA"), "{said}");
@@ -155,9 +155,9 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
         ));
 
         let said = text(&encrypt(&["-m", mode, "--strip-metadata"]));
-        assert!(said.contains("Metadata that was removed:\n  location"), "{said}");
+        assert!(said.contains("before it was sealed:\n  location"), "{said}");
         assert!(
-            said.contains("Viewers get no metadata but what shows the picture right."),
+            said.contains("The sealed original has no metadata that gives anything away."),
             "{said}"
         );
         let seen = view();
@@ -171,7 +171,7 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
     assert_eq!(told["metadata"]["sealed"][0]["kind"], "location");
     let told = json(&encrypt(&["--strip-metadata", "--json"]));
     assert_eq!(told["metadata"]["sealed"], Value::Array(Vec::new()));
-    assert_eq!(told["metadata"]["removed"][0]["kind"], "location");
+    assert_eq!(told["metadata"]["stripped"][0]["kind"], "location");
     // Of many files each line says it.
     let said = text(&cluster.client(&[
         "encrypt",

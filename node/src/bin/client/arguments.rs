@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, UserName, Views};
 use node::decoding::ProcessLimits;
@@ -202,6 +203,17 @@ impl Encrypt {
             (None, Some(_)) => ModeArgument::Cover,
             (None, None) => ModeArgument::Sealed,
         }
+    }
+}
+
+/// Ends the program with a usage error of a command, as clap writes them.
+pub(crate) fn refuse(command: &str, kind: ErrorKind, message: &str) -> ! {
+    let mut all = Arguments::command();
+    // Only then does a command know how it is called.
+    all.build();
+    match all.find_subcommand_mut(command) {
+        Some(command) => command.error(kind, message).exit(),
+        None => all.error(kind, message).exit(),
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::CommandFactory;
+use clap::error::ErrorKind;
 use indicatif::{ProgressBar, ProgressStyle};
 use node::client::{ErrorClass, files};
 use serde_json::json;
 
-use super::arguments::Arguments;
+use super::arguments;
 use super::report::Speaker;
 use super::{Failure, exit_status};
 
@@ -31,19 +31,14 @@ struct Summary {
 }
 
 /// Ends the program with a usage error if several files are to go to one place.
-pub(super) fn check(inputs: &[PathBuf], has_folder: bool) {
-    let mut command = Arguments::command();
+pub(super) fn check(command: &str, inputs: &[PathBuf], has_folder: bool) {
     if inputs.len() > 1 && !has_folder {
         let message = "several files need --output-dir FOLDER, where each gets a name of its own";
-        command
-            .error(clap::error::ErrorKind::MissingRequiredArgument, message)
-            .exit();
+        arguments::refuse(command, ErrorKind::MissingRequiredArgument, message);
     }
     if inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
         let message = "standard input (`-`) can be read only once";
-        command
-            .error(clap::error::ErrorKind::ArgumentConflict, message)
-            .exit();
+        arguments::refuse(command, ErrorKind::ArgumentConflict, message);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::error::ErrorKind;
 use lsb_core::Limits;
 use node::client::{Client, ClientError, Mode, ProtectInput, files, names};
 
-use super::arguments::{Arguments, Encrypt, ModeArgument, Shared};
+use super::arguments::{self, Encrypt, ModeArgument, Shared};
 use super::batch::{self, Ended};
 use super::report::{self, Speaker};
 use super::{Failure, client, speaker};
@@ -16,7 +16,7 @@ use super::{Failure, client, speaker};
 const ADDITION: &str = "_encrypted_lsb.png";
 
 pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, Failure> {
-    batch::check(&wanted.input, wanted.output_dir.is_some());
+    batch::check("encrypt", &wanted.input, wanted.output_dir.is_some());
     let client = client(shared)?;
     match &wanted.output_dir {
         Some(folder) => files::check_folder(folder)?,
@@ -88,9 +88,7 @@ fn check_metadata(wanted: &Encrypt, mode: &Mode) {
         }
         _ => return,
     };
-    Arguments::command()
-        .error(clap::error::ErrorKind::ArgumentConflict, message)
-        .exit()
+    arguments::refuse("encrypt", ErrorKind::ArgumentConflict, message)
 }
 
 /// How the picture shows itself, with the cover's file read.
@@ -102,12 +100,11 @@ fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
             }
             Mode::Cover(files::read(cover, Limits::DEFAULT.carrier_bytes)?)
         }
-        (ModeArgument::Cover, None) | (_, Some(_)) => Arguments::command()
-            .error(
-                clap::error::ErrorKind::ArgumentConflict,
-                "--cover names the picture that everybody sees in --mode cover, and in no other",
-            )
-            .exit(),
+        (ModeArgument::Cover, None) | (_, Some(_)) => arguments::refuse(
+            "encrypt",
+            ErrorKind::ArgumentConflict,
+            "--cover names the picture that everyone sees in --mode cover, and in no other mode",
+        ),
         (ModeArgument::Sealed, None) => Mode::Sealed,
         (ModeArgument::Preview, None) => Mode::Preview,
         (ModeArgument::Label, None) => Mode::Label,

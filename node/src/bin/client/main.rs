@@ -2,6 +2,7 @@
 
 mod arguments;
 mod batch;
+mod disclosure;
 mod encrypt;
 mod offline;
 mod report;

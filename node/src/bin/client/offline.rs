@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::arguments::{Capacity, Inspect};
+use super::disclosure;
 use super::report::{self, Speaker};
 
 /// What an envelope holds beside the two pictures, with a few grants.
@@ -94,11 +95,11 @@ pub(super) async fn inspect(
         let mut failure = Failure::from(error);
         // A picture may give something away without being protected, and this is the command that says so.
         if failure.class == ErrorClass::NotProtected || !metadata.is_empty() {
-            for line in report::of_file(&metadata) {
+            for line in disclosure::of_file(&metadata) {
                 speaker.say(&line);
             }
         }
-        failure.known.push(("metadata", report::findings(&metadata)));
+        failure.known.push(("metadata", json!(metadata)));
         failure
     })?;
     // Structure and hashes are in order by now, so what is left is whether the owner signed them.
@@ -108,12 +109,12 @@ pub(super) async fn inspect(
         .map_err(|error| ClientError::from(Error::from(error)))?;
     let receipt = receipt_is_signed(&carried)?;
     let mut value = as_json(&carried, receipt);
-    value["metadata"] = report::findings(&metadata);
+    value["metadata"] = json!(metadata);
     speaker.print(&value);
     for line in as_lines(&carried, receipt) {
         speaker.say(&line);
     }
-    for line in report::of_file(&metadata) {
+    for line in disclosure::of_file(&metadata) {
         speaker.say(&line);
     }
     Ok(ExitCode::SUCCESS)

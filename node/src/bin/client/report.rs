@@ -9,9 +9,10 @@ use lsb_core::envelope::{Policy, Views};
 use lsb_core::upload::MediaType;
 use node::api::{Reason, Role};
 use node::client::files::{self, shown};
-use node::client::{Disclosure, Mode, Protected, ServerReport, ViewOutcome};
-use node::decoding::Finding;
+use node::client::{Mode, Protected, ServerReport, ViewOutcome};
 use serde_json::{Value, json};
+
+use super::disclosure;
 
 /// Where text for people goes: beside the picture, when that goes to standard output.
 #[derive(Clone)]
@@ -102,28 +103,24 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &M
         "object": protected.object.to_string(),
         "owner": protected.policy.owner().as_str(),
         "grants": grants,
-        "metadata": {
-            "public": findings(&metadata.public),
-            "sealed": metadata.sealed.as_deref().map(findings),
-            "removed": findings(&metadata.removed),
-        },
+        "metadata": disclosure::json(metadata),
     });
     insert_path(&mut value, "input", input);
     insert_path(&mut value, "output", output);
     speaker.print(&value);
     if speaker.progress.is_some() {
         // Of many files, one line each.
-        let note = in_short(metadata);
+        let note = disclosure::in_short(metadata);
         return speaker.say(&format!("{} → {}{note}", shown(input), shown(output)));
     }
     speaker.say(&format!(
         "Protected {} for {}.",
-        shown(input),
+        named(input, "standard input"),
         protected.policy.owner()
     ));
     speaker.say(&format!(
         "  file     {} ({})",
-        shown(output),
+        named(output, "standard output"),
         size(protected.picture.len())
     ));
     speaker.say(&format!("  views    {}", views(&protected.policy)));
@@ -134,101 +131,40 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &M
     if *mode == Mode::Label {
         speaker.say("A label keeps nothing secret: everyone who has the file sees the photograph, and only programs that take part check the label.");
     }
-    for line in of_disclosure(mode, metadata) {
+    for line in disclosure::lines(mode, metadata) {
         speaker.say(&line);
     }
     speaker
         .say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
-    speaker.say(&format!(
-        "View it with: client view --input {} --user {}",
-        shown(output),
-        protected.policy.owner()
-    ));
+    if !speaker.output_is_standard {
+        speaker.say(&format!(
+            "View it with: client view --input {} --user {}",
+            quoted(output),
+            protected.policy.owner()
+        ));
+    }
 }
 
-/// What becomes of metadata, for a person who has protected one picture.
-fn of_disclosure(mode: &Mode, metadata: &Disclosure) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut list = |title: &str, findings: &[Finding]| {
-        lines.push(title.to_owned());
-        lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+/// Returns a path as a word of a command line.
+fn quoted(path: &Path) -> String {
+    let text = shown(path);
+    let plain = |letter: char| letter.is_alphanumeric() || "_-./+@%=:,".contains(letter);
+    let text = match text.starts_with('-') {
+        true => format!("./{text}"),
+        false => text,
     };
-    if !metadata.public.is_empty() {
-        list("Metadata that was kept, for everyone to read:", &metadata.public);
-    }
-    if !metadata.removed.is_empty() {
-        list("Metadata that was removed:", &metadata.removed);
-    }
-    match &metadata.sealed {
-        _ if *mode == Mode::Label => (),
-        Some(sealed) if !sealed.is_empty() => {
-            list("Viewers get the original file with its own metadata:", sealed);
-            list(
-                "To remove that before the file is sealed, use --strip-metadata.",
-                &[],
-            );
-        }
-        Some(_) => list("Viewers get no metadata but what shows the picture right.", &[]),
-        None => list(
-            "Viewers get the original file with its own metadata, which may be the place and time of a photograph.",
-            &[],
-        ),
-    }
-    lines
-}
-
-/// The same, for one line of many.
-fn in_short(metadata: &Disclosure) -> String {
-    let notes = [
-        ("everyone can read", metadata.public.as_slice()),
-        ("viewers get", metadata.sealed.as_deref().unwrap_or_default()),
-        ("removed", &metadata.removed),
-    ];
-    let notes = notes.into_iter().filter(|(_, findings)| !findings.is_empty());
-    let notes: Vec<String> = notes
-        .map(|(what, findings)| format!("{what}: {}", kinds(findings)))
-        .collect();
-    match notes.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", notes.join("; ")),
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 
-/// The kinds of metadata, each once.
-fn kinds(findings: &[Finding]) -> String {
-    let mut kinds: Vec<&str> = Vec::new();
-    for finding in findings {
-        if !kinds.contains(&finding.kind.as_str()) {
-            kinds.push(&finding.kind);
-        }
+/// Returns what an input or output is called in a sentence.
+fn named(path: &Path, standard: &str) -> String {
+    match path.as_os_str() == "-" {
+        true => standard.to_owned(),
+        false => shown(path),
     }
-    kinds.join(", ")
-}
-
-/// What a file gives away beside its pixels, for people.
-pub(crate) fn of_file(metadata: &[Finding]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (title, needed) in [
-        ("Beside its pixels, the file gives away:", false),
-        ("It also holds what shows the picture right:", true),
-    ] {
-        let findings: Vec<&Finding> = metadata
-            .iter()
-            .filter(|finding| finding.needed == needed)
-            .collect();
-        if !findings.is_empty() {
-            lines.push(title.to_owned());
-            lines.extend(findings.iter().map(|finding| format!("  {finding}")));
-        } else if !needed {
-            lines.push("Beside its pixels, the file gives nothing away.".to_owned());
-        }
-    }
-    lines
-}
-
-/// Metadata, for scripts.
-pub(crate) fn findings(metadata: &[Finding]) -> Value {
-    json!(metadata)
 }
 
 /// Says what a file is whose name says otherwise.
@@ -266,21 +202,25 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
     insert_path(&mut value, "input", input);
     insert_path(&mut value, "output", output);
     speaker.print(&value);
+    if speaker.progress.is_some() {
+        // Of many files, one line each.
+        let note = match outcome {
+            ViewOutcome::Granted { remaining, .. } => left(*remaining),
+            ViewOutcome::Denied { message, .. } => format!("denied: {message}"),
+        };
+        return speaker.say(&format!("{} → {} ({note})", shown(input), shown(output)));
+    }
     match outcome {
         ViewOutcome::Granted {
             picture,
             remaining,
             label,
         } => {
-            let left = match remaining {
-                None => "views are not limited".to_owned(),
-                Some(1) => "1 view remains".to_owned(),
-                Some(views) => format!("{views} views remain"),
-            };
             speaker.say(&format!(
-                "Granted: {} ({}), {left}.",
-                shown(output),
-                size(picture.len())
+                "Granted: {} ({}), {}.",
+                named(output, "standard output"),
+                size(picture.len()),
+                left(*remaining)
             ));
             if let Some(format) = MediaType::sniff(picture).filter(|_| !speaker.output_is_standard) {
                 note_format(speaker, output, format);
@@ -291,11 +231,20 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
         }
         ViewOutcome::Denied { reason, message, .. } => {
             speaker.say(&format!(
-                "Denied: {message}. {} holds the access-denied picture.",
-                shown(output)
+                "Denied: {message}. The access-denied picture is in {}.",
+                named(output, "standard output")
             ));
             speaker.say(advice(*reason));
         }
+    }
+}
+
+fn left(remaining: Option<u32>) -> String {
+    match remaining {
+        None => "views without limit".to_owned(),
+        Some(0) => "no view remains".to_owned(),
+        Some(1) => "1 view remains".to_owned(),
+        Some(views) => format!("{views} views remain"),
     }
 }
 

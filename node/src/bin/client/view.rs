@@ -14,7 +14,7 @@ use super::report::{self, Speaker};
 use super::{Failure, client, speaker};
 
 pub(super) async fn run(shared: &Shared, wanted: &View) -> Result<ExitCode, Failure> {
-    batch::check(&wanted.input, wanted.output_dir.is_some());
+    batch::check("view", &wanted.input, wanted.output_dir.is_some());
     let client = client(shared)?;
     let output = match &wanted.output_dir {
         Some(folder) => {
