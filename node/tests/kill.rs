@@ -56,6 +56,7 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
             term: Term::new(new_last),
             vote: Some(NodeId::new(2)),
             admitted: true,
+            ..HardState::default()
         }),
         snapshot: snapshot_at.map(|at| {
             Box::new(SnapshotMeta {

@@ -118,6 +118,7 @@ fn parts_of_a_persist_are_carried_out_in_order() {
         term: Term::new(3),
         vote: Some(NodeId::new(2)),
         admitted: true,
+        ..HardState::default()
     };
     {
         let (mut store, _) = open(&disk).unwrap();
@@ -375,6 +376,7 @@ fn written(clean: bool) -> MemoryDisk {
             term: Term::new(2),
             vote: Some(NodeId::new(3)),
             admitted: true,
+            ..HardState::default()
         }),
         snapshot: Some(Box::new(snapshot_at(6))),
         commit: Some(index(9)),

@@ -50,7 +50,7 @@
 //!             group: GroupId::new(1),
 //!             node: NodeId::new(number),
 //!             incarnation: Incarnation::new(number),
-//!             boot: 1,
+//!             boot: Boot::new(1, number),
 //!         };
 //!         let bootstrap = Membership::of_voters(members.clone());
 //!         let setup = Setup { identity, config: Config::default(), bootstrap, durable: Durable::default() };
@@ -225,6 +225,6 @@ pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
-    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
-    Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
+    Boot, ClusterId, Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId,
+    NodeId, Origin, Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
 };

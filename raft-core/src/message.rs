@@ -8,7 +8,8 @@ use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
 use crate::input::ReadMode;
 use crate::types::{
-    GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
+    Boot, ClusterId, GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta,
+    Term,
 };
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed
@@ -18,10 +19,14 @@ use crate::types::{
 pub struct Envelope {
     /// The consensus group of both.
     pub group: GroupId,
+    /// The sender's cluster.
+    pub cluster: ClusterId,
     /// The sender.
     pub from: NodeId,
     /// The sender's data folder.
     pub from_incarnation: Incarnation,
+    /// The sender's start on that folder.
+    pub from_boot: Boot,
     /// The recipient.
     pub to: NodeId,
     /// The recipient's data folder, where the sender knows it.
@@ -43,6 +48,9 @@ pub enum Message {
         /// The replying server's own standing, or the sender's, as far as it knows.
         standing: Standing,
     },
+    /// The answer to any other message from a server of another cluster, so that both sides learn of it. The envelope
+    /// says which cluster the sender belongs to.
+    OtherCluster,
     /// Asks whether the recipient would vote for the sender in `ask`. Changes nothing there (dissertation §9.6).
     PreVote {
         /// The term that the sender would campaign in.
@@ -86,6 +94,9 @@ pub enum Message {
         session: PeerSession,
         /// The round of the append.
         round: Round,
+        /// For how long the sender withholds its vote from other servers, from the moment at which it got the append, in
+        /// microseconds; 0 if it promises nothing.
+        promise_micros: u64,
         /// The outcome of the append.
         outcome: AppendOutcome,
     },
@@ -106,6 +117,9 @@ pub enum Message {
         session: PeerSession,
         /// The round of the heartbeat.
         round: Round,
+        /// For how long the sender withholds its vote from other servers, from the moment at which it got the
+        /// heartbeat, in microseconds; 0 if it promises nothing.
+        promise_micros: u64,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {
@@ -144,7 +158,7 @@ pub enum Message {
     /// Commands of clients of a server that does not lead, for the leader of the envelope's term.
     Forward {
         /// The sender's boot.
-        boot: u64,
+        boot: Boot,
         /// The sender knows the outcome of every command below this number.
         floor: u64,
         /// The commands by number, in their order.
@@ -153,14 +167,14 @@ pub enum Message {
     /// The answer to [`Message::Forward`] for commands that the leader refuses; accepted ones arrive in the log.
     ForwardRefused {
         /// The boot that forwarded them.
-        boot: u64,
+        boot: Boot,
         /// The reasons, by number.
         refused: Vec<(u64, Refusal)>,
     },
     /// Asks for the index from which on the sender may answer reads (dissertation §6.4).
     ReadIndex {
         /// The sender's boot.
-        boot: u64,
+        boot: Boot,
         /// Names the request within that boot.
         request: u64,
         /// What the answer may rely on.
@@ -169,7 +183,7 @@ pub enum Message {
     /// The answer to [`Message::ReadIndex`].
     ReadIndexReply {
         /// The boot that asked.
-        boot: u64,
+        boot: Boot,
         /// The request.
         request: u64,
         /// The answer.
@@ -274,6 +288,7 @@ impl Message {
         match self {
             Self::Hello => "Hello",
             Self::HelloReply { .. } => "HelloReply",
+            Self::OtherCluster => "OtherCluster",
             Self::PreVote { .. } => "PreVote",
             Self::PreVoteReply { .. } => "PreVoteReply",
             Self::Vote { .. } => "Vote",
@@ -360,6 +375,7 @@ impl Message {
             Self::ForwardRefused { .. } | Self::ReadIndex { .. } | Self::ReadIndexReply { .. } => true,
             Self::Hello
             | Self::HelloReply { .. }
+            | Self::OtherCluster
             | Self::VoteReply { .. }
             | Self::HeartbeatReply { .. }
             | Self::SnapshotReply { .. } => true,

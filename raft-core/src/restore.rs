@@ -112,7 +112,7 @@ fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     let is_misfit = |entry: &Entry| match entry.body {
         EntryBody::Withheld => !is_witness,
         EntryBody::Command(_) | EntryBody::Forwarded(_) => is_witness,
-        EntryBody::Noop | EntryBody::Membership(_) => false,
+        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) => false,
     };
     let snapshot = durable.snapshot.as_ref();
     if durable.entries.iter().any(is_misfit) || snapshot.is_some_and(|meta| meta.withheld != is_witness) {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{HardState, Index, LogId, NodeId, Term};
+use crate::types::{ClusterId, HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +58,11 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// The server to which this leader is handing over leadership.
     pub transferring_to: Option<NodeId>,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The last server of another cluster that this one heard from, and that cluster: two clusters use the same
+    /// addresses, or a server was started with another list of members than the others.
+    pub stranger: Option<(NodeId, ClusterId)>,
     /// Whether this server is fenced: a committed configuration, as far as the server knows, binds it to another
     /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
     /// removed from the configuration and added again.
@@ -103,6 +108,8 @@ pub enum Feeding {
 pub struct Ignored {
     /// For another group or another server.
     pub misaddressed: u64,
+    /// From another cluster: see [`Status::stranger`].
+    pub other_cluster: u64,
     /// From or for a data folder that is not the one the log knows.
     pub fenced: u64,
     /// Breaking a rule of the format that no honest peer breaks.

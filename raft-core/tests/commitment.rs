@@ -241,6 +241,7 @@ fn a_deposed_leader_commits_nothing() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     assert_eq!(scene.commit(), 0);

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, EntryBody, Event, Membership, Message, Notice, PeerSession, Rejection, RoleName, Term,
+    Action, Boot, EntryBody, Event, Membership, Message, Notice, PeerSession, Rejection, RoleName, Term,
 };
 use support::Cluster;
 use support::scene::{
@@ -60,7 +60,7 @@ fn election_timeouts_are_drawn_from_the_whole_range() {
     let mut drawn = BTreeSet::new();
     for boot in 1..=300 {
         let mut setup = setup(3, 1, &[]);
-        setup.identity.boot = boot;
+        setup.identity.boot = Boot::new(boot, boot);
         drawn.insert(
             Scene::new(setup)
                 .expect("sound")
@@ -240,7 +240,15 @@ fn every_role_follows_after_a_later_term() {
     for mut scene in [Scene::follower(3, 4, &[]), candidate, Scene::leader(3, 4, &[])] {
         let session = PeerSession::new(9);
         let round = raft_core::Round::new(0);
-        scene.receive(2, 7, Message::HeartbeatReply { session, round });
+        scene.receive(
+            2,
+            7,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         assert_eq!(
             (scene.role(), scene.term(), scene.vote()),
             (RoleName::Follower, 7, None)
@@ -286,6 +294,7 @@ fn a_server_votes_once_in_a_term() {
 fn a_vote_is_remembered_across_a_restart() {
     let mut setup = setup(3, 2, &[]);
     setup.durable.hard_state.vote = Some(node(2));
+    setup.durable.hard_state.vote_boot = Boot::new(1, 2);
     let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(ask_vote(&mut scene, 3, 2, None), Some(false));
     assert_eq!(ask_vote(&mut scene, 2, 2, None), Some(true));

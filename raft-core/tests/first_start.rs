@@ -393,6 +393,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
     let reply = Message::HeartbeatReply {
         session: PeerSession::new(1),
         round: Round::new(0),
+        promise_micros: 0,
     };
     scene.receive(2, 2, reply);
     let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 1) };
@@ -404,6 +405,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     second.from_incarnation = Incarnation::new(22);

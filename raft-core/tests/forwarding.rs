@@ -4,8 +4,9 @@
 mod support;
 
 use raft_core::{
-    Action, Change, Entry, EntryBody, Event, Expected, Forwarded, Incarnation, Index, Input, Membership,
-    Message, Notice, Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
+    Action, Boot, Change, Entry, EntryBody, Event, Expected, Forwarded, Incarnation, Index, Input,
+    Membership, Message, Notice, Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName,
+    Round,
 };
 use support::scene::{
     Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, voters, writes,
@@ -59,7 +60,7 @@ fn nothing_is_forwarded_in_a_term_that_waits_for_the_disk() {
 fn forward(floor: u64, commands: &[(u64, &str)]) -> Message {
     let commands = commands.iter().map(|&(number, text)| (number, command(text)));
     Message::Forward {
-        boot: 1,
+        boot: Boot::new(1, 1),
         floor,
         commands: commands.collect(),
     }
@@ -70,7 +71,7 @@ fn taken_in(term: u64, position: u64, origin: u64, number: u64, text: &str) -> E
     let origin = Origin {
         node: node(origin),
         incarnation: Incarnation::new(origin),
-        boot: 1,
+        boot: Boot::new(1, 1),
         number,
     };
     let command = command(text);
@@ -337,7 +338,7 @@ fn commands_of_another_boot_and_of_another_server_are_others() {
         unreachable!("it is one")
     };
     let later = Message::Forward {
-        boot: 2,
+        boot: Boot::new(2, 2),
         floor,
         commands,
     };
@@ -354,7 +355,7 @@ fn a_refusal_by_a_leader_is_final() {
     let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     let refused = Message::ForwardRefused {
-        boot: 1,
+        boot: Boot::new(1, 1),
         refused: vec![(1, Refusal::TooLarge { limit: 5 })],
     };
     for _ in 0..2 {
@@ -369,7 +370,7 @@ fn a_refusal_by_a_leader_is_final() {
         [(
             2,
             Message::ForwardRefused {
-                boot: 1,
+                boot: Boot::new(1, 1),
                 refused: vec![(2, reason)]
             }
         )]
@@ -382,7 +383,7 @@ fn a_refused_command_is_handed_back_with_the_leader_s_reason() {
     let mut scene = follower();
     scene.propose(7, b"seven");
     let refused = Message::ForwardRefused {
-        boot: 1,
+        boot: Boot::new(1, 1),
         refused: vec![(1, Refusal::Busy { limit: 99 })],
     };
     // A reason from a server that does not lead does not count.
@@ -488,13 +489,21 @@ fn a_new_leader_takes_in_what_it_had_not_forwarded() {
     assert_eq!(outcomes(&actions), [(7, "done")]);
     let round = Round::new(1);
     let session = scene.session(2);
-    let actions = scene.receive(2, 3, Message::HeartbeatReply { session, round });
+    let actions = scene.receive(
+        2,
+        3,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(ready(&actions), [(8, 2)]);
 }
 
 fn read_index(request: u64) -> Message {
     Message::ReadIndex {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request,
         mode: ReadMode::Quorum,
     }
@@ -502,7 +511,7 @@ fn read_index(request: u64) -> Message {
 
 fn confirmed(request: u64, position: u64) -> Message {
     Message::ReadIndexReply {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request,
         outcome: ReadOutcome::Confirmed {
             index: index(position),
@@ -554,7 +563,15 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
     let actions = scene.receive(2, 2, read_index(5));
     assert!(!kinds(&actions).contains(&(2, "ReadIndexReply")), "{actions:?}");
     let (session, round) = (scene.session(3), Round::new(1));
-    let actions = scene.receive(3, 2, Message::HeartbeatReply { session, round });
+    let actions = scene.receive(
+        3,
+        2,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(sent(&actions), [(2, confirmed(5, 1))]);
 }
 
@@ -568,7 +585,7 @@ fn a_leader_with_too_many_reads_refuses_more() {
     let actions = scene.receive(2, 2, read_index(5));
     let outcome = ReadOutcome::Busy { limit: 1 };
     let busy = Message::ReadIndexReply {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request: 5,
         outcome,
     };
@@ -596,7 +613,7 @@ fn a_reply_to_another_boot_is_ignored() {
     scene.read(7);
     scene.receive(2, 2, append(None, entries(0, &[2]), 1));
     let stale = Message::ReadIndexReply {
-        boot: 9,
+        boot: Boot::new(9, 9),
         request: 1,
         outcome: ReadOutcome::Confirmed { index: Index::FIRST },
     };

@@ -227,7 +227,15 @@ fn a_round_that_was_never_begun_confirms_nothing() {
     scene.accept(2, at(2, 1));
     let session = scene.session(2);
     let round = Round::new(u64::MAX);
-    scene.receive(2, 2, Message::HeartbeatReply { session, round });
+    scene.receive(
+        2,
+        2,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     let actions = scene.read(7);
     assert!(
         !actions
@@ -719,7 +727,14 @@ fn a_reply_of_one_session_supersedes_none_of_another() {
     let released = sent(&scene.step(Event::Persisted(ticket)));
     for (session, round) in answers {
         assert!(
-            released.contains(&(2, Message::HeartbeatReply { session, round })),
+            released.contains(&(
+                2,
+                Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0
+                }
+            )),
             "{released:?}"
         );
     }

@@ -215,6 +215,7 @@ fn outcomes_from_before_the_disk_failed_stay() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     scene.raft.step(Event::Receive(reply));

@@ -33,7 +33,15 @@ fn round(actions: &[Action]) -> Option<u64> {
 fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
     let (session, term) = (scene.session(from), scene.term());
     let round = Round::new(round);
-    scene.receive(from, term, Message::HeartbeatReply { session, round })
+    scene.receive(
+        from,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    )
 }
 
 /// A leader of five in term 2 whose no-op at 1 is committed.
@@ -230,6 +238,7 @@ fn an_append_reply_confirms_its_round() {
                 session,
                 round,
                 outcome,
+                promise_micros: 0,
             },
         );
         assert_eq!(ready(&actions), expected);

@@ -3,7 +3,7 @@
 mod support;
 
 use raft_core::{
-    Change, Config, Durable, Entry, EntryBody, HardState, Incarnation, Membership, NodeId, Options, Recovery,
+    Change, Config, Durable, Entry, EntryBody, Incarnation, Membership, NodeId, Options, Recovery,
     RecoveryError, RestoreError, RoleName, Setup, Term,
 };
 use support::scene::{entries, id, index, node, setup, snapshot};
@@ -61,7 +61,7 @@ fn a_survivor_continues_alone_and_the_cluster_grows_again() {
 
         // One comes back with an empty folder, one is new. Neither counts before it is added.
         for (number, folder) in [(2, 22), (4, 4)] {
-            cluster.start(number, Disk::default(), 1, folder);
+            cluster.start_with(number, Disk::default(), 1, folder, Membership::default());
             assert!(cluster.make_change(Change::AddLearner(node(number))));
             assert!(cluster.make_change(Change::Promote(node(number))));
         }
@@ -125,14 +125,9 @@ fn a_change_that_was_in_progress_is_over() {
 fn an_interrupted_recovery_is_made_again() {
     let mut setup = setup(3, 4, &[1, 4]);
     let first = Recovery::of(&setup).expect("it is a member");
-    assert_eq!(
-        first.write.hard_state,
-        Some(HardState {
-            term: Term::new(5),
-            vote: None,
-            admitted: false,
-        })
-    );
+    let written = first.write.hard_state.expect("a term is written");
+    assert_eq!((written.term, written.vote), (Term::new(5), None));
+    assert!(written.cluster.is_bound(), "it is another cluster from here on");
     setup.durable.hard_state = first.write.hard_state.expect("a term is written");
     let again = Recovery::of(&setup).expect("it is a member");
     assert_eq!(again.write.entries[0].id, id(6, 3));

@@ -4,8 +4,8 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, ProposalId,
-    Snapshots, Term, Ticket,
+    Boot, Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession,
+    ProposalId, Snapshots, Term, Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
 use support::{Cluster, Journal};
@@ -31,8 +31,11 @@ fn with_options(options: Options) -> Server {
 }
 
 fn receive(server: &mut Server, from: u64, message: Message) {
+    let cluster = server.raft().status().cluster;
     server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
+        cluster,
+        from_boot: Boot::new(1, 1),
         from: node(from),
         from_incarnation: Incarnation::new(from),
         to: node(1),
@@ -159,8 +162,11 @@ fn late_or_repeated_pieces_keep_what_has_arrived() {
 fn an_older_snapshot_of_another_leader_may_replace_what_has_arrived() {
     let mut server = follower();
     receive(&mut server, 2, chunk(7, 0, 4));
+    let cluster = server.raft().status().cluster;
     server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
+        cluster,
+        from_boot: Boot::new(1, 1),
         from: node(3),
         from_incarnation: Incarnation::new(3),
         to: node(1),

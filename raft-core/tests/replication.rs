@@ -414,6 +414,7 @@ fn answers_of_another_session_are_not_counted() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     assert_eq!(scene.commit(), 0);
@@ -536,7 +537,14 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
             commit: None,
         },
     );
-    assert_eq!(sent_to(2, &actions), [Message::HeartbeatReply { session, round }]);
+    assert_eq!(
+        sent_to(2, &actions),
+        [Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0
+        }]
+    );
 }
 
 // §5.3: a follower that was down for long catches up, wherever its log ends.
@@ -620,6 +628,7 @@ fn entries_that_several_peers_lack_are_copied_once() {
             session: scene.session(peer),
             round: Round::new(0),
             outcome: AppendOutcome::Accepted { last: at(2, 2) },
+            promise_micros: 0,
         };
         let envelope = scene.envelope(peer, 2, acknowledges);
         scene.raft.step(Event::Receive(envelope));

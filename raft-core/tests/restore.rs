@@ -281,6 +281,7 @@ fn a_disk_holds_every_part_that_was_written_to_it() {
         term: Term::new(7),
         vote: Some(node(2)),
         admitted: false,
+        ..HardState::default()
     };
     disk.write(&Persist {
         hard_state: Some(hard_state),

@@ -108,7 +108,11 @@ fn a_snapshot_compacts_the_log_before_it() {
     let mut scene = Scene::new(setup).expect("the disk is valid");
     let actions = scene.step(Input::SnapshotTaken { last: id(1, 8) });
     let write = &writes(&actions)[0];
-    assert_eq!(write.snapshot, Some(Box::new(snapshot(1, 8, 1))));
+    let expected = SnapshotMeta {
+        cluster: scene.raft.status().cluster,
+        ..snapshot(1, 8, 1)
+    };
+    assert_eq!(write.snapshot, Some(Box::new(expected)));
     assert_eq!(write.compact_to, Index::new(5));
     assert_eq!((scene.raft.first_index(), scene.log()), (index(6), vec![1; 4]));
     assert_eq!(
@@ -172,7 +176,15 @@ fn an_unreachable_peer_is_sent_no_snapshot() {
     // It answers again, and the transfer begins anew.
     let session = scene.session(2);
     let round = raft_core::Round::new(0);
-    let begun = sending(&scene.receive(2, 4, Message::HeartbeatReply { session, round }));
+    let begun = sending(&scene.receive(
+        2,
+        4,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    ));
     assert_eq!(begun.len(), 1);
     assert_ne!(begun[0].0, ticket);
 }

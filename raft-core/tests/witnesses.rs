@@ -214,6 +214,7 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
         session,
         round: raft_core::Round::new(0),
         outcome: raft_core::AppendOutcome::Accepted { last: at(2, 3) },
+        promise_micros: 0,
     };
     scene.receive(4, 2, accepted);
     change(&mut scene, Change::Promote(node(4))).expect("it has caught up");

@@ -507,6 +507,7 @@ mod tests {
                 term: Term::new(ticket),
                 vote: Some(NodeId::new(1)),
                 admitted: false,
+                ..HardState::default()
             }),
             snapshot: None,
             truncate_from: None,

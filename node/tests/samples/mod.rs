@@ -128,6 +128,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 outcome: accepted,
+                promise_micros: 0,
             },
         ),
         (
@@ -136,6 +137,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 outcome: rejected,
+                promise_micros: 0,
             },
         ),
         (
@@ -146,7 +148,14 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 commit: Some(log_id(2, 5)),
             },
         ),
-        ("HeartbeatReply", Message::HeartbeatReply { session, round }),
+        (
+            "HeartbeatReply",
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        ),
         (
             "SnapshotChunk",
             Message::SnapshotChunk {

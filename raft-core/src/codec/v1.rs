@@ -12,15 +12,17 @@ use bincode::error::EncodeError;
 
 use super::DecodeError;
 use super::wire::{Sink, Source, Wire, wire_struct};
-use crate::types::{GroupId, Incarnation, NodeId, Term};
+use crate::types::{Boot, ClusterId, GroupId, Incarnation, NodeId, Term};
 
 pub(super) use self::disk::{Durable, Identity, Persist};
 pub(super) use self::log::{Entry, Membership, SnapshotMeta};
 
 wire_struct!(Envelope {
     group: GroupId,
+    cluster: ClusterId,
     from: NodeId,
     from_incarnation: Incarnation,
+    from_boot: Boot,
     to: NodeId,
     to_incarnation: Option<Incarnation>,
     term: Term,
@@ -31,8 +33,10 @@ impl From<&crate::Envelope> for Envelope {
     fn from(envelope: &crate::Envelope) -> Self {
         Self {
             group: envelope.group,
+            cluster: envelope.cluster,
             from: envelope.from,
             from_incarnation: envelope.from_incarnation,
+            from_boot: envelope.from_boot,
             to: envelope.to,
             to_incarnation: envelope.to_incarnation,
             term: envelope.term,
@@ -45,8 +49,10 @@ impl From<Envelope> for crate::Envelope {
     fn from(envelope: Envelope) -> Self {
         Self {
             group: envelope.group,
+            cluster: envelope.cluster,
             from: envelope.from,
             from_incarnation: envelope.from_incarnation,
+            from_boot: envelope.from_boot,
             to: envelope.to,
             to_incarnation: envelope.to_incarnation,
             term: envelope.term,

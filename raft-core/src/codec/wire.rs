@@ -24,7 +24,9 @@ use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::EncodeError;
 
 use super::{DecodeError, DecodeLimits};
-use crate::types::{GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
+use crate::types::{
+    Boot, ClusterId, GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term,
+};
 
 type Encoding = Configuration<BigEndian, Fixint, NoLimit>;
 
@@ -192,6 +194,35 @@ impl Wire for LogId {
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         Ok(Self::new(Term::take(source)?, Index::take(source)?))
+    }
+}
+
+impl Wire for Boot {
+    const LEAST_BYTES: usize = 2 * u64::LEAST_BYTES;
+
+    fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
+        self.counter.put(sink)?;
+        self.nonce.put(sink)
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Ok(Self::new(u64::take(source)?, u64::take(source)?))
+    }
+}
+
+impl Wire for ClusterId {
+    const LEAST_BYTES: usize = 2 * u64::LEAST_BYTES;
+
+    fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
+        self.founding.put(sink)?;
+        self.nonce.put(sink)
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            founding: u64::take(source)?,
+            nonce: u64::take(source)?,
+        })
     }
 }
 

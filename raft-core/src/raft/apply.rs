@@ -21,6 +21,9 @@ impl Server {
             "no entry beyond the log's end is committed here"
         );
         let before = core::mem::replace(&mut self.commit, to);
+        if before.is_none() {
+            self.learn_cluster();
+        }
         self.out.commit_advanced(to);
         self.trace(Trace::Committed { to });
         self.settle_truncated();

@@ -38,7 +38,7 @@ impl Candidate {
     /// RequestVote to all.
     pub(super) fn campaign(server: &mut Server, in_transfer: bool) -> Self {
         server.set_term(server.out.term().next());
-        server.out.set_vote(server.me());
+        server.out.set_vote(server.me(), server.sender().boot);
         Self::new(server, Stage::Vote { in_transfer })
     }
 
@@ -207,7 +207,7 @@ impl Raft {
         ask: Term,
         last: Option<LogId>,
     ) {
-        let is_free = !self.role.hears_leader(&self.server);
+        let is_free = !self.role.hears_leader(&self.server) && !self.server.withholds_vote();
         let is_free = plant!(is_free, HELPS_REBELS => true);
         let server = &mut self.server;
         let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free && knows_me;
@@ -225,11 +225,12 @@ impl Raft {
     ///
     /// `knows_me` says whether the candidate's log can hold what admitted this data folder.
     pub(super) fn on_vote(&mut self, from: Sender, knows_me: bool, last: Option<LogId>, in_transfer: bool) {
-        let vote = self.server.out.hard_state().vote;
-        let is_free = vote.is_none_or(|vote| vote == from.node);
+        let is_free = self.server.out.may_vote_for(from.node, from.boot);
         let is_free = plant!(is_free, VOTES_TWICE => true);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
-        let is_bound = self.server.honours_leases() && !in_transfer && self.role.hears_leader(&self.server);
+        let keeps_promise = (self.server.honours_leases() && self.role.hears_leader(&self.server))
+            || self.server.withholds_vote();
+        let is_bound = keeps_promise && !in_transfer;
         let is_bound = plant!(is_bound, VOTES_WITHIN_A_LEASE => false);
         let may_vote = is_free && !is_bound && knows_me;
         let granted = may_vote && self.server.is_up_to_date(last) && !self.role.has_campaigned();
@@ -238,7 +239,7 @@ impl Raft {
                 // It only asked whether it could win. That promised nothing, and the other candidate may win.
                 self.carry_out(Transition::Follow(None).into());
             }
-            self.server.out.set_vote(from.node);
+            self.server.out.set_vote(from.node, from.boot);
             if let Role::Follower(follower) = &mut self.role {
                 follower.reset_election_timer(&mut self.server);
             }

@@ -26,7 +26,7 @@ use crate::action::{Notice, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::queue::Ends;
-use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
+use crate::types::{Boot, Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
 use super::Sender;
 use super::server::Server;
@@ -309,7 +309,7 @@ impl Server {
         }
     }
 
-    pub(super) fn on_forward_refused(&mut self, from: Sender, boot: u64, refused: Vec<(u64, Refusal)>) {
+    pub(super) fn on_forward_refused(&mut self, from: Sender, boot: Boot, refused: Vec<(u64, Refusal)>) {
         let term = self.out.term();
         if self.leader() != Some(from.node) || boot != self.out.identity().boot {
             self.ignored.stale += 1;

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use crate::membership::Membership;
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
-use crate::types::{NodeId, Term, Tick};
+use crate::types::{ClusterId, NodeId, Term, Tick};
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
@@ -85,6 +85,7 @@ impl Joining {
         &mut self,
         server: &mut Server,
         from: Sender,
+        cluster: ClusterId,
         term: Term,
         standing: Standing,
     ) -> Next {
@@ -100,7 +101,10 @@ impl Joining {
                 self.established = true;
                 self.fenced = true;
             }
-            Standing::Admitted => return Self::take_part_after(server, term),
+            Standing::Admitted => {
+                server.adopt_cluster(cluster);
+                return Self::take_part_after(server, term);
+            }
         }
         self.maybe_first_start(server)
     }
@@ -114,7 +118,7 @@ impl Joining {
             server.set_term(term);
         }
         server.out.set_admitted();
-        server.out.set_vote(server.me());
+        server.out.set_vote(server.me(), server.sender().boot);
         Transition::FollowAfterStart.into()
     }
 

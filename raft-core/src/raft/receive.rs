@@ -24,6 +24,8 @@ impl Raft {
         let ignored = &mut self.server.ignored;
         if !is_addressed_to(self.server.out.identity(), &envelope) {
             ignored.misaddressed += 1;
+        } else if self.refuses_other_cluster(&envelope) {
+            // Nothing else in it means anything here.
         } else if !self.incarnations_match(&envelope) {
             self.server.ignored.fenced += 1;
         } else if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
@@ -90,6 +92,7 @@ impl Raft {
     /// about the future.
     fn on_well_formed(&mut self, envelope: Envelope) {
         let Envelope {
+            cluster,
             term,
             message,
             to_incarnation: addressed_as,
@@ -98,6 +101,7 @@ impl Raft {
         let from = Sender {
             node: envelope.from,
             incarnation: envelope.from_incarnation,
+            boot: envelope.from_boot,
         };
         let server = &mut self.server;
         match (&mut self.role, message) {
@@ -108,10 +112,11 @@ impl Raft {
             }
             // The answer decides whether this server's start is a first one; it means nothing once that is decided.
             (Role::Joining(joining), Message::HelloReply { standing }) => {
-                let next = joining.on_hello_reply(server, from, term, standing);
+                let next = joining.on_hello_reply(server, from, cluster, term, standing);
                 self.carry_out(next);
             }
-            (_, Message::HelloReply { .. }) => server.ignored.stale += 1,
+            // A server of this cluster took this one for a server of another one, before either knew better.
+            (_, Message::HelloReply { .. } | Message::OtherCluster) => server.ignored.stale += 1,
             // A leader that is not a known member: it has added this server, which now knows whom to ask.
             (Role::Joining(joining), Message::Heartbeat { .. })
                 if !server.log.membership().contains(from.node) =>
@@ -203,16 +208,22 @@ impl Raft {
                 Message::AppendReply {
                     session,
                     round,
+                    promise_micros,
                     outcome,
                 },
             ) => {
-                let next = leader.on_append_reply(server, from, (session, round), outcome);
+                let next = leader.on_append_reply(server, from, (session, round), promise_micros, outcome);
                 self.carry_out(next);
             }
             // A peer follows this leader in this round: what was asked before the round began may be answered.
-            (Role::Leader(leader), Message::HeartbeatReply { session, round }) => {
-                leader.on_heartbeat_reply(server, from, session, round);
-            }
+            (
+                Role::Leader(leader),
+                Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros,
+                },
+            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros),
             // How much of a snapshot a peer has stored; the next piece may leave.
             (
                 Role::Leader(leader),
@@ -260,7 +271,10 @@ impl Raft {
                 | Message::Forward { .. }
                 | Message::ReadIndex { .. },
             ) => server.ignored.stale += 1,
-            (_, Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. }) => {
+            (
+                _,
+                Message::Hello | Message::HelloReply { .. } | Message::OtherCluster | Message::PreVote { .. },
+            ) => {
                 debug_assert!(
                     false,
                     "messages without the rule about terms are dispatched before it"
@@ -343,14 +357,22 @@ impl Raft {
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
                 if confirms_by_later_term() =>
             {
-                let reply = Message::HeartbeatReply { session, round };
+                let reply = Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0,
+                };
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of
             // the same numbers, and would take it for a confirmation of what it asks now.
             Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
                 let (session, round) = (PeerSession::NONE, Round::new(0));
-                let reply = Message::HeartbeatReply { session, round };
+                let reply = Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0,
+                };
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             _ => {}

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use raft_core::codec::{ENVELOPE_VERSION, RECORD_VERSION};
 use raft_core::{
-    Durable, Entry, EntryBody, GroupId, Identity, Incarnation, Index, LogId, Message, Payload, PeerSession,
-    Persist, Round, SnapshotMeta, Term,
+    Boot, ClusterId, Durable, Entry, EntryBody, GroupId, Identity, Incarnation, Index, LogId, Message,
+    Payload, PeerSession, Persist, Round, SnapshotMeta, Term,
 };
 
 use super::*;
@@ -264,7 +264,12 @@ proptest! {
         let envelope = Envelope {
             group: GroupId::new(numbers[0]),
             from: NodeId::new(numbers[1]),
+            cluster: ClusterId {
+                founding: numbers[0],
+                nonce: numbers[5],
+            },
             from_incarnation: Incarnation::new(numbers[2]),
+            from_boot: Boot::new(numbers[6], numbers[7]),
             to: NodeId::new(numbers[3]),
             to_incarnation: to_incarnation.map(Incarnation::new),
             term: Term::new(numbers[4]),

@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use raft_core::{
-    AppendOutcome, Durable, Entry, EntryBody, Envelope, Forwarded, GroupId, HardState, Identity, Incarnation,
-    Index, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession, Persist, ReadMode, ReadOutcome,
-    Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    AppendOutcome, Boot, ClusterId, Durable, Entry, EntryBody, Envelope, Forwarded, GroupId, HardState,
+    Identity, Incarnation, Index, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession, Persist,
+    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+};
+
+const BOOT: Boot = Boot::new(3, 0x1234_5678_9abc_def0);
+
+const CLUSTER: ClusterId = ClusterId {
+    founding: 0x0102_0304_0506_0708,
+    nonce: 0x1112_1314_1516_1718,
 };
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -19,6 +26,7 @@ fn membership() -> Membership {
 /// The description of a snapshot.
 pub(crate) fn meta() -> SnapshotMeta {
     SnapshotMeta {
+        cluster: CLUSTER,
         last: log_id(2, 6),
         membership: membership().into(),
         membership_id: Some(log_id(1, 2)),
@@ -51,7 +59,7 @@ pub(crate) fn entries() -> Vec<Entry> {
                 origin: Origin {
                     node: NodeId::new(2),
                     incarnation: Incarnation::new(22),
-                    boot: 3,
+                    boot: BOOT,
                     number: 4,
                 },
                 command: Payload::from(b"passed on".as_slice()),
@@ -77,6 +85,7 @@ pub(crate) fn persist() -> Persist {
             term: Term::new(3),
             vote: Some(NodeId::new(2)),
             admitted: true,
+            ..HardState::default()
         }),
         snapshot: Some(Box::new(meta())),
         truncate_from: Index::new(7),
@@ -113,7 +122,7 @@ pub(crate) fn identity() -> Identity {
         group: GroupId::new(100),
         node: NodeId::new(1),
         incarnation: Incarnation::new(11),
-        boot: 3,
+        boot: BOOT,
     }
 }
 
@@ -187,6 +196,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 outcome: accepted,
+                promise_micros: 900_000,
             },
         ),
         (
@@ -195,6 +205,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 outcome: rejected,
+                promise_micros: 900_000,
             },
         ),
         (
@@ -205,7 +216,14 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 commit: Some(log_id(2, 5)),
             },
         ),
-        ("HeartbeatReply", Message::HeartbeatReply { session, round }),
+        (
+            "HeartbeatReply",
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 900_000,
+            },
+        ),
         (
             "SnapshotChunk",
             Message::SnapshotChunk {
@@ -235,7 +253,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         (
             "Forward",
             Message::Forward {
-                boot: 3,
+                boot: BOOT,
                 floor: 4,
                 commands: vec![(4, Payload::from(b"passed on".as_slice()))],
             },
@@ -243,7 +261,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         (
             "ForwardRefused",
             Message::ForwardRefused {
-                boot: 3,
+                boot: BOOT,
                 refused: vec![
                     (4, Refusal::Busy { limit: 1000 }),
                     (5, Refusal::TooLarge { limit: 100 }),
@@ -254,7 +272,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         (
             "ReadIndex",
             Message::ReadIndex {
-                boot: 3,
+                boot: BOOT,
                 request: 7,
                 mode: ReadMode::Lease,
             },
@@ -262,7 +280,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         (
             "ReadIndexReply.Confirmed",
             Message::ReadIndexReply {
-                boot: 3,
+                boot: BOOT,
                 request: 7,
                 outcome: ReadOutcome::Confirmed {
                     index: Index::new(9).unwrap(),
@@ -272,7 +290,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         (
             "ReadIndexReply.Busy",
             Message::ReadIndexReply {
-                boot: 3,
+                boot: BOOT,
                 request: 7,
                 outcome: ReadOutcome::Busy { limit: 100 },
             },
@@ -282,7 +300,9 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         let envelope = Envelope {
             group: GroupId::new(100),
             from: NodeId::new(1),
+            cluster: CLUSTER,
             from_incarnation: Incarnation::new(11),
+            from_boot: BOOT,
             to: NodeId::new(2),
             to_incarnation: Some(Incarnation::new(22)),
             term: Term::new(3),

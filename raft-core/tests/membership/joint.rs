@@ -85,19 +85,35 @@ fn reads_and_check_quorum_need_both_halves() {
             .any(|action| matches!(action, Action::ReadReady { .. }))
     };
     let (session, term) = (PeerSession::new(3), scene.term());
-    let reply = Message::HeartbeatReply { session, round };
+    let reply = Message::HeartbeatReply {
+        session,
+        round,
+        promise_micros: 0,
+    };
     assert!(!ready(&scene.receive(4, term, reply)));
     let session = PeerSession::new(1);
     assert!(ready(&scene.receive(
         2,
         term,
-        Message::HeartbeatReply { session, round }
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0
+        }
     )));
     // Server 4 goes on answering, and no server of the old half does.
     for _ in 0..13 {
         let round = Round::new(0);
         let session = PeerSession::new(3);
-        scene.receive(4, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            4,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         scene.tick(1);
     }
     assert_eq!(scene.role(), RoleName::Follower);

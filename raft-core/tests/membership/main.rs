@@ -78,6 +78,7 @@ fn accept_in(scene: &mut Scene, from: u64, session: u64, last: Option<LogId>) ->
         session,
         round,
         outcome,
+        promise_micros: 0,
     };
     scene.receive(from, term, reply)
 }

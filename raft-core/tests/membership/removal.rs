@@ -141,10 +141,26 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
     // A reply to an earlier heartbeat is not enough.
     let (session, term) = (scene.session(3), scene.term());
     let round = Round::new(0);
-    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    scene.receive(
+        3,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(heartbeats(3, &scene.tick(2)).len(), 1);
     let round = Round::new(1);
-    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    scene.receive(
+        3,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(sent_to(3, &scene.tick(2)), []);
     assert_eq!(scene.raft.progress(node(3)), None);
 }
@@ -159,7 +175,15 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
         let actions = scene.tick(1);
         fed += heartbeats(3, &actions).len();
         let (session, round) = (PeerSession::new(1), Round::new(0));
-        scene.receive(2, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            2,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
     }
     assert_eq!(fed, 99, "for 200 ticks, one in two");
     assert_eq!(scene.raft.progress(node(3)), None);
@@ -198,6 +222,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
     let reply = |session| Message::HeartbeatReply {
         session: PeerSession::new(session),
         round: Round::new(0),
+        promise_micros: 0,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
     envelope.from_incarnation = Incarnation::new(33);
@@ -281,7 +306,15 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
         };
         assert_eq!(commit, told);
         let (session, round) = (scene.session(3), Round::new(round));
-        scene.receive(3, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            3,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         scene.tick(2);
         knows(scene)
     };

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Event, Expected, GroupId,
-    Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession, ProposalId,
-    Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    Action, AppendOutcome, Boot, Change, ClusterId, Durable, Entry, EntryBody, Envelope, Event, Expected,
+    GroupId, Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession,
+    ProposalId, Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
 use super::support::{
@@ -113,6 +113,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 session,
                 round,
                 outcome,
+                promise_micros: 0,
             }
         }
         9 => Message::Heartbeat {
@@ -120,7 +121,11 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             round,
             commit: prev,
         },
-        10 => Message::HeartbeatReply { session, round },
+        10 => Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
         11 => Message::TimeoutNow,
         12 => Message::TransferVote { last: prev },
         13 => {
@@ -132,7 +137,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 number = number.wrapping_add(dice.below(2));
             }
             Message::Forward {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 floor,
                 commands,
             }
@@ -144,12 +149,12 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 Refusal::Transferring { to: node(edge(dice)) },
             ];
             Message::ForwardRefused {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 refused: vec![(edge(dice), refusals[dice.below(3) as usize])],
             }
         }
         15 => Message::ReadIndex {
-            boot: dice.below(3),
+            boot: Boot::new(dice.below(3), dice.below(2)),
             request: edge(dice),
             mode: mode(dice),
         },
@@ -157,7 +162,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             let busy = ReadOutcome::Busy { limit: edge(dice) };
             let index = Index::new(edge(dice)).filter(|_| dice.one_in(2));
             Message::ReadIndexReply {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 request: dice.below(4),
                 outcome: index.map_or(busy, |index| ReadOutcome::Confirmed { index }),
             }
@@ -180,6 +185,14 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
         membership: voters(dice.below(5)).into(),
         membership_id: last.filter(|_| dice.one_in(2)),
         withheld: false,
+        cluster: random_cluster(dice),
+    }
+}
+
+fn random_cluster(dice: &mut Dice) -> ClusterId {
+    ClusterId {
+        founding: dice.below(3),
+        nonce: dice.below(3),
     }
 }
 
@@ -288,6 +301,12 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
                 let from = dice.below(5);
                 Input::Event(Event::Receive(Envelope {
                     group: GroupId::new(1),
+                    cluster: match dice.below(12) {
+                        0 => ClusterId::UNKNOWN,
+                        1 => random_cluster(&mut dice),
+                        _ => raft.status().cluster,
+                    },
+                    from_boot: Boot::new(dice.below(3), dice.below(2)),
                     from: node(from),
                     from_incarnation: Incarnation::new(if dice.one_in(9) { 9 } else { from }),
                     to: node(1),

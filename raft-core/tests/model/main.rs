@@ -41,6 +41,7 @@ fn small_config() -> Config {
             heartbeat_ticks: 2,
             snapshot_timeout_ticks: 8,
         },
+        tick_micros: 100_000,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,

@@ -6,7 +6,7 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, Durable, Entries, Entry, EntryBody, Envelope, Event, GroupId, Identity, Incarnation, Index,
+    Action, Boot, Durable, Entries, Entry, EntryBody, Envelope, Event, GroupId, Identity, Incarnation, Index,
     Input, LoadEntries, LogId, Membership, NodeId, Notice, Payload, Persist, Raft, RoleName, Setup,
     SnapshotMeta, Term, Ticket,
 };
@@ -98,7 +98,7 @@ fn identity(id: u64, folder: u64, boot: u64) -> Identity {
         group: GroupId::new(1),
         node: node(id),
         incarnation: Incarnation::new(folder),
-        boot,
+        boot: Boot::new(boot, 1000 * id + boot),
     }
 }
 

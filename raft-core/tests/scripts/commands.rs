@@ -171,6 +171,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
                 term: Term::new(1),
                 vote: None,
                 admitted: false,
+                ..HardState::default()
             },
             ..Durable::default()
         };
@@ -197,6 +198,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
             term: Term::new(term),
             vote: None,
             admitted: false,
+            ..HardState::default()
         },
         ..Durable::default()
     };

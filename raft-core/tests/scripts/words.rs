@@ -50,7 +50,7 @@ pub(crate) fn membership(membership: &Membership) -> String {
 
 pub(crate) fn entry(entry: &Entry) -> String {
     let body = match &entry.body {
-        EntryBody::Noop => "no-op".into(),
+        EntryBody::Noop | EntryBody::Founding(_) => "no-op".into(),
         EntryBody::Membership(configuration) => format!("[{}]", membership(configuration)),
         body => String::from_utf8_lossy(body.command().map_or(&[][..], |command| command)).into_owned(),
     };

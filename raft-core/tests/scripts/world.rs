@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica};
 use raft_core::{
-    Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, NodeId, Notice,
+    Boot, Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, NodeId, Notice,
     Payload, Persist, ProposalId, Setup, TransferOutcome,
 };
 
@@ -56,7 +56,7 @@ impl World {
             group: GroupId::new(1),
             node: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
-            boot: 1,
+            boot: Boot::new(1, 1),
         };
         self.boot(
             id,
@@ -122,7 +122,8 @@ impl World {
             .down
             .remove(&id)
             .ok_or_else(|| format!("server {id} is not down"))?;
-        down.identity.boot += 1;
+        let Boot { counter, nonce } = down.identity.boot;
+        down.identity.boot = Boot::new(counter + 1, nonce + 1);
         self.boot(id, down);
         Ok(())
     }

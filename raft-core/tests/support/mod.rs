@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries, LogId,
-    Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Boot, Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries,
+    LogId, Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup,
+    Snapshots,
 };
 
 /// Remembers every command in order.
@@ -158,7 +159,7 @@ impl Cluster {
             group: GroupId::new(1),
             node: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
-            boot,
+            boot: Boot::new(boot, 1000 * incarnation + boot),
         };
         let setup = Setup {
             identity,
@@ -382,13 +383,17 @@ impl Cluster {
     }
 
     pub fn read(&mut self, id: u64) -> u64 {
+        self.read_by(id, ReadMode::Quorum)
+    }
+
+    pub fn read_by(&mut self, id: u64, mode: ReadMode) -> u64 {
         self.next_id += 1;
         let read = self.next_id;
         self.step(
             id,
             Input::Read {
                 id: ReadId::new(read),
-                mode: ReadMode::Quorum,
+                mode,
                 query: (),
             },
         );

@@ -1,9 +1,9 @@
 //! One server under test: build a state, feed inputs, compare the actions.
 
 use raft_core::{
-    Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, Event, GroupId, HardState, Identity,
-    Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist, ProposalId, Raft,
-    ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
+    Action, AppendOutcome, Boot, ClusterId, Config, Durable, Entry, EntryBody, Envelope, Event, GroupId,
+    HardState, Identity, Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist,
+    ProposalId, Raft, ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
 };
 
 pub fn node(number: u64) -> NodeId {
@@ -54,6 +54,7 @@ pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
         membership: voters(count).into(),
         membership_id: None,
         withheld: false,
+        cluster: ClusterId::UNKNOWN,
     }
 }
 
@@ -64,7 +65,7 @@ pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
             group: GroupId::new(1),
             node: node(1),
             incarnation: Incarnation::new(1),
-            boot: 1,
+            boot: Boot::new(1, 1),
         },
         config: Config::default(),
         bootstrap: voters(count),
@@ -73,6 +74,7 @@ pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
                 term: Term::new(term),
                 vote: None,
                 admitted: false,
+                ..HardState::default()
             },
             entries: entries(0, log),
             ..Durable::default()
@@ -182,8 +184,10 @@ impl Scene {
     pub fn envelope(&self, from: u64, term: u64, message: Message) -> Envelope {
         Envelope {
             group: GroupId::new(1),
+            cluster: self.raft.status().cluster,
             from: node(from),
             from_incarnation: Incarnation::new(from),
+            from_boot: Boot::new(1, from),
             to: node(1),
             to_incarnation: None,
             term: Term::new(term),
@@ -278,6 +282,7 @@ impl Scene {
             session: self.session(from),
             round: Round::new(0),
             outcome,
+            promise_micros: 0,
         }
     }
 }

@@ -326,6 +326,7 @@ mod tests {
         Message::HeartbeatReply {
             session: PeerSession::new(1),
             round: Round::new(1),
+            promise_micros: 0,
         }
     }
 

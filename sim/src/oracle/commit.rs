@@ -326,6 +326,7 @@ mod tests {
             term: Term::new(term),
             vote: None,
             admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

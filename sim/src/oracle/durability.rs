@@ -119,6 +119,7 @@ mod tests {
             term: Term::new(term),
             vote: vote.map(node),
             admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
@@ -163,6 +164,7 @@ mod tests {
         let heartbeat = Message::HeartbeatReply {
             session: PeerSession::new(1),
             round: Round::new(1),
+            promise_micros: 0,
         };
         reports(
             Oracle::S13,
@@ -176,6 +178,7 @@ mod tests {
             session: PeerSession::new(1),
             round: Round::new(1),
             outcome: AppendOutcome::Accepted { last: Some(last) },
+            promise_micros: 0,
         };
         assert_eq!(
             promises.sent(

@@ -64,6 +64,7 @@ mod tests {
             term: raft_core::Term::new(1),
             vote: None,
             admitted: false,
+            ..HardState::default()
         };
         reports(
             Oracle::S22,

@@ -288,6 +288,7 @@ mod tests {
             term: Term::new(term),
             vote: None,
             admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

@@ -133,6 +133,7 @@ impl Contents {
                     term: Term::new(term.value() + 1),
                     vote: None,
                     admitted: number % 5 == 0,
+                    ..HardState::default()
                 };
                 persist.hard_state = Some(hard_state);
                 persist.truncate_from = Index::new(last - back + 1).filter(|_| back > 0);
@@ -143,6 +144,7 @@ impl Contents {
                     term: Term::new(term.value() + 1),
                     vote: Some(NodeId::new(1 + number % 3)),
                     admitted: number % 5 == 0,
+                    ..HardState::default()
                 });
             }
             Change::Commit => persist.commit = Index::new(last),

@@ -99,7 +99,9 @@ impl Written {
 
     /// Describes what of these contents was never written.
     fn stranger(&self, contents: &Contents) -> Option<String> {
-        let HardState { term, vote, admitted } = contents.hard_state;
+        let HardState {
+            term, vote, admitted, ..
+        } = contents.hard_state;
         if contents.hard_state != HardState::default()
             && !self.hard_states.contains(&(term.value(), vote, admitted))
         {

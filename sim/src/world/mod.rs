@@ -568,6 +568,7 @@ mod tests {
             term: Term::new(1),
             vote: None,
             admitted: false,
+            ..HardState::default()
         });
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
         // A log with a gap.

@@ -9,12 +9,15 @@ use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
-use crate::types::{GroupId, Incarnation, Index, NodeId, Term, Ticket};
+use crate::types::{Boot, ClusterId, GroupId, Incarnation, Index, NodeId, Term, Ticket};
 
 wire_struct!(HardState {
     term: Term,
     vote: Option<NodeId>,
+    vote_boot: Boot,
     admitted: bool,
+    promise_micros: u64,
+    cluster: ClusterId,
 });
 
 wire_struct!(Persist {
@@ -37,7 +40,7 @@ wire_struct!(Identity {
     group: GroupId,
     node: NodeId,
     incarnation: Incarnation,
-    boot: u64,
+    boot: Boot,
 });
 
 impl From<crate::HardState> for HardState {
@@ -45,7 +48,10 @@ impl From<crate::HardState> for HardState {
         Self {
             term: hard_state.term,
             vote: hard_state.vote,
+            vote_boot: hard_state.vote_boot,
             admitted: hard_state.admitted,
+            promise_micros: hard_state.promise_micros,
+            cluster: hard_state.cluster,
         }
     }
 }
@@ -55,7 +61,10 @@ impl From<HardState> for crate::HardState {
         Self {
             term: hard_state.term,
             vote: hard_state.vote,
+            vote_boot: hard_state.vote_boot,
             admitted: hard_state.admitted,
+            promise_micros: hard_state.promise_micros,
+            cluster: hard_state.cluster,
         }
     }
 }

@@ -8,7 +8,7 @@ use bincode::error::EncodeError;
 
 use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, put_each, take_each, wire_enum, wire_struct};
-use crate::types::{Incarnation, LogId, NodeId, Payload};
+use crate::types::{Boot, ClusterId, Incarnation, LogId, NodeId, Payload};
 
 wire_struct!(Entry {
     id: LogId,
@@ -21,12 +21,13 @@ wire_enum!(EntryBody {
     2 = Membership { membership: Membership },
     3 = Forwarded { origin: Origin, command: Payload },
     4 = Withheld,
+    5 = Founding { cluster: ClusterId },
 });
 
 wire_struct!(Origin {
     node: NodeId,
     incarnation: Incarnation,
-    boot: u64,
+    boot: Boot,
     number: u64,
 });
 
@@ -48,6 +49,7 @@ wire_struct!(SnapshotMeta {
     membership: Membership,
     membership_id: Option<LogId>,
     withheld: bool,
+    cluster: ClusterId,
 });
 
 /// A list in strictly ascending order of what identifies its elements, so that a set has one encoding.
@@ -117,6 +119,7 @@ impl From<&crate::Entry> for Entry {
     fn from(entry: &crate::Entry) -> Self {
         let body = match &entry.body {
             crate::EntryBody::Noop => EntryBody::Noop,
+            crate::EntryBody::Founding(cluster) => EntryBody::Founding { cluster: *cluster },
             crate::EntryBody::Command(command) => EntryBody::Command {
                 command: command.clone(),
             },
@@ -137,6 +140,7 @@ impl From<Entry> for crate::Entry {
     fn from(entry: Entry) -> Self {
         let body = match entry.body {
             EntryBody::Noop => crate::EntryBody::Noop,
+            EntryBody::Founding { cluster } => crate::EntryBody::Founding(cluster),
             EntryBody::Command { command } => crate::EntryBody::Command(command),
             EntryBody::Membership { membership } => crate::EntryBody::Membership(Arc::new(membership.into())),
             EntryBody::Forwarded { origin, command } => {
@@ -205,6 +209,7 @@ impl From<&crate::SnapshotMeta> for SnapshotMeta {
             membership: (&*meta.membership).into(),
             membership_id: meta.membership_id,
             withheld: meta.withheld,
+            cluster: meta.cluster,
         }
     }
 }
@@ -216,6 +221,7 @@ impl From<SnapshotMeta> for crate::SnapshotMeta {
             membership: Arc::new(meta.membership.into()),
             membership_id: meta.membership_id,
             withheld: meta.withheld,
+            cluster: meta.cluster,
         }
     }
 }

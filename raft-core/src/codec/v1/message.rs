@@ -9,7 +9,7 @@ use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_enum, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
-use crate::types::{Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
+use crate::types::{Boot, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 wire_enum!(Message {
     0 = Hello,
@@ -19,17 +19,18 @@ wire_enum!(Message {
     4 = Vote { last: Option<LogId> },
     5 = VoteReply { granted: bool },
     6 = Append { session: PeerSession, round: Round, prev: Option<LogId>, commit: Option<Index>, entries: Run<Entries> },
-    7 = AppendReply { session: PeerSession, round: Round, outcome: AppendOutcome },
+    7 = AppendReply { session: PeerSession, round: Round, promise_micros: u64, outcome: AppendOutcome },
     8 = Heartbeat { session: PeerSession, round: Round, commit: Option<LogId> },
-    9 = HeartbeatReply { session: PeerSession, round: Round },
+    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64 },
     10 = SnapshotChunk { session: PeerSession, meta: SnapshotMeta, total_bytes: u64, checksum: u32, offset: u64, data: Payload },
     11 = SnapshotReply { session: PeerSession, last: LogId, received_bytes: u64 },
     12 = TimeoutNow,
     13 = TransferVote { last: Option<LogId> },
-    14 = Forward { boot: u64, floor: u64, commands: Vec<NumberedCommand> },
-    15 = ForwardRefused { boot: u64, refused: Vec<NumberedRefusal> },
-    16 = ReadIndex { boot: u64, request: u64, mode: ReadMode },
-    17 = ReadIndexReply { boot: u64, request: u64, outcome: ReadOutcome },
+    14 = Forward { boot: Boot, floor: u64, commands: Vec<NumberedCommand> },
+    15 = ForwardRefused { boot: Boot, refused: Vec<NumberedRefusal> },
+    16 = ReadIndex { boot: Boot, request: u64, mode: ReadMode },
+    17 = ReadIndexReply { boot: Boot, request: u64, outcome: ReadOutcome },
+    18 = OtherCluster,
 });
 
 wire_enum!(Standing {
@@ -74,6 +75,7 @@ impl From<&crate::Message> for Message {
     fn from(value: &crate::Message) -> Self {
         match value {
             crate::Message::Hello => Self::Hello,
+            crate::Message::OtherCluster => Self::OtherCluster,
             crate::Message::HelloReply { standing } => Self::HelloReply {
                 standing: (*standing).into(),
             },
@@ -103,10 +105,12 @@ impl From<&crate::Message> for Message {
             crate::Message::AppendReply {
                 session,
                 round,
+                promise_micros,
                 outcome,
             } => Self::AppendReply {
                 session: *session,
                 round: *round,
+                promise_micros: *promise_micros,
                 outcome: (*outcome).into(),
             },
             crate::Message::Heartbeat {
@@ -118,9 +122,14 @@ impl From<&crate::Message> for Message {
                 round: *round,
                 commit: *commit,
             },
-            crate::Message::HeartbeatReply { session, round } => Self::HeartbeatReply {
+            crate::Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros,
+            } => Self::HeartbeatReply {
                 session: *session,
                 round: *round,
+                promise_micros: *promise_micros,
             },
             crate::Message::SnapshotChunk {
                 session,
@@ -183,6 +192,7 @@ impl From<Message> for crate::Message {
     fn from(value: Message) -> Self {
         match value {
             Message::Hello => Self::Hello,
+            Message::OtherCluster => Self::OtherCluster,
             Message::HelloReply { standing } => Self::HelloReply {
                 standing: standing.into(),
             },
@@ -206,10 +216,12 @@ impl From<Message> for crate::Message {
             Message::AppendReply {
                 session,
                 round,
+                promise_micros,
                 outcome,
             } => Self::AppendReply {
                 session,
                 round,
+                promise_micros,
                 outcome: outcome.into(),
             },
             Message::Heartbeat {
@@ -221,7 +233,15 @@ impl From<Message> for crate::Message {
                 round,
                 commit,
             },
-            Message::HeartbeatReply { session, round } => Self::HeartbeatReply { session, round },
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros,
+            } => Self::HeartbeatReply {
+                session,
+                round,
+                promise_micros,
+            },
             Message::SnapshotChunk {
                 session,
                 meta,

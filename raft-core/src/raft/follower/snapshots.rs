@@ -116,6 +116,7 @@ impl Follower {
         server.installing = Some((server.out.next_ticket(), meta.clone()));
         server.out.snapshot_to_persist(meta);
         server.commit = Some(last.index);
+        server.learn_cluster();
         server.out.commit_advanced(server.commit);
         server.trace(Trace::Committed { to: server.commit });
         server.settle_truncated();
@@ -157,6 +158,7 @@ fn acknowledge(
     let reply = Message::AppendReply {
         session,
         round: Round::new(0),
+        promise_micros: 0,
         outcome: AppendOutcome::Accepted { last },
     };
     server.send(from, None, promise, reply);

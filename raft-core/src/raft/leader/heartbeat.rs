@@ -68,11 +68,11 @@ impl Leader {
         &mut self,
         server: &mut Server,
         from: Sender,
-        session: PeerSession,
-        round: Round,
+        (session, round): (PeerSession, Round),
+        promise_micros: u64,
     ) {
         if self.heard(server, from, session).is_some() {
-            self.confirm_round(server, from.node, round);
+            self.confirm_round(server, from.node, round, promise_micros);
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Progress {
     pub(super) round: Round,
     /// When that round began: from then on the peer refuses its vote to other servers, see `lease`.
     pub(super) bound_at: Option<Tick>,
+    /// For how many ticks it then is.
+    pub(super) bound_ticks: u64,
     catching_up: CatchingUp,
     /// Set once the configuration in force does not name the peer any more.
     pub(super) removal: Option<Removal>,
@@ -139,6 +141,7 @@ impl Progress {
             heard_at: None,
             round: Round::new(0),
             bound_at: None,
+            bound_ticks: 0,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,
