@@ -120,9 +120,9 @@
 //! # What is off unless asked for
 //!
 //! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, hosts that do things at
-//! once, and a [`Trace`] of every step. Of the Cargo features, `serde` makes what goes over the wire or to the disk
-//! serializable, and `planted-bugs` builds in the bank of mistakes with which tests and simulations are measured;
-//! neither is on by default.
+//! once, and a [`Trace`] of every step. Of the Cargo features, `codec` gives what goes over the wire or to the disk bytes
+//! with a version, `serde` makes it serializable for tools, and `planted-bugs` builds in the bank of mistakes with which
+//! tests and simulations are measured; none is on by default.
 //!
 //! # Examples
 //!
@@ -134,8 +134,8 @@
 //!
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that knows who speaks, and knows where each [`NodeId`] lives: the library keeps no addresses.
-//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is
-//!   theirs.
+//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version. The feature `codec` has bytes that do, and
+//!   `docs/versions.md` in the repository says what may change when.
 //! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
 //!   [`Recovery`] lets an operator decide to go on with what is left.
 //! * A server that is removed while it is unreachable, for longer than leaders feed removed servers, does not learn of
