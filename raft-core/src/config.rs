@@ -266,6 +266,7 @@ impl Durable {
 
 /// Why the settings are invalid. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The range of the election timeout is empty or begins below 2.
     #[error(

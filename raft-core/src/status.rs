@@ -31,6 +31,7 @@ pub enum RoleName {
 
 /// A server at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// This server.
     pub node: NodeId,
@@ -94,6 +95,7 @@ pub struct PeerStatus {
 
 /// How a leader feeds a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Feeding {
     /// One message at a time, until it is known where the two logs part.
     Probe,
@@ -105,6 +107,7 @@ pub enum Feeding {
 
 /// Messages that were dropped, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Ignored {
     /// For another group or another server.
     pub misaddressed: u64,

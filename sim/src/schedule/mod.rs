@@ -188,7 +188,8 @@ pub struct Knobs {
     pub persists_at_once: bool,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
     pub shuffle_ties: bool,
-    /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec), if it has one.
+    /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
+    /// workload without one is refused.
     pub encode_messages: bool,
 }
 

@@ -271,7 +271,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             event: 0,
             queue: Queue::new(schedule.knobs.shuffle_ties.then_some(seed)),
             network: Network::new(seed, Domain::Link, schedule.weather.network),
-            is_wired: wire::is_wired(schedule, workload),
+            is_wired: wire::is_wired(schedule),
             earlier_bytes: Vec::new(),
             client_network: Network::new(seed, Domain::ClientLink, schedule.weather.network),
             disk_weather: schedule.weather.disk,
