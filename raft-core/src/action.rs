@@ -229,7 +229,7 @@ pub struct Persist {
     pub commit: Option<Index>,
     /// Remove the entries up to and including this position; a snapshot covers them.
     pub compact_to: Option<Index>,
-    /// Whether somebody waits for it: sync now. Without it, any later sync will do.
+    /// Whether a message or an apply waits for it: sync now. Without it, any later sync will do.
     pub sync: bool,
 }
 

@@ -72,7 +72,7 @@ pub enum Event {
     /// ```
     /// use raft_core::{Change, Event, Expected, NodeId, ProposalId, Raft};
     ///
-    /// /// Makes a voter of a learner, unless somebody else has changed the configuration since it was looked at.
+    /// /// Makes a voter of a learner, unless the configuration has changed since it was read.
     /// fn promote(raft: &mut Raft, learner: NodeId) {
     ///     raft.step(Event::ChangeMembership {
     ///         id: ProposalId::new(1),
