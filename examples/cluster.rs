@@ -72,6 +72,8 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
         mode: Mode::Sealed,
         bits: None,
         first_frame: false,
+        keep_metadata: false,
+        strip_metadata: false,
     };
     let protected = alices.protect(input).await?;
     story.keep("encrypted_lsb_image.png", &protected.picture)?;

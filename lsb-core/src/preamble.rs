@@ -49,14 +49,15 @@ const CHECKED_BYTES: usize = PREAMBLE_BYTES - 4;
 pub enum PreambleError {
     /// There is no preamble.
     #[error(
-        "this picture carries nothing of ours: it was never protected, or it was saved anew as JPEG, resized or \
-         otherwise re-encoded since, which destroys the hidden part. Use the file exactly as it was received"
+        "this picture carries nothing of ours: it was never protected, or it was changed since, which destroys the \
+         hidden part: saved as JPEG, resized, cropped, reduced from 16 to 8 bits or to a palette, or saved without \
+         its transparency. Use the file exactly as it was received"
     )]
     NotOurs,
     /// There was a preamble.
     #[error(
-        "the hidden preamble is damaged ({flipped_magic_bits} bits of its magic are flipped): the picture was \
-         edited or re-encoded since it was protected. Use the file exactly as it was received"
+        "the hidden preamble is damaged: the picture was edited or re-encoded since it was protected. Use the file \
+         exactly as it was received"
     )]
     Damaged {
         /// How many of the magic's 32 bits differ.

@@ -11,6 +11,7 @@ use lsb_core::Limits;
 use node::decoding::{Decoder, DecodingError, ProcessLimits};
 
 const SEALED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/sealed.png");
+const HOPPER: &[u8] = include_bytes!("../../lsb-core/tests/photos/grace_hopper.jpg");
 const PHOTO: &[u8] = include_bytes!("../../lsb-core/tests/photos/rocket.jpg");
 
 fn children(limits: ProcessLimits) -> Decoder {
@@ -31,6 +32,8 @@ async fn a_child_answers_what_this_process_would() {
     let limits = Limits::DEFAULT;
     let one = here.inspect(SEALED.to_vec(), &limits).await.unwrap();
     let two = there.inspect(SEALED.to_vec(), &limits).await.unwrap();
+    assert_eq!(one.metadata, two.metadata);
+    let (one, two) = (one.carried.unwrap(), two.carried.unwrap());
     assert_eq!((one.picture, one.preamble), (two.picture, two.preamble));
     assert!(one.envelope.as_bytes() == two.envelope.as_bytes());
     let one = here.preview(PHOTO.to_vec(), &limits).await.unwrap();
@@ -41,6 +44,13 @@ async fn a_child_answers_what_this_process_would() {
         assert!(matches!(one, DecodingError::Picture(_)));
         assert_eq!((one.class(), one.to_string()), (two.class(), two.to_string()));
     }
+    let one = here.metadata(HOPPER.to_vec(), &limits).await.unwrap();
+    assert!(one.iter().any(|finding| finding.kind == "text"), "{one:?}");
+    assert_eq!(one, there.metadata(HOPPER.to_vec(), &limits).await.unwrap());
+    let one = here.strip(HOPPER.to_vec(), &limits).await.unwrap();
+    let two = there.strip(HOPPER.to_vec(), &limits).await.unwrap();
+    assert!(one.file == two.file && one.file.len() < HOPPER.len());
+    assert_eq!((one.kept, one.removed), (two.kept, two.removed));
 }
 
 #[tokio::test]
@@ -140,4 +150,20 @@ async fn a_child_that_crashes_or_talks_nonsense_is_an_error_and_no_more() {
         .await
         .unwrap_err();
     assert!(matches!(error, DecodingError::System(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_list_of_metadata_has_an_end() {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for _ in 0..100_000 {
+        // Twelve bytes: no content, and a checksum that nobody looks at.
+        file.extend(b"\0\0\0\0prVt\0\0\0\0");
+    }
+    let listed = Decoder::in_this_process()
+        .metadata(file, &Limits::DEFAULT)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 501);
+    let rest = listed.last().unwrap();
+    assert_eq!((rest.place.as_str(), rest.bytes), ("99500 parts", 99_500 * 12));
 }

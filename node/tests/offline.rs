@@ -110,7 +110,6 @@ fn capacity_counts_every_setting() {
     );
 }
 
-/// Nobody claimed that these are protected, so "not a protected picture" (4) would be no answer.
 #[test]
 fn capacity_says_what_is_wrong_by_its_exit_status() {
     let folder = tempfile::tempdir().unwrap();
@@ -121,8 +120,8 @@ fn capacity_says_what_is_wrong_by_its_exit_status() {
     };
     let whole = std::fs::read(photo("chelsea.png")).unwrap();
     for (file, status, said) in [
-        (vector("policy.hex"), 1, "not a picture"),
-        (write("empty.png", b""), 1, "empty"),
+        (vector("policy.hex"), 4, "not a picture"),
+        (write("empty.png", b""), 4, "empty"),
         (folder.path().to_owned(), 1, "is a directory"),
         (folder.path().join("none.png"), 1, "none.png"),
         (write("moving.gif", MOVING_GIF), 1, "(--first-frame)"),
@@ -172,7 +171,7 @@ fn what_is_wrong_with_cover_and_output_is_said_before_anything_is_asked() {
     };
     failed(
         &encrypt(&text, &output),
-        1,
+        4,
         "the cover cannot be used: the file is not a picture",
     );
     failed(&encrypt(&photo("chelsea.png"), &nowhere), 1, "cannot write");

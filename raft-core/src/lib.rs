@@ -188,6 +188,8 @@ macro_rules! unless_planted {
 }
 
 mod action;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod config;
 mod entries;
 mod input;
@@ -197,6 +199,7 @@ mod message;
 mod outbox;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod queue;
 mod quorum;
 mod raft;
 mod recovery;

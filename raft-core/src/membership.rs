@@ -19,11 +19,11 @@ pub(crate) use nodes::Nodes;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Membership {
-    voters: Nodes,
-    outgoing: Nodes,
-    learners: Nodes,
-    witnesses: Nodes,
-    incarnations: BTreeMap<NodeId, Incarnation>,
+    pub(crate) voters: Nodes,
+    pub(crate) outgoing: Nodes,
+    pub(crate) learners: Nodes,
+    pub(crate) witnesses: Nodes,
+    pub(crate) incarnations: BTreeMap<NodeId, Incarnation>,
 }
 
 impl Membership {

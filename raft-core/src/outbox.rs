@@ -12,6 +12,7 @@ use crate::action::{Action, Persist};
 use crate::entries::Entries;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
+use crate::queue::Ends;
 use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
@@ -218,7 +219,7 @@ impl Outbox {
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
     /// waits until this is durable.
     pub(crate) fn set_admitted(&mut self) {
-        self.hard_state.admitted = plant!(true, FORGETS_ADMISSION => false);
+        self.hard_state.admitted = true;
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
         self.vote_ticket = self.next_ticket;
@@ -313,7 +314,7 @@ impl Outbox {
             return false;
         }
         self.durable_ticket = ticket;
-        while let Some(write) = self.writes.pop_front_if(|write| write.ticket <= ticket) {
+        while let Some(write) = self.writes.take_front_if(|write| write.ticket <= ticket) {
             self.durable_index = self.durable_index.max(write.last);
         }
         if self.held.is_empty() {

@@ -88,12 +88,6 @@ planted_bank! {
             "A vote granted in an earlier term counts in the campaign of this one."
         COUNTS_ITSELF_FOR_OTHER_FOLDER "counts-itself-for-other-folder"
             "A server counts itself and campaigns by a configuration that means another data folder of its id."
-        COUNTS_ITSELF_UNBOUND "counts-itself-unbound"
-            "A server that was admitted later counts itself and campaigns by an old configuration that binds its id to none."
-        VOTES_FOR_STRANGERS "votes-for-strangers"
-            "An admitted server grants its vote to a candidate that does not know its data folder."
-        FORGETS_ADMISSION "forgets-admission"
-            "An admitted server takes itself for one of the cluster's first start."
         HALF_ELECTS "half-elects"
             "Exactly half of the voters pass for a majority."
         FORGETS_VOTE_AT_RESTART "forgets-vote-at-restart"
@@ -322,5 +316,13 @@ planted_bank! {
             "A transfer that fails is never aborted."
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
+    }
+    "codec" {
+        CHECKSUM_UNCHECKED "checksum-unchecked"
+            "An envelope is decoded without a check of its checksum."
+        CHECKSUM_OF_THE_FRONT "checksum-of-the-front"
+            "The checksum covers only the first 64 bytes of an envelope's body."
+        RECIPIENT_NOT_ENCODED "recipient-not-encoded"
+            "An envelope's bytes do not say which incarnation it is for."
     }
 }

@@ -14,6 +14,7 @@ use crate::action::{Action, LoadEntries, Notice, Persist};
 use crate::config::{Setup, Snapshots};
 use crate::input::{Event, ReadMode};
 use crate::message::Envelope;
+use crate::queue::Ends;
 use crate::restore::RestoreError;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
@@ -351,11 +352,11 @@ impl<M: StateMachine> Replica<M> {
     fn done(&mut self, id: ProposalId, at: LogId) {
         while self
             .responses
-            .pop_front_if(|(index, _)| *index < at.index)
+            .take_front_if(|(index, _)| *index < at.index)
             .is_some()
         {}
         // Commands have a response; what else is proposed is a configuration.
-        let output = match self.responses.pop_front_if(|(index, _)| *index == at.index) {
+        let output = match self.responses.take_front_if(|(index, _)| *index == at.index) {
             Some((_, response)) => Output::Done { id, at, response },
             None => Output::Changed { id, at },
         };

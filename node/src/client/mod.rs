@@ -17,7 +17,7 @@ mod view;
 pub use files::FileError;
 pub use journal::JournalError;
 pub use keys::KeyError;
-pub use protect::{Mode, OWNER_VIEWS, ProtectInput, Protected};
+pub use protect::{Disclosure, Mode, OWNER_VIEWS, ProtectInput, Protected};
 pub use status::ServerReport;
 pub use view::{ViewOutcome, Viewing};
 
@@ -245,6 +245,8 @@ pub enum ErrorClass {
     Usage,
     /// The user may not.
     Denied,
+    /// The file is not a picture, or not one of a kind that can be used.
+    NotAPicture,
     /// The file is not a protected picture.
     NotProtected,
     /// The file is damaged or was tampered with.
@@ -268,8 +270,10 @@ impl ClientError {
             },
             Self::Picture(error) => Verdict::of(error).class,
             Self::Decoding(error) => error.class(),
-            // A cover need not be protected.
-            Self::Cover(error) if error.class() == ErrorClass::Damaged => ErrorClass::Damaged,
+            Self::Cover(error) => match error.class() {
+                class @ (ErrorClass::Damaged | ErrorClass::NotAPicture) => class,
+                _ => ErrorClass::Other,
+            },
             _ => ErrorClass::Other,
         }
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::connection::Call;
 use super::{Client, ClientError, now};
 use crate::api::{ClusterInfo, ProtectHead, Registered};
-use crate::decoding::{DecodingError, LabelInput};
+use crate::decoding::{DecodingError, Finding, LabelInput, Made};
 use crate::ledger::request::{ProtectRequest, Signed};
 
 /// The views of an owner whom no grant names.
@@ -48,6 +48,10 @@ pub struct ProtectInput {
     pub bits: Option<BitsPerSample>,
     /// Whether an animated file is taken for its first frame, and not refused.
     pub first_frame: bool,
+    /// Whether what everyone sees in modes `cover` and `label` keeps its metadata, as far as a PNG can hold it.
+    pub keep_metadata: bool,
+    /// Whether what a viewer does not need is taken out of the original before it is sealed.
+    pub strip_metadata: bool,
 }
 
 /// A picture that is protected.
@@ -59,6 +63,22 @@ pub struct Protected {
     pub picture: Vec<u8>,
     /// Who may view it how often.
     pub policy: Policy,
+    /// What became of what the files say beside their pixels.
+    pub metadata: Disclosure,
+}
+
+/// What became of the metadata of an original and of a cover, without the metadata that describes the pixels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disclosure {
+    /// What everyone can read in the picture.
+    pub public: Vec<Finding>,
+    /// What was left out of the picture that everyone sees.
+    pub left_out: Vec<Finding>,
+    /// What viewers get in the sealed original. None for a label, and where it cannot be listed, as the structure of
+    /// the file is unusual.
+    pub sealed: Option<Vec<Finding>>,
+    /// What was removed from the original before it was sealed.
+    pub stripped: Vec<Finding>,
 }
 
 /// An envelope, and what is registered with it.
@@ -66,7 +86,7 @@ struct Prepared {
     envelope: Envelope,
     share: LedgerShare,
     /// The picture, unless the server makes it.
-    picture: Option<Vec<u8>>,
+    picture: Option<Made>,
 }
 
 impl Client {
@@ -75,7 +95,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ClientError`]: the file is no picture or too large, the owner's name belongs to another device, no leader.
-    pub async fn protect(&self, input: ProtectInput) -> Result<Protected, ClientError> {
+    pub async fn protect(&self, mut input: ProtectInput) -> Result<Protected, ClientError> {
         // Before anything is asked of anybody: most mistakes are in the files.
         let limits = Limits {
             first_frame: input.first_frame,
@@ -90,6 +110,7 @@ impl Client {
             lsb_core::upload::inspect(cover, &limits)
                 .map_err(|error| ClientError::Cover(lsb_core::Error::from(error).into()))?;
         }
+        let mut metadata = self.disclose(&mut input, &limits).await?;
         let info = self.cluster_info().await?;
         let limits = Limits {
             upload_bytes: info.upload_limit_bytes,
@@ -105,10 +126,11 @@ impl Client {
         }
         let policy = Policy::new(input.owner, device.key.public(), grants).map_err(lsb_core::Error::from)?;
         let owner = device.key;
-        let prepared = self
+        let mut prepared = self
             .prepare(Preparing {
                 mode: input.mode,
                 bits: input.bits,
+                keep: input.keep_metadata,
                 original: input.original,
                 denied_picture,
                 policy: policy.clone(),
@@ -117,12 +139,43 @@ impl Client {
                 limits,
             })
             .await?;
+        if let Some(made) = &mut prepared.picture {
+            metadata.public.append(&mut made.kept);
+            metadata.left_out.append(&mut made.removed);
+        }
         let picture = self.register(&info, &owner, &policy, &prepared).await?;
         Ok(Protected {
             object: prepared.envelope.header().object,
             picture,
             policy,
+            metadata,
         })
+    }
+
+    /// Finds out what a sealed original says beside its pixels, or takes that out. A label seals nothing.
+    async fn disclose(&self, input: &mut ProtectInput, limits: &Limits) -> Result<Disclosure, ClientError> {
+        let mut disclosure = Disclosure::default();
+        if input.mode == Mode::Label {
+            return Ok(disclosure);
+        }
+        if input.strip_metadata {
+            let original = std::mem::take(&mut input.original);
+            let stripped = self.decoder.strip(original, limits).await?;
+            input.original = stripped.file;
+            disclosure.stripped = stripped.removed;
+            disclosure.sealed = Some(Vec::new());
+            return Ok(disclosure);
+        }
+        match self.decoder.metadata(input.original.clone(), limits).await {
+            Ok(mut found) => {
+                found.retain(|finding| !finding.needed);
+                disclosure.sealed = Some(found);
+            }
+            // What cannot be listed can be sealed all the same.
+            Err(DecodingError::Picture(_)) => (),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(disclosure)
     }
 
     /// The picture for everybody else, checked against its announced hash.
@@ -167,9 +220,9 @@ impl Client {
             body.extend_from_slice(&prepared.envelope.manifest().to_bytes());
         }
         let call = Call::post("/v1/objects", "application/octet-stream", body);
-        if let Some(picture) = &prepared.picture {
+        if let Some(made) = &prepared.picture {
             self.cluster.ask::<Registered>(&call).await?;
-            return Ok(picture.clone());
+            return Ok(made.file.clone());
         }
         let picture = Vec::from(self.cluster.ask_raw(&call).await?.body);
         // A picture that does not carry what was sealed would be noticed by the first viewer only.
@@ -183,9 +236,13 @@ impl Client {
     /// Seals the original, and makes the picture where the client does that.
     async fn prepare(&self, preparing: Preparing) -> Result<Prepared, ClientError> {
         let Preparing {
-            limits, bits, mode, ..
+            limits,
+            bits,
+            mode,
+            keep,
+            ..
         } = &preparing;
-        let (limits, bits, mode) = (*limits, *bits, mode.clone());
+        let (limits, bits, mode, keep) = (*limits, *bits, mode.clone(), *keep);
         let (sealed, picture) = match mode {
             Mode::Sealed => (preparing.seal(OwnedShown::DeniedPicture).await?, None),
             Mode::Preview => {
@@ -202,7 +259,7 @@ impl Client {
                     Ok::<_, ClientError>(bytes)
                 };
                 let bits = bits.unwrap_or(picture::COVER_BITS);
-                let made = self.decoder.cover(cover, sealing, bits, &limits).await?;
+                let made = self.decoder.cover(cover, sealing, bits, keep, &limits).await?;
                 let picture = made.map_err(ClientError::Cover)?;
                 let sealed = sealed.ok_or(ClientError::PictureDiffers)?;
                 (sealed, Some(picture))
@@ -213,7 +270,11 @@ impl Client {
         let picture = match (picture, bits) {
             (None, Some(bits)) => {
                 let envelope = sealed.envelope.as_bytes().to_vec();
-                Some(self.decoder.embed(envelope, bits, &limits).await?)
+                Some(Made {
+                    file: self.decoder.embed(envelope, bits, &limits).await?,
+                    kept: Vec::new(),
+                    removed: Vec::new(),
+                })
             }
             (picture, _) => picture,
         };
@@ -232,19 +293,20 @@ impl Client {
             created: now(),
             owner: preparing.owner,
             bits: preparing.bits.unwrap_or(label::LABEL_BITS),
+            keep: preparing.keep,
         };
         let labelled = self
             .decoder
             .label(preparing.original, input, &preparing.limits)
             .await;
-        let (file, envelope) = labelled?;
+        let (made, envelope) = labelled?;
         // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
         let mut unused = Zeroizing::new([0; 32]);
         getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
         Ok(Prepared {
             envelope,
             share: LedgerShare::from_bytes(*unused),
-            picture: Some(file),
+            picture: Some(made),
         })
     }
 }
@@ -253,6 +315,7 @@ impl Client {
 struct Preparing {
     mode: Mode,
     bits: Option<BitsPerSample>,
+    keep: bool,
     original: Vec<u8>,
     denied_picture: Bytes,
     policy: Policy,

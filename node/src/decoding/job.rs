@@ -6,21 +6,28 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::Size;
 use lsb_core::envelope::{Envelope, Policy};
 use lsb_core::label::{self, LabelRequest};
+use lsb_core::picture::Keep;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::seal::{SigningKey, Zeroizing};
-use lsb_core::{ClusterId, Limits, UnixSeconds, picture};
+use lsb_core::{ClusterId, Limits, UnixSeconds, metadata, picture};
 use serde::{Deserialize, Serialize};
 
-use super::{DecodingError, Measures, ProcessLimits, malformed};
+use super::diagnosis;
+use super::findings::{Finding, findings};
+use super::{DecodingError, Measures, ProcessLimits, Verdict, malformed};
 
 /// One piece of work. The files come after it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Job {
     /// A protected picture's envelope.
     Extract,
-    /// The same, with the facts about the picture.
+    /// The same, with the facts about the picture; what the file says beside its pixels, protected or not.
     Inspect,
+    /// What a file says beside its pixels.
+    List,
+    /// A file without what it says beside its pixels and a viewer does not need.
+    Strip,
     /// The facts about a picture of any format.
     Measure,
     /// A preview.
@@ -28,13 +35,14 @@ pub(super) enum Job {
     /// An envelope in the picture that it brings.
     Embed { bits: u8 },
     /// First the cover, then the envelope to hide in it.
-    Cover { bits: u8 },
+    Cover { bits: u8, keep: bool },
     /// The photograph, the denied picture, and the key that signs.
     Label {
         policy: Box<Policy>,
         cluster: ClusterId,
         created: UnixSeconds,
         bits: u8,
+        keep: bool,
     },
 }
 
@@ -86,6 +94,12 @@ pub(super) struct Reply {
     depth: u8,
     carrier_samples: u64,
     preamble: Vec<u8>,
+    /// Of a file that was read, all its metadata; of one that was made, what it kept.
+    pub(super) metadata: Vec<Finding>,
+    /// Of a file that was made, what was taken out.
+    pub(super) removed: Vec<Finding>,
+    /// Why the file is not a protected picture, in a reply about any file.
+    pub(super) verdict: Option<Verdict>,
     /// How many of the last bytes are an envelope, in a reply that has a file as well.
     pub(super) envelope_bytes: u64,
     #[serde(skip)]
@@ -97,6 +111,22 @@ impl Reply {
         Self {
             bytes,
             ..Self::default()
+        }
+    }
+
+    fn of_carried(carried: picture::Carried) -> Self {
+        let picture::Carried {
+            size,
+            colors,
+            depth,
+            carrier_samples,
+            preamble,
+            envelope,
+        } = carried;
+        Self {
+            preamble: preamble.to_bytes().to_vec(),
+            bytes: envelope.into_bytes(),
+            ..Self::of_measures(size, colors, depth, carrier_samples)
         }
     }
 
@@ -153,18 +183,33 @@ pub(super) fn run(
     let limits = request.limits();
     let file = next()?;
     Ok(match &request.job {
-        Job::Extract => Reply::of_bytes(picture::extract(&file, &limits)?.into_bytes()),
+        Job::Extract => match picture::extract(&file, &limits) {
+            Ok(envelope) => Reply::of_bytes(envelope.into_bytes()),
+            Err(error) => return Err(diagnosis::verdict(&file, &limits, &error).into()),
+        },
         Job::Inspect => {
-            let carried = picture::inspect(&file, &limits)?;
-            let mut reply = Reply::of_measures(
-                carried.size,
-                carried.colors,
-                carried.depth,
-                carried.carrier_samples,
-            );
-            reply.preamble = carried.preamble.to_bytes().to_vec();
-            reply.bytes = carried.envelope.into_bytes();
+            let mut reply = match picture::inspect(&file, &limits) {
+                Ok(carried) => Reply::of_carried(carried),
+                Err(error) => Reply {
+                    verdict: Some(diagnosis::verdict(&file, &limits, &error)),
+                    ..Reply::default()
+                },
+            };
+            // A file that is not a picture has no metadata to speak of, and the verdict says why.
+            reply.metadata = findings(&metadata::list(&file).unwrap_or_default());
             reply
+        }
+        Job::List => Reply {
+            metadata: findings(&metadata::list(&file).map_err(Verdict::of_metadata)?),
+            ..Reply::default()
+        },
+        Job::Strip => {
+            let stripped = metadata::strip(&file).map_err(Verdict::of_metadata)?;
+            Reply {
+                metadata: findings(&stripped.kept),
+                removed: findings(&stripped.removed),
+                ..Reply::of_bytes(stripped.file)
+            }
         }
         Job::Measure => Reply::of_raster(&picture::decode(&file, limits.carrier_bytes, &limits)?.raster),
         Job::Preview => Reply::of_bytes(picture::preview_of(&file, &limits)?),
@@ -172,17 +217,23 @@ pub(super) fn run(
             let envelope = parse(file)?;
             Reply::of_bytes(picture::embed_with(&envelope, count(*bits)?, &limits)?)
         }
-        Job::Cover { bits } => {
-            let cover = picture::decode(&file, limits.carrier_bytes, &limits)?;
+        Job::Cover { bits, keep } => {
+            let cover = picture::decode_keeping(&file, limits.carrier_bytes, &limits, kept(*keep))?;
+            let removed = left_behind(&file, *keep);
             drop(file);
             let envelope = parse(next()?)?;
-            Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
+            Reply {
+                metadata: findings(&cover.kept),
+                removed,
+                ..Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
+            }
         }
         Job::Label {
             policy,
             cluster,
             created,
             bits,
+            keep,
         } => {
             let denied_picture = next()?;
             let seed = Zeroizing::new(next()?);
@@ -195,16 +246,32 @@ pub(super) fn run(
                 created: *created,
                 owner: &SigningKey::from_bytes(seed),
                 bits: count(*bits)?,
-                keep: picture::Keep::Shown,
+                keep: kept(*keep),
                 limits: &limits,
             })?;
-            let mut reply = Reply::of_bytes(labelled.file);
+            let mut reply = Reply {
+                metadata: findings(&labelled.kept),
+                removed: left_behind(&file, *keep),
+                ..Reply::of_bytes(labelled.file)
+            };
             let envelope = labelled.envelope.into_bytes();
             reply.envelope_bytes = envelope.len() as u64;
             reply.bytes.extend_from_slice(&envelope);
             reply
         }
     })
+}
+
+const fn kept(keep: bool) -> Keep {
+    if keep { Keep::Everything } else { Keep::Shown }
+}
+
+/// What a picture that is published no longer says, unless it was kept.
+fn left_behind(file: &[u8], keep: bool) -> Vec<Finding> {
+    // The picture was decoded, so a list that fails is only less to tell.
+    let mut items = metadata::list(file).unwrap_or_default();
+    items.retain(|item| !keep && !item.kind.is_needed());
+    findings(&items)
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Envelope, DecodingError> {

@@ -15,6 +15,8 @@
 //! with the limits of `lsb_core` alone.
 
 mod child;
+mod diagnosis;
+mod findings;
 mod job;
 pub mod worker;
 
@@ -25,6 +27,7 @@ use std::time::Duration;
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::{CapacityError, Remedy, Size};
 use lsb_core::envelope::{Envelope, Mode, Policy};
+use lsb_core::metadata::StripError;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::Colors;
 use lsb_core::seal::SigningKey;
@@ -33,6 +36,7 @@ use lsb_core::{ClusterId, ErrorKind, Limits, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
+pub use self::findings::Finding;
 use self::job::{Job, Reply, Request};
 use crate::client::ErrorClass;
 
@@ -125,11 +129,13 @@ impl Verdict {
     /// The verdict that an error of the library is.
     #[must_use]
     pub fn of(error: &lsb_core::Error) -> Self {
-        let class = match error.kind() {
-            ErrorKind::NotAPicture | ErrorKind::NotProtected => ErrorClass::NotProtected,
-            ErrorKind::InvalidRequest => ErrorClass::Usage,
-            ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
-            _ => ErrorClass::Other,
+        let class = match (error.kind(), error) {
+            // Whoever has the file is told what it is, whether this program knows the format or not.
+            (
+                ErrorKind::Unsupported,
+                lsb_core::Error::Picture(_) | lsb_core::Error::Upload(UploadError::UnknownChunk { .. }),
+            ) => ErrorClass::NotAPicture,
+            (kind, _) => class_of(kind),
         };
         let advice = match error {
             lsb_core::Error::Upload(UploadError::Animated { .. }) => Some(Advice::FirstFrame),
@@ -144,6 +150,31 @@ impl Verdict {
             message: crate::with_causes(error),
             advice,
         }
+    }
+
+    /// The verdict on a file whose metadata cannot be told from its pixels.
+    pub(crate) fn of_metadata(error: StripError) -> Self {
+        Self {
+            class: class_of(error.kind()),
+            message: error.to_string(),
+            advice: None,
+        }
+    }
+}
+
+const fn class_of(kind: ErrorKind) -> ErrorClass {
+    match kind {
+        ErrorKind::NotAPicture => ErrorClass::NotAPicture,
+        ErrorKind::NotProtected => ErrorClass::NotProtected,
+        ErrorKind::InvalidRequest => ErrorClass::Usage,
+        ErrorKind::Damaged | ErrorKind::Tampered => ErrorClass::Damaged,
+        _ => ErrorClass::Other,
+    }
+}
+
+impl From<Verdict> for DecodingError {
+    fn from(verdict: Verdict) -> Self {
+        Self::Picture(verdict)
     }
 }
 
@@ -188,6 +219,16 @@ pub struct Carried {
     pub envelope: Envelope,
 }
 
+impl Carried {
+    fn of(reply: Reply) -> Result<Self, DecodingError> {
+        Ok(Self {
+            picture: reply.measures()?,
+            preamble: reply.preamble()?,
+            envelope: envelope(reply.bytes)?,
+        })
+    }
+}
+
 /// What a label is made from, besides the photograph.
 #[derive(Clone, Debug)]
 pub struct LabelInput {
@@ -203,6 +244,38 @@ pub struct LabelInput {
     pub owner: SigningKey,
     /// How many bits carry.
     pub bits: BitsPerSample,
+    /// Whether metadata that is not needed to show the photograph right is kept, as far as a PNG can hold it.
+    pub keep: bool,
+}
+
+/// A file, and what it says beside its pixels.
+#[derive(Debug)]
+pub struct Inspected {
+    /// All metadata in the file.
+    pub metadata: Vec<Finding>,
+    /// The protected picture that it is, or why it is none.
+    pub carried: Result<Carried, DecodingError>,
+}
+
+/// A picture file that was made of another one.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The file.
+    pub file: Vec<u8>,
+    /// The metadata that was kept.
+    pub kept: Vec<Finding>,
+    /// The metadata that was left behind, as a viewer does not need it.
+    pub removed: Vec<Finding>,
+}
+
+impl Made {
+    fn of(reply: Reply) -> Self {
+        Self {
+            file: reply.bytes,
+            kept: reply.metadata,
+            removed: reply.removed,
+        }
+    }
 }
 
 /// Decodes pictures, a bounded number at a time.
@@ -271,20 +344,37 @@ impl Decoder {
         envelope(reply.bytes)
     }
 
-    /// As [`Decoder::extract`], and says how the envelope lay in the picture.
+    /// As [`Decoder::extract`], and says how the envelope lay in the picture and what the file says beside its pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodingError`]: there is no answer. A file that is not a protected picture is one.
+    pub async fn inspect(&self, file: Vec<u8>, limits: &Limits) -> Result<Inspected, DecodingError> {
+        let mut reply = self.run(Job::Inspect, limits, vec![file]).await?;
+        let metadata = std::mem::take(&mut reply.metadata);
+        let carried = match reply.verdict.take() {
+            Some(verdict) => Err(verdict.into()),
+            None => Carried::of(reply),
+        };
+        Ok(Inspected { metadata, carried })
+    }
+
+    /// Lists what a file of any format says beside its pixels.
     ///
     /// # Errors
     ///
     /// [`DecodingError`].
-    pub async fn inspect(&self, file: Vec<u8>, limits: &Limits) -> Result<Carried, DecodingError> {
-        let reply = self.run(Job::Inspect, limits, vec![file]).await?;
-        let picture = reply.measures()?;
-        let preamble = reply.preamble()?;
-        Ok(Carried {
-            picture,
-            preamble,
-            envelope: envelope(reply.bytes)?,
-        })
+    pub async fn metadata(&self, file: Vec<u8>, limits: &Limits) -> Result<Vec<Finding>, DecodingError> {
+        Ok(self.run(Job::List, limits, vec![file]).await?.metadata)
+    }
+
+    /// Takes out of a file what a viewer does not need. Its pixels are not touched.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodingError`].
+    pub async fn strip(&self, file: Vec<u8>, limits: &Limits) -> Result<Made, DecodingError> {
+        Ok(Made::of(self.run(Job::Strip, limits, vec![file]).await?))
     }
 
     /// Decodes a picture of any format, and says what it is.
@@ -320,7 +410,8 @@ impl Decoder {
         Ok(self.run(job, limits, vec![envelope]).await?.bytes)
     }
 
-    /// Hides an envelope of mode `cover`, which is made while the cover is decoded.
+    /// Hides an envelope of mode `cover`, which is made while the cover is decoded. With `keep` the cover keeps its
+    /// metadata, as far as a PNG can hold it.
     ///
     /// # Errors
     ///
@@ -330,12 +421,14 @@ impl Decoder {
         cover: Vec<u8>,
         envelope: impl Future<Output = Result<Vec<u8>, E>>,
         bits: BitsPerSample,
+        keep: bool,
         limits: &Limits,
-    ) -> Result<Result<Vec<u8>, DecodingError>, E> {
+    ) -> Result<Result<Made, DecodingError>, E> {
         let (sender, blobs) = mpsc::channel(2);
         // The channel has room for both.
         let _ = sender.send(cover).await;
-        let job = Job::Cover { bits: bits.count() };
+        let bits = bits.count();
+        let job = Job::Cover { bits, keep };
         let feeding = async {
             let bytes = envelope.await?;
             // A decoder that failed no longer receives, and says why itself.
@@ -344,7 +437,7 @@ impl Decoder {
             Ok(())
         };
         let (fed, made) = tokio::join!(feeding, self.run_with(job, limits, blobs));
-        fed.map(|()| made.map(|reply| reply.bytes))
+        fed.map(|()| made.map(Made::of))
     }
 
     /// Labels a photograph. Returns the PNG file and the envelope that it carries.
@@ -357,26 +450,27 @@ impl Decoder {
         photograph: Vec<u8>,
         input: LabelInput,
         limits: &Limits,
-    ) -> Result<(Vec<u8>, Envelope), DecodingError> {
+    ) -> Result<(Made, Envelope), DecodingError> {
         let job = Job::Label {
             policy: Box::new(input.policy),
             cluster: input.cluster,
             created: input.created,
             bits: input.bits.count(),
+            keep: input.keep,
         };
         let key = input.owner.expose_bytes().to_vec();
         let blobs = vec![photograph, input.denied_picture, key];
         let reply = self.run(job, limits, blobs).await?;
         let envelope_bytes = usize::try_from(reply.envelope_bytes).unwrap_or(usize::MAX);
-        let mut file = reply.bytes;
-        if envelope_bytes > file.len() {
+        let mut made = Made::of(reply);
+        if envelope_bytes > made.file.len() {
             return Err(malformed("a length"));
         }
-        let labelled = envelope(file.split_off(file.len() - envelope_bytes))?;
+        let labelled = envelope(made.file.split_off(made.file.len() - envelope_bytes))?;
         if labelled.header().mode != Mode::Label {
             return Err(malformed("another mode"));
         }
-        Ok((file, labelled))
+        Ok((made, labelled))
     }
 
     async fn run(&self, job: Job, limits: &Limits, blobs: Vec<Vec<u8>>) -> Result<Reply, DecodingError> {

@@ -177,7 +177,7 @@ pub enum Denial {
     #[error("this user may not view this picture")]
     NotListed,
     /// All views are used up.
-    #[error("all {total} views are used up")]
+    #[error("all views are used: {total} of {total}")]
     Exhausted {
         /// How many there were.
         total: u32,

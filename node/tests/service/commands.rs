@@ -261,7 +261,7 @@ async fn files_that_cannot_be_protected_are_told_apart() {
     encrypt(
         "text.txt",
         b"this is no picture",
-        1,
+        4,
         "neither PNG, JPEG, WebP, BMP, TIFF nor GIF",
     );
     encrypt("cut.png", &PHOTO[..PHOTO.len() / 2], 5, "cut off");

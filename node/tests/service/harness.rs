@@ -139,10 +139,14 @@ impl Cluster {
 
     /// Runs the client's command in the folder.
     pub(crate) fn client(&self, arguments: &[&str]) -> Output {
-        self.command(env!("CARGO_BIN_EXE_client"))
-            .args(arguments)
-            .output()
-            .unwrap()
+        self.client_command(arguments).output().unwrap()
+    }
+
+    /// Returns the client's command, to be run in the folder.
+    pub(crate) fn client_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_client"));
+        command.args(arguments);
+        command
     }
 
     fn command(&self, program: &str) -> Command {
@@ -273,6 +277,8 @@ pub(crate) async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) ->
         mode: Mode::Sealed,
         bits: None,
         first_frame: false,
+        keep_metadata: false,
+        strip_metadata: false,
     };
     client.protect(input).await.unwrap()
 }

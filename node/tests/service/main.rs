@@ -10,4 +10,6 @@ mod failover;
 mod first_start;
 mod harness;
 mod http;
+mod metadata;
 mod mistakes;
+mod outputs;

@@ -2,6 +2,7 @@
 //! committed is its own rule: see `leader/commit.rs`.
 
 use crate::action::Action;
+use crate::queue::Ends;
 use crate::trace::Trace;
 use crate::types::Index;
 
@@ -74,7 +75,7 @@ impl Server {
             return false;
         };
         self.out.push(Action::Apply { entries });
-        while let Some(proposal) = self.proposals.pop_front_if(|proposal| proposal.at.index <= last) {
+        while let Some(proposal) = self.proposals.take_front_if(|proposal| proposal.at.index <= last) {
             self.out.push(Action::Done {
                 id: proposal.id,
                 at: proposal.at,

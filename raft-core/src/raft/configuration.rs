@@ -42,10 +42,9 @@ impl Server {
     /// folder. If it binds it to none, it means every folder of the cluster's first start, and no other one: a folder
     /// that was admitted later reads the same entry as part of a past in which another folder spoke for this server.
     fn is_meant_by(&self, membership: &Membership) -> bool {
-        let hard_state = self.out.hard_state();
         let speaks = match membership.incarnation(self.me()) {
             Some(bound) => bound == self.incarnation(),
-            None => plant!(!hard_state.admitted, COUNTS_ITSELF_UNBOUND => true),
+            None => !self.out.hard_state().admitted,
         };
         plant!(speaks, COUNTS_ITSELF_FOR_OTHER_FOLDER => true)
     }
@@ -61,8 +60,7 @@ impl Server {
     /// that was admitted is bound by a committed entry, which every server that can be elected holds (paper §5.4). A
     /// candidate that does not know the folder lacks that entry.
     pub(super) fn is_known_to(&self, addressed_as: Option<Incarnation>) -> bool {
-        let is_known = !self.out.hard_state().admitted || addressed_as == Some(self.incarnation());
-        plant!(is_known, VOTES_FOR_STRANGERS => true)
+        !self.out.hard_state().admitted || addressed_as == Some(self.incarnation())
     }
 
     /// Whether neither the configuration in force nor the last one known to be committed names this server: no leader

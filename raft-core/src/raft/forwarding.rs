@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 use crate::action::{Notice, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
+use crate::queue::Ends;
 use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
 use super::Sender;
@@ -108,7 +109,7 @@ impl Forwarding {
 
     /// Takes out the oldest command if it is wanted.
     fn take_first_if(&mut self, wanted: impl FnOnce(&Forwarded) -> bool) -> Option<Forwarded> {
-        let taken = self.proposals.pop_front_if(|forwarded| wanted(forwarded))?;
+        let taken = self.proposals.take_front_if(|forwarded| wanted(forwarded))?;
         self.bytes = self.bytes.saturating_sub(taken.cost_bytes());
         Some(taken)
     }

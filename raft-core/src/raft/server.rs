@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
+use crate::queue::Ends;
 use crate::restore::Restored;
 use crate::status::{Ignored, RoleName};
 use crate::trace::Trace;
@@ -286,7 +287,7 @@ impl Server {
     }
 
     fn truncate_proposals(&mut self, from: Index) {
-        while let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from) {
+        while let Some(proposal) = self.proposals.take_back_if(|proposal| proposal.at.index >= from) {
             plant!(
                 self.truncated.push(proposal),
                 SUPERSEDED_AT_TRUNCATION => self.out.push(Notice::Superseded { id: proposal.id })

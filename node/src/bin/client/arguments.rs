@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, UserName, Views};
 use node::decoding::ProcessLimits;
@@ -16,28 +17,32 @@ Send encrypted_lsb_image.png to bob, any way that keeps the file as it is. He vi
 
   client view --input encrypted_lsb_image.png --user bob
 
-What everybody else sees is yours to choose: the access-denied picture (--mode sealed, the default), a blurred preview \
+You choose what everyone else sees: the access-denied picture (--mode sealed, the default), a blurred preview \
 (--mode preview), any other picture (--cover beach.png), or the photograph itself, which hides nothing (--mode label).
 
-How much a picture can hold, and what a file that you received tells about itself, needs no server:
+These two commands need no server. They show how much a picture can hold, and what a protected file tells everyone:
 
   client capacity --input beach.png
   client inspect --input encrypted_lsb_image.png
 
-Every view is counted once, whichever server counts it. Whoever may not look gets the access-denied picture.
+Several files at a time, with a summary at the end:
+
+  client encrypt --input *.jpg --owner alice --output-dir protected
+
+Every view is counted once, by any server. A user without a view left gets the access-denied picture.
 
 Exit status: 0 granted or done, 1 other failure, 2 usage, 3 denied, 4 not a protected picture, 5 damaged or tampered with, \
-6 no leader or no server.";
+6 no leader or no server. With several files, that of the first one that was not done.";
 
 const CAPACITY_NOTES: &str = "\
 A protected file holds the photograph as it is, the access-denied picture, and about a kilobyte of rules and signatures. The picture is \
 counted with 1 to 4 low bits of each colour sample of its opaque pixels; `client encrypt --cover FILE --bits N` uses them.";
 
 const INSPECT_NOTES: &str = "\
-Everything that is shown can be read by whoever has the file: who owns it, who may look and how often, when it was made. The \
-photograph itself is encrypted (but for a label), and opens only with the share of its key that the servers release, one view at a time.
+Everyone who has the file can read all of this: the owner, the users and their views, the time. The \
+photograph itself is encrypted (except in a label), and opens only with the share of its key that the servers release, one view at a time.
 
-Exit status: 0 it is whole, 4 not a protected picture, 5 damaged or tampered with.";
+Exit status: 0 whole, 4 not a protected picture, 5 damaged or tampered with.";
 
 /// Protects pictures and views protected ones, with the servers listed in servers.conf.
 #[derive(Debug, Parser)]
@@ -49,7 +54,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Shared {
@@ -65,13 +70,13 @@ pub(crate) struct Shared {
     /// The folder of device keys [default: `keys` in your configuration folder].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) keys: Option<PathBuf>,
-    /// The certificate that servers on other machines are checked by: authority.pem from a server's data folder.
+    /// The certificate by which servers on other machines are checked: authority.pem from a server's data folder.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) authority: Option<PathBuf>,
     /// Talks to servers on other machines without TLS.
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
-    /// How long to go on while no leader answers, in seconds.
+    /// How long to try again while no leader answers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = node::client::DEFAULT_PATIENCE.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
     /// The most memory that decoding a picture may take, in MiB.
@@ -87,15 +92,15 @@ pub(crate) struct Shared {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Protects a picture: only whom you grant views can look at it.
+    /// Protects a picture: only users with views can look at it.
     #[command(visible_alias = "protect")]
     Encrypt(Encrypt),
-    /// Views a protected picture, and uses up one view.
+    /// Views a protected picture, and uses one view.
     View(View),
     /// Shows how much a picture can hold, at every setting. Needs no server.
     #[command(after_help = CAPACITY_NOTES)]
     Capacity(Capacity),
-    /// Shows what a protected file tells everybody who has it. Needs no server, and uses up no view.
+    /// Shows what a protected file tells everyone who has it. Needs no server, and uses no view.
     #[command(after_help = INSPECT_NOTES)]
     Inspect(Inspect),
     /// Shows what each server says about itself.
@@ -104,43 +109,53 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Encrypt {
-    /// The picture: a PNG, JPEG, WebP, BMP, TIFF or GIF file, or `-` for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Who owns it. The first use of a name binds it to a key on this machine.
+    /// The picture: a PNG, JPEG, WebP, BMP, TIFF or GIF file, or `-` for standard input. Several files need --output-dir.
+    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) input: Vec<PathBuf>,
+    /// The owner. The first use of a name binds it to a key on this machine.
     #[arg(short = 'u', long, visible_alias = "user", value_name = "NAME", value_parser = name)]
     pub(crate) owner: UserName,
-    /// Lets a user view it so many times, or without limit (`bob=3`, `bob=unlimited`); repeatable. The owner gets 5
-    /// views unless named.
+    /// Grants a user so many views, or views without limit (`bob=3`, `bob=unlimited`); repeatable. The owner gets 5
+    /// views unless granted otherwise.
     #[arg(short, long, value_name = "USER=VIEWS", value_parser = grant)]
     pub(crate) grant: Vec<Grant>,
-    /// Where to put the protected picture; `-` for standard output.
+    /// Where to put the protected picture, a PNG file; `-` for standard output.
     #[arg(short, long, value_name = "FILE", default_value = "encrypted_lsb_image.png")]
     pub(crate) output: PathBuf,
-    /// What everybody sees who may not look [default: sealed, or cover if there is one].
+    /// The folder for protected pictures: NAME.jpg becomes NAME_encrypted_lsb.png. Existing files stay.
+    #[arg(short = 'O', long, value_name = "FOLDER", conflicts_with = "output")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// What everyone sees who has the file [default: sealed, or cover if there is one].
     #[arg(short, long, value_enum)]
     pub(crate) mode: Option<ModeArgument>,
-    /// The picture that everybody sees in mode cover, of any format; the result is a PNG of the same size.
+    /// The picture that everyone sees in mode cover, of any format; the result is a PNG of the same size.
     #[arg(short, long, value_name = "FILE", required_if_eq("mode", "cover"))]
     pub(crate) cover: Option<PathBuf>,
-    /// How many low bits of each sample carry, 1 to 4: fewer show less and need a larger picture [default: 3 for sealed
+    /// How many low bits of each sample carry, 1 to 4: fewer change the picture less and need a larger one [default: 3 for sealed
     /// and preview, 1 for cover and label].
     #[arg(short, long, value_name = "BITS", value_parser = bits)]
     pub(crate) bits: Option<BitsPerSample>,
-    /// Takes an animated file: it is stored whole, and its first frame stands for it wherever a picture of it is seen.
+    /// Accepts an animated file: it is stored whole, and previews and labels show its first frame.
     #[arg(long)]
     pub(crate) first_frame: bool,
+    /// Keeps the metadata of a label or a cover for everyone to read: place, camera, time, texts. Without it only what
+    /// shows the picture right is kept, such as its colour profile.
+    #[arg(long)]
+    pub(crate) keep_metadata: bool,
+    /// Removes metadata from the original before it is sealed. Without it viewers get the file byte for byte.
+    #[arg(long)]
+    pub(crate) strip_metadata: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Capacity {
-    /// The picture that would carry, of any format, or `-` for standard input.
+    /// The picture to hide something in, of any format, or `-` for standard input.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// A file to hide: says at which settings it fits.
+    /// A file to hide: shows at which settings it fits.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) payload: Option<PathBuf>,
-    /// Takes an animated file for its first frame.
+    /// Accepts an animated file, and counts its first frame.
     #[arg(long)]
     pub(crate) first_frame: bool,
 }
@@ -154,37 +169,51 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, Args)]
 pub(crate) struct View {
-    /// The protected picture, or `-` for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
-    /// Who wants to look.
+    /// The protected picture, or `-` for standard input. Several files need --output-dir.
+    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) input: Vec<PathBuf>,
+    /// The user who views it.
     #[arg(short, long, value_name = "NAME", value_parser = name)]
     pub(crate) user: UserName,
     /// Where to put the picture, or the access-denied picture; `-` for standard output.
     #[arg(short, long, value_name = "FILE", default_value = "viewable_image.png")]
     pub(crate) output: PathBuf,
+    /// The folder for the pictures, each with the ending of its format. Existing files stay.
+    #[arg(short = 'O', long, value_name = "FOLDER", conflicts_with = "output")]
+    pub(crate) output_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ModeArgument {
-    /// Everybody sees the access-denied picture; the photograph is encrypted inside.
+    /// Everyone sees the access-denied picture; the photograph is encrypted inside.
     Sealed,
-    /// Everybody sees a small blurred picture of the photograph, with a banner; the photograph is encrypted inside.
+    /// Everyone sees a small blurred picture of the photograph, with a banner; the photograph is encrypted inside.
     Preview,
-    /// Everybody sees the picture given with --cover; the photograph is encrypted inside.
+    /// Everyone sees the picture given with --cover; the photograph is encrypted inside.
     Cover,
-    /// Everybody sees the photograph; only its rules ride inside. No secrecy.
+    /// Everyone sees the photograph; only its policy is inside. No secrecy.
     Label,
 }
 
 impl Encrypt {
-    /// The mode, which a cover alone is enough to name.
+    /// The mode; a cover implies its own.
     pub(crate) fn mode(&self) -> ModeArgument {
         match (self.mode, &self.cover) {
             (Some(mode), _) => mode,
             (None, Some(_)) => ModeArgument::Cover,
             (None, None) => ModeArgument::Sealed,
         }
+    }
+}
+
+/// Ends the program with a usage error of a command, as clap writes them.
+pub(crate) fn refuse(command: &str, kind: ErrorKind, message: &str) -> ! {
+    let mut all = Arguments::command();
+    // Only then does a command know how it is called.
+    all.build();
+    match all.find_subcommand_mut(command) {
+        Some(command) => command.error(kind, message).exit(),
+        None => all.error(kind, message).exit(),
     }
 }
 

@@ -1,25 +1,26 @@
 //! The client's command: reads files, asks the library, writes files, and says what happened.
 
 mod arguments;
+mod batch;
+mod disclosure;
+mod encrypt;
 mod offline;
 mod report;
+mod view;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Command, Encrypt, ModeArgument, Shared, View};
-use clap::{CommandFactory, Parser};
-use lsb_core::Limits;
+use arguments::{Arguments, Command, Shared};
+use clap::Parser;
 use node::api::Role;
-use node::client::{
-    Client, ClientError, ErrorClass, Mode, Options, ProtectInput, ViewOutcome, default_keys, files,
-};
+use node::client::{Client, ClientError, ErrorClass, Options, default_keys, files};
 use node::decoding::{Advice, Decoder, ProcessLimits, worker};
 use node::settings::servers_conf;
 use report::Speaker;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// After so long without a result, a person is told that something is going on.
 const QUIET: Duration = Duration::from_secs(1);
@@ -39,30 +40,36 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            let _ = writeln!(std::io::stderr(), "error: cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
     let json = arguments.shared.json;
     runtime.block_on(async {
-        match with_patience(run(arguments)).await {
-            Ok(code) => code,
-            Err(Failure { error, class }) => {
-                let mut message = node::with_causes(&error);
-                if let Some(advice) = error.advice() {
-                    message.push_str(&format!(" ({})", option_that_helps(advice)));
-                }
-                if json {
-                    println!(
-                        "{}",
-                        json!({ "outcome": "error", "reason": message, "remaining": null, "output": null })
-                    );
-                }
-                eprintln!("error: {}", files::printable(&message));
-                ExitCode::from(exit_status(class))
-            }
+        tokio::select! {
+            ended = with_patience(run(arguments)) => ended.unwrap_or_else(|failure| failure.report(json, None)),
+            // Dropping the work stops its decoders and removes its temporary files.
+            code = asked_to_stop() => ExitCode::from(code),
         }
     })
+}
+
+/// Waits for Ctrl+C or a request to end, and returns the exit status that shells know.
+async fn asked_to_stop() -> u8 {
+    const INTERRUPTED: u8 = 130;
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        const TERMINATED: u8 = 143;
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return INTERRUPTED,
+                _ = terminate.recv() => return TERMINATED,
+            }
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+    INTERRUPTED
 }
 
 /// What clap says of a command line, which it quotes: help, the version, or an error.
@@ -80,16 +87,32 @@ fn of_command_line(error: &clap::Error) -> ExitCode {
 struct Failure {
     error: ClientError,
     class: ErrorClass,
+    /// What is known of the file all the same, for scripts.
+    known: Vec<(&'static str, Value)>,
 }
 
 impl Failure {
-    /// About a picture that need not be protected: that it is not is no answer then.
-    fn of_any_picture(error: ClientError) -> Self {
-        let class = match error.class() {
-            ErrorClass::NotProtected => ErrorClass::Other,
-            class => class,
-        };
-        Self { error, class }
+    /// Tells people, and scripts that listen, what went wrong; with the file, when it is one of several.
+    fn report(&self, json: bool, input: Option<&Path>) -> ExitCode {
+        let mut message = node::with_causes(&self.error);
+        if let Some(advice) = self.error.advice() {
+            message.push_str(&format!(" ({})", option_that_helps(advice)));
+        }
+        if json {
+            let mut value =
+                json!({ "outcome": "error", "reason": message, "remaining": null, "output": null });
+            if let Some(input) = input {
+                report::insert_path(&mut value, "input", input);
+            }
+            for (key, known) in &self.known {
+                value[*key] = known.clone();
+            }
+            let _ = writeln!(std::io::stdout(), "{value}");
+        }
+        let place = input.map(|input| format!("{}: ", files::shown(input)));
+        let text = format!("error: {}{message}", place.unwrap_or_default());
+        let _ = writeln!(std::io::stderr(), "{}", files::printable(&text));
+        ExitCode::from(exit_status(self.class))
     }
 }
 
@@ -99,6 +122,7 @@ impl<E: Into<ClientError>> From<E> for Failure {
         Self {
             class: error.class(),
             error,
+            known: Vec::new(),
         }
     }
 }
@@ -108,7 +132,7 @@ fn exit_status(class: ErrorClass) -> u8 {
         ErrorClass::Other => 1,
         ErrorClass::Usage => 2,
         ErrorClass::Denied => 3,
-        ErrorClass::NotProtected => 4,
+        ErrorClass::NotAPicture | ErrorClass::NotProtected => 4,
         ErrorClass::Damaged => 5,
         ErrorClass::Unavailable => 6,
     }
@@ -140,7 +164,7 @@ async fn with_patience<T>(work: impl Future<Output = T>) -> T {
         Ok(done) => done,
         Err(_) => {
             if std::io::stderr().is_terminal() {
-                eprintln!("still working, or waiting for a leader …");
+                let _ = writeln!(std::io::stderr(), "still working, or waiting for a leader …");
             }
             work.await
         }
@@ -149,8 +173,8 @@ async fn with_patience<T>(work: impl Future<Output = T>) -> T {
 
 async fn run(Arguments { shared, command }: Arguments) -> Result<ExitCode, Failure> {
     match command {
-        Command::Encrypt(encrypt) => protect(&shared, encrypt).await,
-        Command::View(wanted) => view(&shared, wanted).await,
+        Command::Encrypt(wanted) => encrypt::run(&shared, &wanted).await,
+        Command::View(wanted) => view::run(&shared, &wanted).await,
         Command::Capacity(wanted) => {
             offline::capacity(speaker(&shared, Path::new("")), &decoder(&shared)?, &wanted).await
         }
@@ -184,87 +208,14 @@ fn speaker(shared: &Shared, output: &Path) -> Speaker {
     Speaker {
         json: shared.json,
         output_is_standard: files::is_standard_output(output),
+        progress: None,
     }
-}
-
-async fn protect(shared: &Shared, wanted: Encrypt) -> Result<ExitCode, Failure> {
-    let client = client(shared)?;
-    files::check_distinct(&wanted.input, &wanted.output)?;
-    files::check_writable(&wanted.output)?;
-    let original = files::read(&wanted.input, Limits::DEFAULT.upload_bytes)?;
-    let mode = mode(&wanted)?;
-    let label = mode == Mode::Label;
-    let input = ProtectInput {
-        original,
-        owner: wanted.owner,
-        grants: wanted.grant,
-        mode,
-        bits: wanted.bits,
-        first_frame: wanted.first_frame,
-    };
-    let protected = client.protect(input).await.map_err(Failure::of_any_picture)?;
-    files::write(&wanted.output, &protected.picture, files::Access::Public)?;
-    report::protected(
-        speaker(shared, &wanted.output),
-        &wanted.input,
-        &wanted.output,
-        label,
-        &protected,
-    );
-    Ok(ExitCode::SUCCESS)
-}
-
-/// How the picture shows itself, with the cover's file read.
-fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
-    Ok(match (wanted.mode(), &wanted.cover) {
-        (ModeArgument::Cover, Some(cover)) => {
-            files::check_distinct(cover, &wanted.output)?;
-            Mode::Cover(files::read(cover, Limits::DEFAULT.carrier_bytes)?)
-        }
-        (ModeArgument::Cover, None) | (_, Some(_)) => Arguments::command()
-            .error(
-                clap::error::ErrorKind::ArgumentConflict,
-                "--cover names the picture that everybody sees in --mode cover, and in no other",
-            )
-            .exit(),
-        (ModeArgument::Sealed, None) => Mode::Sealed,
-        (ModeArgument::Preview, None) => Mode::Preview,
-        (ModeArgument::Label, None) => Mode::Label,
-    })
-}
-
-async fn view(shared: &Shared, wanted: View) -> Result<ExitCode, Failure> {
-    let client = client(shared)?;
-    files::check_distinct(&wanted.input, &wanted.output)?;
-    files::check_writable(&wanted.output)?;
-    let file = files::read(&wanted.input, Limits::DEFAULT.carrier_bytes)?;
-    let viewing = client.view(file, &wanted.user).await?;
-    let (picture, code) = match &viewing.outcome {
-        ViewOutcome::Granted { picture, .. } => (picture, ExitCode::SUCCESS),
-        ViewOutcome::Denied { picture, .. } => (picture, ExitCode::from(exit_status(ErrorClass::Denied))),
-    };
-    files::write(&wanted.output, picture, files::Access::Private)?;
-    report::viewed(
-        speaker(shared, &wanted.output),
-        &wanted.output,
-        &viewing.outcome,
-        viewing.resumed,
-    );
-    // Only now is the answer safe.
-    viewing.finish(&client).await;
-    Ok(code)
 }
 
 async fn status(shared: &Shared) -> Result<ExitCode, Failure> {
     let client = client(shared)?;
     let reports = client.status().await;
-    report::status(
-        Speaker {
-            json: shared.json,
-            output_is_standard: false,
-        },
-        &reports,
-    );
+    report::status(&speaker(shared, Path::new("")), &reports);
     let led = reports.iter().any(|report| report.role == Some(Role::Leader));
     Ok(if led {
         ExitCode::SUCCESS

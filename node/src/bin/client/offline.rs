@@ -7,12 +7,13 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Grant, SectionKind, Views};
 use lsb_core::raster::Colors;
 use lsb_core::{Error, Layout, Limits, UnixSeconds};
-use node::client::{ClientError, files};
-use node::decoding::{Carried, Decoder};
+use node::client::{ClientError, ErrorClass, files};
+use node::decoding::{Carried, Decoder, Inspected};
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::arguments::{Capacity, Inspect};
+use super::disclosure;
 use super::report::{self, Speaker};
 
 /// What an envelope holds beside the two pictures, with a few grants.
@@ -33,8 +34,7 @@ pub(super) async fn capacity(
         ..Limits::DEFAULT
     };
     let file = files::read(&wanted.input, limits.carrier_bytes)?;
-    let picture = decoder.measure(file, &limits).await;
-    let picture = picture.map_err(|error| Failure::of_any_picture(error.into()))?;
+    let picture = decoder.measure(file, &limits).await?;
     let payload = match &wanted.payload {
         None => None,
         Some(path) => Some(files::read(path, limits.upload_bytes)?.len() as u64),
@@ -46,15 +46,16 @@ pub(super) async fn capacity(
 
     let rows =
         settings.map(|(bits, room)| json!({ "bits": bits.count(), "bytes": room, "fits": fits(room) }));
-    speaker.print(&json!({
-        "file": files::shown(&wanted.input),
+    let mut value = json!({
         "width": size.width,
         "height": size.height,
         "carrier_samples": carriers,
         "payload_bytes": payload,
         "overhead_bytes": ABOUT_OVERHEAD_BYTES,
         "settings": rows,
-    }));
+    });
+    report::insert_path(&mut value, "file", &wanted.input);
+    speaker.print(&value);
     speaker.say(&format!(
         "{}: {size} pixels, {}; {carriers} samples can carry.",
         files::shown(&wanted.input),
@@ -89,15 +90,31 @@ pub(super) async fn inspect(
 ) -> Result<ExitCode, Failure> {
     let limits = Limits::DEFAULT;
     let file = files::read(&wanted.input, limits.carrier_bytes)?;
-    let carried = decoder.inspect(file, &limits).await?;
+    let Inspected { metadata, carried } = decoder.inspect(file, &limits).await?;
+    let carried = carried.map_err(|error| {
+        let mut failure = Failure::from(error);
+        // A picture may give something away without being protected, and this is the command that says so.
+        if failure.class == ErrorClass::NotProtected || !metadata.is_empty() {
+            for line in disclosure::of_file(&metadata) {
+                speaker.say(&line);
+            }
+        }
+        failure.known.push(("metadata", json!(metadata)));
+        failure
+    })?;
     // Structure and hashes are in order by now, so what is left is whether the owner signed them.
     carried
         .envelope
         .verify_signature()
         .map_err(|error| ClientError::from(Error::from(error)))?;
     let receipt = receipt_is_signed(&carried)?;
-    speaker.print(&as_json(&carried, receipt));
+    let mut value = as_json(&carried, receipt);
+    value["metadata"] = json!(metadata);
+    speaker.print(&value);
     for line in as_lines(&carried, receipt) {
+        speaker.say(&line);
+    }
+    for line in disclosure::of_file(&metadata) {
         speaker.say(&line);
     }
     Ok(ExitCode::SUCCESS)

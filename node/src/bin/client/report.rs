@@ -3,91 +3,212 @@
 use std::io::Write;
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
+use indicatif::ProgressBar;
 use lsb_core::envelope::{Policy, Views};
+use lsb_core::upload::MediaType;
 use node::api::{Reason, Role};
 use node::client::files::{self, shown};
-use node::client::{Protected, ServerReport, ViewOutcome};
+use node::client::{Mode, Protected, ServerReport, ViewOutcome};
 use serde_json::{Value, json};
 
+use super::disclosure;
+
 /// Where text for people goes: beside the picture, when that goes to standard output.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Speaker {
     pub(crate) json: bool,
     pub(crate) output_is_standard: bool,
+    /// The bar that text must not run into.
+    pub(crate) progress: Option<ProgressBar>,
 }
 
 impl Speaker {
-    /// Tells people something, unless a script is listening. A closed pipe is no reason to fail.
-    pub(crate) fn say(self, text: &str) {
-        if self.json {
-            return;
+    pub(crate) fn with_progress(self, bar: ProgressBar) -> Self {
+        Self {
+            progress: Some(bar),
+            ..self
         }
-        let text = files::printable(text);
-        let _ = if self.output_is_standard {
-            writeln!(std::io::stderr(), "{text}")
-        } else {
-            writeln!(std::io::stdout(), "{text}")
-        };
+    }
+
+    /// Shows how many files are done, and which is next.
+    pub(crate) fn show_progress(&self, done: usize, next: &str) {
+        if let Some(bar) = &self.progress {
+            bar.set_position(done as u64);
+            bar.set_message(next.to_owned());
+        }
+    }
+
+    pub(crate) fn end_progress(&self) {
+        if let Some(bar) = &self.progress {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Does something that prints, while the bar is away.
+    pub(crate) fn quietly<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.progress {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Tells people something, unless a script is listening. A closed pipe is no reason to fail.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.json {
+            self.put(&files::printable(text));
+        }
     }
 
     /// Tells a script something, if one is listening.
-    pub(crate) fn print(self, value: &Value) {
-        if !self.json {
-            return;
+    pub(crate) fn print(&self, value: &Value) {
+        if self.json {
+            self.put(&value.to_string());
         }
-        let _ = if self.output_is_standard {
-            writeln!(std::io::stderr(), "{value}")
-        } else {
-            writeln!(std::io::stdout(), "{value}")
-        };
+    }
+
+    fn put(&self, line: &str) {
+        let _ = self.quietly(|| match self.output_is_standard {
+            true => writeln!(std::io::stderr(), "{line}"),
+            false => writeln!(std::io::stdout(), "{line}"),
+        });
+    }
+}
+
+/// Adds a path to what scripts are told, so that it names the file exactly: null for standard input and output; null
+/// with the bytes beside it, in hexadecimal, for a name that is not text.
+pub(crate) fn insert_path(value: &mut Value, key: &str, path: &Path) {
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
+    let text = path.to_str().filter(|text| *text != "-");
+    fields.insert(key.to_owned(), json!(text));
+    if path.to_str().is_none() {
+        let bytes = HEXLOWER.encode(path.as_os_str().as_encoded_bytes());
+        fields.insert(format!("{key}_hex"), json!(bytes));
     }
 }
 
 /// A picture was protected.
-pub(crate) fn protected(speaker: Speaker, input: &Path, output: &Path, label: bool, protected: &Protected) {
+pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &Mode, protected: &Protected) {
+    let metadata = &protected.metadata;
     let grants: Vec<Value> = protected
         .policy
         .grants()
         .iter()
         .map(|grant| json!({ "user": grant.user.as_str(), "views": number(grant.views) }))
         .collect();
-    speaker.print(&json!({
+    let mut value = json!({
         "outcome": "protected",
         "object": protected.object.to_string(),
         "owner": protected.policy.owner().as_str(),
         "grants": grants,
-        "output": shown(output),
-    }));
+        "metadata": disclosure::json(metadata),
+    });
+    insert_path(&mut value, "input", input);
+    insert_path(&mut value, "output", output);
+    speaker.print(&value);
+    if speaker.progress.is_some() {
+        // Of many files, one line each.
+        let note = disclosure::in_short(metadata);
+        return speaker.say(&format!("{} → {}{note}", shown(input), shown(output)));
+    }
     speaker.say(&format!(
         "Protected {} for {}.",
-        shown(input),
+        named(input, "standard input"),
         protected.policy.owner()
     ));
     speaker.say(&format!(
         "  file     {} ({})",
-        shown(output),
+        named(output, "standard output"),
         size(protected.picture.len())
     ));
     speaker.say(&format!("  views    {}", views(&protected.policy)));
     speaker.say(&format!("  object   {}", protected.object));
-    if label {
-        speaker.say(
-            "A label keeps nothing secret: everybody who has the file sees the photograph, and only programs that take part heed it.",
-        );
+    if !speaker.output_is_standard {
+        note_format(speaker, output, MediaType::Png);
+    }
+    if *mode == Mode::Label {
+        speaker.say("A label keeps nothing secret: everyone who has the file sees the photograph, and only programs that take part check the label.");
+    }
+    for line in disclosure::lines(mode, metadata) {
+        speaker.say(&line);
     }
     speaker
         .say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
-    speaker.say(&format!(
-        "View it with: client view --input {} --user {}",
-        shown(output),
-        protected.policy.owner()
-    ));
+    if !speaker.output_is_standard {
+        speaker.say(&format!(
+            "View it with: client view --input {} --user {}",
+            quoted(output),
+            protected.policy.owner()
+        ));
+    }
+}
+
+/// Returns a path as a word of a command line.
+fn quoted(path: &Path) -> String {
+    let text = shown(path);
+    let plain = |letter: char| letter.is_alphanumeric() || "_-./+@%=:,".contains(letter);
+    let text = match text.starts_with('-') {
+        true => format!("./{text}"),
+        false => text,
+    };
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// Returns what an input or output is called in a sentence.
+fn named(path: &Path, standard: &str) -> String {
+    match path.as_os_str() == "-" {
+        true => standard.to_owned(),
+        false => shown(path),
+    }
+}
+
+/// Says what a file is whose name says otherwise.
+fn note_format(speaker: &Speaker, output: &Path, format: MediaType) {
+    let extension = output.extension().and_then(|extension| extension.to_str());
+    let named = extension.unwrap_or_default().to_ascii_lowercase();
+    let usual = match format {
+        MediaType::Jpeg => matches!(named.as_str(), "jpg" | "jpeg" | "jpe" | "jfif"),
+        MediaType::Tiff => matches!(named.as_str(), "tif" | "tiff"),
+        other => named == other.extension(),
+    };
+    if !usual {
+        speaker.say(&format!(
+            "Note: {} is a {format} file, although its name does not end in .{}.",
+            shown(output),
+            format.extension()
+        ));
+    }
 }
 
 /// A view was granted or denied.
-pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, resumed: bool) {
+pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &ViewOutcome, resumed: bool) {
     if resumed {
-        speaker.say("An earlier try to view this picture had been cut off: this is its answer, and nothing is charged twice.");
+        speaker.say("An earlier attempt to view this picture was interrupted: this is its answer, and nothing is charged twice.");
+    }
+    let mut value = match outcome {
+        ViewOutcome::Granted { remaining, .. } => {
+            json!({ "outcome": "granted", "reason": null, "remaining": remaining })
+        }
+        ViewOutcome::Denied { reason, .. } => {
+            let remaining = (*reason == Reason::Exhausted).then_some(0);
+            json!({ "outcome": "denied", "reason": reason.to_string(), "remaining": remaining })
+        }
+    };
+    insert_path(&mut value, "input", input);
+    insert_path(&mut value, "output", output);
+    speaker.print(&value);
+    if speaker.progress.is_some() {
+        // Of many files, one line each.
+        let note = match outcome {
+            ViewOutcome::Granted { remaining, .. } => left(*remaining),
+            ViewOutcome::Denied { message, .. } => format!("denied: {message}"),
+        };
+        return speaker.say(&format!("{} → {} ({note})", shown(input), shown(output)));
     }
     match outcome {
         ViewOutcome::Granted {
@@ -95,35 +216,35 @@ pub(crate) fn viewed(speaker: Speaker, output: &Path, outcome: &ViewOutcome, res
             remaining,
             label,
         } => {
-            speaker.print(&json!({
-                "outcome": "granted", "reason": null, "remaining": remaining, "output": shown(output),
-            }));
-            let left = match remaining {
-                None => "as many views as you like remain".to_owned(),
-                Some(1) => "1 view remains".to_owned(),
-                Some(views) => format!("{views} views remain"),
-            };
             speaker.say(&format!(
-                "Granted: {} ({}), {left}.",
-                shown(output),
-                size(picture.len())
+                "Granted: {} ({}), {}.",
+                named(output, "standard output"),
+                size(picture.len()),
+                left(*remaining)
             ));
+            if let Some(format) = MediaType::sniff(picture).filter(|_| !speaker.output_is_standard) {
+                note_format(speaker, output, format);
+            }
             if *label {
-                speaker
-                    .say("It is only a label: the file shows the same photograph to everybody who has it.");
+                speaker.say("It is only a label: the file shows the same photograph to everyone who has it.");
             }
         }
         ViewOutcome::Denied { reason, message, .. } => {
-            let remaining = (*reason == Reason::Exhausted).then_some(0);
-            speaker.print(&json!({
-                "outcome": "denied", "reason": reason.to_string(), "remaining": remaining, "output": shown(output),
-            }));
             speaker.say(&format!(
-                "Denied: {message}. {} holds the access-denied picture.",
-                shown(output)
+                "Denied: {message}. The access-denied picture is in {}.",
+                named(output, "standard output")
             ));
             speaker.say(advice(*reason));
         }
+    }
+}
+
+fn left(remaining: Option<u32>) -> String {
+    match remaining {
+        None => "views without limit".to_owned(),
+        Some(0) => "no view remains".to_owned(),
+        Some(1) => "1 view remains".to_owned(),
+        Some(views) => format!("{views} views remain"),
     }
 }
 
@@ -141,7 +262,7 @@ fn advice(reason: Reason) -> &'static str {
 }
 
 /// What the servers say about themselves, one line each.
-pub(crate) fn status(speaker: Speaker, reports: &[ServerReport]) {
+pub(crate) fn status(speaker: &Speaker, reports: &[ServerReport]) {
     speaker.print(&serde_json::to_value(reports).unwrap_or_default());
     let width = reports
         .iter()

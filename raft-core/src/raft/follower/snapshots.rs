@@ -4,6 +4,7 @@
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::queue::Ends;
 use crate::trace::Trace;
 use crate::types::{Index, LogId, NodeId, PeerSession, Round, SnapshotMeta};
 
@@ -135,7 +136,7 @@ impl Server {
         let last = meta.last;
         while let Some(proposal) = self
             .proposals
-            .pop_back_if(|proposal| proposal.at.index > last.index)
+            .take_back_if(|proposal| proposal.at.index > last.index)
         {
             self.truncated.push(proposal);
         }

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::queue::Ends;
 use crate::types::{Entry, Index};
 
 use super::{Leader, Next, STAY, Server, Transition};
@@ -25,7 +26,7 @@ impl Uncommitted {
     }
 
     fn committed(&mut self, to: Option<Index>) {
-        while let Some((_, cost)) = self.costs.pop_front_if(|(index, _)| Some(*index) <= to) {
+        while let Some((_, cost)) = self.costs.take_front_if(|(index, _)| Some(*index) <= to) {
             self.bytes = self.bytes.saturating_sub(cost);
         }
     }

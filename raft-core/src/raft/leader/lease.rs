@@ -10,6 +10,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::queue::Ends;
 use crate::types::{NodeId, Round, Tick};
 
 use super::{Leader, Server};
@@ -52,8 +53,8 @@ impl Leader {
         self.round = Round::new(self.round.value() + 1);
         if lasts > 0 {
             let begun = &mut self.rounds.begun;
-            let is_over = |(_, at): &mut (Round, Tick)| now.value() - at.value() > lasts;
-            while begun.pop_front_if(is_over).is_some() {}
+            let is_over = |(_, at): &(Round, Tick)| now.value() - at.value() > lasts;
+            while begun.take_front_if(is_over).is_some() {}
             if begun.back().is_none_or(|(_, at)| *at < now) {
                 begun.push_back((self.round, now));
             }

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::removal::Removal;
 use crate::config::Limits;
+use crate::queue::Ends;
 use crate::status::{Feeding, PeerStatus};
 use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
@@ -260,7 +261,7 @@ impl Progress {
             Feed::Probe { .. } => {}
             Feed::Replicate { window, .. } => {
                 let matched = self.matched;
-                while let Some((_, bytes)) = window.inflight.pop_front_if(|(end, _)| Some(*end) <= matched) {
+                while let Some((_, bytes)) = window.inflight.take_front_if(|(end, _)| Some(*end) <= matched) {
                     window.bytes = window.bytes.saturating_sub(bytes);
                     window.acknowledged = window.acknowledged.saturating_add(1);
                     window.stalled = false;

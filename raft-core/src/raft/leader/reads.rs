@@ -8,6 +8,7 @@ use crate::action::{Notice, Rejection};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
+use crate::queue::Ends;
 use crate::trace::Trace;
 use crate::types::{Index, NodeId, ReadId, Round};
 
@@ -149,7 +150,7 @@ impl Leader {
                 plant!(is_confirmed, READS_WITHOUT_QUORUM => true)
             };
             let Some((_, reader, index)) =
-                (self.reads.asked).pop_front_if(|(round, ..)| is_confirmed(*round))
+                (self.reads.asked).take_front_if(|(round, ..)| is_confirmed(*round))
             else {
                 break;
             };
