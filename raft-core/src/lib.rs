@@ -120,9 +120,9 @@
 //! # What is off unless asked for
 //!
 //! [`Options`] switches on lease reads, forwarding of requests to the leader, priority, witnesses, hosts that write or
-//! apply before they go on, and a [`Trace`] of every step. Of the Cargo features, `serde` makes messages and durable
-//! values serializable, and `planted-bugs` builds in the bank of mistakes that measures tests and simulations; neither
-//! is on by default.
+//! apply before they go on, and a [`Trace`] of every step. Of the Cargo features, `codec` encodes messages and durable
+//! values as bytes with a version, `serde` makes them serializable, and `planted-bugs` builds in the bank of mistakes
+//! that measures tests and simulations; none is on by default.
 //!
 //! # Examples
 //!
@@ -135,7 +135,7 @@
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
 //!   a transport that authenticates its peers and knows the address of each [`NodeId`]: the library keeps none.
 //! * The serde encoding of an [`Envelope`] or an [`Entry`] carries no version: frames and files belong to the host, and
-//!   so do their versions.
+//!   so do their versions. The feature `codec` encodes them with one.
 //! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
 //!   [`Recovery`] lets an operator decide to continue with a survivor.
 //! * A server that is removed while it is unreachable, for longer than leaders keep sending to removed servers, does
