@@ -118,7 +118,7 @@ pub enum Message {
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.
         checksum: u32,
-        /// Where this piece begins.
+        /// The offset of this piece in the snapshot, in bytes.
         offset: u64,
         /// The piece.
         data: Payload,
@@ -128,7 +128,7 @@ pub enum Message {
     SnapshotReply {
         /// The session of the chunk.
         session: PeerSession,
-        /// Which snapshot.
+        /// The snapshot's last entry.
         last: LogId,
         /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.
         received_bytes: u64,
@@ -163,7 +163,7 @@ pub enum Message {
         boot: u64,
         /// Names the request within that boot.
         request: u64,
-        /// What the answer may rely on.
+        /// What the answer relies on.
         mode: ReadMode,
     },
     /// The answer to [`Message::ReadIndex`].
