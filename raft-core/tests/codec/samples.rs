@@ -76,6 +76,7 @@ pub(crate) fn persist() -> Persist {
         hard_state: Some(HardState {
             term: Term::new(3),
             vote: Some(NodeId::new(2)),
+            admitted: true,
         }),
         snapshot: Some(Box::new(meta())),
         truncate_from: Index::new(7),

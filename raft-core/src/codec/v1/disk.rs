@@ -14,6 +14,7 @@ use crate::types::{GroupId, Incarnation, Index, NodeId, Term, Ticket};
 wire_struct!(HardState {
     term: Term,
     vote: Option<NodeId>,
+    admitted: bool,
 });
 
 wire_struct!(Persist {
@@ -44,6 +45,7 @@ impl From<crate::HardState> for HardState {
         Self {
             term: hard_state.term,
             vote: hard_state.vote,
+            admitted: hard_state.admitted,
         }
     }
 }
@@ -53,6 +55,7 @@ impl From<HardState> for crate::HardState {
         Self {
             term: hard_state.term,
             vote: hard_state.vote,
+            admitted: hard_state.admitted,
         }
     }
 }
