@@ -27,7 +27,11 @@ fn id_used_again(schedule: &mut Schedule, draws: &mut Draws) {
     schedule.cluster.witnesses = 0;
     // The replay takes long enough for something to happen in the middle of it.
     let knobs = &mut schedule.knobs;
-    knobs.message_bytes = if schedule.workload.sessions.is_some() { 96 } else { 48 };
+    knobs.message_bytes = if schedule.workload.sessions.is_some() {
+        96
+    } else {
+        48
+    };
     knobs.inflight_messages = draws.between(1, 3);
     knobs.snapshot_every_entries = draws.pick(&[5_000, 5_000, 40]).unwrap_or(5_000);
     // Members take part all along, or the changes are refused.
