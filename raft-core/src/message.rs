@@ -132,7 +132,7 @@ pub enum Message {
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.
         checksum: u32,
-        /// Where this piece begins.
+        /// The offset of this piece in the snapshot, in bytes.
         offset: u64,
         /// The piece.
         data: Payload,
@@ -142,7 +142,7 @@ pub enum Message {
     SnapshotReply {
         /// The session of the chunk.
         session: PeerSession,
-        /// Which snapshot.
+        /// The snapshot's last entry.
         last: LogId,
         /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.
         received_bytes: u64,
@@ -177,7 +177,7 @@ pub enum Message {
         boot: Boot,
         /// Names the request within that boot.
         request: u64,
-        /// What the answer may rely on.
+        /// What the answer relies on.
         mode: ReadMode,
     },
     /// The answer to [`Message::ReadIndex`].

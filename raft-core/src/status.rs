@@ -70,11 +70,11 @@ pub struct Status {
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
-    /// What was dropped, by reason.
+    /// Inputs that were dropped, by reason.
     pub ignored: Ignored,
 }
 
-/// Where a peer is, as its leader sees it.
+/// A peer's progress, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// The peer.
@@ -83,21 +83,21 @@ pub struct PeerStatus {
     pub matched: Option<Index>,
     /// The entry to send it next.
     pub next: Index,
-    /// How it is being fed.
+    /// How it is sent the log.
     pub feeding: Feeding,
-    /// Appends with entries that it was sent and has not acknowledged; 0 unless it is fed through windows.
+    /// Appends with entries that it was sent and has not acknowledged; 0 unless windows limit them.
     pub inflight_messages: usize,
-    /// How many bytes of a snapshot it has acknowledged, while it is fed with one.
+    /// How many bytes of a snapshot it has acknowledged, while it is sent one.
     pub snapshot_bytes: Option<u64>,
     /// For how many ticks the leader has not heard from it; since the leader's election if it never has.
     pub silent_ticks: u64,
 }
 
-/// How a leader feeds a peer.
+/// How a leader sends a peer the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Feeding {
-    /// One message at a time, until it is known where the two logs part.
+    /// One message at a time, until the last entry that matches is known.
     Probe,
     /// As fast as the windows allow.
     Replicate,

@@ -74,10 +74,10 @@ fn replay_to_the_configuration_of_one(cluster: &mut Cluster) {
     panic!("the replay never passed the configuration of one");
 }
 
-// Ours: a configuration binds an id to a data folder. Another folder of that id, which replays the log as far as that
-// configuration and no further, must not elect itself by it.
+// Ours: a configuration binds an id to a data folder. Another folder of that id that has replayed the log only up to
+// that configuration must not elect itself by it.
 #[test]
-fn a_replayed_configuration_that_binds_the_id_to_another_folder_elects_nobody() {
+fn a_replayed_configuration_that_binds_the_id_to_another_folder_elects_no_server() {
     let mut cluster = grown_without_its_founder();
     replay_to_the_configuration_of_one(&mut cluster);
     cluster.tick(100);
@@ -94,7 +94,7 @@ fn a_replayed_configuration_that_binds_the_id_to_another_folder_elects_nobody() 
 
 // The same where the configuration of one comes from a recovery after a lost majority.
 #[test]
-fn a_replayed_recovery_elects_nobody() {
+fn a_replayed_recovery_elects_no_server() {
     let mut cluster = one_entry_a_message(3);
     let leader = cluster.elect();
     cluster.propose(leader, b"before");
@@ -131,16 +131,16 @@ fn a_replayed_recovery_elects_nobody() {
     assert_ne!(cluster.role(1), RoleName::Leader);
 }
 
-// No partition is needed: the leader may fall while the new folder catches up, after any number of messages.
+// No partition is needed: the leader may fail while the new folder catches up, after any number of messages.
 #[test]
-fn a_leader_that_falls_during_a_catch_up_is_not_succeeded_by_the_new_folder() {
-    for fall_after in 1..40 {
+fn a_leader_that_fails_during_a_catch_up_is_not_succeeded_by_the_new_folder() {
+    for fail_after in 1..40 {
         let mut cluster = grown_without_its_founder();
         let leader = cluster.elect();
         cluster.start_with(1, Disk::default(), 1, 101, Membership::default());
         cluster.change(leader, Change::AddLearner(node(1)));
         let mut to_the_new_folder: VecDeque<Envelope> = VecDeque::new();
-        for _ in 0..fall_after {
+        for _ in 0..fail_after {
             for id in cluster.servers.keys().copied().collect::<Vec<_>>() {
                 cluster.step(id, Event::Tick(1));
             }
@@ -159,7 +159,7 @@ fn a_leader_that_falls_during_a_catch_up_is_not_succeeded_by_the_new_folder() {
         cluster.wire.clear();
         for _ in 0..60 {
             cluster.tick(1);
-            assert_ne!(cluster.role(1), RoleName::Leader, "after {fall_after} messages");
+            assert_ne!(cluster.role(1), RoleName::Leader, "after {fail_after} messages");
         }
     }
 }
@@ -170,12 +170,12 @@ fn replayed_without_a_binding(admitted: bool) -> Scene {
     setup.identity.incarnation = Incarnation::new(101);
     setup.bootstrap = Membership::of_voters([node(1)]);
     setup.durable.hard_state.admitted = admitted;
-    Scene::new(setup).expect("the disk is sound")
+    Scene::new(setup).expect("the disk is valid")
 }
 
-// A configuration that binds nobody means the folders of the cluster's first start only.
+// A configuration without bindings means only the folders of the cluster's first start.
 #[test]
-fn a_replayed_configuration_that_binds_nobody_elects_no_folder_that_was_admitted_later() {
+fn a_replayed_configuration_without_bindings_elects_no_folder_that_was_admitted_later() {
     let mut scene = replayed_without_a_binding(true);
     scene.tick(100);
     scene.step(Event::Campaign);
@@ -193,7 +193,7 @@ fn an_admitted_folder_votes_only_for_candidates_that_know_it() {
         let mut setup = setup(3, 3, &[1]);
         setup.bootstrap = Membership::of_voters((1..=3).map(node));
         setup.durable.hard_state.admitted = admitted;
-        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut scene = Scene::new(setup).expect("the disk is valid");
         let mut granted = Vec::new();
         for message in [
             Message::PreVote {
@@ -227,7 +227,7 @@ fn an_admitted_folder_votes_only_for_candidates_that_know_it() {
     assert_eq!(ask(true, None), [false, false]);
 }
 
-// The admission is durable before anything that the folder says, and a restart remembers it.
+// The admission is durable before any promise of the folder, and survives a restart.
 #[test]
 fn an_admission_is_remembered_across_a_restart() {
     let mut setup = setup(3, 0, &[]);
@@ -251,9 +251,9 @@ fn an_admission_is_remembered_across_a_restart() {
     assert!(durable.hard_state.admitted);
 }
 
-// The rule must not stop a first start: its folders are bound by nobody until a leader has heard them.
+// The rule must not stop a first start: no configuration binds its folders until a leader has heard them.
 #[test]
-fn a_first_start_of_three_still_elects_and_any_two_of_them_go_on() {
+fn a_first_start_of_three_still_elects_and_any_two_of_them_continue() {
     let mut cluster = Cluster::new(3);
     // Server 3 takes part in the first start, and is not heard before the others are bound.
     cluster.tick(1);
@@ -276,8 +276,8 @@ fn a_first_start_of_three_still_elects_and_any_two_of_them_go_on() {
     assert_eq!(cluster.journal(3), [b"one".to_vec(), b"two".to_vec()]);
 }
 
-// Entries of a disk that was lost are not what a folder of the same id may rely on: it is the log's last word about
-// the id that counts, also where an earlier word is the last committed one.
+// The latest configuration in the log decides which folder its id means, also where an earlier one is the last that
+// was committed.
 #[test]
 fn a_folder_that_the_configuration_in_force_replaced_does_not_campaign() {
     let mut setup = setup(1, 3, &[]);
@@ -285,7 +285,7 @@ fn a_folder_that_the_configuration_in_force_replaced_does_not_campaign() {
     let mut log = entries(0, &[1, 1]);
     log[1].body = raft_core::EntryBody::Membership(replaced.into());
     setup.durable.entries = log;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.tick(100);
     assert_eq!(scene.role(), RoleName::Follower);
 }

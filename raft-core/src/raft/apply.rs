@@ -94,7 +94,7 @@ impl Server {
     }
 
     pub(super) fn on_applied(&mut self, index: Index) {
-        // The host may report any part of what it was given. Anything else is no news.
+        // The host may report any part of what it was given. Any other report changes nothing.
         if Some(index) > self.applying || Some(index) <= self.applied {
             return;
         }

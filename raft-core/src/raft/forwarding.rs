@@ -200,8 +200,8 @@ impl Server {
         self.ask_for_read_index(leader);
     }
 
-    /// The leader to which requests may leave now. They would pile up behind a disk that stalls, because each is sent
-    /// again and again, so they leave only once the term is durable.
+    /// Returns the leader to which requests may leave now. Each is sent again and again, so they would pile up while a
+    /// disk stalls: they leave only once the term is durable.
     fn leader_to_send_to(&self) -> Option<NodeId> {
         self.leader_to_ask().ok().filter(|_| self.out.term_is_durable())
     }

@@ -32,7 +32,7 @@ use super::{Next, STAY, Sender, Transition};
 
 #[derive(Debug)]
 pub(super) struct Joining {
-    /// The servers that answered this boot's greeting with an empty log. Seeing such a log filled later proves nothing
+    /// The servers that answered this boot's Hello with an empty log. Seeing such a log filled later proves nothing
     /// against this server: whatever filled it happened after this server's disk was found empty.
     blank: BTreeSet<NodeId>,
     /// Whether some server's log was not empty at first sight.
@@ -132,9 +132,8 @@ impl Joining {
 }
 
 impl Server {
-    /// Tells a server that joins where it stands. A greeting proves nothing about its sender's log: it may have been on
-    /// its way since long before this server's disk was found empty. An answer to this server's own greeting is younger
-    /// than that.
+    /// Tells a joining server its standing. A Hello proves nothing about its sender's log: it may have been in flight
+    /// since long before this server's disk was found empty. A reply to this server's own Hello is younger than that.
     pub(super) fn on_hello(&mut self, from: Sender) -> Standing {
         let standing = self.standing_of(from);
         self.answer(from, Promise::Term, Message::HelloReply { standing });

@@ -88,8 +88,8 @@ impl Raft {
         leads && is_new
     }
 
-    /// The messages to which the rule about terms does not apply come first: greetings, and pre-votes, whose terms ask
-    /// about the future.
+    /// The messages to which the rule about terms does not apply come first: `Hello` and its reply, and pre-votes,
+    /// whose terms ask about the future.
     fn on_well_formed(&mut self, envelope: Envelope) {
         let Envelope {
             cluster,

@@ -132,7 +132,7 @@ impl Contents {
                 let hard_state = HardState {
                     term: Term::new(term.value() + 1),
                     vote: None,
-                    admitted: number % 5 == 0,
+                    admitted: number.is_multiple_of(5),
                     ..HardState::default()
                 };
                 persist.hard_state = Some(hard_state);
@@ -143,7 +143,7 @@ impl Contents {
                 persist.hard_state = Some(HardState {
                     term: Term::new(term.value() + 1),
                     vote: Some(NodeId::new(1 + number % 3)),
-                    admitted: number % 5 == 0,
+                    admitted: number.is_multiple_of(5),
                     ..HardState::default()
                 });
             }
