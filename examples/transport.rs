@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId,
-    Notice, ProposalId, Rejection, RoleName, Setup,
+    Boot, Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership,
+    NodeId, Notice, ProposalId, Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -199,7 +199,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             group,
             node,
             incarnation,
-            boot: 1,
+            boot: Boot::new(1, number),
         };
         let bootstrap = Membership::of_voters((1..=SERVERS).map(NodeId::new));
         let setup = Setup {

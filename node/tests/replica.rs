@@ -44,6 +44,7 @@ struct Cluster {
 fn start(disk: &MemoryDisk, number: usize) -> Server {
     let id = number as u64 + 1;
     let new = NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(1),
         node: NodeId::new(id),
         incarnation: Incarnation::new(id),

@@ -31,7 +31,7 @@ use std::path::Path;
 
 use raft_core::codec::Record;
 use raft_core::{
-    Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
+    Boot, Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
 };
 use redb::{Database, Durability, ReadableDatabase};
 
@@ -48,7 +48,7 @@ use self::records::{BOOTSTRAP, IDENTITY, LOG, SNAPSHOT, STANDING, STATE, Snapsho
 /// The memory that the database may use for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// The contents of a new folder. If the folder exists already, only the group is compared.
+/// The contents of a new folder. If the folder exists already, only the group is compared, and this start gets the nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewFolder {
     /// The consensus group. An existing folder of another group is rejected.
@@ -57,6 +57,9 @@ pub struct NewFolder {
     pub node: NodeId,
     /// Drawn at random for this folder; see [`NewFolder::draw_incarnation`].
     pub incarnation: Incarnation,
+    /// Drawn at random for this start; see [`NewFolder::draw_nonce`]. A copy of the folder, or a backup of it, counts
+    /// the same starts and never has the same nonce.
+    pub boot_nonce: u64,
     /// The configuration that the cluster begins with; empty for a server that is to be added to a cluster.
     pub bootstrap: Membership,
 }
@@ -69,6 +72,15 @@ impl NewFolder {
     /// The operating system supplies no randomness.
     pub fn draw_incarnation() -> Result<Incarnation, getrandom::Error> {
         getrandom::u64().map(Incarnation::new)
+    }
+
+    /// Draws a number that no other start has.
+    ///
+    /// # Errors
+    ///
+    /// The operating system supplies no randomness.
+    pub fn draw_nonce() -> Result<u64, getrandom::Error> {
+        getrandom::u64()
     }
 }
 
@@ -352,7 +364,7 @@ impl<D: Disk> Store<D> {
                 folder: self.disk.place(),
             });
         }
-        identity.boot += 1;
+        identity.boot = Boot::new(identity.boot.counter.saturating_add(1), new.boot_nonce);
         write_state(&self.database, &identity, None)
             .map_err(|error| explain(&self.disk, &self.backend, error))?;
 
@@ -431,7 +443,7 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
         group: new.group,
         node: new.node,
         incarnation: new.incarnation,
-        boot: 0,
+        boot: Boot::default(),
     };
     let (database, backend) = open_database(disk, UNFINISHED)?;
     write_state(&database, &identity, Some(&new.bootstrap))

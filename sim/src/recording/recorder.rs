@@ -191,7 +191,7 @@ impl Recorder {
         let mut kept = 0;
         let drawn = |entry: &raft_core::Entry| {
             let body = match entry.body {
-                EntryBody::Noop => 0,
+                EntryBody::Noop | EntryBody::Founding(_) => 0,
                 EntryBody::Command(_) | EntryBody::Forwarded(_) => 1,
                 EntryBody::Membership(_) => 2,
                 EntryBody::Withheld => 3,

@@ -150,7 +150,7 @@ impl Schedule {
             return Err(ScheduleError::Witnesses { witnesses, servers });
         }
         self.knobs
-            .config(self.seed)
+            .config(self.seed, self.cluster.tick)
             .validate()
             .map_err(ScheduleError::Knobs)?;
         self.validate_values()?;

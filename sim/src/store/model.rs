@@ -119,6 +119,7 @@ impl Contents {
             index.map(entry).collect()
         };
         let snapshot = |at: Index, term: Term| SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last: LogId::new(term, at),
             membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
             membership_id: None,

@@ -317,7 +317,7 @@ impl<'a> Run<'a> {
     fn compare(&mut self, opened: Opened) -> Judgement {
         self.report.opened += 1;
         let identity = opened.identity;
-        let found_boot = identity.boot;
+        let found_boot = identity.boot.counter;
         let found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
         found.hash_into(&mut self.hash);
@@ -456,6 +456,7 @@ impl<'a> Run<'a> {
 
 fn new_folder() -> NewFolder {
     NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(7),
         node: NodeId::new(1),
         incarnation: Incarnation::new(11),
@@ -494,7 +495,7 @@ mod tests {
                 group: folder.group,
                 node: folder.node,
                 incarnation: folder.incarnation,
-                boot: 1,
+                boot: raft_core::Boot::new(1, 5),
             },
             bootstrap: folder.bootstrap,
             durable: Durable {

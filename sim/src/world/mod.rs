@@ -568,7 +568,7 @@ mod tests {
             term: Term::new(1),
             vote: None,
             admitted: false,
-            ..HardState::default()
+            ..raft_core::HardState::default()
         });
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
         // A log with a gap.
@@ -577,6 +577,7 @@ mod tests {
         // A snapshot whose bytes do not decode to a state.
         let mut snapshot = persist(vec![]);
         snapshot.snapshot = Some(Box::new(SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last: LogId::new(Term::new(1), Index::FIRST),
             membership: three().into(),
             membership_id: None,
@@ -607,6 +608,8 @@ mod tests {
         let mut simulation = Simulation::new(&schedule, &KeyValue, None);
         let envelope = |from, message| Envelope {
             group: raft_core::GroupId::new(1),
+            cluster: raft_core::ClusterId::UNKNOWN,
+            from_boot: raft_core::Boot::new(1, 1),
             from: node(from),
             from_incarnation: raft_core::Incarnation::new(1),
             to: node(1),
