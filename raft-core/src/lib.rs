@@ -192,6 +192,7 @@ mod action;
 pub mod codec;
 mod config;
 mod entries;
+mod founding;
 mod input;
 mod log;
 mod membership;

@@ -6,8 +6,11 @@
 //! commands exactly-once. A client opens a session, numbers its requests, and repeats a request under its number until
 //! it is answered. The session stores the outcome of each number and returns it when the request is repeated.
 //!
-//! * The id of a session is the log index of the command that opened it. So no two sessions ever share an id, and a
-//!   late copy of an `Open` opens an empty session and restores none.
+//! * The id of a session is the log index of the command that opened it, or the number after the newest id where the log
+//!   has not come that far. So no two sessions ever share an id, and a late copy of an `Open` opens an empty session and
+//!   restores none.
+//! * A log that begins anew with a state from elsewhere counts from 1 again, and clients of the other log may still
+//!   repeat their requests: see [`Sessions::into_new_log`].
 //! * Outcomes that a client has acknowledged (`first_unanswered`) are dropped, and their commands are never applied
 //!   again.
 //! * Commands carry the time, which never decreases. No clock is read, so a session ends at the same index on every
@@ -21,7 +24,7 @@
 //! snapshot is:
 //!
 //! ```text
-//! | version: 1 | time: 8 | sessions ended so far: 8 | sessions: 4 | each session, by id | the machine's snapshot
+//! | version: 2 | time: 8 | sessions ended so far: 8 | newest id, or 0: 8 | sessions: 4 | each session, by id | the machine's snapshot
 //! session: | id: 8 | position of last use: 8 | time of last use: 8 | first unanswered: 8 | outcomes: 4 | each outcome, by number
 //! outcome: | number: 8 | term and position of its command: 8 + 8 | length: 4 | the response
 //! ```
@@ -81,12 +84,12 @@ pub use self::snapshot::SNAPSHOT_VERSION;
 use crate::replica::{SnapshotError, StateMachine};
 use crate::types::{Index, LogId};
 
-/// Names a session: the log position of the command that opened it.
+/// Names a session: the log position of the command that opened it, or a higher number that no session had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Index);
 
 impl SessionId {
-    /// The session that the command at this position opened.
+    /// The session of this number, which is the position of the command that opened it unless the log began anew.
     pub const fn new(opened: Index) -> Self {
         Self(opened)
     }
@@ -237,6 +240,8 @@ pub struct Sessions<M: StateMachine> {
     now: u64,
     /// How many sessions have ended, by age or because there were too many.
     ended: u64,
+    /// No session of this number or a lower one will be opened.
+    newest: u64,
     sessions: BTreeMap<SessionId, Session<M::Response>>,
     /// The sessions in the order of their last use. Time only grows along the log, so the first has waited longest.
     by_use: BTreeSet<(Index, SessionId)>,
@@ -253,8 +258,28 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             },
             now: 0,
             ended: 0,
+            newest: 0,
             sessions: BTreeMap::new(),
             by_use: BTreeSet::new(),
+        }
+    }
+
+    /// The same machine, without the sessions, at the beginning of another log: for a cluster that begins with a snapshot
+    /// ([`Persist::founding`](crate::Persist::founding)).
+    ///
+    /// Clients of the other log must open new sessions: their requests are answered with [`Outcome::NoSession`]. The ids
+    /// of this log's sessions begin at a number that comes of `nonce`, drawn at random for the new cluster, so that the
+    /// two logs, which may both go on, do not give one id to two clients.
+    #[must_use]
+    pub fn into_new_log(self, nonce: u64) -> Self {
+        const FLOOR: u64 = 1 << 46;
+        let dropped = self.sessions.len() as u64;
+        Self {
+            ended: self.ended.saturating_add(dropped),
+            newest: FLOOR | nonce >> 18,
+            sessions: BTreeMap::new(),
+            by_use: BTreeSet::new(),
+            ..self
         }
     }
 
@@ -304,7 +329,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         while self.sessions.len() >= self.limits.sessions {
             self.end_oldest();
         }
-        let session = SessionId::new(at.index);
+        self.newest = at.index.value().max(self.newest.saturating_add(1));
+        let session = SessionId::new(Index::new(self.newest).unwrap_or(at.index));
         let opened = Session {
             used_at: at.index,
             used: self.now,

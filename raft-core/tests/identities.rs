@@ -4,12 +4,13 @@ mod support;
 
 use std::collections::VecDeque;
 
+use raft_core::replica::StateMachine;
 use raft_core::{
     Boot, Change, Config, Durable, Envelope, Event, GroupId, HardState, Identity, Incarnation, Limits,
-    Membership, Message, NodeId, Recovery, RoleName, Setup, Standing, Term,
+    Membership, Message, NodeId, Payload, Persist, Recovery, RoleName, Setup, Standing, Term,
 };
 use support::scene::{Scene, at, entries, node, sent, setup, writes};
-use support::{Cluster, Disk};
+use support::{Cluster, Disk, Journal};
 
 /// A cluster in which every append carries a single entry, so that a test can stop a replay at any of them.
 fn one_entry_a_message(size: u64) -> Cluster {
@@ -509,4 +510,41 @@ fn a_vote_is_given_to_one_boot_of_a_candidate() {
     );
     assert!(!ask(&mut scene, Boot::new(4, 72)), "a copy");
     assert!(!ask(&mut scene, Boot::new(5, 73)), "a later start");
+}
+
+// A state is carried into a new cluster, and the cluster that it comes from goes on: each refuses the other.
+#[test]
+fn a_cluster_that_begins_with_a_snapshot_is_another_one() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.propose(leader, b"before");
+    cluster.tick(10);
+    let bytes = Payload::from(Journal(cluster.journal(leader)).snapshot());
+    let away = if leader == 3 { 1 } else { 3 };
+    cluster.crash(away);
+    let founders = Membership::of_voters((1..=3).map(node));
+    let mut copy = Cluster::with(0, Config::default());
+    for id in 1..=3 {
+        let mut disk = Disk::default();
+        disk.write(&Persist::founding(node(id), &founders, 77), Some(&bytes));
+        copy.start_with(id, disk, 1, 200 + id, founders.clone());
+    }
+    let leading = copy.elect();
+    copy.propose(leading, b"copied");
+    copy.tick(10);
+    for id in 1..=3 {
+        assert_eq!(copy.journal(id), [b"before".to_vec(), b"copied".to_vec()]);
+    }
+    let of = |cluster: &mut Cluster, id| cluster.server(id).replica.raft().status().cluster;
+    let identity = of(&mut copy, leading);
+    assert_eq!(identity.nonce, 77);
+    assert!(!identity.agrees_with(of(&mut cluster, leader)));
+    // A server of the old cluster comes up where one of the new one should be.
+    copy.crash(away);
+    let (disk, boot) = cluster.crashed.remove(&away).expect("it is down");
+    copy.start_with(away, disk, boot + 1, away, founders);
+    copy.tick(100);
+    let leading = copy.elect();
+    refuse_each_other(&mut copy, away, leading);
+    assert!(!copy.journal(away).contains(&b"copied".to_vec()));
 }

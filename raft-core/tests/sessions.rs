@@ -374,9 +374,10 @@ fn commands_and_snapshots_keep_their_bytes() {
     assert_eq!(
         hex(&server.machine.snapshot()),
         [
-            "01",
+            "02",
             "0000000000000011", // time
             "0000000000000000", // ended
+            "0000000000000001", // the newest session
             "00000001",
             "0000000000000001", // opened at 1
             "0000000000000002", // used at 2
@@ -407,9 +408,9 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
             "{length} bytes"
         );
     }
-    // Version; a session used in the future; its name 0; used before it was opened; an outcome below the first
-    // unanswered; one without an index.
-    for (place, byte) in [(0, 2), (44, 18), (28, 0), (36, 0), (52, 1), (80, 0)] {
+    // Version; a session used in the future; its name 0; used nowhere; an outcome below the first
+    // unanswered; one without an index; a session that is newer than the newest.
+    for (place, byte) in [(0, 3), (52, 18), (36, 0), (44, 0), (60, 1), (88, 0), (24, 0)] {
         let mut damaged = whole.clone();
         assert_ne!(damaged[place], byte, "byte {place} changes");
         damaged[place] = byte;
@@ -433,7 +434,7 @@ fn sessions_that_claim_a_later_index_still_end() {
         server.open(1);
     }
     let mut bytes = server.machine.snapshot();
-    for (place, claimed) in [(36, 5), (72, 6)] {
+    for (place, claimed) in [(44, 5), (80, 6)] {
         assert!([1, 2].contains(&bytes[place]), "where it was used");
         bytes[place] = claimed;
     }
@@ -580,4 +581,65 @@ proptest! {
             prop_assert_eq!(restored.snapshot(), snapshot);
         }
     }
+}
+
+// A cluster that begins with another one's state counts its log anew, while clients of the other one may still repeat
+// their requests, and the other cluster may go on and open sessions of its own.
+#[test]
+fn a_state_in_another_log_answers_no_client_with_the_response_of_another() {
+    let open = |machine: &mut Sessions<Journal>, index| {
+        let open = SessionCommand {
+            time: 9,
+            request: SessionRequest::Open,
+        };
+        match machine.apply(at(index), &open.encode()) {
+            Outcome::Opened { session } => session,
+            other => panic!("{other:?}"),
+        }
+    };
+    let apply = |machine: &mut Sessions<Journal>, index, session, command: &[u8]| {
+        let request = SessionRequest::Apply {
+            session,
+            sequence: 0,
+            first_unanswered: 0,
+            command,
+        };
+        machine.apply(at(index), &SessionCommand { time: 9, request }.encode())
+    };
+    let mut old = Sessions::new(Journal::default(), LIMITS);
+    let session = open(&mut old, 5);
+    let answered = apply(&mut old, 6, session, b"old");
+    let bytes = old.snapshot();
+
+    // The documented way: the sessions are dropped, and the ids of new ones begin elsewhere.
+    let mut new = old
+        .restore(&bytes)
+        .expect("it is a snapshot")
+        .into_new_log(0x1234_5678_9abc_def0);
+    assert_eq!((new.open().len(), new.ended()), (0, 1));
+    assert_eq!(new.machine(), old.machine());
+    let other = open(&mut new, 2);
+    assert!(other.opened().value() > 1 << 46, "{other:?}");
+    assert!(apply(&mut new, 3, other, b"new").response().is_some());
+    assert_eq!(
+        apply(&mut new, 4, session, b"old"),
+        Outcome::NoSession { session }
+    );
+    let next = open(&mut new, 5);
+    assert_ne!(next, session, "the old log gave this index to another client");
+    assert!(next > other);
+    let bytes = new.snapshot();
+    let again = open(&mut new, 6);
+    let mut restored = new.restore(&bytes).expect("it is a snapshot");
+    assert_eq!(
+        open(&mut restored, 6),
+        again,
+        "the numbers go on where the snapshot ends"
+    );
+
+    // Nor are two clients given one id where somebody forgot that.
+    let mut careless = old.restore(&old.snapshot()).expect("it is a snapshot");
+    assert_ne!(open(&mut careless, 5), session);
+    let repeated = apply(&mut careless, 7, session, b"old");
+    assert_eq!(repeated.response(), answered.response());
 }

@@ -9,13 +9,14 @@ use crate::replica::{SnapshotError, StateMachine};
 use crate::types::{Index, LogId, Term};
 
 /// The version that snapshots are written in; no other is understood.
-pub const SNAPSHOT_VERSION: u8 = 1;
+pub const SNAPSHOT_VERSION: u8 = 2;
 
 pub(super) fn write<M: StateMachine<Response: StoredResponse>>(sessions: &Sessions<M>) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.push(SNAPSHOT_VERSION);
     put(&mut bytes, sessions.now);
     put(&mut bytes, sessions.ended);
+    put(&mut bytes, sessions.newest);
     put_count(&mut bytes, sessions.sessions.len());
     for (id, session) in &sessions.sessions {
         put(&mut bytes, id.opened().value());
@@ -76,6 +77,7 @@ pub(super) fn read<M: StateMachine<Response: StoredResponse>>(
     }
     let (now, rest) = number(rest).ok_or_else(truncated)?;
     let (ended, rest) = number(rest).ok_or_else(truncated)?;
+    let (newest, rest) = number(rest).ok_or_else(truncated)?;
     let (count, mut rest) = count(rest).ok_or_else(truncated)?;
     let mut sessions = BTreeMap::new();
     let mut by_use = BTreeMap::new();
@@ -91,6 +93,12 @@ pub(super) fn read<M: StateMachine<Response: StoredResponse>>(
         }
         sessions.insert(id, session);
     }
+    if sessions
+        .last_key_value()
+        .is_some_and(|(id, _)| id.opened().value() > newest)
+    {
+        return Err(wrong("a session in it is newer than the newest one"));
+    }
     // A session used at a later index was used at a later time, and none was used after the snapshot's own time.
     let times = by_use.values().map(|(_, used)| *used).chain([now]);
     if !times.is_sorted() {
@@ -102,6 +110,7 @@ pub(super) fn read<M: StateMachine<Response: StoredResponse>>(
         limits: like.limits,
         now,
         ended,
+        newest,
         sessions,
         by_use,
     })
@@ -135,7 +144,7 @@ fn read_session<R: StoredResponse>(bytes: &[u8]) -> Read<'_, R> {
         }
     }
     let id = Index::new(opened).map(SessionId::new).filter(|_| is_valid);
-    let used_at = Index::new(used_at).filter(|used_at| used_at.value() >= opened);
+    let used_at = Index::new(used_at);
     let session = id.zip(used_at).map(|(id, used_at)| {
         let session = Session {
             used_at,

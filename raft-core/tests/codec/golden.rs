@@ -65,6 +65,7 @@ fn records_have_their_golden_bytes() {
         "Entry.Membership",
         "Entry.Withheld",
         "Entry.Forwarded",
+        "Entry.Founding",
     ];
     assert_eq!(names.len(), samples::entries().len());
     for (name, entry) in names.into_iter().zip(samples::entries()) {

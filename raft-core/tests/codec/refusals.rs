@@ -10,7 +10,7 @@ use raft_core::{
 use super::*;
 
 /// The offset of the message in an envelope's body with a known recipient.
-const MESSAGE_AT: usize = 8 + 8 + 8 + 8 + 9 + 8;
+const MESSAGE_AT: usize = 8 + 16 + 8 + 8 + 16 + 8 + 9 + 8;
 
 #[test]
 fn an_envelope_that_differs_in_one_bit_is_refused() {
@@ -84,20 +84,20 @@ fn bytes_that_end_early_or_go_on_are_refused() {
 
 #[test]
 fn what_exceeds_a_limit_is_refused_and_what_reaches_it_is_not() {
-    let (name, envelope) = samples::envelopes().swap_remove(9);
+    let (name, envelope) = samples::envelopes().swap_remove(10);
     assert_eq!(name, "Append");
     let bytes = encode_envelope(&envelope);
     let at_most = |bytes, items| DecodeLimits { bytes, items };
-    // It has five entries, and no list in it is longer.
+    // It has six entries, and no list in it is longer.
     assert_eq!(
-        decode_envelope(&bytes, at_most(bytes.len(), 5)),
+        decode_envelope(&bytes, at_most(bytes.len(), 6)),
         Ok(envelope.clone())
     );
-    let error = decode_envelope(&bytes, at_most(bytes.len() - 1, 5));
+    let error = decode_envelope(&bytes, at_most(bytes.len() - 1, 6));
     let (size, limit) = (bytes.len(), bytes.len() - 1);
     assert_eq!(error, Err(DecodeError::TooLarge { size, limit }));
-    let error = decode_envelope(&bytes, at_most(bytes.len(), 4));
-    assert_eq!(error, Err(DecodeError::TooMany { count: 5, limit: 4 }));
+    let error = decode_envelope(&bytes, at_most(bytes.len(), 5));
+    assert_eq!(error, Err(DecodeError::TooMany { count: 6, limit: 5 }));
 
     let bytes = record(&samples::full_membership());
     let decode = |limits| decode_record::<Membership>(&bytes, limits);
@@ -159,15 +159,15 @@ fn claimed(bytes: &[u8]) -> u64 {
 fn a_length_without_bytes_after_it_claims_no_memory() {
     let body = body_of("Append");
     let count_at = MESSAGE_AT + 4 + 8 + 8 + 17 + 9;
-    assert_eq!(body[count_at..count_at + 8], 5_u64.to_be_bytes());
-    for announced in [5_u64, 6, 1 << 20, 1 << 40, 1 << 60, u64::MAX] {
+    assert_eq!(body[count_at..count_at + 8], 6_u64.to_be_bytes());
+    for announced in [6_u64, 7, 1 << 20, 1 << 40, 1 << 60, u64::MAX] {
         let mut changed = body.clone();
         changed[count_at..count_at + 8].copy_from_slice(&announced.to_be_bytes());
         let bytes = seal(&changed);
         assert!(claimed(&bytes) <= 8 * bytes.len() as u64, "{announced} entries");
         assert_eq!(
             decode_envelope(&bytes, DecodeLimits::NONE).is_ok(),
-            announced == 5
+            announced == 6
         );
         // Nothing follows a payload's length.
         let length_only = [&body[..count_at], &announced.to_be_bytes()].concat();

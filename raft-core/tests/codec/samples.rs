@@ -65,6 +65,10 @@ pub(crate) fn entries() -> Vec<Entry> {
                 command: Payload::from(b"passed on".as_slice()),
             })),
         },
+        Entry {
+            id: log_id(3, 12),
+            body: EntryBody::Founding(CLUSTER),
+        },
     ]
 }
 
@@ -138,6 +142,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
     };
     let messages = vec![
         ("Hello", Message::Hello {}),
+        ("OtherCluster", Message::OtherCluster),
         (
             "HelloReply.Blank",
             Message::HelloReply {

@@ -23,7 +23,11 @@ pub(crate) fn started(node: NodeId, image: &Image, last: Option<LogId>, hard_sta
     });
     let expected = image.entries().last().filter(|_| continues).map(|entry| entry.id);
     let expected = expected.or(covered);
-    if last != expected || hard_state != image.hard_state {
+    // A start completes the identity of the cluster, and may make a longer promise to leaders than the disk knows of.
+    let promised = |state: HardState| (state.term, state.vote, state.vote_boot, state.admitted);
+    let is_remembered = promised(hard_state) == promised(image.hard_state)
+        && hard_state.promise_micros >= image.hard_state.promise_micros;
+    if last != expected || !is_remembered {
         let message = format!(
             "server {node} starts with {last:?} and {hard_state:?}, but its disk holds {expected:?} and {:?}",
             image.hard_state
