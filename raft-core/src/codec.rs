@@ -25,12 +25,14 @@
 //!
 //! ```
 //! use raft_core::codec::{DecodeError, DecodeLimits, decode_envelope, encode_envelope};
-//! use raft_core::{Envelope, GroupId, Incarnation, Message, NodeId, Term};
+//! use raft_core::{Boot, ClusterId, Envelope, GroupId, Incarnation, Message, NodeId, Term};
 //!
 //! let envelope = Envelope {
 //!     group: GroupId::new(1),
+//!     cluster: ClusterId { founding: 5, nonce: 6 },
 //!     from: NodeId::new(1),
 //!     from_incarnation: Incarnation::new(7),
+//!     from_boot: Boot::new(2, 8),
 //!     to: NodeId::new(2),
 //!     to_incarnation: None,
 //!     term: Term::new(3),

@@ -84,7 +84,7 @@ impl Limits {
             settled: election.times(2),
             idle: Nanos::new(election.value() / 2),
             patience: election.times(10),
-            heartbeat: tick.times(heartbeat),
+            heartbeat: schedule.cluster.tick.times(heartbeat),
             is_weather_good: is_weather_good(schedule),
             differ: knobs.election_timeout_max_ticks >= 2 * shortest,
             is_roomy: 2 * heartbeat <= shortest && schedule.weather.clock_drift_ppm <= 100_000,
