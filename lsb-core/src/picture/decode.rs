@@ -8,7 +8,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::ancillary::{Ancillary, Keep};
-use super::file::{self, DecodedPicture, PictureError, Purpose};
+use super::error::PictureError;
+use super::file::{self, DecodedPicture, Purpose};
 use super::guard::guarded;
 use super::tiff;
 use crate::error::Error;

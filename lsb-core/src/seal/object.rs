@@ -17,9 +17,11 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
+use super::error::SealError;
 use super::keys::{LedgerShare, ObjectKeys, ObjectSecrets, PictureShare};
 use super::metadata::OriginalMetadata;
-use super::{SealError, SigningKey, stream};
+use super::signing::SigningKey;
+use super::stream;
 use crate::envelope::{Draft, Envelope, Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
 use crate::identifiers::{ClusterId, ObjectId, PolicyHash, PolicyVersion, UnixSeconds};

@@ -6,7 +6,7 @@ use core::fmt;
 use ed25519_dalek::{Signer, VerifyingKey};
 use zeroize::Zeroizing;
 
-use super::SealError;
+use super::error::SealError;
 use crate::envelope::{Envelope, Manifest, Receipt};
 use crate::identifiers::{PublicKey, Signature, UnixSeconds};
 

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
-use super::SealError;
+use super::error::SealError;
 
 /// How many bytes of the original one chunk holds.
 pub const CHUNK_BYTES: usize = 64 * 1024;
