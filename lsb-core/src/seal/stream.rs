@@ -157,7 +157,7 @@ mod tests {
             2 * CHUNK_BYTES,
             3 * CHUNK_BYTES + 17,
         ] {
-            let plain: Vec<u8> = (0..length).map(|place| (place * 31 >> 3) as u8).collect();
+            let plain: Vec<u8> = (0..length).map(|place| ((place * 31) >> 3) as u8).collect();
             let mut sealed = b"ahead".to_vec();
             encrypt(&key, bound, &plain, &mut sealed).unwrap();
             let sealed = sealed.strip_prefix(b"ahead").unwrap();
