@@ -122,6 +122,7 @@ pub mod carrier;
 pub mod envelope;
 mod error;
 mod error_kind;
+mod file_name;
 mod identifiers;
 #[cfg(all(feature = "image", feature = "seal"))]
 pub mod label;
@@ -141,6 +142,7 @@ mod wire;
 
 pub use error::Error;
 pub use error_kind::ErrorKind;
+pub use file_name::FileName;
 pub use identifiers::{
     ClusterId, Fingerprint, HexError, ObjectId, PolicyHash, PolicyVersion, PublicKey, RequestId, Signature,
     UnixSeconds,

@@ -123,6 +123,7 @@ fn parts_of(file: &[u8]) -> Result<(MediaType, Vec<Part<'_>>), StripError> {
         // Headers and pixels, and no place for anything else but behind them.
         MediaType::Bmp => bmp_parts(file),
         MediaType::Tiff => Some(Vec::new()),
+        MediaType::Heic | MediaType::Avif => return Err(StripError::StoredOnly { format }),
     };
     Ok((format, parts.ok_or(StripError::Damaged { format })?))
 }

@@ -24,6 +24,15 @@ pub enum StripError {
     /// None of the formats that this crate knows.
     #[error("the file is not a picture of a known format, so nothing is known of its metadata")]
     NotAPicture,
+    /// A format that this crate stores and does not look into.
+    #[error(
+        "the file is a picture of format {format}, whose metadata this program neither reads nor takes out; save it as \
+         PNG or JPEG first"
+    )]
+    StoredOnly {
+        /// Its format.
+        format: MediaType,
+    },
     /// The file is damaged where its metadata stands.
     #[error(
         "the {format} file is damaged, so its metadata cannot be told from its pixels; save it anew first"
@@ -40,6 +49,7 @@ impl StripError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::NotAPicture => ErrorKind::NotAPicture,
+            Self::StoredOnly { .. } => ErrorKind::Unsupported,
             Self::Damaged { .. } => ErrorKind::Damaged,
         }
     }

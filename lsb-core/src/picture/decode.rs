@@ -64,6 +64,9 @@ fn decode_as(
         Some(found @ MediaType::Bmp) => (found, ImageFormat::Bmp),
         Some(found @ MediaType::Tiff) => (found, ImageFormat::Tiff),
         Some(found @ MediaType::Gif) => (found, ImageFormat::Gif),
+        Some(format @ (MediaType::Heic | MediaType::Avif)) => {
+            return Err(UploadError::StoredOnly { format }.into());
+        }
     };
     upload::inspect_of(file, most_bytes, limits)?;
     guarded(media_type, || {

@@ -186,8 +186,10 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Envelope, Error> {
 }
 
 fn decode_carrier(file: &[u8], limits: &Limits) -> Result<Raster, Error> {
-    if MediaType::sniff(file) == Some(MediaType::Jpeg) {
-        return Err(UploadError::JpegCannotCarry.into());
+    match MediaType::sniff(file) {
+        Some(MediaType::Jpeg) => return Err(UploadError::JpegCannotCarry.into()),
+        Some(format) if !format.is_decoded() => return Err(UploadError::CannotCarry { format }.into()),
+        _ => (),
     }
     // Nothing of ours moves, so an animation is a picture like any other that carries nothing.
     let limits = Limits {

@@ -13,8 +13,8 @@ pub enum UploadError {
     Empty,
     /// None of the formats of [`MediaType`].
     #[error(
-        "the file is not a picture that this program reads: it is neither PNG, JPEG, WebP, BMP, TIFF nor GIF. Save \
-         it in one of these formats first"
+        "the file is not a picture that this program reads: it is neither PNG, JPEG, WebP, BMP, TIFF nor GIF, \
+         and neither HEIC nor AVIF. Save it in one of these formats first"
     )]
     NotAPicture,
     /// A picture of another format than the one that is needed.
@@ -31,6 +31,25 @@ pub enum UploadError {
          re-encoded as JPEG, which destroys the hidden part. Use the PNG file exactly as it was received"
     )]
     JpegCannotCarry,
+    /// A file of a format that is stored and never looked into where a picture that carries is expected.
+    #[error(
+        "this is a file of format {format}, in which this program never hides anything: either it was never protected, \
+         or a protected picture was re-encoded, which destroys the hidden part. Use the PNG file exactly as it was \
+         received"
+    )]
+    CannotCarry {
+        /// Its format.
+        format: MediaType,
+    },
+    /// A picture of a format that can be stored, where its pixels are needed.
+    #[error(
+        "the file is a picture of format {format}, which this program stores and does not decode: mode `sealed` takes \
+         it as it is; this needs its pixels, so save it as PNG or JPEG first"
+    )]
+    StoredOnly {
+        /// Its format.
+        format: MediaType,
+    },
     /// More bytes than the limit.
     #[error("the file has {bytes} bytes, the limit is {limit}")]
     TooManyBytes {
@@ -116,12 +135,14 @@ impl UploadError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Empty | Self::NotAPicture | Self::WrongFormat { .. } => ErrorKind::NotAPicture,
-            Self::JpegCannotCarry => ErrorKind::NotProtected,
+            Self::JpegCannotCarry | Self::CannotCarry { .. } => ErrorKind::NotProtected,
             Self::TooManyBytes { .. } | Self::TooManyPixels { .. } | Self::TooManyDecodedBytes { .. } => {
                 ErrorKind::TooLarge
             }
             Self::CutOff { .. } | Self::Damaged { .. } | Self::FalseHeader { .. } => ErrorKind::Damaged,
-            Self::Animated { .. } | Self::UnknownChunk { .. } => ErrorKind::Unsupported,
+            Self::Animated { .. } | Self::UnknownChunk { .. } | Self::StoredOnly { .. } => {
+                ErrorKind::Unsupported
+            }
         }
     }
 }

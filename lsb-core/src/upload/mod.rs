@@ -3,8 +3,8 @@
 //! An original is stored as its file's bytes, so it need not be decoded to be protected; and the
 //! decoders ask for this first, because they allocate what a header claims. The structure is walked
 //! from the first byte to the end marker: PNG chunk by chunk with their checksums, JPEG segment by
-//! segment, WebP and GIF block by block; of BMP and TIFF the headers, and whether all pixels are
-//! there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
+//! segment, WebP and GIF block by block, HEIC and AVIF box by box; of BMP and TIFF the headers, and
+//! whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
 //! depth maps and moving pictures there.
 
 mod bmp;
@@ -12,6 +12,7 @@ mod bytes;
 mod claims;
 mod error;
 pub(crate) mod gif;
+mod heif;
 pub(crate) mod jpeg;
 mod media_type;
 pub(crate) mod png;
@@ -35,7 +36,7 @@ use crate::size::Size;
 pub struct Upload {
     /// The format.
     pub media_type: MediaType,
-    /// The size that the header gives.
+    /// The size that the header gives; of a HEIC or an AVIF the largest that it names.
     pub size: Size,
 }
 
@@ -76,6 +77,10 @@ pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Resu
         MediaType::Gif => {
             let gif = gif::inspect(bytes, check_size)?;
             (gif.size, gif.frames > 1)
+        }
+        MediaType::Heic | MediaType::Avif => {
+            let heif = heif::inspect(bytes, media_type, check_size)?;
+            (heif.size, heif.animated)
         }
     };
     if animated && !limits.first_frame {
