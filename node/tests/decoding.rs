@@ -7,10 +7,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lsb_core::Limits;
-use node::decoding::{Decoder, DecodingError, ProcessLimits};
+use lsb_core::envelope::{Policy, UserName};
+use lsb_core::seal::SigningKey;
+use lsb_core::{ClusterId, Limits, UnixSeconds, label};
+use node::decoding::{Decoder, DecodingError, LabelInput, ProcessLimits};
 
 const SEALED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/sealed.png");
+const DENIED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/denied.png");
+const SEED: [u8; 32] = *b"an owner's seed, 32 bytes of it.";
 const PHOTO: &[u8] = include_bytes!("../../lsb-core/tests/photos/rocket.jpg");
 
 fn children(limits: ProcessLimits) -> Decoder {
@@ -140,4 +144,42 @@ async fn a_child_that_crashes_or_talks_nonsense_is_an_error_and_no_more() {
         .await
         .unwrap_err();
     assert!(matches!(error, DecodingError::System(_)), "{error}");
+}
+
+#[tokio::test]
+async fn the_key_that_signs_a_label_never_reaches_a_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = folder.path().join("heard");
+    let listening = script(
+        folder.path(),
+        &format!("/bin/cat > '{}'", heard.display()),
+        ProcessLimits::DEFAULT,
+    );
+    let input = || {
+        let owner = SigningKey::from_bytes(&SEED);
+        let alice = UserName::parse("alice").unwrap();
+        LabelInput {
+            denied_picture: DENIED.to_vec(),
+            policy: Policy::new(alice, owner.public(), vec![]).unwrap(),
+            cluster: ClusterId::from_bytes([1; 16]),
+            created: UnixSeconds(1_700_000_000),
+            owner,
+            bits: label::LABEL_BITS,
+        }
+    };
+    let limits = Limits::DEFAULT;
+    let error = listening.label(PHOTO.to_vec(), input(), &limits).await;
+    error.unwrap_err();
+    let heard = std::fs::read(heard).unwrap();
+    let has = |bytes: &[u8]| heard.windows(bytes.len()).any(|window| window == bytes);
+    assert!(has(PHOTO) && has(DENIED), "the files are sent");
+    assert!(!has(&SEED), "the key is not");
+    // And what a decoder makes of them is what was signed here.
+    let (file, signed) = children(ProcessLimits::DEFAULT)
+        .label(PHOTO.to_vec(), input(), &limits)
+        .await
+        .unwrap();
+    signed.verify_signature().unwrap();
+    let found = Decoder::in_this_process().extract(file, &limits).await.unwrap();
+    assert!(found.as_bytes() == signed.as_bytes());
 }

@@ -282,6 +282,12 @@ impl Draft {
         })
     }
 
+    /// Who may view. Its owner's key is the one that has to sign.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The message that the owner has to sign.
     #[must_use]
     pub fn signed_message(&self) -> Vec<u8> {

@@ -4,12 +4,11 @@ use std::io;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::Size;
-use lsb_core::envelope::{Envelope, Policy};
-use lsb_core::label::{self, LabelRequest};
+use lsb_core::envelope::Envelope;
+use lsb_core::label;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::{Colors, Raster, Samples};
-use lsb_core::seal::{SigningKey, Zeroizing};
-use lsb_core::{ClusterId, Limits, UnixSeconds, picture};
+use lsb_core::{Limits, picture};
 use serde::{Deserialize, Serialize};
 
 use super::{DecodingError, Measures, ProcessLimits, malformed};
@@ -29,13 +28,8 @@ pub(super) enum Job {
     Embed { bits: u8 },
     /// First the cover, then the envelope to hide in it.
     Cover { bits: u8 },
-    /// The photograph, the denied picture, and the key that signs.
-    Label {
-        policy: Box<Policy>,
-        cluster: ClusterId,
-        created: UnixSeconds,
-        bits: u8,
-    },
+    /// The photograph, then the signed envelope to hide in it. The key that signed stays with the parent.
+    Label { bits: u8 },
 }
 
 /// What goes ahead of the files.
@@ -86,8 +80,6 @@ pub(super) struct Reply {
     depth: u8,
     carrier_samples: u64,
     preamble: Vec<u8>,
-    /// How many of the last bytes are an envelope, in a reply that has a file as well.
-    pub(super) envelope_bytes: u64,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -178,31 +170,10 @@ pub(super) fn run(
             let envelope = parse(next()?)?;
             Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
         }
-        Job::Label {
-            policy,
-            cluster,
-            created,
-            bits,
-        } => {
-            let denied_picture = next()?;
-            let seed = Zeroizing::new(next()?);
-            let seed = seed.as_slice().try_into().map_err(|_| malformed("a key"))?;
-            let labelled = label::protect(&LabelRequest {
-                photograph: &file,
-                denied_picture: &denied_picture,
-                policy,
-                cluster: *cluster,
-                created: *created,
-                owner: &SigningKey::from_bytes(seed),
-                bits: count(*bits)?,
-                keep: picture::Keep::Shown,
-                limits: &limits,
-            })?;
-            let mut reply = Reply::of_bytes(labelled.file);
-            let envelope = labelled.envelope.into_bytes();
-            reply.envelope_bytes = envelope.len() as u64;
-            reply.bytes.extend_from_slice(&envelope);
-            reply
+        Job::Label { bits } => {
+            let (envelope, bits) = (parse(next()?)?, count(*bits)?);
+            let labelled = label::embed(envelope, &file, bits, picture::Keep::Shown, &limits)?;
+            Reply::of_bytes(labelled.file)
         }
     })
 }

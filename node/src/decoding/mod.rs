@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::{CapacityError, Remedy, Size};
-use lsb_core::envelope::{Envelope, Mode, Policy};
+use lsb_core::envelope::{Envelope, Policy};
+use lsb_core::label::{self, LabelTerms};
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::Colors;
 use lsb_core::seal::SigningKey;
@@ -199,7 +200,8 @@ pub struct LabelInput {
     pub cluster: ClusterId,
     /// Now, by the owner's clock.
     pub created: UnixSeconds,
-    /// The key that signs. It goes through the pipe, as the label covers what is found when the photograph is decoded.
+    /// The key that signs. It never goes where pictures are decoded: a label covers its policy and the denied picture,
+    /// and nothing that is found in the photograph.
     pub owner: SigningKey,
     /// How many bits carry.
     pub bits: BitsPerSample,
@@ -347,7 +349,7 @@ impl Decoder {
         fed.map(|()| made.map(|reply| reply.bytes))
     }
 
-    /// Labels a photograph. Returns the PNG file and the envelope that it carries.
+    /// Labels a photograph: signs here, and hides what was signed where pictures are decoded. Returns the PNG file and the envelope that it carries.
     ///
     /// # Errors
     ///
@@ -358,25 +360,18 @@ impl Decoder {
         input: LabelInput,
         limits: &Limits,
     ) -> Result<(Vec<u8>, Envelope), DecodingError> {
-        let job = Job::Label {
-            policy: Box::new(input.policy),
+        let signed = label::sign(&LabelTerms {
+            denied_picture: &input.denied_picture,
+            policy: &input.policy,
             cluster: input.cluster,
             created: input.created,
-            bits: input.bits.count(),
-        };
-        let key = input.owner.expose_bytes().to_vec();
-        let blobs = vec![photograph, input.denied_picture, key];
-        let reply = self.run(job, limits, blobs).await?;
-        let envelope_bytes = usize::try_from(reply.envelope_bytes).unwrap_or(usize::MAX);
-        let mut file = reply.bytes;
-        if envelope_bytes > file.len() {
-            return Err(malformed("a length"));
-        }
-        let labelled = envelope(file.split_off(file.len() - envelope_bytes))?;
-        if labelled.header().mode != Mode::Label {
-            return Err(malformed("another mode"));
-        }
-        Ok((file, labelled))
+            owner: &input.owner,
+            limits,
+        })?;
+        let bits = input.bits.count();
+        let blobs = vec![photograph, signed.as_bytes().to_vec()];
+        let file = self.run(Job::Label { bits }, limits, blobs).await?.bytes;
+        Ok((file, signed))
     }
 
     async fn run(&self, job: Job, limits: &Limits, blobs: Vec<Vec<u8>>) -> Result<Reply, DecodingError> {
