@@ -121,6 +121,8 @@ pub mod capacity;
 pub mod carrier;
 pub mod envelope;
 mod error;
+mod error_kind;
+mod file_name;
 mod identifiers;
 #[cfg(all(feature = "image", feature = "seal"))]
 pub mod label;
@@ -133,11 +135,14 @@ pub mod preamble;
 pub mod raster;
 #[cfg(feature = "seal")]
 pub mod seal;
+mod size;
 mod tags;
 pub mod upload;
 mod wire;
 
-pub use error::{Error, ErrorKind};
+pub use error::Error;
+pub use error_kind::ErrorKind;
+pub use file_name::FileName;
 pub use identifiers::{
     ClusterId, Fingerprint, HexError, ObjectId, PolicyHash, PolicyVersion, PublicKey, RequestId, Signature,
     UnixSeconds,

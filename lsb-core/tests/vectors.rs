@@ -19,7 +19,7 @@ use lsb_core::preamble::{BodyChecksum, Preamble};
 use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::seal::{
     ExchangeKey, LedgerShare, ObjectSecrets, PictureShare, ReleaseContext, SealRequest, ShareForCluster,
-    ShareForViewer, Shown, SigningKey, open, seal_with,
+    ShareForViewer, Shown, SigningKey, open, seal_with, sign,
 };
 use lsb_core::{Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, carrier, picture};
 
@@ -122,11 +122,7 @@ fn label() -> Envelope {
         vec![(SectionKind::DeniedPicture, vector("denied.png"))],
     )
     .unwrap();
-    // The purpose is the part of the message before its first zero byte.
-    let message = draft.signed_message();
-    let (purpose, signed) = message.split_at(message.iter().position(|byte| *byte == 0).unwrap());
-    let signature = owner().sign(std::str::from_utf8(purpose).unwrap(), &signed[1..]);
-    draft.finish(signature)
+    sign(draft, &owner()).unwrap()
 }
 
 fn preamble() -> Preamble {

@@ -1,6 +1,6 @@
 //! Why sealing, opening or verifying failed.
 
-use crate::error::ErrorKind;
+use crate::error_kind::ErrorKind;
 
 /// Why sealing, opening or verifying failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

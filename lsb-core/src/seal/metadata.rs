@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
-use super::SealError;
-use crate::capacity::Size;
+use super::error::SealError;
+use crate::size::Size;
 use crate::upload::{MediaType, Upload};
 use crate::wire::{Reader, Truncated, Write};
 

@@ -17,9 +17,11 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
+use super::error::SealError;
 use super::keys::{LedgerShare, ObjectKeys, ObjectSecrets, PictureShare};
 use super::metadata::OriginalMetadata;
-use super::{SealError, SigningKey, stream};
+use super::signing::{SigningKey, sign};
+use super::stream;
 use crate::envelope::{Draft, Envelope, Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
 use crate::identifiers::{ClusterId, ObjectId, PolicyHash, PolicyVersion, UnixSeconds};
@@ -167,27 +169,11 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
     if let Shown::Preview(preview) = shown {
         sections.push((SectionKind::Preview, Vec::from(preview)));
     }
-    let envelope = sign(header, policy, sections, owner)?;
+    let envelope = sign(Draft::new(header, policy.clone(), sections)?, owner)?;
     Ok(SealedObject {
         envelope,
         ledger_share,
     })
-}
-
-/// Puts an envelope together and signs it.
-pub(crate) fn sign(
-    header: Header,
-    policy: &Policy,
-    sections: Vec<(SectionKind, Vec<u8>)>,
-    owner: &SigningKey,
-) -> Result<Envelope, Error> {
-    if *policy.owner_key() != owner.public() {
-        let (named, signing) = (policy.owner_key().fingerprint(), owner.public().fingerprint());
-        return Err(SealError::OtherOwner { named, signing }.into());
-    }
-    let draft = Draft::new(header, policy.clone(), sections)?;
-    let signature = owner.sign_draft(&draft.signed_message());
-    Ok(draft.finish(signature))
 }
 
 /// An original as its owner uploaded it.

@@ -4,13 +4,12 @@ use std::io;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::Size;
-use lsb_core::envelope::{Envelope, Policy};
-use lsb_core::label::{self, LabelRequest};
+use lsb_core::envelope::Envelope;
+use lsb_core::label;
 use lsb_core::picture::Keep;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::{Colors, Raster, Samples};
-use lsb_core::seal::{SigningKey, Zeroizing};
-use lsb_core::{ClusterId, Limits, UnixSeconds, metadata, picture};
+use lsb_core::{Limits, metadata, picture};
 use serde::{Deserialize, Serialize};
 
 use super::diagnosis;
@@ -36,14 +35,8 @@ pub(super) enum Job {
     Embed { bits: u8 },
     /// First the cover, then the envelope to hide in it.
     Cover { bits: u8, keep: bool },
-    /// The photograph, the denied picture, and the key that signs.
-    Label {
-        policy: Box<Policy>,
-        cluster: ClusterId,
-        created: UnixSeconds,
-        bits: u8,
-        keep: bool,
-    },
+    /// The photograph, then the signed envelope to hide in it. The key that signed stays with the parent.
+    Label { bits: u8, keep: bool },
 }
 
 /// What goes ahead of the files.
@@ -100,8 +93,6 @@ pub(super) struct Reply {
     pub(super) removed: Vec<Finding>,
     /// Why the file is not a protected picture, in a reply about any file.
     pub(super) verdict: Option<Verdict>,
-    /// How many of the last bytes are an envelope, in a reply that has a file as well.
-    pub(super) envelope_bytes: u64,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -228,36 +219,14 @@ pub(super) fn run(
                 ..Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
             }
         }
-        Job::Label {
-            policy,
-            cluster,
-            created,
-            bits,
-            keep,
-        } => {
-            let denied_picture = next()?;
-            let seed = Zeroizing::new(next()?);
-            let seed = seed.as_slice().try_into().map_err(|_| malformed("a key"))?;
-            let labelled = label::protect(&LabelRequest {
-                photograph: &file,
-                denied_picture: &denied_picture,
-                policy,
-                cluster: *cluster,
-                created: *created,
-                owner: &SigningKey::from_bytes(seed),
-                bits: count(*bits)?,
-                keep: kept(*keep),
-                limits: &limits,
-            })?;
-            let mut reply = Reply {
+        Job::Label { bits, keep } => {
+            let (envelope, bits) = (parse(next()?)?, count(*bits)?);
+            let labelled = label::embed(envelope, &file, bits, kept(*keep), &limits)?;
+            Reply {
                 metadata: findings(&labelled.kept),
                 removed: left_behind(&file, *keep),
                 ..Reply::of_bytes(labelled.file)
-            };
-            let envelope = labelled.envelope.into_bytes();
-            reply.envelope_bytes = envelope.len() as u64;
-            reply.bytes.extend_from_slice(&envelope);
-            reply
+            }
         }
     })
 }

@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::{CapacityError, Remedy, Size};
-use lsb_core::envelope::{Envelope, Mode, Policy};
+use lsb_core::envelope::{Envelope, Policy};
+use lsb_core::label::{self, LabelTerms};
 use lsb_core::metadata::StripError;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::Colors;
@@ -240,7 +241,8 @@ pub struct LabelInput {
     pub cluster: ClusterId,
     /// Now, by the owner's clock.
     pub created: UnixSeconds,
-    /// The key that signs. It goes through the pipe, as the label covers what is found when the photograph is decoded.
+    /// The key that signs. It never goes where pictures are decoded: a label covers its policy and the denied picture,
+    /// and nothing that is found in the photograph.
     pub owner: SigningKey,
     /// How many bits carry.
     pub bits: BitsPerSample,
@@ -440,7 +442,8 @@ impl Decoder {
         fed.map(|()| made.map(Made::of))
     }
 
-    /// Labels a photograph. Returns the PNG file and the envelope that it carries.
+    /// Labels a photograph: signs here, and hides what was signed where pictures are decoded. Returns the PNG file and
+    /// the envelope that it carries.
     ///
     /// # Errors
     ///
@@ -451,26 +454,20 @@ impl Decoder {
         input: LabelInput,
         limits: &Limits,
     ) -> Result<(Made, Envelope), DecodingError> {
-        let job = Job::Label {
-            policy: Box::new(input.policy),
+        let signed = label::sign(&LabelTerms {
+            denied_picture: &input.denied_picture,
+            policy: &input.policy,
             cluster: input.cluster,
             created: input.created,
+            owner: &input.owner,
+            limits,
+        })?;
+        let job = Job::Label {
             bits: input.bits.count(),
             keep: input.keep,
         };
-        let key = input.owner.expose_bytes().to_vec();
-        let blobs = vec![photograph, input.denied_picture, key];
-        let reply = self.run(job, limits, blobs).await?;
-        let envelope_bytes = usize::try_from(reply.envelope_bytes).unwrap_or(usize::MAX);
-        let mut made = Made::of(reply);
-        if envelope_bytes > made.file.len() {
-            return Err(malformed("a length"));
-        }
-        let labelled = envelope(made.file.split_off(made.file.len() - envelope_bytes))?;
-        if labelled.header().mode != Mode::Label {
-            return Err(malformed("another mode"));
-        }
-        Ok((made, labelled))
+        let blobs = vec![photograph, signed.as_bytes().to_vec()];
+        Ok((Made::of(self.run(job, limits, blobs).await?), signed))
     }
 
     async fn run(&self, job: Job, limits: &Limits, blobs: Vec<Vec<u8>>) -> Result<Reply, DecodingError> {
