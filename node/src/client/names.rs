@@ -1,8 +1,8 @@
-//! Names for new files that strangers or other files suggest.
+//! Names of new files, made from the names of others.
 
 use std::path::Path;
 
-/// The most bytes that a name may have in the usual file systems.
+/// The most bytes of a name in common file systems.
 const MOST_BYTES: usize = 255;
 
 /// Names that are devices in Windows, with any ending (Microsoft, "Naming Files, Paths, and Namespaces").
@@ -44,20 +44,20 @@ pub fn safe(suggested: &str) -> Option<String> {
     }
 }
 
-/// The name of a file without its ending, for the name of a file that is made from it.
+/// Returns the name of a file without its extension, for the name of a file that is made from it.
 #[must_use]
 pub fn stem(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     safe(&stem).unwrap_or_else(|| "picture".to_owned())
 }
 
-/// A stem with an addition and an ending, within the length of a name.
+/// Appends to a stem, which is shortened if the name would be too long.
 #[must_use]
 pub fn composed(stem: &str, rest: &str) -> String {
     shortened(&format!("{stem}{rest}"), rest)
 }
 
-/// The name to try when the earlier ones are taken: `a.png`, `a-2.png`, `a-3.png`.
+/// Returns the name to try when the earlier ones are taken: `a.png`, `a-2.png`, `a-3.png`.
 pub(super) fn numbered(name: &str, number: u32) -> String {
     if number <= 1 {
         return name.to_owned();
@@ -66,7 +66,7 @@ pub(super) fn numbered(name: &str, number: u32) -> String {
     composed(stem, &format!("-{number}{extension}"))
 }
 
-/// A name in its stem and its ending with the dot.
+/// Splits a name into its stem and its extension with the dot.
 fn split(name: &str) -> (&str, &str) {
     match name.rfind('.') {
         Some(dot) if dot > 0 && name.len() - dot <= 16 => name.split_at(dot),
@@ -74,7 +74,7 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// Cuts characters out before the end until the name is short enough.
+/// Removes characters before the kept end until the name is short enough.
 fn shortened(name: &str, kept: &str) -> String {
     if name.len() <= MOST_BYTES {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! What a child is asked to do, and what it answers; the same work in either process.
+//! The work of a child: its request, its reply, and the function that does it in either process.
 
 use std::io;
 
@@ -21,13 +21,13 @@ use super::{DecodingError, Measures, ProcessLimits, Verdict, malformed};
 pub(super) enum Job {
     /// A protected picture's envelope.
     Extract,
-    /// The same, with the facts about the picture; what the file says beside its pixels, protected or not.
+    /// The same with the picture's size and type, and the metadata of any file.
     Inspect,
-    /// What a file says beside its pixels.
+    /// The metadata of a file.
     List,
-    /// A file without what it says beside its pixels and a viewer does not need.
+    /// A file without the metadata that a viewer does not need.
     Strip,
-    /// The facts about a picture of any format.
+    /// The size and type of a picture of any format.
     Measure,
     /// A preview.
     Preview,
@@ -39,7 +39,7 @@ pub(super) enum Job {
     Label { bits: u8, keep: bool },
 }
 
-/// What goes ahead of the files.
+/// The head of a request; the files follow it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) job: Job,
@@ -48,7 +48,7 @@ pub(super) struct Request {
     pixels: u64,
     decoded_bytes: u64,
     first_frame: bool,
-    /// What the child sets before it reads a file.
+    /// The child's own limits, which it sets before it reads a file.
     pub(super) memory_bytes: u64,
     pub(super) cpu_seconds: u64,
 }
@@ -78,7 +78,7 @@ impl Request {
     }
 }
 
-/// What comes back; the bytes follow the rest.
+/// The reply; its bytes follow the head.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reply {
     width: u32,
@@ -87,11 +87,11 @@ pub(super) struct Reply {
     depth: u8,
     carrier_samples: u64,
     preamble: Vec<u8>,
-    /// Of a file that was read, all its metadata; of one that was made, what it kept.
+    /// All metadata of a file that was read; the kept metadata of a file that was made.
     pub(super) metadata: Vec<Finding>,
-    /// Of a file that was made, what was taken out.
+    /// The metadata that was left out of a file that was made.
     pub(super) removed: Vec<Finding>,
-    /// Why the file is not a protected picture, in a reply about any file.
+    /// The reason why the file is not a protected picture, if it is not.
     pub(super) verdict: Option<Verdict>,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
@@ -166,7 +166,7 @@ impl Reply {
     }
 }
 
-/// Does the work. `next` gives the files in their order.
+/// Does the work. `next` returns the files in their order.
 pub(super) fn run(
     request: &Request,
     next: &mut dyn FnMut() -> io::Result<Vec<u8>>,
@@ -186,7 +186,7 @@ pub(super) fn run(
                     ..Reply::default()
                 },
             };
-            // A file that is not a picture has no metadata to speak of, and the verdict says why.
+            // The list of a file that is not a picture is empty, and the verdict says why.
             reply.metadata = findings(&metadata::list(&file).unwrap_or_default());
             reply
         }
@@ -235,9 +235,9 @@ const fn kept(keep: bool) -> Keep {
     if keep { Keep::Everything } else { Keep::Shown }
 }
 
-/// What a picture that is published no longer says, unless it was kept.
+/// Returns the metadata that a published picture leaves out.
 fn left_behind(file: &[u8], keep: bool) -> Vec<Finding> {
-    // The picture was decoded, so a list that fails is only less to tell.
+    // The picture was decoded, so a list that fails costs no more than a message.
     let mut items = metadata::list(file).unwrap_or_default();
     items.retain(|item| !keep && !item.kind.is_needed());
     findings(&items)

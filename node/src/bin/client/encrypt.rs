@@ -1,4 +1,4 @@
-//! `client encrypt`: reads pictures, has them protected, and writes the results.
+//! `client encrypt`: reads pictures, protects them, and writes the results.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::batch::{self, Ended};
 use super::report::{self, Speaker};
 use super::{Failure, client, speaker};
 
-/// What is added to a picture's name in a folder of protected pictures.
+/// The suffix of a protected picture's name in an output folder.
 const ADDITION: &str = "_encrypted_lsb.png";
 
 pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, Failure> {
@@ -31,7 +31,7 @@ pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, F
     .await
 }
 
-/// Where words must not go; in a folder they may go anywhere.
+/// Returns the output, in which text must not be mixed.
 fn output(wanted: &Encrypt) -> &Path {
     match &wanted.output_dir {
         Some(folder) => folder,
@@ -75,7 +75,7 @@ async fn protect(
     Ok(Ended::Done)
 }
 
-/// Ends the program with a usage error if a flag would do nothing: whoever gives it expects something else.
+/// Ends the program with a usage error if a flag would have no effect, because the user expects one.
 fn check_metadata(wanted: &Encrypt, mode: &Mode) {
     let message = match mode {
         Mode::Sealed | Mode::Preview if wanted.keep_metadata => {
@@ -91,7 +91,7 @@ fn check_metadata(wanted: &Encrypt, mode: &Mode) {
     arguments::refuse("encrypt", ErrorKind::ArgumentConflict, message)
 }
 
-/// How the picture shows itself, with the cover's file read.
+/// Returns the mode, with the cover read from its file.
 fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
     Ok(match (wanted.mode(), &wanted.cover) {
         (ModeArgument::Cover, Some(cover)) => {

@@ -1,4 +1,4 @@
-//! The client's command: reads files, asks the library, writes files, and says what happened.
+//! The command `client`: reads files, calls the library, writes files, and reports the result.
 
 mod arguments;
 mod batch;
@@ -22,7 +22,7 @@ use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::{Value, json};
 
-/// After so long without a result, a person is told that something is going on.
+/// After this time without a result, a person is told that the command still works.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The largest certificate file that is read.
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Waits for Ctrl+C or a request to end, and returns the exit status that shells know.
+/// Waits for Ctrl+C or a request to end, and returns the exit status that shells use for it.
 async fn asked_to_stop() -> u8 {
     const INTERRUPTED: u8 = 130;
     #[cfg(unix)]
@@ -72,7 +72,7 @@ async fn asked_to_stop() -> u8 {
     INTERRUPTED
 }
 
-/// What clap says of a command line, which it quotes: help, the version, or an error.
+/// Prints what clap returns about a command line: help, the version, or an error that quotes it.
 fn of_command_line(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let text = files::printable(&text);
@@ -87,12 +87,12 @@ fn of_command_line(error: &clap::Error) -> ExitCode {
 struct Failure {
     error: ClientError,
     class: ErrorClass,
-    /// What is known of the file all the same, for scripts.
+    /// Further fields of the JSON, which are known in spite of the error.
     known: Vec<(&'static str, Value)>,
 }
 
 impl Failure {
-    /// Tells people, and scripts that listen, what went wrong; with the file, when it is one of several.
+    /// Reports the error to people and, with `--json`, to scripts; with the file if it is one of several.
     fn report(&self, json: bool, input: Option<&Path>) -> ExitCode {
         let mut message = node::with_causes(&self.error);
         if let Some(advice) = self.error.advice() {
@@ -138,7 +138,7 @@ fn exit_status(class: ErrorClass) -> u8 {
     }
 }
 
-/// The option of this command that does what the library's message advises.
+/// Returns the option that does what the library advises.
 fn option_that_helps(advice: Advice) -> String {
     match advice {
         Advice::FirstFrame => "--first-frame".to_owned(),
@@ -146,7 +146,7 @@ fn option_that_helps(advice: Advice) -> String {
     }
 }
 
-/// Where pictures are decoded: in children of this program.
+/// Returns a decoder that works in children of this program.
 fn decoder(shared: &Shared) -> Result<Decoder, ClientError> {
     let limits = ProcessLimits {
         memory_bytes: shared.decoder_memory.saturating_mul(1 << 20),
@@ -156,7 +156,7 @@ fn decoder(shared: &Shared) -> Result<Decoder, ClientError> {
     Ok(Decoder::in_children(limits)?)
 }
 
-/// Tells a person who waits that it may take a moment longer.
+/// Waits for the result, and tells a person on a terminal if that takes a while.
 async fn with_patience<T>(work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     let early = tokio::time::timeout(QUIET, work.as_mut()).await;

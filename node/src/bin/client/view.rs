@@ -1,4 +1,4 @@
-//! `client view`: reads protected pictures, asks for a view of each, and writes what comes of it.
+//! `client view`: reads protected pictures, requests a view of each, and writes the results.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ pub(super) async fn run(shared: &Shared, wanted: &View) -> Result<ExitCode, Fail
     .await
 }
 
-/// Where a picture goes.
+/// The output of a picture.
 #[derive(Clone, Copy)]
 enum Output<'a> {
     At(&'a Path),
@@ -68,12 +68,13 @@ async fn view(
         }
     };
     report::viewed(speaker, input, &path, &viewing.outcome, viewing.resumed);
-    // Only now is the answer safe.
+    // The answer is saved by now.
     viewing.finish(client).await;
     Ok(ended)
 }
 
-/// The name of a picture in a folder: that of the protected file, with what it is and the ending of its format.
+/// Returns the name of a picture in an output folder: the protected file's name with a suffix and the extension of
+/// its format.
 fn name(input: &Path, outcome: &ViewOutcome, picture: &[u8]) -> String {
     let what = match outcome {
         ViewOutcome::Granted { .. } => "viewable",
