@@ -23,6 +23,7 @@
 //! let policy = Policy::new(UserName::parse("alice")?, alice.public(), grants)?;
 //! let sealed = seal::seal(&SealRequest {
 //!     original: photograph,
+//!     name: None, // or what to restore its file under
 //!     denied_picture,
 //!     shown: Shown::DeniedPicture,
 //!     policy: &policy,
