@@ -23,6 +23,7 @@
 //! let policy = Policy::new(UserName::parse("alice")?, alice.public(), grants)?;
 //! let sealed = seal::seal(&SealRequest {
 //!     original: photograph,
+//!     name: None, // or what to restore its file under
 //!     denied_picture,
 //!     shown: Shown::DeniedPicture,
 //!     policy: &policy,
@@ -71,7 +72,7 @@
 //!
 //! "Nothing" means `no_std` with `alloc`: `default-features = false` leaves out files, keys and the
 //! operating system. The feature `serde` serialises what a ledger stores. The layout of all of it is
-//! drawn byte by byte in `docs/envelope.md`, frozen as version 1.
+//! drawn byte by byte in `docs/envelope.md`, frozen as version 1; the original's metadata has a version 2.
 //!
 //! # What it promises
 //!
@@ -99,7 +100,9 @@
 //! * **The advisory status is advice**: nothing vouches for it.
 //! * **Scattering is no encryption**: its salt stands in the preamble, so everyone can find what is hidden.
 //! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
-//!   are refused, or only stored.
+//!   are refused, or only stored. HEIC and AVIF are stored, where no pixels of them are needed.
+//! * **A file's name is whatever its owner chose.** [`FileName`] says whether it can be used; that it does not
+//!   overwrite anything is for the program that writes.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,7 +1,10 @@
-//! User names: one spelling each, and an error that says what is wrong.
+//! Names of users: one spelling each, and an error that says what is wrong. Names of files: safe, or none.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::path::{Component, Path};
+
+use lsb_core::FileName;
 use lsb_core::envelope::{NameError, UserName};
 use proptest::prelude::*;
 
@@ -112,5 +115,26 @@ proptest! {
     fn whatever_matches_the_rule_is_accepted(text in "[A-Za-z0-9][A-Za-z0-9._-]{1,31}") {
         let name = UserName::parse(&text).unwrap();
         prop_assert_eq!(name.as_str(), text.to_ascii_lowercase());
+    }
+
+    #[test]
+    fn a_safe_file_name_is_one_ordinary_component(
+        parts in prop::collection::vec(
+            prop_oneof![
+                Just("/".to_owned()), Just("\\\\".to_owned()), Just("..".to_owned()), Just(".".to_owned()),
+                Just("nul".to_owned()), Just(":".to_owned()), Just("\u{202e}".to_owned()), "\\PC{0,9}",
+                any::<String>(), "[a-z]{1,90}",
+            ],
+            0..6,
+        ),
+    ) {
+        let path = parts.concat();
+        if let Some(name) = FileName::from_untrusted(&path) {
+            let components: Vec<Component<'_>> = Path::new(name.as_str()).components().collect();
+            prop_assert_eq!(components, [Component::Normal(name.as_str().as_ref())]);
+            prop_assert!(path.ends_with(name.as_str()) && name.as_str().len() <= 255);
+            prop_assert!(!name.as_str().contains(|letter: char| letter.is_control()));
+            prop_assert_eq!(FileName::from_untrusted(name.as_str()), Some(name));
+        }
     }
 }

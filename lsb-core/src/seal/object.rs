@@ -24,6 +24,7 @@ use super::signing::{SigningKey, sign};
 use super::stream;
 use crate::envelope::{Draft, Envelope, Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
+use crate::file_name::FileName;
 use crate::identifiers::{ClusterId, ObjectId, PolicyHash, PolicyVersion, UnixSeconds};
 use crate::limits::Limits;
 use crate::upload;
@@ -56,6 +57,8 @@ impl Shown<'_> {
 pub struct SealRequest<'a> {
     /// The original file's bytes: a whole picture of any format of [`upload::MediaType`].
     pub original: &'a [u8],
+    /// The original's name, to travel with it in its sealed metadata, or none.
+    pub name: Option<&'a FileName>,
     /// The bytes of the picture that a program shows to whoever may not look: a whole PNG.
     pub denied_picture: &'a [u8],
     /// What everybody sees without a program.
@@ -117,6 +120,7 @@ pub fn seal(request: &SealRequest<'_>) -> Result<SealedObject, Error> {
 pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<SealedObject, Error> {
     let SealRequest {
         original,
+        name,
         denied_picture,
         shown,
         policy,
@@ -153,7 +157,7 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
         original,
         &mut sealed,
     )?;
-    let metadata = OriginalMetadata::of(&uploaded, original).to_bytes();
+    let metadata = OriginalMetadata::of(&uploaded, original, name).to_bytes();
     let mut sealed_metadata = Vec::new();
     stream::encrypt(
         &keys.metadata_key(),

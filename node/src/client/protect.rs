@@ -341,6 +341,7 @@ impl Preparing {
         let sealed = blocking(move || {
             seal::seal(&SealRequest {
                 original: &original,
+                name: None,
                 denied_picture: &denied_picture,
                 shown: match &shown {
                     OwnedShown::DeniedPicture => Shown::DeniedPicture,
