@@ -6,7 +6,7 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
-use lsb_core::{Limits, ObjectId, picture};
+use lsb_core::{FileName, Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
 use super::connection::Call;
@@ -37,6 +37,8 @@ pub enum Mode {
 pub struct ProtectInput {
     /// The bytes of the file, in any format of [`MediaType`](lsb_core::upload::MediaType).
     pub original: Vec<u8>,
+    /// The file's name, which viewers get with the original; `None` for none.
+    pub name: Option<FileName>,
     /// The owner.
     pub owner: UserName,
     /// The grants. An owner without one gets [`OWNER_VIEWS`] views.
@@ -48,9 +50,10 @@ pub struct ProtectInput {
     pub bits: Option<BitsPerSample>,
     /// Whether an animated file is accepted, and its first frame shown.
     pub first_frame: bool,
-    /// Whether what everyone sees in modes `cover` and `label` keeps its metadata, as far as a PNG can hold it.
+    /// Whether the picture that everyone sees in modes `cover` and `label` keeps its metadata, as far as a PNG can hold
+    /// it.
     pub keep_metadata: bool,
-    /// Whether what a viewer does not need is taken out of the original before it is sealed.
+    /// Whether the metadata that a viewer does not need is removed from the original before it is sealed.
     pub strip_metadata: bool,
 }
 
@@ -79,6 +82,8 @@ pub struct Disclosure {
     pub sealed: Option<Vec<Finding>>,
     /// What was removed from the original before it was sealed.
     pub stripped: Vec<Finding>,
+    /// The name that viewers get with the original.
+    pub name: Option<FileName>,
 }
 
 /// An envelope, with the share to register.
@@ -133,6 +138,7 @@ impl Client {
                 bits: input.bits,
                 keep: input.keep_metadata,
                 original: input.original,
+                name: input.name,
                 denied_picture,
                 policy: policy.clone(),
                 cluster: info.cluster,
@@ -159,6 +165,7 @@ impl Client {
         if input.mode == Mode::Label {
             return Ok(disclosure);
         }
+        disclosure.name = input.name.clone();
         if input.strip_metadata {
             let original = std::mem::take(&mut input.original);
             let stripped = self.decoder.strip(original, limits).await?;
@@ -318,6 +325,7 @@ struct Preparing {
     bits: Option<BitsPerSample>,
     keep: bool,
     original: Vec<u8>,
+    name: Option<FileName>,
     denied_picture: Bytes,
     policy: Policy,
     cluster: lsb_core::ClusterId,
@@ -334,14 +342,14 @@ enum OwnedShown {
 
 impl Preparing {
     async fn seal(&self, shown: OwnedShown) -> Result<SealedObject, ClientError> {
-        let original = self.original.clone();
+        let (original, name) = (self.original.clone(), self.name.clone());
         let denied_picture = self.denied_picture.clone();
         let (policy, owner) = (self.policy.clone(), self.owner.clone());
         let (cluster, limits) = (self.cluster, self.limits);
         let sealed = blocking(move || {
             seal::seal(&SealRequest {
                 original: &original,
-                name: None,
+                name: name.as_ref(),
                 denied_picture: &denied_picture,
                 shown: match &shown {
                     OwnedShown::DeniedPicture => Shown::DeniedPicture,

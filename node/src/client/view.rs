@@ -2,7 +2,7 @@
 
 use lsb_core::envelope::{Envelope, Mode, UserName};
 use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext};
-use lsb_core::{ClusterId, Limits, ObjectId, RequestId, UnixSeconds};
+use lsb_core::{ClusterId, FileName, Limits, ObjectId, RequestId, UnixSeconds};
 
 use super::connection::Call;
 use super::journal::Journal;
@@ -36,6 +36,9 @@ pub enum ViewOutcome {
     Granted {
         /// For a sealed picture the original file's bytes; for a label the picture as it is.
         picture: Vec<u8>,
+        /// The original's name, with the extension of its format. Its owner chose it: it is safe to create a file with,
+        /// and an existing file may have it.
+        name: Option<FileName>,
         /// The remaining views; `None` for views without limit.
         remaining: Option<u32>,
         /// Whether it is only a label, so that everyone can see the photograph.
@@ -204,8 +207,8 @@ impl Client {
             }
         };
         let label = envelope.header().mode == Mode::Label;
-        let picture = if label {
-            file
+        let (picture, name) = if label {
+            (file, None)
         } else {
             let context = ReleaseContext {
                 cluster,
@@ -215,13 +218,14 @@ impl Client {
             };
             let share = LedgerShare::open_for_viewer(&share, &journal.key, &context)
                 .map_err(lsb_core::Error::from)?;
-            blocking(move || seal::open(&envelope, &share))
-                .await?
-                .map_err(lsb_core::Error::from)?
-                .bytes
+            let opened = blocking(move || seal::open(&envelope, &share)).await?;
+            let opened = opened.map_err(lsb_core::Error::from)?;
+            let name = opened.metadata.file_name();
+            (opened.bytes, name)
         };
         let outcome = ViewOutcome::Granted {
             picture,
+            name,
             remaining,
             label,
         };

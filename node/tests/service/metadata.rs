@@ -142,7 +142,7 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
     for mode in ["sealed", "preview"] {
         let said = text(&encrypt(&["-m", mode]));
         assert!(
-            said.contains("Viewers get the original file with its own metadata:\n  location"),
+            said.contains("Viewers get the original file, talkative.png, with its own metadata:\n  location"),
             "{said}"
         );
         assert!(
@@ -157,7 +157,7 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
         let said = text(&encrypt(&["-m", mode, "--strip-metadata"]));
         assert!(said.contains("before it was sealed:\n  location"), "{said}");
         assert!(
-            said.contains("The sealed original has no metadata that gives anything away."),
+            said.contains("Viewers get the original file without metadata that gives anything away."),
             "{said}"
         );
         let seen = view();

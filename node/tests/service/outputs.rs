@@ -110,18 +110,91 @@ async fn several_files_get_names_of_their_own_and_one_that_fails_stops_no_other(
     }
     let counts = ["done", "denied", "failed"].map(|key| told[3][key].as_u64());
     assert_eq!(counts, [0, 2, 1].map(Some));
+    // The originals have their own names, and the access-denied pictures those of the files that were denied.
     let seen = names(&cluster.path("seen"));
+    let expected = [
+        "photo.png",
+        "photo_encrypted_lsb-2_denied.png",
+        "rocket.jpg",
+        "rocket_encrypted_lsb_denied.png",
+    ];
+    assert!(seen.iter().eq(&expected), "{seen:?}");
+    assert!(fs::read(cluster.path("seen/photo.png")).unwrap() == PHOTO);
+    assert!(fs::read(cluster.path("seen/rocket.jpg")).unwrap() == ROCKET);
+}
+
+#[tokio::test]
+async fn an_original_gets_its_name_back_and_harms_no_other_file() {
+    let cluster = Cluster::started(1);
+    cluster.leader().await;
+    let round = |name: &str, more: &[&str]| {
+        fs::write(cluster.path(name), ROCKET).unwrap();
+        let encrypt = [&["encrypt", "-u", "alice", "-i", name], more].concat();
+        ended(&cluster.client(&encrypt), 0, "");
+        let view = [
+            "view",
+            "-i",
+            "encrypted_lsb_image.png",
+            "-u",
+            "alice",
+            "-O",
+            "out",
+            "--json",
+        ];
+        let output = cluster.client(&view);
+        ended(&output, 0, "");
+        let told = lines(&output).pop().unwrap();
+        assert!(named(&cluster, &told, "output") == ROCKET);
+        assert_eq!(told["media_type"], "image/jpeg");
+        let path = told["output"].as_str().unwrap().to_owned();
+        (
+            path.strip_prefix("out/").unwrap().to_owned(),
+            told["name"].clone(),
+        )
+    };
     assert_eq!(
-        seen.len(),
-        4,
-        "two that were granted and two that were denied: {seen:?}"
+        round("Größe 1.jpeg", &[]),
+        ("Größe 1.jpeg".into(), "Größe 1.jpeg".into())
     );
-    let contents = seen
-        .iter()
-        .map(|name| fs::read(cluster.path("seen").join(name)).unwrap());
-    let contents: Vec<Vec<u8>> = contents.collect();
-    assert!(contents.iter().any(|content| content == ROCKET));
-    assert!(contents.iter().any(|content| content == PHOTO));
+    // Neither over a file nor through a link.
+    fs::write(cluster.path("out/kept.jpg"), "kept").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../photo.png", cluster.path("out/kept-2.jpg")).unwrap();
+    #[cfg(not(unix))]
+    fs::write(cluster.path("out/kept-2.jpg"), "kept").unwrap();
+    assert_eq!(round("kept.jpg", &[]).0, "kept-3.jpg");
+    assert_eq!(fs::read(cluster.path("out/kept.jpg")).unwrap(), b"kept");
+    assert!(fs::read(cluster.path("photo.png")).unwrap() == PHOTO);
+    // A picture never gets the name of a program.
+    assert_eq!(round("setup.exe", &[]).0, "setup.exe.jpg");
+    // A name that is not safe everywhere is not stored, and a stripped original has none.
+    let unnamed = ("encrypted_lsb_image_viewable.jpg".into(), Value::Null);
+    assert_eq!(round("con.jpg", &[]), unnamed);
+    fs::remove_file(cluster.path("out").join(&unnamed.0)).unwrap();
+    let output = cluster.client(&["encrypt", "-u", "alice", "-i", "kept.jpg", "--strip-metadata"]);
+    ended(&output, 0, "");
+    let output = cluster.client(&[
+        "view",
+        "-i",
+        "encrypted_lsb_image.png",
+        "-u",
+        "alice",
+        "-O",
+        "out",
+        "--json",
+    ]);
+    assert_eq!(lines(&output).pop().unwrap()["name"], Value::Null);
+    // Without a folder, the default name stays, with a note.
+    ended(
+        &cluster.client(&["encrypt", "-u", "alice", "-i", "kept.jpg"]),
+        0,
+        "",
+    );
+    let output = cluster.client(&["view", "-i", "encrypted_lsb_image.png", "-u", "alice"]);
+    ended(&output, 0, "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("viewable_image.png is a JPEG file"), "{text}");
+    assert!(text.contains("Its own name is kept.jpg"), "{text}");
 }
 
 #[test]

@@ -149,7 +149,8 @@ pub(crate) struct Encrypt {
     /// shows the picture right is kept, such as its colour profile.
     #[arg(long)]
     pub(crate) keep_metadata: bool,
-    /// Removes metadata from the original before it is sealed. Without it viewers get the file byte for byte.
+    /// Removes metadata from the original before it is sealed, and does not store its name. Without it viewers get the
+    /// file byte for byte.
     #[arg(long)]
     pub(crate) strip_metadata: bool,
 }
@@ -185,7 +186,8 @@ pub(crate) struct View {
     /// The original, or the access-denied picture; `-` for standard output.
     #[arg(short, long, value_name = "FILE", default_value = "viewable_image.png")]
     pub(crate) output: PathBuf,
-    /// The folder for the pictures, each with the extension of its format. Existing files are kept.
+    /// The folder for the pictures, each with the original's name, or at least with the extension of its format. Existing
+    /// files are kept.
     #[arg(short = 'O', long, value_name = "FOLDER", conflicts_with = "output")]
     pub(crate) output_dir: Option<PathBuf>,
 }

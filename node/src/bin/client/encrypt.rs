@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use lsb_core::Limits;
+use lsb_core::{FileName, Limits};
 use node::client::{Client, ClientError, Mode, ProtectInput, files, names};
 
 use super::arguments::{self, Encrypt, ModeArgument, Shared};
@@ -52,6 +52,7 @@ async fn protect(
     let original = files::read(input, Limits::DEFAULT.upload_bytes)?;
     let protecting = client.protect(ProtectInput {
         original,
+        name: name(wanted, input),
         owner: wanted.owner.clone(),
         grants: wanted.grant.clone(),
         mode: mode.clone(),
@@ -73,6 +74,14 @@ async fn protect(
     };
     report::protected(speaker, input, &output, mode, &protected);
     Ok(Ended::Done)
+}
+
+/// Returns the name that viewers get with the original. A name says something about its owner, as metadata does.
+fn name(wanted: &Encrypt, input: &Path) -> Option<FileName> {
+    if wanted.strip_metadata || input.as_os_str() == "-" {
+        return None;
+    }
+    FileName::from_untrusted(input.file_name()?.to_str()?)
 }
 
 /// Ends the program with a usage error if a flag would have no effect, because the user expects one.

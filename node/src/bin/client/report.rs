@@ -5,11 +5,12 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use indicatif::ProgressBar;
+use lsb_core::FileName;
 use lsb_core::envelope::{Policy, Views};
 use lsb_core::upload::MediaType;
 use node::api::{Reason, Role};
 use node::client::files::{self, shown};
-use node::client::{Mode, Protected, ServerReport, ViewOutcome};
+use node::client::{Mode, Protected, ServerReport, ViewOutcome, Viewing};
 use serde_json::{Value, json};
 
 use super::disclosure;
@@ -168,27 +169,37 @@ fn named(path: &Path, standard: &str) -> String {
     }
 }
 
-/// Notes the format of a file whose name has another extension.
-fn note_format(speaker: &Speaker, output: &Path, format: MediaType) {
+/// Notes the format of a file whose name has another extension. Returns whether that was so.
+fn note_format(speaker: &Speaker, output: &Path, format: MediaType) -> bool {
     let extension = output.extension().and_then(|extension| extension.to_str());
     let named = extension.unwrap_or_default().to_ascii_lowercase();
-    if !format.extensions().contains(&named.as_str()) {
+    let differs = !format.extensions().contains(&named.as_str());
+    if differs {
         speaker.say(&format!(
             "Note: {} is a {format} file, although its name does not end in .{}.",
             shown(output),
             format.extension()
         ));
     }
+    differs
 }
 
 /// Reports a view that was granted or denied.
-pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &ViewOutcome, resumed: bool) {
-    if resumed {
+pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, viewing: &Viewing) {
+    let outcome = &viewing.outcome;
+    if viewing.resumed {
         speaker.say("An earlier attempt to view this picture was interrupted. This is its answer, and it was charged once.");
     }
     let mut value = match outcome {
-        ViewOutcome::Granted { remaining, .. } => {
-            json!({ "outcome": "granted", "reason": null, "remaining": remaining })
+        ViewOutcome::Granted {
+            remaining,
+            name,
+            picture,
+            ..
+        } => {
+            let name = name.as_ref().map(FileName::as_str);
+            let media_type = MediaType::sniff(picture).map(MediaType::mime);
+            json!({ "outcome": "granted", "reason": null, "remaining": remaining, "name": name, "media_type": media_type })
         }
         ViewOutcome::Denied { reason, .. } => {
             let remaining = (*reason == Reason::Exhausted).then_some(0);
@@ -211,6 +222,7 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
             picture,
             remaining,
             label,
+            name,
         } => {
             speaker.say(&format!(
                 "Granted: {} ({}), {}.",
@@ -219,7 +231,12 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
                 left(*remaining)
             ));
             if let Some(format) = MediaType::sniff(picture).filter(|_| !speaker.output_is_standard) {
-                note_format(speaker, output, format);
+                let noted = note_format(speaker, output, format);
+                if let Some(name) = name.as_ref().filter(|_| noted) {
+                    speaker.say(&format!(
+                        "Its own name is {name}, which it gets with --output-dir FOLDER."
+                    ));
+                }
             }
             if *label {
                 speaker.say("It is only a label: the file shows the same photograph to everyone who has it.");

@@ -67,16 +67,17 @@ async fn view(
             files::write_new(folder, &name, picture, files::Access::Private)?
         }
     };
-    report::viewed(speaker, input, &path, &viewing.outcome, viewing.resumed);
+    report::viewed(speaker, input, &path, &viewing);
     // The answer is saved by now.
     viewing.finish(client).await;
     Ok(ended)
 }
 
-/// Returns the name of a picture in an output folder: the protected file's name with a suffix and the extension of
-/// its format.
+/// Returns the name of a picture in an output folder: that of the original, or the protected file's with a suffix and
+/// the extension of its format.
 fn name(input: &Path, outcome: &ViewOutcome, picture: &[u8]) -> String {
     let what = match outcome {
+        ViewOutcome::Granted { name: Some(name), .. } => return name.to_string(),
         ViewOutcome::Granted { .. } => "viewable",
         ViewOutcome::Denied { .. } => "denied",
     };
