@@ -99,6 +99,10 @@
 //!   share is released, by the ledger, and not here.
 //! * **The advisory status is advice**: nothing vouches for it.
 //! * **Scattering is no encryption**: its salt stands in the preamble, so everyone can find what is hidden.
+//! * **A decoder that loops, and memory that the system refuses, end the program.** A decoder's panic becomes an
+//!   error, unless the program is built with `panic = "abort"`; no library can do more in its own process. A program
+//!   that takes strangers' files decodes them in a child process with limits of memory and time, as the programs of
+//!   the crate `node` do.
 //! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
 //!   are refused, or only stored. HEIC and AVIF are stored, where no pixels of them are needed.
 //! * **A file's name is whatever its owner chose.** [`FileName`] says whether it can be used; that it does not
