@@ -87,8 +87,8 @@ pub(super) struct Reply {
     depth: u8,
     carrier_samples: u64,
     preamble: Vec<u8>,
-    /// All metadata of a file that was read; the kept metadata of a file that was made.
-    pub(super) metadata: Vec<Finding>,
+    /// All metadata of a file that was read, if it can be listed; the kept metadata of a file that was made.
+    pub(super) metadata: Option<Vec<Finding>>,
     /// The metadata that was left out of a file that was made.
     pub(super) removed: Vec<Finding>,
     /// The reason why the file is not a protected picture, if it is not.
@@ -186,18 +186,17 @@ pub(super) fn run(
                     ..Reply::default()
                 },
             };
-            // The list of a file that is not a picture is empty, and the verdict says why.
-            reply.metadata = findings(&metadata::list(&file).unwrap_or_default());
+            reply.metadata = metadata::list(&file).ok().map(|items| findings(&items));
             reply
         }
         Job::List => Reply {
-            metadata: findings(&metadata::list(&file).map_err(Verdict::of_metadata)?),
+            metadata: Some(findings(&metadata::list(&file).map_err(Verdict::of_metadata)?)),
             ..Reply::default()
         },
         Job::Strip => {
             let stripped = metadata::strip(&file).map_err(Verdict::of_metadata)?;
             Reply {
-                metadata: findings(&stripped.kept),
+                metadata: Some(findings(&stripped.kept)),
                 removed: findings(&stripped.removed),
                 ..Reply::of_bytes(stripped.file)
             }
@@ -214,7 +213,7 @@ pub(super) fn run(
             drop(file);
             let envelope = parse(next()?)?;
             Reply {
-                metadata: findings(&cover.kept),
+                metadata: Some(findings(&cover.kept)),
                 removed,
                 ..Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
             }
@@ -223,7 +222,7 @@ pub(super) fn run(
             let (envelope, bits) = (parse(next()?)?, count(*bits)?);
             let labelled = label::embed(envelope, &file, bits, kept(*keep), &limits)?;
             Reply {
-                metadata: findings(&labelled.kept),
+                metadata: Some(findings(&labelled.kept)),
                 removed: left_behind(&file, *keep),
                 ..Reply::of_bytes(labelled.file)
             }

@@ -258,8 +258,8 @@ pub struct LabelInput {
 /// The result of inspecting a file.
 #[derive(Debug)]
 pub struct Inspected {
-    /// All metadata in the file.
-    pub metadata: Vec<Finding>,
+    /// All metadata in the file; `None` if it is of a format whose metadata is not known, or not a picture.
+    pub metadata: Option<Vec<Finding>>,
     /// The protected picture, or the reason why the file is not one.
     pub carried: Result<Carried, DecodingError>,
 }
@@ -279,7 +279,7 @@ impl Made {
     fn of(reply: Reply) -> Self {
         Self {
             file: reply.bytes,
-            kept: reply.metadata,
+            kept: reply.metadata.unwrap_or_default(),
             removed: reply.removed,
         }
     }
@@ -361,7 +361,7 @@ impl Decoder {
     /// [`Inspected::carried`].
     pub async fn inspect(&self, file: Vec<u8>, limits: &Limits) -> Result<Inspected, DecodingError> {
         let mut reply = self.run(Job::Inspect, limits, vec![file]).await?;
-        let metadata = std::mem::take(&mut reply.metadata);
+        let metadata = reply.metadata.take();
         let carried = match reply.verdict.take() {
             Some(verdict) => Err(verdict.into()),
             None => Carried::of(reply),
@@ -375,7 +375,8 @@ impl Decoder {
     ///
     /// [`DecodingError`].
     pub async fn metadata(&self, file: Vec<u8>, limits: &Limits) -> Result<Vec<Finding>, DecodingError> {
-        Ok(self.run(Job::List, limits, vec![file]).await?.metadata)
+        let reply = self.run(Job::List, limits, vec![file]).await?;
+        reply.metadata.ok_or_else(|| malformed("a list"))
     }
 
     /// Removes the metadata that a viewer does not need. The pixels are not touched.

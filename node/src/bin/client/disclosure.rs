@@ -88,7 +88,10 @@ fn kinds(findings: &[Finding]) -> String {
 }
 
 /// Returns what a file says beside its pixels, for people.
-pub(super) fn of_file(metadata: &[Finding]) -> Vec<String> {
+pub(super) fn of_file(metadata: Option<&[Finding]>) -> Vec<String> {
+    let Some(metadata) = metadata else {
+        return vec!["The metadata of this file cannot be listed, and may give something away.".to_owned()];
+    };
     let mut lines = Vec::new();
     for (title, needed) in [
         ("Metadata that everyone who has the file can read:", false),

@@ -94,8 +94,8 @@ pub(super) async fn inspect(
     let carried = carried.map_err(|error| {
         let mut failure = Failure::from(error);
         // A picture that is not protected gives its metadata away, and people look for that with this command.
-        if failure.class == ErrorClass::NotProtected || !metadata.is_empty() {
-            for line in disclosure::of_file(&metadata) {
+        if metadata.is_some() || failure.class != ErrorClass::NotAPicture {
+            for line in disclosure::of_file(metadata.as_deref()) {
                 speaker.say(&line);
             }
         }
@@ -114,7 +114,7 @@ pub(super) async fn inspect(
     for line in as_lines(&carried, receipt) {
         speaker.say(&line);
     }
-    for line in disclosure::of_file(&metadata) {
+    for line in disclosure::of_file(metadata.as_deref()) {
         speaker.say(&line);
     }
     Ok(ExitCode::SUCCESS)
