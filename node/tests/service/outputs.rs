@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lsb_core::{Limits, picture};
 use serde_json::Value;
 
-use crate::harness::{Cluster, PHOTO, UNIFIED_IMAGE, ended};
+use crate::harness::{Cluster, DEADLINE, PHOTO, UNIFIED_IMAGE, ended};
 
 const ROCKET: &[u8] = include_bytes!("../../../examples/photos/rocket.jpg");
 
@@ -50,7 +50,7 @@ async fn several_files_get_names_of_their_own_and_one_that_fails_stops_no_other(
     let output = cluster.client(&[&encrypt[..], &inputs, &["--json"]].concat());
     // The status is that of the first file that was not done.
     ended(&output, 5, "error: cut.png: ");
-    ended(&output, 5, "error: missing.png: ");
+    ended(&output, 5, "error: cannot read missing.png: ");
     let told = lines(&output);
     let outcomes: Vec<&str> = told.iter().filter_map(|line| line["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["protected", "error", "error", "protected", "summary"]);
@@ -396,6 +396,45 @@ async fn a_killed_command_leaves_a_whole_output_or_none() {
     }
     // Nor is what an interrupted view left behind in the way of the next one.
     ended(&cluster.client(&view), 0, "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_command_that_waits_for_standard_input_stops_when_it_is_asked_to() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::Write;
+    let cluster = Cluster::new(1);
+    for signal in [Signal::INT, Signal::TERM, Signal::INT, Signal::TERM] {
+        let mut command = cluster.client_command(&["inspect", "-i", "-"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // More than a pipe holds: once it is written, the command reads, and waits for more.
+        input.write_all(&vec![0; 1 << 20]).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            assert!(Instant::now() < deadline, "it waits for ever");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(input);
+    }
+}
+
+#[test]
+fn an_error_goes_where_a_result_would_have_gone() {
+    let cluster = Cluster::new(1);
+    let encrypt = ["encrypt", "-i", "missing.png", "-u", "alice", "--json"];
+    let output = cluster.client(&encrypt);
+    ended(&output, 1, "error: cannot read missing.png");
+    assert_eq!(lines(&output)[0]["outcome"], "error");
+    // Whoever expects a picture on standard output must not find words there.
+    let output = cluster.client(&[&encrypt[..], &["-o", "-"]].concat());
+    ended(&output, 1, "\"outcome\":\"error\"");
+    assert!(output.stdout.is_empty());
 }
 
 #[tokio::test]

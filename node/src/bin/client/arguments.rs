@@ -1,6 +1,6 @@
 //! The client's command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -204,7 +204,38 @@ pub(crate) enum ModeArgument {
     Label,
 }
 
+impl Command {
+    /// Returns the output, which is a folder for several files; empty for a command that writes none.
+    pub(crate) fn output(&self) -> &Path {
+        match self {
+            Self::Encrypt(wanted) => wanted.output(),
+            Self::View(wanted) => wanted.output(),
+            Self::Capacity(_) | Self::Inspect(_) | Self::Status => Path::new(""),
+        }
+    }
+
+    /// Whether a bar shows the progress.
+    pub(crate) fn has_progress(&self) -> bool {
+        match self {
+            Self::Encrypt(Encrypt { input, .. }) | Self::View(View { input, .. }) => input.len() > 1,
+            Self::Capacity(_) | Self::Inspect(_) | Self::Status => false,
+        }
+    }
+}
+
+impl View {
+    /// Returns the output file or folder.
+    pub(crate) fn output(&self) -> &Path {
+        self.output_dir.as_deref().unwrap_or(&self.output)
+    }
+}
+
 impl Encrypt {
+    /// Returns the output file or folder.
+    pub(crate) fn output(&self) -> &Path {
+        self.output_dir.as_deref().unwrap_or(&self.output)
+    }
+
     /// Returns the mode; a cover implies mode cover.
     pub(crate) fn mode(&self) -> ModeArgument {
         match (self.mode, &self.cover) {

@@ -70,7 +70,7 @@ pub(super) async fn run(
             }
             Err(failure) => {
                 summary.failed += 1;
-                speaker.quietly(|| failure.report(speaker.json, Some(input)));
+                failure.report(&speaker, Some(input));
                 let hopeless = matches!(failure.class, ErrorClass::Unavailable | ErrorClass::Usage);
                 if hopeless {
                     summary.not_tried = inputs.len() - number - 1;

@@ -24,19 +24,11 @@ pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, F
     }
     let mode = mode(wanted)?;
     check_metadata(wanted, &mode);
-    let speaker = speaker(shared, output(wanted));
+    let speaker = speaker(shared, wanted.output());
     batch::run(&wanted.input, &speaker, "protected", async |input, speaker| {
         protect(&client, wanted, &mode, input, speaker).await
     })
     .await
-}
-
-/// Returns the output, in which text must not be mixed.
-fn output(wanted: &Encrypt) -> &Path {
-    match &wanted.output_dir {
-        Some(folder) => folder,
-        None => &wanted.output,
-    }
 }
 
 async fn protect(

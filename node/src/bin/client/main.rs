@@ -21,9 +21,17 @@ use node::decoding::{Advice, Decoder, ProcessLimits, worker};
 use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 /// After this time without a result, a person is told that the command still works.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How long the work may take to stop. After that it waits for something that does not come.
+const TIME_TO_STOP: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that does the work: as much as a main thread has on Linux.
+const STACK_BYTES: usize = 8 << 20;
 
 /// The largest certificate file that is read.
 const AUTHORITY_LIMIT_BYTES: u64 = 64 << 10;
@@ -44,14 +52,53 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let json = arguments.shared.json;
+    let code = run_until_asked_to_stop(&runtime, arguments);
+    // A thread that waits for a slow file or pipe would hold the program up.
+    runtime.shutdown_background();
+    code
+}
+
+/// Does the work on a thread of its own: one that waits for standard input, or for a file on a slow disk, hears no
+/// signal.
+fn run_until_asked_to_stop(runtime: &Runtime, arguments: Arguments) -> ExitCode {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (done, mut ended) = oneshot::channel();
+    let handle = runtime.handle().clone();
+    let work = move || {
+        let code = handle.block_on(async {
+            tokio::select! {
+                code = work(arguments) => code,
+                // Dropping the work stops its decoders and removes its temporary files.
+                _ = stopped => ExitCode::FAILURE,
+            }
+        });
+        let _ = done.send(code);
+    };
+    let started = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
+    if let Err(error) = started {
+        let _ = writeln!(std::io::stderr(), "error: cannot start: {error}");
+        return ExitCode::FAILURE;
+    }
     runtime.block_on(async {
         tokio::select! {
-            ended = with_patience(run(arguments)) => ended.unwrap_or_else(|failure| failure.report(json, None)),
-            // Dropping the work stops its decoders and removes its temporary files.
-            code = asked_to_stop() => ExitCode::from(code),
+            code = &mut ended => code.unwrap_or(ExitCode::FAILURE),
+            code = asked_to_stop() => {
+                drop(stop);
+                let _ = tokio::time::timeout(TIME_TO_STOP, ended).await;
+                ExitCode::from(code)
+            }
         }
     })
+}
+
+async fn work(arguments: Arguments) -> ExitCode {
+    let speaker = speaker(&arguments.shared, arguments.command.output());
+    let ended = if arguments.command.has_progress() {
+        run(arguments).await
+    } else {
+        with_patience(run(arguments)).await
+    };
+    ended.unwrap_or_else(|failure| failure.report(&speaker, None))
 }
 
 /// Waits for Ctrl+C or a request to end, and returns the exit status that shells use for it.
@@ -93,25 +140,22 @@ struct Failure {
 
 impl Failure {
     /// Reports the error to people and, with `--json`, to scripts; with the file if it is one of several.
-    fn report(&self, json: bool, input: Option<&Path>) -> ExitCode {
+    fn report(&self, speaker: &Speaker, input: Option<&Path>) -> ExitCode {
         let mut message = node::with_causes(&self.error);
         if let Some(advice) = self.error.advice() {
             message.push_str(&format!(" ({})", option_that_helps(advice)));
         }
-        if json {
-            let mut value =
-                json!({ "outcome": "error", "reason": message, "remaining": null, "output": null });
-            if let Some(input) = input {
-                report::insert_path(&mut value, "input", input);
-            }
-            for (key, known) in &self.known {
-                value[*key] = known.clone();
-            }
-            let _ = writeln!(std::io::stdout(), "{value}");
+        let mut value = json!({ "outcome": "error", "reason": message, "remaining": null, "output": null });
+        if let Some(input) = input {
+            report::insert_path(&mut value, "input", input);
         }
-        let place = input.map(|input| format!("{}: ", files::shown(input)));
-        let text = format!("error: {}{message}", place.unwrap_or_default());
-        let _ = writeln!(std::io::stderr(), "{}", files::printable(&text));
+        for (key, known) in &self.known {
+            value[*key] = known.clone();
+        }
+        speaker.print(&value);
+        let place = input.map(files::shown).filter(|name| !message.contains(name));
+        let place = place.map(|name| format!("{name}: ")).unwrap_or_default();
+        speaker.complain(&format!("error: {place}{message}"));
         ExitCode::from(exit_status(self.class))
     }
 }
@@ -204,6 +248,7 @@ fn client(shared: &Shared) -> Result<Client, ClientError> {
     })
 }
 
+/// Returns where text goes, given the output of pictures.
 fn speaker(shared: &Shared, output: &Path) -> Speaker {
     Speaker {
         json: shared.json,

@@ -68,6 +68,12 @@ impl Speaker {
         }
     }
 
+    /// Prints an error for people, also when the output is JSON.
+    pub(crate) fn complain(&self, text: &str) {
+        let text = files::printable(text);
+        let _ = self.quietly(|| writeln!(std::io::stderr(), "{text}"));
+    }
+
     fn put(&self, line: &str) {
         let _ = self.quietly(|| match self.output_is_standard {
             true => writeln!(std::io::stderr(), "{line}"),

@@ -26,8 +26,7 @@ pub(super) async fn run(shared: &Shared, wanted: &View) -> Result<ExitCode, Fail
             Output::At(&wanted.output)
         }
     };
-    let words = wanted.output_dir.as_deref().unwrap_or(&wanted.output);
-    let speaker = speaker(shared, words);
+    let speaker = speaker(shared, wanted.output());
     batch::run(&wanted.input, &speaker, "viewed", async |input, speaker| {
         view(&client, &wanted.user, output, input, speaker).await
     })
