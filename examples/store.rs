@@ -13,13 +13,15 @@ mod log_file;
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::Path;
 
 use log_file::{Contents, Store, record};
+
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId, Options,
+    Boot, Config, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId, Options,
     ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
@@ -75,7 +77,8 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
             group: GroupId::new(1),
             node,
             incarnation: Incarnation::new(incarnation),
-            boot,
+            // Drawn by the system, like the incarnation.
+            boot: Boot::new(boot, RandomState::new().build_hasher().finish()),
         },
         config: Config {
             snapshots: Snapshots {

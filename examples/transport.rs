@@ -14,10 +14,11 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId,
-    Notice, ProposalId, Rejection, RoleName, Setup,
+    Boot, Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership,
+    NodeId, Notice, ProposalId, Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -163,19 +164,14 @@ impl Server {
 
     fn send(&self, envelope: &Envelope) {
         let to = self.peers[envelope.to.value() as usize - 1];
-        match bincode::serde::encode_to_vec(envelope, bincode::config::standard()) {
-            // A datagram that cannot be sent counts as lost.
-            Ok(bytes) => drop(self.socket.send_to(&bytes, to)),
-            Err(error) => eprintln!("a message cannot be encoded: {error}"),
-        }
+        // A datagram that cannot be sent counts as lost.
+        drop(self.socket.send_to(&encode_envelope(envelope), to));
     }
 }
 
 /// Decodes a datagram. Anything may arrive: what is malformed is dropped.
 fn decode(datagram: &[u8]) -> Option<Envelope> {
-    let limited = bincode::config::standard().with_limit::<DATAGRAM_BYTES>();
-    let (envelope, _) = bincode::serde::decode_from_slice(datagram, limited).ok()?;
-    Some(envelope)
+    decode_envelope(datagram, DecodeLimits::default()).ok()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -203,7 +199,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             group,
             node,
             incarnation,
-            boot: 1,
+            boot: Boot::new(1, number),
         };
         let bootstrap = Membership::of_voters((1..=SERVERS).map(NodeId::new));
         let setup = Setup {

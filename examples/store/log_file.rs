@@ -6,12 +6,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bincode::config::standard;
+use raft_core::codec::{DecodeLimits, decode_record, encode_record};
 use raft_core::{Durable, Payload, Persist};
-use serde::{Deserialize, Serialize};
 
 /// Everything that a data folder contains, and what the first record of a file holds.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default)]
 pub(crate) struct Contents {
     pub(crate) incarnation: u64,
     pub(crate) boot: u64,
@@ -21,13 +20,61 @@ pub(crate) struct Contents {
 }
 
 /// The contents of the other records. A record is there or it is not, so a crash leaves a prefix of the writes.
-#[derive(Serialize, Deserialize)]
 enum Change {
     Started,
     Written(Persist),
 }
 
+impl Change {
+    /// A start has no bytes; a write has those of the library, which carry their version.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Self::Started => bytes.push(0),
+            Self::Written(persist) => {
+                bytes.push(1);
+                encode_record(persist, &mut bytes);
+            }
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Box<dyn Error>> {
+        match bytes.split_first() {
+            Some((0, [])) => Ok(Self::Started),
+            Some((1, persist)) => Ok(Self::Written(decode_record(persist, DecodeLimits::NONE)?)),
+            _ => Err("a record is neither a start nor a write".into()),
+        }
+    }
+}
+
 impl Contents {
+    /// Incarnation and boot, the durable state after its length, and the bytes of its snapshot.
+    fn encode(&self) -> Vec<u8> {
+        let mut durable = Vec::new();
+        encode_record(&self.durable, &mut durable);
+        let numbers = [self.incarnation, self.boot, durable.len() as u64].map(u64::to_be_bytes);
+        let snapshot = self.snapshot.as_deref().unwrap_or_default();
+        [numbers.as_flattened(), &durable, snapshot].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Box<dyn Error>> {
+        let (numbers, rest) = bytes
+            .split_first_chunk::<24>()
+            .ok_or("the first record is too short")?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let [incarnation, boot, length] = [0, 1, 2].map(|at| u64::from_be_bytes(numbers[at]));
+        let parts = rest.split_at_checked(usize::try_from(length)?);
+        let (durable, snapshot) = parts.ok_or("the first record is too short")?;
+        let durable: Durable = decode_record(durable, DecodeLimits::NONE)?;
+        Ok(Self {
+            incarnation,
+            boot,
+            snapshot: durable.snapshot.is_some().then(|| snapshot.into()),
+            durable,
+        })
+    }
+
     fn take(&mut self, change: &Change) {
         match change {
             Change::Started => self.boot += 1,
@@ -60,9 +107,9 @@ impl Store {
         let bytes = fs::read(&path)?;
         let (records, whole) = records(&bytes)?;
         let (first, changes) = records.split_first().ok_or("the file has no first record")?;
-        let mut contents: Contents = bincode::serde::decode_from_slice(first, standard())?.0;
+        let mut contents = Contents::decode(first)?;
         for change in changes {
-            contents.take(&bincode::serde::decode_from_slice(change, standard())?.0);
+            contents.take(&Change::decode(change)?);
         }
         let file = OpenOptions::new().append(true).open(&path)?;
         if whole < bytes.len() {
@@ -95,8 +142,7 @@ impl Store {
     }
 
     fn append(&mut self, change: &Change) -> Result<(), Box<dyn Error>> {
-        self.file
-            .write_all(&record(&bincode::serde::encode_to_vec(change, standard())?))?;
+        self.file.write_all(&record(&change.encode()))?;
         self.file.sync_data()?;
         self.contents.take(change);
         Ok(())
@@ -110,7 +156,7 @@ fn replace(path: &Path, contents: &Contents) -> Result<File, Box<dyn Error>> {
         path.parent().ok_or("a file is in a folder")?,
     );
     let mut file = File::create(&temporary)?;
-    file.write_all(&record(&bincode::serde::encode_to_vec(contents, standard())?))?;
+    file.write_all(&record(&contents.encode()))?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     File::open(folder)?.sync_all()?;

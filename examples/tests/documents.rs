@@ -1,6 +1,12 @@
-//! What the repository's Markdown says about files is true: every link leads somewhere, every anchor is there, every
-//! path that stands in code exists, prose wraps at 100 columns, and the book has a place for every page. Where the book
-//! is built (`mdbook build docs`) and up to date, the same holds for its pages.
+//! What the repository's Markdown says about files is true: every link leads somewhere, every anchor exists, a link with
+//! a function's name leads to that function's line, every path in code exists, prose wraps at 100 columns, and the book
+//! lists every page. Where the book is built (`mdbook build docs`) and up to date, the same holds for its pages.
+//!
+//! When functions have moved, the lines in links are renewed by
+//!
+//! ```text
+//! UPDATE_LINKS=1 cargo test -p examples --test documents
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,6 +31,23 @@ const FOLDERS: [&str; 9] = [
 #[test]
 fn every_link_in_the_sources_leads_somewhere() {
     expect_none(&broken_in_sources(&root()));
+}
+
+#[test]
+fn every_link_with_a_function_s_name_leads_to_its_line() {
+    let root = root();
+    let is_update = std::env::var_os("UPDATE_LINKS").is_some();
+    let mut wrong = Vec::new();
+    for file in files(&root, "md") {
+        let text = read(&file);
+        let (renewed, found) = renew_function_links(&root, &file, &text);
+        if is_update && renewed != text {
+            fs::write(&file, renewed).expect("a page can be written");
+        } else {
+            wrong.extend(found);
+        }
+    }
+    expect_none(&wrong);
 }
 
 #[test]
@@ -93,6 +116,32 @@ fn a_broken_link_is_found() {
 }
 
 #[test]
+fn a_link_to_the_wrong_line_of_a_function_is_found_and_renewed() {
+    let root = folder("function_links");
+    let source = "fn other() {}\n\n/// Calls fn one().\npub(super) fn one<T>(t: T) {}\n\nfn one_more() {}\n\nfn one() {}\n";
+    write(&root, "src/a.rs", source);
+    let page = |one: usize, more: usize| {
+        format!(
+            "[`one`](src/a.rs#L{one}), [`one_more`](src/a.rs#L{more}), [a.rs](src/a.rs#L1), [`a`](src/a.rs)\n\n    [`one`](src/a.rs#L1)\n"
+        )
+    };
+    let at = root.join("page.md");
+    let nothing = Vec::<String>::new();
+    assert_eq!(
+        renew_function_links(&root, &at, &page(4, 6)),
+        (page(4, 6), nothing.clone())
+    );
+    assert_eq!(
+        renew_function_links(&root, &at, &page(8, 6)),
+        (page(8, 6), nothing)
+    );
+    let wrong = vec!["page.md:1: `one` is at line 4 of src/a.rs, not at 3".into()];
+    assert_eq!(renew_function_links(&root, &at, &page(3, 6)), (page(4, 6), wrong));
+    let (_, wrong) = renew_function_links(&root, &at, "[`two`](src/a.rs#L1)\n");
+    assert_eq!(wrong, ["page.md:1: src/a.rs has no function `two`"]);
+}
+
+#[test]
 fn a_broken_link_in_a_built_page_is_found() {
     let root = folder("broken_pages");
     write(&root, "docs/c.md", "");
@@ -155,6 +204,58 @@ fn broken_in_sources(root: &Path) -> Vec<String> {
         }
     }
     broken
+}
+
+/// The text with the right line in every link of the form ``[`name`](path#L12)``, and which of them had another. Of
+/// several functions of that name in the file, any is right, and the nearest one replaces a wrong line.
+fn renew_function_links(root: &Path, file: &Path, text: &str) -> (String, Vec<String>) {
+    let (mut renewed, mut wrong) = (text.to_owned(), Vec::new());
+    for (number, line, _) in lines(text).into_iter().filter(|line| !line.2) {
+        for rest in line.split("[`").skip(1) {
+            let Some((name, rest)) = rest.split_once("`](") else {
+                continue;
+            };
+            let target = rest.split(')').next().unwrap_or_default();
+            let Some((path, at)) = target.split_once("#L") else {
+                continue;
+            };
+            let source = normal(&file.parent().expect("a file is in a folder").join(path));
+            let there = match fs::read_to_string(&source) {
+                Ok(source) => function_lines(&source, name),
+                // A link without its file is found by another test.
+                Err(_) => continue,
+            };
+            let at: usize = at.parse().unwrap_or(0);
+            let (place, from) = (format!("{}:{number}", shown(root, file)), shown(root, &source));
+            match there.iter().min_by_key(|line| line.abs_diff(at)) {
+                None => wrong.push(format!("{place}: {from} has no function `{name}`")),
+                Some(&line) if line != at => {
+                    wrong.push(format!(
+                        "{place}: `{name}` is at line {line} of {from}, not at {at}"
+                    ));
+                    let link = |target: &str| format!("[`{name}`]({target})");
+                    renewed = renewed.replace(&link(target), &link(&format!("{path}#L{line}")));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    (renewed, wrong)
+}
+
+/// The lines at which functions of this name begin.
+fn function_lines(source: &str, name: &str) -> Vec<usize> {
+    let begins = |line: &str| {
+        let rest = line
+            .split_once("fn ")
+            .and_then(|(_, rest)| rest.strip_prefix(name));
+        !line.trim_start().starts_with("//") && rest.is_some_and(|rest| rest.starts_with(['(', '<']))
+    };
+    let numbered = source.lines().enumerate();
+    numbered
+        .filter(|(_, line)| begins(line))
+        .map(|(at, _)| at + 1)
+        .collect()
 }
 
 /// The same for the pages of a built book, which may lead out of it into the repository.

@@ -1,8 +1,7 @@
 //! Hides a signed, sealed envelope in the low bits of a picture, and gets the exact original back.
 //!
-//! A protected picture is an ordinary PNG file. Whoever opens it sees the *access-denied picture*, or what its
-//! owner chose instead.
-//! In its low bits rides an envelope: who may look and how often, the denied picture's exact bytes,
+//! A protected picture is an ordinary PNG file. Every image viewer shows the *access-denied picture*, or what its
+//! owner chose instead. Its low bits carry an envelope: who may look and how often, the denied picture's exact bytes,
 //! and the original file, encrypted under a key that is split in two. One share lies in the picture,
 //! the other in a ledger. Neither opens anything alone, and deleting the ledger's share revokes for
 //! good.
@@ -61,7 +60,7 @@
 //!
 //! # Layers
 //!
-//! Each is usable alone; those above know those below, and never the other way round.
+//! Each is usable alone. A layer depends on those below it, never on those above.
 //!
 //! | layer | modules | needs | what it does |
 //! |---|---|---|---|
@@ -78,8 +77,8 @@
 //!
 //! * **The exact original.** What [`seal::open`] returns is byte for byte what was protected. The file is
 //!   stored, and never its decoded pixels.
-//! * **Never a wrong picture.** Whatever bit of a protected file is changed, the answer is an error, or
-//!   nothing has changed because nothing rode there. [`ErrorKind`] tells a file that was never protected
+//! * **Never a wrong picture.** Whichever bit of a protected file is changed, the answer is an error, or the
+//!   exact original because that bit carried nothing. [`ErrorKind`] tells a file that was never protected
 //!   from one that is damaged and one that was tampered with.
 //! * **No panic, no unbounded memory** from any file. Headers are judged against [`Limits`] before
 //!   anything is decoded or allocated. A panic is a bug of this crate.
@@ -88,17 +87,17 @@
 //! # What it does not promise
 //!
 //! * **It is not undetectable**, and does not try to be: the preamble begins with a magic, and three
-//!   replaced bits show in any statistic. What is hidden is the content, and not that there is one.
+//!   replaced bits show in any statistic. The content is hidden, not the fact that there is one.
 //! * **It does not survive** JPEG, resizing, cropping, palettes, gamma or premultiplied alpha. Lossless
 //!   copies survive, with or without metadata.
 //! * **Mode `label` keeps nothing secret**: the photograph is there for all to see, and nothing ties the
-//!   label to it. Only programs that take part heed it.
+//!   label to it. Only cooperating programs respect it.
 //! * **Verification shows one key, not a person.** [`envelope::Envelope`] names its owner's key itself;
 //!   whether that is the owner's known key is for a ledger to say.
-//! * **Who has once seen, has seen.** A viewer can keep what was opened. Views are counted where the
+//! * **A view cannot be taken back.** A viewer can keep what was opened. Views are counted where the
 //!   share is released, by the ledger, and not here.
 //! * **The advisory status is advice**: nothing vouches for it.
-//! * **Scattering is no encryption**: its salt stands in the preamble, so everyone can find what is hidden.
+//! * **Scattering is not encryption**: its salt is in the preamble, so everyone can find what is hidden.
 //! * **A decoder that loops, and memory that the system refuses, end the program.** A decoder's panic becomes an
 //!   error, unless the program is built with `panic = "abort"`; no library can do more in its own process. A program
 //!   that takes strangers' files decodes them in a child process with limits of memory and time, as the programs of

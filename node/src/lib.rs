@@ -1,7 +1,7 @@
 //! The service: the ledger of views, the store beneath it, and the servers and clients around it.
 //!
-//! A person protects a picture and decides who may view it how often. The picture's key is split between the file and
-//! the ledger, and the ledger is replicated. So each view is counted once, everywhere, even while servers crash.
+//! A person protects a picture and decides who may view it, and how often. The picture's key is split between the file
+//! and the ledger, and the ledger is replicated. So each view is counted once, everywhere, even while servers crash.
 //!
 //! # Two halves
 //!
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`ledger`] | the state machine of [`raft_core::Replica`]: names, objects, grants, views, the audit chain |
 //! | [`store`] | a server's durable state: redb over a checked journal, group commit, and poisoning after a failed write |
-//! | [`codec`] | bytes on the wire and on the disk, with golden files in `tests/golden` |
+//! | [`codec`] | the ledger's commands and snapshots as bytes, with golden files in `tests/golden` |
 //! | [`cluster_key`] | the one secret that the servers share, and everything derived from it |
 //!
 //! The feature `tokio` (on by default) adds the shell around them: settings, TLS, links between servers, the server's

@@ -1,4 +1,4 @@
-//! Planted bugs of the service: mistakes at the lines where the ledger counts and where bytes are encoded and decoded,
+//! Planted bugs of the service: mistakes at the lines where the ledger counts and where the store writes and reads,
 //! to measure how well simulations find them. See [`raft_core::planted`]; normal builds have none.
 
 raft_core::planted_bank! {
@@ -19,13 +19,6 @@ raft_core::planted_bank! {
             "A view is granted to anyone who names the user, with any device's key."
         LEDGER_TIME_GOES_BACK "ledger-time-goes-back"
             "The ledger's time is that of the last command, even if it is earlier than the one before."
-    }    "codec" {
-        CHECKSUM_UNCHECKED "checksum-unchecked"
-            "A frame is decoded without a check of its checksum."
-        CHECKSUM_OF_THE_FRONT "checksum-of-the-front"
-            "The checksum covers only the first 64 bytes of a frame's body."
-        RECIPIENT_NOT_ENCODED "recipient-not-encoded"
-            "A frame does not say which incarnation it is for."
     }
     "store" {
         TRUSTS_UNSYNCED_HEADER "trusts-unsynced-header"

@@ -22,6 +22,7 @@ const KILLS: u64 = 12;
 
 fn new_folder() -> NewFolder {
     NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(7),
         node: NodeId::new(1),
         incarnation: Incarnation::new(11),
@@ -55,9 +56,15 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
         hard_state: Some(HardState {
             term: Term::new(new_last),
             vote: Some(NodeId::new(2)),
+            admitted: true,
+            ..HardState::default()
         }),
         snapshot: snapshot_at.map(|at| {
             Box::new(SnapshotMeta {
+                cluster: raft_core::ClusterId {
+                    founding: 3,
+                    nonce: 4,
+                },
                 last: log_id(at),
                 membership: new_folder().bootstrap.into(),
                 membership_id: None,

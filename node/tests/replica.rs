@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
 
-#[expect(dead_code, reason = "this test needs the commands only")]
 mod samples;
 #[expect(dead_code, reason = "this test needs crashes only")]
 mod support;
@@ -13,11 +12,11 @@ use lsb_core::UnixSeconds;
 use lsb_core::envelope::Views;
 use lsb_core::seal::SigningKey;
 use lsb_core::{ObjectId, RequestId};
-use node::codec::{decode_envelope, encode_envelope};
 use node::ledger::query::{Answer, Query};
 use node::ledger::request::{Signed, ViewRequest};
 use node::ledger::{Action, Command, Ledger, Outcome, encode_command};
 use node::store::{NewFolder, Store, StoreOptions};
+use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::replica::{Output, Replica, StateMachine};
 use raft_core::{
     Config, Envelope, Event, GroupId, Incarnation, LoadEntries, Membership, NodeId, ProposalId, RoleName,
@@ -45,6 +44,7 @@ struct Cluster {
 fn start(disk: &MemoryDisk, number: usize) -> Server {
     let id = number as u64 + 1;
     let new = NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(1),
         node: NodeId::new(id),
         incarnation: Incarnation::new(id),
@@ -119,8 +119,10 @@ impl Cluster {
                             });
                         }
                         Output::Send(envelope) => {
-                            self.wire
-                                .push(decode_envelope(&encode_envelope(&envelope)).unwrap());
+                            self.wire.push(
+                                decode_envelope(&encode_envelope(&envelope), DecodeLimits::default())
+                                    .unwrap(),
+                            );
                         }
                         Output::Done { id, response, .. } => drop(self.answers.insert(id.value(), response)),
                         _ => {}

@@ -19,6 +19,7 @@ const SMALL: StoreOptions = StoreOptions {
 
 fn new_folder() -> NewFolder {
     NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(7),
         node: NodeId::new(1),
         incarnation: Incarnation::new(11),
@@ -60,6 +61,10 @@ fn append(term: u64, positions: std::ops::RangeInclusive<u64>) -> Persist {
 
 fn snapshot_at(at: u64) -> SnapshotMeta {
     SnapshotMeta {
+        cluster: raft_core::ClusterId {
+            founding: 3,
+            nonce: 4,
+        },
         last: LogId::new(Term::new(1), index(at)),
         membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
         membership_id: None,
@@ -77,7 +82,7 @@ fn a_new_folder_is_empty_and_starts_are_counted() {
     for boot in 1..4 {
         let (_store, opened) = open(&disk).unwrap();
         assert!(opened.durable.is_empty());
-        assert_eq!(opened.identity.boot, boot);
+        assert_eq!(opened.identity.boot.counter, boot);
         assert_eq!(opened.identity.incarnation, Incarnation::new(11));
         assert_eq!(opened.bootstrap, new_folder().bootstrap);
     }
@@ -102,6 +107,7 @@ fn a_folder_of_another_cluster_is_refused() {
     let disk = MemoryDisk::default();
     drop(open(&disk).unwrap());
     let other = NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(8),
         ..new_folder()
     };
@@ -117,6 +123,8 @@ fn parts_of_a_persist_are_carried_out_in_order() {
     let hard_state = HardState {
         term: Term::new(3),
         vote: Some(NodeId::new(2)),
+        admitted: true,
+        ..HardState::default()
     };
     {
         let (mut store, _) = open(&disk).unwrap();
@@ -373,6 +381,8 @@ fn written(clean: bool) -> MemoryDisk {
         hard_state: Some(HardState {
             term: Term::new(2),
             vote: Some(NodeId::new(3)),
+            admitted: true,
+            ..HardState::default()
         }),
         snapshot: Some(Box::new(snapshot_at(6))),
         commit: Some(index(9)),

@@ -17,14 +17,14 @@ use crate::types::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Make this durable, then report [`Persisted`](crate::Event::Persisted). The host may go on meanwhile: whatever
-    /// depends on it stays inside the core until then. A host that writes before it goes on need not say so: see
+    /// depends on it stays inside the core until then. A host that writes before it goes on need not report: see
     /// [`Options::persists_at_once`](crate::Options::persists_at_once).
     Persist(Persist),
     /// Send this message. It is harmless to lose, delay, repeat or reorder it.
     Send(Envelope),
     /// Apply these entries, which are committed and durable here, and say [`Applied`](crate::Input::Applied). The next
     /// ones come after that, and wait in memory: a host whose state machine lags for long should take in less from its
-    /// peers and clients. A host that applies before it goes on need not say so: see
+    /// peers and clients. A host that applies before it goes on need not report: see
     /// [`Options::applies_at_once`](crate::Options::applies_at_once).
     ///
     /// Every start begins after the snapshot that the disk holds. A state machine that is durable itself skips what it
@@ -37,14 +37,14 @@ pub enum Action {
     Done {
         /// The host's name for it.
         id: ProposalId,
-        /// Where it stands in the log.
+        /// Its entry in the log.
         at: LogId,
     },
     /// The read may be answered from the state machine, which has applied at least up to `index`.
     ReadReady {
         /// The host's name for it.
         id: ReadId,
-        /// What was committed when the read arrived, at least.
+        /// The read index: at or after the commit index when the read arrived.
         index: Index,
     },
     /// Load these entries from the store.
@@ -56,7 +56,7 @@ pub enum Action {
         ticket: Ticket,
         /// The peer.
         to: NodeId,
-        /// Which snapshot: that of `meta.last`, which the host holds since
+        /// The snapshot of `meta.last`, which the host holds since
         /// [`SnapshotTaken`](crate::Input::SnapshotTaken) or [`SnapshotReady`](crate::Input::SnapshotReady). The write
         /// that makes it durable may come later than this.
         meta: SnapshotMeta,
@@ -65,7 +65,7 @@ pub enum Action {
     SnapshotAdvanced {
         /// The transfer.
         ticket: Ticket,
-        /// Where the next piece begins.
+        /// The offset of the next piece, in bytes.
         received_bytes: u64,
     },
     /// The transfer is over, one way or the other: forget it.
@@ -77,15 +77,15 @@ pub enum Action {
     /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there,
     /// [`SnapshotReady`](crate::Input::SnapshotReady).
     SnapshotArrived {
-        /// Who sends it.
+        /// The sender.
         from: NodeId,
-        /// What the whole stands for.
+        /// The last entry and the configuration of the whole snapshot.
         meta: SnapshotMeta,
         /// Length of the whole, in bytes.
         total_bytes: u64,
         /// CRC-32 of the whole.
         checksum: u32,
-        /// Where this piece begins.
+        /// The offset of this piece, in bytes.
         offset: u64,
         /// The piece.
         data: Payload,
@@ -94,21 +94,21 @@ pub enum Action {
     /// [`Snapshots::max_bytes`](crate::Snapshots::max_bytes), and it is not taken: the server cannot catch up until
     /// that limit is raised. Said once for each snapshot and leader.
     SnapshotTooLarge {
-        /// Who sends it.
+        /// The sender.
         from: NodeId,
         /// Its size.
         total_bytes: u64,
         /// The limit.
         limit: u64,
     },
-    /// The snapshot that arrived is durable: make the state machine what it says, then say
+    /// The snapshot that arrived is durable: restore the state machine from it, then report
     /// [`Applied`](crate::Input::Applied) for `meta.last.index`, also with
     /// [`Options::applies_at_once`](crate::Options::applies_at_once). Nothing is applied until then.
     InstallSnapshot {
-        /// Which snapshot.
+        /// The snapshot.
         meta: SnapshotMeta,
     },
-    /// No duty: what the host may want to know.
+    /// News for the host, not a duty.
     Notice(Notice),
 }
 
@@ -118,8 +118,8 @@ impl From<Notice> for Action {
     }
 }
 
-/// What a server tells its host beside its duties: how a request ended that was not carried out, and what changed. A host
-/// that looks at none of it still does all that the protocol needs.
+/// News from a server to its host: the outcome of a request that was not carried out, or a change of state. A host that
+/// ignores it still does all that the protocol needs.
 ///
 /// [`Raft`](crate::Raft) and [`Replica`](crate::Replica) hand out the same ones. Exhaustive on purpose, as [`Action`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub enum Notice {
     Rejected {
         /// The host's name for it.
         id: ProposalId,
-        /// Why.
+        /// The reason.
         reason: Rejection,
         /// The command.
         payload: Payload,
@@ -137,7 +137,7 @@ pub enum Notice {
     ChangeRejected {
         /// The host's name for it.
         id: ProposalId,
-        /// Why.
+        /// The reason.
         reason: ChangeRejection,
         /// The change.
         change: Change,
@@ -147,7 +147,7 @@ pub enum Notice {
         /// The host's name for it.
         id: ProposalId,
     },
-    /// What became of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
+    /// The outcome of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
     /// removed from the cluster before it was committed, or its disk failed.
     Unknown {
         /// The host's name for it.
@@ -157,14 +157,14 @@ pub enum Notice {
     ReadRejected {
         /// The host's name for it.
         id: ReadId,
-        /// Why.
+        /// The reason.
         reason: Rejection,
     },
     /// A [`Transfer`](crate::Event::Transfer) is over.
     TransferEnded {
         /// The target.
         to: NodeId,
-        /// How it ended.
+        /// The outcome.
         outcome: TransferOutcome,
     },
     /// This server has another role now, or the same one in another term.
@@ -186,7 +186,7 @@ pub enum Notice {
         /// The entry that set it; `None` when a truncation took the log back to the first one.
         at: Option<LogId>,
     },
-    /// A step that no other action tells of; only if [`Options::trace`](crate::Options::trace) asks for it.
+    /// A step that no other action shows; only if [`Options::trace`](crate::Options::trace) asks for it.
     Trace(Trace),
 }
 
@@ -207,29 +207,29 @@ pub struct LoadEntries {
     pub max_bytes: usize,
 }
 
-/// What to make durable.
+/// A write to make durable.
 ///
-/// A store carries out the parts in the order of the fields. After a crash it must hold what a prefix of
-/// all `Persist`s made of it, which includes every one that was reported as [`Persisted`](crate::Event::Persisted); of
+/// A store carries out the parts in the order of the fields. After a crash it must hold the result of a
+/// prefix of all `Persist`s, which includes every one that was reported as [`Persisted`](crate::Event::Persisted); of
 /// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Persist {
-    /// Say this number when it is done.
+    /// The ticket to report when it is durable.
     pub ticket: Ticket,
     /// The term and the vote.
     pub hard_state: Option<HardState>,
-    /// The bytes of this snapshot, which the host holds, and what it stands for; replaces any earlier one.
+    /// The snapshot to store, of which the host holds the bytes. It replaces any earlier one.
     pub snapshot: Option<Box<SnapshotMeta>>,
-    /// Remove the entries at this position and beyond.
+    /// Remove the entries at and after this position.
     pub truncate_from: Option<Index>,
-    /// Append these.
+    /// Append these entries.
     pub entries: Entries,
-    /// What is known to be committed: a hint for the next start.
+    /// The commit index: a hint for the next start.
     pub commit: Option<Index>,
     /// Remove the entries up to and including this position; a snapshot covers them.
     pub compact_to: Option<Index>,
-    /// Whether somebody waits for it: sync now. Without it, any later sync will do.
+    /// Whether a message or an apply waits for it: sync now. Without it, any later sync will do.
     pub sync: bool,
 }
 
@@ -253,12 +253,12 @@ pub enum Rejection {
     /// Too much is waiting already: try again later.
     #[error("too many {what} are waiting ({limit}); try again in a moment")]
     Busy {
-        /// What is waiting.
+        /// The resource whose limit was reached.
         what: Waiting,
         /// The limit that was reached.
         limit: usize,
     },
-    /// Leadership is being handed over (dissertation §3.10): try there in a moment.
+    /// Leadership is being handed over (dissertation §3.10): propose to the target in a moment.
     #[error("leadership is being handed over to server {to}; try again in a moment")]
     Transferring {
         /// The target.
@@ -284,13 +284,13 @@ pub enum ChangeRejection {
     /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
     #[error("this leader has committed nothing in its term yet; try again in a moment")]
     NotReady,
-    /// An earlier change is not over: one at a time.
+    /// An earlier change is in progress: one at a time.
     #[error("the last change of the configuration{} is not over; try again when it is", At(*.current))]
     InProgress {
         /// The entry of the configuration in force.
         current: Option<LogId>,
     },
-    /// The configuration in force is another one than the caller looked at.
+    /// The configuration in force is another one than the caller expected.
     #[error("the configuration has changed in the meantime{}; look at it again", At(*.current))]
     Outdated {
         /// The entry of the configuration in force.
@@ -300,13 +300,13 @@ pub enum ChangeRejection {
     /// takes no part before it is. Let it join, or remove it first.
     #[error("server {node} votes and has never joined: start it, or remove it first")]
     NotJoined {
-        /// Which server.
+        /// The server.
         node: NodeId,
     },
-    /// The server that shall vote would hold up the others (dissertation §4.2.1).
+    /// As a voter, the server would hold up the others (dissertation §4.2.1).
     #[error("server {node} has not caught up yet (it holds {}); try again when it has", Held(*.matched))]
     NotCaughtUp {
-        /// Which server.
+        /// The server.
         node: NodeId,
         /// The last entry that it holds for certain.
         matched: Option<Index>,
@@ -322,15 +322,15 @@ pub enum TransferOutcome {
     /// This server stepped down, for any reason. [`LeaderChanged`](Notice::LeaderChanged) names the next leader, which
     /// need not be the target.
     SteppedDown,
-    /// The target did not take over within an election timeout, and this server leads on. It may still do so, if it was
-    /// told to and the message is late.
+    /// The target did not take over within an election timeout, and this server stays the leader. The target may
+    /// still do so, if its `TimeoutNow` is late.
     TimedOut,
     /// It was not begun; or, with [`Rejection::Failed`], this server's disk failed meanwhile, and the target may still
     /// take over.
     Rejected(Rejection),
 }
 
-/// What reached its limit.
+/// A resource with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// Bytes of entries that are appended and not committed.

@@ -9,18 +9,19 @@ use alloc::vec::Vec;
 
 /// The settings of a server.
 ///
-/// All servers of a cluster must have the same [`Options::lease`]. They should have the same [`Timing`],
-/// [`Limits::message_bytes`] and [`Snapshots::max_bytes`]; the other settings may differ.
-///
-/// To turn leases on or off, read with [`ReadMode::Quorum`](crate::ReadMode::Quorum) until every server has been
-/// restarted. A server without the option neither waits after a start nor withholds its vote for the length of a lease,
-/// and the leases of other servers depend on both.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+/// Servers of a cluster should have the same [`Timing`], [`Limits::message_bytes`] and [`Snapshots::max_bytes`]; the other
+/// settings may differ. All of them, [`Options::lease`] and the length of a tick included, may be changed while the
+/// cluster serves, one server after the other: a lease rests on what each voter says that it promises, and a server that
+/// starts with other settings keeps what it promised before.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Seeds the jitter of the election timeout, together with node and boot. The same seed gives the same actions.
     pub seed: u64,
     /// Timeouts and intervals, in ticks.
     pub timing: Timing,
+    /// The length of a tick in microseconds; 100,000 by default. It matters with [`Options::lease`] only: servers tell
+    /// each other in real time for how long they withhold their votes, since ticks may differ.
+    pub tick_micros: u64,
     /// Limits on messages, memory and waiting requests.
     pub limits: Limits,
     /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
@@ -29,11 +30,24 @@ pub struct Config {
     pub options: Options,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            timing: Timing::default(),
+            tick_micros: 100_000,
+            limits: Limits::default(),
+            snapshots: Snapshots::default(),
+            options: Options::default(),
+        }
+    }
+}
+
 /// Features that are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Lease reads (dissertation §6.4.1). The setting must be the same on all servers;
-    /// [`ReadMode::Lease`](crate::ReadMode::Lease) says what leases depend on.
+    /// Lease reads (dissertation §6.4.1): whether this server promises leaders to withhold its vote, and relies on such
+    /// promises when it leads. [`ReadMode::Lease`](crate::ReadMode::Lease) says what leases depend on.
     pub lease: Option<Lease>,
     /// Whether a server that is not the leader forwards proposals and reads to the leader, instead of rejecting them.
     ///
@@ -252,6 +266,7 @@ impl Durable {
 
 /// Why the settings are invalid. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The range of the election timeout is empty or begins below 2.
     #[error(
@@ -295,17 +310,44 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Returns how long a lease lasts, in ticks of the leader, from the tick in which its read round began; 0 without
-    /// leases (dissertation §6.4.1).
+    /// Returns for how long a server of these settings promises a leader that it hears to withhold its vote from other
+    /// servers, in microseconds of its own clock; 0 without leases (dissertation §6.4.1).
     ///
-    /// A voter that hears the round withholds its vote for `election_timeout_min_ticks` of its own clock. Three things
-    /// shorten that for the leader. The voter's first tick may have been nearly over when it heard the round. Its other
-    /// ticks are shorter than the leader's if its clock is faster. And the leader's current tick may be nearly over.
-    pub(crate) fn lease_ticks(&self) -> u64 {
+    /// It withholds the vote for `election_timeout_min_ticks`, and the first of these ticks may be nearly over.
+    pub fn promise_micros(&self) -> u64 {
+        let ticks = self.timing.election_timeout_min_ticks.saturating_sub(1);
+        match self.options.lease {
+            Some(_) => ticks.saturating_mul(self.tick_micros),
+            None => 0,
+        }
+    }
+
+    /// Returns how many ticks of this server such a promise takes to run out, whatever part of the present tick is over.
+    pub(crate) fn ticks_of_promise(&self, promise_micros: u64) -> u64 {
+        match promise_micros {
+            0 => 0,
+            promised => promised.div_ceil(self.tick_micros.max(1)).saturating_add(1),
+        }
+    }
+
+    /// Returns how long a lease lasts that rests on this promise of a voter, in ticks of the leader, from the tick in
+    /// which its read round began; 0 without leases (dissertation §6.4.1).
+    ///
+    /// Two things shorten it for the leader: the voter's clock may be faster, and the leader's current tick may be nearly
+    /// over. A leader remembers its rounds for as long as a promise of its own settings lasts.
+    pub(crate) fn lease_ticks_of(&self, promise_micros: u64) -> u64 {
         let Some(lease) = self.options.lease else { return 0 };
-        let full = u128::from(self.timing.election_timeout_min_ticks.saturating_sub(1));
-        let slowest = full * 10_000 / (10_000 + u128::from(lease.drift_permyriad));
-        u64::try_from(slowest).unwrap_or(u64::MAX).saturating_sub(1)
+        let promised = promise_micros.min(self.promise_micros());
+        let tick = u128::from(self.tick_micros.max(1));
+        let slowest = u128::from(promised) * 10_000 / (10_000 + u128::from(lease.drift_permyriad));
+        u64::try_from(slowest / tick)
+            .unwrap_or(u64::MAX)
+            .saturating_sub(1)
+    }
+
+    /// Returns how long a lease lasts at most, in ticks: the one that rests on voters of the same settings.
+    pub(crate) fn lease_ticks(&self) -> u64 {
+        self.lease_ticks_of(self.promise_micros())
     }
 
     /// Checks the settings, each by itself and against each other.
@@ -337,6 +379,7 @@ impl Config {
         }
         let limits = &self.limits;
         let positive = [
+            ("tick_micros", self.tick_micros),
             ("snapshot_timeout_ticks", self.timing.snapshot_timeout_ticks),
             ("message_bytes", limits.message_bytes as u64),
             ("inflight_messages", limits.inflight_messages as u64),

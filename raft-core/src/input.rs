@@ -5,7 +5,7 @@ use crate::membership::Change;
 use crate::message::Envelope;
 use crate::types::{Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 
-/// What the answer to a linearizable read may rest on.
+/// What the answer to a linearizable read relies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ReadMode {
@@ -18,10 +18,10 @@ pub enum ReadMode {
     Lease,
 }
 
-/// Which configuration a change is meant for.
+/// The configuration that a change is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Whichever is in force.
+    /// Whichever configuration is in force.
     Any,
     /// The one that this entry set, see [`Raft::membership_id`](crate::Raft::membership_id); `None` for the one that
     /// the cluster began with.
@@ -55,9 +55,9 @@ pub enum Event {
         payload: Payload,
     },
     /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a
-    /// quorum hears a leader: to replace that one, ask it for a [`Transfer`](Self::Transfer). Nothing is said of a
-    /// refusal. A server that leads, joins, has no vote, is a witness, or still keeps its vote for a lease that it may
-    /// have honoured before a start, ignores this.
+    /// quorum hears a leader: to replace that one, ask it for a [`Transfer`](Self::Transfer). A refusal is
+    /// silent. A server ignores this if it leads, joins, has no vote, is a witness, or still withholds its vote for a
+    /// lease that it may have granted before its start.
     Campaign,
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
     /// [`TransferEnded`](crate::Notice::TransferEnded); until then a leader takes no proposals.
@@ -72,7 +72,7 @@ pub enum Event {
     /// ```
     /// use raft_core::{Change, Event, Expected, NodeId, ProposalId, Raft};
     ///
-    /// /// Makes a voter of a learner, unless somebody else has changed the configuration since it was looked at.
+    /// /// Makes a voter of a learner, unless the configuration has changed since it was read.
     /// fn promote(raft: &mut Raft, learner: NodeId) {
     ///     raft.step(Event::ChangeMembership {
     ///         id: ProposalId::new(1),
@@ -107,8 +107,8 @@ pub enum Event {
     Unreachable(NodeId),
 }
 
-/// What a bare [`Raft`](crate::Raft) takes: [`Event`]s, and what its host says of the state machine, which
-/// [`Replica`](crate::Replica) does itself. Feed it to [`Raft::step`](crate::Raft::step).
+/// An input of a bare [`Raft`](crate::Raft): an [`Event`], or a report about the state machine, which
+/// [`Replica`](crate::Replica) makes itself. Feed it to [`Raft::step`](crate::Raft::step).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// One thing that happened.
@@ -118,11 +118,11 @@ pub enum Input {
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
-        /// What the answer may rest on.
+        /// What the answer relies on.
         mode: ReadMode,
     },
-    /// The state machine has applied everything up to and including this entry, or has become what the snapshot at this
-    /// entry says.
+    /// The state machine has applied everything up to and including this entry, or was restored from the snapshot at
+    /// this entry.
     Applied(Index),
     /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
     /// become durable with the [`Persist`](crate::Persist) that this input leads to.
@@ -141,7 +141,7 @@ pub enum Input {
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.
         checksum: u32,
-        /// Where this piece begins.
+        /// The offset of this piece in the snapshot, in bytes.
         offset: u64,
         /// The piece.
         data: Payload,
@@ -151,21 +151,21 @@ pub enum Input {
         /// The ticket of the `SendSnapshot`.
         ticket: Ticket,
     },
-    /// The answer to [`SnapshotArrived`](crate::Action::SnapshotArrived): so much of it is there, without a gap.
+    /// The answer to [`SnapshotArrived`](crate::Action::SnapshotArrived): this much has arrived, without a gap.
     SnapshotStored {
-        /// Who sends it.
+        /// The sender.
         from: NodeId,
-        /// Which snapshot.
+        /// The snapshot's last entry.
         last: LogId,
-        /// How many bytes are there, from the start.
+        /// How many bytes have arrived, from the start.
         received_bytes: u64,
     },
     /// A whole snapshot has arrived, was checked, and can be restored. Its bytes become durable with the
     /// [`Persist`](crate::Persist) that this input leads to.
     SnapshotReady {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
-        /// What it stands for, as it was announced.
+        /// The snapshot's last entry and configuration, as they were announced.
         meta: SnapshotMeta,
     },
 }

@@ -1,15 +1,15 @@
 //! A pure Raft state machine: ticks, messages and completions go in; an ordered list of duties comes out.
 //!
 //! There is no clock, no thread, no socket, no file and no hidden randomness in this crate, and `#![no_std]` says so to
-//! the compiler. The same inputs and the same seed give the same duties on every machine, so a cluster can be run
-//! in one thread, cut, crashed and replayed. That is how it is tested: see the `sim` crate beside it.
+//! the compiler. The same inputs and the same seed give the same duties on every machine. So one thread can run a
+//! whole cluster, partition it, crash it and replay it. That is how it is tested: see the `sim` crate beside it.
 //!
 //! # Two ways to embed it
 //!
 //! * [`Replica`] is a server with your [`StateMachine`](replica::StateMachine): it applies, answers, and takes, sends
-//!   and installs snapshots. You persist, send, and load entries. With [`sessions::Sessions`] around your machine, what
-//!   a client sends twice is applied once.
-//! * [`Raft`] is the protocol alone, for hosts that want those for themselves.
+//!   and installs snapshots. You persist, send, and load entries. With [`sessions::Sessions`] around your machine, a
+//!   request that a client sends twice is applied once.
+//! * [`Raft`] is the protocol alone, for hosts that do all of this themselves.
 //!
 //! # A cluster in forty lines
 //!
@@ -50,7 +50,7 @@
 //!             group: GroupId::new(1),
 //!             node: NodeId::new(number),
 //!             incarnation: Incarnation::new(number),
-//!             boot: 1,
+//!             boot: Boot::new(1, number),
 //!         };
 //!         let bootstrap = Membership::of_voters(members.clone());
 //!         let setup = Setup { identity, config: Config::default(), bootstrap, durable: Durable::default() };
@@ -74,7 +74,7 @@
 //!                 Output::Persist { persist, .. } => server.step(Event::Persisted(persist.ticket)),
 //!                 Output::Send(envelope) => wire.push(envelope),
 //!                 Output::Done { id, response, .. } => told = Some((id, response)),
-//!                 // A real host reads its store. So short a log is all in memory.
+//!                 // A real host reads its store. A log this short is always in memory.
 //!                 Output::LoadEntries(LoadEntries { ticket, .. }) => {
 //!                     server.step(Event::EntriesLoaded { ticket, entries: Entries::default() });
 //!                 }
@@ -97,15 +97,15 @@
 //! A vote, an acknowledgement, a message of a new term: each promises that this server will remember something. The
 //! core holds such a message until the host has reported ([`Event::Persisted`]) that what it promises is durable. A
 //! host may therefore send whatever it is handed at once, and write at its leisure, several writes under one sync. A
-//! host that writes before it goes on says so ([`Options::persists_at_once`]), and finds what depends on a write after
-//! it.
+//! host that writes before it goes on says so ([`Options::persists_at_once`]), and gets every duty that depends on a
+//! write after it.
 //!
 //! # A start, and a restart
 //!
 //! * Once, when the data folder is made: draw an [`Incarnation`] at random, and keep it there.
-//! * At every start: count [`Identity::boot`] up and make that durable, read back what the store holds as a
-//!   [`Durable`], and the bytes of its snapshot. [`Durable::write`] says as code what a store has to make of each
-//!   [`Persist`].
+//! * At every start: increment [`Identity::boot`] and make that durable, then read the store's contents as a
+//!   [`Durable`], and the bytes of its snapshot. [`Durable::write`] is the contract of a store in code: what each
+//!   [`Persist`] changes.
 //! * [`Setup::bootstrap`] is the configuration that a new cluster begins with. A server that is added to a running
 //!   cluster gets an empty one, and an empty folder.
 //! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves
@@ -119,30 +119,30 @@
 //!
 //! # What is off unless asked for
 //!
-//! [`Options`] has it: lease reads, requests to servers that do not lead, priority, witnesses, hosts that do things at
-//! once, and a [`Trace`] of every step. Of the Cargo features, `serde` makes what goes over the wire or to the disk
-//! serializable, and `planted-bugs` builds in the bank of mistakes with which tests and simulations are measured;
-//! neither is on by default.
+//! [`Options`] switches on lease reads, forwarding of requests to the leader, priority, witnesses, hosts that write or
+//! apply before they go on, and a [`Trace`] of every step. Of the Cargo features, `codec` gives messages and durable
+//! values bytes with a version, `serde` makes them serializable for tools, and `planted-bugs` builds in the bank of
+//! mistakes that measures tests and simulations; none is on by default.
 //!
 //! # Examples
 //!
 //! The folder `examples` of the repository has a cluster over another transport (UDP), another store (one file), and
-//! `simulate`, which finds a bug in somebody's state machine; `node` is the same library under tokio, with TLS and a
+//! `simulate`, which finds a bug in a lock service; `node` is the same library under tokio, with TLS and a
 //! durable store.
 //!
 //! # What it does not promise
 //!
 //! * Servers are trusted: a peer's bytes cannot make a server panic, but a peer that lies can break the protocol. Use
-//!   a transport that knows who speaks, and knows where each [`NodeId`] lives: the library keeps no addresses.
-//! * What serde makes of an [`Envelope`] or an [`Entry`] carries no version: frames and files are the host's, and so is
-//!   theirs.
+//!   a transport that authenticates its peers and knows the address of each [`NodeId`]: the library keeps none.
+//! * The serde encoding of an [`Envelope`] or an [`Entry`] carries no version. The feature `codec` has bytes that do, and
+//!   `docs/versions.md` in the repository says what may change when.
 //! * A majority that loses its disks at once loses what was committed. [`RoleName::Joining`] says what is detected, and
-//!   [`Recovery`] lets an operator decide to go on with what is left.
-//! * A server that is removed while it is unreachable, for longer than leaders feed removed servers, does not learn of
-//!   its removal. It asks for votes in vain from then on; stop it, or wipe its folder.
+//!   [`Recovery`] lets an operator decide to continue with a survivor.
+//! * A server that is removed while it is unreachable, for longer than leaders keep sending to removed servers, does
+//!   not learn of its removal. It asks for votes in vain from then on; stop it, or wipe its folder.
 //! * An entry that one server and a witness acknowledged is held by that one server only: see
 //!   [`Membership::with_witnesses`].
-//! * Lease reads are as good as the clocks: [`Options::lease`] says what they assume.
+//! * Lease reads are only as safe as the clocks: [`Options::lease`] says what they assume.
 //! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose
 //!   state is too large for that drives [`Raft`], which never sees the bytes.
 #![no_std]
@@ -188,6 +188,8 @@ macro_rules! unless_planted {
 }
 
 mod action;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod config;
 mod entries;
 mod input;
@@ -197,6 +199,7 @@ mod message;
 mod outbox;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod queue;
 mod quorum;
 mod raft;
 mod recovery;
@@ -222,6 +225,6 @@ pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
-    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
-    Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
+    Boot, ClusterId, Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId,
+    NodeId, Origin, Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
 };

@@ -17,7 +17,7 @@ mod tests;
 
 use crate::entries::Entries;
 use crate::membership::Membership;
-use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
+use crate::types::{ClusterId, Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
 
 use configurations::Configurations;
 use tail::Tail;
@@ -244,7 +244,7 @@ impl Log {
     }
 
     /// Returns the description of a snapshot whose last entry is `last`.
-    pub(crate) fn snapshot_meta(&self, last: LogId) -> SnapshotMeta {
+    pub(crate) fn snapshot_meta(&self, last: LogId, cluster: ClusterId) -> SnapshotMeta {
         let (membership_id, membership) = plant!(
             self.membership_at(Some(last.index)),
             SNAPSHOTS_NEWEST_CONFIGURATION => (self.membership_id(), self.membership())
@@ -254,6 +254,7 @@ impl Log {
             membership: Arc::clone(membership),
             membership_id,
             withheld: false,
+            cluster,
         }
     }
 

@@ -19,11 +19,11 @@ pub(crate) use nodes::Nodes;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Membership {
-    voters: Nodes,
-    outgoing: Nodes,
-    learners: Nodes,
-    witnesses: Nodes,
-    incarnations: BTreeMap<NodeId, Incarnation>,
+    pub(crate) voters: Nodes,
+    pub(crate) outgoing: Nodes,
+    pub(crate) learners: Nodes,
+    pub(crate) witnesses: Nodes,
+    pub(crate) incarnations: BTreeMap<NodeId, Incarnation>,
 }
 
 impl Membership {
@@ -151,6 +151,26 @@ impl Membership {
             }
         }
         bound
+    }
+
+    /// Returns a digest of who is what in this configuration, whatever data folders it binds; 0 for no members. The
+    /// digest is FNV-1a, the same on every machine and in every version of this crate: it goes into the log.
+    pub(crate) fn digest(&self) -> u64 {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        if self.is_empty() {
+            return 0;
+        }
+        let sets = [&self.voters, &self.outgoing, &self.learners, &self.witnesses];
+        let words = sets
+            .into_iter()
+            .zip(1_u64..)
+            .flat_map(|(set, kind)| set.iter().flat_map(move |node| [kind, node.value()]));
+        let bytes = words.flat_map(u64::to_be_bytes);
+        let digest = bytes.fold(OFFSET, |digest, byte| {
+            (digest ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
+        digest.max(1)
     }
 
     /// Returns whether the servers for which `agrees` holds are a quorum: a majority of the voters and, while the

@@ -8,7 +8,8 @@ use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
 use crate::input::ReadMode;
 use crate::types::{
-    GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
+    Boot, ClusterId, GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta,
+    Term,
 };
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed
@@ -18,21 +19,25 @@ use crate::types::{
 pub struct Envelope {
     /// The consensus group of both.
     pub group: GroupId,
+    /// The sender's cluster.
+    pub cluster: ClusterId,
     /// The sender.
     pub from: NodeId,
     /// The sender's data folder.
     pub from_incarnation: Incarnation,
+    /// The sender's start on that folder.
+    pub from_boot: Boot,
     /// The recipient.
     pub to: NodeId,
     /// The recipient's data folder, where the sender knows it.
     pub to_incarnation: Option<Incarnation>,
     /// The sender's real current term, for every kind of message.
     pub term: Term,
-    /// What it says.
+    /// The message itself.
     pub message: Message,
 }
 
-/// What a server says to another.
+/// What one server sends to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Message {
@@ -40,10 +45,13 @@ pub enum Message {
     Hello,
     /// The answer to [`Message::Hello`].
     HelloReply {
-        /// What the answering server knows of itself, or of the one that asked.
+        /// The replying server's own standing, or the sender's, as far as it knows.
         standing: Standing,
     },
-    /// Would you vote for me in `ask`? Changes nothing at the recipient (dissertation §9.6).
+    /// The answer to any other message from a server of another cluster, so that both sides learn of it. The envelope
+    /// says which cluster the sender belongs to.
+    OtherCluster,
+    /// Asks whether the recipient would vote for the sender in `ask`. Changes nothing there (dissertation §9.6).
     PreVote {
         /// The term that the sender would campaign in.
         ask: Term,
@@ -71,7 +79,7 @@ pub enum Message {
     Append {
         /// The leader's session with the recipient.
         session: PeerSession,
-        /// The leader's latest round of confirmation.
+        /// The leader's latest read round.
         round: Round,
         /// The entry right before `entries`.
         prev: Option<LogId>,
@@ -86,14 +94,17 @@ pub enum Message {
         session: PeerSession,
         /// The round of the append.
         round: Round,
-        /// What became of it.
+        /// For how long the sender withholds its vote from other servers, from the moment at which it got the append, in
+        /// microseconds; 0 if it promises nothing.
+        promise_micros: u64,
+        /// The outcome of the append.
         outcome: AppendOutcome,
     },
-    /// Keeps a leadership alive without entries.
+    /// The leader's heartbeat: resets election timers, and carries the commit index.
     Heartbeat {
         /// The leader's session with the recipient.
         session: PeerSession,
-        /// The leader's latest round of confirmation.
+        /// The leader's latest read round.
         round: Round,
         /// The lesser of the leader's commit and the recipient's match: an entry that the recipient holds, unless
         /// the leader is mistaken, which is why the recipient checks.
@@ -106,18 +117,22 @@ pub enum Message {
         session: PeerSession,
         /// The round of the heartbeat.
         round: Round,
+        /// For how long the sender withholds its vote from other servers, from the moment at which it got the
+        /// heartbeat, in microseconds; 0 if it promises nothing.
+        promise_micros: u64,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {
         /// The leader's session with the recipient.
         session: PeerSession,
-        /// What the whole snapshot stands for; boxed, so that a rare message does not make all others larger.
+        /// The last entry and the configuration of the whole snapshot; boxed, so that a rare message does not make
+        /// all others larger.
         meta: Box<SnapshotMeta>,
         /// Length of the whole snapshot, in bytes.
         total_bytes: u64,
         /// CRC-32 of the whole snapshot.
         checksum: u32,
-        /// Where this piece begins.
+        /// The offset of this piece in the snapshot, in bytes.
         offset: u64,
         /// The piece.
         data: Payload,
@@ -127,7 +142,7 @@ pub enum Message {
     SnapshotReply {
         /// The session of the chunk.
         session: PeerSession,
-        /// Which snapshot.
+        /// The snapshot's last entry.
         last: LogId,
         /// How many bytes have arrived, from the start and without a gap: the next chunk begins here.
         received_bytes: u64,
@@ -143,32 +158,32 @@ pub enum Message {
     /// Commands of clients of a server that does not lead, for the leader of the envelope's term.
     Forward {
         /// The sender's boot.
-        boot: u64,
-        /// The sender knows what became of all below this number.
+        boot: Boot,
+        /// The sender knows the outcome of every command below this number.
         floor: u64,
         /// The commands by number, in their order.
         commands: Vec<(u64, Payload)>,
     },
-    /// The answer to [`Message::Forward`] where commands are not taken in; those that are arrive in the log.
+    /// The answer to [`Message::Forward`] for commands that the leader refuses; accepted ones arrive in the log.
     ForwardRefused {
-        /// The boot that passed them on.
-        boot: u64,
-        /// By number, why not.
+        /// The boot that forwarded them.
+        boot: Boot,
+        /// The reasons, by number.
         refused: Vec<(u64, Refusal)>,
     },
-    /// From which index on may I answer reads (dissertation §6.4)?
+    /// Asks for the index from which on the sender may answer reads (dissertation §6.4).
     ReadIndex {
         /// The sender's boot.
-        boot: u64,
+        boot: Boot,
         /// Names the request within that boot.
         request: u64,
-        /// What the answer may rest on.
+        /// What the answer relies on.
         mode: ReadMode,
     },
     /// The answer to [`Message::ReadIndex`].
     ReadIndexReply {
         /// The boot that asked.
-        boot: u64,
+        boot: Boot,
         /// The request.
         request: u64,
         /// The answer.
@@ -219,7 +234,7 @@ impl Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ReadOutcome {
-    /// From this one on: nothing beyond it was committed when the request was made.
+    /// From this index on: nothing after it was committed when the request was made.
     Confirmed {
         /// The read index.
         index: Index,
@@ -231,7 +246,7 @@ pub enum ReadOutcome {
     },
 }
 
-/// What became of an append.
+/// The outcome of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum AppendOutcome {
@@ -242,7 +257,7 @@ pub enum AppendOutcome {
     },
     /// The recipient does not hold `prev`.
     Rejected {
-        /// The entry that the append wanted to follow.
+        /// The `prev` of the append.
         prev: Option<LogId>,
         /// The recipient's last entry that might match: none at or below it has a later term than `prev`'s (paper §5.3,
         /// the accelerated back-up).
@@ -250,17 +265,17 @@ pub enum AppendOutcome {
     },
 }
 
-/// What a server reports about the first start of its cluster, or about the server that asked.
+/// What a server reports about itself, or about the joining server that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Standing {
-    /// My log is empty.
+    /// The replying server's log is empty.
     Blank,
-    /// My log is not empty: the cluster exists, and only its leader can admit you.
+    /// The replying server's log is not empty: the cluster exists, and only its leader can admit the sender.
     Established,
-    /// A committed configuration binds you to the incarnation that you have: take part.
+    /// A committed configuration binds the asking server to its present incarnation: it takes part.
     Admitted,
-    /// A committed configuration binds you to another incarnation: your disk was lost or replaced.
+    /// A committed configuration binds the asking server to another incarnation: its disk was lost or replaced.
     Fenced {
         /// The incarnation that the cluster knows.
         bound: Incarnation,
@@ -273,6 +288,7 @@ impl Message {
         match self {
             Self::Hello => "Hello",
             Self::HelloReply { .. } => "HelloReply",
+            Self::OtherCluster => "OtherCluster",
             Self::PreVote { .. } => "PreVote",
             Self::PreVoteReply { .. } => "PreVoteReply",
             Self::Vote { .. } => "Vote",
@@ -294,8 +310,8 @@ impl Message {
 }
 
 impl Message {
-    /// Returns whether a correct server of `term` can have sent this message. Whatever depends on the log is checked by
-    /// the recipient's handlers.
+    /// Returns whether a correct server of `term` can have sent this message. The recipient's handlers check
+    /// what depends on the log.
     pub(crate) fn is_well_formed(&self, term: Term) -> bool {
         let fits = |id: &LogId| id.is_well_formed(term);
         let fits_if_any = |id: &Option<LogId>| id.as_ref().is_none_or(fits);
@@ -359,6 +375,7 @@ impl Message {
             Self::ForwardRefused { .. } | Self::ReadIndex { .. } | Self::ReadIndexReply { .. } => true,
             Self::Hello
             | Self::HelloReply { .. }
+            | Self::OtherCluster
             | Self::VoteReply { .. }
             | Self::HeartbeatReply { .. }
             | Self::SnapshotReply { .. } => true,

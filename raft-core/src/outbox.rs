@@ -12,7 +12,10 @@ use crate::action::{Action, Persist};
 use crate::entries::Entries;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
-use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
+use crate::queue::Ends;
+use crate::types::{
+    Boot, ClusterId, HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket,
+};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
 const NOTHING: u64 = 0;
@@ -30,6 +33,8 @@ pub(crate) struct Outbox {
     /// The write that makes the current term durable, and the one that makes the vote durable.
     term_ticket: u64,
     vote_ticket: u64,
+    /// The write that makes the present promise to leaders durable.
+    promise_ticket: u64,
     /// Writes handed out and not yet durable, with the end of the log as each leaves it.
     writes: VecDeque<Write>,
     gathering: Gathering,
@@ -82,15 +87,17 @@ fn supersedes(answer: &Message, earlier: &Message) -> bool {
             },
         ) => session == earlier_session,
         (
-            Message::HeartbeatReply { session, round },
+            Message::HeartbeatReply { session, round, .. },
             Message::HeartbeatReply {
                 session: earlier_session,
                 round: earlier_round,
+                ..
             },
         ) => session == earlier_session && round >= earlier_round,
         (
             Message::Hello
             | Message::HelloReply { .. }
+            | Message::OtherCluster
             | Message::VoteReply { .. }
             | Message::PreVoteReply { .. }
             | Message::SnapshotReply { .. }
@@ -143,6 +150,7 @@ impl Outbox {
             durable_ticket: NOTHING,
             term_ticket: NOTHING,
             vote_ticket: NOTHING,
+            promise_ticket: NOTHING,
             writes: VecDeque::new(),
             gathering: Gathering::default(),
             durable_index,
@@ -193,22 +201,76 @@ impl Outbox {
     pub(crate) fn set_term(&mut self, term: Term) {
         debug_assert!(term > self.hard_state.term, "terms only grow");
         let vote = plant!(None, KEEPS_VOTE_ACROSS_TERMS => self.hard_state.vote);
-        self.hard_state = HardState { term, vote };
+        self.hard_state = HardState {
+            term,
+            vote,
+            ..self.hard_state
+        };
         self.gathering.hard_state = true;
         self.term_ticket = self.next_ticket;
         self.vote_ticket = self.next_ticket;
     }
 
-    pub(crate) fn set_vote(&mut self, candidate: NodeId) {
+    /// Whether the vote of this term is still free, or was given to this boot of the candidate.
+    pub(crate) fn may_vote_for(&self, candidate: NodeId, boot: Boot) -> bool {
+        let HardState { vote, vote_boot, .. } = self.hard_state;
+        let same_boot = plant!(vote_boot == boot, VOTES_FOR_BOTH_COPIES => true);
+        vote.is_none_or(|vote| vote == candidate && same_boot)
+    }
+
+    pub(crate) fn set_vote(&mut self, candidate: NodeId, boot: Boot) {
         debug_assert!(
             self.hard_state.vote.is_none_or(|vote| vote == candidate),
             "a vote is given once in a term"
         );
         if self.hard_state.vote.is_none() {
             self.hard_state.vote = Some(candidate);
+            self.hard_state.vote_boot = boot;
             unless_planted!(VOTE_NOT_WRITTEN, self.gathering.hard_state = true);
             self.vote_ticket = self.next_ticket;
         }
+    }
+
+    /// For how long this server durably promises to withhold its vote, in microseconds. Until a longer promise is
+    /// durable, nothing is promised: a start waits out what the disk says.
+    pub(crate) fn promise_micros(&self) -> u64 {
+        let is_durable = self.promise_ticket <= self.durable_ticket;
+        let is_durable = plant!(is_durable, PROMISES_BEFORE_DURABLE => true);
+        if is_durable {
+            self.hard_state.promise_micros
+        } else {
+            0
+        }
+    }
+
+    /// Makes the promise longer, and has that written.
+    pub(crate) fn raise_promise(&mut self, micros: u64) {
+        if micros > self.hard_state.promise_micros {
+            self.hard_state.promise_micros = micros;
+            unless_planted!(PROMISE_NOT_WRITTEN, self.gathering.hard_state = true);
+            self.promise_ticket = self.next_ticket;
+        }
+    }
+
+    /// Makes the promise shorter: every longer one has run out. The next write takes it along.
+    pub(crate) fn lower_promise(&mut self, micros: u64) {
+        self.hard_state.promise_micros = self.hard_state.promise_micros.min(micros);
+    }
+
+    /// Notes which cluster this server belongs to, and has that written: the log says it only as long as the commit index
+    /// is known, and a start may not know it.
+    pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
+        self.hard_state.cluster = cluster;
+        unless_planted!(CLUSTER_NOT_WRITTEN, self.gathering.hard_state = true);
+    }
+
+    /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
+    /// waits until this is durable.
+    pub(crate) fn set_admitted(&mut self) {
+        self.hard_state.admitted = true;
+        self.gathering.hard_state = true;
+        self.term_ticket = self.next_ticket;
+        self.vote_ticket = self.next_ticket;
     }
 
     /// Notes that the log has a new entry to write at this index.
@@ -256,8 +318,10 @@ impl Outbox {
     ) {
         let envelope = Envelope {
             group: self.identity.group,
+            cluster: self.hard_state.cluster,
             from: self.identity.node,
             from_incarnation: self.identity.incarnation,
+            from_boot: self.identity.boot,
             to,
             to_incarnation,
             term: self.hard_state.term,
@@ -300,7 +364,7 @@ impl Outbox {
             return false;
         }
         self.durable_ticket = ticket;
-        while let Some(write) = self.writes.pop_front_if(|write| write.ticket <= ticket) {
+        while let Some(write) = self.writes.take_front_if(|write| write.ticket <= ticket) {
             self.durable_index = self.durable_index.max(write.last);
         }
         if self.held.is_empty() {

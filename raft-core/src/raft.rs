@@ -14,9 +14,10 @@ use crate::input::{Event, Expected, Input, ReadMode};
 use crate::membership::Change;
 use crate::restore::{RestoreError, restore_log};
 use crate::status::RoleName;
-use crate::types::{Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick, Ticket};
+use crate::types::{Boot, Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick, Ticket};
 
 mod apply;
+mod cluster;
 mod compaction;
 mod configuration;
 mod election;
@@ -108,11 +109,12 @@ impl Role {
     }
 }
 
-/// The server that a message comes from, and the data folder from which it speaks.
+/// The server that a message comes from, the data folder from which it speaks, and its start on that folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sender {
     node: NodeId,
     incarnation: Incarnation,
+    boot: Boot,
 }
 
 /// What a rule makes of the role: it stays, or a transition ends it. Rules pass a transition up with `?`, so that none

@@ -12,7 +12,7 @@ use crate::config::Setup;
 use crate::entries::Entries;
 use crate::membership::Membership;
 use crate::restore::{RestoreError, Restored, restore_log};
-use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
+use crate::types::{ClusterId, Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
 
 /// The plan that makes one server the whole cluster.
 ///
@@ -41,14 +41,14 @@ use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeI
 /// # Example
 ///
 /// ```
-/// use raft_core::{Config, Durable, GroupId, HardState, Identity, Incarnation, Membership, NodeId, Recovery, Setup, Term};
+/// use raft_core::{Boot, Config, Durable, GroupId, HardState, Identity, Incarnation, Membership, NodeId, Recovery, Setup, Term};
 ///
 /// let setup = Setup {
-///     identity: Identity { group: GroupId::new(1), node: NodeId::new(1), incarnation: Incarnation::new(7), boot: 9 },
+///     identity: Identity { group: GroupId::new(1), node: NodeId::new(1), incarnation: Incarnation::new(7), boot: Boot::new(9, 41) },
 ///     config: Config::default(),
 ///     bootstrap: Membership::of_voters((1..=3).map(NodeId::new)),
 ///     // What the store of server 1 reads at a start.
-///     durable: Durable { hard_state: HardState { term: Term::new(4), vote: None }, ..Durable::default() },
+///     durable: Durable { hard_state: HardState { term: Term::new(4), ..HardState::default() }, ..Durable::default() },
 /// };
 /// let recovery = Recovery::of(&setup)?;
 /// assert_eq!(recovery.without, [NodeId::new(2), NodeId::new(3)]);
@@ -145,6 +145,11 @@ impl Recovery {
             return Err(RestoreError::OutOfRange { number }.into());
         }
         let alone = Membership::of_voters([me]).bind([(me, folder)]);
+        // From here on it is another cluster: what is left of the old one refuses it, and is refused.
+        let cluster = ClusterId {
+            founding: alone.digest(),
+            nonce: identity.boot.nonce.max(1),
+        };
         let entry = Entry {
             id,
             body: EntryBody::Membership(Arc::new(alone)),
@@ -154,7 +159,14 @@ impl Recovery {
         Ok(Self {
             write: Persist {
                 ticket: Ticket::new(0),
-                hard_state: Some(HardState { term, vote: None }),
+                hard_state: Some(HardState {
+                    term,
+                    vote: None,
+                    vote_boot: durable.hard_state.vote_boot,
+                    admitted: durable.hard_state.admitted,
+                    promise_micros: durable.hard_state.promise_micros,
+                    cluster,
+                }),
                 snapshot: None,
                 truncate_from: discarded.then_some(Index::FIRST),
                 entries: Entries::from(alloc::vec![entry]),

@@ -14,6 +14,7 @@ use crate::action::{Action, LoadEntries, Notice, Persist};
 use crate::config::{Setup, Snapshots};
 use crate::input::{Event, ReadMode};
 use crate::message::Envelope;
+use crate::queue::Ends;
 use crate::restore::RestoreError;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
@@ -23,14 +24,14 @@ mod transfer;
 
 use transfer::{Inbound, Snapshot};
 
-/// What is replicated. It must be deterministic: the same commands in the same order give the same state and the same
-/// responses on every server.
+/// The state machine that is replicated. It must be deterministic: the same commands in the same order give the same
+/// state and the same responses on every server.
 pub trait StateMachine: Sized {
-    /// What a client is told about its command.
+    /// The response to a command.
     type Response;
-    /// What a client can ask without changing anything.
+    /// A question that changes nothing.
     type Query;
-    /// What it is told.
+    /// The answer to a query.
     type Answer;
 
     /// Applies a committed command. Malformed bytes must change nothing and give a response that says so.
@@ -39,10 +40,10 @@ pub trait StateMachine: Sized {
     /// Answers a query from the present state.
     fn query(&self, query: Self::Query) -> Self::Answer;
 
-    /// The whole state as bytes. Equal states should give equal bytes.
+    /// Returns the whole state as bytes. Equal states should give equal bytes.
     fn snapshot(&self) -> Vec<u8>;
 
-    /// A state machine with the state that the bytes describe. `self` stays as it is, whatever they say.
+    /// Returns a state machine with the state that the bytes describe. `self` does not change.
     ///
     /// # Errors
     ///
@@ -58,8 +59,8 @@ pub struct SnapshotError(pub String);
 /// One thing that happened, or what a client wants to read. Feed it to [`Replica::step`].
 #[derive(Debug)]
 pub enum Input<M: StateMachine> {
-    /// What a bare core takes as well. A proposal ends in exactly one of [`Output::Done`], [`Notice::Rejected`],
-    /// [`Notice::Superseded`] and [`Notice::Unknown`]; a change of the configuration in [`Output::Changed`],
+    /// An event, which a bare core takes as well. A proposal ends in exactly one of [`Output::Done`],
+    /// [`Notice::Rejected`], [`Notice::Superseded`] and [`Notice::Unknown`]; a change of the configuration in [`Output::Changed`],
     /// [`Notice::ChangeRejected`] or one of the last two.
     Event(Event),
     /// A client wants a linearizable answer. It ends in exactly one of [`Output::Answered`] and
@@ -67,7 +68,7 @@ pub enum Input<M: StateMachine> {
     Read {
         /// The host's name for it, not in use for another unfinished read.
         id: ReadId,
-        /// What the answer may rest on.
+        /// What the answer relies on.
         mode: ReadMode,
         /// The question.
         query: M::Query,
@@ -85,9 +86,9 @@ impl<M: StateMachine> From<Event> for Input<M> {
 /// A duty of the host, or news for it, in order; exhaustive on purpose, as [`crate::Action`] is.
 #[derive(Debug)]
 pub enum Output<M: StateMachine> {
-    /// Make this durable, then say [`Event::Persisted`].
+    /// Make this durable, then report [`Event::Persisted`].
     Persist {
-        /// What to write.
+        /// The write.
         persist: Persist,
         /// The bytes of `persist.snapshot`; there exactly when that is.
         snapshot: Option<Payload>,
@@ -100,7 +101,7 @@ pub enum Output<M: StateMachine> {
     Done {
         /// The host's name for it.
         id: ProposalId,
-        /// Where it stands in the log.
+        /// Its entry in the log.
         at: LogId,
         /// What the state machine said.
         response: M::Response,
@@ -116,25 +117,25 @@ pub enum Output<M: StateMachine> {
     Answered {
         /// The host's name for it.
         id: ReadId,
-        /// What was committed when it was asked, at least.
+        /// The read index: at or after the commit index when the query arrived.
         index: Index,
         /// What the state machine said.
         answer: M::Answer,
     },
-    /// The state machine is now what a leader's snapshot said.
+    /// The state machine was restored from a leader's snapshot.
     SnapshotInstalled {
-        /// Which snapshot.
+        /// The snapshot.
         meta: SnapshotMeta,
     },
-    /// A leader's snapshot is malformed, or is larger than [`Snapshots::max_bytes`]; the state machine is what it
-    /// was.
+    /// A leader's snapshot is malformed, or is larger than [`Snapshots::max_bytes`]; the state machine
+    /// is unchanged.
     SnapshotRefused {
-        /// Who sent it.
+        /// The sender.
         from: NodeId,
-        /// What is wrong with it.
+        /// The reason.
         error: SnapshotError,
     },
-    /// No duty and no answer of the state machine: what the host may want to know.
+    /// News for the host: neither a duty nor an answer of the state machine.
     Notice(Notice),
 }
 
@@ -147,7 +148,7 @@ pub struct Replica<M: StateMachine> {
     outputs: Vec<Output<M>>,
     /// Queries that wait for their read index.
     queries: BTreeMap<ReadId, M::Query>,
-    /// What the machine said about the entries of the last apply, until the proposals among them are told.
+    /// The machine's responses to the entries of the last apply, until their proposals are reported.
     responses: VecDeque<(Index, M::Response)>,
     last_applied: Option<LogId>,
     /// The latest snapshot, kept to be sent to peers.
@@ -171,8 +172,8 @@ impl<M: StateMachine> fmt::Debug for Replica<M> {
 }
 
 impl<M: StateMachine> Replica<M> {
-    /// A server as its disk describes it. `machine` is an empty state machine; `snapshot` has the bytes that belong to
-    /// `setup.durable.snapshot`, and the machine is restored from them.
+    /// Creates a server from what its disk holds. `machine` is an empty state machine; `snapshot` has the bytes that
+    /// belong to `setup.durable.snapshot`, and the machine is restored from them.
     ///
     /// # Errors
     ///
@@ -213,7 +214,7 @@ impl<M: StateMachine> Replica<M> {
         })
     }
 
-    /// Takes in one thing that happened.
+    /// Takes one input.
     pub fn step(&mut self, input: impl Into<Input<M>>) {
         match input.into() {
             Input::Event(event) => self.raft.step(event),
@@ -225,7 +226,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    /// Hands out everything that is to be done, in order.
+    /// Hands out all outputs, in order.
     pub fn drain(&mut self, into: &mut Vec<Output<M>>) {
         let mut actions = core::mem::take(&mut self.actions);
         loop {
@@ -245,12 +246,12 @@ impl<M: StateMachine> Replica<M> {
         into.append(&mut self.outputs);
     }
 
-    /// The core, to look at.
+    /// Returns the core.
     pub fn raft(&self) -> &Raft {
         &self.raft
     }
 
-    /// The state machine, to look at. For an answer that is linearizable, use [`Input::Read`].
+    /// Returns the state machine. For a linearizable answer, use [`Input::Read`].
     pub fn machine(&self) -> &M {
         &self.machine
     }
@@ -351,11 +352,11 @@ impl<M: StateMachine> Replica<M> {
     fn done(&mut self, id: ProposalId, at: LogId) {
         while self
             .responses
-            .pop_front_if(|(index, _)| *index < at.index)
+            .take_front_if(|(index, _)| *index < at.index)
             .is_some()
         {}
         // Commands have a response; what else is proposed is a configuration.
-        let output = match self.responses.pop_front_if(|(index, _)| *index == at.index) {
+        let output = match self.responses.take_front_if(|(index, _)| *index == at.index) {
             Some((_, response)) => Output::Done { id, at, response },
             None => Output::Changed { id, at },
         };

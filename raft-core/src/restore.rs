@@ -86,7 +86,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     }
     check_order(&durable.entries)?;
     check_range(durable)?;
-    check_sense(durable)?;
+    check_validity(durable)?;
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
     let belonging = join_with_snapshot(durable)?;
     if let Some(base) = belonging.base {
@@ -112,7 +112,7 @@ fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     let is_misfit = |entry: &Entry| match entry.body {
         EntryBody::Withheld => !is_witness,
         EntryBody::Command(_) | EntryBody::Forwarded(_) => is_witness,
-        EntryBody::Noop | EntryBody::Membership(_) => false,
+        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) => false,
     };
     let snapshot = durable.snapshot.as_ref();
     if durable.entries.iter().any(is_misfit) || snapshot.is_some_and(|meta| meta.withheld != is_witness) {
@@ -156,7 +156,7 @@ fn check_range(durable: &Durable) -> Result<(), RestoreError> {
 }
 
 /// Checks that a correct leader can have made every entry, and a correct server can have taken the snapshot.
-fn check_sense(durable: &Durable) -> Result<(), RestoreError> {
+fn check_validity(durable: &Durable) -> Result<(), RestoreError> {
     let term = durable.hard_state.term;
     let is_impossible = |entry: &&Entry| !entry.id.is_well_formed(term) || !entry.is_well_formed();
     if let Some(entry) = durable.entries.iter().find(is_impossible) {

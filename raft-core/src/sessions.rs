@@ -7,7 +7,7 @@
 //! it is answered. The session stores the outcome of each number and returns it when the request is repeated.
 //!
 //! * The id of a session is the log index of the command that opened it. So no two sessions ever share an id, and a
-//!   late copy of an `Open` opens an empty session and brings none back.
+//!   late copy of an `Open` opens an empty session and restores none.
 //! * Outcomes that a client has acknowledged (`first_unanswered`) are dropped, and their commands are never applied
 //!   again.
 //! * Commands carry the time, which never decreases. No clock is read, so a session ends at the same index on every
@@ -97,13 +97,13 @@ impl SessionId {
     }
 }
 
-/// How much is remembered. The limits are part of what commands mean: they must be the same on every server, for
-/// as long as the log lives.
+/// Limits of what is remembered. Commands mean different things under different limits: they must be the same on every
+/// server, for as long as the log lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// How many sessions there may be; at least one is always allowed.
+    /// The most open sessions; at least one is always allowed.
     pub sessions: usize,
-    /// How many outcomes a session may hold; the request with the lowest number that has no answer gets in beyond that.
+    /// The most outcomes that a session holds; the request with the lowest unanswered number is accepted beyond that.
     pub outcomes: usize,
     /// How long a session may go unused before it ends, in the unit of [`SessionCommand::time`].
     pub lifetime: u64,
@@ -120,42 +120,42 @@ impl Default for SessionLimits {
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
-    /// A session is open.
+    /// A session was opened.
     Opened {
-        /// Its name.
+        /// Its id.
         session: SessionId,
     },
-    /// The session is there, and counts as used.
+    /// The session exists, and counts as used.
     Alive,
-    /// The session is no more.
+    /// The session is closed.
     Closed,
-    /// The machine applied the command here, and said this.
+    /// The machine applied the command here, with this response.
     Fresh(R),
-    /// The machine applied the command before, and said this then. Nothing changed.
+    /// The machine applied the command before, with this response. Nothing changed.
     Repeated {
         /// Where it was applied.
         first: LogId,
-        /// What was said.
+        /// The response then.
         response: R,
     },
-    /// There is no such session: it ended, or never began. Nothing changed; whether an earlier copy of the command had
-    /// an effect cannot be known any more.
+    /// There is no such session: it ended, or never began. Nothing changed. An earlier copy of the command may have had
+    /// an effect.
     NoSession {
         /// The session that the command names.
         session: SessionId,
     },
-    /// The client has said that it needs no answer to this number any more. Nothing changed.
+    /// The client has acknowledged the answer to this number. Nothing changed.
     Stale {
-        /// The lowest number that is not answered.
+        /// The lowest unanswered number.
         first_unanswered: u64,
     },
-    /// The session holds as many outcomes as it may. Nothing changed: the client may send the command again, once it
-    /// has said which answers it has heard.
+    /// The session holds its most outcomes. Nothing changed: the client may send the command again once it has
+    /// acknowledged earlier answers.
     TooManyOutcomes {
-        /// How many it may hold.
+        /// The limit.
         limit: usize,
     },
     /// The bytes do not encode a command. Nothing changed.
@@ -163,7 +163,7 @@ pub enum Outcome<R> {
 }
 
 impl<R> Outcome<R> {
-    /// What the machine said to the command, now or when it was applied.
+    /// Returns the machine's response to the command, from now or from when it was applied.
     pub const fn response(&self) -> Option<&R> {
         match self {
             Self::Fresh(response) | Self::Repeated { response, .. } => Some(response),
@@ -177,7 +177,7 @@ pub trait StoredResponse: Clone {
     /// Appends the bytes of the response.
     fn encode(&self, into: &mut Vec<u8>);
 
-    /// The response that exactly these bytes encode.
+    /// Returns the response that exactly these bytes encode.
     fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
@@ -209,7 +209,7 @@ impl StoredResponse for Vec<u8> {
     }
 }
 
-/// What a session remembers of one number.
+/// The stored outcome of one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stored<R> {
     at: LogId,
@@ -219,11 +219,11 @@ struct Stored<R> {
 /// One client's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Session<R> {
-    /// Where in the log it was used last.
+    /// The index of the last command that used it.
     used_at: Index,
     /// The time then.
     used: u64,
-    /// Lower numbers are neither kept nor applied.
+    /// Lower numbers are neither stored nor applied.
     first_unanswered: u64,
     outcomes: BTreeMap<u64, Stored<R>>,
 }
@@ -355,7 +355,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         Outcome::Fresh(response)
     }
 
-    /// The stored outcome that the request asks for again, if it does; its session counts as used.
+    /// Returns the stored outcome of a repeated request; its session counts as used.
     fn repeated(&mut self, at: LogId, request: SessionRequest<'_>) -> Option<Outcome<M::Response>> {
         let SessionRequest::Apply {
             session,
@@ -373,7 +373,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         Some(Outcome::Repeated { first, response })
     }
 
-    /// Notes that a session was used; says whether there is one.
+    /// Marks a session as used; returns whether it exists.
     fn touch(&mut self, id: SessionId, at: Index) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
@@ -411,7 +411,7 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
 }
 
 impl<R> Session<R> {
-    /// Drops the outcomes of all lower numbers, whose answers the client has heard.
+    /// Drops the outcomes of all lower numbers, whose answers the client has acknowledged.
     fn hears(&mut self, first_unanswered: u64) {
         if first_unanswered > self.first_unanswered {
             self.first_unanswered = first_unanswered;

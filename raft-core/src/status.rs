@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{HardState, Index, LogId, NodeId, Term};
+use crate::types::{ClusterId, HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,7 @@ pub enum RoleName {
 
 /// A server at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// This server.
     pub node: NodeId,
@@ -58,17 +59,22 @@ pub struct Status {
     pub peers: Vec<PeerStatus>,
     /// The server to which this leader is handing over leadership.
     pub transferring_to: Option<NodeId>,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The last server of another cluster that this one heard from, and that cluster: two clusters use the same
+    /// addresses, or a server was started with another list of members than the others.
+    pub stranger: Option<(NodeId, ClusterId)>,
     /// Whether this server is fenced: a committed configuration, as far as the server knows, binds it to another
     /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
     /// removed from the configuration and added again.
     pub fenced: bool,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
-    /// What was dropped, by reason.
+    /// Inputs that were dropped, by reason.
     pub ignored: Ignored,
 }
 
-/// Where a peer is, as its leader sees it.
+/// A peer's progress, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// The peer.
@@ -77,20 +83,21 @@ pub struct PeerStatus {
     pub matched: Option<Index>,
     /// The entry to send it next.
     pub next: Index,
-    /// How it is being fed.
+    /// How it is sent the log.
     pub feeding: Feeding,
-    /// Appends with entries that it was sent and has not acknowledged; 0 unless it is fed through windows.
+    /// Appends with entries that it was sent and has not acknowledged; 0 unless windows limit them.
     pub inflight_messages: usize,
-    /// How many bytes of a snapshot it has acknowledged, while it is fed with one.
+    /// How many bytes of a snapshot it has acknowledged, while it is sent one.
     pub snapshot_bytes: Option<u64>,
     /// For how many ticks the leader has not heard from it; since the leader's election if it never has.
     pub silent_ticks: u64,
 }
 
-/// How a leader feeds a peer.
+/// How a leader sends a peer the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Feeding {
-    /// One message at a time, until it is known where the two logs part.
+    /// One message at a time, until the last entry that matches is known.
     Probe,
     /// As fast as the windows allow.
     Replicate,
@@ -100,9 +107,12 @@ pub enum Feeding {
 
 /// Messages that were dropped, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Ignored {
     /// For another group or another server.
     pub misaddressed: u64,
+    /// From another cluster: see [`Status::stranger`].
+    pub other_cluster: u64,
     /// From or for a data folder that is not the one the log knows.
     pub fenced: u64,
     /// Breaking a rule of the format that no honest peer breaks.

@@ -3,7 +3,7 @@
 use crate::types::{Index, LogId, NodeId, Term};
 
 /// A step that a server took. Handed out only if [`Options::trace`](crate::Options::trace) asks for it, in order among
-/// the other actions: changes of role, leader and configuration, messages and writes tell of themselves.
+/// the other actions: changes of role, leader and configuration, messages and writes are actions of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trace {
@@ -12,7 +12,7 @@ pub enum Trace {
         /// The term.
         term: Term,
     },
-    /// It has answered whether it would vote for a candidate.
+    /// It has granted or denied a pre-vote.
     PreVoteAnswered {
         /// The candidate.
         to: NodeId,
@@ -40,14 +40,14 @@ pub enum Trace {
         /// The first entry that was removed.
         from: Index,
     },
-    /// A leader knows now that a peer holds its log up to here.
+    /// A leader has learned that a peer holds its log up to this entry.
     Matched {
         /// The peer.
         peer: NodeId,
         /// The last entry that both hold.
         last: Option<Index>,
     },
-    /// Everything up to here is committed.
+    /// The log is committed up to this entry.
     Committed {
         /// The last committed entry.
         to: Option<Index>,
@@ -61,10 +61,10 @@ pub enum Trace {
     ForwardTaken {
         /// The server.
         from: NodeId,
-        /// Where the command stands.
+        /// The command's entry.
         at: LogId,
     },
-    /// A snapshot stands for everything up to here.
+    /// A snapshot covers the log up to this entry.
     SnapshotTaken {
         /// Its last entry.
         last: LogId,
@@ -74,7 +74,7 @@ pub enum Trace {
         /// The last entry that was removed.
         to: Index,
     },
-    /// A leader's snapshot stands for everything up to here.
+    /// A leader's snapshot replaces the log up to this entry.
     SnapshotAccepted {
         /// Its last entry.
         last: LogId,

@@ -92,6 +92,87 @@ number! {
     Tick
 }
 
+/// One start of a server on its data folder. Boots of a folder are ordered by the counter and identified by both parts:
+/// a copy of a folder, or a backup that is restored, repeats the counter, and never the nonce.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Boot {
+    /// Counts the starts on this data folder, from 1.
+    pub counter: u64,
+    /// Drawn at random for this start.
+    pub nonce: u64,
+}
+
+impl Boot {
+    /// Returns the start of this number, with the nonce that was drawn for it.
+    pub const fn new(counter: u64, nonce: u64) -> Self {
+        Self { counter, nonce }
+    }
+}
+
+impl fmt::Debug for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Boot({}/{:016x})", self.counter, self.nonce)
+    }
+}
+
+impl fmt::Display for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:016x}", self.counter, self.nonce)
+    }
+}
+
+/// Identifies the cluster that a server belongs to, and so the log that it holds.
+///
+/// It is the configuration that the cluster began with, and a number that the first leader drew ([`Boot::nonce`]) and
+/// wrote into the first entry. The same list of servers may found a cluster twice, after disks were lost; the number
+/// tells the two apart. It holds once that entry is committed. A recovery from a lost majority, and a cluster that
+/// begins from another one's snapshot, get a new one. Servers of different clusters refuse each other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ClusterId {
+    /// A digest of the configuration that the cluster began with; 0 on a server that waits to be added to some cluster.
+    pub founding: u64,
+    /// The number that the first leader drew; 0 until this server knows it to be committed.
+    pub nonce: u64,
+}
+
+impl ClusterId {
+    /// The identity on a server that waits to be added to some cluster.
+    pub const UNKNOWN: Self = Self {
+        founding: 0,
+        nonce: 0,
+    };
+
+    /// Returns whether no cluster is known.
+    pub const fn is_unknown(self) -> bool {
+        self.founding == 0
+    }
+
+    /// Returns whether the number of the first entry is known as well.
+    pub const fn is_bound(self) -> bool {
+        self.nonce != 0
+    }
+
+    /// Returns whether two servers of these identities may belong to one cluster, as far as both know.
+    pub const fn agrees_with(self, other: Self) -> bool {
+        let same_nonce = !self.is_bound() || !other.is_bound() || self.nonce == other.nonce;
+        self.founding == other.founding && same_nonce
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:016x}", self.founding, self.nonce)
+    }
+}
+
 /// A term: a period of logical time with at most one leader (paper §5.1). [`Term::ZERO`] precedes the first election.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -333,6 +414,8 @@ pub struct Entry {
 pub enum EntryBody {
     /// No operation. Every new leader appends one, so that it learns which entries are committed (paper §8).
     Noop,
+    /// The no-op of the leader that begins the log: it names the cluster ([`ClusterId`]).
+    Founding(ClusterId),
     /// A command for the state machine.
     Command(Payload),
     /// A configuration, in force as soon as it is appended (paper §6).
@@ -364,7 +447,7 @@ pub struct Origin {
     /// Its data folder.
     pub incarnation: Incarnation,
     /// The start of the server on that folder.
-    pub boot: u64,
+    pub boot: Boot,
     /// Numbers the commands that were forwarded in that boot.
     pub number: u64,
 }
@@ -375,7 +458,7 @@ impl EntryBody {
         match self {
             Self::Command(command) => Some(command),
             Self::Forwarded(forwarded) => Some(&forwarded.command),
-            Self::Noop | Self::Membership(_) | Self::Withheld => None,
+            Self::Noop | Self::Founding(_) | Self::Membership(_) | Self::Withheld => None,
         }
     }
 }
@@ -385,6 +468,9 @@ impl Entry {
     pub(crate) fn is_well_formed(&self) -> bool {
         match &self.body {
             EntryBody::Membership(membership) => membership.is_well_formed(),
+            EntryBody::Founding(cluster) => {
+                self.id.index == Index::FIRST && !cluster.is_unknown() && cluster.is_bound()
+            }
             EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => true,
         }
     }
@@ -408,7 +494,7 @@ impl Entry {
     /// everything else.
     pub fn cost_bytes(&self) -> usize {
         match &self.body {
-            EntryBody::Noop | EntryBody::Withheld => Self::OVERHEAD_BYTES,
+            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld => Self::OVERHEAD_BYTES,
             EntryBody::Command(payload) => Self::cost_of_command(payload.len()),
             EntryBody::Membership(membership) => Self::OVERHEAD_BYTES.saturating_mul(2 + membership.len()),
             EntryBody::Forwarded(forwarded) => Self::cost_of_forwarded(forwarded.command.len()),
@@ -428,7 +514,8 @@ impl Entry {
     }
 }
 
-/// The term and vote, which a server must never forget (paper, Figure 2). They are always written together.
+/// The term and vote, which a server must never forget (paper, Figure 2), and how its data folder came into the
+/// cluster. They are always written together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HardState {
@@ -436,6 +523,18 @@ pub struct HardState {
     pub term: Term,
     /// The candidate that this server voted for in that term.
     pub vote: Option<NodeId>,
+    /// The boot of that candidate. A copy of its data folder that runs beside it is another candidate.
+    pub vote_boot: Boot,
+    /// Whether the cluster existed before this data folder and admitted it. Such a folder counts for nothing until its
+    /// log binds it: older entries may name this server and mean a folder that is gone. A folder that took part in the
+    /// cluster's first start was not admitted.
+    pub admitted: bool,
+    /// The longest [promise](crate::Config::promise_micros) that this server may have made to a leader and that may not
+    /// have run out, in microseconds.
+    pub promise_micros: u64,
+    /// The cluster that the folder belongs to, as far as it was known at the last write; a start completes it from the
+    /// log and the snapshot.
+    pub cluster: ClusterId,
 }
 
 /// The description of a snapshot, which replaces the log up to and including `last` (paper §7).
@@ -450,6 +549,8 @@ pub struct SnapshotMeta {
     pub membership_id: Option<LogId>,
     /// Whether it is a witness's snapshot, which has no bytes.
     pub withheld: bool,
+    /// The cluster whose log it is taken from.
+    pub cluster: ClusterId,
 }
 
 impl SnapshotMeta {
@@ -472,8 +573,8 @@ pub struct Identity {
     pub node: NodeId,
     /// The identity of its data folder, drawn at random when the folder was made.
     pub incarnation: Incarnation,
-    /// Counts the starts of this server on this data folder. Increment it and make it durable *before* each
-    /// [`Raft::new`](crate::Raft::new). With [`Options::forwarding`](crate::Options::forwarding), a server that uses a
-    /// boot number twice takes forwarded commands of the earlier boot for its own.
-    pub boot: u64,
+    /// This start of the server on this data folder. Increment the counter and make it durable *before* each
+    /// [`Raft::new`](crate::Raft::new), and draw the nonce from the system's random numbers. A server that uses both
+    /// twice takes forwarded commands of the earlier boot for its own, and two of its copies may be given one vote.
+    pub boot: Boot,
 }

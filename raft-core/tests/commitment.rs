@@ -35,7 +35,7 @@ fn an_entry_of_an_earlier_term_on_a_majority_is_not_committed() {
 
 // The commit index is the highest that a majority has reached, not the lowest and not the highest of all.
 #[test]
-fn the_commit_index_is_the_median_of_what_is_held() {
+fn the_commit_index_is_the_median_of_the_match_indexes() {
     let mut scene = Scene::leader(5, 2, &[]);
     for number in 0..9 {
         scene.propose(number, b"");
@@ -46,7 +46,7 @@ fn the_commit_index_is_the_median_of_what_is_held() {
     }
 }
 
-// The leader is one of those that are counted, and what is not durable on it does not count either.
+// The leader is counted as one of the voters, so its own entries count only when they are durable.
 #[test]
 fn the_leaders_own_log_counts_when_it_is_durable() {
     let mut scene = Scene::leader(3, 2, &[]);
@@ -84,13 +84,13 @@ fn a_follower_commits_no_further_than_the_append_verified() {
 }
 
 #[test]
-fn a_refused_append_commits_nothing() {
+fn a_rejected_append_commits_nothing() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 2]);
     scene.append(3, at(3, 3), &[3], 2);
     assert_eq!(scene.commit(), 0);
 }
 
-// A heartbeat names the committed entry, and a follower that holds another one in its place knows better.
+// A heartbeat names the committed entry, and a follower that holds another entry at that index does not commit it.
 #[test]
 fn a_heartbeat_commits_only_an_entry_that_the_follower_holds() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 2]);
@@ -168,14 +168,14 @@ fn the_next_entries_come_when_the_last_ones_are_applied() {
     assert_eq!(applied(&scene.step(Input::Applied(index(2)))), [3]);
 }
 
-// Who applies what it is handed before it goes on need not say so: what is handed out counts as applied, in as many
-// pieces as it takes.
+// A host that applies entries as it is handed them reports nothing: what is handed out counts as applied, however
+// many pieces it takes.
 #[test]
 fn a_host_that_applies_at_once_need_not_say_so() {
     let mut setup = setup(3, 3, &[1, 1, 1]);
     setup.config.options.applies_at_once = true;
     setup.config.limits.apply_bytes = 2 * entry(1, 1).cost_bytes();
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.prompt = false;
     let actions = scene.receive(2, 3, heartbeat(at(1, 3)));
     let pieces: Vec<Vec<u64>> = (actions.iter())
@@ -184,7 +184,7 @@ fn a_host_that_applies_at_once_need_not_say_so() {
         .collect();
     assert_eq!(pieces, [vec![1, 2], vec![3]]);
     assert_eq!(scene.applied(), 3);
-    assert_eq!(scene.step(Input::Applied(index(3))), [], "it is no news");
+    assert_eq!(scene.step(Input::Applied(index(3))), [], "it is known already");
 }
 
 // A single server commits what is durable on it.
@@ -226,7 +226,7 @@ fn figure_8_an_entry_of_an_earlier_term_is_not_safe_until_one_of_the_own_term_is
     assert_eq!(s2.vote(), None);
 }
 
-// §5.1: acknowledgements to an earlier term count for nothing, least of all with a leader that is none any more.
+// §5.1: acknowledgements of an earlier term count for nothing, least of all at a deposed leader.
 #[test]
 fn a_deposed_leader_commits_nothing() {
     let mut scene = Scene::leader(3, 2, &[]);
@@ -241,6 +241,7 @@ fn a_deposed_leader_commits_nothing() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     assert_eq!(scene.commit(), 0);
@@ -252,7 +253,7 @@ fn an_append_carries_the_leaders_commit_index() {
     let mut scene = Scene::leader(3, 2, &[]);
     let actions = scene.accept(2, at(2, 1));
     assert_eq!(scene.commit(), 1);
-    // The next append tells everybody what is committed.
+    // The next append carries the commit index to every follower.
     let told = scene.propose(1, b"next");
     assert_eq!(appends(2, &told).len(), 1);
     assert!(sent_to(2, &told).iter().any(|message| matches!(

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, EntryBody, Event, Membership, Message, Notice, PeerSession, Rejection, RoleName, Term,
+    Action, Boot, EntryBody, Event, Membership, Message, Notice, PeerSession, Rejection, RoleName, Term,
 };
 use support::Cluster;
 use support::scene::{
@@ -45,7 +45,7 @@ fn ask_pre_vote(
 
 // Figure 2, Followers: an election timeout without a leader or a vote given begins an election.
 #[test]
-fn a_follower_that_hears_nobody_campaigns() {
+fn a_follower_that_hears_no_leader_campaigns() {
     let mut scene = Scene::follower(3, 1, &[1]);
     scene.tick(SHORTEST - 1);
     assert_eq!(scene.role(), RoleName::Follower);
@@ -60,7 +60,7 @@ fn election_timeouts_are_drawn_from_the_whole_range() {
     let mut drawn = BTreeSet::new();
     for boot in 1..=300 {
         let mut setup = setup(3, 1, &[]);
-        setup.identity.boot = boot;
+        setup.identity.boot = Boot::new(boot, boot);
         drawn.insert(
             Scene::new(setup)
                 .expect("sound")
@@ -78,7 +78,7 @@ fn election_timeouts_are_drawn_from_the_whole_range() {
 
 // Figure 2, Candidates: increment the term, vote for self, ask all other servers.
 #[test]
-fn a_candidate_increments_its_term_votes_for_itself_and_asks_everybody() {
+fn a_candidate_increments_its_term_votes_for_itself_and_asks_all_others() {
     let mut scene = Scene::follower(3, 4, &[1, 4]);
     scene.step(Event::Campaign);
     let actions = scene.grant(2);
@@ -109,7 +109,7 @@ fn a_majority_elects_and_no_fewer() {
 }
 
 #[test]
-fn refused_votes_are_not_votes() {
+fn denied_votes_are_not_votes() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.step(Event::Campaign);
     scene.grant(2);
@@ -120,7 +120,7 @@ fn refused_votes_are_not_votes() {
     assert_eq!(scene.role(), RoleName::Candidate);
 }
 
-// A vote counts in its own term only: one that comes late elects nobody.
+// A vote counts in its own term only: a late one elects no one.
 #[test]
 fn votes_of_an_earlier_term_are_not_counted() {
     let mut scene = Scene::follower(3, 1, &[]);
@@ -134,7 +134,7 @@ fn votes_of_an_earlier_term_are_not_counted() {
 }
 
 #[test]
-fn votes_of_the_first_stage_are_not_votes_in_the_second() {
+fn pre_votes_are_not_votes() {
     let mut scene = Scene::follower(5, 1, &[]);
     scene.step(Event::Campaign);
     scene.grant(2);
@@ -149,7 +149,7 @@ fn votes_of_the_first_stage_are_not_votes_in_the_second() {
     assert_eq!(scene.role(), RoleName::Candidate);
 }
 
-// A pre-vote counts for the term that it was asked about only.
+// A pre-vote counts only for the term that the request named.
 #[test]
 fn pre_votes_for_an_earlier_term_are_not_counted() {
     let mut scene = Scene::follower(3, 5, &[]);
@@ -166,7 +166,7 @@ fn pre_votes_for_an_earlier_term_are_not_counted() {
 
 // §5.2: a leader establishes its authority at once; §8: and it writes a no-op of its term.
 #[test]
-fn a_new_leader_is_heard_at_once_and_appends_a_no_op() {
+fn a_new_leader_sends_heartbeats_at_once_and_appends_a_no_op() {
     let mut scene = Scene::follower(3, 1, &[1]);
     let actions = scene.win();
     let append = [(at(1, 1), vec![2])];
@@ -231,16 +231,24 @@ fn a_split_vote_times_out_and_a_new_election_begins() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 3));
 }
 
-// §5.1: whoever learns of a later term takes it over and follows; so do candidates and leaders.
+// §5.1: a server that learns of a later term adopts it and follows; so do candidates and leaders.
 #[test]
-fn a_later_term_makes_a_follower_of_everybody() {
+fn every_role_follows_after_a_later_term() {
     let mut candidate = Scene::follower(3, 3, &[]);
     candidate.step(Event::Campaign);
     candidate.grant(2);
     for mut scene in [Scene::follower(3, 4, &[]), candidate, Scene::leader(3, 4, &[])] {
         let session = PeerSession::new(9);
         let round = raft_core::Round::new(0);
-        scene.receive(2, 7, Message::HeartbeatReply { session, round });
+        scene.receive(
+            2,
+            7,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         assert_eq!(
             (scene.role(), scene.term(), scene.vote()),
             (RoleName::Follower, 7, None)
@@ -248,9 +256,9 @@ fn a_later_term_makes_a_follower_of_everybody() {
     }
 }
 
-// §5.1: a request of an earlier term is refused, and the refusal says which term it is.
+// §5.1: a request of an earlier term is rejected, and the reply carries the current term.
 #[test]
-fn a_request_of_an_earlier_term_is_refused_with_the_later_one() {
+fn a_request_of_an_earlier_term_is_rejected_with_the_later_one() {
     let mut scene = Scene::follower(3, 5, &[]);
     for message in [
         Message::Vote { last: None },
@@ -271,7 +279,7 @@ fn a_request_of_an_earlier_term_is_refused_with_the_later_one() {
     assert_eq!(scene.vote(), None);
 }
 
-// Figure 2, RequestVote, receiver: a server votes for one candidate in a term, and tells it so as often as it asks.
+// Figure 2, RequestVote, receiver: a server votes for one candidate in a term, and answers it as often as it asks.
 #[test]
 fn a_server_votes_once_in_a_term() {
     let mut scene = Scene::follower(3, 1, &[]);
@@ -286,7 +294,8 @@ fn a_server_votes_once_in_a_term() {
 fn a_vote_is_remembered_across_a_restart() {
     let mut setup = setup(3, 2, &[]);
     setup.durable.hard_state.vote = Some(node(2));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    setup.durable.hard_state.vote_boot = Boot::new(1, 2);
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(ask_vote(&mut scene, 3, 2, None), Some(false));
     assert_eq!(ask_vote(&mut scene, 2, 2, None), Some(true));
 }
@@ -315,9 +324,9 @@ fn a_vote_is_denied_to_a_less_up_to_date_log() {
     }
 }
 
-// Figure 2, Followers: a vote given puts off the own campaign, a vote denied does not.
+// Figure 2, Followers: a granted vote resets the election timer, a denied one does not.
 #[test]
-fn a_vote_given_puts_off_the_own_campaign() {
+fn a_granted_vote_resets_the_election_timer() {
     let mut scene = Scene::follower(3, 2, &[2]);
     let due = scene.raft.next_deadline().expect("a voter").value();
     scene.tick(due - 1);
@@ -327,9 +336,9 @@ fn a_vote_given_puts_off_the_own_campaign() {
     assert!(scene.raft.next_deadline().expect("a voter").value() >= due - 1 + SHORTEST);
 }
 
-// Figure 2, Followers: so does hearing the leader.
+// Figure 2, Followers: so does a heartbeat.
 #[test]
-fn a_heard_leader_puts_off_the_campaign() {
+fn a_heartbeat_resets_the_election_timer() {
     let mut scene = Scene::follower(3, 2, &[2]);
     for _ in 0..10 {
         scene.tick(SHORTEST - 1);
@@ -338,10 +347,9 @@ fn a_heard_leader_puts_off_the_campaign() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 2));
 }
 
-// Figure 2, RequestVote: whoever has not voted in the term may vote, and only asking others whether it could win is no
-// vote.
+// Figure 2, RequestVote: a server that has not voted in the term may vote, and asking for pre-votes is not a vote.
 #[test]
-fn a_server_that_only_asks_whether_it_could_win_still_votes() {
+fn a_pre_candidate_still_votes() {
     let mut scene = Scene::follower(3, 2, &[2]);
     scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::PreCandidate);
@@ -354,7 +362,7 @@ fn a_server_that_only_asks_whether_it_could_win_still_votes() {
     assert_eq!(ask_vote(&mut scene, 2, 3, at(2, 1)), Some(false));
 }
 
-// Dissertation §9.6: a pre-vote changes nothing, neither here nor there.
+// Dissertation §9.6: a pre-vote changes nothing, neither at the candidate nor at the voter.
 #[test]
 fn a_pre_vote_changes_nothing() {
     let mut scene = Scene::follower(3, 2, &[2]);
@@ -363,7 +371,7 @@ fn a_pre_vote_changes_nothing() {
     assert_eq!(
         ask_pre_vote(&mut scene, 3, 2, at(2, 1)),
         Some((3, true)),
-        "to everybody"
+        "to all others"
     );
     assert_eq!(
         ask_pre_vote(&mut scene, 3, 6, at(2, 1)),
@@ -375,9 +383,9 @@ fn a_pre_vote_changes_nothing() {
     assert_eq!((writes(&actions), scene.term(), scene.vote()), (vec![], 2, None));
 }
 
-// Dissertation §9.6: and it is refused while a leader makes itself heard; so is, §4.2.3, a real vote.
+// Dissertation §9.6: a pre-vote is denied while the voter hears heartbeats; so is, §4.2.3, a vote.
 #[test]
-fn nobody_campaigns_while_a_leader_makes_itself_heard() {
+fn no_server_campaigns_while_it_hears_heartbeats() {
     let mut follower = Scene::follower(3, 2, &[]);
     follower.receive(2, 2, heartbeat(None));
     follower.tick(SHORTEST - 1);
@@ -398,7 +406,7 @@ fn nobody_campaigns_while_a_leader_makes_itself_heard() {
 }
 
 #[test]
-fn a_leader_that_has_fallen_silent_is_given_up() {
+fn a_silent_leader_is_replaced() {
     let mut scene = Scene::follower(3, 2, &[]);
     scene.receive(2, 2, heartbeat(None));
     scene.tick(SHORTEST);
@@ -406,9 +414,9 @@ fn a_leader_that_has_fallen_silent_is_given_up() {
     assert_eq!(ask_vote(&mut scene, 3, 3, None), Some(true));
 }
 
-// Having heard a leader outlives a change of term: what unseats it is no reason to believe that it is gone.
+// Stickiness survives a change of term: a later term deposes the leader, and does not prove that it has failed.
 #[test]
-fn stickiness_outlives_a_change_of_term() {
+fn stickiness_survives_a_change_of_term() {
     let mut scene = Scene::follower(3, 2, &[]);
     scene.receive(2, 2, heartbeat(None));
     let refusal = Message::PreVoteReply {
@@ -420,9 +428,9 @@ fn stickiness_outlives_a_change_of_term() {
     assert_eq!(ask_pre_vote(&mut scene, 3, 4, None), Some((5, false)));
 }
 
-// A refused pre-vote tells a candidate which term it is, or a server that lags behind would never win.
+// A denied pre-vote carries the term, or a server in an earlier term could never win.
 #[test]
-fn a_refused_pre_vote_tells_the_term() {
+fn a_denied_pre_vote_carries_the_term() {
     let mut scene = Scene::follower(3, 2, &[2]);
     scene.step(Event::Campaign);
     scene.receive(
@@ -438,9 +446,9 @@ fn a_refused_pre_vote_tells_the_term() {
     assert_eq!(ask_pre_vote(&mut voter, 2, 2, at(2, 1)), Some((3, false)));
 }
 
-// Dissertation §6.2: a leader that does not hear a quorum for an election timeout steps down.
+// Dissertation §6.2: a leader without an active quorum for an election timeout steps down.
 #[test]
-fn a_leader_that_hears_no_quorum_steps_down() {
+fn a_leader_without_an_active_quorum_steps_down() {
     let mut scene = Scene::leader(5, 2, &[]);
     for _ in 0..5 {
         scene.tick(SHORTEST / 2);
@@ -462,7 +470,7 @@ fn a_leader_that_hears_no_quorum_steps_down() {
 fn a_server_outside_the_configuration_does_not_campaign() {
     let mut setup = setup(3, 1, &[1]);
     setup.bootstrap = Membership::of_voters([node(2), node(3)]);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(scene.raft.next_deadline(), None);
     scene.tick(10 * LONGEST);
     scene.step(Event::Campaign);
@@ -474,7 +482,7 @@ fn a_server_outside_the_configuration_does_not_campaign() {
 fn a_server_outside_the_configuration_votes() {
     let mut setup = setup(3, 1, &[1]);
     setup.bootstrap = Membership::of_voters([node(2), node(3)]);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(ask_vote(&mut scene, 9, 2, at(1, 1)), Some(true));
 }
 
@@ -488,9 +496,9 @@ fn a_single_server_elects_itself() {
     );
 }
 
-// What the pre-vote and the answer to earlier terms are for: a server that was cut off comes back and disturbs nobody.
+// The purpose of pre-votes and of answers to earlier terms: a partitioned server returns and disturbs no other.
 #[test]
-fn a_server_that_was_cut_off_does_not_disturb_its_return() {
+fn a_partitioned_server_does_not_disturb_the_cluster_at_its_return() {
     let mut cluster = Cluster::new(5);
     let leader = cluster.elect();
     let away = (1..=5).find(|&id| id != leader).expect("there are five");
@@ -528,9 +536,9 @@ fn a_lagging_server_with_a_later_term_does_not_stop_the_cluster() {
     assert!(cluster.server(new).replica.raft().vitals().term > Term::new(50));
 }
 
-// A leader in one half of a bridge: everybody is reached by the server in the middle, and somebody leads.
+// A leader in one half of a bridge: the server in the middle reaches all others, and there is a leader.
 #[test]
-fn a_bridge_has_a_leader_that_a_quorum_hears() {
+fn a_bridge_keeps_a_leader_with_an_active_quorum() {
     let mut cluster = Cluster::new(5);
     cluster.elect();
     for left in [1, 2] {
@@ -540,15 +548,16 @@ fn a_bridge_has_a_leader_that_a_quorum_hears() {
         }
     }
     cluster.tick(200);
-    let leader = cluster.leader().expect("somebody leads");
+    let leader = cluster.leader().expect("there is a leader");
     let proposal = cluster.propose(leader, b"across the bridge");
     cluster.tick(10);
     assert!(cluster.server(leader).done.contains_key(&proposal));
 }
 
-// A link that works in one direction only: a follower that hears nobody, and that everybody hears, unseats nobody.
+// A link that works in one direction only: a follower that hears no other server, and that all others hear, deposes no
+// leader.
 #[test]
-fn a_server_that_hears_nobody_unseats_nobody() {
+fn a_server_that_hears_no_other_deposes_no_leader() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
     let deaf = (1..=3).find(|&id| id != leader).expect("there are three");
@@ -581,7 +590,7 @@ fn nothing_happens_before_the_next_deadline() {
         }
         cluster.deliver();
         if round == 150 {
-            let leader = cluster.leader().expect("somebody leads");
+            let leader = cluster.leader().expect("there is a leader");
             cluster.isolate(leader);
         }
     }
@@ -594,11 +603,11 @@ fn ticks_of(ticks: u64) -> raft_core::replica::Input<support::Journal> {
 
 // Ours: a priority that decays, so that a cluster without its preferred servers still gets a leader.
 #[test]
-fn a_server_lets_as_many_election_timeouts_pass_as_it_yields() {
+fn a_server_of_lower_priority_waits_for_more_election_timeouts() {
     for yields in 0..4 {
         let mut setup = setup(3, 1, &[]);
         setup.config.options.yields = yields;
-        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut scene = Scene::new(setup).expect("the disk is valid");
         let mut passed = 0;
         while scene.role() == RoleName::Follower {
             let deadline = scene.raft.next_deadline().expect("it will campaign");
@@ -610,10 +619,10 @@ fn a_server_lets_as_many_election_timeouts_pass_as_it_yields() {
 }
 
 #[test]
-fn a_heard_leader_restores_what_a_server_yields() {
+fn a_heartbeat_restores_the_priority() {
     let mut setup = setup(3, 1, &[]);
     setup.config.options.yields = 1;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.tick(20);
     scene.receive(2, 1, heartbeat(None));
     scene.tick(20);
@@ -626,9 +635,9 @@ fn a_heard_leader_restores_what_a_server_yields() {
     assert_eq!(scene.role(), RoleName::PreCandidate);
 }
 
-// §9.6: a pre-vote promises nothing, so that a candidate's own counts whatever its disk owes it.
+// §9.6: a pre-vote promises nothing, so a candidate's own counts while its writes are still pending.
 #[test]
-fn ones_own_pre_vote_waits_for_no_disk() {
+fn the_own_pre_vote_waits_for_no_disk() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
     scene.step(Event::Campaign);
@@ -642,9 +651,9 @@ fn ones_own_pre_vote_waits_for_no_disk() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 3));
 }
 
-// Votes and pre-votes are asked for one after the other, and an answer that comes late counts for neither.
+// A candidate asks for pre-votes and then for votes, and a late reply counts for neither.
 #[test]
-fn an_answer_to_an_earlier_question_is_stale() {
+fn a_late_vote_reply_does_not_count() {
     let mut scene = Scene::follower(3, 1, &[]);
     let agreed = Message::PreVoteReply {
         ask: Term::new(2),
@@ -668,14 +677,14 @@ fn an_answer_to_an_earlier_question_is_stale() {
     );
 }
 
-// A voter that hears no leader campaigns, and knows none from then on. Who may not campaign must not send its clients
-// to a dead leader either.
+// A voter that hears no leader campaigns, and knows none from then on. A learner may not campaign, and must not send
+// its clients to a dead leader either.
 #[test]
-fn a_learner_that_hears_nobody_knows_no_leader() {
+fn a_learner_that_hears_no_leader_knows_none() {
     let mut setup = setup(3, 1, &[1]);
     setup.bootstrap = Membership::of_voters([node(2), node(3)]).with_learners([node(1)]);
     setup.config.options.forwarding = true;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(scene.raft.next_deadline(), None, "it waits for nothing");
     scene.receive(2, 1, heartbeat(None));
     assert_eq!(scene.raft.vitals().leader, Some(node(2)));

@@ -1,4 +1,4 @@
-//! The first start of a cluster, and how a lost disk is told from it.
+//! The first start of a cluster, and how it is distinguished from a lost disk.
 
 mod support;
 
@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use support::scene::{Scene, append, at, entries, heartbeat, index, kinds, node, sent, setup, voters};
 use support::{Cluster, Disk};
 
-/// Server 1 with an empty disk, in a cluster of so many that nobody has bound yet.
+/// Server 1 with an empty disk, in a cluster of `count` servers without a binding.
 fn empty(count: u64) -> Scene {
     let mut setup = setup(count, 0, &[]);
     setup.bootstrap = Membership::of_voters((1..=count).map(node));
@@ -24,7 +24,7 @@ fn hear(scene: &mut Scene, from: u64, standing: Standing) {
     scene.receive(from, 0, Message::HelloReply { standing });
 }
 
-// A server with an empty disk asks everybody, and asks again, until it knows where it stands.
+// A server with an empty disk asks all others, again and again, until it knows its standing.
 #[test]
 fn a_server_with_an_empty_disk_asks_first() {
     let mut scene = empty(3);
@@ -34,7 +34,7 @@ fn a_server_with_an_empty_disk_asks_first() {
     assert_eq!(kinds(&scene.tick(1)), [(2, "Hello"), (3, "Hello")]);
 }
 
-// A cluster may begin with learners: they come to have the log, and their empty disks count for nothing.
+// A cluster may begin with learners: they are sent the log, and their empty disks do not count.
 #[test]
 fn a_cluster_can_begin_with_learners() {
     let bootstrap = Membership::of_voters((1..=3).map(node)).with_learners([node(3), node(4), node(5)]);
@@ -56,10 +56,10 @@ fn a_cluster_can_begin_with_learners() {
     cluster.start_with(1, Disk::default(), 1, 1, bootstrap);
     let leader = cluster.elect();
     assert!([1, 3].contains(&leader));
-    cluster.propose(leader, b"for everybody");
+    cluster.propose(leader, b"for all");
     cluster.tick(5);
     for id in [1, 3, 4, 5] {
-        assert_eq!(cluster.journal(id), [b"for everybody".to_vec()]);
+        assert_eq!(cluster.journal(id), [b"for all".to_vec()]);
     }
 }
 
@@ -84,7 +84,7 @@ fn a_server_with_an_empty_disk_takes_no_part() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Joining, 0));
 }
 
-// A first start goes ahead when a majority, this server included, was seen with an empty log.
+// A first start proceeds when a majority, this server included, has answered that its log is empty.
 #[test]
 fn a_majority_of_empty_servers_is_a_first_start() {
     for (count, others) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3)] {
@@ -97,10 +97,10 @@ fn a_majority_of_empty_servers_is_a_first_start() {
     }
 }
 
-// Found by simulation: a greeting may be as old as the cluster, and its sender's log full by now. Only an answer to our
-// own greeting says what a log is like since our disk was found empty.
+// Found by simulation: a Hello may be as old as the cluster, and its sender may hold entries by now. Only a reply to
+// our own Hello describes a log after our disk was found empty.
 #[test]
-fn a_greeting_proves_nothing_about_its_senders_log() {
+fn a_hello_proves_nothing_about_its_senders_log() {
     let mut scene = empty(3);
     let actions = scene.receive(2, 0, Message::Hello);
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_greeting_proves_nothing_about_its_senders_log() {
     assert_eq!(scene.role(), RoleName::Follower);
 }
 
-// Once anybody's log is not empty, the cluster exists, and a majority of empty servers proves nothing.
+// Once any server's log is not empty, the cluster exists, and a majority of empty servers proves nothing.
 #[test]
 fn an_established_server_stops_the_first_start() {
     let mut scene = empty(5);
@@ -128,9 +128,9 @@ fn an_established_server_stops_the_first_start() {
     assert_eq!(scene.role(), RoleName::Joining);
 }
 
-// But whatever filled a log that was seen empty happened after this disk was found empty.
+// But whatever filled a log that was reported empty happened after this disk was found empty.
 #[test]
-fn a_log_that_was_seen_empty_and_is_filled_since_proves_nothing() {
+fn a_log_that_was_seen_empty_still_counts_as_empty_when_it_fills() {
     let mut scene = empty(5);
     hear(&mut scene, 2, Standing::Blank);
     hear(&mut scene, 2, Standing::Established);
@@ -166,7 +166,7 @@ fn a_committed_binding_admits_and_another_one_fences() {
     assert!(fenced.raft.status().fenced);
 }
 
-// The folder before this one may have voted in the term in which this one is admitted, for whom nobody knows.
+// The folder before this one may have voted in the term in which this one is admitted, for an unknown candidate.
 // A vote for another candidate of that term could elect a second leader.
 #[test]
 fn an_admitted_server_votes_in_later_terms_only() {
@@ -181,7 +181,10 @@ fn an_admitted_server_votes_in_later_terms_only() {
     );
     assert_eq!(scene.role(), RoleName::Follower);
     let granted = |scene: &mut Scene, term| {
-        let actions = scene.receive(3, term, Message::Vote { last: None });
+        let mut vote = scene.envelope(3, term, Message::Vote { last: None });
+        // The candidate's log holds the entry that admitted this folder.
+        vote.to_incarnation = Some(Incarnation::new(1));
+        let actions = scene.step(Event::Receive(vote));
         sent(&actions).contains(&(3, Message::VoteReply { granted: true }))
     };
     assert!(!granted(&mut scene, 6));
@@ -189,9 +192,9 @@ fn an_admitted_server_votes_in_later_terms_only() {
     assert!(granted(&mut scene, 8));
 }
 
-// Where a server stands is told by what is committed: an uncommitted binding may yet be taken back.
+// A server's standing follows from committed bindings: an uncommitted one may yet be revoked.
 #[test]
-fn standing_is_told_by_what_is_committed() {
+fn only_committed_bindings_decide_the_standing() {
     let standing = |scene: &mut Scene, from: u64, incarnation: u64| {
         let mut envelope = scene.envelope(from, 0, Message::Hello);
         envelope.from_incarnation = Incarnation::new(incarnation);
@@ -205,7 +208,7 @@ fn standing_is_told_by_what_is_committed() {
     let mut setup = setup(3, 1, &[1, 1]);
     setup.bootstrap = Membership::of_voters((1..=3).map(node));
     setup.durable.entries[1].body = EntryBody::Membership(voters(3).into());
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(standing(&mut scene, 3, 3), Standing::Established);
     scene.receive(2, 1, heartbeat(at(1, 2)));
     assert_eq!(standing(&mut scene, 3, 3), Standing::Admitted);
@@ -221,19 +224,19 @@ fn bindings(scene: &Scene) -> Vec<u64> {
         .collect()
 }
 
-/// A leader of term 2 that has bound nobody yet.
+/// A leader of term 2 that has bound no folder yet.
 fn unbound_leader() -> Scene {
     let mut setup = setup(3, 1, &[]);
     setup.bootstrap = Membership::of_voters((1..=3).map(node));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene
 }
 
-// A leader binds those that it met, after an entry of its own term is committed (dissertation §4.1, corrected 2015),
-// and one configuration at a time.
+// A leader binds the folders that it has met, after an entry of its own term is committed (dissertation §4.1, corrected
+// 2015), and one configuration at a time.
 #[test]
-fn a_leader_binds_whom_it_met_one_configuration_at_a_time() {
+fn a_leader_binds_the_folders_that_it_has_met_one_configuration_at_a_time() {
     let mut scene = unbound_leader();
     assert_eq!(
         bindings(&scene),
@@ -255,9 +258,9 @@ fn a_leader_binds_whom_it_met_one_configuration_at_a_time() {
     assert_eq!(scene.raft.vitals().last, at(2, 3), "nothing is left to bind");
 }
 
-// A configuration is in force when it is appended, and taken back when it is cut off (paper §6).
+// A configuration is in force when it is appended, and revoked when it is truncated (paper §6).
 #[test]
-fn a_binding_that_is_cut_off_is_taken_back() {
+fn a_truncated_binding_is_revoked() {
     let mut scene = unbound_leader();
     scene.accept(2, at(2, 1));
     assert_eq!(bindings(&scene), [1, 2]);
@@ -266,10 +269,10 @@ fn a_binding_that_is_cut_off_is_taken_back() {
     assert_eq!(scene.raft.membership_id(), None);
 }
 
-// Fails closed: where a folder is bound, no other one speaks for its server, and nobody takes what is meant for
-// another.
+// Fails closed: where a folder is bound, no other folder speaks for its server, and a server takes no message that is
+// addressed to another folder.
 #[test]
-fn another_folder_than_the_bound_one_is_not_heard() {
+fn messages_of_another_folder_than_the_bound_one_are_dropped() {
     let mut scene = Scene::follower(3, 1, &[]);
     let mut foreign = scene.envelope(2, 5, Message::Vote { last: None });
     foreign.from_incarnation = Incarnation::new(22);
@@ -285,10 +288,10 @@ fn another_folder_than_the_bound_one_is_not_heard() {
     assert_eq!(scene.term(), 5);
 }
 
-// But for a leader: it was elected by those who know its new folder, and a log that is behind and knows the former one
-// has to catch up.
+// Except from a leader: servers that know its new folder elected it, and a lagging log that knows the old one has to
+// catch up.
 #[test]
-fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
+fn a_lagging_server_accepts_a_leader_from_an_unknown_folder() {
     let mut scene = Scene::follower(3, 1, &[]);
     let from = |scene: &Scene, folder, message| {
         let mut envelope = scene.envelope(2, 2, message);
@@ -311,7 +314,7 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     // In one term there is one leader, and it has one folder.
     assert_eq!(scene.step(from(&scene, 2, append)), []);
     assert_eq!(scene.raft.status().ignored.fenced, 1);
-    // Whoever only asks for votes may be a folder that was lost.
+    // A candidate may be a folder that was lost.
     let vote = scene.envelope(3, 3, Message::Vote { last: at(2, 1) });
     let mut foreign = vote.clone();
     foreign.from_incarnation = Incarnation::new(33);
@@ -319,10 +322,10 @@ fn a_leader_is_heard_from_a_folder_that_a_log_that_is_behind_does_not_know() {
     assert_eq!(scene.raft.status().ignored.fenced, 2);
 }
 
-// Found by review: a log that is behind must not keep itself from catching up by denying its vote to the one who could
-// lead. A newer log than this server's is not that of an earlier folder than it knows.
+// Found by review: a lagging server must not keep itself from catching up by denying its vote to the only server that
+// could lead. A log that is newer than this server's does not belong to an earlier folder than the one it knows.
 #[test]
-fn a_folder_that_asks_for_votes_with_a_newer_log_is_answered() {
+fn a_candidate_from_another_folder_with_a_newer_log_is_answered() {
     let mut scene = Scene::follower(3, 1, &[1]);
     let mut asked = |last, message: fn(Option<raft_core::LogId>) -> Message| {
         let mut envelope = scene.envelope(3, 1, message(last));
@@ -353,16 +356,16 @@ fn a_folder_that_asks_for_votes_with_a_newer_log_is_answered() {
 }
 
 #[test]
-fn a_new_folder_is_elected_although_a_voter_knows_only_the_former_one() {
+fn a_new_folder_is_elected_although_a_voter_knows_only_the_old_one() {
     let mut cluster = Cluster::new(5);
     let leader = cluster.elect();
     cluster.tick(30);
     let others: Vec<u64> = (1..=5).filter(|&id| id != leader).collect();
-    let [replaced, behind, gone, late] = others[..] else {
+    let [replaced, lagging, gone, late] = others[..] else {
         panic!("five servers")
     };
     cluster.crash(replaced);
-    cluster.isolate(behind);
+    cluster.isolate(lagging);
     assert!(cluster.make_change(Change::Remove(node(replaced))));
     cluster.crashed.remove(&replaced);
     cluster.start(replaced, Disk::default(), 1, 33);
@@ -376,20 +379,21 @@ fn a_new_folder_is_elected_although_a_voter_knows_only_the_former_one() {
     cluster.crash(leader);
     cluster.crash(gone);
     cluster.heal();
-    assert_eq!(cluster.elect(), replaced, "nobody else has everything");
+    assert_eq!(cluster.elect(), replaced, "no other server has the whole log");
     let proposal = cluster.propose(replaced, b"goes on");
     cluster.tick(30);
     assert!(cluster.server(replaced).done.contains_key(&proposal));
-    assert_eq!(cluster.journal(behind), cluster.journal(replaced));
+    assert_eq!(cluster.journal(lagging), cluster.journal(replaced));
 }
 
-// A leader remembers who answered before the log does, and a second folder of the same server counts for nothing.
+// A leader remembers which folder answered before the log does, and a second folder of that server counts for nothing.
 #[test]
 fn a_second_folder_does_not_answer_for_the_first() {
     let mut scene = unbound_leader();
     let reply = Message::HeartbeatReply {
         session: PeerSession::new(1),
         round: Round::new(0),
+        promise_micros: 0,
     };
     scene.receive(2, 2, reply);
     let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 1) };
@@ -401,6 +405,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     second.from_incarnation = Incarnation::new(22);
@@ -409,7 +414,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
     assert_eq!(scene.raft.log_id(index(1)), at(2, 1));
 }
 
-/// Starts a cluster of which some come late and some messages are lost; whether everybody takes part in the end.
+/// Starts a cluster in which some servers come late and some messages are lost; whether all take part in the end.
 fn starts(seed: u64, count: u64, present: u64) -> bool {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let mut cluster = Cluster::new(count);
@@ -425,7 +430,7 @@ fn starts(seed: u64, count: u64, present: u64) -> bool {
         for _ in 0..4 {
             for envelope in core::mem::take(&mut cluster.wire) {
                 let to = envelope.to.value();
-                // A third of the messages is lost in the beginning.
+                // A third of the messages is lost at the beginning.
                 let lost = tick < 200 && dice.next_u64().is_multiple_of(3);
                 if !lost && cluster.servers.contains_key(&to) {
                     cluster.step(to, Event::Receive(envelope));
@@ -445,7 +450,7 @@ fn starts(seed: u64, count: u64, present: u64) -> bool {
     joined
 }
 
-// Any majority starts a cluster, and whoever comes late is admitted, though messages are lost.
+// Any majority starts a cluster, and late servers are admitted, though messages are lost.
 #[test]
 fn every_majority_starts_a_cluster_of_two_to_seven() {
     for count in 2..=7 {
@@ -457,7 +462,7 @@ fn every_majority_starts_a_cluster_of_two_to_seven() {
     }
 }
 
-// A minority does not start anything.
+// A minority starts nothing.
 #[test]
 fn a_minority_waits() {
     let mut cluster = Cluster::new(5);
@@ -471,7 +476,7 @@ fn a_minority_waits() {
     assert!((1..=5).contains(&cluster.elect()));
 }
 
-// A server that lost its disk is kept out for good, and a restart does not help it.
+// A server that lost its disk is fenced for good, and stays fenced after a restart.
 #[test]
 fn a_lost_disk_is_fenced_across_restarts() {
     let mut cluster = Cluster::new(3);

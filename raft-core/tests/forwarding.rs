@@ -1,28 +1,29 @@
-//! Requests of clients that asked a server which does not lead: passed on, and always answered. Ours; the read index of
+//! Client requests at a server that is not the leader: forwarded, and always answered. Ours; the read index of
 //! followers is dissertation §6.4, last paragraph.
 
 mod support;
 
 use raft_core::{
-    Action, Change, Entry, EntryBody, Event, Expected, Forwarded, Incarnation, Index, Input, Membership,
-    Message, Notice, Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName, Round,
+    Action, Boot, Change, Entry, EntryBody, Event, Expected, Forwarded, Incarnation, Index, Input,
+    Membership, Message, Notice, Origin, ProposalId, ReadMode, ReadOutcome, Refusal, Rejection, RoleName,
+    Round,
 };
 use support::scene::{
     Scene, append, at, entries, heartbeat, id, index, kinds, node, sent, sent_to, setup, voters, writes,
 };
 
-/// Server 1 of three, which follows server 2 in term 2 and passes requests on.
+/// Server 1 of three, which follows server 2 in term 2 and forwards requests.
 fn follower() -> Scene {
     let mut scene = helpful(&[]);
     scene.receive(2, 2, heartbeat(None));
     scene
 }
 
-/// Server 1 of three in term 1, which passes requests on when it knows to whom.
+/// Server 1 of three in term 1, which forwards requests when it knows the leader.
 fn helpful(log: &[u64]) -> Scene {
     let mut setup = setup(3, 1, log);
     setup.config.options.forwarding = true;
-    Scene::new(setup).expect("the disk is sound")
+    Scene::new(setup).expect("the disk is valid")
 }
 
 /// Server 1 of three as the leader of term 2, its no-op at 1 committed.
@@ -38,9 +39,9 @@ fn command(text: &str) -> raft_core::Payload {
     text.as_bytes().into()
 }
 
-// What waited for a disk that stalls would be sent again with every heartbeat, and pile up.
+// A request that waited for a stalled disk would be sent again with every heartbeat, and pile up.
 #[test]
-fn nothing_is_passed_on_in_a_term_that_waits_for_the_disk() {
+fn nothing_is_forwarded_in_a_term_that_waits_for_the_disk() {
     let mut scene = helpful(&[1]);
     scene.prompt = false;
     let ticket = writes(&scene.receive(2, 2, heartbeat(None)))[0].ticket;
@@ -59,7 +60,7 @@ fn nothing_is_passed_on_in_a_term_that_waits_for_the_disk() {
 fn forward(floor: u64, commands: &[(u64, &str)]) -> Message {
     let commands = commands.iter().map(|&(number, text)| (number, command(text)));
     Message::Forward {
-        boot: 1,
+        boot: Boot::new(1, 1),
         floor,
         commands: commands.collect(),
     }
@@ -70,7 +71,7 @@ fn taken_in(term: u64, position: u64, origin: u64, number: u64, text: &str) -> E
     let origin = Origin {
         node: node(origin),
         incarnation: Incarnation::new(origin),
-        boot: 1,
+        boot: Boot::new(1, 1),
         number,
     };
     let command = command(text);
@@ -109,7 +110,7 @@ fn refused_reads(actions: &[Action]) -> Vec<(u64, Rejection)> {
 }
 
 #[test]
-fn a_follower_passes_a_proposal_on_and_answers_when_it_has_applied_it() {
+fn a_follower_forwards_a_proposal_and_answers_when_it_has_applied_it() {
     let mut scene = follower();
     let actions = scene.propose(7, b"seven");
     assert_eq!(sent(&actions), [(2, forward(1, &[(1, "seven")]))]);
@@ -160,7 +161,7 @@ fn commands_of_one_drain_share_messages_up_to_their_limit() {
     setup.config.options.forwarding = true;
     // Each counts 64 bytes besides, as in the leader's log: many small commands do not make a large message.
     setup.config.limits.message_bytes = 2 * (64 + 3);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.receive(2, 2, heartbeat(None));
     for (id, text) in [(1, "one"), (2, "two"), (3, "three")] {
         scene.raft.step(Event::Propose {
@@ -207,7 +208,7 @@ fn a_command_of_an_earlier_term_may_still_arrive_by_the_log() {
 }
 
 #[test]
-fn what_was_passed_on_and_may_be_hidden_by_a_snapshot_is_unknown() {
+fn a_forwarded_command_that_a_snapshot_may_hide_is_unknown() {
     let mut scene = follower();
     scene.propose(7, b"seven");
     let meta = support::scene::snapshot(2, 5, 3);
@@ -223,7 +224,7 @@ fn every_wait_for_a_leader_ends() {
     let actions = sent_once.tick(80);
     assert_eq!(outcomes(&actions), [(7, "unknown")]);
     assert_eq!(refused_reads(&actions).len(), 1);
-    // Not a word of this one has left, so it is handed back.
+    // No message with this one has left, so it is handed back.
     let mut unsent = follower();
     unsent.raft.step(Event::Propose {
         id: ProposalId::new(9),
@@ -234,8 +235,7 @@ fn every_wait_for_a_leader_ends() {
     assert_eq!(outcomes(&actions), [(9, "rejected")]);
 }
 
-/// An append from server 2 that makes of the servers `voters` the configuration, at 1 in term 2, and says that it is
-/// committed.
+/// An append from server 2 that sets the voters of the configuration, at 1 in term 2, and says that it is committed.
 fn removed_from(voters: &[u64], commit: u64) -> Message {
     let known = voters.iter().map(|&voter| (node(voter), Incarnation::new(voter)));
     let membership = Membership::of_voters(voters.iter().map(|&voter| node(voter))).bind(known);
@@ -246,9 +246,9 @@ fn removed_from(voters: &[u64], commit: u64) -> Message {
     append(None, vec![entry], commit)
 }
 
-// Its leader takes leave of a server that was removed, and nobody could tell it what became of its clients' proposals.
+// A leader stops sending to a removed server, and no server could tell it what became of its clients' proposals.
 #[test]
-fn a_server_that_knows_its_removal_passes_nothing_on() {
+fn a_server_that_knows_of_its_removal_forwards_nothing() {
     let mut scene = follower();
     scene.receive(2, 2, removed_from(&[2, 3], 0));
     assert_eq!(outcomes(&scene.propose(1, b"may yet be done")), []);
@@ -260,24 +260,24 @@ fn a_server_that_knows_its_removal_passes_nothing_on() {
     assert_eq!(refused_reads(&scene.read(3)).len(), 1);
 }
 
-// It may still be sent an entry that it passed on, before its leader takes leave, and never hear that it is committed.
+// It may still be sent an entry that it forwarded, before its leader stops, and never learn that it is committed.
 #[test]
-fn what_arrives_behind_the_own_removal_is_unknown() {
+fn a_command_that_arrives_after_the_own_removal_is_unknown() {
     let mut scene = follower();
-    scene.propose(1, b"passed on");
+    scene.propose(1, b"forwarded");
     let mut entries = entries(0, &[2]);
     entries[0].body = match removed_from(&[2, 3], 1) {
         Message::Append { entries, .. } => entries[0].body.clone(),
         _ => unreachable!("it is an append"),
     };
-    entries.push(taken_in(2, 2, 1, 1, "passed on"));
+    entries.push(taken_in(2, 2, 1, 1, "forwarded"));
     let actions = scene.receive(2, 2, append(None, entries, 1));
     assert_eq!(outcomes(&actions), [(1, "unknown")]);
 }
 
-// The removal is committed, its revocation was not, and is cut off: from then on nobody sends this server anything.
+// The removal is committed, its revocation was not, and is truncated: from then on no server sends this one anything.
 #[test]
-fn what_depends_on_a_return_that_is_cut_off_is_unknown() {
+fn a_command_that_depends_on_a_truncated_return_is_unknown() {
     let mut scene = follower();
     scene.receive(2, 2, removed_from(&[2, 3], 0));
     let back = Entry {
@@ -285,15 +285,15 @@ fn what_depends_on_a_return_that_is_cut_off_is_unknown() {
         body: EntryBody::Membership(voters(3).into()),
     };
     scene.receive(2, 2, append(at(2, 1), vec![back], 0));
-    scene.propose(1, b"passed on");
-    scene.receive(2, 2, append(at(2, 2), vec![taken_in(2, 3, 1, 1, "passed on")], 0));
+    scene.propose(1, b"forwarded");
+    scene.receive(2, 2, append(at(2, 2), vec![taken_in(2, 3, 1, 1, "forwarded")], 0));
     assert_eq!(outcomes(&scene.receive(2, 2, heartbeat(at(2, 1)))), []);
     let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
     assert_eq!(outcomes(&actions), [(1, "unknown")]);
 }
 
 #[test]
-fn a_failed_disk_ends_what_was_passed_on() {
+fn a_failed_disk_ends_forwarded_requests() {
     let mut scene = follower();
     scene.propose(7, b"seven");
     scene.read(8);
@@ -303,13 +303,13 @@ fn a_failed_disk_ends_what_was_passed_on() {
 }
 
 #[test]
-fn what_is_passed_on_is_limited_like_everything() {
+fn forwarded_requests_are_limited() {
     let mut setup = setup(3, 1, &[]);
     setup.config.options.forwarding = true;
     setup.config.limits.proposals = 2;
     setup.config.limits.message_bytes = 10;
     setup.config.limits.uncommitted_bytes = (64 + 10) + (64 + 2);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.receive(2, 2, heartbeat(None));
     assert_eq!(outcomes(&scene.propose(1, b"eleven byte")), [(1, "rejected")]);
     assert_eq!(outcomes(&scene.propose(2, b"ten bytes.")), []);
@@ -328,7 +328,7 @@ fn a_leader_takes_in_each_command_once() {
     assert_eq!(newest, Some(taken_in(2, 4, 2, 3, "three").body));
 }
 
-// Numbers of another boot, or of another server, are others.
+// The same number from another boot, or from another server, names another command.
 #[test]
 fn commands_of_another_boot_and_of_another_server_are_others() {
     let mut scene = leader();
@@ -338,7 +338,7 @@ fn commands_of_another_boot_and_of_another_server_are_others() {
         unreachable!("it is one")
     };
     let later = Message::Forward {
-        boot: 2,
+        boot: Boot::new(2, 2),
         floor,
         commands,
     };
@@ -349,13 +349,13 @@ fn commands_of_another_boot_and_of_another_server_are_others() {
 }
 
 #[test]
-fn what_a_leader_refuses_it_refuses_for_good() {
+fn a_refusal_by_a_leader_is_final() {
     let mut setup = setup(3, 1, &[]);
     setup.config.limits.message_bytes = 5;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     let refused = Message::ForwardRefused {
-        boot: 1,
+        boot: Boot::new(1, 1),
         refused: vec![(1, Refusal::TooLarge { limit: 5 })],
     };
     for _ in 0..2 {
@@ -370,7 +370,7 @@ fn what_a_leader_refuses_it_refuses_for_good() {
         [(
             2,
             Message::ForwardRefused {
-                boot: 1,
+                boot: Boot::new(1, 1),
                 refused: vec![(2, reason)]
             }
         )]
@@ -383,10 +383,10 @@ fn a_refused_command_is_handed_back_with_the_leader_s_reason() {
     let mut scene = follower();
     scene.propose(7, b"seven");
     let refused = Message::ForwardRefused {
-        boot: 1,
+        boot: Boot::new(1, 1),
         refused: vec![(1, Refusal::Busy { limit: 99 })],
     };
-    // Of a server that does not lead it is no news.
+    // A reason from a server that does not lead does not count.
     assert_eq!(outcomes(&scene.receive(3, 2, refused.clone())), []);
     let actions = scene.receive(2, 2, refused);
     let [Action::Notice(Notice::Rejected { reason, payload, .. })] = actions.as_slice() else {
@@ -399,7 +399,7 @@ fn a_refused_command_is_handed_back_with_the_leader_s_reason() {
     );
 }
 
-// What the origin knows the outcome of need not be remembered, and no late copy of it is taken in.
+// A command whose outcome the origin knows need not be remembered, and no late copy of it is taken in.
 #[test]
 fn a_leader_forgets_below_the_floor_and_takes_in_nothing_from_there() {
     let mut scene = leader();
@@ -450,10 +450,10 @@ fn a_leader_remembers_what_it_has_taken_in_of_a_server_that_was_removed_since() 
 
 // A forwarded entry takes a little more room than the command alone.
 #[test]
-fn what_a_leader_takes_in_keeps_to_its_limit_of_uncommitted_bytes() {
+fn forwarded_commands_keep_to_the_limit_of_uncommitted_bytes() {
     let mut setup = setup(3, 1, &[]);
     setup.config.limits.uncommitted_bytes = 200;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     let mut uncommitted = 0;
     for number in 1..9 {
@@ -469,7 +469,7 @@ fn what_a_leader_takes_in_keeps_to_its_limit_of_uncommitted_bytes() {
 }
 
 #[test]
-fn whoever_becomes_the_leader_takes_in_what_it_had_not_sent() {
+fn a_new_leader_takes_in_what_it_had_not_forwarded() {
     let mut scene = follower();
     scene.raft.step(Event::Propose {
         id: ProposalId::new(7),
@@ -489,13 +489,21 @@ fn whoever_becomes_the_leader_takes_in_what_it_had_not_sent() {
     assert_eq!(outcomes(&actions), [(7, "done")]);
     let round = Round::new(1);
     let session = scene.session(2);
-    let actions = scene.receive(2, 3, Message::HeartbeatReply { session, round });
+    let actions = scene.receive(
+        2,
+        3,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(ready(&actions), [(8, 2)]);
 }
 
 fn read_index(request: u64) -> Message {
     Message::ReadIndex {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request,
         mode: ReadMode::Quorum,
     }
@@ -503,7 +511,7 @@ fn read_index(request: u64) -> Message {
 
 fn confirmed(request: u64, position: u64) -> Message {
     Message::ReadIndexReply {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request,
         outcome: ReadOutcome::Confirmed {
             index: index(position),
@@ -555,21 +563,29 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
     let actions = scene.receive(2, 2, read_index(5));
     assert!(!kinds(&actions).contains(&(2, "ReadIndexReply")), "{actions:?}");
     let (session, round) = (scene.session(3), Round::new(1));
-    let actions = scene.receive(3, 2, Message::HeartbeatReply { session, round });
+    let actions = scene.receive(
+        3,
+        2,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(sent(&actions), [(2, confirmed(5, 1))]);
 }
 
 #[test]
-fn a_leader_that_has_too_many_reads_says_so() {
+fn a_leader_with_too_many_reads_refuses_more() {
     let mut setup = setup(3, 1, &[]);
     setup.config.limits.reads = 1;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.read(1);
     let actions = scene.receive(2, 2, read_index(5));
     let outcome = ReadOutcome::Busy { limit: 1 };
     let busy = Message::ReadIndexReply {
-        boot: 1,
+        boot: Boot::new(1, 1),
         request: 5,
         outcome,
     };
@@ -592,12 +608,12 @@ fn a_leader_that_has_too_many_reads_says_so() {
 }
 
 #[test]
-fn an_answer_to_another_boot_is_nobody_s() {
+fn a_reply_to_another_boot_is_ignored() {
     let mut scene = follower();
     scene.read(7);
     scene.receive(2, 2, append(None, entries(0, &[2]), 1));
     let stale = Message::ReadIndexReply {
-        boot: 9,
+        boot: Boot::new(9, 9),
         request: 1,
         outcome: ReadOutcome::Confirmed { index: Index::FIRST },
     };
@@ -607,12 +623,12 @@ fn an_answer_to_another_boot_is_nobody_s() {
 // A leader remembers commands by the folder that they came from. Folders that it has not met yet could be invented
 // without end.
 #[test]
-fn commands_of_a_folder_that_was_not_met_are_not_taken_in() {
+fn commands_of_an_unknown_folder_are_not_taken_in() {
     let mut setup = setup(3, 1, &[]);
     setup.bootstrap = Membership::of_voters((1..=3).map(node));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
-    assert_eq!(scene.commit(), 0, "nobody has answered, and nobody is bound");
+    assert_eq!(scene.commit(), 0, "no peer has answered, and none is bound");
     assert_eq!(scene.receive(2, 2, forward(1, &[(1, "early")])), []);
     scene.accept(2, at(2, 1));
     let last = scene.log().len();

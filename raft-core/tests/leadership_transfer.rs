@@ -38,9 +38,9 @@ fn a_target_that_holds_the_whole_log_is_told_to_campaign() {
     assert_eq!(scene.role(), RoleName::Leader, "it leads until it is replaced");
 }
 
-// §3.10, step 2: the leader brings the target's log up to its own before.
+// §3.10, step 2: before that, the leader brings the target's log up to its own.
 #[test]
-fn a_target_is_caught_up_before_it_is_told() {
+fn a_lagging_target_catches_up_before_it_is_told() {
     let mut scene = leader();
     scene.propose(1, b"one");
     assert_eq!(kinds(&transfer(&mut scene, 2)), []);
@@ -88,7 +88,7 @@ fn only_another_voter_is_a_target() {
 
 // §3.10: if it does not complete within an election timeout, the leader takes proposals again.
 #[test]
-fn a_transfer_that_comes_to_nothing_is_given_up() {
+fn a_transfer_that_times_out_is_aborted() {
     let mut scene = leader();
     transfer(&mut scene, 2);
     let mut actions = Vec::new();
@@ -129,7 +129,7 @@ fn follower() -> Scene {
     scene
 }
 
-// §3.10: the target starts an election at once; nobody is asked first, and the request says that the leader wants it.
+// §3.10: the target starts an election at once, without a pre-vote, and its request says that the leader wants it.
 #[test]
 fn a_server_that_is_told_campaigns_at_once_and_without_a_pre_vote() {
     let mut scene = follower();
@@ -162,7 +162,7 @@ fn a_transferred_campaign_waits_for_the_disk() {
 
 // At most one campaign follows: told again, late or by another, a server does nothing.
 #[test]
-fn a_stale_word_of_a_leader_starts_nothing() {
+fn a_stale_timeout_now_starts_nothing() {
     let mut scene = follower();
     assert_eq!(scene.receive(3, 2, Message::TimeoutNow), [], "not the leader");
     assert_eq!(scene.receive(2, 1, Message::TimeoutNow), [], "an earlier term");
@@ -179,9 +179,9 @@ fn a_stale_word_of_a_leader_starts_nothing() {
     );
 }
 
-// A split or lost election goes on like any other: the leader's wish covers one campaign.
+// A split or lost election goes on like any other: the leader's consent covers one campaign.
 #[test]
-fn only_the_first_campaign_is_the_leaders_wish() {
+fn only_the_first_campaign_carries_the_leaders_consent() {
     let mut scene = follower();
     scene.receive(2, 2, Message::TimeoutNow);
     let actions = scene.tick(20);
@@ -191,20 +191,20 @@ fn only_the_first_campaign_is_the_leaders_wish() {
     assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 4));
 }
 
-// §4.2.3: whoever hears a leader refuses to vote, unless the leader wants it.
+// §4.2.3: a server that hears a leader denies its vote, unless that leader asked for the campaign.
 #[test]
-fn a_transferred_campaign_is_heard_though_a_leader_is() {
+fn a_transferred_campaign_overrides_stickiness() {
     let mut scene = follower();
     assert_eq!(scene.receive(3, 3, Message::Vote { last: at(2, 1) }), []);
     assert_eq!(scene.raft.status().ignored.sticky, 1);
     let actions = scene.receive(3, 3, Message::TransferVote { last: at(2, 1) });
     assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: true })));
     // All other rules of voting hold.
-    let mut behind = follower();
-    let actions = behind.receive(3, 3, Message::TransferVote { last: at(1, 5) });
+    let mut lagging = follower();
+    let actions = lagging.receive(3, 3, Message::TransferVote { last: at(1, 5) });
     assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: false })));
     assert_eq!(
-        behind
+        lagging
             .receive(3, 2, Message::TransferVote { last: at(2, 1) })
             .len(),
         1
@@ -212,10 +212,10 @@ fn a_transferred_campaign_is_heard_though_a_leader_is() {
 }
 
 #[test]
-fn a_leader_binds_nobody_while_it_hands_over() {
+fn a_leader_binds_no_folder_while_it_hands_over() {
     let mut setup = support::scene::setup(3, 1, &[]);
     setup.bootstrap = raft_core::Membership::of_voters((1..=3).map(node));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     transfer(&mut scene, 2);
     scene.accept(2, at(2, 1));
@@ -225,13 +225,13 @@ fn a_leader_binds_nobody_while_it_hands_over() {
 
 // A whole cluster: the target leads within a few ticks, whatever is under way, and everything is decided.
 #[test]
-fn leadership_goes_round_a_cluster() {
+fn leadership_is_handed_to_every_server_in_turn() {
     let mut cluster = Cluster::new(3);
     let first = cluster.elect();
     cluster.tick(10);
     for turn in 1..=6 {
         let (from, to) = ((first + turn + 1) % 3 + 1, (first + turn + 2) % 3 + 1);
-        let leader = cluster.leader().expect("somebody leads");
+        let leader = cluster.leader().expect("there is a leader");
         let to = if leader == to { from } else { to };
         let written = cluster.propose(leader, b"before");
         cluster.step(leader, Event::Transfer { to: NodeId::new(to) });
@@ -245,9 +245,9 @@ fn leadership_goes_round_a_cluster() {
     }
 }
 
-// The old leader was asked to make room for a server that fell silent: it leads on.
+// The old leader was asked to hand over to a server that fell silent: it remains the leader.
 #[test]
-fn a_target_that_is_cut_off_costs_an_election_timeout() {
+fn a_partitioned_target_costs_an_election_timeout() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
     cluster.tick(10);

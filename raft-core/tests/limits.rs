@@ -1,4 +1,4 @@
-//! What peers and hosts get wrong: nothing makes a server panic, grow, spin, or give up what is committed.
+//! Mistakes of peers and hosts: none makes a server panic, grow, spin, or lose what is committed.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::scene::{
 fn with_limits(log: &[u64], limits: Limits) -> Scene {
     let mut setup = setup(3, 1, log);
     setup.config.limits = limits;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene
 }
@@ -40,8 +40,8 @@ fn contradicts(scene: &mut Scene, from: u64, term: u64, message: Message) {
     is_ignored(scene, from, term, message, |ignored| ignored.contradicting);
 }
 
-// Paper §5.4: an honest leader's log holds everything committed here, so whoever asks for something else to be in
-// its place, or continues something else, is no honest leader.
+// Paper §5.4: an honest leader's log holds everything committed here, so a leader that replaces a committed entry, or
+// continues after another one, is not honest.
 #[test]
 fn an_append_that_contradicts_what_is_committed_is_refused_and_counted() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 3]);
@@ -49,7 +49,7 @@ fn an_append_that_contradicts_what_is_committed_is_refused_and_counted() {
     assert_eq!(scene.commit(), 3);
     // Another entry in the place of a committed one.
     contradicts(&mut scene, 2, 3, append(at(1, 2), entries(2, &[2, 3]), 0));
-    // Entries behind another entry than the committed one.
+    // Entries after another entry than the committed one.
     contradicts(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1]), 0));
     contradicts(&mut scene, 2, 3, append(at(2, 3), entries(3, &[2, 3]), 0));
     assert_eq!(scene.log(), [1, 1, 3]);
@@ -59,7 +59,7 @@ fn an_append_that_contradicts_what_is_committed_is_refused_and_counted() {
 fn an_append_that_contradicts_the_snapshot_is_refused_and_counted() {
     let mut setup = setup(3, 3, &[]);
     setup.durable.snapshot = Some(snapshot(2, 4, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.append(3, at(2, 4), &[], 0);
     contradicts(&mut scene, 2, 3, append(at(1, 4), entries(4, &[1]), 0));
     contradicts(&mut scene, 2, 3, append(at(1, 3), entries(3, &[1, 1]), 0));
@@ -70,7 +70,7 @@ fn an_append_that_contradicts_the_snapshot_is_refused_and_counted() {
 }
 
 #[test]
-fn what_no_honest_peer_sends_is_malformed() {
+fn a_message_that_no_honest_peer_sends_is_malformed() {
     let huge = u64::MAX >> 16;
     let gap = vec![entry(1, 1), entry(1, 3)];
     let falling = vec![entry(2, 1), entry(1, 2)];
@@ -119,7 +119,7 @@ fn what_no_honest_peer_sends_is_malformed() {
 }
 
 #[test]
-fn snapshot_pieces_that_make_no_sense_are_malformed() {
+fn invalid_snapshot_pieces_are_malformed() {
     let mut scene = Scene::follower(3, 3, &[]);
     let piece = |term, position, total_bytes, offset, count| Message::SnapshotChunk {
         session: PeerSession::new(1),
@@ -137,8 +137,8 @@ fn snapshot_pieces_that_make_no_sense_are_malformed() {
     assert_eq!(scene.raft.status().ignored.malformed, 5);
 }
 
-// A server that cannot take its leader's snapshot stays behind for good, so its host must hear of it: once, and not
-// with every piece.
+// A server that cannot take its leader's snapshot lags for good, so its host must be told: once, and not with every
+// piece.
 #[test]
 fn a_snapshot_that_is_too_large_is_refused_visibly() {
     let mut scene = Scene::follower(3, 3, &[]);
@@ -185,7 +185,7 @@ fn a_snapshot_that_is_too_large_is_refused_visibly() {
 }
 
 #[test]
-fn messages_for_somebody_else_or_from_oneself_are_dropped_and_counted() {
+fn messages_for_another_server_or_from_itself_are_dropped_and_counted() {
     let mut scene = Scene::follower(3, 3, &[]);
     let mut to_another = scene.envelope(2, 9, heartbeat(None));
     to_another.to = node(3);
@@ -200,7 +200,7 @@ fn messages_for_somebody_else_or_from_oneself_are_dropped_and_counted() {
 
 // A term has one leader (§5.2), so a second one in the same term is lying, and changes nothing.
 #[test]
-fn a_second_leader_of_a_term_is_not_believed() {
+fn a_second_leader_of_a_term_is_ignored() {
     let mut follower = Scene::follower(3, 3, &[]);
     follower.append(3, None, &[3], 0);
     contradicts(&mut follower, 3, 3, append(None, entries(0, &[2]), 0));
@@ -210,7 +210,7 @@ fn a_second_leader_of_a_term_is_not_believed() {
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_never_sent_counts_for_nothing() {
+fn an_acknowledgement_of_entries_that_were_never_sent_counts_for_nothing() {
     let mut scene = Scene::leader(3, 3, &[1, 2]);
     for never_sent in [at(3, 4), at(2, 3), at(1, 2), at(3, u64::MAX >> 16)] {
         scene.accept(2, never_sent);
@@ -227,7 +227,15 @@ fn a_round_that_was_never_begun_confirms_nothing() {
     scene.accept(2, at(2, 1));
     let session = scene.session(2);
     let round = Round::new(u64::MAX);
-    scene.receive(2, 2, Message::HeartbeatReply { session, round });
+    scene.receive(
+        2,
+        2,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     let actions = scene.read(7);
     assert!(
         !actions
@@ -237,9 +245,9 @@ fn a_round_that_was_never_begun_confirms_nothing() {
     assert_eq!(scene.raft.status().ignored.contradicting, 1);
 }
 
-// Strangers may ask and answer, but their votes and greetings are not collected.
+// Servers outside the configuration may ask and answer, but their votes and Hellos are not collected.
 #[test]
-fn strangers_are_not_counted() {
+fn servers_outside_the_configuration_are_not_counted() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.step(Event::Campaign);
     for stranger in 10..20 {
@@ -258,7 +266,7 @@ fn strangers_are_not_counted() {
 }
 
 #[test]
-fn a_host_that_reports_what_it_was_never_asked_for_changes_nothing() {
+fn a_report_of_a_duty_that_was_never_handed_out_changes_nothing() {
     for mut scene in [Scene::follower(3, 3, &[1, 2]), Scene::leader(3, 3, &[1, 2])] {
         let before = scene.raft.vitals();
         let far = LogId::new(Term::new(3), index(u64::MAX));
@@ -465,7 +473,7 @@ fn a_single_entry_may_be_larger_than_a_message() {
 
 // The tail that is kept for slow peers is bounded; what left it is asked for from the store.
 #[test]
-fn what_left_memory_is_loaded_from_the_store() {
+fn evicted_entries_are_loaded_from_the_store() {
     let mut scene = with_limits(
         &[1; 9],
         Limits {
@@ -501,10 +509,10 @@ fn what_left_memory_is_loaded_from_the_store() {
     assert_eq!(appends(3, &scene.step(loaded)), [], "a request is answered once");
 }
 
-// Memory is for what somebody lacks: what every peer of a leader holds goes, and what a follower has applied, but for a
-// little.
+// Memory is for entries that some peer lacks: a leader evicts what all its peers hold, and a follower what it has
+// applied, except for a few.
 #[test]
-fn what_no_peer_lacks_leaves_memory() {
+fn entries_that_no_peer_lacks_are_evicted() {
     let limits = Limits {
         tail_bytes: 32 * entry(1, 1).cost_bytes(),
         ..Limits::default()
@@ -533,7 +541,7 @@ fn what_no_peer_lacks_leaves_memory() {
 
     let mut setup = setup(3, 2, &[]);
     setup.config.limits = limits;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     for before in 0..9 {
         scene.append(2, at(2, before), &[2], 5);
     }
@@ -554,7 +562,7 @@ fn loads(actions: &[Action]) -> Vec<Ticket> {
     loads.collect()
 }
 
-// A store that cannot read must not be asked again at once, for ever; and the peer must not be forgotten either.
+// A store that cannot read must not be asked again at once, for ever, and the peer must not be forgotten either.
 #[test]
 fn entries_that_cannot_be_read_are_asked_for_again_with_a_later_heartbeat() {
     let garbage = [
@@ -586,7 +594,7 @@ fn entries_that_cannot_be_read_are_asked_for_again_with_a_later_heartbeat() {
     }
 }
 
-// Every wait ends, also that for a host which never says what became of a request.
+// Every wait ends, also the wait for a host that never reports what became of a request.
 #[test]
 fn entries_that_a_host_never_loads_are_asked_for_anew() {
     let mut scene = with_limits(
@@ -612,7 +620,7 @@ fn entries_that_a_host_never_loads_are_asked_for_anew() {
         }
     };
     assert_eq!(probe, [(at(1, 4), vec![])]);
-    assert_eq!(ticks, patience + 2, "with the first heartbeat behind its time");
+    assert_eq!(ticks, patience + 2, "with the first heartbeat after that");
     let asked = loads(&scene.accept(3, at(1, 4)));
     assert_eq!(asked.len(), 1);
     let late = |ticket| {
@@ -630,10 +638,10 @@ fn entries_that_a_host_never_loads_are_asked_for_anew() {
 }
 
 #[test]
-fn a_snapshot_that_the_host_gives_up_is_begun_again_with_a_later_heartbeat() {
+fn a_snapshot_that_the_host_aborts_is_begun_again_with_a_later_heartbeat() {
     let mut setup = setup(3, 1, &[]);
     setup.durable.snapshot = Some(snapshot(1, 5, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     let begun = |actions: &[Action]| {
         let begun = actions.iter().filter_map(|action| match action {
@@ -649,9 +657,9 @@ fn a_snapshot_that_the_host_gives_up_is_begun_again_with_a_later_heartbeat() {
     assert_eq!(begun(&scene.tick(2)).len(), 1);
 }
 
-// While the disk stalls, a leader that asks again and again must not fill the memory with the answers that wait.
+// While the disk stalls, a leader that asks again and again must not fill the memory with waiting replies.
 #[test]
-fn answers_that_wait_for_the_same_write_are_not_piled_up() {
+fn replies_that_wait_for_the_same_write_do_not_pile_up() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
     let ticket = writes(&scene.append(1, None, &[1, 1], 0))[0].ticket;
@@ -663,7 +671,7 @@ fn answers_that_wait_for_the_same_write_are_not_piled_up() {
 }
 
 #[test]
-fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
+fn replies_in_a_term_that_waits_for_the_disk_do_not_pile_up() {
     let mut scene = Scene::follower(3, 1, &[1]);
     scene.prompt = false;
     let ticket = writes(&scene.append(2, at(1, 1), &[], 0))[0].ticket;
@@ -697,9 +705,9 @@ fn answers_in_a_term_that_waits_for_the_disk_are_not_piled_up() {
     assert_eq!(released, expected);
 }
 
-// Who was removed and added again is owed an answer in its new session, whatever waits of the old one.
+// A peer that was removed and added again is owed a reply in its new session, whatever waits in the old one.
 #[test]
-fn an_answer_of_another_session_takes_no_other_one_s_place() {
+fn a_reply_of_one_session_supersedes_none_of_another() {
     let mut scene = Scene::follower(3, 1, &[1]);
     scene.prompt = false;
     let ticket = writes(&scene.append(2, at(1, 1), &[], 0))[0].ticket;
@@ -719,15 +727,22 @@ fn an_answer_of_another_session_takes_no_other_one_s_place() {
     let released = sent(&scene.step(Event::Persisted(ticket)));
     for (session, round) in answers {
         assert!(
-            released.contains(&(2, Message::HeartbeatReply { session, round })),
+            released.contains(&(
+                2,
+                Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0
+                }
+            )),
             "{released:?}"
         );
     }
 }
 
-// What was about to leave when the disk failed stays here.
+// Messages that waited for the disk when it failed are never sent.
 #[test]
-fn nothing_leaves_that_a_failed_disk_was_to_back() {
+fn no_message_leaves_that_a_failed_disk_had_to_back() {
     let mut scene = Scene::follower(3, 3, &[]);
     let heartbeat = scene.envelope(2, 3, heartbeat(None));
     scene.raft.step(Event::Receive(heartbeat));
@@ -736,9 +751,9 @@ fn nothing_leaves_that_a_failed_disk_was_to_back() {
     assert_eq!((sent(&actions), writes(&actions)), (vec![], vec![]));
 }
 
-// A failed disk is the end: nobody hears of this server again, and its own clients are told at once.
+// A server whose disk failed sends nothing more to its peers, and answers its own clients at once.
 #[test]
-fn a_server_whose_disk_failed_answers_its_clients_and_nobody_else() {
+fn a_server_whose_disk_failed_answers_its_own_clients_only() {
     let mut scene = Scene::leader(3, 3, &[]);
     scene.propose(1, b"lost?");
     scene.read(2);
@@ -770,7 +785,7 @@ fn a_server_whose_disk_failed_answers_its_clients_and_nobody_else() {
 fn transfers_of_a_failed_server_end() {
     let mut setup = setup(3, 1, &[]);
     setup.durable.snapshot = Some(snapshot(1, 5, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.reject(3, at(1, 5), None);
     let actions = scene.step(Event::PersistFailed);

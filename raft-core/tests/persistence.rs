@@ -1,5 +1,5 @@
-//! What waits for the disk: paper, Figure 2 ("updated on stable storage before responding to RPCs"). A message that
-//! promises something leaves when that is durable, waits for nothing later, and is dropped when it is out of date.
+//! Messages that wait for the disk: paper, Figure 2 ("updated on stable storage before responding to RPCs"). A message
+//! that promises something leaves when that is durable, waits for nothing later, and is dropped when it is out of date.
 
 mod support;
 
@@ -22,7 +22,7 @@ fn only_write(actions: &[Action]) -> Persist {
     write.clone()
 }
 
-// A vote is on the disk, with its term, before it is on the wire.
+// A vote is durable, with its term, before it is sent.
 #[test]
 fn a_vote_waits_until_it_is_durable() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
@@ -47,9 +47,9 @@ fn a_vote_in_a_durable_term_waits_as_well() {
     assert_eq!(sent(&released), [(2, Message::VoteReply { granted: true })]);
 }
 
-// A refusal promises nothing that the disk could forget.
+// A denied vote promises nothing that the disk could forget.
 #[test]
-fn a_refusal_does_not_wait_for_the_vote_that_it_gives_as_its_reason() {
+fn a_denied_vote_does_not_wait_for_the_vote_that_is_its_reason() {
     let mut scene = slow(Scene::follower(3, 2, &[]));
     let request = Message::Vote { last: None };
     assert_eq!(sent(&scene.receive(2, 2, request.clone())), []);
@@ -57,9 +57,9 @@ fn a_refusal_does_not_wait_for_the_vote_that_it_gives_as_its_reason() {
     assert_eq!(sent(&scene.receive(3, 2, request)), [refused]);
 }
 
-// Any message of a new term waits for the term, even a refusal.
+// Any message of a new term waits for the term, even a rejection.
 #[test]
-fn a_refusal_of_a_new_term_waits_for_the_term() {
+fn a_rejection_in_a_new_term_waits_for_the_term() {
     let mut scene = slow(Scene::follower(3, 1, &[1]));
     let actions = scene.receive(2, 2, Message::Vote { last: None });
     assert_eq!(sent(&actions), []);
@@ -87,7 +87,7 @@ fn a_request_for_votes_waits_for_the_own_vote() {
     assert_eq!(kinds(&released), [(2, "Vote"), (3, "Vote")]);
 }
 
-// The candidate's own vote counts when it is durable, like everybody's.
+// The candidate's own vote counts when it is durable, like all others.
 #[test]
 fn a_candidates_own_vote_counts_when_it_is_durable() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
@@ -147,13 +147,13 @@ fn one_report_covers_everything_up_to_it() {
     assert_eq!(
         scene.step(Event::Persisted(ticket)),
         [],
-        "and is no news the second time"
+        "and has no effect the second time"
     );
 }
 
-// A heartbeat's answer never waits for entries, and neither does a refusal.
+// A heartbeat reply never waits for entries, and neither does a rejection.
 #[test]
-fn a_heartbeats_answer_and_a_refusal_do_not_wait_for_entries() {
+fn a_heartbeat_reply_and_a_rejection_do_not_wait_for_entries() {
     let mut scene = slow(Scene::follower(3, 2, &[]));
     scene.append(2, None, &[1], 0);
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_heartbeats_answer_and_a_refusal_do_not_wait_for_entries() {
     assert_eq!(outcomes(&refused), [AppendOutcome::Rejected { prev, hint }]);
 }
 
-// An append without news still acknowledges entries, so it waits for them if they are not durable yet.
+// The reply to a repeated append still acknowledges entries, so it waits for them if they are not durable yet.
 #[test]
 fn a_repeated_append_is_acknowledged_no_sooner_than_the_first() {
     let mut scene = slow(Scene::follower(3, 2, &[]));
@@ -191,9 +191,9 @@ fn an_acknowledgement_of_the_commit_index_waits_for_its_entries() {
     assert!(outcomes(&released).contains(&AppendOutcome::Accepted { last: at(1, 2) }));
 }
 
-// What was promised in an earlier term is of no use to anybody: it is dropped at its release.
+// A promise made in an earlier term is of no use to any server: it is dropped at its release.
 #[test]
-fn what_waits_is_dropped_when_the_term_has_moved_on() {
+fn waiting_messages_are_dropped_when_the_term_has_moved_on() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
     let vote = only_write(&scene.receive(2, 2, Message::Vote { last: None }));
     let later = only_write(&scene.receive(3, 3, Message::Vote { last: None }));
@@ -207,7 +207,7 @@ fn a_request_for_votes_is_dropped_when_the_campaign_is_over() {
     let mut scene = slow(Scene::follower(3, 1, &[]));
     scene.step(Event::Campaign);
     let ticket = only_write(&scene.grant(2)).ticket;
-    // Another one leads the term meanwhile.
+    // Another server has won the term meanwhile.
     scene.receive(3, 2, heartbeat(None));
     let released = scene.step(Event::Persisted(ticket));
     assert_eq!(kinds(&released), [(3, "HeartbeatReply")]);
@@ -226,9 +226,9 @@ fn a_request_for_votes_is_dropped_when_the_campaign_has_timed_out() {
     );
 }
 
-// An acknowledgement of entries that were cut off in the meantime is never sent.
+// An acknowledgement of entries that were truncated in the meantime is never sent.
 #[test]
-fn an_acknowledgement_of_entries_that_were_cut_off_is_never_sent() {
+fn an_acknowledgement_of_truncated_entries_is_never_sent() {
     let mut scene = slow(Scene::follower(3, 2, &[1]));
     let old = only_write(&scene.append(2, at(1, 1), &[2, 2], 0));
     let new = only_write(&scene.receive(3, 3, append(at(1, 1), entries(1, &[3]), 0)));
@@ -244,9 +244,9 @@ fn an_acknowledgement_of_entries_that_were_cut_off_is_never_sent() {
     assert_eq!(scene.raft.vitals().durable, Some(index(2)));
 }
 
-// Entries that were cut off before they were ever written are not written.
+// Entries that were truncated before they were ever written are not written.
 #[test]
-fn entries_that_were_cut_off_before_they_were_written_are_not_written() {
+fn entries_that_were_truncated_before_they_were_written_are_not_written() {
     let mut scene = slow(Scene::follower(3, 2, &[1]));
     let first = scene.envelope(2, 2, append(at(1, 1), entries(1, &[2, 2]), 0));
     let second = scene.envelope(3, 3, append(at(1, 1), entries(1, &[3]), 0));
@@ -257,9 +257,9 @@ fn entries_that_were_cut_off_before_they_were_written_are_not_written() {
     assert_eq!(write.truncate_from, Index::new(2));
 }
 
-// A cut that reaches further back than what is being gathered takes its beginning along.
+// A truncation before the gathered entries moves the beginning of the write to its own index.
 #[test]
-fn a_cut_behind_what_is_gathered_is_written_from_where_it_was_cut() {
+fn a_truncation_before_the_gathered_entries_is_written_from_its_own_index() {
     let mut scene = slow(Scene::follower(3, 2, &[1, 1]));
     for envelope in [
         scene.envelope(2, 2, append(at(1, 2), entries(2, &[2, 2]), 0)),
@@ -274,9 +274,9 @@ fn a_cut_behind_what_is_gathered_is_written_from_where_it_was_cut() {
     );
 }
 
-// Of two cuts in one write, the one that reaches further back counts.
+// Of two truncations in one write, the earlier index counts.
 #[test]
-fn of_two_cuts_in_one_write_the_deeper_one_counts() {
+fn of_two_truncations_in_one_write_the_earlier_index_counts() {
     let mut scene = slow(Scene::follower(3, 2, &[1, 1, 1, 1]));
     for envelope in [
         scene.envelope(2, 3, append(at(1, 1), entries(1, &[3, 3]), 0)),
@@ -293,7 +293,7 @@ fn of_two_cuts_in_one_write_the_deeper_one_counts() {
 
 // What was never handed out cannot be durable, whatever the host says.
 #[test]
-fn a_report_of_what_was_never_handed_out_makes_nothing_durable() {
+fn a_report_of_a_write_that_was_never_handed_out_makes_nothing_durable() {
     let mut scene = slow(Scene::follower(3, 2, &[]));
     for ticket in [1, 2, u64::MAX] {
         scene.step(Event::Persisted(Ticket::new(ticket)));
@@ -307,7 +307,7 @@ fn a_report_of_what_was_never_handed_out_makes_nothing_durable() {
 
 // Dissertation §10.2.1: a leader's appends leave while its own write is still being made.
 #[test]
-fn appends_leave_beside_the_leaders_own_write() {
+fn appends_leave_in_parallel_with_the_leaders_own_write() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.prompt = false;
@@ -339,7 +339,7 @@ fn the_inputs_of_one_drain_share_one_write() {
     );
 }
 
-// The commit index is a hint for the next start: nobody waits for it, so it never causes a write.
+// The commit index is a hint for the next start: nothing waits for it, so it never causes a write.
 #[test]
 fn a_commit_index_alone_is_not_written() {
     let mut scene = Scene::follower(3, 2, &[1, 1]);
@@ -361,12 +361,12 @@ fn tickets_count_up_without_a_gap() {
     assert_eq!(tickets, [1, 2, 3, 4]);
 }
 
-/// A server whose host writes and applies before it looks at the next action, and says nothing of either.
+/// A server whose host writes and applies before it looks at the next action, and reports neither.
 fn at_once(count: u64, term: u64, log: &[u64]) -> Scene {
     let mut setup = setup(count, term, log);
     setup.config.options.persists_at_once = true;
     setup.config.options.applies_at_once = true;
-    slow(Scene::new(setup).expect("the disk is sound"))
+    slow(Scene::new(setup).expect("the disk is valid"))
 }
 
 /// The kinds of these actions that a host must not confuse.
@@ -381,9 +381,9 @@ fn order(actions: &[Action]) -> Vec<&'static str> {
     kinds.collect()
 }
 
-// Ours: who writes before it goes on need not say so, as what depends on a write stands behind it.
+// Ours: a host that writes before it goes on reports nothing, since every action that depends on a write follows it.
 #[test]
-fn what_depends_on_a_write_stands_behind_it_for_a_host_that_writes_at_once() {
+fn actions_that_depend_on_a_write_follow_it_for_a_host_that_writes_at_once() {
     let mut scene = at_once(3, 1, &[]);
     let actions = scene.receive(2, 2, Message::Vote { last: None });
     assert_eq!(order(&actions), ["write", "send"]);
@@ -392,12 +392,12 @@ fn what_depends_on_a_write_stands_behind_it_for_a_host_that_writes_at_once() {
     assert_eq!(order(&actions), ["write", "send", "apply"]);
     assert_eq!(outcomes(&actions), [AppendOutcome::Accepted { last: at(2, 2) }]);
     let ticket = only_write(&actions).ticket;
-    assert_eq!(scene.step(Event::Persisted(ticket)), [], "it is no news");
+    assert_eq!(scene.step(Event::Persisted(ticket)), [], "it is known already");
 }
 
-// What is durable at once may make more to write at once: a server by itself is elected, and commits, in one drain.
+// A write that is durable at once may lead to the next one: a single server is elected, and commits, in one drain.
 #[test]
-fn what_follows_from_a_write_is_in_the_same_drain_for_a_host_that_writes_at_once() {
+fn consequences_of_a_write_are_in_the_same_drain_for_a_host_that_writes_at_once() {
     let mut scene = at_once(1, 1, &[1]);
     let actions = scene.step(Event::Campaign);
     assert_eq!(scene.role(), RoleName::Leader);
@@ -415,7 +415,7 @@ fn what_follows_from_a_write_is_in_the_same_drain_for_a_host_that_writes_at_once
     assert_eq!(order(&actions), ["write", "apply", "done"]);
 }
 
-// It carries out nothing behind a write that failed, and nothing is ever said again.
+// It carries out nothing after a write that failed, and no message is ever sent again.
 #[test]
 fn a_failed_write_silences_a_host_that_writes_at_once() {
     let mut scene = at_once(1, 1, &[]);

@@ -49,7 +49,7 @@ fn a_proposal_that_is_committed_and_handed_out_is_done() {
     );
 }
 
-// Done comes right behind the Apply that its entry is in, so that a host knows what the state machine said.
+// Done comes right after the Apply that holds its entry, so that a host knows the state machine's response.
 #[test]
 fn done_follows_its_apply() {
     let mut scene = leader_with_two();
@@ -71,10 +71,10 @@ fn done_follows_its_apply() {
 #[test]
 fn a_proposal_elsewhere_is_handed_back_with_the_leaders_name() {
     let mut scene = Scene::follower(3, 2, &[]);
-    let nobody = Rejection::NotLeader { leader: None };
+    let unknown_leader = Rejection::NotLeader { leader: None };
     assert_eq!(
         outcomes(&scene.propose(1, b"x")),
-        [(1, Outcome::Rejected(nobody, b"x".to_vec()))]
+        [(1, Outcome::Rejected(unknown_leader, b"x".to_vec()))]
     );
     scene.receive(3, 2, heartbeat(None));
     let third = Rejection::NotLeader {
@@ -87,16 +87,16 @@ fn a_proposal_elsewhere_is_handed_back_with_the_leaders_name() {
     scene.step(Event::Campaign);
     assert_eq!(
         outcomes(&scene.propose(3, b"z")),
-        [(3, Outcome::Rejected(nobody, b"z".to_vec()))]
+        [(3, Outcome::Rejected(unknown_leader, b"z".to_vec()))]
     );
 }
 
 // Stepping down decides nothing: the log decides, with the next leader's entries.
 #[test]
-fn stepping_down_decides_nothing() {
+fn stepping_down_settles_no_proposal() {
     let mut scene = leader_with_two();
     assert_eq!(outcomes(&scene.receive(3, 3, heartbeat(None))), []);
-    // The new leader has the first of the two, and something else in place of the second.
+    // The new leader holds the first of the two, and another entry in place of the second.
     let actions = scene.receive(3, 3, append(at(2, 2), entries(2, &[3]), 0));
     assert_eq!(outcomes(&actions), []);
     let actions = scene.receive(3, 3, append(at(3, 3), Vec::new(), 3));
@@ -107,11 +107,11 @@ fn stepping_down_decides_nothing() {
 }
 
 #[test]
-fn committed_entries_of_a_later_leader_supersede_what_they_replace() {
+fn committed_entries_of_a_later_leader_supersede_the_proposals_that_they_replace() {
     let mut scene = leader_with_two();
     let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
     assert_eq!(outcomes(&actions), []);
-    // The entry of term 3 stands in the place of the first one, and no log has one of term 2 behind it.
+    // The entry of term 3 replaces the first one, and no log holds one of term 2 after it.
     let actions = scene.receive(3, 3, append(at(3, 2), Vec::new(), 2));
     assert_eq!(
         outcomes(&actions),
@@ -119,9 +119,9 @@ fn committed_entries_of_a_later_leader_supersede_what_they_replace() {
     );
 }
 
-// Figure 8: an entry that one leader cut off here may be held elsewhere, and committed by a later one.
+// Figure 8: an entry that one leader truncated here may be held elsewhere, and committed by a later leader.
 #[test]
-fn a_proposal_that_was_cut_off_is_done_when_its_entry_comes_back() {
+fn a_truncated_proposal_is_done_when_its_entry_comes_back() {
     let mut scene = leader_with_two();
     let actions = scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
     assert_eq!(outcomes(&actions), []);
@@ -133,9 +133,9 @@ fn a_proposal_that_was_cut_off_is_done_when_its_entry_comes_back() {
     );
 }
 
-// Nor is it lost when something before its place is committed, unless that is of a later term.
+// Nor is it superseded when an entry before it is committed, unless that entry is of a later term.
 #[test]
-fn a_proposal_that_was_cut_off_is_not_lost_by_what_is_committed_before_it() {
+fn a_truncated_proposal_is_not_superseded_by_a_commit_before_it() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.propose(1, b"one");
     scene.propose(2, b"two");
@@ -164,10 +164,10 @@ fn proposals_of_an_earlier_leadership_are_done_by_the_next_one() {
     );
 }
 
-// A snapshot that covers a proposal's place hides what became of it; what lay behind it in an earlier term is
+// A snapshot that covers a proposal's index hides what became of it; proposals after it in an earlier term are
 // superseded.
 #[test]
-fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
+fn a_snapshot_over_another_log_leaves_proposals_unknown_or_superseded() {
     let mut scene = leader_with_two();
     scene.receive(3, 3, heartbeat(None));
     let actions = scene.step(Input::SnapshotReady {
@@ -181,7 +181,7 @@ fn a_snapshot_over_another_log_leaves_unknown_and_superseded() {
 }
 
 #[test]
-fn a_snapshot_over_the_same_log_leaves_what_follows_it() {
+fn a_snapshot_over_the_same_log_keeps_the_proposals_after_it() {
     let mut scene = leader_with_two();
     scene.receive(3, 3, heartbeat(None));
     let actions = scene.step(Input::SnapshotReady {
@@ -194,7 +194,7 @@ fn a_snapshot_over_the_same_log_leaves_what_follows_it() {
 }
 
 #[test]
-fn a_failed_disk_leaves_unknown_what_was_in_the_log_and_rejects_the_rest() {
+fn a_failed_disk_leaves_logged_proposals_unknown_and_rejects_the_rest() {
     let mut scene = leader_with_two();
     let actions = scene.step(Event::PersistFailed);
     assert_eq!(outcomes(&actions), [(1, Outcome::Unknown), (2, Outcome::Unknown)]);
@@ -202,9 +202,9 @@ fn a_failed_disk_leaves_unknown_what_was_in_the_log_and_rejects_the_rest() {
     assert_eq!(outcomes(&scene.propose(3, b"three")), [(3, failed)]);
 }
 
-// What was told before the disk failed is told, and not told again.
+// An outcome that was reported before the disk failed is not reported again.
 #[test]
-fn what_was_decided_before_the_disk_failed_stays_decided() {
+fn outcomes_from_before_the_disk_failed_stay() {
     let mut scene = leader_with_two();
     let (session, round) = (scene.session(2), raft_core::Round::new(0));
     let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 2) };
@@ -215,6 +215,7 @@ fn what_was_decided_before_the_disk_failed_stays_decided() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     scene.raft.step(Event::Receive(reply));

@@ -33,7 +33,15 @@ fn round(actions: &[Action]) -> Option<u64> {
 fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
     let (session, term) = (scene.session(from), scene.term());
     let round = Round::new(round);
-    scene.receive(from, term, Message::HeartbeatReply { session, round })
+    scene.receive(
+        from,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    )
 }
 
 /// A leader of five in term 2 whose no-op at 1 is committed.
@@ -71,8 +79,8 @@ fn an_answer_to_an_earlier_round_confirms_nothing() {
     assert_eq!(ready(&confirm(&mut scene, 3, 2)), [(2, 1)]);
 }
 
-// Nor does an answer to a message of an earlier term, in which the same server led: its rounds and sessions had the
-// same numbers.
+// Nor does a reply to a message of an earlier term in which the same server led: its rounds and sessions had the same
+// numbers.
 #[test]
 fn an_answer_to_a_message_of_an_earlier_term_confirms_nothing() {
     let mut scene = leader();
@@ -186,12 +194,12 @@ fn a_read_waits_for_the_state_machine() {
     assert_eq!(ready(&scene.step(Input::Applied(index(2)))), [(7, 2)]);
 }
 
-// Where what is handed out counts as applied, the answer comes behind it.
+// Where entries that are handed out count as applied, the read's answer comes after them.
 #[test]
-fn a_host_that_applies_at_once_finds_the_read_behind_what_it_waited_for() {
+fn a_host_that_applies_at_once_finds_the_read_after_the_entries_it_waited_for() {
     let mut setup = setup(5, 1, &[]);
     setup.config.options.applies_at_once = true;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 1));
     scene.accept(3, at(2, 1));
@@ -230,15 +238,16 @@ fn an_append_reply_confirms_its_round() {
                 session,
                 round,
                 outcome,
+                promise_micros: 0,
             },
         );
         assert_eq!(ready(&actions), expected);
     }
 }
 
-// A read that is not confirmed when the leader is deposed is refused; nobody knows what is committed now.
+// A read that is not confirmed when the leader is deposed is rejected: the new leader may have committed more.
 #[test]
-fn an_unconfirmed_read_is_refused_when_the_leader_is_deposed() {
+fn an_unconfirmed_read_is_rejected_when_the_leader_is_deposed() {
     let mut scene = leader();
     scene.read(7);
     confirm(&mut scene, 2, 1);
@@ -246,9 +255,9 @@ fn an_unconfirmed_read_is_refused_when_the_leader_is_deposed() {
     assert_eq!(refused(&actions), [(7, Rejection::NotLeader { leader: None })]);
 }
 
-// A confirmed one stays valid, whoever leads now.
+// A confirmed one stays valid, whichever server leads now.
 #[test]
-fn a_confirmed_read_outlives_the_leadership() {
+fn a_confirmed_read_survives_the_leadership() {
     let mut scene = leader();
     scene.accept(4, at(2, 1));
     scene.prompt = false;
@@ -268,7 +277,7 @@ fn a_confirmed_read_outlives_the_leadership() {
 }
 
 #[test]
-fn a_read_elsewhere_is_refused_with_the_leaders_name() {
+fn a_read_elsewhere_is_rejected_with_the_leaders_name() {
     let mut scene = Scene::follower(3, 2, &[]);
     assert_eq!(
         refused(&scene.read(1)),
@@ -279,7 +288,7 @@ fn a_read_elsewhere_is_refused_with_the_leaders_name() {
     assert_eq!(refused(&scene.read(2)), [(2, Rejection::NotLeader { leader })]);
 }
 
-// A quorum of one needs nobody else's word.
+// A quorum of one needs no reply.
 #[test]
 fn a_single_server_answers_at_once() {
     let mut scene = Scene::leader(1, 2, &[]);
@@ -287,7 +296,7 @@ fn a_single_server_answers_at_once() {
     assert_eq!(scene.raft.vitals().applied, Index::new(1));
 }
 
-// What it is all for: a leader that was cut off and replaced does not answer with what was.
+// The purpose of it all: a leader that was partitioned and replaced does not answer with stale state.
 #[test]
 fn a_leader_that_was_replaced_does_not_answer() {
     let mut cluster = Cluster::new(3);

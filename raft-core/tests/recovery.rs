@@ -1,15 +1,15 @@
-//! A majority is gone for good, and one survivor goes on alone. Ours; never by itself.
+//! A majority is lost for good, and an operator makes one survivor the whole cluster. Ours; never automatic.
 
 mod support;
 
 use raft_core::{
-    Change, Config, Durable, Entry, EntryBody, HardState, Incarnation, Membership, NodeId, Options, Recovery,
+    Change, Config, Durable, Entry, EntryBody, Incarnation, Membership, NodeId, Options, Recovery,
     RecoveryError, RestoreError, RoleName, Setup, Term,
 };
 use support::scene::{entries, id, index, node, setup, snapshot};
 use support::{Cluster, Disk};
 
-/// What the server would be started with.
+/// The setup that the server would be started with.
 fn setup_of(cluster: &Cluster, number: u64, disk: &Disk) -> Setup {
     let mut setup = setup(cluster.size, 0, &[]);
     setup.identity.node = node(number);
@@ -42,7 +42,7 @@ fn voters(cluster: &mut Cluster, number: u64) -> Vec<u64> {
 }
 
 #[test]
-fn a_survivor_goes_on_alone_and_the_cluster_grows_again() {
+fn a_survivor_continues_alone_and_the_cluster_grows_again() {
     for mut cluster in [Cluster::new(3), Cluster::with_snapshots(3, 4, 1)] {
         for number in 0..10 {
             assert!(written(&mut cluster, &[number]));
@@ -50,7 +50,7 @@ fn a_survivor_goes_on_alone_and_the_cluster_grows_again() {
         cluster.crash(2);
         cluster.crash(3);
         cluster.tick(100);
-        assert_eq!(cluster.leader(), None, "nobody does this by itself");
+        assert_eq!(cluster.leader(), None, "no server does this by itself");
 
         let recovery = recover(&mut cluster, 1);
         assert_eq!(recovery.without, [node(2), node(3)]);
@@ -61,7 +61,7 @@ fn a_survivor_goes_on_alone_and_the_cluster_grows_again() {
 
         // One comes back with an empty folder, one is new. Neither counts before it is added.
         for (number, folder) in [(2, 22), (4, 4)] {
-            cluster.start(number, Disk::default(), 1, folder);
+            cluster.start_with(number, Disk::default(), 1, folder, Membership::default());
             assert!(cluster.make_change(Change::AddLearner(node(number))));
             assert!(cluster.make_change(Change::Promote(node(number))));
         }
@@ -74,9 +74,9 @@ fn a_survivor_goes_on_alone_and_the_cluster_grows_again() {
     }
 }
 
-// The old cluster's leader never knew that it was committed, and said so to nobody; the survivor cannot know either.
+// The old cluster's leader never knew that it was committed, and told no server; the survivor cannot know either.
 #[test]
-fn what_the_survivor_holds_becomes_committed_and_is_named() {
+fn the_survivors_whole_log_becomes_committed_and_is_reported() {
     let mut cluster = Cluster::new(3);
     assert!(written(&mut cluster, b"on all"));
     let leader = cluster.elect();
@@ -97,9 +97,9 @@ fn what_the_survivor_holds_becomes_committed_and_is_named() {
 }
 
 // The configuration that was in force last counts, committed or not, joint or not: none of its other members is needed
-// any more.
+// any longer.
 #[test]
-fn a_change_that_was_under_way_is_over() {
+fn a_change_that_was_in_progress_is_over() {
     let mut cluster = Cluster::new(5);
     let leader = cluster.elect();
     assert!(written(&mut cluster, b"before"));
@@ -122,16 +122,12 @@ fn a_change_that_was_under_way_is_over() {
 
 // A crash in the middle leaves a server that can be recovered again.
 #[test]
-fn a_recovery_that_was_interrupted_is_made_again() {
+fn an_interrupted_recovery_is_made_again() {
     let mut setup = setup(3, 4, &[1, 4]);
     let first = Recovery::of(&setup).expect("it is a member");
-    assert_eq!(
-        first.write.hard_state,
-        Some(HardState {
-            term: Term::new(5),
-            vote: None
-        })
-    );
+    let written = first.write.hard_state.expect("a term is written");
+    assert_eq!((written.term, written.vote), (Term::new(5), None));
+    assert!(written.cluster.is_bound(), "it is another cluster from here on");
     setup.durable.hard_state = first.write.hard_state.expect("a term is written");
     let again = Recovery::of(&setup).expect("it is a member");
     assert_eq!(again.write.entries[0].id, id(6, 3));
@@ -140,9 +136,9 @@ fn a_recovery_that_was_interrupted_is_made_again() {
     assert_eq!(Recovery::of(&setup), Err(RecoveryError::Alone), "it is done");
 }
 
-// A new snapshot beside an old log that does not hold its last entry: the old log goes, as at any start.
+// A new snapshot beside an old log that does not hold its last entry: the old log is discarded, as at any start.
 #[test]
-fn a_log_that_a_snapshot_replaced_goes() {
+fn a_log_that_a_snapshot_replaced_is_discarded() {
     let mut setup = setup(3, 4, &[1, 1]);
     setup.durable.snapshot = Some(snapshot(3, 9, 3));
     let recovery = Recovery::of(&setup).expect("it is a member");
@@ -152,7 +148,7 @@ fn a_log_that_a_snapshot_replaced_goes() {
 }
 
 #[test]
-fn no_cluster_is_made_of_what_is_none() {
+fn an_invalid_basis_for_a_recovery_is_refused() {
     let refusal = |setup: &Setup| Recovery::of(setup).expect_err("it is refused");
     let member = || setup(3, 4, &[1, 4]);
     let sets = |membership: Membership| Entry {
@@ -183,7 +179,7 @@ fn no_cluster_is_made_of_what_is_none() {
         .push(sets(Membership::of_voters([2, 3].map(node))));
     assert_eq!(refusal(&removed), RecoveryError::NotMember);
 
-    // Nobody is left who could say that the removal was committed.
+    // No server is left that could say whether the removal was committed.
     removed.durable.entries.pop();
     removed.durable.commit = Some(index(2));
     removed
@@ -222,7 +218,7 @@ fn no_cluster_is_made_of_what_is_none() {
     assert_eq!(refusal(&last_position), out_of_range);
 }
 
-// A learner has the log like anybody else, and may be all that is left.
+// A learner holds the log like any voter, and may be the only server left.
 #[test]
 fn a_learner_can_be_the_survivor() {
     let mut cluster = Cluster::new(3);

@@ -4,8 +4,8 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession, ProposalId,
-    Snapshots, Term, Ticket,
+    Boot, Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession,
+    ProposalId, Snapshots, Term, Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
 use support::{Cluster, Journal};
@@ -27,12 +27,15 @@ fn with_options(options: Options) -> Server {
         options,
         ..Config::default()
     };
-    Replica::new(setup, Journal::default(), None).expect("the disk is sound")
+    Replica::new(setup, Journal::default(), None).expect("the disk is valid")
 }
 
 fn receive(server: &mut Server, from: u64, message: Message) {
+    let cluster = server.raft().status().cluster;
     server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
+        cluster,
+        from_boot: Boot::new(1, 1),
         from: node(from),
         from_incarnation: Incarnation::new(from),
         to: node(1),
@@ -78,7 +81,7 @@ fn whole(commands: u64) -> Message {
     chunk(commands, 0, usize::MAX >> 1)
 }
 
-/// How many bytes of the snapshot are there, as the leader is told.
+/// How many bytes of the snapshot have arrived, as reported to the leader.
 fn stored(outputs: &[Output<Journal>]) -> Vec<u64> {
     let replies = outputs.iter().filter_map(|output| match output {
         Output::Send(envelope) => match envelope.message {
@@ -141,7 +144,7 @@ fn a_snapshot_that_arrives_twice_at_once_is_installed_once() {
 }
 
 #[test]
-fn pieces_that_are_late_or_repeated_cost_nothing_of_what_has_arrived() {
+fn late_or_repeated_pieces_keep_what_has_arrived() {
     let mut server = follower();
     receive(&mut server, 2, chunk(2, 0, 4));
     receive(&mut server, 2, chunk(7, 0, 4));
@@ -156,11 +159,14 @@ fn pieces_that_are_late_or_repeated_cost_nothing_of_what_has_arrived() {
 }
 
 #[test]
-fn another_leaders_older_snapshot_may_take_the_place_of_what_has_arrived() {
+fn an_older_snapshot_of_another_leader_may_replace_what_has_arrived() {
     let mut server = follower();
     receive(&mut server, 2, chunk(7, 0, 4));
+    let cluster = server.raft().status().cluster;
     server.step(Event::Receive(Envelope {
         group: GroupId::new(1),
+        cluster,
+        from_boot: Boot::new(1, 1),
         from: node(3),
         from_incarnation: Incarnation::new(3),
         to: node(1),
@@ -175,7 +181,7 @@ fn another_leaders_older_snapshot_may_take_the_place_of_what_has_arrived() {
 }
 
 #[test]
-fn a_snapshot_with_a_wrong_checksum_is_refused_and_the_next_one_is_taken() {
+fn a_snapshot_with_a_wrong_checksum_is_refused_and_the_next_one_is_accepted() {
     let mut server = follower();
     let mut broken = whole(3);
     if let Message::SnapshotChunk { checksum, .. } = &mut broken {
@@ -233,9 +239,9 @@ fn a_snapshot_on_request_lets_the_log_be_compacted() {
     );
 }
 
-// What a host prints while it looks for a mistake: what happened, and no secret of a client's.
+// A host prints these while it looks for a mistake: they show what happened, and no client's payload.
 #[test]
-fn what_goes_in_and_out_can_be_printed() {
+fn inputs_and_actions_can_be_printed() {
     let event = Event::Propose {
         id: ProposalId::new(7),
         payload: Payload::from(&b"secret"[..]),
@@ -266,10 +272,10 @@ fn a_snapshot_needs_its_bytes_and_bytes_need_their_snapshot() {
     assert_eq!(server.raft().snapshot().map(|meta| meta.last), Some(id(1, 3)));
 }
 
-// Entries are applied, and a snapshot is installed, behind the write that they wait for, and nobody says that it was
+// Entries are applied, and a snapshot is installed, after the write that they wait for, without a report that it was
 // made.
 #[test]
-fn a_host_that_writes_at_once_finds_everything_behind_its_write() {
+fn a_host_that_writes_at_once_finds_every_consequence_after_its_write() {
     let mut server = with_options(Options {
         persists_at_once: true,
         ..Options::default()

@@ -18,7 +18,8 @@ fn rejected(prev: Option<LogId>, hint: Option<LogId>) -> [AppendOutcome; 1] {
     [AppendOutcome::Rejected { prev, hint }]
 }
 
-// Figure 2, AppendEntries, receiver's step 1: an earlier term is told which term it is, and changes nothing.
+// Figure 2, AppendEntries, receiver's step 1: an append of an earlier term is answered with the current term, and
+// changes nothing.
 #[test]
 fn an_append_of_an_earlier_term_changes_nothing() {
     let mut scene = Scene::follower(3, 3, &[1]);
@@ -28,9 +29,9 @@ fn an_append_of_an_earlier_term_changes_nothing() {
     assert_eq!(scene.raft.status().ignored.stale, 1);
 }
 
-// Receiver's step 2: refused if the log does not hold prev.
+// Receiver's step 2: rejected if the log does not hold prev.
 #[test]
-fn an_append_behind_an_entry_that_is_not_there_is_refused() {
+fn an_append_after_a_missing_entry_is_rejected() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 2]);
     assert_eq!(
         outcomes(&scene.append(3, at(1, 3), &[3], 0)),
@@ -43,9 +44,9 @@ fn an_append_behind_an_entry_that_is_not_there_is_refused() {
     assert_eq!(scene.log(), [1, 1, 2]);
 }
 
-// Receiver's step 3: an entry that conflicts with a new one goes, and everything behind it.
+// Receiver's step 3: an entry that conflicts with a new one is truncated, and all after it.
 #[test]
-fn a_conflicting_entry_and_all_behind_it_are_deleted() {
+fn a_conflicting_entry_and_all_after_it_are_truncated() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 2, 2]);
     let actions = scene.append(3, at(1, 1), &[1, 3], 0);
     assert_eq!(scene.log(), [1, 1, 3]);
@@ -86,7 +87,7 @@ fn an_append_within_what_is_committed_is_answered_with_the_commit_index() {
 
 // §5.3, the accelerated back-up: the hint is the follower's last entry that is not of a later term than prev.
 #[test]
-fn a_refusal_names_the_last_entry_that_may_match() {
+fn a_rejection_names_the_last_entry_that_may_match() {
     let log = [1, 1, 1, 4, 4, 5, 5];
     let cases = [
         (at(5, 9), at(5, 7)),
@@ -116,7 +117,7 @@ fn a_refusal_names_the_last_entry_that_may_match() {
 }
 
 #[test]
-fn a_hint_is_never_behind_what_is_committed() {
+fn a_hint_is_never_before_the_commit_index() {
     let mut scene = Scene::follower(3, 6, &[1, 2, 5, 5]);
     scene.append(6, at(2, 2), &[], 2);
     assert_eq!(scene.commit(), 2);
@@ -126,17 +127,17 @@ fn a_hint_is_never_behind_what_is_committed() {
     );
     let mut setup = setup(3, 6, &[]);
     setup.durable.snapshot = Some(snapshot(3, 9, 3));
-    let mut compacted = Scene::new(setup).expect("the disk is sound");
+    let mut compacted = Scene::new(setup).expect("the disk is valid");
     assert_eq!(
         outcomes(&compacted.append(6, at(2, 12), &[], 0)),
         rejected(at(2, 12), at(3, 9))
     );
 }
 
-// §5.3, after a refusal: the leader goes back to the last entry that is not of a later term than the hint, and no
+// §5.3, after a rejection: the leader goes back to the last entry that is not of a later term than the hint, and no
 // further.
 #[test]
-fn a_refused_leader_skips_a_whole_term() {
+fn a_rejected_leader_skips_a_whole_term() {
     let log = [1, 1, 4, 4, 4, 6, 6];
     let cases = [
         (at(5, 9), at(4, 5)),
@@ -153,9 +154,9 @@ fn a_refused_leader_skips_a_whole_term() {
     }
 }
 
-// However wrong the hint is, every refusal takes the leader back, so that the logs meet at some time.
+// However wrong the hint is, every rejection takes the leader back, so that the logs match eventually.
 #[test]
-fn every_refusal_takes_the_leader_back() {
+fn every_rejection_takes_the_leader_back() {
     let mut scene = Scene::leader(3, 4, &[1, 2, 3]);
     let mut prev = at(3, 3);
     for expected in [at(2, 2), at(1, 1), None] {
@@ -167,7 +168,7 @@ fn every_refusal_takes_the_leader_back() {
 
 // Rejections that come late or twice concern a probe that is over: they rewind nothing.
 #[test]
-fn a_late_or_repeated_refusal_rewinds_nothing() {
+fn a_late_or_repeated_rejection_rewinds_nothing() {
     let mut scene = Scene::leader(3, 4, &[1, 2, 3]);
     scene.reject(2, at(3, 3), at(1, 1));
     let next = scene.raft.progress(node(2)).expect("a peer").next;
@@ -187,9 +188,9 @@ fn a_late_or_repeated_refusal_rewinds_nothing() {
     assert_eq!(scene.raft.status().ignored.stale, 5);
 }
 
-// A late refusal may name an entry beyond what is known to match. It still concerns nothing that is under way.
+// A late rejection may name an entry after the match index. It still concerns nothing that is in flight.
 #[test]
-fn a_refusal_of_nothing_that_is_under_way_rewinds_nothing() {
+fn a_rejection_of_nothing_in_flight_rewinds_nothing() {
     let mut scene = Scene::leader(3, 2, &[1; 15]);
     scene.reject(2, at(1, 15), at(1, 5));
     let actions = scene.accept(2, at(1, 5));
@@ -203,9 +204,9 @@ fn a_refusal_of_nothing_that_is_under_way_rewinds_nothing() {
     assert_eq!(scene.raft.progress(node(2)), before);
 }
 
-// Of two appends that are under way the first is lost: the refusal of the second names where the first ended.
+// Of two appends in flight the first is lost: the rejection of the second names where the first ended.
 #[test]
-fn a_refusal_of_what_is_under_way_is_heard() {
+fn a_rejection_of_what_is_in_flight_rewinds() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.propose(1, b"known");
@@ -218,12 +219,12 @@ fn a_refusal_of_what_is_under_way_is_heard() {
     assert_eq!(appends(2, &actions), [(at(2, 2), vec![2, 2])]);
 }
 
-// What was acknowledged before is no news to anybody who follows the steps.
+// A repeated acknowledgement is no new step, so the trace does not repeat it.
 #[test]
-fn an_acknowledgement_is_told_once() {
+fn an_acknowledgement_is_traced_once() {
     let mut setup = setup(3, 1, &[]);
     setup.config.options.trace = true;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     let told = |actions: &[Action]| {
         let matched =
@@ -234,9 +235,9 @@ fn an_acknowledgement_is_told_once() {
     assert_eq!(told(&scene.accept(2, at(2, 1))), 0);
 }
 
-// Figure 2, Leaders: nextIndex begins behind the leader's last entry, and is a guess that is tried first.
+// Figure 2, Leaders: nextIndex begins right after the leader's last entry, and is a guess that is probed first.
 #[test]
-fn a_new_leader_probes_behind_its_last_entry() {
+fn a_new_leader_probes_after_its_last_entry() {
     let mut scene = Scene::follower(3, 1, &[1, 1]);
     let actions = scene.win();
     for peer in [2, 3] {
@@ -262,7 +263,7 @@ fn an_acknowledgement_moves_match_and_next_and_both_only_grow() {
     assert_eq!((peer.matched, peer.next), (Some(index(3)), index(4)));
 }
 
-// Dissertation §10.2.1: appends are sent one behind the other without waiting for answers, within the windows.
+// Dissertation §10.2.1: appends are sent one after another without waiting for replies, within the windows.
 #[test]
 fn appends_are_pipelined_within_the_windows() {
     let mut setup = setup(3, 1, &[]);
@@ -270,7 +271,7 @@ fn appends_are_pipelined_within_the_windows() {
         inflight_messages: 2,
         ..Limits::default()
     };
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 1));
     assert_eq!(appends(2, &scene.propose(1, b"1")), [(at(2, 1), vec![2])]);
@@ -279,7 +280,7 @@ fn appends_are_pipelined_within_the_windows() {
     assert_eq!(appends(2, &scene.propose(3, b"3")), [(at(2, 3), vec![2])]);
     assert_eq!(appends(2, &scene.propose(4, b"4")), [], "the window is full");
     assert_eq!(appends(2, &scene.propose(5, b"5")), []);
-    // What was proposed meanwhile goes together.
+    // The proposals made meanwhile are sent together.
     assert_eq!(appends(2, &scene.accept(2, at(2, 3))), [(at(2, 4), vec![2, 2])]);
 }
 
@@ -290,14 +291,14 @@ fn the_window_in_bytes_is_kept() {
         inflight_bytes: 100,
         ..Limits::default()
     };
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 1));
     for position in 2..5 {
         scene.propose(position, b"");
         scene.accept(2, at(2, position));
     }
-    // With the flat sum it is just what the window holds.
+    // With the flat sum per entry, this is exactly the window.
     assert_eq!(appends(2, &scene.propose(5, &[0; 100 - 32])).len(), 1);
     assert_eq!(appends(2, &scene.propose(6, b"")), []);
     assert_eq!(appends(2, &scene.accept(2, at(2, 5))).len(), 1);
@@ -332,10 +333,10 @@ fn a_probe_is_repeated_until_it_is_answered() {
     }
 }
 
-// Found by simulation: a follower whose disk went back denies what it has acknowledged, for good. Asked at once each
-// time, it would deny without end.
+// Found by simulation: a follower whose disk lost writes denies what it has acknowledged, for good. Probed again at
+// once, it would deny without end.
 #[test]
-fn who_denies_what_it_acknowledged_is_asked_again_with_the_next_heartbeat() {
+fn a_peer_that_denies_its_acknowledgement_is_probed_with_the_next_heartbeat() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.propose(1, b"one more");
@@ -347,9 +348,9 @@ fn who_denies_what_it_acknowledged_is_asked_again_with_the_next_heartbeat() {
     }
 }
 
-// Every wait ends: a window in which nothing moves is probed, and what the answer says is missing is sent again.
+// Every wait ends: a window without progress is probed, and what the reply shows to be missing is sent again.
 #[test]
-fn a_window_that_was_lost_is_found_out_and_sent_again() {
+fn a_lost_window_is_detected_and_sent_again() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.propose(1, b"lost");
@@ -362,7 +363,7 @@ fn a_window_that_was_lost_is_found_out_and_sent_again() {
 }
 
 #[test]
-fn a_lost_acknowledgement_is_found_out_as_well() {
+fn a_lost_acknowledgement_is_detected_as_well() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.propose(1, b"acknowledged in vain");
@@ -386,9 +387,9 @@ fn what_was_in_flight_to_an_unreachable_peer_is_sent_again() {
     );
 }
 
-// An operator sees how long a peer has said nothing, since the election if it never did.
+// An operator sees for how long a peer has been silent, since the election if it has never answered.
 #[test]
-fn a_silent_peer_is_seen_to_be_silent() {
+fn the_status_shows_for_how_long_a_peer_has_been_silent() {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
     scene.tick(3);
@@ -400,7 +401,7 @@ fn a_silent_peer_is_seen_to_be_silent() {
     assert_eq!(scene.raft.progress(node(2)), peers.first().copied());
 }
 
-// An answer belongs to the session that it names: a peer that came back has nothing to do with what it was sent before.
+// A reply belongs to the session that it names: a returning peer does not answer for what was sent before its removal.
 #[test]
 fn answers_of_another_session_are_not_counted() {
     let mut scene = Scene::leader(3, 2, &[]);
@@ -413,6 +414,7 @@ fn answers_of_another_session_are_not_counted() {
             session,
             round,
             outcome,
+            promise_micros: 0,
         },
     );
     assert_eq!(scene.commit(), 0);
@@ -420,13 +422,13 @@ fn answers_of_another_session_are_not_counted() {
     assert_eq!(scene.raft.status().ignored.stale, 1);
 }
 
-// Where the leader's log begins too late, only a snapshot helps.
+// Where the peer lacks entries that the leader has compacted, only a snapshot helps.
 #[test]
-fn a_peer_behind_the_logs_beginning_is_sent_a_snapshot() {
+fn a_peer_that_lacks_compacted_entries_is_sent_a_snapshot() {
     for hint in [None, at(1, 3), at(2, 3), at(9, 4)] {
         let mut setup = setup(3, 9, &[]);
         setup.durable.snapshot = Some(snapshot(3, 5, 3));
-        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut scene = Scene::new(setup).expect("the disk is valid");
         scene.win();
         scene.reject(2, at(3, 5), hint);
         let peer = scene.raft.progress(node(2)).expect("a peer");
@@ -434,14 +436,14 @@ fn a_peer_behind_the_logs_beginning_is_sent_a_snapshot() {
     }
 }
 
-// A leader that still holds something behind its snapshot asks no more than it needs to.
+// A leader probes the base of its log before it falls back to a snapshot, and probes nothing if the hint is before it.
 #[test]
-fn where_the_logs_part_behind_the_base_the_base_is_asked_about_at_last() {
+fn logs_that_diverge_before_the_base_are_probed_at_the_base_last() {
     let leader = || {
         let mut setup = setup(3, 3, &[]);
         setup.durable.snapshot = Some(snapshot(3, 5, 3));
         setup.durable.entries = entries(5, &[3, 3]);
-        let mut scene = Scene::new(setup).expect("the disk is sound");
+        let mut scene = Scene::new(setup).expect("the disk is valid");
         scene.win();
         scene
     };
@@ -453,7 +455,7 @@ fn where_the_logs_part_behind_the_base_the_base_is_asked_about_at_last() {
         Feeding::Snapshot,
         "it says that it lacks the base"
     );
-    // It has something in the base's place and beyond, of earlier terms.
+    // It holds entries of earlier terms at the base's index and after it.
     let mut scene = leader();
     let actions = scene.reject(2, at(3, 7), at(1, 6));
     assert_eq!(appends(2, &actions)[0].0, at(3, 5));
@@ -472,7 +474,7 @@ const FOLLOWERS: [&[u64]; 6] = [
     &[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3],
 ];
 
-/// Passes messages between a leader and the follower with its log until they are equal; how many refusals that took.
+/// Passes messages between a leader and a follower until their logs are equal; how many rejections that took.
 fn converge(leader_log: &[u64], follower_log: &[u64], term: u64) -> usize {
     let mut leader = Scene::leader(3, term, leader_log);
     let mut follower = Scene::follower(3, term, follower_log);
@@ -501,7 +503,7 @@ fn converge(leader_log: &[u64], follower_log: &[u64], term: u64) -> usize {
     panic!("{follower_log:?} never becomes {leader_log:?}");
 }
 
-// Figure 7: whatever a follower missed or has too much of, its log becomes the leader's.
+// Figure 7: whatever entries a follower lacks or has too many of, its log becomes the leader's.
 #[test]
 fn all_logs_of_figure_7_become_the_leaders() {
     for log in FOLLOWERS {
@@ -511,7 +513,7 @@ fn all_logs_of_figure_7_become_the_leaders() {
 }
 
 #[test]
-fn a_long_diverging_log_costs_few_refusals() {
+fn a_long_diverging_log_costs_few_rejections() {
     let leader: Vec<u64> = [vec![1; 50], vec![9; 200]].concat();
     let follower: Vec<u64> = [vec![1; 50], vec![2; 300]].concat();
     assert!(converge(&leader, &follower, 10) <= 2);
@@ -535,25 +537,32 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
             commit: None,
         },
     );
-    assert_eq!(sent_to(2, &actions), [Message::HeartbeatReply { session, round }]);
+    assert_eq!(
+        sent_to(2, &actions),
+        [Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0
+        }]
+    );
 }
 
-// §5.3: a follower that was down for long catches up, from whatever point.
+// §5.3: a follower that was down for long catches up, wherever its log ends.
 #[test]
 fn a_follower_that_was_down_catches_up() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.elect();
-    let behind = (1..=3).find(|&id| id != leader).expect("there are three");
+    let lagging = (1..=3).find(|&id| id != leader).expect("there are three");
     cluster.propose(leader, b"before");
     cluster.tick(5);
-    cluster.crash(behind);
+    cluster.crash(lagging);
     for number in 0..100 {
         cluster.propose(leader, &[number]);
         cluster.deliver();
     }
-    cluster.restart(behind);
+    cluster.restart(lagging);
     cluster.tick(10);
-    assert_eq!(cluster.journal(behind).len(), 101);
+    assert_eq!(cluster.journal(lagging).len(), 101);
 }
 
 /// Where the entries of each write, append and apply lie in memory.
@@ -571,10 +580,10 @@ fn places_of_entries(actions: &[Action]) -> Vec<*const Entry> {
     entries.map(|entries| entries.as_ptr()).collect()
 }
 
-// Ours: entries that came together are written, sent to everybody and applied from one place in memory, and none of
+// Ours: entries that arrived together are written, sent to all peers and applied from one place in memory, and none of
 // them is copied.
 #[test]
-fn entries_that_come_together_are_shared_and_not_copied() {
+fn entries_that_arrive_together_are_shared_and_not_copied() {
     for count in [1, 5, 8, 300] {
         let mut scene = Scene::leader(3, 2, &[]);
         for peer in [2, 3] {
@@ -603,9 +612,9 @@ fn entries_that_come_together_are_shared_and_not_copied() {
     }
 }
 
-// What came at different times has no one place in memory, and is copied once for all who are to get it.
+// Entries that arrived at different times have no single place in memory, and are copied once for all peers.
 #[test]
-fn what_several_peers_lack_is_copied_once() {
+fn entries_that_several_peers_lack_are_copied_once() {
     let mut scene = Scene::leader(3, 2, &[]);
     for peer in [2, 3] {
         scene.accept(peer, at(2, 1));
@@ -619,6 +628,7 @@ fn what_several_peers_lack_is_copied_once() {
             session: scene.session(peer),
             round: Round::new(0),
             outcome: AppendOutcome::Accepted { last: at(2, 2) },
+            promise_micros: 0,
         };
         let envelope = scene.envelope(peer, 2, acknowledges);
         scene.raft.step(Event::Receive(envelope));

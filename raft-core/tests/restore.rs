@@ -1,4 +1,4 @@
-//! What a disk must look like at a start, and what a crash may have left on it.
+//! The contents of a disk that a server accepts at its start, and those that a crash may leave.
 
 mod support;
 
@@ -8,7 +8,7 @@ use raft_core::{
 };
 use support::scene::{Scene, at, entries, entry, id, index, node, outcomes, setup, snapshot, voters, writes};
 
-/// What is wrong with a disk.
+/// The reason why a server refuses to start from a disk.
 fn refusal(setup: Setup) -> RestoreError {
     Raft::new(setup).expect_err("this disk contradicts itself")
 }
@@ -18,7 +18,7 @@ fn refusal(setup: Setup) -> RestoreError {
 fn term_vote_and_log_survive_a_restart() {
     let mut setup = setup(3, 5, &[1, 1, 4]);
     setup.durable.hard_state.vote = Some(node(2));
-    let scene = Scene::new(setup).expect("the disk is sound");
+    let scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!((scene.term(), scene.vote()), (5, Some(2)));
     assert_eq!(scene.log(), [1, 1, 4]);
     assert_eq!(scene.commit(), 0);
@@ -29,10 +29,10 @@ fn term_vote_and_log_survive_a_restart() {
 fn commit_is_restored_as_the_larger_of_hint_and_snapshot() {
     let mut hinted = setup(3, 1, &[1, 1, 1]);
     hinted.durable.commit = Index::new(2);
-    let scene = Scene::new(hinted.clone()).expect("the disk is sound");
+    let scene = Scene::new(hinted.clone()).expect("the disk is valid");
     assert_eq!((scene.commit(), scene.applied()), (2, 2));
     hinted.durable.snapshot = Some(snapshot(1, 3, 3));
-    let scene = Scene::new(hinted).expect("the disk is sound");
+    let scene = Scene::new(hinted).expect("the disk is valid");
     assert_eq!((scene.commit(), scene.applied()), (3, 3));
 }
 
@@ -54,7 +54,7 @@ fn terms_that_fall_along_the_log_are_refused() {
 }
 
 #[test]
-fn a_log_that_begins_behind_nothing_is_refused() {
+fn a_log_without_its_beginning_is_refused() {
     let mut broken = setup(3, 1, &[1, 1, 1]);
     broken.durable.entries.remove(0);
     assert_eq!(refusal(broken), RestoreError::Headless { first: id(1, 2) });
@@ -95,15 +95,15 @@ fn a_commit_index_beyond_the_log_is_refused() {
     assert_eq!(refusal(broken), RestoreError::CommitTooLate { commit, last });
 }
 
-// What no leader makes, no disk holds: whoever started from it could not say what it has to anybody.
+// A disk with entries that no leader makes is refused: no peer would accept them.
 #[test]
 fn entries_that_no_leader_makes_are_refused() {
     let entry = id(0, 1);
     assert_eq!(refusal(setup(3, 2, &[0, 1])), RestoreError::Impossible { entry });
 
-    let nobody = Membership::default();
+    let no_voters = Membership::default();
     let both = voters(3).with_witnesses([node(1), node(2)]);
-    for membership in [nobody, both] {
+    for membership in [no_voters, both] {
         let mut broken = setup(3, 2, &[1, 2]);
         broken.durable.entries[1].body = EntryBody::Membership(membership.into());
         let entry = id(2, 2);
@@ -133,23 +133,23 @@ fn snapshots_that_no_server_takes_are_refused() {
     }));
 }
 
-// Somebody else's identity beside this server's log: all others drop what it says, and its operator must be able to see
-// why.
+// Another folder's identity beside this server's log: all other servers drop its messages, and its operator must be
+// able to see why.
 #[test]
-fn another_folder_than_the_bound_one_is_seen_to_be_fenced() {
+fn another_folder_than_the_bound_one_is_fenced() {
     let mut setup = setup(3, 1, &[1]);
     assert!(
         !Scene::new(setup.clone())
-            .expect("the disk is sound")
+            .expect("the disk is valid")
             .raft
             .status()
             .fenced
     );
     setup.identity.incarnation = Incarnation::new(9);
-    assert!(Scene::new(setup).expect("the disk is sound").raft.status().fenced);
+    assert!(Scene::new(setup).expect("the disk is valid").raft.status().fenced);
 }
 
-// A number near the end of its range would overflow sooner or later; no honest cluster gets there.
+// A number near the end of its range would overflow sooner or later; no honest cluster reaches it.
 #[test]
 fn terms_and_positions_near_the_end_of_their_range_are_refused() {
     let mut term_too_large = setup(1, u64::MAX, &[1]);
@@ -161,25 +161,25 @@ fn terms_and_positions_near_the_end_of_their_range_are_refused() {
     assert!(Raft::new(position_too_large).is_err());
 }
 
-// Paper §7: a log that holds the snapshot's last entry is kept, with what follows it.
+// Paper §7: a log that holds the snapshot's last entry is kept, with the entries after it.
 #[test]
 fn a_log_that_holds_the_snapshots_last_entry_is_kept() {
     let mut torn = setup(3, 2, &[1, 1, 2, 2]);
     torn.durable.snapshot = Some(snapshot(1, 2, 3));
-    let scene = Scene::new(torn).expect("the disk is sound");
+    let scene = Scene::new(torn).expect("the disk is valid");
     assert_eq!(scene.raft.vitals().last, at(2, 4));
     assert_eq!(scene.raft.log_id(index(2)), at(1, 2));
     assert_eq!(scene.raft.log_id(index(3)), at(2, 3));
     assert_eq!(scene.applied(), 2);
 }
 
-// A compaction that the crash cut short leaves entries that the snapshot covers: they do no harm.
+// A compaction that a crash interrupted leaves entries that the snapshot covers: they do no harm.
 #[test]
-fn a_log_that_begins_right_behind_the_snapshot_is_kept() {
+fn a_log_that_begins_right_after_the_snapshot_is_kept() {
     let mut compacted = setup(3, 2, &[1, 1, 2]);
     compacted.durable.snapshot = Some(snapshot(1, 2, 3));
     compacted.durable.entries.drain(..2);
-    let scene = Scene::new(compacted).expect("the disk is sound");
+    let scene = Scene::new(compacted).expect("the disk is valid");
     assert_eq!(scene.log(), [2]);
     assert_eq!(scene.raft.vitals().last, at(2, 3));
 }
@@ -191,9 +191,8 @@ fn torn_install(log: &[u64]) -> Setup {
     torn
 }
 
-// Paper §7: a log that conflicts with the snapshot is discarded. It must leave the disk as well, before anything is
-// appended: a store that keeps what was discarded would show it again, in the midst of what came after, at the next
-// start.
+// Paper §7: a log that conflicts with the snapshot is discarded. It must be removed from the disk as well, before
+// anything is appended: a store that keeps discarded entries would return them at the next start, among later ones.
 #[test]
 fn a_log_that_conflicts_with_the_snapshot_is_removed_from_the_disk_before_anything_is_appended() {
     for log in [&[1_u64, 1, 2, 2, 2, 2] as &[u64], &[1, 1], &[1, 1, 3]] {
@@ -207,7 +206,7 @@ fn a_log_that_conflicts_with_the_snapshot_is_removed_from_the_disk_before_anythi
 }
 
 #[test]
-fn what_is_acknowledged_after_a_torn_install_survives_the_next_crash() {
+fn acknowledged_entries_after_a_torn_install_survive_the_next_crash() {
     let mut disk = support::Disk {
         durable: torn_install(&[1, 1, 2, 2, 2, 2]).durable,
         snapshot: None,
@@ -232,15 +231,15 @@ fn what_is_acknowledged_after_a_torn_install_survives_the_next_crash() {
 fn the_configuration_is_the_last_in_the_log_else_the_snapshots() {
     let mut restored = setup(3, 2, &[1, 1, 2]);
     restored.durable.snapshot = Some(snapshot(1, 2, 5));
-    let scene = Scene::new(restored.clone()).expect("the disk is sound");
+    let scene = Scene::new(restored.clone()).expect("the disk is valid");
     assert_eq!(scene.raft.membership().voters().count(), 5);
     restored.durable.entries[2].body = EntryBody::Membership(voters(4).into());
-    let scene = Scene::new(restored).expect("the disk is sound");
+    let scene = Scene::new(restored).expect("the disk is valid");
     assert_eq!(scene.raft.membership().voters().count(), 4);
     assert_eq!(scene.raft.membership_id(), at(2, 3));
 }
 
-// An empty disk asks first whether it was ever anything else; any other disk takes part at once.
+// A server with an empty disk first asks whether it ever held anything; with any other disk it takes part at once.
 #[test]
 fn only_an_empty_disk_joins() {
     assert!(Durable::default().is_empty());
@@ -250,7 +249,7 @@ fn only_an_empty_disk_joins() {
 
 // Entries that were durable before the restart count towards a quorum after it.
 #[test]
-fn what_was_durable_before_the_restart_is_durable_after_it() {
+fn entries_that_were_durable_before_the_restart_are_durable_after_it() {
     let mut scene = Scene::follower(1, 1, &[1, 1]);
     assert_eq!(scene.raft.vitals().durable, Index::new(2));
     scene.win();
@@ -271,10 +270,9 @@ fn nothing() -> Persist {
     }
 }
 
-// What a disk holds after a write: each part in the order of the fields, and nothing that a write does not name
-// changes.
+// A write changes each part of a disk in the order of its fields, and leaves the parts that it does not name.
 #[test]
-fn a_disk_holds_what_was_written_to_it() {
+fn a_disk_holds_every_part_that_was_written_to_it() {
     let mut disk = setup(3, 5, &[1, 1, 4]).durable;
     let before = disk.clone();
     disk.write(&nothing());
@@ -282,6 +280,8 @@ fn a_disk_holds_what_was_written_to_it() {
     let hard_state = HardState {
         term: Term::new(7),
         vote: Some(node(2)),
+        admitted: false,
+        ..HardState::default()
     };
     disk.write(&Persist {
         hard_state: Some(hard_state),

@@ -1,11 +1,11 @@
-//! Keeps `docs/rules.md` true: whatever it names exists, and no rule's test is missing from it.
+//! Keeps `docs/rules.md` true: everything that it names exists, and no rule's test is missing from it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 21] = [
+const RULE_FILES: [&str; 22] = [
     "allocation",
     "elections",
     "replication",
@@ -17,6 +17,7 @@ const RULE_FILES: [&str; 21] = [
     "sessions",
     "proposals",
     "first_start",
+    "identities",
     "restore",
     "leadership_transfer",
     "membership",
@@ -33,7 +34,7 @@ fn crate_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files that end like this in a folder.
+/// The files of a folder with this ending.
 fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let files = entries.map(|entry| entry.expect("it can be listed").path());
@@ -86,7 +87,7 @@ fn split(name: &str) -> (&str, &str) {
         .unwrap_or_else(|| panic!("{name} is no `file::name`"))
 }
 
-/// The functions of a file that stand right behind `#[test]`.
+/// The functions of a file that directly follow `#[test]`.
 fn tests_in(source: &str) -> BTreeSet<String> {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]");

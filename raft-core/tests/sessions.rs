@@ -1,4 +1,4 @@
-//! Client sessions: what is sent twice is applied once, and answered the same way (dissertation §6.3).
+//! Client sessions: a request that is sent twice is applied once, and answered the same (dissertation §6.3).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use raft_core::sessions::{
 };
 use raft_core::{Index, LogId, Term};
 
-/// Remembers everything that it was told, so that nothing applied twice goes unseen.
+/// Remembers every command, so that one that is applied twice shows.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 struct Journal(Vec<u8>);
 
@@ -42,7 +42,7 @@ const LIMITS: SessionLimits = SessionLimits {
     lifetime: 100,
 };
 
-/// A machine and the next place in its log.
+/// A machine and the next index of its log.
 struct Server {
     machine: Sessions<Journal>,
     next: u64,
@@ -112,7 +112,7 @@ fn requests_of_one_session_may_be_under_way_together_and_arrive_in_any_order() {
 }
 
 #[test]
-fn sessions_have_the_name_of_their_place_and_share_nothing() {
+fn sessions_are_named_by_their_index_and_share_nothing() {
     let mut server = server();
     let (mut one, mut other) = (server.open(0), server.open(0));
     assert_eq!((one.session(), other.session()), (id(1), id(2)));
@@ -122,7 +122,7 @@ fn sessions_have_the_name_of_their_place_and_share_nothing() {
 }
 
 #[test]
-fn what_the_client_has_heard_is_forgotten_and_never_applied_again() {
+fn acknowledged_outcomes_are_forgotten_and_never_applied_again() {
     let mut server = server();
     let mut client = server.open(0);
     let first = client.begin();
@@ -132,7 +132,7 @@ fn what_the_client_has_heard_is_forgotten_and_never_applied_again() {
     let second = client.begin();
     server.apply(0, client.request(second, b"b"));
     assert_eq!(server.apply(0, old), Outcome::Stale { first_unanswered: 1 });
-    // A request that nobody waits for any more has no effect, even if it never had one.
+    // A request that its client no longer waits for has no effect, even if it never had one.
     let third = client.begin();
     let given_up = client.request(third, b"c");
     client.answered(third);
@@ -144,7 +144,7 @@ fn what_the_client_has_heard_is_forgotten_and_never_applied_again() {
 }
 
 #[test]
-fn a_client_knows_what_it_waits_for() {
+fn a_client_knows_its_first_unanswered_request() {
     let mut client = SessionClient::new(id(1));
     assert!(client.is_idle());
     let (first, second) = (client.begin(), client.begin());
@@ -158,7 +158,7 @@ fn a_client_knows_what_it_waits_for() {
 }
 
 #[test]
-fn a_session_that_nobody_uses_for_its_lifetime_ends() {
+fn a_session_that_is_unused_for_its_lifetime_ends() {
     let mut server = server();
     let (mut idle, busy) = (server.open(0), server.open(0));
     let alive = SessionRequest::KeepAlive {
@@ -220,7 +220,7 @@ fn a_stored_outcome_is_given_before_age_is_judged() {
 }
 
 #[test]
-fn one_session_too_many_ends_the_one_that_was_used_the_longest_ago() {
+fn one_session_too_many_ends_the_least_recently_used() {
     let mut server = server();
     let (first, second) = (server.open(0), server.open(0));
     server.apply(
@@ -246,7 +246,7 @@ fn one_session_too_many_ends_the_one_that_was_used_the_longest_ago() {
 }
 
 #[test]
-fn one_outcome_too_many_is_turned_down_without_effect() {
+fn one_outcome_too_many_is_refused_without_effect() {
     let mut server = server();
     let mut client = server.open(0);
     for sequence in 0..3 {
@@ -272,7 +272,7 @@ fn the_lowest_number_without_an_answer_always_gets_in() {
     server.apply(0, client.request(2, b"c"));
     client.answered(1);
     client.answered(2);
-    // The answers to both were heard, and the client cannot say so before number 0 has its own.
+    // The client has both answers, and cannot acknowledge them before number 0 has its own.
     let full = server.apply(0, client.request(3, b"d"));
     assert_eq!(full, Outcome::TooManyOutcomes { limit: 2 });
     assert_eq!(server.apply(0, client.request(0, b"a")), Outcome::Fresh(3));
@@ -281,7 +281,7 @@ fn the_lowest_number_without_an_answer_always_gets_in() {
 }
 
 #[test]
-fn a_closed_session_is_no_more() {
+fn a_closed_session_is_unknown() {
     let mut server = server();
     let session = server.open(0).session();
     assert_eq!(
@@ -300,7 +300,7 @@ fn a_closed_session_is_no_more() {
 }
 
 #[test]
-fn bytes_that_make_no_sense_are_answered_and_change_nothing() {
+fn malformed_commands_are_answered_and_change_nothing() {
     let mut server = server();
     let mut client = server.open(0);
     let sequence = client.begin();
@@ -408,7 +408,7 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
         );
     }
     // Version; a session used in the future; its name 0; used before it was opened; an outcome below the first
-    // unanswered; one without a place.
+    // unanswered; one without an index.
     for (place, byte) in [(0, 2), (44, 18), (28, 0), (36, 0), (52, 1), (80, 0)] {
         let mut damaged = whole.clone();
         assert_ne!(damaged[place], byte, "byte {place} changes");
@@ -417,10 +417,10 @@ fn a_snapshot_that_contradicts_itself_is_refused() {
     }
 }
 
-// A snapshot whose sessions claim to have been used at places that are still to come: nothing hangs, and no session is
-// lost from sight.
+// A snapshot whose sessions claim to have been used at a later index than its own: nothing hangs, and every session
+// still ends.
 #[test]
-fn sessions_that_were_used_at_a_place_to_come_still_end() {
+fn sessions_that_claim_a_later_index_still_end() {
     let mut server = server();
     server.machine = Sessions::new(
         Journal::default(),
@@ -452,14 +452,14 @@ fn sessions_that_were_used_at_a_place_to_come_still_end() {
     assert_eq!(server.machine.ended(), 2);
 }
 
-/// Place and response of each number.
+/// Index and response of each number.
 type Outcomes = BTreeMap<u64, (u64, u64)>;
 
-/// The rules once more, in the most obvious way.
+/// The same rules, in the most obvious way.
 #[derive(Default)]
 struct Naive {
     now: u64,
-    /// Id, place and time of the last use, first unanswered, outcomes.
+    /// Id, index and time of the last use, first unanswered, outcomes.
     sessions: Vec<(u64, u64, u64, u64, Outcomes)>,
     journal: Vec<u8>,
 }
@@ -547,7 +547,7 @@ proptest! {
         let mut machine = Sessions::new(Journal::default(), LIMITS);
         let mut naive = Naive::default();
         let mut clock: u64 = 0;
-        for (index, (elapsed, kind, session, sequence, behind)) in (1..).zip(steps) {
+        for (index, (elapsed, kind, session, sequence, lagging)) in (1..).zip(steps) {
             // Clocks differ: now and then the time goes back.
             clock = if elapsed > 50 { clock.saturating_sub(40) } else { clock + elapsed / 3 };
             let session = id(session);
@@ -558,7 +558,7 @@ proptest! {
                 _ => SessionRequest::Apply {
                     session,
                     sequence,
-                    first_unanswered: sequence.saturating_sub(behind),
+                    first_unanswered: sequence.saturating_sub(lagging),
                     command: b"x",
                 },
             };

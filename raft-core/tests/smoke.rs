@@ -66,23 +66,23 @@ fn a_deposed_leaders_proposal_is_superseded() {
 }
 
 #[test]
-fn a_peer_that_is_too_far_behind_gets_a_snapshot() {
+fn a_lagging_peer_gets_a_snapshot() {
     let mut cluster = Cluster::with_snapshots(3, 10, 2);
     let leader = cluster.elect();
-    let behind = (1..=3).find(|&id| id != leader).expect("there are three");
-    cluster.crash(behind);
+    let lagging = (1..=3).find(|&id| id != leader).expect("there are three");
+    cluster.crash(lagging);
     for number in 0_u32..50 {
         cluster.propose(leader, &number.to_be_bytes());
         cluster.deliver();
     }
-    cluster.restart(behind);
+    cluster.restart(lagging);
     cluster.tick(20);
-    assert!(cluster.server(behind).installed > 0);
-    assert_eq!(cluster.journal(behind), cluster.journal(leader));
-    cluster.crash(behind);
-    cluster.restart(behind);
+    assert!(cluster.server(lagging).installed > 0);
+    assert_eq!(cluster.journal(lagging), cluster.journal(leader));
+    cluster.crash(lagging);
+    cluster.restart(lagging);
     cluster.tick(20);
-    assert_eq!(cluster.journal(behind), cluster.journal(leader));
+    assert_eq!(cluster.journal(lagging), cluster.journal(leader));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_snapshot_taken_before_the_last_one_was_handed_out_leaves_both_with_their_by
             .step(Event::Propose { id, payload: command });
     }
     cluster.drain(leader);
-    // All twenty become durable, and with it committed, at once.
+    // All twenty become durable, and so committed, at once.
     while !cluster.server(leader).writes.is_empty() {
         cluster.write_one(leader);
     }

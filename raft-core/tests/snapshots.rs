@@ -1,4 +1,4 @@
-//! Snapshots: paper §7 and Figure 13. Compaction here, the transfer to a peer that is too far behind, installation.
+//! Snapshots: paper §7 and Figure 13. Compaction, the transfer to a lagging peer, and installation.
 
 mod support;
 
@@ -46,21 +46,21 @@ fn installs(actions: &[Action]) -> Vec<LogId> {
     installs.collect()
 }
 
-/// A leader of term 4 behind a snapshot that ends at 5, and the transfer to peer 2 that it has begun.
+/// A leader of term 4 whose log begins after a snapshot that ends at 5, and the transfer to peer 2 that it has begun.
 fn sender() -> (Scene, Ticket) {
     let mut setup = setup(3, 3, &[]);
     setup.durable.snapshot = Some(snapshot(3, 5, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     let ticket = begin_sending(&mut scene);
     (scene, ticket)
 }
 
-/// The same on a server that keeps nothing behind its snapshots.
-fn sender_that_keeps_nothing() -> (Scene, Ticket) {
+/// The same on a server that retains no entries that its snapshots cover.
+fn sender_without_retained_entries() -> (Scene, Ticket) {
     let mut setup = setup(3, 3, &[]);
     setup.config.snapshots.keep_entries = 0;
     setup.durable.snapshot = Some(snapshot(3, 5, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     let ticket = begin_sending(&mut scene);
     (scene, ticket)
 }
@@ -99,16 +99,20 @@ fn chunk(meta: SnapshotMeta) -> Message {
     }
 }
 
-// §7: each server takes snapshots on its own, of what is applied, and the log before it goes, but for what is kept.
+// §7: each server takes snapshots of its applied state, and compacts the log before them, except for `keep_entries`.
 #[test]
-fn a_snapshot_lets_the_log_before_it_go() {
+fn a_snapshot_compacts_the_log_before_it() {
     let mut setup = setup(1, 1, &[1; 9]);
     setup.config.snapshots.keep_entries = 3;
     setup.durable.commit = Index::new(9);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     let actions = scene.step(Input::SnapshotTaken { last: id(1, 8) });
     let write = &writes(&actions)[0];
-    assert_eq!(write.snapshot, Some(Box::new(snapshot(1, 8, 1))));
+    let expected = SnapshotMeta {
+        cluster: scene.raft.status().cluster,
+        ..snapshot(1, 8, 1)
+    };
+    assert_eq!(write.snapshot, Some(Box::new(expected)));
     assert_eq!(write.compact_to, Index::new(5));
     assert_eq!((scene.raft.first_index(), scene.log()), (index(6), vec![1; 4]));
     assert_eq!(
@@ -120,10 +124,10 @@ fn a_snapshot_lets_the_log_before_it_go() {
 }
 
 #[test]
-fn only_what_is_applied_and_new_is_taken() {
+fn only_an_applied_and_newer_index_is_taken() {
     let mut setup = setup(1, 2, &[1, 1, 2]);
     setup.durable.commit = Index::new(2);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     for nonsense in [id(2, 3), id(2, 2), id(1, 9)] {
         assert_eq!(scene.step(Input::SnapshotTaken { last: nonsense }), []);
     }
@@ -143,7 +147,7 @@ fn a_snapshot_carries_the_configuration_as_of_its_last_entry() {
     setup.durable.entries[1].body = EntryBody::Membership(voters(4).into());
     setup.durable.entries[3].body = EntryBody::Membership(voters(5).into());
     setup.durable.commit = Index::new(3);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.step(Input::SnapshotTaken { last: id(1, 3) });
     let meta = scene.raft.snapshot().expect("it was taken");
     assert_eq!(
@@ -153,9 +157,9 @@ fn a_snapshot_carries_the_configuration_as_of_its_last_entry() {
     assert_eq!(scene.raft.membership().voters().count(), 5);
 }
 
-// §7: whoever needs what the log has no longer is sent the snapshot, if it is there to take it.
+// §7: a peer that lacks compacted entries is sent the snapshot, if it is reachable.
 #[test]
-fn a_peer_that_is_not_there_is_sent_no_snapshot() {
+fn an_unreachable_peer_is_sent_no_snapshot() {
     let (mut scene, ticket) = sender();
     for _ in 0..TIMEOUT + 2 {
         scene.tick(1);
@@ -169,16 +173,24 @@ fn a_peer_that_is_not_there_is_sent_no_snapshot() {
         assert_eq!(sending(&scene.tick(1)), []);
         scene.accept(3, at(4, 6));
     }
-    // It is back, and the transfer begins anew.
+    // It answers again, and the transfer begins anew.
     let session = scene.session(2);
     let round = raft_core::Round::new(0);
-    let begun = sending(&scene.receive(2, 4, Message::HeartbeatReply { session, round }));
+    let begun = sending(&scene.receive(
+        2,
+        4,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    ));
     assert_eq!(begun.len(), 1);
     assert_ne!(begun[0].0, ticket);
 }
 
 #[test]
-fn a_peer_that_was_heard_within_an_election_timeout_is_there() {
+fn a_peer_that_answered_within_an_election_timeout_is_reachable() {
     let (mut scene, ticket) = sender();
     for _ in 1..Timing::default().election_timeout_min_ticks {
         scene.tick(1);
@@ -188,7 +200,7 @@ fn a_peer_that_was_heard_within_an_election_timeout_is_there() {
     assert_eq!(sending(&scene.tick(1)).len(), 1);
 }
 
-// Piece by piece: each acknowledgement asks for the next one, and one that is no news for none.
+// Piece by piece: each acknowledgement asks for the next piece, and a repeated acknowledgement asks for none.
 #[test]
 fn pieces_are_asked_for_as_they_arrive() {
     let (mut scene, ticket) = sender();
@@ -251,11 +263,10 @@ fn a_lost_piece_is_sent_again() {
     assert_eq!(advanced(&progress(&mut scene, 5)), [], "it is on its way");
 }
 
-// A receiver that was started again has lost the pieces, and says so whenever it is asked. It is sent them again from
-// where it is, without waiting for the transfer to be given up. An answer that only comes late is no reason to begin
-// again.
+// A receiver that restarted has lost the pieces, and says so in every reply. It is sent them again from where it is,
+// before the transfer is aborted. A late reply is no reason to begin again.
 #[test]
-fn what_a_receiver_has_lost_is_sent_again() {
+fn pieces_that_a_receiver_has_lost_are_sent_again() {
     let (mut scene, _) = sender();
     progress(&mut scene, 5);
     assert_eq!(advanced(&progress(&mut scene, 0)), [], "it may be late");
@@ -272,7 +283,7 @@ fn what_a_receiver_has_lost_is_sent_again() {
     );
 }
 
-// However slow it is, a transfer that comes further goes on.
+// A transfer that makes progress goes on, however slow it is.
 #[test]
 fn a_slow_transfer_goes_on() {
     let (mut scene, _) = sender();
@@ -284,10 +295,10 @@ fn a_slow_transfer_goes_on() {
     }
 }
 
-// A receiver that refuses the whole, or falls over again and again, begins from nothing each time. Going over the same
-// ground is no progress: while the transfer lasts, the log behind its snapshot must stay.
+// A receiver that refuses the complete snapshot, or crashes over and over, begins from nothing each time. To send the
+// same pieces again is no progress: while the transfer lasts, the log after its snapshot must stay.
 #[test]
-fn a_transfer_that_begins_again_and_again_ends() {
+fn a_transfer_that_restarts_over_and_over_ends() {
     let (mut scene, ticket) = sender();
     let patience = Timing::default().snapshot_timeout_ticks;
     let mut ticks = 0;
@@ -315,11 +326,11 @@ fn a_transfer_ends_when_the_snapshot_is_installed() {
     assert_eq!(
         appends(2, &actions),
         [(at(3, 5), vec![4])],
-        "and the log goes on behind it"
+        "and the log goes on after it"
     );
 }
 
-// with the peer telling that it has more than the snapshot,
+// when the peer replies that it holds more than the snapshot,
 #[test]
 fn a_transfer_to_a_peer_that_has_more_ends() {
     let (mut scene, ticket) = sender();
@@ -337,7 +348,7 @@ fn a_transfer_without_progress_ends() {
         ended == [ticket]
     };
     let at = (1..=TIMEOUT + 4).find(|_| ends_now(&mut scene));
-    assert_eq!(at, Some(TIMEOUT + 2), "with the first heartbeat behind its time");
+    assert_eq!(at, Some(TIMEOUT + 2), "with the first heartbeat after that");
 }
 
 // with the leadership,
@@ -347,11 +358,11 @@ fn a_transfer_ends_with_the_leadership() {
     assert_eq!(ended(&scene.receive(3, 9, heartbeat(None))), [ticket]);
 }
 
-// but goes on while newer snapshots are taken: one that began anew with each of them would leave a slow peer behind for
-// good. What follows the snapshot that is on its way stays in the log until the peer has it.
+// but goes on while newer snapshots are taken: if each of them began a new transfer, a slow peer would lag for good.
+// The entries after the snapshot in transfer stay in the log until the peer has it.
 #[test]
 fn a_transfer_goes_on_while_a_newer_snapshot_is_taken() {
-    let (mut scene, ticket) = sender_that_keeps_nothing();
+    let (mut scene, ticket) = sender_without_retained_entries();
     scene.accept(3, at(4, 6));
     let actions = scene.step(Input::SnapshotTaken { last: id(4, 6) });
     assert_eq!(ended(&actions), []);
@@ -384,7 +395,7 @@ fn a_transfer_goes_on_while_a_newer_snapshot_is_taken() {
     assert_eq!(ended(&scene.accept(2, at(3, 5))), [ticket]);
 }
 
-// Figure 13, receiver: a piece is collected; the sender is told how far it got, in the session that it sends in.
+// Figure 13, receiver: a piece is collected; the reply says how much has arrived, in the sender's session.
 #[test]
 fn a_piece_that_arrives_is_handed_on_and_acknowledged() {
     let mut scene = Scene::follower(3, 3, &[]);
@@ -417,7 +428,7 @@ fn a_piece_that_arrives_is_handed_on_and_acknowledged() {
     );
 }
 
-// Figure 13, step 7: a snapshot of what the log does not hold replaces the whole log.
+// Figure 13, step 7: a snapshot whose last entry the log does not hold replaces the whole log.
 #[test]
 fn a_snapshot_replaces_a_log_that_does_not_hold_its_last_entry() {
     for log in [&[] as &[u64], &[1, 1], &[1, 1, 2, 2, 2, 2, 2]] {
@@ -443,7 +454,7 @@ fn a_snapshot_replaces_a_log_that_does_not_hold_its_last_entry() {
     }
 }
 
-// Figure 13, step 6: a log that holds its last entry keeps what follows.
+// Figure 13, step 6: a log that holds its last entry keeps the entries after it.
 #[test]
 fn a_log_that_holds_the_snapshots_last_entry_keeps_what_follows() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 3, 3]);
@@ -457,7 +468,7 @@ fn a_log_that_holds_the_snapshots_last_entry_keeps_what_follows() {
     assert_eq!((scene.raft.vitals().last, scene.applied()), (at(3, 4), 2));
 }
 
-// A snapshot that is older than what is committed changes nothing, and its sender is told how far this server is.
+// A snapshot before the commit index changes nothing, and the reply carries this server's commit index.
 #[test]
 fn a_snapshot_older_than_the_commit_index_changes_nothing() {
     let mut scene = Scene::follower(3, 3, &[1, 1, 3, 3]);
@@ -474,7 +485,7 @@ fn a_snapshot_older_than_the_commit_index_changes_nothing() {
     assert_eq!(scene.raft.vitals().last, at(3, 4));
 }
 
-// The state machine changes when the snapshot is durable, and its sender hears of it no sooner.
+// The state machine changes when the snapshot is durable, and the snapshot is acknowledged no sooner.
 #[test]
 fn a_snapshot_is_installed_and_acknowledged_when_it_is_durable() {
     let mut scene = Scene::follower(3, 3, &[]);
@@ -490,7 +501,7 @@ fn a_snapshot_is_installed_and_acknowledged_when_it_is_durable() {
     assert_eq!(outcomes(&released), [AppendOutcome::Accepted { last: at(3, 5) }]);
 }
 
-// While the state machine works on entries, a snapshot waits for it.
+// While the state machine applies entries, a snapshot waits.
 #[test]
 fn a_snapshot_waits_for_the_apply_that_is_under_way() {
     let mut scene = Scene::follower(3, 3, &[1, 1]);
@@ -508,9 +519,9 @@ fn a_snapshot_waits_for_the_apply_that_is_under_way() {
     assert_eq!(scene.applied(), 5);
 }
 
-// Of two that arrive before the first is durable, only the newer one is installed.
+// Of two snapshots that arrive before the first is durable, only the newer is installed.
 #[test]
-fn a_newer_snapshot_takes_the_place_of_the_one_that_is_being_written() {
+fn a_newer_snapshot_replaces_the_one_that_is_being_written() {
     let mut scene = Scene::follower(3, 3, &[]);
     scene.prompt = false;
     scene.receive(2, 3, chunk(snapshot(3, 5, 3)));
@@ -530,7 +541,7 @@ fn a_newer_snapshot_takes_the_place_of_the_one_that_is_being_written() {
 
 // Entries that follow the snapshot are taken while it is being written, and applied after it.
 #[test]
-fn appends_behind_a_snapshot_are_taken_while_it_is_being_written() {
+fn appends_after_a_snapshot_are_taken_while_it_is_being_written() {
     let mut scene = Scene::follower(3, 3, &[]);
     scene.prompt = false;
     scene.receive(2, 3, chunk(snapshot(3, 5, 3)));
@@ -550,7 +561,7 @@ fn appends_behind_a_snapshot_are_taken_while_it_is_being_written() {
     );
 }
 
-// Only the leader's word counts: a snapshot that was collected from a leader that is none any more is not installed.
+// A snapshot that was collected from a leader that has since been deposed is not installed.
 #[test]
 fn a_snapshot_of_a_deposed_leader_is_not_installed() {
     let mut scene = Scene::follower(3, 3, &[]);
@@ -563,17 +574,17 @@ fn a_snapshot_of_a_deposed_leader_is_not_installed() {
     assert_eq!(scene.raft.vitals().last, None);
 }
 
-/// A cluster of three in which one is so far behind that it needs a snapshot, and what is lost or repeated.
+/// A cluster of three in which one server lags so far that it needs a snapshot, while messages are lost or repeated.
 fn catches_up(mangle: fn(&mut Cluster, u64)) {
     let mut cluster = Cluster::with_snapshots(3, 10, 2);
     let leader = cluster.elect();
-    let behind = (1..=3).find(|&id| id != leader).expect("there are three");
-    cluster.crash(behind);
+    let lagging = (1..=3).find(|&id| id != leader).expect("there are three");
+    cluster.crash(lagging);
     for number in 0_u32..60 {
         cluster.propose(leader, &number.to_be_bytes());
         cluster.deliver();
     }
-    cluster.restart(behind);
+    cluster.restart(lagging);
     for tick in 0..400 {
         for id in 1..=3 {
             cluster.step(id, Event::Tick(1));
@@ -594,8 +605,8 @@ fn catches_up(mangle: fn(&mut Cluster, u64)) {
             }
         }
     }
-    assert!(cluster.server(behind).installed > 0);
-    assert_eq!(cluster.journal(behind), cluster.journal(leader));
+    assert!(cluster.server(lagging).installed > 0);
+    assert_eq!(cluster.journal(lagging), cluster.journal(leader));
 }
 
 #[test]
@@ -630,13 +641,13 @@ fn a_transfer_survives_repeated_and_reordered_pieces() {
 fn a_transfer_survives_a_restart_of_its_receiver() {
     let mut cluster = Cluster::with_snapshots(3, 10, 2);
     let leader = cluster.elect();
-    let behind = (1..=3).find(|&id| id != leader).expect("there are three");
-    cluster.crash(behind);
+    let lagging = (1..=3).find(|&id| id != leader).expect("there are three");
+    cluster.crash(lagging);
     for number in 0_u32..60 {
         cluster.propose(leader, &number.to_be_bytes());
         cluster.deliver();
     }
-    cluster.restart(behind);
+    cluster.restart(lagging);
     for _ in 0..3 {
         for id in 1..=3 {
             cluster.step(id, Event::Tick(1));
@@ -647,22 +658,22 @@ fn a_transfer_survives_a_restart_of_its_receiver() {
                 cluster.step(to, Event::Receive(envelope));
             }
         }
-        assert_eq!(cluster.server(behind).installed, 0, "it is under way");
-        cluster.crash(behind);
-        cluster.restart(behind);
+        assert_eq!(cluster.server(lagging).installed, 0, "it is under way");
+        cluster.crash(lagging);
+        cluster.restart(lagging);
     }
     cluster.tick(100);
-    assert_eq!(cluster.journal(behind), cluster.journal(leader));
+    assert_eq!(cluster.journal(lagging), cluster.journal(leader));
 }
 
-// Found by simulation: a server that was added later took a snapshot before its log held any configuration, and said
-// that there was none.
+// Found by simulation: a server that was added later took a snapshot before its log held any configuration, and
+// recorded that there was none.
 #[test]
 fn no_snapshot_is_taken_before_a_configuration_is_known() {
     let mut setup = setup(3, 2, &[]);
     setup.bootstrap = Membership::default();
     setup.durable.entries = entries(0, &[1]);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.receive(2, 2, heartbeat(at(1, 1)));
     assert_eq!(scene.applied(), 1);
     scene.step(Input::SnapshotTaken { last: id(1, 1) });

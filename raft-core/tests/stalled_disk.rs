@@ -1,12 +1,12 @@
-//! A server whose disk does not answer. Ours.
+//! A server whose disk stalls. Ours.
 
 mod support;
 
 use raft_core::{Action, Event, Message, RoleName};
 use support::scene::{Scene, at, heartbeat, kinds, sent_to, writes};
 
-/// A leader of three in term 2 whose no-op is committed, whose peers answer, and whose disk owes it an entry from now
-/// on.
+/// A leader of three in term 2 whose no-op is committed, whose peers answer, and whose disk stalls with one entry from
+/// now on.
 fn leader() -> Scene {
     let mut scene = Scene::leader(3, 2, &[]);
     scene.accept(2, at(2, 1));
@@ -15,7 +15,7 @@ fn leader() -> Scene {
     scene
 }
 
-/// Some ticks in which the given peers hold everything and say so.
+/// Lets ticks pass in which the given peers hold everything and acknowledge it.
 fn pass(scene: &mut Scene, ticks: u64, peers: &[u64]) -> Vec<Action> {
     let mut actions = Vec::new();
     for _ in 0..ticks {
@@ -46,7 +46,7 @@ fn the_status_says_for_how_long_a_write_has_been_owed() {
 }
 
 #[test]
-fn a_leader_whose_disk_stalls_makes_room_for_one_that_answers() {
+fn a_leader_whose_disk_stalls_hands_over_leadership() {
     let mut scene = leader();
     let actions = pass(&mut scene, 20, &[2]);
     assert_eq!(scene.role(), RoleName::Leader, "it may be slow merely");
@@ -57,10 +57,10 @@ fn a_leader_whose_disk_stalls_makes_room_for_one_that_answers() {
     assert!(!kinds(&actions).contains(&(3, "TimeoutNow")), "3 holds less");
 }
 
-// A cluster of one has nobody else, and nor has one whose others are silent: that one falls for want of a quorum
-// instead.
+// A cluster of one has no other server to hand over to, nor has one whose other servers are silent: its leader steps
+// down for want of an active quorum instead.
 #[test]
-fn a_leader_whose_disk_stalls_stays_if_nobody_could_do_better() {
+fn a_leader_whose_disk_stalls_stays_if_no_other_server_answers() {
     let mut single = Scene::leader(1, 2, &[]);
     single.prompt = false;
     single.propose(1, b"owed");
@@ -69,7 +69,7 @@ fn a_leader_whose_disk_stalls_stays_if_nobody_could_do_better() {
 }
 
 #[test]
-fn nobody_campaigns_whose_disk_stalls() {
+fn a_server_whose_disk_stalls_does_not_campaign() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
     scene.append(2, None, &[2], 0);
@@ -82,9 +82,9 @@ fn nobody_campaigns_whose_disk_stalls() {
     assert_eq!(scene.term(), 2);
 }
 
-// Nor does it ask again, once its first campaign has come to nothing: it could not vote for itself.
+// Nor does a candidate begin again once its first campaign has failed: it could not vote for itself.
 #[test]
-fn a_candidate_whose_disk_stalls_gives_up() {
+fn a_candidate_whose_disk_stalls_stops_campaigning() {
     let mut scene = Scene::follower(3, 1, &[]);
     scene.prompt = false;
     scene.step(Event::Campaign);

@@ -1,4 +1,4 @@
-//! Steps of the protocol, told to whoever wants to watch. Ours.
+//! Steps of the protocol, traced for a host that asks for them. Ours.
 
 mod support;
 
@@ -16,11 +16,11 @@ fn steps(actions: &[Action]) -> Vec<Trace> {
 fn watched(log: &[u64]) -> Scene {
     let mut setup = setup(3, 2, log);
     setup.config.options.trace = true;
-    Scene::new(setup).expect("the disk is sound")
+    Scene::new(setup).expect("the disk is valid")
 }
 
 #[test]
-fn a_vote_an_append_and_a_truncation_tell_of_themselves_in_order() {
+fn a_vote_an_append_and_a_truncation_are_traced_in_order() {
     let mut scene = watched(&[1, 1]);
     let term = raft_core::Term::new(3);
     let (to, granted) = (node(2), true);
@@ -44,7 +44,7 @@ fn a_vote_an_append_and_a_truncation_tell_of_themselves_in_order() {
 }
 
 #[test]
-fn a_leader_tells_what_its_peers_hold() {
+fn a_leader_traces_the_progress_of_its_peers() {
     let mut scene = watched(&[]);
     scene.win();
     let actions = scene.accept(3, at(3, 1));
@@ -59,7 +59,7 @@ fn a_leader_tells_what_its_peers_hold() {
 }
 
 #[test]
-fn nobody_is_told_who_did_not_ask() {
+fn nothing_is_traced_unless_the_host_asks() {
     let mut scene = Scene::follower(3, 2, &[]);
     let actions = [
         scene.receive(2, 3, append(None, entries(0, &[3]), 1)),

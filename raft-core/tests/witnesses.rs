@@ -25,7 +25,7 @@ fn witness(log: &[u64]) -> Scene {
     setup.bootstrap = configuration(1);
     setup.config.options.witness = true;
     setup.durable.entries = withheld(0, log);
-    Scene::new(setup).expect("the disk is sound")
+    Scene::new(setup).expect("the disk is valid")
 }
 
 fn withheld(before: u64, terms: &[u64]) -> Vec<Entry> {
@@ -40,12 +40,12 @@ fn withheld(before: u64, terms: &[u64]) -> Vec<Entry> {
 fn leader(log: &[u64]) -> Scene {
     let mut setup = setup(3, 1, log);
     setup.bootstrap = configuration(3);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene
 }
 
-/// What entries say, in the appends to this peer.
+/// The entries' contents in the appends to this peer.
 fn bodies(to: u64, actions: &[Action]) -> Vec<EntryBody> {
     let entries = sent_to(to, actions)
         .into_iter()
@@ -166,16 +166,16 @@ fn a_witness_answers_no_client() {
     scene.receive(2, 2, heartbeat(None));
     let leader = Some(node(2));
     let [Action::Notice(Notice::Rejected { reason, .. })] = &scene.propose(1, b"one")[..] else {
-        panic!("it is turned down")
+        panic!("it is refused")
     };
     assert_eq!(*reason, Rejection::NotLeader { leader });
     let [Action::Notice(Notice::ReadRejected { reason, .. })] = &scene.read(1)[..] else {
-        panic!("it is turned down")
+        panic!("it is refused")
     };
     assert_eq!(*reason, Rejection::NotLeader { leader });
 }
 
-// Else a quorum could decide of which nobody holds the commands, and too few servers could lead.
+// Otherwise a quorum could commit entries whose commands none of its servers holds, and too few servers could lead.
 #[test]
 fn witnesses_are_fewer_than_half_of_each_half() {
     let mut scene = leader(&[]);
@@ -203,8 +203,8 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
     scene.accept(2, at(2, 1));
     change(&mut scene, Change::AddWitness(node(4))).expect("it makes sense");
     scene.accept(2, at(2, 2));
-    let greeting = scene.envelope(4, 2, Message::Hello);
-    scene.step(Event::Receive(greeting));
+    let hello = scene.envelope(4, 2, Message::Hello);
+    scene.step(Event::Receive(hello));
     scene.accept(2, at(2, 3));
     let membership = scene.raft.membership();
     assert!(membership.is_witness(node(4)) && !membership.is_voter(node(4)));
@@ -214,6 +214,7 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
         session,
         round: raft_core::Round::new(0),
         outcome: raft_core::AppendOutcome::Accepted { last: at(2, 3) },
+        promise_micros: 0,
     };
     scene.receive(4, 2, accepted);
     change(&mut scene, Change::Promote(node(4))).expect("it has caught up");
@@ -227,7 +228,7 @@ fn a_witness_comes_as_a_learner_and_is_promoted() {
 }
 
 #[test]
-fn commands_for_a_witness_and_none_for_another_are_a_misfit() {
+fn entries_of_the_other_kind_are_not_acknowledged() {
     let mut scene = witness(&[2]);
     let actions = scene.receive(2, 2, append(at(2, 1), entries(1, &[2]), 1));
     assert_eq!(
@@ -244,7 +245,7 @@ fn commands_for_a_witness_and_none_for_another_are_a_misfit() {
 }
 
 #[test]
-fn a_folder_is_a_witness_s_from_its_beginning_or_never() {
+fn a_folder_is_of_a_witness_from_its_beginning_or_never() {
     let misfit = Some(RestoreError::Misfit);
     let mut with_commands = setup(3, 2, &[1, 2]);
     with_commands.config.options.witness = true;
@@ -274,7 +275,7 @@ fn small(witness: u64) -> raft_core::Setup {
 
 #[test]
 fn a_witness_compacts_its_log_by_itself() {
-    let mut scene = Scene::new(small(1)).expect("the disk is sound");
+    let mut scene = Scene::new(small(1)).expect("the disk is valid");
     let actions = scene.receive(2, 2, append(None, withheld(0, &[1, 1, 2, 2]), 4));
     let compacted = writes(&actions).into_iter().find_map(|write| {
         let meta = write.snapshot?;
@@ -282,7 +283,7 @@ fn a_witness_compacts_its_log_by_itself() {
     });
     assert_eq!(compacted, Some((id(2, 4), true, Some(index(3)))));
     assert_eq!(scene.raft.first_index(), index(4));
-    // What its disk then holds is a sound start.
+    // Its disk then holds a valid state to start from.
     let mut again = small(1);
     again.durable = Durable {
         hard_state: scene.raft.hard_state(),
@@ -290,16 +291,16 @@ fn a_witness_compacts_its_log_by_itself() {
         entries: withheld(3, &[2]),
         ..Durable::default()
     };
-    let again = Scene::new(again).expect("the disk is sound");
+    let again = Scene::new(again).expect("the disk is valid");
     assert_eq!((again.commit(), again.applied()), (4, 4));
 }
 
 #[test]
-fn a_witness_that_is_behind_the_log_gets_a_snapshot_without_bytes() {
+fn a_lagging_witness_gets_a_snapshot_without_bytes() {
     let mut leading = small(3);
     leading.durable.entries = entries(0, &[1, 1, 2, 2]);
     leading.durable.commit = Some(index(4));
-    let mut scene = Scene::new(leading).expect("the disk is sound");
+    let mut scene = Scene::new(leading).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(3, 5));
     scene.step(Input::SnapshotTaken { last: id(3, 5) });
@@ -324,7 +325,7 @@ fn a_witness_that_is_behind_the_log_gets_a_snapshot_without_bytes() {
     let asked = |action: &Action| matches!(action, Action::SendSnapshot { to, .. } if *to == node(3));
     assert!(!actions.iter().any(asked), "the host has nothing to send");
 
-    let mut witness = Scene::new(small(1)).expect("the disk is sound");
+    let mut witness = Scene::new(small(1)).expect("the disk is valid");
     let chunk = Message::SnapshotChunk {
         session: PeerSession::new(1),
         meta: meta.clone(),
@@ -339,11 +340,11 @@ fn a_witness_that_is_behind_the_log_gets_a_snapshot_without_bytes() {
         [raft_core::AppendOutcome::Accepted { last: at(3, 5) }]
     );
     assert_eq!((witness.commit(), witness.applied()), (5, 5));
-    // A server that is no witness must not take it for a state.
+    // A server that is not a witness must not install it as a state.
     let mut other = Scene::follower(3, 2, &[]);
     other.receive(2, 3, chunk);
     assert_eq!((other.commit(), other.raft.status().ignored.misfit), (0, 1));
-    // Fed on from there.
+    // Replication continues after it.
     let actions = scene.accept(3, at(3, 5));
     assert!(bodies(3, &actions).is_empty());
     let actions = scene.propose(1, b"next");
@@ -351,7 +352,7 @@ fn a_witness_that_is_behind_the_log_gets_a_snapshot_without_bytes() {
 }
 
 #[test]
-fn a_removed_witness_is_still_fed_without_commands() {
+fn a_removed_witness_is_still_sent_entries_without_commands() {
     let mut scene = leader(&[]);
     scene.accept(2, at(2, 1));
     scene.accept(3, at(2, 1));
@@ -362,10 +363,10 @@ fn a_removed_witness_is_still_fed_without_commands() {
     assert_eq!([first, then].concat(), [EntryBody::Withheld]);
 }
 
-// Found by simulation: a leader crashed before its own disk held what its witnesses held, and nobody could lead without
-// it.
+// Found by simulation: a leader crashed before its own disk held what its witnesses held, and no other server could
+// lead.
 #[test]
-fn a_witness_gets_nothing_that_its_leader_could_still_lose() {
+fn a_witness_gets_nothing_that_is_not_durable_on_its_leader() {
     let mut scene = leader(&[]);
     scene.accept(2, at(2, 1));
     scene.accept(3, at(2, 1));
@@ -385,7 +386,7 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     let mut setup = setup(4, 1, &[]);
     let bootstrap = voters(4).with_witnesses([node(3)]).with_learners([node(5)]);
     setup.bootstrap = bootstrap.bind([(node(5), Incarnation::new(5))]);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     for peer in 2..=5 {
         scene.accept(peer, at(2, 1));
@@ -404,14 +405,14 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
     assert_eq!(bodies(3, &actions).len(), 1, "another one who may lead holds it");
 }
 
-// Found by simulation: a witness that may compact as it starts was refused, for want of bytes that a witness's snapshot
-// never has.
+// Found by simulation: a witness that could compact as it started was refused, because its snapshot had no bytes, which
+// a witness's never has.
 #[test]
 fn a_witness_may_take_its_snapshot_while_it_starts() {
     let mut starting = small(1);
     starting.durable.entries = withheld(0, &[1, 1, 2, 2]);
     starting.durable.commit = Some(index(4));
-    let mut replica = Replica::new(starting, Journal::default(), None).expect("the disk is sound");
+    let mut replica = Replica::new(starting, Journal::default(), None).expect("the disk is valid");
     let mut outputs = Vec::new();
     replica.drain(&mut outputs);
     let bytes = outputs.iter().find_map(|output| match output {

@@ -1,5 +1,6 @@
 //! Messages as bytes: what a codec promises, and how bytes are damaged to test that promise.
 
+use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::{Entry, EntryBody, Envelope, Message};
 
 use crate::random::Draws;
@@ -18,6 +19,21 @@ pub trait Codec {
     ///
     /// The bytes are not what [`Codec::encode`] makes of a message.
     fn decode(&self, bytes: &[u8]) -> Result<Envelope, Undecodable>;
+}
+
+/// The codec of every workload that has none of its own: the versioned bytes that ship with the library,
+/// [`raft_core::codec`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CoreCodec;
+
+impl Codec for CoreCodec {
+    fn encode(&self, envelope: &Envelope) -> Vec<u8> {
+        encode_envelope(envelope)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Envelope, Undecodable> {
+        decode_envelope(bytes, DecodeLimits::default()).map_err(|error| Undecodable(error.to_string()))
+    }
 }
 
 /// Why bytes do not decode. The sender's encoder is wrong, or the bytes were damaged on the way.
@@ -42,7 +58,7 @@ pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
 
 fn cost_bytes(entry: &Entry) -> u64 {
     match &entry.body {
-        EntryBody::Noop | EntryBody::Withheld => 16,
+        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld => 16,
         EntryBody::Command(payload) => 16 + payload.len() as u64,
         EntryBody::Forwarded(forwarded) => 48 + forwarded.command.len() as u64,
         EntryBody::Membership(membership) => 16 + 16 * membership.len() as u64,

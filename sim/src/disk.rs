@@ -506,6 +506,8 @@ mod tests {
             hard_state: Some(HardState {
                 term: Term::new(ticket),
                 vote: Some(NodeId::new(1)),
+                admitted: false,
+                ..HardState::default()
             }),
             snapshot: None,
             truncate_from: None,

@@ -7,6 +7,7 @@
 
 mod features;
 mod further;
+mod identities;
 mod reconfigure;
 mod themes;
 
@@ -135,6 +136,7 @@ fn swarm(seed: u64) -> Schedule {
     further::add_to(&mut schedule, false);
     reconfigure::add_to(&mut schedule, false);
     features::add_to(&mut schedule, false);
+    identities::add_to(&mut schedule);
     schedule
 }
 

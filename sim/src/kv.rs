@@ -143,12 +143,6 @@ impl Workload for KeyValue {
         "kv"
     }
 
-    /// The service's frames, in a build that has them.
-    #[cfg(feature = "node")]
-    fn codec(&self) -> Option<&dyn crate::codec::Codec> {
-        Some(&crate::node_codec::NodeCodec)
-    }
-
     fn retry(&self, plan: &WorkloadPlan) -> Retry {
         INSIDE.retry(plan)
     }

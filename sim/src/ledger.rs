@@ -19,10 +19,8 @@ use node::ledger::{
     Action, Command, Denial, Genesis, Ledger as Machine, Outcome, Query, Registration, encode_command,
 };
 
-use crate::codec::Codec;
 use crate::generate::Profile;
 use crate::nanos::Nanos;
-use crate::node_codec::NodeCodec;
 use crate::oracle::Violation;
 use crate::random::{Domain, Seed};
 use crate::schedule::{Schedule, WorkloadPlan};
@@ -299,10 +297,6 @@ impl Workload for Ledger {
 
     fn name(&self) -> &'static str {
         "ledger"
-    }
-
-    fn codec(&self) -> Option<&dyn Codec> {
-        Some(&NodeCodec)
     }
 
     /// The ledger knows a request by its id, and the client keeps it in a journal until it is answered.

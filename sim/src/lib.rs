@@ -60,21 +60,21 @@
 //! # Ok::<(), sim::ScheduleError>(())
 //! ```
 //!
-//! # How it hangs together
+//! # How the parts fit
 //!
 //! | | |
 //! |---|---|
 //! | [`Schedule`] | everything about one run, as data: cluster, settings, weather, faults, operations, expectation. TOML in files |
 //! | [`Profile`] | turns a seed into a schedule |
 //! | [`run`], [`replay`], [`record`] | turn a schedule into a [`Report`]; `replay` also reports every event, and `record` what clients saw |
-//! | [`film`](recording::film) | a run recorded for people to look at: every event, its cause, and the state of every server after it |
+//! | [`film`](recording::film) | a run recorded for people to read: every event, its cause, and the state of every server after it |
 //! | [`sweep`] | many seeds, until one finds something |
 //! | [`Canary`] | a mistake made on purpose, which every campaign must find |
-//! | [`fuzz`] | a search that changes the schedules which led to something new |
+//! | [`fuzz`] | a search that mutates the schedules that led to new situations |
 //! | [`shrink`] | reduces a failing schedule to the few faults and operations that make it fail |
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L), the store on its disk (D) |
-//! | [`Probe`] | what happened, counted; faults can strike on it, and a schedule can require it |
-//! | [`Codec`] | your messages as bytes, to be damaged |
+//! | [`Probe`] | a counted kind of event; faults can strike on it, and a schedule can require it |
+//! | [`Codec`] | messages as bytes, to be damaged; [`CoreCodec`] unless you have your own |
 //! | [`Workload`] | your state machine and what clients ask of it; [`kv`] and the ledger are those of the `sim` command |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
@@ -85,15 +85,16 @@
 //! [`Workload`]'s other methods. `examples/simulate.rs` in the repository finds a bug in an example machine.
 //!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
-//! feature `command` adds the `sim` command, and `node` the service's ledger as a workload and its frames as a codec;
+//! feature `command` adds the `sim` command, and `node` the service's ledger as a workload;
 //! `docs/simulate.md`, `docs/model.md` and `docs/oracles.md` in the repository explain the command lines, the model,
 //! and every oracle.
 //!
 //! # What it does not promise
 //!
-//! A run that passes shows that *these* events in *this* order did no harm. Disks hold values and not bytes here, so
-//! the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only where the
-//! workload has a [`Codec`]. Where disks lose more than the fault budget allows ([`schedule::Class`]), Raft promises
+//! A run that passes shows that *these* events in *this* order violated no rule. Disks hold values and not bytes here,
+//! so the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only in the
+//! schedules that ask for it ([`encode_messages`](schedule::Knobs::encode_messages)). Where disks lose more than the
+//! fault budget allows ([`schedule::Class`]), Raft promises
 //! little, and so little is judged.
 #![forbid(unsafe_code)]
 #![deny(
@@ -131,8 +132,6 @@ pub mod ledger;
 mod linearizability;
 mod nanos;
 mod network;
-#[cfg(feature = "node")]
-mod node_codec;
 mod oracle;
 mod places;
 #[cfg(feature = "planted-bugs")]
@@ -152,14 +151,12 @@ mod workload;
 mod world;
 
 pub use canary::{Canary, Sighting};
-pub use codec::{Codec, Undecodable};
+pub use codec::{Codec, CoreCodec, Undecodable};
 pub use coverage::{Coverage, Probe};
 pub use generate::Profile;
 pub use history::{Happened, HistoryEvent};
 pub use linearizability::{Opinion, linearizable};
 pub use nanos::{Nanos, NanosError};
-#[cfg(feature = "node")]
-pub use node_codec::NodeCodec;
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
 pub use schedule::{Schedule, ScheduleError};

@@ -6,7 +6,7 @@ use raft_core::replica::StateMachine;
 use raft_core::sessions::SessionId;
 use raft_core::{Index, LogId};
 
-use crate::codec::Codec;
+use crate::codec::{Codec, CoreCodec};
 use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
@@ -45,11 +45,11 @@ pub trait Workload {
         Heard::Done { first: None }
     }
 
-    /// Returns the codec for messages between servers. Schedules that ask for it
-    /// ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages)) send every message through it, and damage
-    /// some.
+    /// Returns the codec for messages between servers: that of the library, unless the host has its own. Schedules that
+    /// ask for it ([`Knobs::encode_messages`](crate::schedule::Knobs::encode_messages)) send every message through it,
+    /// and damage some. A workload without a codec cannot be run with them.
     fn codec(&self) -> Option<&dyn Codec> {
-        None
+        Some(&CoreCodec)
     }
 
     /// Judges a whole run at its end, with everything that was committed and answered. Report a violation as one of
@@ -156,11 +156,17 @@ pub(crate) type AnswerOf<W> = <<W as Workload>::Machine as StateMachine>::Answer
 /// Whether the schedule can be run with this workload.
 pub(crate) fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(), ScheduleError> {
     schedule.validate()?;
-    match schedule.machine.is_empty() || schedule.machine == workload.name() {
-        true => Ok(()),
-        false => Err(ScheduleError::OtherWorkload {
+    if !schedule.machine.is_empty() && schedule.machine != workload.name() {
+        return Err(ScheduleError::OtherWorkload {
             wanted: schedule.machine.clone(),
             given: workload.name(),
-        }),
+        });
     }
+    // Without its codec the same schedule would be another run, and its seed would name two.
+    if schedule.knobs.encode_messages && workload.codec().is_none() {
+        return Err(ScheduleError::NoCodec {
+            workload: workload.name(),
+        });
+    }
+    Ok(())
 }

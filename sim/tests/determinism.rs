@@ -2,7 +2,8 @@
 //! file.
 
 use sim::kv::KeyValue;
-use sim::{Profile, Schedule};
+use sim::schedule::WorkloadPlan;
+use sim::{Call, Codec, Profile, Schedule, ScheduleError, Workload};
 
 #[test]
 fn a_seed_replays_exactly() {
@@ -20,12 +21,8 @@ fn a_seed_replays_exactly() {
 /// ```text
 /// cargo sim run --seeds 0..1000 --jobs 2 --json | grep -o '"hash":"[^"]*"' > sim/tests/golden_hash
 /// ```
-///
-/// The seeds whose messages are encoded need the service's codec, which the command has.
-#[cfg(feature = "node")]
 const GOLDEN_HASH: &str = include_str!("golden_hash");
 
-#[cfg(feature = "node")]
 #[test]
 fn the_first_thousand_seeds_come_to_the_golden_hash() {
     let sum = |seeds: std::ops::Range<u64>| {
@@ -89,4 +86,56 @@ fn a_trace_names_the_cause_of_every_event() {
         causes.iter().all(|(number, cause)| cause <= number),
         "nothing is caused by what comes after it"
     );
+}
+
+/// The key-value store on a host that has no bytes for its messages.
+struct WithoutCodec;
+
+impl Workload for WithoutCodec {
+    type Machine = <KeyValue as Workload>::Machine;
+
+    fn machine(&self, plan: &WorkloadPlan) -> Self::Machine {
+        KeyValue.machine(plan)
+    }
+
+    fn command(&self, call: &Call) -> Vec<u8> {
+        KeyValue.command(call)
+    }
+
+    fn query(&self, choice: u64) -> u64 {
+        KeyValue.query(choice)
+    }
+
+    fn name(&self) -> &'static str {
+        "without-codec"
+    }
+
+    fn codec(&self) -> Option<&dyn Codec> {
+        None
+    }
+}
+
+/// A seed means one run: a schedule that encodes messages is not run as one that does not.
+#[test]
+fn a_schedule_that_encodes_messages_is_refused_without_a_codec() {
+    let mut schedule = Schedule::calm(1);
+    assert!(sim::run(&schedule, &WithoutCodec).is_ok());
+    schedule.knobs.encode_messages = true;
+    let workload = "without-codec";
+    let refused = ScheduleError::NoCodec { workload };
+    assert_eq!(sim::run(&schedule, &WithoutCodec), Err(refused.clone()));
+    assert_eq!(
+        sim::replay(&schedule, &WithoutCodec, &mut |_| {}),
+        Err(refused.clone())
+    );
+    assert_eq!(sim::record(&schedule, &WithoutCodec).err(), Some(refused.clone()));
+    assert!(refused.to_string().contains("encode_messages"));
+
+    let encoding = (0..).find(|&seed| Profile::Swarm.schedule(seed).knobs.encode_messages);
+    let seed = encoding.expect("some seeds encode messages");
+    assert_eq!(
+        sim::sweep(Profile::Swarm, seed..seed + 1, &WithoutCodec).err(),
+        Some(refused)
+    );
+    assert!(sim::run(&Profile::Swarm.schedule(seed), &KeyValue).is_ok());
 }

@@ -33,7 +33,7 @@ impl Cluster {
                 group: GroupId::new(1),
                 node: NodeId::new(number),
                 incarnation: Incarnation::new(number),
-                boot: 1,
+                boot: raft_core::Boot::new(1, 1),
             };
             let bootstrap = Membership::of_voters(members.clone());
             let config = Config {

@@ -117,7 +117,7 @@ pub fn decode_command(bytes: &[u8]) -> Result<Command, CodecError> {
             found,
             known: COMMAND_VERSION,
         }),
-        None => Err(CodecError::TooShort { size: 0 }),
+        None => Err(CodecError::Empty),
     }
 }
 

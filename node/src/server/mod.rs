@@ -245,6 +245,7 @@ impl Parts<'_> {
             config: Config {
                 seed: getrandom::u64().map_err(std::io::Error::from)?,
                 timing: settings.timeouts.timing(),
+                tick_micros: crate::settings::TICK.as_micros() as u64,
                 ..Config::default()
             },
             bootstrap: self.opened.bootstrap,
@@ -339,6 +340,7 @@ fn new_folder(settings: &ServerSettings, key: &ClusterKey) -> Result<NewFolder, 
         group: key.group(),
         node: node_id(&settings.address),
         incarnation: NewFolder::draw_incarnation().map_err(std::io::Error::from)?,
+        boot_nonce: NewFolder::draw_nonce().map_err(std::io::Error::from)?,
         bootstrap: Membership::of_voters(own.chain(&settings.peers).map(node_id)),
     })
 }

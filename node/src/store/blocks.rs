@@ -20,7 +20,7 @@ pub(super) const BLOCK_BYTES: usize = 4096;
 pub(super) type Block = [u8; BLOCK_BYTES];
 
 /// The version of the whole data folder's layout.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const STRIDE_BYTES: u64 = BLOCK_BYTES as u64 + 4;
 const BLOCKS_START: u64 = 8192;

@@ -29,8 +29,9 @@ mod snapshots;
 use std::io;
 use std::path::Path;
 
+use raft_core::codec::Record;
 use raft_core::{
-    Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
+    Boot, Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
 };
 use redb::{Database, Durability, ReadableDatabase};
 
@@ -42,12 +43,12 @@ use self::blocks::BlockFile;
 use self::checked_backend::{CheckedBackend, FINISHED, FileNames, UNFINISHED};
 use self::contradiction::{Closing, guarded};
 use self::journal::{Journal, SECTOR_BYTES};
-use self::records::{IDENTITY, IdentityRecord, LOG, STANDING, STATE, StandingRecord};
+use self::records::{BOOTSTRAP, IDENTITY, LOG, SNAPSHOT, STANDING, STATE, SnapshotFile, Standing};
 
 /// The memory that the database may use for pages, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// The contents of a new folder. If the folder exists already, only the group is compared.
+/// The contents of a new folder. If the folder exists already, only the group is compared, and this start gets the nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewFolder {
     /// The consensus group. An existing folder of another group is rejected.
@@ -56,6 +57,9 @@ pub struct NewFolder {
     pub node: NodeId,
     /// Drawn at random for this folder; see [`NewFolder::draw_incarnation`].
     pub incarnation: Incarnation,
+    /// Drawn at random for this start; see [`NewFolder::draw_nonce`]. A copy of the folder, or a backup of it, counts
+    /// the same starts and never has the same nonce.
+    pub boot_nonce: u64,
     /// The configuration that the cluster begins with; empty for a server that is to be added to a cluster.
     pub bootstrap: Membership,
 }
@@ -68,6 +72,15 @@ impl NewFolder {
     /// The operating system supplies no randomness.
     pub fn draw_incarnation() -> Result<Incarnation, getrandom::Error> {
         getrandom::u64().map(Incarnation::new)
+    }
+
+    /// Draws a number that no other start has.
+    ///
+    /// # Errors
+    ///
+    /// The operating system supplies no randomness.
+    pub fn draw_nonce() -> Result<u64, getrandom::Error> {
+        getrandom::u64()
     }
 }
 
@@ -199,7 +212,7 @@ pub struct Store<D: Disk = DataFolder> {
     database: Closing,
     backend: CheckedBackend<D::File>,
     disk: D,
-    standing: StandingRecord,
+    standing: Standing,
     next_snapshot: u64,
     poisoned: bool,
     buffer: Vec<u8>,
@@ -240,7 +253,7 @@ impl<D: Disk> Store<D> {
             database,
             backend,
             disk,
-            standing: StandingRecord::default(),
+            standing: Standing::default(),
             next_snapshot: 0,
             poisoned: false,
             buffer: Vec::new(),
@@ -292,15 +305,14 @@ impl<D: Disk> Store<D> {
         let mut standing = self.standing.clone();
         let mut sync = false;
         for (persist, bytes) in group {
-            standing.hard_state = persist.hard_state.unwrap_or(standing.hard_state);
-            standing.commit = persist.commit.or(standing.commit);
+            standing.write(persist);
             sync |= persist.sync;
-            if let Some(meta) = &persist.snapshot {
+            if persist.snapshot.is_some() {
                 let bytes = bytes.as_ref().ok_or(StoreError::SnapshotBytesMissing)?;
-                let record = snapshots::write(&self.disk, self.next_snapshot, meta, bytes)
+                let file = snapshots::write(&self.disk, self.next_snapshot, bytes)
                     .map_err(|error| self.io(error))?;
                 self.next_snapshot += 1;
-                standing.snapshot = Some(record);
+                standing.snapshot = Some(file);
                 sync = true;
             }
         }
@@ -316,7 +328,7 @@ impl<D: Disk> Store<D> {
     fn commit(
         &mut self,
         group: &[(Persist, Option<Payload>)],
-        standing: &StandingRecord,
+        standing: &Standing,
         sync: bool,
     ) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
@@ -331,10 +343,8 @@ impl<D: Disk> Store<D> {
                 records::change_log(&mut log, persist, &mut self.buffer)?;
             }
             if *standing != self.standing {
-                records::encode_into(&mut self.buffer, STANDING.as_bytes(), standing);
-                transaction
-                    .open_table(STATE)?
-                    .insert(STANDING, self.buffer.as_slice())?;
+                let mut state = transaction.open_table(STATE)?;
+                standing.store(Some(&self.standing), &mut state, &mut self.buffer)?;
             }
         }
         transaction.commit()?;
@@ -343,57 +353,56 @@ impl<D: Disk> Store<D> {
 
     /// Reads the folder's contents and counts the start.
     fn begin(&mut self, new: &NewFolder) -> Result<Opened, StoreError> {
-        let explained = |error: redb::Error| explain(&self.disk, &self.backend, error);
-        let mut identity: IdentityRecord = self.parse(
-            IDENTITY,
-            &read_record(&self.database, IDENTITY).map_err(explained)?,
-        )?;
-        self.standing = self.parse(
-            STANDING,
-            &read_record(&self.database, STANDING).map_err(explained)?,
-        )?;
+        let mut identity: Identity = self.state(IDENTITY)?;
+        let bootstrap: Membership = self.state(BOOTSTRAP)?;
+        self.standing.durable = self.state(STANDING)?;
+        if self.standing.durable.snapshot.is_some() {
+            self.standing.snapshot = Some(self.state_as(SNAPSHOT, SnapshotFile::decode)?);
+        }
         if identity.group != new.group {
             return Err(StoreError::OtherCluster {
                 folder: self.disk.place(),
             });
         }
-        identity.boot += 1;
-        write_records(&self.database, &identity, &self.standing)
+        identity.boot = Boot::new(identity.boot.counter.saturating_add(1), new.boot_nonce);
+        write_state(&self.database, &identity, None)
             .map_err(|error| explain(&self.disk, &self.backend, error))?;
 
-        let record = self.standing.snapshot.as_ref();
-        snapshots::clean(&self.disk, record).map_err(|error| self.io(error))?;
-        self.next_snapshot = record.map_or(0, |record| record.number + 1);
-        let snapshot = record
-            .map(|record| snapshots::read(&self.disk, record))
+        let file = self.standing.snapshot.as_ref();
+        snapshots::clean(&self.disk, file).map_err(|error| self.io(error))?;
+        self.next_snapshot = file.map_or(0, |file| file.number + 1);
+        let snapshot = file
+            .map(|file| snapshots::read(&self.disk, file))
             .transpose()
             .map_err(|error| self.io(error))?;
         let durable = Durable {
-            hard_state: self.standing.hard_state,
-            snapshot: record.map(|record| record.meta.clone()),
             entries: self.read_entries(0, u64::MAX, usize::MAX)?,
-            commit: self.standing.commit,
+            ..self.standing.durable.clone()
         };
         Ok(Opened {
-            identity: identity.identity(),
-            bootstrap: identity.bootstrap,
+            identity,
+            bootstrap,
             durable,
             snapshot,
         })
     }
 
-    fn parse<T: serde::de::DeserializeOwned>(
+    fn state<R: Record>(&self, record: &'static str) -> Result<R, StoreError> {
+        self.state_as(record, |bytes| records::decode(record.as_bytes(), bytes))
+    }
+
+    fn state_as<T>(
         &self,
         record: &'static str,
-        bytes: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, RecordError>,
     ) -> Result<T, StoreError> {
-        if bytes.is_empty() {
-            return Err(StoreError::Missing {
+        let bytes = read_state(&self.database, record)
+            .map_err(|error| explain(&self.disk, &self.backend, error))?
+            .ok_or_else(|| StoreError::Missing {
                 folder: self.disk.place(),
                 record,
-            });
-        }
-        records::decode(record.as_bytes(), bytes).map_err(|source| StoreError::Record {
+            })?;
+        decode(&bytes).map_err(|source| StoreError::Record {
             folder: self.disk.place(),
             record,
             source,
@@ -430,15 +439,14 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<(
     };
     format().map_err(io)?;
 
-    let identity = IdentityRecord {
+    let identity = Identity {
         group: new.group,
         node: new.node,
         incarnation: new.incarnation,
-        boot: 0,
-        bootstrap: new.bootstrap.clone(),
+        boot: Boot::default(),
     };
     let (database, backend) = open_database(disk, UNFINISHED)?;
-    write_records(&database, &identity, &StandingRecord::default())
+    write_state(&database, &identity, Some(&new.bootstrap))
         .map_err(|error| explain(disk, &backend, error))?;
     drop(database);
     backend.check().map_err(io)?;
@@ -468,28 +476,30 @@ fn open_database<D: Disk>(
 }
 
 /// Returns the bytes of a record; `None` if it is missing.
-fn read_record(database: &Database, record: &str) -> Result<Vec<u8>, redb::Error> {
+fn read_state(database: &Database, record: &str) -> Result<Option<Vec<u8>>, redb::Error> {
     let table = database.begin_read()?.open_table(STATE)?;
-    Ok(table
-        .get(record)?
-        .map_or_else(Vec::new, |value| value.value().to_vec()))
+    Ok(table.get(record)?.map(|value| value.value().to_vec()))
 }
 
-fn write_records(
+/// Writes the identity, and for a new folder everything that it begins with.
+fn write_state(
     database: &Database,
-    identity: &IdentityRecord,
-    standing: &StandingRecord,
+    identity: &Identity,
+    bootstrap: Option<&Membership>,
 ) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
-        // Both tables exist from the first transaction on.
-        transaction.open_table(LOG)?;
         let mut state = transaction.open_table(STATE)?;
         let mut buffer = Vec::new();
         records::encode_into(&mut buffer, IDENTITY.as_bytes(), identity);
         state.insert(IDENTITY, buffer.as_slice())?;
-        records::encode_into(&mut buffer, STANDING.as_bytes(), standing);
-        state.insert(STANDING, buffer.as_slice())?;
+        if let Some(bootstrap) = bootstrap {
+            records::encode_into(&mut buffer, BOOTSTRAP.as_bytes(), bootstrap);
+            state.insert(BOOTSTRAP, buffer.as_slice())?;
+            Standing::default().store(None, &mut state, &mut buffer)?;
+            // Both tables exist from the first transaction on.
+            transaction.open_table(LOG)?;
+        }
     }
     transaction.commit()?;
     Ok(())

@@ -8,11 +8,11 @@
 
 use std::io;
 
-use raft_core::{Payload, SnapshotMeta};
+use raft_core::Payload;
 
 use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
-use super::records::SnapshotRecord;
+use super::records::SnapshotFile;
 
 const PREFIX: &str = "snapshot-";
 
@@ -24,12 +24,7 @@ fn file_name(number: u64) -> String {
 }
 
 /// Writes the bytes to a new file and makes it durable.
-pub(super) fn write<D: Disk>(
-    disk: &D,
-    number: u64,
-    meta: &SnapshotMeta,
-    bytes: &Payload,
-) -> io::Result<SnapshotRecord> {
+pub(super) fn write<D: Disk>(disk: &D, number: u64, bytes: &Payload) -> io::Result<SnapshotFile> {
     let name = file_name(number);
     let unfinished = format!("{name}{UNFINISHED}");
     let file = disk.create(&unfinished)?;
@@ -39,8 +34,7 @@ pub(super) fn write<D: Disk>(
     }
     disk.rename(&unfinished, &name)?;
     disk.sync()?;
-    Ok(SnapshotRecord {
-        meta: meta.clone(),
+    Ok(SnapshotFile {
         number,
         bytes: bytes.len() as u64,
         checksum: crc32fast::hash(bytes),
@@ -48,7 +42,7 @@ pub(super) fn write<D: Disk>(
 }
 
 /// Reads the file that the record names.
-pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotRecord) -> io::Result<Payload> {
+pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotFile) -> io::Result<Payload> {
     let name = file_name(record.number);
     let damaged = |what| io::Error::from(Damage::new(&name, 0, what));
     let file = disk.open(&name)?.ok_or_else(|| damaged("the file is missing"))?;
@@ -64,7 +58,7 @@ pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotRecord) -> io::Result<Pay
 }
 
 /// Removes every snapshot except the current one, and every unfinished file.
-pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotRecord>) -> io::Result<()> {
+pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotFile>) -> io::Result<()> {
     let current = current.map(|record| file_name(record.number));
     for name in disk.names()? {
         if (name.starts_with(PREFIX) && Some(&name) != current.as_ref()) || name.ends_with(UNFINISHED) {

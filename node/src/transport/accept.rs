@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use raft_core::codec::{DecodeError, DecodeLimits, decode_envelope};
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -13,7 +14,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::greeting::{Greeting, GreetingError};
 use super::{HANDSHAKE_TIMEOUT, LinkEvent, Transport, frame};
-use crate::codec::{self, CodecError, FRAME_LIMIT_BYTES};
 use crate::tls;
 
 /// How many connections are allowed beyond two per peer, for strangers that are about to be rejected.
@@ -38,7 +38,7 @@ enum AcceptError {
     #[error("the connection broke: {0}")]
     Broken(#[from] std::io::Error),
     #[error("a message does not decode: {0}")]
-    Message(#[from] CodecError),
+    Message(#[from] DecodeError),
     #[error("a message names another sender than the peer")]
     Impostor,
 }
@@ -129,8 +129,9 @@ async fn receive(
         return Ok(());
     }
     let mut stream = BufReader::with_capacity(64 << 10, stream);
-    while let Some(bytes) = frame::read(&mut stream, FRAME_LIMIT_BYTES).await? {
-        let envelope = codec::decode_envelope(&bytes)?;
+    let limits = DecodeLimits::default();
+    while let Some(bytes) = frame::read(&mut stream, limits.bytes).await? {
+        let envelope = decode_envelope(&bytes, limits)?;
         if envelope.from != node {
             return Err(AcceptError::Impostor);
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use raft_core::Envelope;
+use raft_core::codec::encode_envelope;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -15,7 +16,6 @@ use tokio_rustls::client::TlsStream;
 use super::backoff::Backoff;
 use super::greeting::{Greeting, GreetingError};
 use super::{HANDSHAKE_TIMEOUT, LINK_QUEUE_MESSAGES, Link, LinkEvent, Transport, WRITE_TIMEOUT, frame};
-use crate::codec;
 use crate::settings::Address;
 use crate::tls;
 
@@ -152,11 +152,7 @@ async fn write_all_waiting(
 ) -> std::io::Result<()> {
     let mut next = Some(first);
     while let Some(message) = next {
-        within(
-            WRITE_TIMEOUT,
-            frame::write(writer, &codec::encode_envelope(&message)),
-        )
-        .await?;
+        within(WRITE_TIMEOUT, frame::write(writer, &encode_envelope(&message))).await?;
         next = waiting.try_recv().ok();
     }
     within(WRITE_TIMEOUT, writer.flush()).await

@@ -11,6 +11,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::entries::Entries;
+use crate::queue::Ends;
 use crate::types::{Entry, Index};
 
 /// The size at which gathered entries become a piece, even if more are to come. The memory of a piece is freed only as
@@ -118,9 +119,9 @@ impl Tail {
     /// `last` or before it. Removing a part of a piece would free nothing, since its memory is freed as a whole.
     pub(super) fn evict(&mut self, last: Index, max_bytes: usize) {
         self.settle();
-        let ends_by_then = |piece: &mut Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
+        let ends_by_then = |piece: &Entries| piece.last().is_none_or(|entry| entry.id.index <= last);
         while self.bytes > max_bytes
-            && let Some(piece) = self.pieces.pop_front_if(ends_by_then)
+            && let Some(piece) = self.pieces.take_front_if(ends_by_then)
         {
             self.len -= piece.len();
             self.bytes = self.bytes.saturating_sub(piece.cost_bytes());

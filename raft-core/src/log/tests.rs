@@ -178,6 +178,7 @@ fn execute(log: &mut Log, slow: &mut Slow, step: Step) {
             slow.base = slow.entries.len();
             let last = slow.last().expect("a snapshot covers at least one entry");
             log.reset(SnapshotMeta {
+                cluster: ClusterId::UNKNOWN,
                 last,
                 membership: Arc::new(membership),
                 membership_id,

@@ -37,6 +37,7 @@ pub enum Change {
 
 /// Why a change cannot be made to the configuration in force. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChangeError {
     /// The server to add is a member already.
     #[error("server {node} is already a member")]

@@ -2,6 +2,7 @@
 //! committed is its own rule: see `leader/commit.rs`.
 
 use crate::action::Action;
+use crate::queue::Ends;
 use crate::trace::Trace;
 use crate::types::Index;
 
@@ -20,6 +21,9 @@ impl Server {
             "no entry beyond the log's end is committed here"
         );
         let before = core::mem::replace(&mut self.commit, to);
+        if before.is_none() {
+            self.learn_cluster();
+        }
         self.out.commit_advanced(to);
         self.trace(Trace::Committed { to });
         self.settle_truncated();
@@ -74,7 +78,7 @@ impl Server {
             return false;
         };
         self.out.push(Action::Apply { entries });
-        while let Some(proposal) = self.proposals.pop_front_if(|proposal| proposal.at.index <= last) {
+        while let Some(proposal) = self.proposals.take_front_if(|proposal| proposal.at.index <= last) {
             self.out.push(Action::Done {
                 id: proposal.id,
                 at: proposal.at,
@@ -90,7 +94,7 @@ impl Server {
     }
 
     pub(super) fn on_applied(&mut self, index: Index) {
-        // The host may report any part of what it was given. Anything else is no news.
+        // The host may report any part of what it was given. Any other report changes nothing.
         if Some(index) > self.applying || Some(index) <= self.applied {
             return;
         }

@@ -17,7 +17,7 @@ impl Server {
         }
         let meta = SnapshotMeta {
             withheld: self.is_witness(),
-            ..self.log.snapshot_meta(last)
+            ..self.log.snapshot_meta(last, self.cluster())
         };
         if meta.membership.is_empty() {
             // A server that was added knows no configuration before it has the entry that set it. A snapshot without one

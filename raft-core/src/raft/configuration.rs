@@ -5,6 +5,9 @@
 
 use crate::action::Notice;
 
+use crate::membership::Membership;
+use crate::types::Incarnation;
+
 use super::server::Server;
 
 impl Server {
@@ -21,15 +24,43 @@ impl Server {
     /// §4.2.2: whether this server may campaign. It may for as long as it votes in the configuration in force or in the
     /// last one that it knows to be committed: until then its removal may be truncated, and the cluster may need it to
     /// get that removal committed. A server that knows its removal is committed keeps silent. So does a witness: it
-    /// could give its followers no commands.
+    /// could give its followers no commands. Only a configuration that means this data folder counts.
     pub(super) fn may_campaign(&self) -> bool {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
-        let votes = self.is_voter() || committed.is_voter(me);
+        let in_force = self.log.membership();
+        let names = |membership: &Membership| membership.is_voter(me) && self.is_meant_by(membership);
+        let is_replaced = self.is_bound_elsewhere_by(in_force);
+        let votes = names(in_force) || (names(committed) && !is_replaced);
         let votes = plant!(votes, REMOVED_CAMPAIGN => true);
         let votes = plant!(votes, LEARNERS_CAMPAIGN => votes || committed.contains(me));
         let holds_commands = !self.is_witness();
         votes && plant!(holds_commands, WITNESS_CAMPAIGNS => true)
+    }
+
+    /// Whether a configuration that names this server means this data folder. It does if it binds the server to this
+    /// folder. If it binds it to none, it means every folder of the cluster's first start, and no other one: a folder
+    /// that was admitted later reads the same entry as part of a past in which another folder spoke for this server.
+    fn is_meant_by(&self, membership: &Membership) -> bool {
+        let speaks = match membership.incarnation(self.me()) {
+            Some(bound) => bound == self.incarnation(),
+            None => !self.out.hard_state().admitted,
+        };
+        plant!(speaks, COUNTS_ITSELF_FOR_OTHER_FOLDER => true)
+    }
+
+    /// Whether this server counts in quorums of the configuration in force. Its own votes, acknowledgements and
+    /// confirmations obey the rule that holds for those of others: they count from the folder that the configuration
+    /// means.
+    pub(super) fn counts_itself(&self) -> bool {
+        self.is_meant_by(self.log.membership())
+    }
+
+    /// Whether a candidate or leader that addresses this server as that folder may be answered with a vote. A folder
+    /// that was admitted is bound by a committed entry, which every server that can be elected holds (paper §5.4). A
+    /// candidate that does not know the folder lacks that entry.
+    pub(super) fn is_known_to(&self, addressed_as: Option<Incarnation>) -> bool {
+        !self.out.hard_state().admitted || addressed_as == Some(self.incarnation())
     }
 
     /// Whether neither the configuration in force nor the last one known to be committed names this server: no leader

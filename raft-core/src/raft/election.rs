@@ -38,7 +38,7 @@ impl Candidate {
     /// RequestVote to all.
     pub(super) fn campaign(server: &mut Server, in_transfer: bool) -> Self {
         server.set_term(server.out.term().next());
-        server.out.set_vote(server.me());
+        server.out.set_vote(server.me(), server.sender().boot);
         Self::new(server, Stage::Vote { in_transfer })
     }
 
@@ -101,6 +101,7 @@ impl Candidate {
         // A candidate's own vote is a vote: like every other one it counts once it is durable.
         let own_counts = self.stage == Stage::PreVote || server.out.vote_is_durable();
         let own_counts = plant!(own_counts, OWN_VOTE_BEFORE_DURABLE => true);
+        let own_counts = own_counts && server.counts_itself();
         let agrees = |node: NodeId| self.granted.contains(&node) && (node != me || own_counts);
         if !server.log.membership().has_quorum(agrees) {
             return STAY;
@@ -198,11 +199,18 @@ impl Role {
 impl Raft {
     /// Dissertation §9.6: a pre-vote is granted if the candidate's log is up-to-date and the voter hears no leader. A
     /// refusal tells a candidate of an earlier term which term it is.
-    pub(super) fn on_pre_vote(&mut self, from: Sender, term: Term, ask: Term, last: Option<LogId>) {
-        let is_free = !self.role.hears_leader(&self.server);
+    pub(super) fn on_pre_vote(
+        &mut self,
+        from: Sender,
+        knows_me: bool,
+        term: Term,
+        ask: Term,
+        last: Option<LogId>,
+    ) {
+        let is_free = !self.role.hears_leader(&self.server) && !self.server.withholds_vote();
         let is_free = plant!(is_free, HELPS_REBELS => true);
         let server = &mut self.server;
-        let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free;
+        let granted = term >= server.out.term() && server.is_up_to_date(last) && is_free && knows_me;
         server.trace(Trace::PreVoteAnswered {
             to: from.node,
             ask,
@@ -214,20 +222,24 @@ impl Raft {
     /// RequestVote, receiver's side (paper, Figure 2), for the current term.
     ///
     /// In a transfer, the leader that is heard wants this campaign (dissertation §3.10).
-    pub(super) fn on_vote(&mut self, from: Sender, last: Option<LogId>, in_transfer: bool) {
-        let vote = self.server.out.hard_state().vote;
-        let is_free = vote.is_none_or(|vote| vote == from.node);
+    ///
+    /// `knows_me` says whether the candidate's log can hold what admitted this data folder.
+    pub(super) fn on_vote(&mut self, from: Sender, knows_me: bool, last: Option<LogId>, in_transfer: bool) {
+        let is_free = self.server.out.may_vote_for(from.node, from.boot);
         let is_free = plant!(is_free, VOTES_TWICE => true);
         // Without leases stickiness only keeps the peace, and a term that is known anyway is as good as another one.
-        let is_bound = self.server.honours_leases() && !in_transfer && self.role.hears_leader(&self.server);
+        let keeps_promise = (self.server.honours_leases() && self.role.hears_leader(&self.server))
+            || self.server.withholds_vote();
+        let is_bound = keeps_promise && !in_transfer;
         let is_bound = plant!(is_bound, VOTES_WITHIN_A_LEASE => false);
-        let granted = is_free && !is_bound && self.server.is_up_to_date(last) && !self.role.has_campaigned();
+        let may_vote = is_free && !is_bound && knows_me;
+        let granted = may_vote && self.server.is_up_to_date(last) && !self.role.has_campaigned();
         if granted {
             if let Role::Candidate(_) = self.role {
                 // It only asked whether it could win. That promised nothing, and the other candidate may win.
                 self.carry_out(Transition::Follow(None).into());
             }
-            self.server.out.set_vote(from.node);
+            self.server.out.set_vote(from.node, from.boot);
             if let Role::Follower(follower) = &mut self.role {
                 follower.reset_election_timer(&mut self.server);
             }

@@ -50,6 +50,9 @@ impl Follower {
         if !server.may_campaign() {
             // A server that may not campaign would name a silent leader for ever.
             server.set_leader(None);
+        } else if server.withholds_vote() {
+            // It would vote for itself.
+            self.campaign_at = server.withholds_until;
         } else if server.yields_left > 0 {
             // Servers of a higher priority campaign first, for as long as this one has timeouts to yield.
             server.yields_left -= 1;
@@ -68,7 +71,7 @@ impl Follower {
         if !server.may_campaign() {
             return STAY;
         }
-        if server.honours_leases() && self.hears_leader(server) {
+        if (server.honours_leases() && self.hears_leader(server)) || server.withholds_vote() {
             // It would vote for itself, and its leader may rely on it not to. Only that leader can ask for a campaign.
             server.ignored.sticky += 1;
             return STAY;
@@ -104,14 +107,17 @@ impl Follower {
         server.yields_left = server.config.options.yields;
         unless_planted!(CAMPAIGNS_REGARDLESS, self.campaign_at = campaign_at);
         self.heard_at = Some(server.now);
+        server.out.raise_promise(server.config.promise_micros());
     }
 
-    /// A server that starts may have confirmed a round of its leader's lease just before, and an admitted one may have
-    /// done so with its former folder. It keeps its vote as if it had just heard that leader.
+    /// A server that starts may have confirmed a round of its leader's lease just before, whatever its settings were
+    /// then, and an admitted one may have done so with its former folder. It keeps its vote as if it had just heard that
+    /// leader.
     pub(super) fn wait_out_forgotten_leases(&mut self, server: &mut Server) {
         if server.honours_leases() {
             unless_planted!(FORGETS_LEASE_AT_RESTART, self.hear_leader(server));
         }
+        unless_planted!(FORGETS_EARLIER_PROMISE, server.wait_out_earlier_promises());
     }
 
     /// Takes the sender for the leader of the current term. Returns false if it cannot be: a term has one leader.
@@ -175,6 +181,7 @@ impl Follower {
         let reply = Message::AppendReply {
             session,
             round,
+            promise_micros: server.promise_micros(),
             outcome,
         };
         server.send(from, None, promise, reply);
@@ -198,7 +205,12 @@ impl Follower {
         if server.log.holds(commit) {
             self.advance_commit(server, commit.map(|id| id.index));
         }
-        let reply = Message::HeartbeatReply { session, round };
+        let promise_micros = server.promise_micros();
+        let reply = Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros,
+        };
         server.send(from, None, Promise::Term, reply);
     }
 

@@ -25,7 +25,8 @@ use alloc::vec::Vec;
 use crate::action::{Notice, Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
-use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
+use crate::queue::Ends;
+use crate::types::{Boot, Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
 use super::Sender;
 use super::server::Server;
@@ -108,7 +109,7 @@ impl Forwarding {
 
     /// Takes out the oldest command if it is wanted.
     fn take_first_if(&mut self, wanted: impl FnOnce(&Forwarded) -> bool) -> Option<Forwarded> {
-        let taken = self.proposals.pop_front_if(|forwarded| wanted(forwarded))?;
+        let taken = self.proposals.take_front_if(|forwarded| wanted(forwarded))?;
         self.bytes = self.bytes.saturating_sub(taken.cost_bytes());
         Some(taken)
     }
@@ -199,8 +200,8 @@ impl Server {
         self.ask_for_read_index(leader);
     }
 
-    /// The leader to which requests may leave now. They would pile up behind a disk that stalls, because each is sent
-    /// again and again, so they leave only once the term is durable.
+    /// Returns the leader to which requests may leave now. Each is sent again and again, so they would pile up while a
+    /// disk stalls: they leave only once the term is durable.
     fn leader_to_send_to(&self) -> Option<NodeId> {
         self.leader_to_ask().ok().filter(|_| self.out.term_is_durable())
     }
@@ -308,7 +309,7 @@ impl Server {
         }
     }
 
-    pub(super) fn on_forward_refused(&mut self, from: Sender, boot: u64, refused: Vec<(u64, Refusal)>) {
+    pub(super) fn on_forward_refused(&mut self, from: Sender, boot: Boot, refused: Vec<(u64, Refusal)>) {
         let term = self.out.term();
         if self.leader() != Some(from.node) || boot != self.out.identity().boot {
             self.ignored.stale += 1;

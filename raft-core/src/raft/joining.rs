@@ -22,16 +22,17 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::membership::Membership;
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
-use crate::types::{NodeId, Term, Tick};
+use crate::types::{ClusterId, NodeId, Term, Tick};
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
 
 #[derive(Debug)]
 pub(super) struct Joining {
-    /// The servers that answered this boot's greeting with an empty log. Seeing such a log filled later proves nothing
+    /// The servers that answered this boot's Hello with an empty log. Seeing such a log filled later proves nothing
     /// against this server: whatever filled it happened after this server's disk was found empty.
     blank: BTreeSet<NodeId>,
     /// Whether some server's log was not empty at first sight.
@@ -84,6 +85,7 @@ impl Joining {
         &mut self,
         server: &mut Server,
         from: Sender,
+        cluster: ClusterId,
         term: Term,
         standing: Standing,
     ) -> Next {
@@ -99,7 +101,10 @@ impl Joining {
                 self.established = true;
                 self.fenced = true;
             }
-            Standing::Admitted => return Self::take_part_after(server, term),
+            Standing::Admitted => {
+                server.adopt_cluster(cluster);
+                return Self::take_part_after(server, term);
+            }
         }
         self.maybe_first_start(server)
     }
@@ -112,7 +117,8 @@ impl Joining {
         if term > server.out.term() {
             server.set_term(term);
         }
-        server.out.set_vote(server.me());
+        server.out.set_admitted();
+        server.out.set_vote(server.me(), server.sender().boot);
         Transition::FollowAfterStart.into()
     }
 
@@ -126,9 +132,8 @@ impl Joining {
 }
 
 impl Server {
-    /// Tells a server that joins where it stands. A greeting proves nothing about its sender's log: it may have been on
-    /// its way since long before this server's disk was found empty. An answer to this server's own greeting is younger
-    /// than that.
+    /// Tells a joining server its standing. A Hello proves nothing about its sender's log: it may have been in flight
+    /// since long before this server's disk was found empty. A reply to this server's own Hello is younger than that.
     pub(super) fn on_hello(&mut self, from: Sender) -> Standing {
         let standing = self.standing_of(from);
         self.answer(from, Promise::Term, Message::HelloReply { standing });
@@ -148,10 +153,13 @@ impl Server {
 
     /// Whether a committed entry binds this server to another data folder than this one.
     pub(super) fn is_bound_elsewhere(&self) -> bool {
-        let Sender { node, incarnation } = self.sender();
         let (_, committed) = self.log.membership_at(self.commit);
-        committed
-            .incarnation(node)
-            .is_some_and(|bound| bound != incarnation)
+        self.is_bound_elsewhere_by(committed)
+    }
+
+    /// Whether this configuration binds this server to another data folder than this one.
+    pub(super) fn is_bound_elsewhere_by(&self, membership: &Membership) -> bool {
+        let bound = membership.incarnation(self.me());
+        bound.is_some_and(|bound| bound != self.incarnation())
     }
 }

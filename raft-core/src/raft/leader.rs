@@ -79,7 +79,10 @@ impl Leader {
     pub(super) fn begin(&mut self, server: &mut Server) -> Next {
         let noop = Entry {
             id: LogId::new(server.out.term(), self.first_own),
-            body: EntryBody::Noop,
+            body: match self.first_own {
+                Index::FIRST => EntryBody::Founding(server.founded_cluster()),
+                _ => EntryBody::Noop,
+            },
         };
         unless_planted!(NO_NOOP, self.append(server, noop));
         for (id, payload) in server.take_unsent() {

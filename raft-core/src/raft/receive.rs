@@ -24,6 +24,8 @@ impl Raft {
         let ignored = &mut self.server.ignored;
         if !is_addressed_to(self.server.out.identity(), &envelope) {
             ignored.misaddressed += 1;
+        } else if self.refuses_other_cluster(&envelope) {
+            // Nothing else in it means anything here.
         } else if !self.incarnations_match(&envelope) {
             self.server.ignored.fenced += 1;
         } else if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
@@ -86,13 +88,20 @@ impl Raft {
         leads && is_new
     }
 
-    /// The messages to which the rule about terms does not apply come first: greetings, and pre-votes, whose terms ask
-    /// about the future.
+    /// The messages to which the rule about terms does not apply come first: `Hello` and its reply, and pre-votes,
+    /// whose terms ask about the future.
     fn on_well_formed(&mut self, envelope: Envelope) {
-        let Envelope { term, message, .. } = envelope;
+        let Envelope {
+            cluster,
+            term,
+            message,
+            to_incarnation: addressed_as,
+            ..
+        } = envelope;
         let from = Sender {
             node: envelope.from,
             incarnation: envelope.from_incarnation,
+            boot: envelope.from_boot,
         };
         let server = &mut self.server;
         match (&mut self.role, message) {
@@ -103,10 +112,11 @@ impl Raft {
             }
             // The answer decides whether this server's start is a first one; it means nothing once that is decided.
             (Role::Joining(joining), Message::HelloReply { standing }) => {
-                let next = joining.on_hello_reply(server, from, term, standing);
+                let next = joining.on_hello_reply(server, from, cluster, term, standing);
                 self.carry_out(next);
             }
-            (_, Message::HelloReply { .. }) => server.ignored.stale += 1,
+            // A server of this cluster took this one for a server of another one, before either knew better.
+            (_, Message::HelloReply { .. } | Message::OtherCluster) => server.ignored.stale += 1,
             // A leader that is not a known member: it has added this server, which now knows whom to ask.
             (Role::Joining(joining), Message::Heartbeat { .. })
                 if !server.log.membership().contains(from.node) =>
@@ -116,19 +126,22 @@ impl Raft {
             // A server that does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => server.ignored.stale += 1,
             // A pre-vote asks about a term that no server need be in. Answering it changes nothing.
-            (_, Message::PreVote { ask, last }) => self.on_pre_vote(from, term, ask, last),
+            (_, Message::PreVote { ask, last }) => {
+                let knows_me = server.is_known_to(addressed_as);
+                self.on_pre_vote(from, knows_me, term, ask, last);
+            }
             // A granted pre-vote comes from a voter that may be in an earlier term, so it is no stale message.
             (Role::Candidate(candidate), Message::PreVoteReply { ask, granted: true }) => {
                 let next = candidate.on_pre_vote_granted(server, from, term, ask);
                 self.carry_out(next);
             }
             (_, Message::PreVoteReply { granted: true, .. }) => server.ignored.stale += 1,
-            (_, message) => self.on_termed(from, term, message),
+            (_, message) => self.on_termed(from, addressed_as, term, message),
         }
     }
 
     /// The rule about terms (paper, Figure 2, "Rules for Servers"; §5.1), once for all messages to which it applies.
-    fn on_termed(&mut self, from: Sender, term: Term, message: Message) {
+    fn on_termed(&mut self, from: Sender, addressed_as: Option<Incarnation>, term: Term, message: Message) {
         let is_stale = term < self.server.out.term();
         let is_stale = plant!(
             is_stale,
@@ -157,18 +170,19 @@ impl Raft {
             self.server.set_term(term);
             self.carry_out(Transition::Follow(None).into());
         }
-        self.dispatch(from, message);
+        self.dispatch(from, addressed_as, message);
     }
 
     /// A message of the present term, to the rule of the role that it is for.
-    fn dispatch(&mut self, from: Sender, message: Message) {
+    fn dispatch(&mut self, from: Sender, addressed_as: Option<Incarnation>, message: Message) {
         let server = &mut self.server;
+        let knows_me = server.is_known_to(addressed_as);
         match (&mut self.role, message) {
             // A candidate of this term asks for this server's vote. A vote is given once in a term and is durable before
             // the answer leaves, so no two candidates get it.
-            (_, Message::Vote { last }) => self.on_vote(from, last, false),
+            (_, Message::Vote { last }) => self.on_vote(from, knows_me, last, false),
             // The same, and the leader that this server hears wants it: stickiness does not count.
-            (_, Message::TransferVote { last }) => self.on_vote(from, last, true),
+            (_, Message::TransferVote { last }) => self.on_vote(from, knows_me, last, true),
             // A voter's answer. Only the campaign of this very term counts it.
             (Role::Candidate(candidate), Message::VoteReply { granted }) => {
                 let next = candidate.on_vote_reply(server, from, granted);
@@ -194,16 +208,22 @@ impl Raft {
                 Message::AppendReply {
                     session,
                     round,
+                    promise_micros,
                     outcome,
                 },
             ) => {
-                let next = leader.on_append_reply(server, from, (session, round), outcome);
+                let next = leader.on_append_reply(server, from, (session, round), promise_micros, outcome);
                 self.carry_out(next);
             }
             // A peer follows this leader in this round: what was asked before the round began may be answered.
-            (Role::Leader(leader), Message::HeartbeatReply { session, round }) => {
-                leader.on_heartbeat_reply(server, from, session, round);
-            }
+            (
+                Role::Leader(leader),
+                Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros,
+                },
+            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros),
             // How much of a snapshot a peer has stored; the next piece may leave.
             (
                 Role::Leader(leader),
@@ -251,7 +271,10 @@ impl Raft {
                 | Message::Forward { .. }
                 | Message::ReadIndex { .. },
             ) => server.ignored.stale += 1,
-            (_, Message::Hello | Message::HelloReply { .. } | Message::PreVote { .. }) => {
+            (
+                _,
+                Message::Hello | Message::HelloReply { .. } | Message::OtherCluster | Message::PreVote { .. },
+            ) => {
                 debug_assert!(
                     false,
                     "messages without the rule about terms are dispatched before it"
@@ -334,14 +357,22 @@ impl Raft {
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
                 if confirms_by_later_term() =>
             {
-                let reply = Message::HeartbeatReply { session, round };
+                let reply = Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0,
+                };
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of
             // the same numbers, and would take it for a confirmation of what it asks now.
             Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
                 let (session, round) = (PeerSession::NONE, Round::new(0));
-                let reply = Message::HeartbeatReply { session, round };
+                let reply = Message::HeartbeatReply {
+                    session,
+                    round,
+                    promise_micros: 0,
+                };
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             _ => {}

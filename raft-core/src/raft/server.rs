@@ -13,12 +13,13 @@ use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
+use crate::queue::Ends;
 use crate::restore::Restored;
 use crate::status::{Ignored, RoleName};
 use crate::trace::Trace;
 use crate::types::{
-    Entry, EntryBody, Identity, Incarnation, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term,
-    Tick, Ticket,
+    ClusterId, Entry, EntryBody, Identity, Incarnation, Index, NodeId, Payload, ProposalId, ReadId,
+    SnapshotMeta, Term, Tick, Ticket,
 };
 
 use super::Sender;
@@ -30,6 +31,9 @@ pub(super) struct Server {
     pub(super) config: Config,
     jitter: ChaCha8Rng,
     pub(super) now: Tick,
+    /// Until then, this server withholds its vote from every candidate that no leader asked to campaign: an earlier boot
+    /// may have promised that to a leader whose lease still holds.
+    pub(super) withholds_until: Tick,
     /// The leader of the current term, if it is known: this server itself while it leads.
     leader: Option<Sender>,
     pub(super) log: Log,
@@ -52,6 +56,8 @@ pub(super) struct Server {
     /// Numbers requests for entries and snapshot transfers.
     next_request: u64,
     pub(super) ignored: Ignored,
+    /// The last server of another cluster that was heard from, and its cluster.
+    pub(super) stranger: Option<(NodeId, ClusterId)>,
     /// How many more election timeouts this server lets pass before it campaigns.
     pub(super) yields_left: u32,
     pub(super) failed: bool,
@@ -64,9 +70,12 @@ impl Server {
             identity,
             config,
             durable,
-            ..
+            bootstrap,
         } = setup;
         let mut hard_state = durable.hard_state;
+        if hard_state.cluster.is_unknown() {
+            hard_state.cluster.founding = bootstrap.digest();
+        }
         hard_state.vote = plant!(hard_state.vote, FORGETS_VOTE_AT_RESTART => None);
         let covered = log.snapshot().map(|meta| meta.last.index);
         let applied = covered;
@@ -77,6 +86,7 @@ impl Server {
             yields_left: config.options.yields,
             config,
             now: Tick::new(0),
+            withholds_until: Tick::new(0),
             leader: None,
             out: Outbox::new(identity, hard_state, log.last_index()),
             // What a snapshot covers was applied somewhere, so it is committed, with the hint or without it.
@@ -90,12 +100,14 @@ impl Server {
             forwarding: Forwarding::default(),
             next_request: 1,
             ignored: Ignored::default(),
+            stranger: None,
             failed: false,
             log,
         };
         if discarded {
             unless_planted!(LEAVES_OLD_LOG, server.out.log_truncated(Index::FIRST));
         }
+        server.learn_cluster();
         server
     }
 
@@ -103,12 +115,24 @@ impl Server {
         self.out.identity().node
     }
 
+    /// The data folder of this server.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.out.identity().incarnation
+    }
+
     /// This server as others see it.
     pub(super) fn sender(&self) -> Sender {
         let Identity {
-            node, incarnation, ..
+            node,
+            incarnation,
+            boot,
+            ..
         } = *self.out.identity();
-        Sender { node, incarnation }
+        Sender {
+            node,
+            incarnation,
+            boot,
+        }
     }
 
     pub(super) fn leader(&self) -> Option<NodeId> {
@@ -209,6 +233,9 @@ impl Server {
     }
 
     pub(super) fn set_term(&mut self, term: Term) {
+        if !self.withholds_vote() {
+            self.out.lower_promise(self.config.promise_micros());
+        }
         self.out.set_term(term);
         self.trace(Trace::TermChanged { term });
     }
@@ -281,7 +308,7 @@ impl Server {
     }
 
     fn truncate_proposals(&mut self, from: Index) {
-        while let Some(proposal) = self.proposals.pop_back_if(|proposal| proposal.at.index >= from) {
+        while let Some(proposal) = self.proposals.take_back_if(|proposal| proposal.at.index >= from) {
             plant!(
                 self.truncated.push(proposal),
                 SUPERSEDED_AT_TRUNCATION => self.out.push(Notice::Superseded { id: proposal.id })
@@ -293,7 +320,12 @@ impl Server {
 /// The stream that election timeouts are drawn from: the same for the same seed, another one on every server and boot.
 fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
     let mut key = [0; 32];
-    let words = [seed, identity.node.value(), identity.boot, identity.group.value()];
+    let words = [
+        seed,
+        identity.node.value(),
+        identity.boot.counter,
+        identity.group.value(),
+    ];
     for (part, word) in key.chunks_exact_mut(8).zip(words) {
         part.copy_from_slice(&word.to_le_bytes());
     }

@@ -47,6 +47,8 @@ impl Raft {
             snapshot: self.server.log.snapshot().map(|meta| meta.last),
             peers,
             transferring_to,
+            cluster: self.server.cluster(),
+            stranger: self.server.stranger,
             fenced: was_told_of_a_fence || self.server.is_bound_elsewhere(),
             failed: self.server.failed,
             ignored: self.server.ignored,

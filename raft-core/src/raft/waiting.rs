@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::action::{Action, Notice, Rejection, Waiting};
+use crate::queue::Ends;
 use crate::types::{Index, LogId, ProposalId, ReadId};
 
 use super::server::Server;
@@ -52,7 +53,7 @@ impl Server {
     /// Step 4: answers the reads with which the state machine has caught up.
     pub(super) fn answer_reads(&mut self) {
         let applied = self.applied;
-        while let Some((id, index)) = self.confirmed_reads.pop_front_if(|(_, index)| {
+        while let Some((id, index)) = self.confirmed_reads.take_front_if(|(_, index)| {
             let caught_up = Some(*index) <= applied;
             plant!(caught_up, READS_BEFORE_APPLY => true)
         }) {
@@ -77,11 +78,14 @@ impl Server {
     /// A snapshot has taken the place of the log up to `last`. A proposal there may have been committed or not: its
     /// entry cannot be seen any more.
     pub(super) fn cover_proposals(&mut self, last: Index) {
-        let covered = |proposal: &mut Proposal| proposal.at.index <= last;
-        while let Some(proposal) = self.proposals.pop_front_if(covered) {
+        let covered = |proposal: &Proposal| proposal.at.index <= last;
+        while let Some(proposal) = self.proposals.take_front_if(covered) {
             self.out.push(Notice::Unknown { id: proposal.id });
         }
-        let unknown: Vec<Proposal> = self.truncated.extract_if(.., covered).collect();
+        let unknown: Vec<Proposal> = self
+            .truncated
+            .extract_if(.., |proposal| covered(proposal))
+            .collect();
         for proposal in unknown {
             self.out.push(Notice::Unknown { id: proposal.id });
         }
@@ -113,7 +117,7 @@ impl Server {
         }
         while let Some(proposal) = self
             .proposals
-            .pop_back_if(|proposal| Some(proposal.at.index) > self.commit)
+            .take_back_if(|proposal| Some(proposal.at.index) > self.commit)
         {
             self.out.push(Notice::Unknown { id: proposal.id });
         }

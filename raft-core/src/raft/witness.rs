@@ -27,7 +27,7 @@ impl Server {
     /// Whether an entry of this kind belongs in this server's log.
     pub(super) fn is_of_my_kind(&self, body: &EntryBody) -> bool {
         match body {
-            EntryBody::Noop | EntryBody::Membership(_) => true,
+            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) => true,
             EntryBody::Withheld => self.is_witness(),
             EntryBody::Command(_) | EntryBody::Forwarded(_) => !self.is_witness(),
         }

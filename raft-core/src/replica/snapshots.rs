@@ -1,6 +1,7 @@
 //! The life of a snapshot: taken here or collected from a leader, kept until it is written, sent, installed.
 
 use crate::input;
+use crate::queue::Ends;
 use crate::types::{LogId, SnapshotMeta, Ticket};
 
 use super::transfer::{Inbound, Progress, Snapshot};
@@ -114,7 +115,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     pub(super) fn install(&mut self, meta: SnapshotMeta) {
-        let Some((last, machine)) = self.arrived.pop_front_if(|(last, _)| *last == meta.last) else {
+        let Some((last, machine)) = self.arrived.take_front_if(|(last, _)| *last == meta.last) else {
             debug_assert!(false, "a snapshot is installed after it arrived");
             return;
         };

@@ -29,8 +29,8 @@ impl SessionClient {
         self.session
     }
 
-    /// The number of a new request. Repeat the request under it until it is answered or of no interest any more, and
-    /// then say [`answered`](Self::answered).
+    /// Returns the number of a new request. Repeat the request under it until it is answered or no longer wanted, and
+    /// then call [`answered`](Self::answered).
     pub fn begin(&mut self) -> u64 {
         let sequence = self.next;
         self.next += 1;
@@ -38,24 +38,24 @@ impl SessionClient {
         sequence
     }
 
-    /// Notes that the request of this number has its answer, or that the client does not wait for it any more. Servers
+    /// Notes that the request of this number has its answer, or that the client no longer waits for it. Servers
     /// may then drop its outcome, and a copy that is still in flight will have no effect.
     pub fn answered(&mut self, sequence: u64) {
         self.unanswered.remove(&sequence);
     }
 
-    /// The lowest number that has no answer; the next one, if all have.
+    /// Returns the lowest unanswered number, or the next one if all are answered.
     pub fn first_unanswered(&self) -> u64 {
         self.unanswered.first().copied().unwrap_or(self.next)
     }
 
-    /// Whether no request waits for its answer. Close a session only then: what is repeated in a session that its
-    /// client has forgotten cannot say any more what was heard.
+    /// Returns whether no request waits for its answer. Close a session only then: a request that is repeated after its
+    /// session was closed cannot learn whether it had an effect.
     pub fn is_idle(&self) -> bool {
         self.unanswered.is_empty()
     }
 
-    /// What to propose for the request of this number, now or again.
+    /// Returns the request to propose for this number, now or again.
     pub fn request<'a>(&self, sequence: u64, command: &'a [u8]) -> SessionRequest<'a> {
         SessionRequest::Apply {
             session: self.session,

@@ -1,4 +1,4 @@
-//! The commands of a machine with sessions, as they stand in the log.
+//! The commands of a machine with sessions, and their bytes in the log.
 
 use alloc::vec::Vec;
 
@@ -26,40 +26,40 @@ const APPLY: u8 = 3;
 pub struct SessionCommand<'a> {
     /// The time at which the command was stamped, in a unit that the host chooses.
     pub time: u64,
-    /// What to do.
+    /// The request.
     pub request: SessionRequest<'a>,
 }
 
-/// What to do.
+/// A client's request to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionRequest<'a> {
     /// Open a session.
     Open,
     /// Use a session, so that it does not end.
     KeepAlive {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
     /// End a session.
     Close {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
-    /// Apply a command, unless that was done before.
+    /// Apply a command, unless it was applied before.
     Apply {
-        /// Whose command.
+        /// The session of the client.
         session: SessionId,
         /// The number that the client gave it.
         sequence: u64,
-        /// The lowest number whose answer the client has not heard; not above `sequence`.
+        /// The lowest number whose answer the client does not have; not above `sequence`.
         first_unanswered: u64,
-        /// What the machine inside is to apply.
+        /// The command for the inner machine.
         command: &'a [u8],
     },
 }
 
 impl<'a> SessionCommand<'a> {
-    /// The bytes to propose.
+    /// Returns the bytes to propose.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(34);
         bytes.push(COMMAND_VERSION);
@@ -88,7 +88,7 @@ impl<'a> SessionCommand<'a> {
         bytes
     }
 
-    /// The command that exactly these bytes encode.
+    /// Returns the command that exactly these bytes encode.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (&[COMMAND_VERSION, kind], rest) = bytes.split_first_chunk()? else {
             return None;

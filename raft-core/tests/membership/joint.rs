@@ -41,10 +41,10 @@ fn nothing_else_changes_in_a_joint_configuration() {
     assert_eq!(refusals(&refused), [(3, reason)]);
 }
 
-// §6: a crash inside a joint configuration. The new leader needs the votes of both halves, and finishes what was begun.
+// §6: a crash inside a joint configuration. The new leader needs the votes of both halves, and finishes the change.
 #[test]
 fn a_new_leader_leaves_the_joint_configuration_of_an_earlier_one() {
-    // What a leader made of it; a test outside the crate cannot make one of nothing.
+    // A leader made it; a test outside the crate cannot build a joint configuration by itself.
     let mut leading = leader_with_learner();
     change(&mut leading, 2, replace(&[1, 4], &[]));
     let joint = leading.raft.membership().clone();
@@ -72,7 +72,7 @@ fn a_new_leader_leaves_the_joint_configuration_of_an_earlier_one() {
     assert_eq!(scene.raft.membership_id(), at(2, 4));
 }
 
-// Only voters of both halves make a quorum that a leader hears, or that confirms a read.
+// An active quorum, and one that confirms a read, needs voters of both halves.
 #[test]
 fn reads_and_check_quorum_need_both_halves() {
     let mut scene = leader_with_learner();
@@ -85,19 +85,35 @@ fn reads_and_check_quorum_need_both_halves() {
             .any(|action| matches!(action, Action::ReadReady { .. }))
     };
     let (session, term) = (PeerSession::new(3), scene.term());
-    let reply = Message::HeartbeatReply { session, round };
+    let reply = Message::HeartbeatReply {
+        session,
+        round,
+        promise_micros: 0,
+    };
     assert!(!ready(&scene.receive(4, term, reply)));
     let session = PeerSession::new(1);
     assert!(ready(&scene.receive(
         2,
         term,
-        Message::HeartbeatReply { session, round }
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0
+        }
     )));
-    // Server 4 goes on answering, and of the old half nobody does.
+    // Server 4 goes on answering, and no server of the old half does.
     for _ in 0..13 {
         let round = Round::new(0);
         let session = PeerSession::new(3);
-        scene.receive(4, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            4,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         scene.tick(1);
     }
     assert_eq!(scene.role(), RoleName::Follower);

@@ -1,4 +1,4 @@
-//! Members that are sent the log and count nowhere, until they have caught up.
+//! Members that are sent the log and do not count, until they have caught up.
 
 use super::*;
 use raft_core::Event;
@@ -20,7 +20,7 @@ fn a_configuration_is_in_force_when_it_is_appended() {
     assert_eq!(done(&scene.accept(2, at(2, 2))), [(7, id(2, 2))]);
 }
 
-// §4.2.1: learners are fed and count nowhere.
+// §4.2.1: learners are sent entries and do not count.
 #[test]
 fn a_learner_does_not_count() {
     let mut scene = leader(3);
@@ -36,7 +36,7 @@ fn a_learner_neither_campaigns_nor_is_asked() {
     let learner = Membership::of_voters([node(2), node(3)]);
     let mut setup = setup(3, 1, &[1]);
     setup.bootstrap = learner;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     assert_eq!(scene.raft.next_deadline(), None);
     scene.tick(50);
     scene.step(Event::Campaign);
@@ -61,7 +61,7 @@ fn a_learner_that_has_caught_up_is_promoted() {
     assert_eq!(done(&accept_in(&mut scene, 4, 3, at(2, 4))), [(2, id(2, 4))]);
 }
 
-// One that does not answer, or whose last round took too long, would hold up the others.
+// As a voter, a learner that does not answer, or whose last catch-up round took too long, would hold up the others.
 #[test]
 fn a_learner_that_lags_is_not_promoted() {
     let mut scene = leader(3);
@@ -80,7 +80,7 @@ fn a_learner_that_lags_is_not_promoted() {
         }
     };
     refused(&mut scene, None);
-    // The first round brings what was there at the beginning, and takes longer than an election timeout.
+    // The first catch-up round covers the entries of the beginning, and outlasts an election timeout.
     let hold_office = |scene: &mut Scene, ticks| {
         for _ in 0..ticks {
             scene.tick(1);
@@ -94,7 +94,7 @@ fn a_learner_that_lags_is_not_promoted() {
     // It is bound now, at 4.
     scene.accept(2, at(2, 4));
     refused(&mut scene, Some(index(2)));
-    // The second round is quick, though more has come in the meantime.
+    // The second round is quick, though more entries were appended meanwhile.
     scene.propose(10, b"yet more");
     accept_in(&mut scene, 4, 3, at(2, 4));
     assert_eq!(refusals(&change(&mut scene, 3, Change::Promote(node(4)))), []);

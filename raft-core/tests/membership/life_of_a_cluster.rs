@@ -1,9 +1,9 @@
-//! Whole clusters that grow, shrink, move and crash on the way.
+//! Whole clusters that grow, shrink, move, and crash meanwhile.
 
 use super::*;
 use raft_core::Event;
 
-/// Lets the leader make this change, and waits for it.
+/// Proposes this change to the leader, and waits for it.
 fn make(cluster: &mut Cluster, change: &Change) {
     for _ in 0..50 {
         let leader = cluster.elect();
@@ -34,8 +34,8 @@ fn voters_of(cluster: &mut Cluster, id: u64) -> Vec<u64> {
     numbers(cluster.server(id).replica.raft().membership().voters())
 }
 
-// A new server knows nobody and has nothing. It is called by the leader that adds it, asks where it stands, is bound,
-// admitted and fed, with a snapshot where that is needed, and then votes.
+// A new server knows no other and holds nothing. It is called by the leader that adds it, asks for its standing, is
+// bound, admitted and sent the log, with a snapshot where that is needed, and then votes.
 #[test]
 fn a_new_server_joins_as_a_learner() {
     for with_snapshot in [false, true] {
@@ -49,7 +49,7 @@ fn a_new_server_joins_as_a_learner() {
         }
         cluster.start_new(4);
         cluster.tick(30);
-        assert_eq!(cluster.role(4), RoleName::Joining, "nobody has added it");
+        assert_eq!(cluster.role(4), RoleName::Joining, "no leader has added it");
         make(&mut cluster, &Change::AddLearner(node(4)));
         cluster.tick(30);
         assert_eq!(cluster.role(4), RoleName::Follower);
@@ -57,8 +57,8 @@ fn a_new_server_joins_as_a_learner() {
         assert_eq!(cluster.server(4).installed > 0, with_snapshot);
         make(&mut cluster, &Change::Promote(node(4)));
         assert_eq!(voters_of(&mut cluster, 4), [1, 2, 3, 4]);
-        // With it, three of four: one may fail.
-        let failing = cluster.leader().expect("somebody leads");
+        // With it, three of four answer: one may fail.
+        let failing = cluster.leader().expect("there is a leader");
         cluster.isolate(failing);
         cluster.tick(60);
         write(&mut cluster, b"without the old leader");
@@ -66,9 +66,9 @@ fn a_new_server_joins_as_a_learner() {
     }
 }
 
-// From one server to three, and back to another one.
+// From one server to three, and then to a single other server.
 #[test]
-fn a_cluster_grows_from_one_and_moves_house() {
+fn a_cluster_grows_from_one_server_and_moves_to_another() {
     let mut cluster = Cluster::new(1);
     write(&mut cluster, b"alone");
     for id in [2, 3] {
@@ -90,7 +90,7 @@ fn a_cluster_grows_from_one_and_moves_house() {
     assert_eq!(cluster.journal(3).len(), 3);
 }
 
-// A whole cluster is replaced by another one, under load.
+// All servers of a cluster are replaced by others, under load.
 #[test]
 fn all_servers_are_replaced_at_once() {
     let mut cluster = Cluster::new(3);
@@ -103,7 +103,7 @@ fn all_servers_are_replaced_at_once() {
     let old = cluster.elect();
     make(&mut cluster, &replace(&[4, 5, 6], &[]));
     cluster.tick(30);
-    let new = cluster.leader().expect("somebody leads");
+    let new = cluster.leader().expect("there is a leader");
     assert!(new > 3 && cluster.role(old) == RoleName::Follower);
     for id in 1..=3 {
         assert_eq!(
@@ -122,7 +122,7 @@ fn all_servers_are_replaced_at_once() {
     }
 }
 
-// A leader that crashes at any moment of a joint change: whoever leads next finishes it, or nobody ever heard of it.
+// A leader that crashes at any moment of a joint change: the next leader finishes it, or it never reached any server.
 #[test]
 fn a_crash_at_any_moment_of_a_joint_change_leaves_a_simple_configuration() {
     let (mut finished, mut taken_back) = (0, 0);
@@ -176,7 +176,7 @@ fn a_lost_disk_is_admitted_again_after_removal_and_addition() {
     assert_eq!(
         cluster.role(wiped),
         RoleName::Joining,
-        "nobody has added it again"
+        "no leader has added it again"
     );
     make(&mut cluster, &Change::AddLearner(node(wiped)));
     cluster.tick(30);
@@ -193,10 +193,10 @@ fn a_lost_disk_is_admitted_again_after_removal_and_addition() {
     assert_eq!(cluster.journal(wiped).len(), 1);
 }
 
-// A server that was removed while it was out of reach never learns of it, and disturbs nobody when it comes back
+// A server that was removed while it was unreachable never learns of it, and disturbs no other when it returns
 // (§4.2.3).
 #[test]
-fn a_removed_server_that_knows_nothing_disturbs_nobody() {
+fn a_removed_server_that_does_not_know_of_its_removal_disturbs_no_other() {
     let mut cluster = Cluster::new(4);
     let leader = cluster.elect();
     cluster.tick(20);
@@ -204,7 +204,7 @@ fn a_removed_server_that_knows_nothing_disturbs_nobody() {
     cluster.isolate(gone);
     make(&mut cluster, &Change::Remove(node(gone)));
     cluster.tick(400);
-    let leader = cluster.leader().expect("somebody leads");
+    let leader = cluster.leader().expect("there is a leader");
     let term = cluster.server(leader).replica.raft().vitals().term;
     cluster.heal();
     cluster.tick(200);

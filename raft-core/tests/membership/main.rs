@@ -1,5 +1,5 @@
-//! Changes of the configuration: paper §6; dissertation chapter 4. Here is what the tests share; their files are named
-//! after what they are about.
+//! Changes of the configuration: paper §6; dissertation chapter 4. This file holds what the tests share; the other
+//! files are named after their subjects.
 
 mod joint;
 mod learners;
@@ -70,7 +70,7 @@ fn members(scene: &Scene) -> [Vec<u64>; 3] {
     ]
 }
 
-/// The peer, in this session, acknowledges the log up to here.
+/// The peer, in this session, acknowledges the log up to this index.
 fn accept_in(scene: &mut Scene, from: u64, session: u64, last: Option<LogId>) -> Vec<Action> {
     let (session, round, term) = (PeerSession::new(session), Round::new(0), scene.term());
     let outcome = AppendOutcome::Accepted { last };
@@ -78,11 +78,12 @@ fn accept_in(scene: &mut Scene, from: u64, session: u64, last: Option<LogId>) ->
         session,
         round,
         outcome,
+        promise_micros: 0,
     };
     scene.receive(from, term, reply)
 }
 
-/// A leader in term 2 whose no-op at 1 is committed, and held by everybody.
+/// A leader in term 2 whose no-op at 1 is committed and held by all servers.
 fn leader(count: u64) -> Scene {
     let mut scene = Scene::leader(count, 2, &[]);
     for peer in 2..=count {
@@ -114,12 +115,12 @@ fn sets(term: u64, position: u64, membership: Membership) -> Entry {
     }
 }
 
-/// Server 1 of three as a follower in term 1, with these entries in its log behind one that is committed.
-fn follower_with(count: u64, behind: Vec<Entry>) -> Scene {
+/// Server 1 of three as a follower in term 1, with these entries in its log after one that is committed.
+fn follower_with(count: u64, more: Vec<Entry>) -> Scene {
     let mut setup = setup(count, 1, &[1]);
     setup.durable.commit = Some(index(1));
-    setup.durable.entries.extend(behind);
-    Scene::new(setup).expect("the disk is sound")
+    setup.durable.entries.extend(more);
+    Scene::new(setup).expect("the disk is valid")
 }
 
 /// The round of the heartbeats to this peer among the actions.

@@ -1,4 +1,4 @@
-//! When a change is taken in, and when it is refused: one at a time, by a leader that knows what is committed.
+//! When a change is accepted, and when it is refused: one at a time, by a leader that knows what is committed.
 
 use super::*;
 use raft_core::Event;
@@ -19,24 +19,24 @@ fn no_change_before_an_entry_of_the_own_term_is_committed() {
     assert_eq!(refusals(&change(&mut scene, 3, Change::Remove(node(3)))), []);
 }
 
-// The bug of 2015 drawn out: with four voters, leader 1 appends a change that nobody gets; leader 2 commits another
-// with 2, 3 and 4; then 1 leads again. Its next change must not be made from the configuration that only it holds.
+// The bug of 2015 step by step: with four voters, leader 1 appends a change that reaches no other; leader 2 commits
+// another with 2, 3 and 4; then 1 leads again. Its next change must not start from the configuration that only it
+// holds.
 #[test]
 fn the_bug_of_2015_cannot_happen() {
-    // Server 1 removed server 3 in term 2 by itself, and comes back to lead term 4 by the votes of 2 and 4, which hold
-    // nothing.
+    // Server 1 alone removed server 3 in term 2, and wins term 4 with the votes of 2 and 4, which hold nothing.
     let mut removed = voters(4);
     removed = Membership::of_voters(removed.voters().filter(|&voter| voter != node(3)));
     let mut setup = setup(4, 3, &[1]);
     setup.durable.commit = Some(index(1));
     setup.durable.entries.push(sets(2, 2, removed));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.step(Event::Campaign);
     scene.grant(2);
     scene.grant(2);
     assert_eq!((scene.role(), scene.term()), (RoleName::Leader, 4));
     assert_eq!(members(&scene)[0], [1, 2, 4]);
-    // It may not act on it before the cluster has agreed to something of its term, and with it to that configuration.
+    // It may not act on it before an entry of its own term is committed, and with it that configuration.
     let reason = ChangeRejection::NotReady;
     assert_eq!(
         refusals(&change(&mut scene, 1, Change::Remove(node(2)))),
@@ -69,7 +69,7 @@ fn a_leader_may_inherit_two_uncommitted_configurations() {
     scene.count = 5;
     scene.win();
     assert_eq!(refusals(&change(&mut scene, 1, Change::Remove(node(5)))).len(), 1);
-    // Committed by a majority of the newest.
+    // Committed by a majority of the newest configuration.
     scene.accept(2, at(2, 4));
     assert_eq!(scene.commit(), 1);
     scene.accept(3, at(2, 4));
@@ -78,7 +78,7 @@ fn a_leader_may_inherit_two_uncommitted_configurations() {
 
 // Two leaders with two uncommitted configurations: the one that loses falls back to what was before (§6).
 #[test]
-fn a_configuration_that_is_cut_off_is_taken_back() {
+fn a_truncated_configuration_is_revoked() {
     let mut scene = leader(3);
     change(&mut scene, 1, Change::Remove(node(3)));
     assert_eq!(members(&scene)[0], [1, 2]);
@@ -91,7 +91,7 @@ fn a_configuration_that_is_cut_off_is_taken_back() {
     assert!(actions.contains(&Action::Notice(Notice::Superseded {
         id: ProposalId::new(1)
     })));
-    // And a third leader, that never heard of it, takes it back as well, if it is not committed.
+    // A third leader that never held it revokes it as well, if it is not committed.
     let mut scene = leader(3);
     change(&mut scene, 1, Change::AddLearner(node(4)));
     scene.receive(2, 3, append(at(2, 1), entries(1, &[3]), 1));
@@ -150,7 +150,7 @@ fn no_change_while_leadership_is_handed_over() {
 fn changes_without_an_outcome_count_as_proposals() {
     let mut setup = setup(3, 1, &[]);
     setup.config.limits.proposals = 1;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 1));
     scene.propose(1, b"one");
@@ -163,7 +163,7 @@ fn changes_without_an_outcome_count_as_proposals() {
 }
 
 #[test]
-fn a_change_that_makes_no_sense_is_handed_back() {
+fn an_invalid_change_is_handed_back() {
     let mut scene = leader(1);
     let reason = ChangeRejection::Impossible(ChangeError::NoVoters);
     assert_eq!(
@@ -173,23 +173,23 @@ fn a_change_that_makes_no_sense_is_handed_back() {
     assert_eq!(scene.raft.vitals().last, at(2, 1));
 }
 
-// What no leader makes is not believed.
+// A configuration that no leader makes is malformed.
 #[test]
 fn a_configuration_that_no_leader_makes_is_malformed() {
     let mut scene = Scene::follower(3, 1, &[]);
-    let nobody = sets(1, 1, Membership::default());
-    assert_eq!(scene.receive(2, 1, append(None, vec![nobody], 0)), []);
+    let no_voters = sets(1, 1, Membership::default());
+    assert_eq!(scene.receive(2, 1, append(None, vec![no_voters], 0)), []);
     assert_eq!(scene.raft.status().ignored.malformed, 1);
 }
 
-// A server that has never joined takes no part before its binding is committed. No quorum may come to need it for that:
-// found by the model, in which the removal of a healthy server stopped a cluster for good.
+// A server that has never joined takes no part before its binding is committed. No quorum may come to need it for that.
+// Found by the model: the removal of a healthy server stopped a cluster for good.
 #[test]
 fn no_quorum_comes_to_depend_on_a_server_that_has_never_joined() {
     let mut setup = setup(3, 1, &[]);
     let known = [1, 3].map(|number| (node(number), Incarnation::new(number)));
     setup.bootstrap = Membership::of_voters([1, 2, 3].map(node)).bind(known);
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(3, at(2, 1));
     let reason = ChangeRejection::NotJoined { node: node(2) };
@@ -199,7 +199,7 @@ fn no_quorum_comes_to_depend_on_a_server_that_has_never_joined() {
             [(proposal, reason)]
         );
     }
-    // Learners change no quorum, and the one that never came may go.
+    // Learners change no quorum, and one that never joined may be removed.
     assert_eq!(refusals(&change(&mut scene, 3, Change::AddLearner(node(4)))), []);
     scene.accept(3, at(2, 2));
     assert_eq!(refusals(&change(&mut scene, 4, Change::Remove(node(2)))), []);

@@ -1,16 +1,16 @@
-//! Servers that are removed, and how they learn of it.
+//! Removed servers, and how they learn of their removal.
 
 use super::*;
 use raft_core::Event;
 use raft_core::Notice;
 
-// §4.2.2: the leader that is removed counts itself nowhere, steps down when the removal is committed, and
-// names a successor (§3.10): the one that holds most.
+// §4.2.2: the leader that is removed does not count itself, steps down when the removal is committed, and names a
+// successor (§3.10): the peer with the longest log.
 #[test]
 fn a_removed_leader_hands_over_and_steps_down() {
     let mut scene = leader(3);
     change(&mut scene, 1, Change::Remove(node(1)));
-    scene.propose(2, b"behind");
+    scene.propose(2, b"after");
     scene.accept(2, at(2, 2));
     assert_eq!((scene.commit(), scene.role()), (1, RoleName::Leader));
     let actions = scene.accept(3, at(2, 3));
@@ -22,16 +22,16 @@ fn a_removed_leader_hands_over_and_steps_down() {
             .all(|message| *message != Message::TimeoutNow)
     );
     assert_eq!(done(&actions), [(1, id(2, 2))]);
-    // Nobody will tell it what becomes of the other one.
+    // No server will tell it what becomes of the other one.
     let unknown = Action::Notice(Notice::Unknown {
         id: ProposalId::new(2),
     });
     assert!(actions.contains(&unknown));
 }
 
-// What is committed together with the removal has an outcome like anything else.
+// A proposal that is committed together with the removal has an outcome like any other.
 #[test]
-fn a_removed_leader_says_what_was_committed_with_its_removal() {
+fn a_removed_leader_answers_for_what_was_committed_with_its_removal() {
     let mut scene = leader(3);
     change(&mut scene, 1, Change::Remove(node(1)));
     scene.propose(2, b"with it");
@@ -41,15 +41,15 @@ fn a_removed_leader_says_what_was_committed_with_its_removal() {
     assert_eq!(done(&actions), [(1, id(2, 2)), (2, id(2, 3))]);
 }
 
-// A removal that is in the log may be taken back: proposals are given up when it is committed, and no sooner.
+// A removal that is in the log may be revoked: proposals become unknown when it is committed, and no sooner.
 #[test]
 fn an_uncommitted_removal_gives_up_no_proposals() {
     let mut setup = setup(3, 1, &[1]);
     setup.durable.commit = Some(index(1));
     setup.config.options.forwarding = true;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.receive(2, 2, heartbeat(None));
-    scene.propose(7, b"passed on");
+    scene.propose(7, b"forwarded");
     let (with_4, without_1) = ([1, 2, 3, 4], [2, 3, 4]);
     let configurations = vec![
         sets(2, 2, Membership::of_voters(with_4.map(node))),
@@ -77,7 +77,7 @@ fn a_demoted_leader_steps_down_as_well() {
     assert_eq!(scene.raft.next_deadline(), None, "a learner does not campaign");
 }
 
-// §4.2.2: a server whose removal is not known to be committed may be needed to get it committed.
+// §4.2.2: a server whose removal is not known to be committed may be needed to commit it.
 #[test]
 fn a_server_outside_its_latest_uncommitted_configuration_campaigns() {
     let without = Membership::of_voters([2, 3].map(node));
@@ -101,7 +101,7 @@ fn a_server_outside_its_latest_uncommitted_configuration_campaigns() {
 
 // §4.2.2, S19: and it stops once it knows.
 #[test]
-fn a_server_that_knows_that_it_was_removed_keeps_silent() {
+fn a_server_that_knows_of_its_removal_keeps_silent() {
     let without = Membership::of_voters([2, 3].map(node));
     let mut scene = follower_with(3, vec![sets(1, 2, without)]);
     scene.receive(2, 1, heartbeat(at(1, 2)));
@@ -110,7 +110,7 @@ fn a_server_that_knows_that_it_was_removed_keeps_silent() {
     assert_eq!(
         (scene.raft.vitals().leader, scene.raft.next_deadline()),
         (None, None),
-        "it hears nobody, and waits for nothing"
+        "it hears no leader, and waits for nothing"
     );
     actions.extend(scene.step(Event::Campaign));
     actions.extend(scene.receive(2, 1, Message::TimeoutNow));
@@ -121,9 +121,9 @@ fn a_server_that_knows_that_it_was_removed_keeps_silent() {
     assert!(sent(&actions).contains(&(3, Message::VoteReply { granted: true })));
 }
 
-// A removed peer is fed until it knows that its removal is committed: it would campaign otherwise.
+// A removed peer is sent entries until it knows that its removal is committed: it would campaign otherwise.
 #[test]
-fn a_removed_peer_is_fed_until_it_knows() {
+fn a_removed_peer_is_sent_entries_until_it_knows() {
     let mut scene = leader(3);
     let actions = change(&mut scene, 1, Change::Remove(node(3)));
     assert_eq!(
@@ -138,20 +138,36 @@ fn a_removed_peer_is_fed_until_it_knows() {
     actions.retain(|action| matches!(action, Action::Send(_)));
     assert_eq!(heartbeats(3, &actions), [(1, at(2, 2))]);
     assert!(scene.raft.progress(node(3)).is_some());
-    // An answer to what was said before is not enough.
+    // A reply to an earlier heartbeat is not enough.
     let (session, term) = (scene.session(3), scene.term());
     let round = Round::new(0);
-    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    scene.receive(
+        3,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(heartbeats(3, &scene.tick(2)).len(), 1);
     let round = Round::new(1);
-    scene.receive(3, term, Message::HeartbeatReply { session, round });
+    scene.receive(
+        3,
+        term,
+        Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
+    );
     assert_eq!(sent_to(3, &scene.tick(2)), []);
     assert_eq!(scene.raft.progress(node(3)), None);
 }
 
 // Or for ten election timeouts.
 #[test]
-fn a_removed_peer_that_does_not_answer_is_given_up() {
+fn a_removed_peer_that_does_not_answer_is_forgotten() {
     let mut scene = leader(3);
     change(&mut scene, 1, Change::Remove(node(3)));
     let mut fed = 0;
@@ -159,14 +175,22 @@ fn a_removed_peer_that_does_not_answer_is_given_up() {
         let actions = scene.tick(1);
         fed += heartbeats(3, &actions).len();
         let (session, round) = (PeerSession::new(1), Round::new(0));
-        scene.receive(2, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            2,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
     }
     assert_eq!(fed, 99, "for 200 ticks, one in two");
     assert_eq!(scene.raft.progress(node(3)), None);
     assert_eq!(scene.raft.now(), Tick::new(300));
 }
 
-// Whoever is removed counts no longer, whatever it answers.
+// A removed peer no longer counts, whatever it answers.
 #[test]
 fn a_removed_peer_does_not_count() {
     let mut scene = leader(5);
@@ -178,7 +202,7 @@ fn a_removed_peer_does_not_count() {
     assert_eq!(scene.commit(), 2);
 }
 
-// What it acknowledged before it left says nothing about the folder that comes back.
+// Acknowledgements from before the removal say nothing about the folder that returns.
 #[test]
 fn a_peer_that_comes_back_starts_a_new_session() {
     let mut scene = leader(3);
@@ -198,6 +222,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
     let reply = |session| Message::HeartbeatReply {
         session: PeerSession::new(session),
         round: Round::new(0),
+        promise_micros: 0,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
     envelope.from_incarnation = Incarnation::new(33);
@@ -208,12 +233,12 @@ fn a_peer_that_comes_back_starts_a_new_session() {
     );
 }
 
-// A snapshot that is on its way to a peer ends when the peer does.
+// The transfer of a snapshot to a peer ends when the leader forgets the peer.
 #[test]
 fn a_snapshot_to_a_removed_peer_ends() {
     let mut setup = setup(3, 1, &[]);
     setup.durable.snapshot = Some(support::scene::snapshot(1, 5, 3));
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 6));
     let mut actions = scene.reject(3, at(1, 5), None);
@@ -236,9 +261,9 @@ fn a_snapshot_to_a_removed_peer_ends() {
     assert_eq!(ended(&actions), 1, "it comes back in another session");
 }
 
-// The leader that removed them may be gone before they know; the next one tells them.
+// The leader that removed them may fail before they know; the next leader tells them.
 #[test]
-fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
+fn a_new_leader_tells_the_servers_that_its_predecessor_removed() {
     let without = Membership::of_voters([1, 2].map(node)).bind([(node(1), Incarnation::new(1))]);
     let mut scene = follower_with(3, vec![sets(1, 2, without)]);
     scene.count = 2;
@@ -251,7 +276,7 @@ fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
             .iter()
             .all(|(to, kind)| (*to, *kind) != (3, "Vote"))
     );
-    // It answers from the folder that the log knew.
+    // It answers from the folder that the log names.
     let mut stranger = scene.envelope(3, 2, heartbeat(None));
     stranger.from_incarnation = Incarnation::new(33);
     scene.step(Event::Receive(stranger));
@@ -260,17 +285,17 @@ fn a_new_leader_takes_leave_of_those_that_its_predecessor_removed() {
     assert_eq!(heartbeats(3, &scene.tick(2)), [(1, at(2, 3))]);
 }
 
-// Found by review: a heartbeat cannot name an entry that a snapshot covers. Who is told nothing is not forgotten.
+// Found by review: a heartbeat cannot name an entry that a snapshot covers. A peer that was not told is not forgotten.
 #[test]
-fn who_acknowledges_its_removal_when_a_snapshot_covers_it_is_told_of_a_later_entry() {
+fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() {
     let mut setup = setup(3, 1, &[]);
     setup.config.snapshots.keep_entries = 0;
-    let mut scene = Scene::new(setup).expect("the disk is sound");
+    let mut scene = Scene::new(setup).expect("the disk is valid");
     scene.win();
     scene.accept(2, at(2, 1));
     scene.accept(3, at(2, 1));
     change(&mut scene, 1, Change::Remove(node(3)));
-    scene.propose(7, b"behind its removal");
+    scene.propose(7, b"after its removal");
     scene.accept(2, at(2, 3));
     scene.step(Input::SnapshotTaken { last: id(2, 3) });
     let knows = |scene: &Scene| scene.raft.status().peers.iter().any(|peer| peer.node == node(3));
@@ -281,7 +306,15 @@ fn who_acknowledges_its_removal_when_a_snapshot_covers_it_is_told_of_a_later_ent
         };
         assert_eq!(commit, told);
         let (session, round) = (scene.session(3), Round::new(round));
-        scene.receive(3, 2, Message::HeartbeatReply { session, round });
+        scene.receive(
+            3,
+            2,
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+            },
+        );
         scene.tick(2);
         knows(scene)
     };
@@ -289,8 +322,8 @@ fn who_acknowledges_its_removal_when_a_snapshot_covers_it_is_told_of_a_later_ent
     assert!(!answers(&mut scene, at(2, 3), at(2, 3)));
 }
 
-// Found by simulation: by a configuration that needs fewer, what waited may be confirmed already, and those who are
-// left may have nothing more to say. A leader that removed its only peer left a read without an answer for ever.
+// Found by simulation: in a smaller configuration a waiting read may be confirmed already, and the remaining servers
+// may have nothing more to send. A leader that removed its only peer left a read without an answer for ever.
 #[test]
 fn a_read_is_confirmed_when_a_smaller_configuration_needs_no_further_answer() {
     let mut scene = Scene::leader(2, 2, &[]);

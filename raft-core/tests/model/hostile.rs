@@ -1,11 +1,11 @@
-//! One server among liars, with a host that is confused.
+//! One server among hostile peers, with a confused host.
 
 use std::collections::BTreeSet;
 
 use raft_core::{
-    Action, AppendOutcome, Change, Durable, Entry, EntryBody, Envelope, Event, Expected, GroupId,
-    Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession, ProposalId,
-    Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    Action, AppendOutcome, Boot, Change, ClusterId, Durable, Entry, EntryBody, Envelope, Event, Expected,
+    GroupId, Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession,
+    ProposalId, Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
 use super::support::{
@@ -113,6 +113,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 session,
                 round,
                 outcome,
+                promise_micros: 0,
             }
         }
         9 => Message::Heartbeat {
@@ -120,7 +121,11 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             round,
             commit: prev,
         },
-        10 => Message::HeartbeatReply { session, round },
+        10 => Message::HeartbeatReply {
+            session,
+            round,
+            promise_micros: 0,
+        },
         11 => Message::TimeoutNow,
         12 => Message::TransferVote { last: prev },
         13 => {
@@ -128,11 +133,11 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             let mut number = floor;
             let mut commands = Vec::new();
             for _ in 0..dice.below(3) {
-                commands.push((number, Payload::from(&b"passed on"[..])));
+                commands.push((number, Payload::from(&b"forwarded"[..])));
                 number = number.wrapping_add(dice.below(2));
             }
             Message::Forward {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 floor,
                 commands,
             }
@@ -144,12 +149,12 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 Refusal::Transferring { to: node(edge(dice)) },
             ];
             Message::ForwardRefused {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 refused: vec![(edge(dice), refusals[dice.below(3) as usize])],
             }
         }
         15 => Message::ReadIndex {
-            boot: dice.below(3),
+            boot: Boot::new(dice.below(3), dice.below(2)),
             request: edge(dice),
             mode: mode(dice),
         },
@@ -157,7 +162,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             let busy = ReadOutcome::Busy { limit: edge(dice) };
             let index = Index::new(edge(dice)).filter(|_| dice.one_in(2));
             Message::ReadIndexReply {
-                boot: dice.below(3),
+                boot: Boot::new(dice.below(3), dice.below(2)),
                 request: dice.below(4),
                 outcome: index.map_or(busy, |index| ReadOutcome::Confirmed { index }),
             }
@@ -180,6 +185,14 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
         membership: voters(dice.below(5)).into(),
         membership_id: last.filter(|_| dice.one_in(2)),
         withheld: false,
+        cluster: random_cluster(dice),
+    }
+}
+
+fn random_cluster(dice: &mut Dice) -> ClusterId {
+    ClusterId {
+        founding: dice.below(3),
+        nonce: dice.below(3),
     }
 }
 
@@ -197,7 +210,7 @@ fn random_change(dice: &mut Dice, node: NodeId) -> Change {
     }
 }
 
-/// What a confused host might say.
+/// An input that a confused host might feed.
 fn random_input(dice: &mut Dice, number: u64) -> Input {
     let ticket = Ticket::new(dice.below(40));
     let from = node(dice.below(5));
@@ -255,7 +268,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
     }
 }
 
-/// What a server did with random inputs, and how many proposals and reads were among them.
+/// The actions of a server for random inputs, and the number of proposals and reads among these.
 pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
     let mut dice = Dice::new(seed);
     let count = 1 + dice.below(4);
@@ -279,7 +292,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
     if dice.one_in(4) {
         setup.durable = Durable::default();
     }
-    let mut raft = Raft::new(setup).expect("the disk is sound");
+    let mut raft = Raft::new(setup).expect("the disk is valid");
     let (mut all, mut offered) = (Vec::new(), (0, 0));
     for number in 0..400 {
         let input = match dice.below(10) {
@@ -288,6 +301,12 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
                 let from = dice.below(5);
                 Input::Event(Event::Receive(Envelope {
                     group: GroupId::new(1),
+                    cluster: match dice.below(12) {
+                        0 => ClusterId::UNKNOWN,
+                        1 => random_cluster(&mut dice),
+                        _ => raft.status().cluster,
+                    },
+                    from_boot: Boot::new(dice.below(3), dice.below(2)),
                     from: node(from),
                     from_incarnation: Incarnation::new(if dice.one_in(9) { 9 } else { from }),
                     to: node(1),

@@ -1,6 +1,6 @@
-//! Random inputs, valid and hostile, to one server and to small clusters with slow disks that crash and come back with
-//! whatever a crash may leave. What Raft promises between servers is checked after every step; what holds within one
-//! is checked by the core itself.
+//! Random inputs, valid and hostile, to one server and to small clusters with slow disks that crash and restart from
+//! whatever a crash may leave. Raft's promises between servers are checked after every step; the core itself checks
+//! those within one server.
 
 mod hostile;
 #[path = "../support/mod.rs"]
@@ -41,6 +41,7 @@ fn small_config() -> Config {
             heartbeat_ticks: 2,
             snapshot_timeout_ticks: 8,
         },
+        tick_micros: 100_000,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,
@@ -62,7 +63,7 @@ fn small_config() -> Config {
 }
 
 #[test]
-fn clusters_keep_every_promise_whatever_happens() {
+fn clusters_keep_every_promise_under_random_faults() {
     let (mut seen, mut back) = (BTreeMap::<&str, u64>::new(), 0);
     for seed in 0..120 {
         let count = 1 + seed % 5;
@@ -71,7 +72,7 @@ fn clusters_keep_every_promise_whatever_happens() {
             world.act();
         }
         if world.loses {
-            // Too few servers may be left to settle anything; what was promised is checked all the same.
+            // Too few servers may be left to commit anything; the promises are checked all the same.
             back += usize::from(world.lost_one_is_back());
         } else {
             world.settle();

@@ -1,12 +1,12 @@
-//! A small cluster whose messages, writes and applied entries come in any order that they may, and what its servers
-//! promise each other.
+//! A small cluster whose messages, writes and applies happen in every order that is allowed, and the promises of its
+//! servers to each other.
 
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::{
-    Action, Durable, Entries, Entry, EntryBody, Envelope, Event, GroupId, Identity, Incarnation, Index,
+    Action, Boot, Durable, Entries, Entry, EntryBody, Envelope, Event, GroupId, Identity, Incarnation, Index,
     Input, LoadEntries, LogId, Membership, NodeId, Notice, Payload, Persist, Raft, RoleName, Setup,
     SnapshotMeta, Term, Ticket,
 };
@@ -28,7 +28,7 @@ struct Server {
     loads: Vec<(Ticket, Index, Index)>,
     transfers: BTreeMap<Ticket, LogId>,
     pending: BTreeSet<u64>,
-    /// With what was committed for certain when each was asked.
+    /// With the index that was certainly committed when each was asked for.
     reads: BTreeMap<u64, u64>,
     /// Transfers of leadership without an outcome.
     handovers: u64,
@@ -40,24 +40,24 @@ pub(super) struct World {
     servers: BTreeMap<u64, Server>,
     down: BTreeMap<u64, (Durable, u64)>,
     wire: Vec<Envelope>,
-    /// Servers that are cut off from everybody.
+    /// Servers that are partitioned from all others.
     cut: BTreeSet<u64>,
     /// Whether the configuration changes.
     changes: bool,
-    /// Who holds no commands.
+    /// The servers that hold no commands.
     witness: Option<u64>,
-    /// Whether servers that do not lead pass requests on.
+    /// Whether servers that do not lead forward requests.
     forwards: bool,
     /// Whether one server may lose its disk, and which one has.
     pub(super) loses: bool,
     lost: Option<u64>,
     leaders: BTreeMap<Term, NodeId>,
-    /// What was committed at every position, as whoever applied it first saw it.
+    /// The committed entry at every position, as the first server to apply it saw it.
     committed: BTreeMap<u64, Entry>,
     /// Where every command was committed.
     commands: BTreeMap<Vec<u8>, LogId>,
     next_id: u64,
-    /// How often each kind of action was seen: a model that never gets somewhere proves nothing about it.
+    /// How often each kind of action was seen: a model that never reaches a state proves nothing about it.
     pub(super) seen: BTreeMap<&'static str, u64>,
 }
 
@@ -98,7 +98,7 @@ fn identity(id: u64, folder: u64, boot: u64) -> Identity {
         group: GroupId::new(1),
         node: node(id),
         incarnation: Incarnation::new(folder),
-        boot,
+        boot: Boot::new(boot, 1000 * id + boot),
     }
 }
 
@@ -199,7 +199,7 @@ impl World {
         if self.lost == Some(id) { id + 100 } else { id }
     }
 
-    /// A crash keeps a prefix of what was asked to be written, and of the last write a prefix of its parts.
+    /// A crash keeps a prefix of the requested writes, and of the last one a prefix of its parts.
     fn crash(&mut self, id: u64) {
         let Some(mut server) = self.servers.remove(&id) else {
             return;
@@ -343,7 +343,7 @@ impl World {
                 total_bytes,
                 ..
             } => {
-                // Two pieces make a whole; whoever has the second has the first, in this host's opinion.
+                // Two pieces make a whole; this host assumes that a server with the second also has the first.
                 if offset + 1 >= total_bytes {
                     server.raft.step(Input::SnapshotReady { from, meta });
                 } else {
@@ -389,7 +389,7 @@ impl World {
         server.raft.step(input);
     }
 
-    /// A command is in the log once, also if it was passed on and sent again.
+    /// A command is in the log once, also if it was forwarded and sent again.
     fn is_there_once(&mut self, entry: &Entry) {
         if let Some(command) = entry.body.command() {
             let first = *self.commands.entry(command.to_vec()).or_insert(entry.id);
@@ -428,14 +428,14 @@ impl World {
         }
     }
 
-    /// Cuts a leader off, or anybody, or nobody any more.
-    fn cut_off(&mut self) {
-        let anybody = self.any_server();
-        let leader = self.any_leader().unwrap_or(anybody);
+    /// Partitions a leader, or any server, or heals the network.
+    fn partition(&mut self) {
+        let any = self.any_server();
+        let leader = self.any_leader().unwrap_or(any);
         self.cut.clear();
         match self.dice.below(4) {
             0 | 1 => self.cut.insert(leader),
-            2 => self.cut.insert(anybody),
+            2 => self.cut.insert(any),
             _ => false,
         };
     }
@@ -479,7 +479,7 @@ impl World {
             }
             86..88 => self.read(id),
             88..90 => self.load(id),
-            // Of a lost disk's removal and return something is to be seen in every run.
+            // Every run shows something of a lost disk's removal and return.
             90..92 if self.lost.is_some() => self.change(),
             90..92 => self.snapshot(id),
             92..93 if self.changes => self.change(),
@@ -494,12 +494,12 @@ impl World {
                 if self.dice.one_in(4) {
                     self.crash(id);
                 } else if self.dice.one_in(2) {
-                    self.cut_off();
+                    self.partition();
                 }
             }
             _ => {
                 if let Some((disk, boot)) = self.down.remove(&id) {
-                    if self.loses && self.lost.is_none() && self.everybody_holds_something() {
+                    if self.loses && self.lost.is_none() && self.every_other_server_has_a_log() {
                         self.lost = Some(id);
                         self.start(id, Durable::default(), 1);
                     } else {
@@ -510,8 +510,8 @@ impl World {
         }
     }
 
-    /// Whether every other server's disk proves that the cluster exists: see the limits of what `joining` detects.
-    fn everybody_holds_something(&self) -> bool {
+    /// Whether every other server's disk proves that the cluster exists: see the limits of detection in `joining`.
+    fn every_other_server_has_a_log(&self) -> bool {
         let running = self.servers.values().map(|server| &server.disk);
         let down = self.down.values().map(|(disk, _)| disk);
         running
@@ -525,7 +525,7 @@ impl World {
         lost.is_some_and(|server| server.raft.vitals().role != RoleName::Joining)
     }
 
-    /// From here on everything works: everybody agrees in the end, and every proposal has its outcome.
+    /// From here on everything works: all servers agree in the end, and every proposal has its outcome.
     pub(super) fn settle(&mut self) {
         self.cut.clear();
         for id in 1..=self.count {
@@ -557,8 +557,8 @@ impl World {
         panic!("the cluster does not settle: {vitals:#?}");
     }
 
-    /// Whether all members of the latest leader's configuration are level and have nothing left to do. Who was removed
-    /// may have been out of reach when the others took their leave of it, and knows nothing of what came after.
+    /// Whether all members of the latest leader's configuration are level and have nothing left to do. A removed server
+    /// may have been unreachable while the others told it, and knows nothing of what came after.
     fn agree(&self) -> bool {
         let leaders = self
             .servers

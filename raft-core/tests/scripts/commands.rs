@@ -2,23 +2,23 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster 3 [keep=0] [chunk=16] [bytes=36] [forwarding] [lease]` | servers 1 to 3, which have met, in term 1 with empty logs |
+//! | `cluster 3 [keep=0] [chunk=16] [bytes=36] [forwarding] [lease]` | servers 1 to 3, bound to their folders, in term 1 with empty logs |
 //! | `empty 3` | servers 1 to 3 with empty disks, to start a cluster for the first time |
-//! | `new 4` | a server with an empty disk that knows nobody, to be added |
-//! | `disk 2 3 1 1 2 [commit=1]` | server 2 starts anew in term 3, with a log of entries of the terms 1, 1 and 2 |
-//! | `campaign 1`, `elect 1` | campaigns; and then everything is delivered, and a heartbeat after it |
-//! | `propose 1 a`, `read 1 r [lease]` | a client's command, or read, and the name it goes by |
-//! | `change 1 learner 4`, `promote`, `demote`, `remove`, `replace 1,2,4 [5]` | a change; `expect=t2@3` compares first, `expect=first` with the configuration of the beginning |
+//! | `new 4` | a server with an empty disk that knows no other, to be added |
+//! | `disk 2 3 1 1 2 [commit=1]` | server 2 restarts in term 3, with a log of entries of the terms 1, 1 and 2 |
+//! | `campaign 1`, `elect 1` | campaigns; `elect` then delivers everything, and a heartbeat after it |
+//! | `propose 1 a`, `read 1 r [lease]` | a client's command, or read, and its name |
+//! | `change 1 learner 4`, `promote`, `demote`, `remove`, `replace 1,2,4 [5]` | a change; `expect=t2@3` compares first, `expect=first` with the first configuration |
 //! | `transfer 1 2`, `snapshot 1` | hands leadership over; takes a snapshot |
 //! | `tick 1 10` | time passes at one server |
 //! | `run 30` | time passes everywhere, and everything is delivered after each tick |
-//! | `wire` | lists what is under way |
-//! | `deliver [1->2] [Append]` | delivers of it what is under way now, and shows it |
-//! | `settle` | delivers everything, and what it leads to, without showing it |
-//! | `drop …`, `copy …` | loses of what is under way, or sends it twice |
-//! | `later …`, `replay` | keeps a copy of what is under way, and sends it after all else |
-//! | `cut 1->2`, `cut 1-2`, `isolate 1`, `heal` | links lose everything that is sent from now on |
-//! | `crash 1`, `restart 1`, `wipe 1` | what is not written is lost; a wiped server starts on an empty disk |
+//! | `wire` | lists the messages in flight |
+//! | `deliver [1->2] [Append]` | delivers those that are in flight now, and shows them |
+//! | `settle` | delivers everything, and what that leads to, without showing it |
+//! | `drop …`, `copy …` | loses messages in flight, or sends them twice |
+//! | `later …`, `replay` | keeps a copy of messages in flight, and sends it after all others |
+//! | `cut 1->2`, `cut 1-2`, `isolate 1`, `heal` | links lose all messages from now on |
+//! | `crash 1`, `restart 1`, `wipe 1` | unwritten data is lost; a wiped server starts on an empty disk |
 //! | `slow 1`, `write 1`, `fast 1`, `fail 1` | writes wait; one is made; all are made; the disk fails |
 //! | `status [1]`, `log [1]`, `members 1`, `peers 1` | shows a server, or all |
 
@@ -170,6 +170,8 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             hard_state: HardState {
                 term: Term::new(1),
                 vote: None,
+                admitted: false,
+                ..HardState::default()
             },
             ..Durable::default()
         };
@@ -183,18 +185,20 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             scene::voters(count),
         );
     }
-    // That they follow goes without saying.
+    // Following goes without mention.
     world.news.clear();
     Ok(())
 }
 
-/// Starts a server in this term, with a log of entries of these terms, in the place of what it was.
+/// Restarts a server in this term, with a log of entries of these terms in place of its own.
 fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), String> {
     let count = world.servers.len() as u64;
     let mut durable = Durable {
         hard_state: HardState {
             term: Term::new(term),
             vote: None,
+            admitted: false,
+            ..HardState::default()
         },
         ..Durable::default()
     };
@@ -207,7 +211,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
     }
     durable.entries = scene::entries(0, &terms);
     for entry in &mut durable.entries {
-        // The command says where it comes from: `4.2` is the second entry, of term 4.
+        // The command names its origin: `4.2` is the second entry, of term 4.
         let command = format!("{}.{}", entry.id.term, entry.id.index);
         entry.body = raft_core::EntryBody::Command(command.as_bytes().into());
     }
@@ -224,7 +228,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
     Ok(())
 }
 
-/// How an election goes is told by scripts of its own.
+/// Drops the course of an election from the output: elections have scripts of their own.
 fn elected(world: &mut World, id: u64) -> Result<(), String> {
     if world.server(id)?.replica.raft().vitals().role != RoleName::Leader {
         return Err(format!("server {id} was not elected: {}", world.news.join("; ")));
@@ -313,7 +317,7 @@ fn run(world: &mut World, ticks: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// What is on its way to a server that is down is lost.
+/// A message to a server that is down is lost.
 fn deliver(world: &mut World, envelope: Envelope) -> Result<(), String> {
     let to = envelope.to.value();
     if world.servers.contains_key(&to) {
@@ -352,7 +356,7 @@ fn links_of(word: &str) -> Result<Vec<(u64, u64)>, String> {
     }
 }
 
-/// Takes off the wire what is meant: all, those of a link, those of a kind. It is an error if there is nothing.
+/// Takes the selected messages off the wire: all, those of a link, those of a kind. It is an error if there are none.
 fn take(world: &mut World, which: &[&str]) -> Result<Vec<Envelope>, String> {
     let (mut links, mut kind) = (None, None);
     for word in which {

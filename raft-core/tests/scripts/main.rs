@@ -1,9 +1,9 @@
-//! Interaction scripts: commands to a small cluster, and below each what it did. The file names are an index of
+//! Interaction scripts: commands to a small cluster, and below each its output. The file names are an index of
 //! behaviours.
 //!
-//! A script is a text: `#` begins a comment, a line at the margin is a command (`commands.rs` lists them), indented
-//! lines are its output and are compared literally. After a change that is meant to be seen, write them anew and read
-//! the difference:
+//! A script is a text file: `#` begins a comment, an unindented line is a command (`commands.rs` lists them), indented
+//! lines are its output and are compared literally. After a change that is meant to show, regenerate them and read the
+//! difference:
 //!
 //! ```text
 //! UPDATE_SCRIPTS=1 cargo test -p raft-core --test scripts
@@ -31,7 +31,7 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
-/// The same script with the output that its commands give now.
+/// The same script with the output that its commands now give.
 fn played(script: &str) -> Result<String, String> {
     let mut world = World::default();
     let mut text = String::new();
@@ -53,7 +53,7 @@ fn played(script: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// What is wrong with a script, if anything is.
+/// The first mistake in a script, if there is one.
 fn judge(path: &PathBuf, update: bool) -> Result<(), String> {
     let name = path.display();
     let script = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
@@ -79,7 +79,7 @@ fn judge(path: &PathBuf, update: bool) -> Result<(), String> {
 }
 
 #[test]
-fn every_script_gives_the_output_that_stands_in_it() {
+fn every_script_gives_the_output_written_in_it() {
     let update = std::env::var_os("UPDATE_SCRIPTS").is_some();
     let scripts = scripts();
     assert!(scripts.len() >= 35, "the scripts are found");

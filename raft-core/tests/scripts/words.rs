@@ -1,4 +1,4 @@
-//! How things are written in a script's output.
+//! The notation of a script's output.
 
 use raft_core::{
     AppendOutcome, Entry, EntryBody, Envelope, Index, LogId, Membership, Message, NodeId, Raft, ReadOutcome,
@@ -50,7 +50,7 @@ pub(crate) fn membership(membership: &Membership) -> String {
 
 pub(crate) fn entry(entry: &Entry) -> String {
     let body = match &entry.body {
-        EntryBody::Noop => "no-op".into(),
+        EntryBody::Noop | EntryBody::Founding(_) => "no-op".into(),
         EntryBody::Membership(configuration) => format!("[{}]", membership(configuration)),
         body => String::from_utf8_lossy(body.command().map_or(&[][..], |command| command)).into_owned(),
     };
@@ -62,7 +62,7 @@ fn entries(entries: &[Entry]) -> String {
     all.join(", ")
 }
 
-/// The log as `t1@1 a, t1@2 b`, behind what a snapshot covers.
+/// The log as `t1@1 a, t1@2 b`, after the entries that a snapshot covers.
 pub(crate) fn log(raft: &Raft) -> String {
     let vitals = raft.vitals();
     let first = raft.first_index().value();

@@ -1,10 +1,10 @@
-//! A cluster whose every message and every write is in the script's hands, and which tells what happens.
+//! A cluster in which the script decides over every message and every write, and which reports what happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica};
 use raft_core::{
-    Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, NodeId, Notice,
+    Boot, Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, NodeId, Notice,
     Payload, Persist, ProposalId, Setup, TransferOutcome,
 };
 
@@ -16,13 +16,13 @@ pub(crate) struct Server {
     disk: Disk,
     identity: Identity,
     bootstrap: Membership,
-    /// Writes that were asked for and not made.
+    /// Writes that were requested and not yet made.
     writes: VecDeque<(Persist, Option<Payload>)>,
     pub(crate) slow_disk: bool,
     failed_disk: bool,
 }
 
-/// What is left of a server that is down.
+/// The part of a server that survives a crash.
 struct Down {
     disk: Disk,
     identity: Identity,
@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) later: VecDeque<Envelope>,
     /// Directed links that lose everything.
     pub(crate) cut: BTreeSet<(u64, u64)>,
-    /// What the host calls its proposals and reads, by number.
+    /// The script's names of proposals and reads, by number.
     pub(crate) names: Vec<String>,
     pub(crate) news: Vec<String>,
 }
@@ -56,7 +56,7 @@ impl World {
             group: GroupId::new(1),
             node: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
-            boot: 1,
+            boot: Boot::new(1, 1),
         };
         self.boot(
             id,
@@ -81,7 +81,7 @@ impl World {
             durable: disk.durable.clone(),
         };
         let replica =
-            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is sound");
+            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is valid");
         let server = Server {
             replica,
             disk,
@@ -95,7 +95,7 @@ impl World {
         self.drain(id);
     }
 
-    /// Takes the server down; what was not written is lost.
+    /// Crashes the server; writes that were not made are lost.
     pub(crate) fn crash(&mut self, id: u64) -> Result<(), String> {
         self.server(id)?;
         if let Some(Server {
@@ -122,7 +122,8 @@ impl World {
             .down
             .remove(&id)
             .ok_or_else(|| format!("server {id} is not down"))?;
-        down.identity.boot += 1;
+        let Boot { counter, nonce } = down.identity.boot;
+        down.identity.boot = Boot::new(counter + 1, nonce + 1);
         self.boot(id, down);
         Ok(())
     }
@@ -151,7 +152,7 @@ impl World {
         self.with(id, |server| server.replica.step(input))
     }
 
-    /// Does this to the server, carries out what it then asks for, and tells whether it committed anything.
+    /// Runs this on the server, carries out the actions that follow, and reports whether it committed anything.
     fn with(&mut self, id: u64, change: impl FnOnce(&mut Server)) -> Result<(), String> {
         let server = self.server(id)?;
         let before = server.replica.raft().vitals().commit;
@@ -187,7 +188,7 @@ impl World {
         }
     }
 
-    /// Carries out a duty, and hands back what is no duty.
+    /// Carries out a duty, and hands back any other action.
     fn duty(&mut self, id: u64, output: Output<Journal>) -> Option<Output<Journal>> {
         let server = self.servers.get_mut(&id)?;
         match output {
@@ -223,7 +224,7 @@ impl World {
         None
     }
 
-    /// What a script's reader is told of it.
+    /// The line that a script shows for it.
     fn tell(&self, server: u64, output: Output<Journal>) -> Option<String> {
         let proposal = |id: ProposalId| self.name_of(id.value());
         Some(match output {
@@ -281,7 +282,7 @@ impl World {
         self.with(id, write_one)
     }
 
-    /// Makes everything durable that waits, and what comes from now on at once.
+    /// Makes all waiting writes durable, and all later ones at once.
     pub(crate) fn write_all(&mut self, id: u64) -> Result<(), String> {
         self.server(id)?.slow_disk = false;
         while !self.server(id)?.writes.is_empty() {

@@ -1,4 +1,4 @@
-//! A cluster in one thread: every message and every write is in the test's hands.
+//! A cluster in one thread: the test decides over every message and every write.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries, LogId,
-    Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Boot, Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries,
+    LogId, Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup,
+    Snapshots,
 };
 
 /// Remembers every command in order.
@@ -59,7 +60,7 @@ impl StateMachine for Journal {
     }
 }
 
-/// What a disk holds; writes reach it when the test says so.
+/// The contents of a disk; writes reach it when the test says so.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub durable: Durable,
@@ -78,7 +79,7 @@ impl Disk {
 pub struct Server {
     pub replica: Replica<Journal>,
     pub disk: Disk,
-    /// Writes that were asked for and not made.
+    /// Writes that were requested and not yet made.
     pub writes: VecDeque<(Persist, Option<Payload>)>,
     /// Whether writes wait for the test.
     pub slow_disk: bool,
@@ -148,7 +149,7 @@ impl Cluster {
         self.start_with(id, disk, boot, incarnation, bootstrap);
     }
 
-    /// A server that is to be added: its disk is empty, and it knows nobody.
+    /// A server that is to be added: its disk is empty, and it knows no other server.
     pub fn start_new(&mut self, id: u64) {
         self.start_with(id, Disk::default(), 1, id, Membership::default());
     }
@@ -158,7 +159,7 @@ impl Cluster {
             group: GroupId::new(1),
             node: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
-            boot,
+            boot: Boot::new(boot, 1000 * incarnation + boot),
         };
         let setup = Setup {
             identity,
@@ -167,7 +168,7 @@ impl Cluster {
             durable: disk.durable.clone(),
         };
         let replica =
-            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is sound");
+            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is valid");
         let server = Server {
             replica,
             disk,
@@ -189,7 +190,7 @@ impl Cluster {
         self.drain(id);
     }
 
-    /// Takes the server down; what was not written is lost.
+    /// Crashes the server; writes that were not made are lost.
     pub fn crash(&mut self, id: u64) {
         let server = self.servers.remove(&id).expect("the server runs");
         self.crashed.insert(id, (server.disk, server.boot));
@@ -289,7 +290,7 @@ impl Cluster {
         self.step(id, Event::Persisted(persist.ticket));
     }
 
-    /// Delivers what is on the wire, and what that leads to, until it is empty.
+    /// Delivers the messages on the wire, and those that they lead to, until there are none.
     pub fn deliver(&mut self) {
         while let Some(envelope) = self.wire.pop_front() {
             let (from, to) = (envelope.from.value(), envelope.to.value());
@@ -308,7 +309,7 @@ impl Cluster {
         }
     }
 
-    /// Cuts a server off from everybody.
+    /// Partitions a server from all others.
     pub fn isolate(&mut self, id: u64) {
         for other in (1..=9).filter(|&other| other != id) {
             self.cut.insert((id, other));
@@ -343,7 +344,7 @@ impl Cluster {
                 return self.leader().unwrap_or(leader);
             }
         }
-        panic!("nobody was elected in 200 ticks");
+        panic!("no leader was elected in 200 ticks");
     }
 
     pub fn propose(&mut self, id: u64, command: &[u8]) -> u64 {
@@ -371,7 +372,7 @@ impl Cluster {
         proposal
     }
 
-    /// Asks for a change until it is made. False if that takes too long.
+    /// Proposes a change until it is made; false if that takes too long.
     pub fn make_change(&mut self, change: Change) -> bool {
         (0..20).any(|_| {
             let leader = self.elect();
@@ -382,13 +383,17 @@ impl Cluster {
     }
 
     pub fn read(&mut self, id: u64) -> u64 {
+        self.read_by(id, ReadMode::Quorum)
+    }
+
+    pub fn read_by(&mut self, id: u64, mode: ReadMode) -> u64 {
         self.next_id += 1;
         let read = self.next_id;
         self.step(
             id,
             Input::Read {
                 id: ReadId::new(read),
-                mode: ReadMode::Quorum,
+                mode,
                 query: (),
             },
         );

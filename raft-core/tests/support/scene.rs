@@ -1,9 +1,9 @@
-//! One server in the test's hands: build a state, feed inputs, compare the actions.
+//! One server under test: build a state, feed inputs, compare the actions.
 
 use raft_core::{
-    Action, AppendOutcome, Config, Durable, Entry, EntryBody, Envelope, Event, GroupId, HardState, Identity,
-    Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist, ProposalId, Raft,
-    ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
+    Action, AppendOutcome, Boot, ClusterId, Config, Durable, Entry, EntryBody, Envelope, Event, GroupId,
+    HardState, Identity, Incarnation, Index, Input, LogId, Membership, Message, NodeId, PeerSession, Persist,
+    ProposalId, Raft, ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
 };
 
 pub fn node(number: u64) -> NodeId {
@@ -23,7 +23,7 @@ pub fn id(term: u64, position: u64) -> LogId {
     at(term, position).expect("positions begin at 1")
 }
 
-/// A command that says where it stands.
+/// A command that names its own term and index.
 pub fn entry(term: u64, position: u64) -> Entry {
     let command = [term.to_be_bytes(), position.to_be_bytes()].concat();
     Entry {
@@ -42,7 +42,7 @@ pub fn entries(before: u64, terms: &[u64]) -> Vec<Entry> {
         .collect()
 }
 
-/// The first so many servers, each bound to the data folder of its number.
+/// Servers 1 to `count`, each bound to the data folder of its number.
 pub fn voters(count: u64) -> Membership {
     let known = (1..=count).map(|number| (node(number), Incarnation::new(number)));
     Membership::of_voters((1..=count).map(node)).bind(known)
@@ -54,17 +54,18 @@ pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
         membership: voters(count).into(),
         membership_id: None,
         withheld: false,
+        cluster: ClusterId::UNKNOWN,
     }
 }
 
-/// What server 1 of `count` starts from. Its log has one entry for each of `log`'s terms.
+/// The setup of server 1 of `count`. Its log has one entry for each of `log`'s terms.
 pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
     Setup {
         identity: Identity {
             group: GroupId::new(1),
             node: node(1),
             incarnation: Incarnation::new(1),
-            boot: 1,
+            boot: Boot::new(1, 1),
         },
         config: Config::default(),
         bootstrap: voters(count),
@@ -72,6 +73,8 @@ pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
             hard_state: HardState {
                 term: Term::new(term),
                 vote: None,
+                admitted: false,
+                ..HardState::default()
             },
             entries: entries(0, log),
             ..Durable::default()
@@ -79,10 +82,10 @@ pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
     }
 }
 
-/// Server 1 and everything that it ever asked for.
+/// Server 1 and all actions that it has handed out.
 pub struct Scene {
     pub raft: Raft,
-    /// What it asked for at its start.
+    /// The actions of its start.
     pub opening: Vec<Action>,
     /// Whether writes become durable at once, and entries are applied at once.
     pub prompt: bool,
@@ -103,7 +106,7 @@ impl Scene {
     }
 
     pub fn follower(count: u64, term: u64, log: &[u64]) -> Self {
-        Self::new(setup(count, term, log)).expect("the disk is sound")
+        Self::new(setup(count, term, log)).expect("the disk is valid")
     }
 
     /// Server 1 as leader of `term`, its no-op appended and durable, and everything else in this log uncommitted.
@@ -114,7 +117,7 @@ impl Scene {
         scene
     }
 
-    /// Campaigns, and lets everybody vote for it.
+    /// Campaigns, and lets all others vote for it.
     pub fn win(&mut self) -> Vec<Action> {
         self.step(Event::Campaign);
         let mut actions = Vec::new();
@@ -129,7 +132,7 @@ impl Scene {
         actions
     }
 
-    /// The voter agrees to whatever is being asked.
+    /// The voter grants the pre-vote or vote that is being asked for.
     pub fn grant(&mut self, voter: u64) -> Vec<Action> {
         let term = self.term();
         let message = if self.role() == RoleName::PreCandidate {
@@ -181,8 +184,10 @@ impl Scene {
     pub fn envelope(&self, from: u64, term: u64, message: Message) -> Envelope {
         Envelope {
             group: GroupId::new(1),
+            cluster: self.raft.status().cluster,
             from: node(from),
             from_incarnation: Incarnation::new(from),
+            from_boot: Boot::new(1, from),
             to: node(1),
             to_incarnation: None,
             term: Term::new(term),
@@ -220,7 +225,7 @@ impl Scene {
         self.step(Input::Read { id, mode })
     }
 
-    /// What is asked for now; a prompt server carries out writes and applies, and goes on until nothing is asked for.
+    /// The actions of now; a prompt server carries out writes and applies, and goes on until there are none.
     pub fn drain(&mut self) -> Vec<Action> {
         let mut all = Vec::new();
         loop {
@@ -248,13 +253,13 @@ impl Scene {
         }
     }
 
-    /// An append of entries of these terms behind `prev`, from server 2 as leader of `term`.
+    /// An append of entries of these terms after `prev`, from server 2 as leader of `term`.
     pub fn append(&mut self, term: u64, prev: Option<LogId>, terms: &[u64], commit: u64) -> Vec<Action> {
         let before = prev.map_or(0, |prev| prev.index.value());
         self.receive(2, term, append(prev, entries(before, terms), commit))
     }
 
-    /// The peer acknowledges the log up to here.
+    /// The peer acknowledges the log up to this index.
     pub fn accept(&mut self, from: u64, last: Option<LogId>) -> Vec<Action> {
         let term = self.term();
         let message = self.reply(from, AppendOutcome::Accepted { last });
@@ -277,6 +282,7 @@ impl Scene {
             session: self.session(from),
             round: Round::new(0),
             outcome,
+            promise_micros: 0,
         }
     }
 }
@@ -344,7 +350,7 @@ pub fn outcomes(actions: &[Action]) -> Vec<AppendOutcome> {
     outcomes.collect()
 }
 
-/// The appends to a peer among the actions: what they follow, and the terms of what they bring.
+/// The appends to a peer among the actions: the previous entry, and the terms of the entries.
 pub fn appends(to: u64, actions: &[Action]) -> Vec<(Option<LogId>, Vec<u64>)> {
     let appends = sent_to(to, actions)
         .into_iter()

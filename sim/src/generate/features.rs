@@ -23,6 +23,7 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
         schedule.workload.lease_read_permyriad = draws.pick(&[2_000, 5_000, 10_000]).unwrap_or(5_000) as u32;
         if schedule.knobs.lease_drift_permyriad.is_some() && draws.chance(4_000) {
             old_leaders(schedule, &mut draws);
+            mixed_settings(schedule);
         }
     }
     // A lost disk of one server beside a witness may be one lost copy too many: see the limits of `raft/witness.rs`.
@@ -55,8 +56,30 @@ fn leases(schedule: &mut Schedule) {
     // One clock may be as much too fast as another is too slow.
     let drift = (2 * u64::from(fastest_ppm) * 10_000).div_ceil(slowest);
     schedule.knobs.lease_drift_permyriad = u32::try_from(drift).ok();
-    if schedule.knobs.config(schedule.seed).validate().is_err() {
+    if schedule
+        .knobs
+        .config(schedule.seed, schedule.cluster.tick)
+        .validate()
+        .is_err()
+    {
         schedule.knobs.lease_drift_permyriad = None;
+    }
+}
+
+/// Gives every start settings of its own, in some of the schedules that try to make leases outlive their leaders. The
+/// draws have a domain of their own.
+fn mixed_settings(schedule: &mut Schedule) {
+    let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 7, 0, 0);
+    if draws.chance(3_000) {
+        schedule.knobs.mixed_settings = true;
+        let heal = &mut schedule.heal;
+        for bound in [
+            &mut heal.converge_within,
+            &mut heal.serve_within,
+            &mut heal.quiet_for,
+        ] {
+            *bound = bound.times(8);
+        }
     }
 }
 

@@ -132,6 +132,7 @@ mod tests {
 
     fn meta(index: u64) -> SnapshotMeta {
         SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last: id(1, index),
             membership: three().into(),
             membership_id: None,
@@ -188,6 +189,7 @@ mod tests {
             snapshots.written(&facts, node(1), &meta(2), &machine.snapshot()),
         );
         let wrong = SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             membership: raft_core::Membership::default().into(),
             ..meta(1)
         };

@@ -7,7 +7,8 @@
 //! * **Copies.** For every committed entry, the voters that do not hold it are not a quorum. Then every quorum that
 //!   could elect a leader has a member that holds the entry and denies its vote to every candidate without it (§5.4.1).
 //!   The quorum is counted in every configuration that could elect a server without the entry: the one in force before
-//!   the entry, and every later one that any log ever held.
+//!   the entry, and every later one that any log ever held. A server whose disk was replaced is an elector only where
+//!   the configuration binds its new one: a past in which it was the only voter elects nobody (`raft/configuration.rs`).
 //! * **Votes.** Every two quorums share a server that has kept its promises. A server breaks one in two ways. It votes
 //!   for another candidate in the same term. Or it votes, acknowledges or answers a leader in a term below one in which
 //!   it has voted: the leader of the later term need not know of that (the heart of the proof in §5.4.3), and the
@@ -32,7 +33,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Envelope, Incarnation, Index, Message, NodeId, Term};
+use raft_core::{Envelope, Incarnation, Index, Membership, Message, NodeId, Term};
 
 use super::commit::covers;
 use super::facts::Facts;
@@ -91,6 +92,8 @@ pub(crate) struct Budget {
     /// The number of servers that the cluster began with.
     founders: usize,
     standings: Vec<Standing>,
+    /// The data folder of each server whose disk was replaced; `None` while it has its first one.
+    replaced: Vec<Option<Incarnation>>,
     promises: Vec<Promised>,
     exceeded: bool,
     damaged: bool,
@@ -106,6 +109,7 @@ impl Budget {
         Self {
             founders,
             standings: vec![Standing::Sound; servers],
+            replaced: vec![None; servers],
             promises: vec![Promised::default(); servers],
             exceeded: false,
             damaged: false,
@@ -144,6 +148,20 @@ impl Budget {
         }
     }
 
+    /// Records which data folder a server has from now on, if it is not the first one.
+    pub(crate) fn note_folder(&mut self, place: usize, replaced: Option<Incarnation>) {
+        if let Some(known) = self.replaced.get_mut(place) {
+            *known = replaced;
+        }
+    }
+
+    /// Whether a configuration that names this server means its data folder. A server with a new disk replays
+    /// configurations of the past, which bind its id to the disk that is gone or to none; it counts in none of them.
+    fn is_meant(&self, membership: &Membership, node: NodeId) -> bool {
+        let replaced = self.replaced.get(place_of(node)).copied().flatten();
+        replaced.is_none_or(|folder| membership.incarnation(node) == Some(folder))
+    }
+
     /// Returns the vote that a server last put on the wire.
     pub(crate) fn last_vote(&self, place: usize) -> Option<(Term, NodeId)> {
         self.promises.get(place)?.vote
@@ -154,7 +172,7 @@ impl Budget {
         let lacks = |node: NodeId| self.standing(place_of(node)).votes() && !holds(place_of(node));
         !facts
             .electorates(after)
-            .any(|membership| is_quorum(membership, lacks))
+            .any(|membership| is_quorum(membership, |node| lacks(node) && self.is_meant(membership, node)))
     }
 
     /// Copies of all committed entries except the first `skip`. Returns whether the budget still covers them.
@@ -285,12 +303,14 @@ impl Budget {
 mod tests {
     use super::super::fixture::{command, facts, id, node, persist};
     use super::*;
-    use raft_core::{Entry, EntryBody, GroupId, Membership, PeerSession, Round};
+    use raft_core::{Entry, EntryBody, GroupId, PeerSession, Round};
     use std::sync::Arc;
 
     fn envelope(from: u64, to: u64, term: u64, message: Message) -> Envelope {
         Envelope {
             group: GroupId::new(1),
+            cluster: raft_core::ClusterId::UNKNOWN,
+            from_boot: raft_core::Boot::new(1, 1),
             from: node(from),
             from_incarnation: Incarnation::new(1),
             to: node(to),
@@ -308,6 +328,7 @@ mod tests {
         Message::HeartbeatReply {
             session: PeerSession::new(1),
             round: Round::new(1),
+            promise_micros: 0,
         }
     }
 
@@ -397,6 +418,30 @@ mod tests {
         assert_eq!(sends(&after, 9, 2, alive()), Ok(Verdict::Kept));
         assert_eq!(sends(&after, 9, 2, granted()), Err(Oracle::S21));
         assert_eq!(sends(&after, 9, 3, granted()), Ok(Verdict::Kept));
+    }
+
+    #[test]
+    fn a_new_disk_is_no_elector_in_a_configuration_of_the_past() {
+        let alone = |folder: Option<u64>| {
+            let bound = folder.map(|folder| (node(1), Incarnation::new(folder)));
+            let membership = Membership::of_voters([node(1)]).bind(bound);
+            Entry {
+                id: id(1, 1),
+                body: EntryBody::Membership(Arc::new(membership)),
+            }
+        };
+        for (folder, is_held) in [(None, true), (Some(1), true), (Some(9), false)] {
+            let facts = facts(&[alone(folder), command(1, 2, "a")], 2);
+            let mut budget = Budget::new(1, 1);
+            let held = |budget: &Budget| budget.is_held(&facts, Some(id(1, 1).index), |_| false);
+            assert!(
+                !held(&budget),
+                "the first disk, which lacks the entry, would elect itself"
+            );
+            budget.note(0, Standing::Admitted(Term::new(2)));
+            budget.note_folder(0, Some(Incarnation::new(9)));
+            assert_eq!(held(&budget), is_held, "bound to {folder:?}");
+        }
     }
 
     #[test]

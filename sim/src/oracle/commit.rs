@@ -325,6 +325,8 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: None,
+            admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

@@ -104,6 +104,8 @@ mod tests {
     fn envelope(term: u64, to: u64, message: Message) -> Envelope {
         Envelope {
             group: GroupId::new(1),
+            cluster: raft_core::ClusterId::UNKNOWN,
+            from_boot: raft_core::Boot::new(1, 1),
             from: node(1),
             from_incarnation: Incarnation::new(1),
             to: node(to),
@@ -118,6 +120,8 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: vote.map(node),
+            admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
@@ -162,6 +166,7 @@ mod tests {
         let heartbeat = Message::HeartbeatReply {
             session: PeerSession::new(1),
             round: Round::new(1),
+            promise_micros: 0,
         };
         reports(
             Oracle::S13,
@@ -175,6 +180,7 @@ mod tests {
             session: PeerSession::new(1),
             round: Round::new(1),
             outcome: AppendOutcome::Accepted { last: Some(last) },
+            promise_micros: 0,
         };
         assert_eq!(
             promises.sent(

@@ -73,6 +73,12 @@ fn offset(at: Index) -> usize {
 fn content_hash(body: &EntryBody) -> u64 {
     match body {
         EntryBody::Noop => 1,
+        EntryBody::Founding(cluster) => {
+            let mut hash = Rolling::default();
+            hash.word(cluster.founding);
+            hash.word(cluster.nonce);
+            hash.finish()
+        }
         EntryBody::Command(payload) => of_bytes(payload),
         // The command is the same, whichever server forwarded it.
         EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
@@ -196,7 +202,7 @@ impl Facts {
         let (history, membership) =
             before.map_or((History::default(), None), |last| (last.history, last.membership));
         let (history, membership) = match &known.body {
-            EntryBody::Noop => (history, membership),
+            EntryBody::Noop | EntryBody::Founding(_) => (history, membership),
             EntryBody::Command(_) | EntryBody::Forwarded(_) => {
                 (history.after(id, known.content_hash), membership)
             }
@@ -249,7 +255,11 @@ impl Facts {
         };
         match self.body(id)? {
             EntryBody::Membership(membership) => Some(membership),
-            EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => None,
+            EntryBody::Noop
+            | EntryBody::Founding(_)
+            | EntryBody::Command(_)
+            | EntryBody::Forwarded(_)
+            | EntryBody::Withheld => None,
         }
     }
 

@@ -190,6 +190,7 @@ mod tests {
     fn s6_reports_a_snapshot_that_contradicts_what_is_committed() {
         let known = facts(&[command(1, 1, "a"), command(1, 2, "b")], 2);
         let up_to = |last| SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last,
             membership: three().into(),
             membership_id: None,

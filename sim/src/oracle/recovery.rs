@@ -63,6 +63,8 @@ mod tests {
         let voted = HardState {
             term: raft_core::Term::new(1),
             vote: None,
+            admitted: false,
+            ..HardState::default()
         };
         reports(
             Oracle::S22,

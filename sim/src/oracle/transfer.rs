@@ -273,6 +273,8 @@ mod tests {
     fn envelope(from: u64, to: u64, term: u64, message: Message) -> Envelope {
         Envelope {
             group: GroupId::new(1),
+            cluster: raft_core::ClusterId::UNKNOWN,
+            from_boot: raft_core::Boot::new(1, 1),
             from: node(from),
             from_incarnation: Incarnation::new(1),
             to: node(to),
@@ -287,6 +289,8 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: None,
+            admitted: false,
+            ..HardState::default()
         });
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);

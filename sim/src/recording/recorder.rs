@@ -191,7 +191,7 @@ impl Recorder {
         let mut kept = 0;
         let drawn = |entry: &raft_core::Entry| {
             let body = match entry.body {
-                EntryBody::Noop => 0,
+                EntryBody::Noop | EntryBody::Founding(_) => 0,
                 EntryBody::Command(_) | EntryBody::Forwarded(_) => 1,
                 EntryBody::Membership(_) => 2,
                 EntryBody::Withheld => 3,
@@ -305,7 +305,7 @@ fn state_of(standing: &Standing<'_>, membership: u64) -> State {
             )
         }
         None => {
-            let HardState { term, vote } = durable.hard_state;
+            let HardState { term, vote, .. } = durable.hard_state;
             (0, term, vote, None, written.last(), durable.commit, None)
         }
     };

@@ -112,6 +112,14 @@ pub enum ScheduleError {
         /// The workload that was to run it.
         given: &'static str,
     },
+    /// The schedule encodes messages, and the workload has nothing to encode them with.
+    #[error(
+        "the schedule encodes messages (knobs.encode_messages), but the workload \"{workload}\" has no codec; give it one in Workload::codec, or set encode_messages to false, which is another run"
+    )]
+    NoCodec {
+        /// The workload that was to run it.
+        workload: &'static str,
+    },
     /// The library rejects the settings.
     #[error("the knobs are invalid: {0}")]
     Knobs(raft_core::ConfigError),
@@ -142,7 +150,7 @@ impl Schedule {
             return Err(ScheduleError::Witnesses { witnesses, servers });
         }
         self.knobs
-            .config(self.seed)
+            .config(self.seed, self.cluster.tick)
             .validate()
             .map_err(ScheduleError::Knobs)?;
         self.validate_values()?;

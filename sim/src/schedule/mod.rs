@@ -22,6 +22,7 @@ pub use self::target::{Target, TargetError};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Oracle;
+use crate::random::{Domain, Seed};
 
 /// The largest cluster that is simulated.
 pub const MAX_SERVERS: u8 = 7;
@@ -188,7 +189,11 @@ pub struct Knobs {
     pub persists_at_once: bool,
     /// Whether events of the same instant happen in a random order instead of the order in which they were caused.
     pub shuffle_ties: bool,
-    /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec), if it has one.
+    /// Every server has ticks of its own length, and every start has timeouts of its own, some without leases: settings
+    /// that an operator changes while the cluster serves.
+    pub mixed_settings: bool,
+    /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
+    /// workload without one is refused.
     pub encode_messages: bool,
 }
 
@@ -213,6 +218,7 @@ impl Default for Knobs {
             yields: 0,
             persists_at_once: false,
             shuffle_ties: false,
+            mixed_settings: false,
             encode_messages: false,
         }
     }
@@ -220,7 +226,7 @@ impl Default for Knobs {
 
 impl Knobs {
     /// Returns the library's configuration with these settings.
-    pub fn config(&self, seed: u64) -> Config {
+    pub fn config(&self, seed: u64, tick: Nanos) -> Config {
         let bytes = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         Config {
             seed,
@@ -230,6 +236,7 @@ impl Knobs {
                 heartbeat_ticks: self.heartbeat_ticks,
                 snapshot_timeout_ticks: self.snapshot_timeout_ticks,
             },
+            tick_micros: (tick.value() / 1_000).max(1),
             limits: Limits {
                 message_bytes: bytes(self.message_bytes),
                 inflight_messages: bytes(self.inflight_messages),
@@ -489,6 +496,36 @@ const fn default_event_budget() -> u64 {
 }
 
 impl Schedule {
+    /// The length of a server's ticks.
+    pub(crate) fn tick_of(&self, seed: Seed, place: usize) -> Nanos {
+        let twice = self.knobs.mixed_settings && seed.quick(Domain::Timers, place as u64, 0, 4).chance(3_000);
+        self.cluster.tick.times(if twice { 2 } else { 1 })
+    }
+
+    /// A length of ticks by which no server's timeouts are shorter than in the schedule.
+    pub(crate) fn longest_tick(&self) -> Nanos {
+        // Ticks of twice the length, and four times as many of them.
+        self.cluster
+            .tick
+            .times(if self.knobs.mixed_settings { 8 } else { 1 })
+    }
+
+    /// The settings of one start of a server. Mixed ones are never shorter than what the schedule says, even in ticks of
+    /// twice the length, so that heartbeats still come in time.
+    pub(crate) fn knobs_of(&self, seed: Seed, place: usize, boot: u64) -> Knobs {
+        let mut knobs = self.knobs;
+        if knobs.mixed_settings {
+            let draw = seed.quick(Domain::Timers, place as u64, boot, 5);
+            let times = 2 + draw.below(3);
+            knobs.election_timeout_min_ticks *= times;
+            knobs.election_timeout_max_ticks *= times;
+            if draw.part(1).chance(1_500) {
+                knobs.lease_drift_permyriad = None;
+            }
+        }
+        knobs
+    }
+
     /// Returns the calm schedule of this seed: default cluster, weather and workload, no faults.
     pub fn calm(seed: u64) -> Self {
         Self {

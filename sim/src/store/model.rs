@@ -119,6 +119,7 @@ impl Contents {
             index.map(entry).collect()
         };
         let snapshot = |at: Index, term: Term| SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last: LogId::new(term, at),
             membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
             membership_id: None,
@@ -132,6 +133,8 @@ impl Contents {
                 let hard_state = HardState {
                     term: Term::new(term.value() + 1),
                     vote: None,
+                    admitted: number.is_multiple_of(5),
+                    ..HardState::default()
                 };
                 persist.hard_state = Some(hard_state);
                 persist.truncate_from = Index::new(last - back + 1).filter(|_| back > 0);
@@ -141,6 +144,8 @@ impl Contents {
                 persist.hard_state = Some(HardState {
                     term: Term::new(term.value() + 1),
                     vote: Some(NodeId::new(1 + number % 3)),
+                    admitted: number.is_multiple_of(5),
+                    ..HardState::default()
                 });
             }
             Change::Commit => persist.commit = Index::new(last),

@@ -80,7 +80,7 @@ impl From<Violation> for Stop {
 #[derive(Default)]
 struct Written {
     entries: BTreeMap<LogId, Vec<Entry>>,
-    hard_states: BTreeSet<(u64, Option<NodeId>)>,
+    hard_states: BTreeSet<(u64, Option<NodeId>, bool)>,
     snapshots: Vec<Payload>,
 }
 
@@ -89,15 +89,22 @@ impl Written {
         for entry in &persist.entries {
             self.entries.entry(entry.id).or_default().push(entry.clone());
         }
-        self.hard_states
-            .extend(persist.hard_state.map(|state| (state.term.value(), state.vote)));
+        self.hard_states.extend(
+            persist
+                .hard_state
+                .map(|state| (state.term.value(), state.vote, state.admitted)),
+        );
         self.snapshots.extend(bytes.cloned());
     }
 
     /// Describes what of these contents was never written.
     fn stranger(&self, contents: &Contents) -> Option<String> {
-        let HardState { term, vote } = contents.hard_state;
-        if contents.hard_state != HardState::default() && !self.hard_states.contains(&(term.value(), vote)) {
+        let HardState {
+            term, vote, admitted, ..
+        } = contents.hard_state;
+        if contents.hard_state != HardState::default()
+            && !self.hard_states.contains(&(term.value(), vote, admitted))
+        {
             return Some(format!(
                 "a term and vote that were never written: {:?}",
                 contents.hard_state
@@ -310,7 +317,7 @@ impl<'a> Run<'a> {
     fn compare(&mut self, opened: Opened) -> Judgement {
         self.report.opened += 1;
         let identity = opened.identity;
-        let found_boot = identity.boot;
+        let found_boot = identity.boot.counter;
         let found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
         found.hash_into(&mut self.hash);
@@ -449,6 +456,7 @@ impl<'a> Run<'a> {
 
 fn new_folder() -> NewFolder {
     NewFolder {
+        boot_nonce: 5,
         group: GroupId::new(7),
         node: NodeId::new(1),
         incarnation: Incarnation::new(11),
@@ -487,7 +495,7 @@ mod tests {
                 group: folder.group,
                 node: folder.node,
                 incarnation: folder.incarnation,
-                boot: 1,
+                boot: raft_core::Boot::new(1, 5),
             },
             bootstrap: folder.bootstrap,
             durable: Durable {

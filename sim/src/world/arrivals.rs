@@ -1,7 +1,9 @@
 //! What reaches a server: its start, its deadlines, messages, completions of its disk, and commands of its host.
 
 use raft_core::replica::{Input, Replica};
-use raft_core::{Entry, Envelope, Event as CoreEvent, GroupId, Identity, Membership, Message, Setup, Ticket};
+use raft_core::{
+    Boot, Entry, Envelope, Event as CoreEvent, GroupId, Identity, Membership, Message, Setup, Ticket,
+};
 
 use super::observe::Occasion;
 use super::step::{Given, InputOf};
@@ -10,6 +12,7 @@ use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
 use crate::oracle::{Judgement, Oracle, Violation, apply, log, recovery};
 use crate::places::{node_at, place_of};
+use crate::random::Domain;
 use crate::report::Place;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -29,12 +32,15 @@ impl<W: Workload> Simulation<'_, W> {
         else {
             return Ok(());
         };
-        let mut config = self.schedule.knobs.config(self.schedule.seed);
+        server.knobs = self.schedule.knobs_of(self.seed, at, server.boot + 1);
+        let tick = self.schedule.tick_of(self.seed, at);
+        let mut config = server.knobs.config(self.schedule.seed, tick);
         config.options.witness = self.schedule.cluster.is_witness(at);
         if at % 2 == 1 {
             config.options.yields = self.schedule.knobs.yields;
         }
         server.boot += 1;
+        let nonce = self.seed.quick(Domain::Timers, at as u64, server.boot, 3).bits();
         let image = server.disk.durable();
         let durable = match image.recover() {
             Ok(durable) => durable,
@@ -52,7 +58,7 @@ impl<W: Workload> Simulation<'_, W> {
                 group: GroupId::new(1),
                 node: server.node,
                 incarnation: server.incarnation,
-                boot: server.boot,
+                boot: Boot::new(server.boot, nonce),
             },
             config,
             bootstrap,

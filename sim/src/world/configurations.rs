@@ -56,7 +56,7 @@ impl<W: Workload> Simulation<'_, W> {
                 before,
                 after,
                 ticks: raft.now().value(),
-                patience_ticks: self.schedule.knobs.election_timeout_min_ticks,
+                patience_ticks: server.knobs.election_timeout_min_ticks,
             },
         )?;
         if before == after {

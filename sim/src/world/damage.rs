@@ -89,6 +89,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.incarnation = Incarnation::new(drawn.bits() >> 1 | 1);
         server.admitted = false;
         self.budget.note(at, Standing::Outside);
+        self.budget.note_folder(at, Some(server.incarnation));
         if self.is_founder(at) && Budget::looks_new(self.founders, others_empty + 1) {
             self.exceed("empty logs are a quorum, and a new disk may take that for the first start");
         }
@@ -114,6 +115,11 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(server) = self.servers.get_mut(at) {
             let is_same_disk = server.incarnation == backup.incarnation;
             server.incarnation = backup.incarnation;
+            if !is_same_disk {
+                let is_first = backup.incarnation == server.first_incarnation;
+                let folder = (!is_first).then_some(backup.incarnation);
+                self.budget.note_folder(at, folder);
+            }
             let is_outside = standing == Standing::Outside && is_same_disk;
             let is_change = !is_same_disk || *server.disk.durable() != backup.image;
             server.disk.replace(backup.image);

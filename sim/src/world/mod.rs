@@ -271,7 +271,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             event: 0,
             queue: Queue::new(schedule.knobs.shuffle_ties.then_some(seed)),
             network: Network::new(seed, Domain::Link, schedule.weather.network),
-            is_wired: wire::is_wired(schedule, workload),
+            is_wired: wire::is_wired(schedule),
             earlier_bytes: Vec::new(),
             client_network: Network::new(seed, Domain::ClientLink, schedule.weather.network),
             disk_weather: schedule.weather.disk,
@@ -567,6 +567,8 @@ mod tests {
         log.hard_state = Some(raft_core::HardState {
             term: Term::new(1),
             vote: None,
+            admitted: false,
+            ..raft_core::HardState::default()
         });
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
         // A log with a gap.
@@ -575,6 +577,7 @@ mod tests {
         // A snapshot whose bytes do not decode to a state.
         let mut snapshot = persist(vec![]);
         snapshot.snapshot = Some(Box::new(SnapshotMeta {
+            cluster: raft_core::ClusterId::UNKNOWN,
             last: LogId::new(Term::new(1), Index::FIRST),
             membership: three().into(),
             membership_id: None,
@@ -605,6 +608,8 @@ mod tests {
         let mut simulation = Simulation::new(&schedule, &KeyValue, None);
         let envelope = |from, message| Envelope {
             group: raft_core::GroupId::new(1),
+            cluster: raft_core::ClusterId::UNKNOWN,
+            from_boot: raft_core::Boot::new(1, 1),
             from: node(from),
             from_incarnation: raft_core::Incarnation::new(1),
             to: node(1),

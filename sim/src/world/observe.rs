@@ -139,9 +139,14 @@ impl<W: Workload> Simulation<'_, W> {
         told: u64,
         outputs: &[OutputOf<W>],
     ) -> Judgement {
-        let shortest = self.schedule.knobs.election_timeout_min_ticks;
-        let has_leases = self.schedule.knobs.lease_drift_permyriad.is_some();
-        let persists_at_once = self.schedule.knobs.persists_at_once;
+        let knobs = self
+            .servers
+            .get(at)
+            .map_or(self.schedule.knobs, |server| server.knobs);
+        let shortest = knobs.election_timeout_min_ticks;
+        // Where settings change from start to start, what clients see judges leases alone.
+        let has_leases = knobs.lease_drift_permyriad.is_some() && !knobs.mixed_settings;
+        let persists_at_once = knobs.persists_at_once;
         let is_honest = !self.budget.is_damaged();
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
@@ -199,7 +204,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         conduct.wait(occasion, after, ticks, outputs, persists_at_once);
         if is_honest {
-            conduct.yields_when_stalled(node, after, ticks, &self.schedule.knobs, membership)?;
+            conduct.yields_when_stalled(node, after, ticks, &knobs, membership)?;
             conduct.wakeups.judge(node, after.term)?;
             let has_written = persists_at_once && outputs.iter().any(is_write);
             if occasion.persisted.is_some() || has_written {
@@ -232,7 +237,7 @@ impl<W: Workload> Simulation<'_, W> {
         if let Message::ReadIndex { boot, request, mode } = envelope.message
             && is_leader
         {
-            self.read_arrives(at, forwarded_read(envelope.from, boot, request), mode);
+            self.read_arrives(at, forwarded_read(envelope.from, boot.counter, request), mode);
         }
     }
 
@@ -246,7 +251,7 @@ impl<W: Workload> Simulation<'_, W> {
         else {
             return Ok(());
         };
-        let read = forwarded_read(envelope.to, boot, request);
+        let read = forwarded_read(envelope.to, boot.counter, request);
         match outcome {
             ReadOutcome::Confirmed { index } => self.read_is_answered(at, read, index),
             ReadOutcome::Busy { .. } => {
@@ -293,6 +298,9 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(replica) = &leader.replica else {
             return Ok(());
         };
+        if self.schedule.knobs.mixed_settings {
+            return Ok(());
+        }
         let shortest = self.schedule.knobs.election_timeout_min_ticks;
         let term = leader.vitals.term;
         has_lease(

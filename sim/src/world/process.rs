@@ -120,8 +120,7 @@ impl<W: Workload> Simulation<'_, W> {
         let timing = &self.schedule.knobs;
         let election = self
             .schedule
-            .cluster
-            .tick
+            .longest_tick()
             .times(timing.election_timeout_max_ticks);
         let Some(server) = self.servers.get_mut(place) else {
             return;

@@ -73,7 +73,7 @@ struct Limits {
 
 impl Limits {
     fn of(schedule: &Schedule) -> Self {
-        let (knobs, tick) = (&schedule.knobs, schedule.cluster.tick);
+        let (knobs, tick) = (&schedule.knobs, schedule.longest_tick());
         let (shortest, heartbeat) = (knobs.election_timeout_min_ticks, knobs.heartbeat_ticks);
         let election = tick.times(knobs.election_timeout_max_ticks);
         Self {
@@ -114,6 +114,7 @@ fn is_weather_good(schedule: &Schedule) -> bool {
         disk.stall_permyriad,
     ];
     nothing_goes_wrong == [0; 4]
+        && !schedule.knobs.mixed_settings
         && network.bytes_per_second == 0
         && network.delay_max <= quick
         && disk.sync_max <= quick

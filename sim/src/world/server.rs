@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Seed};
 use crate::recording::Standing;
-use crate::schedule::Schedule;
+use crate::schedule::{Knobs, Schedule};
 use crate::witness::Witness;
 use crate::workload::Workload;
 
@@ -20,11 +20,15 @@ use crate::workload::Workload;
 pub(super) struct Server<W: Workload> {
     pub(super) node: NodeId,
     pub(super) incarnation: Incarnation,
+    /// The data folder that it had before any disk was replaced.
+    pub(super) first_incarnation: Incarnation,
     pub(super) boot: u64,
     pub(super) disk: Disk,
     pub(super) clock: Clock,
     /// The rate of the clock when no fault changes it.
     pub(super) drift_ppm: i64,
+    /// The settings of the present start.
+    pub(super) knobs: Knobs,
     /// None while the process is not running.
     pub(super) replica: Option<Replica<Witness<W::Machine>>>,
     /// The vitals after the last step.
@@ -75,14 +79,18 @@ impl<W: Workload> Server<W> {
         let drift = i64::from(schedule.weather.clock_drift_ppm);
         let drift_ppm =
             i64::try_from(draw.part(1).below(2 * drift.unsigned_abs() + 1)).unwrap_or(drift) - drift;
-        let phase = Nanos::new(draw.below(schedule.cluster.tick.value()));
+        let tick = schedule.tick_of(seed, place);
+        let phase = Nanos::new(draw.below(tick.value()));
+        let incarnation = Incarnation::new(draw.part(2).bits() >> 1 | 1);
         Self {
             node: NodeId::new(number),
-            incarnation: Incarnation::new(draw.part(2).bits() >> 1 | 1),
+            incarnation,
+            first_incarnation: incarnation,
             boot: 0,
             disk: Disk::new(seed, place as u64),
-            clock: Clock::new(schedule.cluster.tick, phase, drift_ppm),
+            clock: Clock::new(tick, phase, drift_ppm),
             drift_ppm,
+            knobs: schedule.knobs,
             replica: None,
             vitals: NOTHING,
             configuration: None,

@@ -12,10 +12,9 @@ use crate::schedule::Schedule;
 use crate::workload::Workload;
 
 /// Whether messages of this run are more than values with a delay.
-pub(super) fn is_wired<W: Workload>(schedule: &Schedule, workload: &W) -> bool {
+pub(super) fn is_wired(schedule: &Schedule) -> bool {
     let network = &schedule.weather.network;
-    let is_encoded = schedule.knobs.encode_messages && workload.codec().is_some();
-    network.stream || network.bytes_per_second > 0 || is_encoded
+    network.stream || network.bytes_per_second > 0 || schedule.knobs.encode_messages
 }
 
 impl<W: Workload> Simulation<'_, W> {

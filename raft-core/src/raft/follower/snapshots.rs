@@ -4,6 +4,7 @@
 use crate::action::Action;
 use crate::message::{AppendOutcome, Message};
 use crate::outbox::Promise;
+use crate::queue::Ends;
 use crate::trace::Trace;
 use crate::types::{Index, LogId, NodeId, PeerSession, Round, SnapshotMeta};
 
@@ -115,6 +116,7 @@ impl Follower {
         server.installing = Some((server.out.next_ticket(), meta.clone()));
         server.out.snapshot_to_persist(meta);
         server.commit = Some(last.index);
+        server.learn_cluster();
         server.out.commit_advanced(server.commit);
         server.trace(Trace::Committed { to: server.commit });
         server.settle_truncated();
@@ -135,7 +137,7 @@ impl Server {
         let last = meta.last;
         while let Some(proposal) = self
             .proposals
-            .pop_back_if(|proposal| proposal.at.index > last.index)
+            .take_back_if(|proposal| proposal.at.index > last.index)
         {
             self.truncated.push(proposal);
         }
@@ -156,6 +158,7 @@ fn acknowledge(
     let reply = Message::AppendReply {
         session,
         round: Round::new(0),
+        promise_micros: 0,
         outcome: AppendOutcome::Accepted { last },
     };
     server.send(from, None, promise, reply);

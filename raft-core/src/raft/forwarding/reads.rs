@@ -8,7 +8,7 @@ use crate::action::{Action, Notice, Rejection, Waiting};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
-use crate::types::{Index, NodeId, ReadId, Tick};
+use crate::types::{Boot, Index, NodeId, ReadId, Tick};
 
 use super::Forwarding;
 use crate::raft::server::Server;
@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    pub(in crate::raft) fn on_read_index_reply(&mut self, boot: u64, request: u64, outcome: ReadOutcome) {
+    pub(in crate::raft) fn on_read_index_reply(&mut self, boot: Boot, request: u64, outcome: ReadOutcome) {
         let is_meant = |reads: &ForwardedReads| reads.request == request && reads.confirmed.is_none();
         let place = self.forwarding.reads.iter().position(is_meant);
         let Some(place) = place.filter(|_| boot == self.out.identity().boot) else {

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use crate::queue::Ends;
 use crate::types::{Entry, Index};
 
 use super::{Leader, Next, STAY, Server, Transition};
@@ -25,7 +26,7 @@ impl Uncommitted {
     }
 
     fn committed(&mut self, to: Option<Index>) {
-        while let Some((_, cost)) = self.costs.pop_front_if(|(index, _)| Some(*index) <= to) {
+        while let Some((_, cost)) = self.costs.take_front_if(|(index, _)| Some(*index) <= to) {
             self.bytes = self.bytes.saturating_sub(cost);
         }
     }
@@ -38,6 +39,7 @@ impl Leader {
         let me = server.me();
         // A leader is a voter like the others: an entry that is not durable here does not count here.
         let own = plant!(server.out.durable_index(), LEADER_COUNTS_UNSYNCED => server.log.last_index());
+        let own = own.filter(|_| server.counts_itself());
         let reached = |node| {
             if node == me {
                 own

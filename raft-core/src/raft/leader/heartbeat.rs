@@ -17,7 +17,14 @@ impl Leader {
             let heard_at = peer.and_then(|peer| peer.heard_at).unwrap_or(self.elected_at);
             server.ticks_since(heard_at) <= patience
         };
-        let agrees = |node: NodeId| node == me || is_active(self.peer(node));
+        let counts_itself = server.counts_itself();
+        let agrees = |node: NodeId| {
+            if node == me {
+                counts_itself
+            } else {
+                is_active(self.peer(node))
+            }
+        };
         let has_quorum = server.log.membership().has_quorum(agrees);
         plant!(
             has_quorum,
@@ -61,11 +68,11 @@ impl Leader {
         &mut self,
         server: &mut Server,
         from: Sender,
-        session: PeerSession,
-        round: Round,
+        (session, round): (PeerSession, Round),
+        promise_micros: u64,
     ) {
         if self.heard(server, from, session).is_some() {
-            self.confirm_round(server, from.node, round);
+            self.confirm_round(server, from.node, round, promise_micros);
         }
     }
 }

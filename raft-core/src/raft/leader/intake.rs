@@ -9,7 +9,9 @@ use crate::action::{Rejection, Waiting};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Entry, EntryBody, Forwarded, Incarnation, LogId, NodeId, Origin, Payload, ProposalId};
+use crate::types::{
+    Boot, Entry, EntryBody, Forwarded, Incarnation, LogId, NodeId, Origin, Payload, ProposalId,
+};
 
 use super::super::waiting::Proposal;
 use super::progress::Progress;
@@ -22,7 +24,7 @@ pub(super) struct Intakes(BTreeMap<(NodeId, Incarnation), Intake>);
 
 #[derive(Debug, Default)]
 struct Intake {
-    boot: u64,
+    boot: Boot,
     /// The origin knows the outcome of every command before this one.
     floor: u64,
     /// By number: the refusal, or none if the command is in the log.
@@ -30,12 +32,15 @@ struct Intake {
 }
 
 impl Intake {
-    /// Notes a message's boot and floor. Returns false for an earlier boot, whose clients are gone.
-    fn turn_to(&mut self, boot: u64, floor: u64) -> bool {
-        if boot < self.boot {
+    /// Notes a message's boot and floor. Returns false for an earlier boot, whose clients are gone, and for another one
+    /// of the same counter: one of the two was started from a copy of the folder, and their numbers mean different
+    /// commands.
+    fn turn_to(&mut self, boot: Boot, floor: u64) -> bool {
+        let known = self.boot;
+        if boot.counter < known.counter || (boot.counter == known.counter && boot != known) {
             return false;
         }
-        if boot > self.boot {
+        if boot != known {
             *self = Self {
                 boot,
                 ..Self::default()
@@ -92,7 +97,7 @@ impl Leader {
         &mut self,
         server: &mut Server,
         from: Sender,
-        boot: u64,
+        boot: Boot,
         floor: u64,
         commands: Vec<(u64, Payload)>,
     ) {

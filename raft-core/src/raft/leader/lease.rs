@@ -2,16 +2,21 @@
 //! can have committed anything, and this one may answer without asking.
 //!
 //! * A voter that confirmed a round refuses its vote to other servers for the shortest election timeout of its own
-//!   clock, whatever term it learns of meanwhile. So the lease counts from the tick in which the leader *began* the
-//!   round that a quorum has confirmed, and is shorter by what clocks may differ ([`Lease`](crate::Lease)).
+//!   clock, whatever term it learns of meanwhile, and says in its reply how long that is. Settings may differ between
+//!   servers and change at a restart. So the lease counts from the tick in which the leader *began* the round that a
+//!   quorum has confirmed, lasts for the shortest promise of that quorum, and is shorter by what clocks may differ
+//!   ([`Lease`](crate::Lease)).
+//! * The longest promise is durable before the first reply that makes it. A start waits it out, with whatever settings.
 //! * A server that may have forgotten that it heard a leader must not vote as if it had not: one that has just started,
 //!   or was just admitted, refuses its vote for as long as one that has just heard a leader.
 //! * The one exception is a leader's own word, `TimeoutNow`. From the first one on, it has no lease in that leadership.
 
 use alloc::collections::VecDeque;
 
+use crate::queue::Ends;
 use crate::types::{NodeId, Round, Tick};
 
+use super::progress::Progress;
 use super::{Leader, Server};
 
 /// When the leader's rounds began, for those that a lease may still come of, the oldest first.
@@ -52,8 +57,8 @@ impl Leader {
         self.round = Round::new(self.round.value() + 1);
         if lasts > 0 {
             let begun = &mut self.rounds.begun;
-            let is_over = |(_, at): &mut (Round, Tick)| now.value() - at.value() > lasts;
-            while begun.pop_front_if(is_over).is_some() {}
+            let is_over = |(_, at): &(Round, Tick)| now.value() - at.value() > lasts;
+            while begun.take_front_if(is_over).is_some() {}
             if begun.back().is_none_or(|(_, at)| *at < now) {
                 begun.push_back((self.round, now));
             }
@@ -61,12 +66,15 @@ impl Leader {
         self.round
     }
 
-    /// Notes that a peer has confirmed this round, and is bound from the tick in which it began.
-    pub(super) fn bound_by(&mut self, server: &Server, from: NodeId, round: Round) {
+    /// Notes that a peer has confirmed this round, and is bound from the tick in which it began, for as long as it
+    /// promises.
+    pub(super) fn bound_by(&mut self, server: &Server, from: NodeId, round: Round, promise_micros: u64) {
         if let Some(began_at) = self.rounds.began_at(round)
             && let Some(peer) = self.peers.get_mut(&from)
         {
             peer.bound_at = Some(plant!(began_at, LEASE_FROM_ANSWER => server.now));
+            let lasts = server.config.lease_ticks_of(promise_micros);
+            peer.bound_ticks = plant!(lasts, LEASE_BY_OWN_SETTINGS => server.config.lease_ticks());
         }
     }
 
@@ -77,12 +85,14 @@ impl Leader {
 
     /// Whether no other server can lead before the present tick is over.
     pub(super) fn holds_lease(&self, server: &Server) -> bool {
-        let lasts = server.config.lease_ticks();
         let is_bound = |node: NodeId| {
-            let bound_at = self.peer(node).and_then(|peer| peer.bound_at);
-            node == server.me() || bound_at.is_some_and(|at| server.ticks_since(at) <= lasts)
+            let is_bound_now = |peer: &Progress| {
+                let since = peer.bound_at.map(|at| server.ticks_since(at));
+                peer.bound_ticks > 0 && since.is_some_and(|since| since <= peer.bound_ticks)
+            };
+            (node == server.me() && server.counts_itself()) || self.peer(node).is_some_and(is_bound_now)
         };
-        lasts > 0
+        server.honours_leases()
             && !self.rounds.is_void
             && self.own_term_is_committed(server)
             && server.log.membership().has_quorum(is_bound)
@@ -90,8 +100,24 @@ impl Leader {
 }
 
 impl Server {
-    /// Whether leaders of this cluster may rely on leases, and so on votes that are refused.
+    /// Whether this server promises leaders to withhold its vote, and relies on such promises when it leads.
     pub(in crate::raft) fn honours_leases(&self) -> bool {
         self.config.options.lease.is_some()
+    }
+
+    /// For how long this server promises to withhold its vote: what its settings say, as far as that is durable.
+    pub(in crate::raft) fn promise_micros(&self) -> u64 {
+        self.out.promise_micros().min(self.config.promise_micros())
+    }
+
+    /// Withholds the vote until whatever an earlier boot promised has run out.
+    pub(in crate::raft) fn wait_out_earlier_promises(&mut self) {
+        let promised = self.out.hard_state().promise_micros;
+        self.withholds_until = self.after(self.config.ticks_of_promise(promised));
+    }
+
+    /// Whether what an earlier boot promised may not have run out.
+    pub(in crate::raft) fn withholds_vote(&self) -> bool {
+        self.now < self.withholds_until
     }
 }

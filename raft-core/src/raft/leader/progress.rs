@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::removal::Removal;
 use crate::config::Limits;
+use crate::queue::Ends;
 use crate::status::{Feeding, PeerStatus};
 use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
@@ -25,6 +26,8 @@ pub(super) struct Progress {
     pub(super) round: Round,
     /// When that round began: from then on the peer refuses its vote to other servers, see `lease`.
     pub(super) bound_at: Option<Tick>,
+    /// For how many ticks it then is.
+    pub(super) bound_ticks: u64,
     catching_up: CatchingUp,
     /// Set once the configuration in force does not name the peer any more.
     pub(super) removal: Option<Removal>,
@@ -138,6 +141,7 @@ impl Progress {
             heard_at: None,
             round: Round::new(0),
             bound_at: None,
+            bound_ticks: 0,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,
@@ -260,7 +264,7 @@ impl Progress {
             Feed::Probe { .. } => {}
             Feed::Replicate { window, .. } => {
                 let matched = self.matched;
-                while let Some((_, bytes)) = window.inflight.pop_front_if(|(end, _)| Some(*end) <= matched) {
+                while let Some((_, bytes)) = window.inflight.take_front_if(|(end, _)| Some(*end) <= matched) {
                     window.bytes = window.bytes.saturating_sub(bytes);
                     window.acknowledged = window.acknowledged.saturating_add(1);
                     window.stalled = false;

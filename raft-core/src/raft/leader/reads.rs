@@ -8,8 +8,9 @@ use crate::action::{Notice, Rejection};
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
+use crate::queue::Ends;
 use crate::trace::Trace;
-use crate::types::{Index, NodeId, ReadId, Round};
+use crate::types::{Boot, Index, NodeId, ReadId, Round};
 
 use super::{Leader, Sender, Server};
 
@@ -19,7 +20,7 @@ pub(in crate::raft) enum Reader {
     /// A client of this server.
     Client(ReadId),
     /// Clients of another server, which forwards their reads in one request.
-    Peer { node: NodeId, boot: u64, request: u64 },
+    Peer { node: NodeId, boot: Boot, request: u64 },
 }
 
 /// Reads on a leader that are not confirmed yet.
@@ -70,7 +71,7 @@ impl Leader {
         &mut self,
         server: &mut Server,
         from: Sender,
-        boot: u64,
+        boot: Boot,
         request: u64,
         mode: ReadMode,
     ) {
@@ -121,7 +122,13 @@ impl Leader {
     }
 
     /// Notes that a peer has answered a message of this round.
-    pub(super) fn confirm_round(&mut self, server: &mut Server, from: NodeId, round: Round) {
+    pub(super) fn confirm_round(
+        &mut self,
+        server: &mut Server,
+        from: NodeId,
+        round: Round,
+        promise_micros: u64,
+    ) {
         let latest = self.round;
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
@@ -130,24 +137,26 @@ impl Leader {
             server.ignored.contradicting += 1;
         } else if round > peer.round {
             peer.round = round;
-            self.bound_by(server, from, round);
+            self.bound_by(server, from, round, promise_micros);
             self.confirm_reads(server);
         }
     }
 
     /// Confirms the reads whose round a quorum of the configuration in force has confirmed.
     pub(super) fn confirm_reads(&mut self, server: &mut Server) {
-        let me = server.me();
+        let (me, counts_itself) = (server.me(), server.counts_itself());
         loop {
             let peers = &self.peers;
             let membership = server.log.membership();
             let is_confirmed = |round: Round| {
-                let confirms = |node| node == me || peers.get(&node).is_some_and(|peer| peer.round >= round);
+                let confirms = |node| {
+                    (node == me && counts_itself) || peers.get(&node).is_some_and(|peer| peer.round >= round)
+                };
                 let is_confirmed = membership.has_quorum(confirms);
                 plant!(is_confirmed, READS_WITHOUT_QUORUM => true)
             };
             let Some((_, reader, index)) =
-                (self.reads.asked).pop_front_if(|(round, ..)| is_confirmed(*round))
+                (self.reads.asked).take_front_if(|(round, ..)| is_confirmed(*round))
             else {
                 break;
             };
@@ -167,7 +176,7 @@ impl Leader {
         }
     }
 
-    fn answer_peer(&self, server: &mut Server, node: NodeId, boot: u64, request: u64, outcome: ReadOutcome) {
+    fn answer_peer(&self, server: &mut Server, node: NodeId, boot: Boot, request: u64, outcome: ReadOutcome) {
         let reply = Message::ReadIndexReply {
             boot,
             request,

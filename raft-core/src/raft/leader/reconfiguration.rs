@@ -99,7 +99,9 @@ impl Leader {
             .peers()
             .filter(|(_, peer)| peer.removal.is_none())
             .filter_map(|(node, peer)| Some((node, peer.incarnation?)));
-        let Sender { node, incarnation } = server.sender();
+        let Sender {
+            node, incarnation, ..
+        } = server.sender();
         heard.chain([(node, incarnation)])
     }
 

@@ -167,6 +167,7 @@ impl Leader {
         server: &mut Server,
         from: Sender,
         (session, round): (PeerSession, Round),
+        promise_micros: u64,
         outcome: AppendOutcome,
     ) -> Next {
         if self.heard(server, from, session).is_none() {
@@ -176,7 +177,7 @@ impl Leader {
             AppendOutcome::Accepted { last } => self.on_accepted(server, from.node, last)?,
             AppendOutcome::Rejected { prev, hint } => self.on_rejected(server, from.node, prev, hint),
         }
-        self.confirm_round(server, from.node, round);
+        self.confirm_round(server, from.node, round, promise_micros);
         STAY
     }
 

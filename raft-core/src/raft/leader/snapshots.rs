@@ -1,5 +1,5 @@
-//! Snapshots for peers (paper §7): sending the latest one to a peer that lags too far behind the log. The bytes are the
-//! host's; this module knows what they stand for and how far they got.
+//! Snapshots for peers (paper §7): sending the latest one to a peer that lacks compacted entries. The bytes are the
+//! host's; this module knows their last entry and how many have arrived.
 
 use alloc::boxed::Box;
 
@@ -166,8 +166,8 @@ impl Leader {
     }
 }
 
-/// A witness that lags behind the log needs to know what the snapshot stands for, and none of its bytes. Sent with every
-/// heartbeat until it is acknowledged.
+/// Sends a witness that lacks compacted entries the snapshot's last entry and configuration, and none of its bytes,
+/// with every heartbeat until it is acknowledged.
 fn send_to_witness(server: &mut Server, to: NodeId, peer: &mut Progress, meta: SnapshotMeta) {
     peer.pause();
     let meta = SnapshotMeta {

@@ -1,4 +1,4 @@
-//! What hosts and clients ask of the cluster, sensible or not.
+//! Requests of hosts and clients, valid or not.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Asks a leader for a change of the configuration, sensible or not.
+    /// Proposes a change of the configuration to a leader, valid or not.
     pub(super) fn change(&mut self) {
         let Some(id) = self.any_leader() else { return };
         let any = node(self.any_server());
@@ -77,10 +77,10 @@ impl World {
         let mut learners: BTreeSet<NodeId> = learners.difference(&voters).copied().collect();
         let witness = self.witness.map(node);
         if let Some(witness) = witness {
-            // Whoever is new there comes as a server that is none.
+            // A new server of the set joins as an ordinary learner, never as a witness.
             learners.remove(&witness);
         }
-        // Whoever lost its disk comes back only by these two.
+        // A server that lost its disk returns only by these two.
         let lost = self.lost.map(node).filter(|_| self.dice.one_in(2));
         let change = match (self.dice.below(8), lost) {
             (0..4, Some(lost)) => Change::Remove(lost),
@@ -118,7 +118,7 @@ impl World {
         );
     }
 
-    /// Asks a leader to make room for somebody, now and then itself or a stranger.
+    /// Asks a leader to hand over leadership, now and then to itself or to a server outside the configuration.
     pub(super) fn hand_over(&mut self) {
         let to = node(1 + self.dice.below(self.count + 1));
         if let Some(id) = self.any_leader()

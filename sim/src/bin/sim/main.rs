@@ -193,7 +193,7 @@ fn run(command: Command) -> Ending {
         #[cfg(not(feature = "planted-bugs"))]
         Command::Bugs { .. } => {
             eprintln!(
-                "sim: this build has no planted bugs; to build and run one that has, use cargo run --release -p sim --features planted-bugs -- bugs"
+                "sim: this build has no planted bugs; to build and run one that has, use cargo sim-planted bugs"
             );
             Ending::Usage
         }
