@@ -29,7 +29,7 @@ pub enum Error {
     /// Sealing, opening or verifying failed.
     #[cfg(feature = "seal")]
     #[error(transparent)]
-    Seal(#[from] crate::seal::SealError),
+    Seal(#[from] crate::seal::error::SealError),
     /// The picture file could not be decoded or encoded.
     #[cfg(feature = "image")]
     #[error(transparent)]

@@ -4,8 +4,8 @@
 
 use std::path::{Component, Path};
 
-use lsb_core::FileName;
 use lsb_core::envelope::{NameError, UserName};
+use lsb_core::{FileName, HexError, ObjectId};
 use proptest::prelude::*;
 
 fn error(text: &str) -> NameError {
@@ -97,6 +97,34 @@ fn the_message_shows_what_cannot_be_seen() {
     assert!(error("аlice").to_string().contains("U+0430"));
     assert!(error("alice\n").to_string().contains(r"'\n'"));
     assert!(!error("alice\nroot").to_string().contains('\n'));
+}
+
+#[test]
+fn an_id_is_read_from_digits_of_either_case_and_from_nothing_else() {
+    let id = ObjectId::from_bytes(*b"\0\x01\x0f\x10\x7f\x80\xab\xff\0\0\0\0\0\0\0\x09");
+    let text = id.to_string();
+    assert_eq!(text, "00010f107f80abff0000000000000009");
+    assert_eq!(text.parse(), Ok(id));
+    assert_eq!(text.to_uppercase().parse(), Ok(id));
+    for wrong in [
+        "",
+        "0",
+        &text[1..],
+        &text[2..],
+        &format!("{text}0"),
+        &format!("{text}00"),
+        &text.replace("ab", "ag"),
+        &text.replace("00010", "0 010"),
+        &text.replace("00010", "+0010"),
+        &text.replace("ab", "ä"),
+    ] {
+        let (expected, found) = (32, wrong.len());
+        assert_eq!(
+            wrong.parse::<ObjectId>(),
+            Err(HexError { expected, found }),
+            "{wrong:?}"
+        );
+    }
 }
 
 proptest! {

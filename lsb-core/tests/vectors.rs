@@ -9,6 +9,7 @@ mod fixtures;
 
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use fixtures::{CLUSTER, CREATED};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{
@@ -36,11 +37,7 @@ fn vector(name: &str) -> Vec<u8> {
         return bytes;
     }
     let digits: Vec<u8> = bytes.into_iter().filter(u8::is_ascii_hexdigit).collect();
-    let text = String::from_utf8(digits).unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap())
-        .collect()
+    HEXLOWER.decode(&digits).unwrap()
 }
 
 /// The bytes `first`, `first + 1`, and so on.

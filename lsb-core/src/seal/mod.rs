@@ -7,7 +7,7 @@
 //!   ([`LedgerShare::seal_for_cluster`]) and from there to a viewer
 //!   ([`LedgerShare::seal_for_viewer`]).
 
-mod error;
+pub(crate) mod error;
 mod exchange;
 mod keys;
 mod metadata;
