@@ -17,6 +17,10 @@ use crate::client::ErrorClass;
 /// The largest factor of an enlarged copy that is looked for.
 const MOST_ENLARGED: u32 = 4;
 
+/// The most samples that are searched for a preamble. In a picture that is nearly all transparent it may lie farther
+/// from the start; then its cause is not told.
+const MOST_SEARCHED_SAMPLES: usize = 1 << 22;
+
 /// The advice that ends every message.
 const ADVICE: &str = "Use the file exactly as it was received";
 
@@ -206,7 +210,7 @@ fn begins_with_preamble<S: Sample + Default>(
     let (colors, per_pixel) = (raster.colors(), raster.colors().samples());
     let (mut rows, mut carriers) = (Vec::new(), 0);
     let mut height = 0;
-    while height < view.height && carriers < PREAMBLE_SAMPLES {
+    while height < view.height && carriers < PREAMBLE_SAMPLES && rows.len() < MOST_SEARCHED_SAMPLES {
         for x in 0..view.width {
             let (x, y) = (view.place)(x, height);
             let at = (y as usize * raster.width() as usize + x as usize) * per_pixel;

@@ -209,7 +209,7 @@ pub(super) fn run(
         }
         Job::Cover { bits, keep } => {
             let cover = picture::decode_keeping(&file, limits.carrier_bytes, &limits, kept(*keep))?;
-            let removed = left_behind(&file, *keep);
+            let removed = left_out(&file, *keep);
             drop(file);
             let envelope = parse(next()?)?;
             Reply {
@@ -223,7 +223,7 @@ pub(super) fn run(
             let labelled = label::embed(envelope, &file, bits, kept(*keep), &limits)?;
             Reply {
                 metadata: Some(findings(&labelled.kept)),
-                removed: left_behind(&file, *keep),
+                removed: left_out(&file, *keep),
                 ..Reply::of_bytes(labelled.file)
             }
         }
@@ -235,7 +235,7 @@ const fn kept(keep: bool) -> Keep {
 }
 
 /// Returns the metadata that a published picture leaves out.
-fn left_behind(file: &[u8], keep: bool) -> Vec<Finding> {
+fn left_out(file: &[u8], keep: bool) -> Vec<Finding> {
     // The picture was decoded, so a list that fails costs no more than a message.
     let mut items = metadata::list(file).unwrap_or_default();
     items.retain(|item| !keep && !item.kind.is_needed());
