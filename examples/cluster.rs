@@ -67,6 +67,7 @@ async fn tell(photo: PathBuf) -> Result<(), Box<dyn Error>> {
     let grants = vec![Grant::new(bob.clone(), Views::Total(1))];
     let input = ProtectInput {
         original: original.clone(),
+        name: None,
         owner: alice.clone(),
         grants,
         mode: Mode::Sealed,

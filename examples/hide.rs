@@ -56,6 +56,7 @@ fn hide(photograph: &[u8]) -> Result<Vec<Hidden>, Box<dyn Error>> {
     let policy = Policy::new(UserName::parse("alice")?, owner.public(), grants)?;
     let request = SealRequest {
         original: photograph,
+        name: None,
         denied_picture: DENIED_PICTURE,
         shown: Shown::DeniedPicture,
         policy: &policy,

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use crate::bits::{self, BitsPerSample, Coins, Sample};
 use crate::capacity::{self, CapacityError, Remedy};
-use crate::error::ErrorKind;
-use crate::layout::Layout;
-use crate::preamble::{BodyChecksum, PREAMBLE_BYTES, PREAMBLE_SAMPLES, Preamble, PreambleError};
+use crate::error_kind::ErrorKind;
+use crate::layout::{Layout, PREAMBLE_BYTES, PREAMBLE_SAMPLES};
+use crate::preamble::{BodyChecksum, Preamble, PreambleError};
 use crate::raster::{self, Colors, Raster, Samples};
 
 /// The channel mask of a grey picture: its one channel, or red where it was saved as RGB.

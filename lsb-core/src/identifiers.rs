@@ -6,6 +6,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 
 /// The text is not the hexadecimal spelling of a value of the expected length.
@@ -19,10 +20,7 @@ pub struct HexError {
 }
 
 pub(crate) fn write_hex(formatter: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    for byte in bytes {
-        write!(formatter, "{byte:02x}")?;
-    }
-    Ok(())
+    write!(formatter, "{}", HEXLOWER.encode_display(bytes))
 }
 
 /// Decodes lower- or upper-case digits into `output`, which they must fill exactly.
@@ -31,21 +29,12 @@ pub(crate) fn read_hex(text: &str, output: &mut [u8]) -> Result<(), HexError> {
         expected: output.len() * 2,
         found: text.len(),
     };
-    if text.len() != output.len() * 2 {
+    // The codec panics if the output has another length.
+    if error.found != error.expected {
         return Err(error);
     }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
-    for (target, pair) in output.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
-        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
-            return Err(error);
-        };
-        *target = high << 4 | low;
-    }
-    Ok(())
+    let decoded = HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), output);
+    decoded.map(|_| ()).map_err(|_| error)
 }
 
 /// Defines a newtype over an array of bytes with its hexadecimal spelling and its serialisation.

@@ -1,7 +1,11 @@
 //! Which samples carry a body, and how they are changed.
 
 use crate::bits::{BitsPerSample, scatter::GROUP_SAMPLES};
-use crate::preamble::PREAMBLE_SAMPLES;
+
+/// How many bytes a preamble has.
+pub const PREAMBLE_BYTES: usize = 32;
+/// How many samples carry the preamble.
+pub const PREAMBLE_SAMPLES: usize = PREAMBLE_BYTES * 8;
 
 /// How a body lies in a picture's samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

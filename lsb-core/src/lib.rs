@@ -22,6 +22,7 @@
 //! let policy = Policy::new(UserName::parse("alice")?, alice.public(), grants)?;
 //! let sealed = seal::seal(&SealRequest {
 //!     original: photograph,
+//!     name: None, // or what to restore its file under
 //!     denied_picture,
 //!     shown: Shown::DeniedPicture,
 //!     policy: &policy,
@@ -70,7 +71,7 @@
 //!
 //! "Nothing" means `no_std` with `alloc`: `default-features = false` leaves out files, keys and the
 //! operating system. The feature `serde` serialises what a ledger stores. The layout of all of it is
-//! drawn byte by byte in `docs/envelope.md`, frozen as version 1.
+//! drawn byte by byte in `docs/envelope.md`, frozen as version 1; the original's metadata has a version 2.
 //!
 //! # What it promises
 //!
@@ -97,8 +98,14 @@
 //!   share is released, by the ledger, and not here.
 //! * **The advisory status is advice**: nothing vouches for it.
 //! * **Scattering is not encryption**: its salt is in the preamble, so everyone can find what is hidden.
+//! * **A decoder that loops, and memory that the system refuses, end the program.** A decoder's panic becomes an
+//!   error, unless the program is built with `panic = "abort"`; no library can do more in its own process. A program
+//!   that takes strangers' files decodes them in a child process with limits of memory and time, as the programs of
+//!   the crate `node` do.
 //! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
-//!   are refused, or only stored.
+//!   are refused, or only stored. HEIC and AVIF are stored, where no pixels of them are needed.
+//! * **A file's name is whatever its owner chose.** [`FileName`] says whether it can be used; that it does not
+//!   overwrite anything is for the program that writes.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -120,6 +127,8 @@ pub mod capacity;
 pub mod carrier;
 pub mod envelope;
 mod error;
+mod error_kind;
+mod file_name;
 mod identifiers;
 #[cfg(all(feature = "image", feature = "seal"))]
 pub mod label;
@@ -132,11 +141,14 @@ pub mod preamble;
 pub mod raster;
 #[cfg(feature = "seal")]
 pub mod seal;
+mod size;
 mod tags;
 pub mod upload;
 mod wire;
 
-pub use error::{Error, ErrorKind};
+pub use error::Error;
+pub use error_kind::ErrorKind;
+pub use file_name::FileName;
 pub use identifiers::{
     ClusterId, Fingerprint, HexError, ObjectId, PolicyHash, PolicyVersion, PublicKey, RequestId, Signature,
     UnixSeconds,

@@ -20,14 +20,11 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 use crate::bits::BitsPerSample;
-use crate::error::ErrorKind;
+use crate::error_kind::ErrorKind;
 use crate::layout::Layout;
+pub use crate::layout::{PREAMBLE_BYTES, PREAMBLE_SAMPLES};
 use crate::wire::{Reader, Truncated, Write};
 
-/// How many bytes a preamble has.
-pub const PREAMBLE_BYTES: usize = 32;
-/// How many samples carry the preamble.
-pub const PREAMBLE_SAMPLES: usize = PREAMBLE_BYTES * 8;
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"RLSB";
 /// The version that this crate reads and writes.

@@ -4,7 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::bits::Sample;
-use crate::capacity::Size;
+use crate::size::Size;
 
 /// Which samples a pixel has, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

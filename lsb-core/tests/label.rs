@@ -6,9 +6,11 @@ mod fixtures;
 
 use fixtures::{CLUSTER, CREATED, Fixture, RawPng, noise, photo, png};
 use image::ExtendedColorType;
-use lsb_core::label::{self, LabelRequest, LabelledPicture};
+use lsb_core::envelope::Mode;
+use lsb_core::label::{self, LabelRequest, LabelTerms, LabelledPicture};
 use lsb_core::picture::{self, decode_png};
 use lsb_core::raster::{Colors, Raster, Samples};
+use lsb_core::seal::{SealError, SigningKey};
 use lsb_core::{Error, ErrorKind, Limits, ObjectId};
 use proptest::prelude::*;
 
@@ -281,4 +283,46 @@ fn a_label_is_not_hidden_in_its_denied_picture() {
     let labelled = protect(&photo("chelsea.png"), &tiny_denied_picture()).unwrap();
     let error = picture::embed(&labelled.envelope, &Limits::DEFAULT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+}
+
+#[test]
+fn a_label_is_signed_without_its_photograph_and_hidden_without_a_key() {
+    let (fixture, denied_picture) = (Fixture::new(), tiny_denied_picture());
+    let terms = LabelTerms {
+        denied_picture: &denied_picture,
+        policy: &fixture.policy,
+        cluster: CLUSTER,
+        created: CREATED,
+        owner: &fixture.owner,
+        limits: &Limits::DEFAULT,
+    };
+    let envelope = label::sign(&terms).unwrap();
+    envelope.verify_signature().unwrap();
+    assert_eq!(envelope.header().mode, Mode::Label);
+    let hide = |envelope| {
+        let (bits, keep) = (label::LABEL_BITS, picture::Keep::Shown);
+        label::embed(envelope, &photo("chelsea.png"), bits, keep, &Limits::DEFAULT)
+    };
+    let labelled = hide(envelope.clone()).unwrap();
+    let found = picture::extract(&labelled.file, &Limits::DEFAULT).unwrap();
+    assert!(found == envelope && labelled.envelope == envelope);
+    // Each label has a name of its own.
+    assert_ne!(
+        label::sign(&terms).unwrap().header().object,
+        envelope.header().object
+    );
+
+    // Neither a stranger's key signs, nor is an envelope of another mode a label.
+    let stranger = SigningKey::from_bytes(&[8; 32]);
+    let owner = &stranger;
+    let error = label::sign(&LabelTerms { owner, ..terms }).unwrap_err();
+    assert!(
+        matches!(error, Error::Seal(SealError::OtherOwner { .. })),
+        "{error}"
+    );
+    let sealed = fixture.seal(&photo("rocket.jpg"), &denied_picture).envelope;
+    let error = hide(sealed).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    let text = error.to_string();
+    assert!(text.contains("mode sealed"), "{text}");
 }

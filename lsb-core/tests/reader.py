@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """A second reader of protected pictures, written from docs/envelope.md alone, with nothing but Python's standard library.
 
-`reader.py FILE.png DENIED.png` prints what the file tells everybody as JSON, and writes its denied picture. Not checked:
-signatures, since Python brings no Ed25519. Not read: kinds of PNG that are never written (interlaced, palettes, few bits).
+`reader.py FILE.png DENIED.png` prints what the file tells everybody as JSON, and writes its denied picture.
+`reader.py FILE.png DENIED.png SHARE ORIGINAL` opens it as well, with the ledger's share in hexadecimal: it prints the
+original's metadata and writes the original. Not checked: signatures, since Python brings no Ed25519. Not read: kinds of
+PNG that are never written (interlaced, palettes, few bits). Not fast, and not safe from those who measure its time.
 """
-import hashlib, json, pathlib, struct, sys, zlib
+import hashlib, hmac, json, pathlib, struct, sys, zlib
 
 
 class Fields:
@@ -118,10 +120,74 @@ def envelope_of(body):
     sections = [{"kind": kind, "bytes": length, "sha256": digest.hex()} for kind, _, length, digest in table]
     return {"mode": (None, "sealed", "preview", "cover", "label")[mode], "object": identity.hex(),
             "cluster": cluster.hex(), "created": created, "policy_version": policy_version,
-            **policy_of(contents[1]), "sections": sections}, contents[2]
+            **policy_of(contents[1]), "sections": sections}, contents, body[:88]
+
+
+def chacha20_block(key, counter, nonce):
+    """RFC 8439, §2.3."""
+    start = struct.unpack("<16I", b"expand 32-byte k" + key + struct.pack("<I", counter) + nonce)
+    state = list(start)
+    for round in range(20):
+        for i in range(4):
+            a, b, c, d = i, 4 + (i + round % 2) % 4, 8 + (i + round % 2 * 2) % 4, 12 + (i + round % 2 * 3) % 4
+            for to, other, turned, by in (a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7):
+                state[to] = (state[to] + state[other]) & 0xFFFFFFFF
+                word = state[turned] ^ state[to]
+                state[turned] = (word << by | word >> 32 - by) & 0xFFFFFFFF
+    return struct.pack("<16I", *((x + y) & 0xFFFFFFFF for x, y in zip(state, start)))
+
+
+def opened_chunk(key, nonce, bound, sealed):
+    """RFC 8439, §2.5 and §2.8: the plaintext of ChaCha20-Poly1305, if the tag fits."""
+    content, tag = sealed[:-16], sealed[-16:]
+    one_time = chacha20_block(key, 0, nonce)
+    r, s = int.from_bytes(one_time[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF, one_time[16:32]
+    lengths = struct.pack("<QQ", len(bound), len(content))
+    checked, total = b"".join(part + bytes(-len(part) % 16) for part in (bound, content, lengths)), 0
+    for at in range(0, len(checked), 16):
+        total = (total + int.from_bytes(checked[at:at + 16] + b"\1", "little")) * r % (2**130 - 5)
+    expected = (total + int.from_bytes(s, "little")) % 2**128
+    assert expected.to_bytes(16, "little") == tag, "not what the owner encrypted"
+    stream = b"".join(chacha20_block(key, 1 + at // 64, nonce) for at in range(0, len(content), 64))
+    return bytes(x ^ y for x, y in zip(content, stream))
+
+
+def opened_chunks(key, bound, sealed):
+    """§5.2: the nonce counts chunks and tells the last."""
+    chunks = [sealed[at:at + 65552] for at in range(0, len(sealed), 65552)]
+    nonce = lambda number: struct.pack(">7xIB", number, number == len(chunks) - 1)
+    return b"".join(opened_chunk(key, nonce(number), bound, chunk) for number, chunk in enumerate(chunks))
+
+
+def original_of(contents, bound, ledger_share):
+    """§5: what a viewer is given."""
+    sealed = Fields(contents[4])
+    picture_share, commitment = sealed.take("32s32s")
+    hashed = lambda key, data: hmac.new(key, data, hashlib.sha256).digest()
+    extracted = hashed(b"raft-lsb object key v1", picture_share + ledger_share)
+    key = lambda purpose: hashed(extracted, purpose + b"\0" + bound + b"\1")
+    assert key(b"commitment") == commitment, "the share of another object"
+    metadata = Fields(opened_chunks(key(b"metadata"), bound, contents[5]))
+    version, kind, width, height, length, digest = metadata.take("BBIIQ32s")
+    assert version in (1, 2), "metadata of a newer program"
+    name = None
+    if version == 2:
+        used, room = metadata.take("B255s")
+        assert not any(room[used:]), "bytes behind the name"
+        name = room[:used].decode("utf-8") or None
+    assert metadata.at == len(metadata.data), "bytes behind the metadata"
+    kinds = (None, "PNG", "JPEG", "WebP", "BMP", "TIFF", "GIF", "HEIC", "AVIF")
+    assert (version == 2) == (name is not None or kind > 6), "another version than is needed"
+    original = opened_chunks(key(b"original"), bound, contents[4][64:])
+    assert len(original) == length and hashlib.sha256(original).digest() == digest, "not the original"
+    return {"version": version, "format": kinds[kind], "width": width, "height": height, "bytes": length,
+            "name": name}, original
 
 
 body, layout = body_of(pathlib.Path(sys.argv[1]).read_bytes())
-told, denied = envelope_of(body)
-pathlib.Path(sys.argv[2]).write_bytes(denied)
+told, contents, bound = envelope_of(body)
+pathlib.Path(sys.argv[2]).write_bytes(contents[2])
+if len(sys.argv) > 3:
+    told["original"], original = original_of(contents, bound, bytes.fromhex(sys.argv[3]))
+    pathlib.Path(sys.argv[4]).write_bytes(original)
 print(json.dumps({**told, **layout}, indent=2))

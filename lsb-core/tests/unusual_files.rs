@@ -97,9 +97,19 @@ fn a_text_is_no_picture_whatever_its_first_letters() {
         "BMW builds cars, and this is a text.",
         "GIF89a is a format of 1989.",
         "RIFF1234WEBP is one of 2010.",
+        "\0\0\0\x18ftypisom is a film",
     ] {
         let error = inspect(text.as_bytes(), &Limits::DEFAULT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotAPicture, "{text}");
+    }
+    // Texts of other encodings: Latin-1, and one that has a control character.
+    for text in [
+        b"BMW fahren ist sch\xf6n, sagt ein Text in Latin-1.".as_slice(),
+        b"GIF89a: sch\xf6n alt.",
+        b"BM\x1b[1mbold\x1b[0m text of a terminal",
+    ] {
+        let error = inspect(text, &Limits::DEFAULT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAPicture, "{}", text.escape_ascii());
     }
 }
 

@@ -1,7 +1,7 @@
-//! Version 1 of the layout is frozen: what was written then is read now, and written the same.
+//! The layout is frozen: what was written then is read now, and written the same.
 //!
 //! The files in `tests/vectors` are described in `docs/envelope.md`. They are kept as they are; a
-//! new version of the layout gets new ones beside them.
+//! new version of a part of the layout gets new ones beside them.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -9,6 +9,7 @@ mod fixtures;
 
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use fixtures::{CLUSTER, CREATED};
 use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{
@@ -19,9 +20,10 @@ use lsb_core::preamble::{BodyChecksum, Preamble};
 use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::seal::{
     ExchangeKey, LedgerShare, ObjectSecrets, PictureShare, ReleaseContext, SealRequest, ShareForCluster,
-    ShareForViewer, Shown, SigningKey, open, seal_with,
+    ShareForViewer, Shown, SigningKey, open, seal_with, sign,
 };
-use lsb_core::{Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, carrier, picture};
+use lsb_core::upload::MediaType;
+use lsb_core::{FileName, Layout, Limits, ObjectId, PolicyVersion, RequestId, UnixSeconds, carrier, picture};
 
 fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "vectors", name]
@@ -35,11 +37,7 @@ fn vector(name: &str) -> Vec<u8> {
         return bytes;
     }
     let digits: Vec<u8> = bytes.into_iter().filter(u8::is_ascii_hexdigit).collect();
-    let text = String::from_utf8(digits).unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap())
-        .collect()
+    HEXLOWER.decode(&digits).unwrap()
 }
 
 /// The bytes `first`, `first + 1`, and so on.
@@ -76,6 +74,7 @@ fn sealed_as(shown: Shown<'_>) -> Envelope {
     let (owner, policy) = (owner(), policy());
     let request = SealRequest {
         original: &vector("original.png"),
+        name: None,
         denied_picture: &vector("denied.png"),
         shown,
         policy: &policy,
@@ -105,6 +104,32 @@ fn registered() -> Envelope {
     sealed.with_receipt(receipt).with_status(Some(status)).unwrap()
 }
 
+/// The files whose metadata needs version 2: which original, under which name and object id, in which picture.
+const SECOND: [(&str, &str, Option<&str>, u8); 2] = [
+    ("named.png", "original.png", Some("Größe 1 (neu).png"), 0x30),
+    ("stored.png", "original.heic", None, 0x50),
+];
+
+fn sealed_in_version_2((_, original, name, first): (&str, &str, Option<&str>, u8)) -> Envelope {
+    let (owner, policy) = (owner(), policy());
+    let name = name.map(|name| FileName::from_untrusted(name).unwrap());
+    let request = SealRequest {
+        original: &vector(original),
+        name: name.as_ref(),
+        denied_picture: &vector("denied.png"),
+        shown: Shown::DeniedPicture,
+        policy: &policy,
+        cluster: CLUSTER,
+        created: CREATED,
+        owner: &owner,
+        limits: &Limits::DEFAULT,
+    };
+    // Two originals, so two keys: an object id gives its own.
+    let object = ObjectId::from_bytes(counting(first));
+    let secrets = ObjectSecrets { object, ..secrets() };
+    seal_with(&request, secrets).unwrap().envelope
+}
+
 fn label() -> Envelope {
     let policy = policy();
     let header = Header {
@@ -122,11 +147,7 @@ fn label() -> Envelope {
         vec![(SectionKind::DeniedPicture, vector("denied.png"))],
     )
     .unwrap();
-    // The purpose is the part of the message before its first zero byte.
-    let message = draft.signed_message();
-    let (purpose, signed) = message.split_at(message.iter().position(|byte| *byte == 0).unwrap());
-    let signature = owner().sign(std::str::from_utf8(purpose).unwrap(), &signed[1..]);
-    draft.finish(signature)
+    sign(draft, &owner()).unwrap()
 }
 
 fn preamble() -> Preamble {
@@ -200,6 +221,37 @@ fn pictures_carry_as_they_carried() {
             assert_eq!(opened.bytes, vector("original.png"), "{name}");
         }
     }
+}
+
+#[test]
+fn metadata_of_version_2_is_written_and_read_as_it_was() {
+    for second in SECOND {
+        let (file, original, name, _) = second;
+        let envelope = picture::extract(&vector(file), &Limits::DEFAULT).unwrap();
+        assert!(envelope == sealed_in_version_2(second), "{file}");
+        let opened = open(&envelope, &LedgerShare::from_bytes(counting(0x40))).unwrap();
+        assert!(opened.bytes == vector(original), "{file}");
+        assert_eq!(opened.metadata.stored_name.as_deref(), name);
+        assert_eq!(
+            opened
+                .metadata
+                .file_name()
+                .map(|name| name.to_string())
+                .as_deref(),
+            name
+        );
+        assert_eq!(Some(opened.metadata.media_type), MediaType::sniff(&opened.bytes));
+        // A tag of 16 bytes follows. A name's length does not show.
+        let sealed = envelope.section(SectionKind::OriginalMetadata).unwrap();
+        assert_eq!(sealed.len(), 306 + 16, "{file}");
+    }
+    let sealed = sealed();
+    let first = sealed.section(SectionKind::OriginalMetadata).unwrap();
+    assert_eq!(
+        first.len(),
+        50 + 16,
+        "what version 1 can say is said in version 1"
+    );
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Files that appear whole or not at all, and files and folders that only their owner can read.
+//! Writes files that appear whole or not at all, and files and folders that only their owner can read.
 //!
-//! The cluster key, the store's folder, the client's keys, its journal and its pictures all go through here.
+//! The cluster key, the store's folder, the client's keys, its journal and its pictures are written here.
 //!
 //! On Linux a new file has no name until it is complete (`O_TMPFILE`), so a process that is killed leaves nothing.
-//! Where the file system cannot do that, a file with a temporary name stands in, which is removed when it is dropped.
+//! Other file systems get a file with a temporary name, which is removed when the value is dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 /// The mode of a file that only its owner may read and write.
 pub(crate) const PRIVATE: u32 = 0o600;
 
-/// The mode of a file that everyone may read; the process's umask still takes away from it.
+/// The mode of a file that everyone may read, before the process's umask.
 #[cfg(feature = "tokio")]
 pub(crate) const PUBLIC: u32 = 0o666;
 
-/// What a temporary name begins with. It never grows out of the target's name, which may have 255 bytes already.
+/// The prefix of temporary names. They do not contain the target's name, which may have 255 bytes already.
 const TEMPORARY: &str = ".raft-lsb-";
 
-/// Makes a file that is about to be created readable and writable by its owner only.
+/// Makes a file to be created readable and writable by its owner only.
 pub(crate) fn restrict(options: &mut OpenOptions) {
     set_mode(options, PRIVATE);
 }
@@ -30,7 +30,7 @@ fn set_mode(options: &mut OpenOptions, mode: u32) {
     options.mode(mode);
 }
 
-/// Elsewhere a user's folders are their own already.
+/// On other systems a user's folders are private already.
 #[cfg(not(unix))]
 fn set_mode(_: &mut OpenOptions, _: u32) {}
 
@@ -43,19 +43,19 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes the names in a folder durable: they live in the folder, which has to be synced like a file (fsync(2)).
+/// Makes the names in a folder durable: a folder has to be synced like a file (fsync(2)).
 #[cfg(unix)]
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Elsewhere a folder cannot be opened, and its names are journaled by the file system.
+/// On other systems a folder cannot be opened, and the file system journals its names.
 #[cfg(not(unix))]
 pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder in which a file lies.
+/// Returns the folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -68,7 +68,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 pub(crate) struct Unfinished {
     file: File,
     folder: PathBuf,
-    /// Removed with this value. None where the file has no name, or its final one.
+    /// The temporary name, which is removed with this value. `None` if the file has no name, or its final one.
     temporary: Option<PathBuf>,
 }
 
@@ -94,14 +94,14 @@ impl Unfinished {
         })
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub(crate) fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     /// Gives the file its name, durably, unless the name is taken. Returns whether it was free.
     ///
-    /// Unlike a rename, a link never replaces a file; and unlike a file created in place, it never shows half of one.
+    /// Unlike a rename, a link never replaces a file; unlike a file created in place, it never shows a part of one.
     pub(crate) fn publish_new(&mut self, target: &Path) -> io::Result<bool> {
         self.file.sync_all()?;
         let linked = match &self.temporary {
@@ -122,7 +122,7 @@ impl Unfinished {
             if self.publish_new(target)? {
                 return Ok(());
             }
-            // A link cannot replace, so for a moment the complete file has a temporary name.
+            // A link cannot replace a file, so the complete file gets a temporary name for a moment.
             let temporary = temporary_name(&self.folder)?;
             link_nameless(&self.file, &temporary)?;
             self.temporary = Some(temporary);
@@ -135,7 +135,7 @@ impl Unfinished {
         sync_folder(&self.folder)
     }
 
-    /// The file, for a holder of its lock.
+    /// Returns a clone of the file, for the holder of its lock.
     #[cfg(feature = "tokio")]
     pub(crate) fn try_clone_file(&self) -> io::Result<File> {
         self.file.try_clone()
@@ -155,7 +155,7 @@ fn temporary_name(folder: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(format!("{TEMPORARY}{number:016x}")))
 }
 
-/// A file without a name, where the system has such files.
+/// Opens a file without a name, where the system has such files.
 #[cfg(target_os = "linux")]
 fn open_nameless(folder: &Path, mode: u32) -> Option<File> {
     use rustix::fs::{Mode, OFlags};

@@ -7,11 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lsb_core::Limits;
-use node::decoding::{Decoder, DecodingError, ProcessLimits};
+use lsb_core::envelope::{Policy, UserName};
+use lsb_core::seal::SigningKey;
+use lsb_core::{ClusterId, Limits, UnixSeconds, label};
+use node::decoding::{Decoder, DecodingError, LabelInput, ProcessLimits};
 
 const SEALED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/sealed.png");
 const HOPPER: &[u8] = include_bytes!("../../lsb-core/tests/photos/grace_hopper.jpg");
+const DENIED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/denied.png");
+const SEED: [u8; 32] = *b"an owner's seed, 32 bytes of it.";
 const PHOTO: &[u8] = include_bytes!("../../lsb-core/tests/photos/rocket.jpg");
 
 fn children(limits: ProcessLimits) -> Decoder {
@@ -166,4 +170,46 @@ async fn a_list_of_metadata_has_an_end() {
     assert_eq!(listed.len(), 501);
     let rest = listed.last().unwrap();
     assert_eq!((rest.place.as_str(), rest.bytes), ("99500 parts", 99_500 * 12));
+}
+
+#[tokio::test]
+async fn the_key_that_signs_a_label_never_reaches_a_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = folder.path().join("heard");
+    let listening = script(
+        folder.path(),
+        &format!("/bin/cat > '{}'", heard.display()),
+        ProcessLimits::DEFAULT,
+    );
+    let input = || {
+        let owner = SigningKey::from_bytes(&SEED);
+        let alice = UserName::parse("alice").unwrap();
+        LabelInput {
+            denied_picture: DENIED.to_vec(),
+            policy: Policy::new(alice, owner.public(), vec![]).unwrap(),
+            cluster: ClusterId::from_bytes([1; 16]),
+            created: UnixSeconds(1_700_000_000),
+            owner,
+            bits: label::LABEL_BITS,
+            keep: false,
+        }
+    };
+    let limits = Limits::DEFAULT;
+    let error = listening.label(PHOTO.to_vec(), input(), &limits).await;
+    error.unwrap_err();
+    let heard = std::fs::read(heard).unwrap();
+    let has = |bytes: &[u8]| heard.windows(bytes.len()).any(|window| window == bytes);
+    assert!(has(PHOTO) && has(DENIED), "the files are sent");
+    assert!(!has(&SEED), "the key is not");
+    // And what a decoder makes of them is what was signed here.
+    let (made, signed) = children(ProcessLimits::DEFAULT)
+        .label(PHOTO.to_vec(), input(), &limits)
+        .await
+        .unwrap();
+    signed.verify_signature().unwrap();
+    let found = Decoder::in_this_process()
+        .extract(made.file, &limits)
+        .await
+        .unwrap();
+    assert!(found.as_bytes() == signed.as_bytes());
 }

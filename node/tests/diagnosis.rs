@@ -8,6 +8,7 @@ use lsb_core::raster::{Colors, Raster, Samples};
 use lsb_core::{Layout, Limits, carrier, picture};
 use node::client::ErrorClass;
 use node::decoding::{Decoder, DecodingError};
+use proptest::prelude::*;
 
 const SEALED: &[u8] = include_bytes!("../../lsb-core/tests/vectors/sealed.png");
 const COVER: &[u8] = include_bytes!("../../lsb-core/tests/vectors/cover.png");
@@ -202,5 +203,31 @@ async fn a_text_is_not_a_picture_whatever_its_first_letters() {
         let error = told(text.into()).await;
         assert_eq!(error.class(), ErrorClass::NotAPicture, "{text}: {error}");
         assert!(error.to_string().contains("not a picture"), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// In this process a panic would be another error.
+    #[test]
+    fn no_picture_makes_the_search_for_a_cause_panic(
+        width in 1u32..40,
+        height in 1u32..40,
+        colors in prop::sample::select(vec![Colors::Grey, Colors::GreyAlpha, Colors::Rgb, Colors::Rgba]),
+        sixteen in any::<bool>(),
+        values in prop::collection::vec(prop::sample::select(vec![0u8, 1, 128, 254, 255]), 1..64),
+    ) {
+        let count = (width * height) as usize * colors.samples();
+        let values = values.into_iter().cycle().take(count);
+        let samples = match sixteen {
+            true => Samples::Sixteen(values.map(|value| u16::from(value) << 8 | u16::from(value)).collect()),
+            false => Samples::Eight(values.collect()),
+        };
+        let file = png(Raster::new(width, height, colors, samples).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(told(file));
+        prop_assert!(matches!(error, DecodingError::Picture(_)), "{error}");
+        prop_assert_eq!(error.class(), ErrorClass::NotProtected);
     }
 }

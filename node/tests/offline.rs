@@ -61,7 +61,11 @@ fn inspect_tells_what_everybody_can_read() {
             text.contains("bob may view 3 times") && text.contains("2023-11-14 22:13:20 UTC"),
             "{text}"
         );
-        assert_eq!(text.contains("nothing here is secret"), mode == "label", "{text}");
+        assert_eq!(
+            text.contains("nothing in the file is secret"),
+            mode == "label",
+            "{text}"
+        );
     }
     let told = json(&["inspect"], &vector("sealed.png"));
     assert_eq!(

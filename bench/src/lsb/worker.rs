@@ -41,6 +41,7 @@ pub(crate) fn run(job: &Job) -> Result<(), Box<dyn Error>> {
             let seal = || {
                 seal::seal(&SealRequest {
                     original: &original,
+                    name: None,
                     denied_picture: DENIED_PICTURE,
                     shown: if job.cover.is_some() {
                         Shown::Cover

@@ -9,7 +9,9 @@
 //! without a branch, so that the compiler takes many at once: what is scattered is bytes in the nearest cache, and the
 //! picture's samples, which are in none, are touched in order.
 
-use super::{BitsPerSample, Coins, Sample, words};
+use super::coins::Coins;
+use super::sample::{BitsPerSample, Sample};
+use super::words;
 
 const CARRIES: u8 = 1 << 7;
 const COIN_BIT: u8 = 6;

@@ -13,7 +13,8 @@
 //! crowding the first rows, and keeps nothing secret. Drawn with its numbers in `docs/envelope.md`.
 
 use super::coins::{Coins, GOLDEN};
-use super::{BitsPerSample, Sample, marks};
+use super::marks;
+use super::sample::{BitsPerSample, Sample};
 
 /// How many samples a block has; the last one may have fewer.
 pub const BLOCK_SAMPLES: usize = 1 << BLOCK_BITS;

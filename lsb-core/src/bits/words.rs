@@ -17,8 +17,8 @@
 //!
 //! One bit per sample has a shorter way, by multiplication (*Hacker's Delight* §7-3).
 
-use super::private::Lanes;
-use super::{BitsPerSample, Sample};
+use super::sample::private::Lanes;
+use super::sample::{BitsPerSample, Sample};
 
 /// The value 1 in each of the eight bytes.
 const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,7 +1,8 @@
 //! Why bytes are not an envelope, or one that is not in order.
 
-use super::{Mode, PolicyError, SectionKind};
-use crate::error::ErrorKind;
+use super::kinds::{MOST_SECTIONS, Mode, RECEIPT_BYTES, SectionKind};
+use super::policy::PolicyError;
+use crate::error_kind::ErrorKind;
 use crate::wire::Truncated;
 
 /// Why bytes are not an envelope, or one that is not in order.
@@ -47,7 +48,7 @@ pub enum EnvelopeError {
         number: u16,
     },
     /// More sections than the limit.
-    #[error("the envelope has {found} sections, the limit is {limit}", limit = super::MOST_SECTIONS)]
+    #[error("the envelope has {found} sections, the limit is {limit}", limit = MOST_SECTIONS)]
     TooManySections {
         /// How many.
         found: usize,
@@ -121,7 +122,7 @@ pub enum EnvelopeError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// A receipt of an impossible length.
-    #[error("the receipt has {length} bytes; it has none, or {expected}", expected = super::RECEIPT_BYTES)]
+    #[error("the receipt has {length} bytes; it has none, or {expected}", expected = RECEIPT_BYTES)]
     ReceiptLength {
         /// Its length.
         length: usize,

@@ -13,6 +13,7 @@
 //! be written. The layout is drawn byte by byte in `docs/envelope.md`, and frozen as version 1.
 
 mod error;
+mod kinds;
 mod manifest;
 mod name;
 mod policy;
@@ -25,13 +26,13 @@ use core::ops::Range;
 use sha2::{Digest, Sha256};
 
 pub use error::EnvelopeError;
+pub use kinds::{MOST_SECTIONS, Mode, RECEIPT_BYTES, SectionKind, Suite};
 pub use manifest::{
-    ENTRY_BYTES, ENVELOPE_MAGIC, ENVELOPE_VERSION, HEADER_BYTES, Header, MOST_SECTIONS, Manifest, Mode,
-    SectionEntry, SectionKind, Suite,
+    ENTRY_BYTES, ENVELOPE_MAGIC, ENVELOPE_VERSION, HEADER_BYTES, Header, Manifest, SectionEntry,
 };
 pub use name::{LONGEST_NAME, NameError, SHORTEST_NAME, UserName};
 pub use policy::{Grant, MOST_GRANTS, POLICY_VERSION, Policy, PolicyError, Views};
-pub use receipt::{RECEIPT_BYTES, Receipt};
+pub use receipt::Receipt;
 pub use status::{RemainingViews, Status};
 
 use crate::identifiers::Signature;
@@ -279,6 +280,12 @@ impl Draft {
             sections,
             policy,
         })
+    }
+
+    /// Who may view. Its owner's key is the one that has to sign.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The message that the owner has to sign.

@@ -16,12 +16,10 @@
 
 use alloc::vec::Vec;
 
-use super::{EnvelopeError, Manifest};
+use super::error::EnvelopeError;
+use super::manifest::Manifest;
 use crate::identifiers::{PublicKey, Signature, UnixSeconds};
 use crate::wire::{Reader, Write};
-
-/// The length of a receipt.
-pub const RECEIPT_BYTES: usize = 112;
 
 const RECEIPT_DOMAIN: &[u8] = b"raft-lsb envelope v1 receipt\0";
 

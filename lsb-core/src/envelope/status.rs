@@ -17,9 +17,9 @@
 
 use alloc::vec::Vec;
 
+use super::error::EnvelopeError;
 use super::name::UserName;
-use super::policy::{Views, put_name, read_name};
-use super::{EnvelopeError, Policy};
+use super::policy::{Policy, Views, put_name, read_name};
 use crate::identifiers::UnixSeconds;
 use crate::wire::{Reader, Write};
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Item, Kind};
+use super::item::{Item, Kind};
 use crate::tags::{Directory, Entry, Tiff};
 
 const ORIENTATION: u16 = 0x0112;

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Kind, Part, Role, with_trailer};
+use super::item::Kind;
+use super::part::{Part, Role, with_trailer};
 use crate::upload::gif::{Block, Blocks};
 
 pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {

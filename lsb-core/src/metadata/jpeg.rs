@@ -3,7 +3,8 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::{Kind, Part, Role, with_trailer};
+use super::item::Kind;
+use super::part::{Part, Role, with_trailer};
 use crate::upload::jpeg::{Piece, Pieces};
 
 pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {

@@ -22,14 +22,14 @@
 
 mod exif;
 mod gif;
+mod item;
 mod jpeg;
+mod part;
 mod png;
+mod stripped;
 mod tiff;
 mod webp;
 
-use core::fmt;
-
-use alloc::string::String;
 use alloc::vec::Vec;
 
 #[cfg(feature = "image")]
@@ -37,164 +37,13 @@ pub(crate) use exif::Exif;
 #[cfg(not(feature = "image"))]
 use exif::Exif;
 use exif::orientation_block;
+pub use item::{Item, Kind, MOST_TEXT};
+use part::{Part, Role, with_trailer};
 #[cfg(feature = "image")]
 pub(crate) use png::{chunk as png_chunk, is_known_critical};
+pub use stripped::{StripError, Stripped};
 
-use crate::error::ErrorKind;
 use crate::upload::MediaType;
-
-/// What a piece of metadata is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Where the photograph was taken.
-    Location,
-    /// A small copy of the picture, which may show what was cropped away or painted over since.
-    Thumbnail,
-    /// The camera, its lens, their serial numbers, the program that wrote the file.
-    Camera,
-    /// When the photograph was taken or the file was changed.
-    Time,
-    /// Texts: descriptions, authors, comments, the prompt of a generated picture.
-    Text,
-    /// EXIF that is none of the above.
-    Exif,
-    /// XMP, which may hold any of the above and a history of edits.
-    Xmp,
-    /// IPTC and Photoshop's resources.
-    Iptc,
-    /// A part that only one program understands.
-    Private,
-    /// Bytes behind the end of the picture: a moving picture, a depth map, whatever someone appended.
-    Trailer,
-    /// What the colours mean: a profile, or coding-independent code points.
-    Profile,
-    /// Gamma and primaries.
-    Gamma,
-    /// How the picture is held.
-    Orientation,
-    /// Pixels per metre, or the shape of a pixel.
-    Density,
-    /// How frames follow one another.
-    Animation,
-}
-
-impl Kind {
-    /// Whether a viewer needs it to show the picture right. Such metadata is never taken out.
-    #[must_use]
-    pub const fn is_needed(self) -> bool {
-        matches!(
-            self,
-            Self::Profile | Self::Gamma | Self::Orientation | Self::Density | Self::Animation
-        )
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Location => "location",
-            Self::Thumbnail => "thumbnail",
-            Self::Camera => "camera or program",
-            Self::Time => "time",
-            Self::Text => "text",
-            Self::Exif => "other EXIF",
-            Self::Xmp => "XMP",
-            Self::Iptc => "IPTC",
-            Self::Private => "private data",
-            Self::Trailer => "bytes behind the end",
-            Self::Profile => "colour profile",
-            Self::Gamma => "gamma",
-            Self::Orientation => "orientation",
-            Self::Density => "density",
-            Self::Animation => "animation",
-        })
-    }
-}
-
-/// One piece of metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// What it is about.
-    pub kind: Kind,
-    /// Where the file keeps it: a chunk, a segment, a tag.
-    pub place: String,
-    /// How many bytes it has.
-    pub bytes: u64,
-    /// What it says, where that is a short text: a position in degrees, a camera's name. It comes from the
-    /// file, so it is a stranger's: control characters are replaced, and it has at most [`MOST_TEXT`] characters.
-    pub text: Option<String>,
-}
-
-/// The most characters of [`Item::text`].
-pub const MOST_TEXT: usize = 100;
-
-impl Item {
-    fn new(kind: Kind, place: impl Into<String>, bytes: usize) -> Self {
-        Self {
-            kind,
-            place: place.into(),
-            bytes: bytes as u64,
-            text: None,
-        }
-    }
-
-    fn with_text(mut self, text: &str) -> Self {
-        let plain = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
-        let text: String = text.trim().chars().take(MOST_TEXT).map(plain).collect();
-        self.text = (!text.is_empty()).then_some(text);
-        self
-    }
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} ({}, {} bytes)", self.kind, self.place, self.bytes)?;
-        match &self.text {
-            Some(text) => write!(formatter, ": {text}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A file without what a viewer does not need.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stripped {
-    /// The file: the same format, the same compressed pixels.
-    pub file: Vec<u8>,
-    /// What was taken out.
-    pub removed: Vec<Item>,
-    /// What was kept, because the picture would look different without it.
-    pub kept: Vec<Item>,
-}
-
-/// Why metadata could not be listed or taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StripError {
-    /// None of the formats that this crate knows.
-    #[error("the file is not a picture of a known format, so nothing is known of its metadata")]
-    NotAPicture,
-    /// The file is damaged where its metadata stands.
-    #[error(
-        "the {format} file is damaged, so its metadata cannot be told from its pixels; save it anew first"
-    )]
-    Damaged {
-        /// Its format.
-        format: MediaType,
-    },
-}
-
-impl StripError {
-    /// What kind of problem this is.
-    #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NotAPicture => ErrorKind::NotAPicture,
-            Self::Damaged { .. } => ErrorKind::Damaged,
-        }
-    }
-}
 
 /// Lists what a file says beside its pixels, in the order of the file. [`Kind::is_needed`] tells what gives
 /// something away from what only describes the pixels.
@@ -258,48 +107,6 @@ pub fn strip(file: &[u8]) -> Result<Stripped, StripError> {
     })
 }
 
-/// A part of a file: its parts, one behind the other, are the file.
-struct Part<'a> {
-    whole: &'a [u8],
-    /// What the format calls it.
-    name: String,
-    role: Role<'a>,
-}
-
-enum Role<'a> {
-    /// Needed to decode the pixels.
-    Picture,
-    /// Needed to show them right.
-    Needed(Kind),
-    /// Not needed; with the text that it holds, if that is known.
-    Removable(Kind, Option<&'a str>),
-    /// EXIF: of all that it says, only the orientation is needed.
-    Exif { block: &'a [u8] },
-}
-
-impl<'a> Part<'a> {
-    fn new(whole: &'a [u8], name: impl Into<String>, role: Role<'a>) -> Self {
-        Self {
-            whole,
-            name: name.into(),
-            role,
-        }
-    }
-
-    fn items(&self) -> Vec<Item> {
-        let item = |kind| Item::new(kind, self.name.clone(), self.whole.len());
-        match self.role {
-            Role::Picture => Vec::new(),
-            Role::Needed(kind) => Vec::from([item(kind)]),
-            Role::Removable(kind, text) => Vec::from([item(kind).with_text(text.unwrap_or_default())]),
-            Role::Exif { block } => match Exif::parse(block) {
-                Some(exif) => exif.items(&self.name),
-                None => Vec::from([item(Kind::Exif)]),
-            },
-        }
-    }
-}
-
 /// What one chunk of a PNG says.
 #[cfg(feature = "image")]
 pub(crate) fn items_of_chunk(whole: &[u8], name: &str, kind: &[u8; 4], content: &[u8]) -> Vec<Item> {
@@ -316,6 +123,7 @@ fn parts_of(file: &[u8]) -> Result<(MediaType, Vec<Part<'_>>), StripError> {
         // Headers and pixels, and no place for anything else but behind them.
         MediaType::Bmp => bmp_parts(file),
         MediaType::Tiff => Some(Vec::new()),
+        MediaType::Heic | MediaType::Avif => return Err(StripError::StoredOnly { format }),
     };
     Ok((format, parts.ok_or(StripError::Damaged { format })?))
 }
@@ -329,15 +137,4 @@ fn bmp_parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
         Vec::from([Part::new(picture, "BMP", Role::Picture)]),
         behind,
     ))
-}
-
-fn with_trailer<'a>(mut parts: Vec<Part<'a>>, behind: &'a [u8]) -> Vec<Part<'a>> {
-    if !behind.is_empty() {
-        parts.push(Part::new(
-            behind,
-            "behind the end",
-            Role::Removable(Kind::Trailer, None),
-        ));
-    }
-    parts
 }

@@ -3,8 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Kind, Part, Role, with_trailer};
-use crate::upload::png::{Chunks, SIGNATURE};
+use super::item::Kind;
+use super::part::{Part, Role, with_trailer};
+use crate::upload::SIGNATURE;
+use crate::upload::png::Chunks;
 
 #[cfg(feature = "image")]
 /// Whether a decoder knows what a critical chunk means; a picture with another one cannot be shown right.

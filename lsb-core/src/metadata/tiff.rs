@@ -7,7 +7,8 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::exif::{Exif, kind_of};
-use super::{Item, Kind, StripError, Stripped};
+use super::item::{Item, Kind};
+use super::stripped::{StripError, Stripped};
 use crate::tags::{Directory, Entry, Tiff};
 use crate::upload::MediaType;
 

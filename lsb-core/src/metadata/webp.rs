@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Kind, Part, Role, with_trailer};
+use super::item::Kind;
+use super::part::{Part, Role, with_trailer};
 use crate::upload::webp::Chunks;
 
 /// The flags of the extended header (§2.7) that say EXIF and XMP are there.

@@ -46,7 +46,7 @@ impl Ancillary {
 
     /// What the file's samples are to the power of, to give light; none if something better says what they mean.
     pub(super) fn gamma(&self) -> Option<f64> {
-        let framed = [crate::upload::png::SIGNATURE.as_slice(), &self.before_pixels].concat();
+        let framed = [crate::upload::SIGNATURE.as_slice(), &self.before_pixels].concat();
         let mut gamma = None;
         for chunk in Chunks::unchecked(&framed) {
             match (&chunk.kind, chunk.content) {
@@ -61,7 +61,7 @@ impl Ancillary {
 
     /// For pixels whose rows became columns.
     pub(super) fn turn_density(&mut self) {
-        let framed = [crate::upload::png::SIGNATURE.as_slice(), &self.before_pixels].concat();
+        let framed = [crate::upload::SIGNATURE.as_slice(), &self.before_pixels].concat();
         let mut turned = Vec::with_capacity(self.before_pixels.len());
         for chunk in Chunks::unchecked(&framed) {
             match (&chunk.kind, chunk.content) {

@@ -1,12 +1,17 @@
 //! The picture that everybody sees as a carrier: eight-bit red, green and blue, opaque, large enough.
 
-use super::file::{DecodedPicture, PictureError, decode_png};
-use super::{SEALED_BITS, flat, scale};
+use super::error::PictureError;
+use super::file::{DecodedPicture, decode_png};
+use super::{flat, scale};
 use crate::bits::BitsPerSample;
-use crate::capacity::{self, CapacityError, Remedy, Size};
+use crate::capacity::{self, CapacityError, Remedy};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::raster::{Colors, Raster, Samples};
+use crate::size::Size;
+
+/// How many bits of each sample carry in modes `sealed` and `preview`, unless something else is asked for.
+pub const SEALED_BITS: BitsPerSample = BitsPerSample::Three;
 
 /// Renders a denied picture with room for `body_bytes` at [`SEALED_BITS`].
 ///

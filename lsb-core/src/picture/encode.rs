@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use std::io::Write;
 
 use super::ancillary::Ancillary;
-use super::file::PictureError;
+use super::error::PictureError;
 use crate::raster::{Colors, Raster, Samples};
 
 /// Compressed pixels leave the encoder in pieces of this size, so that they are in memory once and not twice.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::file::PictureError;
+use super::error::PictureError;
 use crate::error::Error;
 use crate::upload::MediaType;
 
@@ -17,7 +17,7 @@ pub(super) fn guarded<T>(format: MediaType, decode: impl FnOnce() -> Result<T, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error_kind::ErrorKind;
 
     #[test]
     fn a_decoder_that_panics_is_an_error() {

@@ -8,6 +8,7 @@ mod ancillary;
 mod decode;
 mod denied;
 mod encode;
+pub(crate) mod error;
 mod file;
 mod flat;
 mod guard;
@@ -19,13 +20,13 @@ use alloc::vec::Vec;
 
 pub use ancillary::{Ancillary, Keep};
 pub use decode::{decode, decode_keeping};
-pub use denied::carrier_for;
+pub use denied::{SEALED_BITS, carrier_for};
 pub use encode::encode_png;
-pub use file::{DecodedPicture, PictureError, decode_png};
+pub use error::PictureError;
+pub use file::{DecodedPicture, decode_png};
 pub use preview::{PREVIEW_SIDE, preview_of};
 
 use crate::bits::BitsPerSample;
-use crate::capacity::Size;
 use crate::carrier;
 use crate::envelope::{Envelope, Mode, SectionKind};
 use crate::error::Error;
@@ -33,10 +34,9 @@ use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::preamble::Preamble;
 use crate::raster::{Colors, Raster, Samples};
+use crate::size::Size;
 use crate::upload::{self, MediaType, UploadError};
 
-/// How many bits of each sample carry in modes `sealed` and `preview`, unless something else is asked for.
-pub const SEALED_BITS: BitsPerSample = BitsPerSample::Three;
 /// How many bits of each sample carry in mode `cover`, unless something else is asked for: the least visible.
 pub const COVER_BITS: BitsPerSample = BitsPerSample::One;
 
@@ -186,8 +186,10 @@ pub fn extract(file: &[u8], limits: &Limits) -> Result<Envelope, Error> {
 }
 
 fn decode_carrier(file: &[u8], limits: &Limits) -> Result<Raster, Error> {
-    if MediaType::sniff(file) == Some(MediaType::Jpeg) {
-        return Err(UploadError::JpegCannotCarry.into());
+    match MediaType::sniff(file) {
+        Some(MediaType::Jpeg) => return Err(UploadError::JpegCannotCarry.into()),
+        Some(format) if !format.is_decoded() => return Err(UploadError::CannotCarry { format }.into()),
+        _ => (),
     }
     // Nothing of ours moves, so an animation is a picture like any other that carries nothing.
     let limits = Limits {

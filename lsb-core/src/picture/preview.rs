@@ -4,12 +4,15 @@
 use alloc::vec::Vec;
 
 use super::ancillary::Ancillary;
-use super::file::{DecodedPicture, PictureError};
-use super::{decode, encode_png, flat};
-use crate::capacity::Size;
+use super::decode::decode;
+use super::encode::encode_png;
+use super::error::PictureError;
+use super::file::DecodedPicture;
+use super::flat;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::raster::{Colors, Raster, Samples};
+use crate::size::Size;
 
 /// The longer side of a preview, in pixels.
 pub const PREVIEW_SIDE: u32 = 64;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::capacity::Size;
+use crate::size::Size;
 
 /// Fractions of a pixel are counted in 256ths.
 const UNIT: u32 = 256;

@@ -1,6 +1,6 @@
 //! Why sealing, opening or verifying failed.
 
-use crate::error::ErrorKind;
+use crate::error_kind::ErrorKind;
 
 /// Why sealing, opening or verifying failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum SealError {
     #[error("the decrypted original does not match its own description: it was tampered with")]
     Metadata,
     /// The original's metadata has an encoding of a later version.
-    #[error("the original's description has version {found}, this program reads version 1")]
+    #[error("the original's description has version {found}, this program reads versions 1 and 2")]
     MetadataVersion {
         /// The version it names.
         found: u8,

@@ -19,7 +19,8 @@ use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{LedgerShare, SealError};
+use super::error::SealError;
+use super::keys::LedgerShare;
 use crate::identifiers::{ClusterId, ObjectId, RequestId, byte_newtype};
 use crate::wire::Write;
 

@@ -7,7 +7,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::SealError;
+use super::error::SealError;
 use crate::envelope::Header;
 use crate::identifiers::ObjectId;
 

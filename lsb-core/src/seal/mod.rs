@@ -2,12 +2,12 @@
 //!
 //! * [`seal`] encrypts an original under a key that is split in two: one share lies in the picture,
 //!   the other goes to the cluster's ledger. [`open`] needs both.
-//! * [`SigningKey`] signs: an owner's envelope, a viewer's request, a cluster's receipt.
+//! * [`SigningKey`] signs: an owner's envelope ([`sign()`]), a viewer's request, a cluster's receipt.
 //! * [`ExchangeKey`] receives a ledger share, sealed to it on its way to the cluster
 //!   ([`LedgerShare::seal_for_cluster`]) and from there to a viewer
 //!   ([`LedgerShare::seal_for_viewer`]).
 
-mod error;
+pub(crate) mod error;
 mod exchange;
 mod keys;
 mod metadata;
@@ -19,9 +19,7 @@ pub use error::SealError;
 pub use exchange::{ExchangeKey, ExchangePublicKey, ReleaseContext, ShareForCluster, ShareForViewer};
 pub use keys::{LedgerShare, ObjectSecrets, PictureShare};
 pub use metadata::OriginalMetadata;
-#[cfg(feature = "image")]
-pub(crate) use object::sign;
 pub use object::{OpenedOriginal, SealRequest, SealedObject, Shown, open, seal, seal_with};
-pub use signing::SigningKey;
+pub use signing::{SigningKey, sign};
 pub use stream::CHUNK_BYTES;
 pub use zeroize::Zeroizing;

@@ -17,11 +17,14 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
+use super::error::SealError;
 use super::keys::{LedgerShare, ObjectKeys, ObjectSecrets, PictureShare};
 use super::metadata::OriginalMetadata;
-use super::{SealError, SigningKey, stream};
+use super::signing::{SigningKey, sign};
+use super::stream;
 use crate::envelope::{Draft, Envelope, Header, Mode, Policy, SectionKind, Suite};
 use crate::error::Error;
+use crate::file_name::FileName;
 use crate::identifiers::{ClusterId, ObjectId, PolicyHash, PolicyVersion, UnixSeconds};
 use crate::limits::Limits;
 use crate::upload;
@@ -54,6 +57,8 @@ impl Shown<'_> {
 pub struct SealRequest<'a> {
     /// The original file's bytes: a whole picture of any format of [`upload::MediaType`].
     pub original: &'a [u8],
+    /// The original's name, to travel with it in its sealed metadata, or none.
+    pub name: Option<&'a FileName>,
     /// The bytes of the picture that a program shows to whoever may not look: a whole PNG.
     pub denied_picture: &'a [u8],
     /// What everybody sees without a program.
@@ -115,6 +120,7 @@ pub fn seal(request: &SealRequest<'_>) -> Result<SealedObject, Error> {
 pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<SealedObject, Error> {
     let SealRequest {
         original,
+        name,
         denied_picture,
         shown,
         policy,
@@ -151,7 +157,7 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
         original,
         &mut sealed,
     )?;
-    let metadata = OriginalMetadata::of(&uploaded, original).to_bytes();
+    let metadata = OriginalMetadata::of(&uploaded, original, name).to_bytes();
     let mut sealed_metadata = Vec::new();
     stream::encrypt(
         &keys.metadata_key(),
@@ -167,27 +173,11 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
     if let Shown::Preview(preview) = shown {
         sections.push((SectionKind::Preview, Vec::from(preview)));
     }
-    let envelope = sign(header, policy, sections, owner)?;
+    let envelope = sign(Draft::new(header, policy.clone(), sections)?, owner)?;
     Ok(SealedObject {
         envelope,
         ledger_share,
     })
-}
-
-/// Puts an envelope together and signs it.
-pub(crate) fn sign(
-    header: Header,
-    policy: &Policy,
-    sections: Vec<(SectionKind, Vec<u8>)>,
-    owner: &SigningKey,
-) -> Result<Envelope, Error> {
-    if *policy.owner_key() != owner.public() {
-        let (named, signing) = (policy.owner_key().fingerprint(), owner.public().fingerprint());
-        return Err(SealError::OtherOwner { named, signing }.into());
-    }
-    let draft = Draft::new(header, policy.clone(), sections)?;
-    let signature = owner.sign_draft(&draft.signed_message());
-    Ok(draft.finish(signature))
 }
 
 /// An original as its owner uploaded it.

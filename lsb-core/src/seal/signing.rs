@@ -6,8 +6,8 @@ use core::fmt;
 use ed25519_dalek::{Signer, VerifyingKey};
 use zeroize::Zeroizing;
 
-use super::SealError;
-use crate::envelope::{Envelope, Manifest, Receipt};
+use super::error::SealError;
+use crate::envelope::{Draft, Envelope, Manifest, Receipt};
 use crate::identifiers::{PublicKey, Signature, UnixSeconds};
 
 /// The secret key of an owner, a device or a cluster.
@@ -60,10 +60,6 @@ impl SigningKey {
         Signature::from_bytes(self.0.sign(message).to_bytes())
     }
 
-    pub(crate) fn sign_draft(&self, message: &[u8]) -> Signature {
-        self.sign_raw(message)
-    }
-
     /// Gives a cluster's receipt for a registered object.
     #[must_use]
     pub fn sign_receipt(&self, manifest: &Manifest, log_index: u64, registered: UnixSeconds) -> Receipt {
@@ -75,6 +71,24 @@ impl SigningKey {
             signature,
         }
     }
+}
+
+/// Signs an envelope as its owner.
+///
+/// A draft is made of a policy and of files as they are, and no picture is decoded for it. So a program that decodes in
+/// another process signs in this one, and the key never goes where a decoder runs.
+///
+/// # Errors
+///
+/// [`SealError::OtherOwner`] if the draft's policy names another key.
+pub fn sign(draft: Draft, owner: &SigningKey) -> Result<Envelope, SealError> {
+    let named = draft.policy().owner_key();
+    if *named != owner.public() {
+        let (named, signing) = (named.fingerprint(), owner.public().fingerprint());
+        return Err(SealError::OtherOwner { named, signing });
+    }
+    let signature = owner.sign_raw(&draft.signed_message());
+    Ok(draft.finish(signature))
 }
 
 impl fmt::Debug for SigningKey {

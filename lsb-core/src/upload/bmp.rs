@@ -1,8 +1,9 @@
 //! A BMP file: its headers, and whether all rows are there.
 
 use super::bytes::Walk;
-use super::{MediaType, UploadError};
-use crate::capacity::Size;
+use super::error::UploadError;
+use super::media_type::MediaType;
+use crate::size::Size;
 
 const CORE_HEADER_BYTES: u32 = 12;
 const SMALLEST_INFO_HEADER_BYTES: u32 = 40;

@@ -1,6 +1,7 @@
 //! Reading a file from front to back, in either order of bytes; its end is an error that says so.
 
-use super::{MediaType, UploadError};
+use super::error::UploadError;
+use super::media_type::MediaType;
 
 pub(super) struct Walk<'a> {
     file: &'a [u8],

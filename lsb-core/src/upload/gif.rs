@@ -1,8 +1,9 @@
 //! A GIF file, block by block (GIF89a specification, §15 to §27).
 
 use super::bytes::Walk;
-use super::{MediaType, UploadError};
-use crate::capacity::Size;
+use super::error::UploadError;
+use super::media_type::MediaType;
+use crate::size::Size;
 
 const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;

@@ -1,8 +1,9 @@
 //! A JPEG file, marker by marker (ITU-T T.81, annex B).
 
 use super::bytes::Walk;
-use super::{MediaType, UploadError};
-use crate::capacity::Size;
+use super::error::UploadError;
+use super::media_type::MediaType;
+use crate::size::Size;
 
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;

@@ -1,11 +1,11 @@
 //! A PNG file, chunk by chunk (PNG specification, third edition, §5).
 
-use super::{MediaType, UploadError, check_pixels};
-use crate::capacity::{LARGEST_SIDE, Size};
+use super::claims::check_pixels;
+use super::error::UploadError;
+use super::media_type::{MediaType, SIGNATURE};
 use crate::limits::Limits;
 use crate::raster::Colors;
-
-pub(crate) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+use crate::size::{LARGEST_SIDE, Size};
 
 /// Deflate copies up to 258 bytes for two bits at best (RFC 1951, §3.2.5), so its output is at most
 /// 1032 times its input. A header that claims more is false, and is refused before memory is spent.

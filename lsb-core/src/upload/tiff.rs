@@ -1,7 +1,8 @@
 //! A TIFF file: its first directory, and whether the pixels that it names are there (TIFF 6.0, §2; BigTIFF).
 
-use super::{MediaType, UploadError};
-use crate::capacity::Size;
+use super::error::UploadError;
+use super::media_type::MediaType;
+use crate::size::Size;
 use crate::tags::{Directory, Tiff};
 
 const IMAGE_WIDTH: u16 = 256;

@@ -1,8 +1,9 @@
 //! A WebP file, chunk by chunk (RFC 9649).
 
 use super::bytes::Walk;
-use super::{MediaType, UploadError};
-use crate::capacity::Size;
+use super::error::UploadError;
+use super::media_type::MediaType;
+use crate::size::Size;
 
 /// The flag of an animation in the extended header.
 const ANIMATED: u8 = 0b0000_0010;

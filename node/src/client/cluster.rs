@@ -1,7 +1,8 @@
-//! Finding the leader, and staying with a request through a failover.
+//! Finds the leader, and retries a request through a failover.
 //!
-//! Every request can be sent again: the ledger recognises what it has seen. So the rule is simple: ask whoever was last
-//! known to lead, follow hints, go round the list, pause, and go round again, until somebody answers or patience ends.
+//! Every request can be sent again, because the ledger recognises requests that it has seen. So the rule is simple: ask
+//! the last known leader first, follow hints, try every server of the list, pause, and try again, until a server gives
+//! a final answer or the patience ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,13 @@ use super::connection::{Call, CallError, Reply, call};
 use crate::api::ErrorBody;
 use crate::settings::Address;
 
-/// The first pause between two rounds, and the longest.
+/// The first pause between two passes over the list, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// How long to go on when not a single server answers: they may just be starting.
+/// How long to retry while no server answers at all: they may just be starting.
 const SILENCE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The servers, as a client sees them.
+/// The servers of one cluster, with the last known leader.
 pub(super) struct Cluster {
     servers: Vec<Address>,
     tls: Option<Arc<ClientConfig>>,
@@ -31,24 +32,24 @@ pub(super) struct Cluster {
     leader: Mutex<Option<Address>>,
 }
 
-/// What to make of one server's answer.
+/// The meaning of one server's answer.
 enum Verdict {
-    /// This is the answer.
+    /// It is the final answer.
     Final(Reply),
-    /// Another server has it.
+    /// Another server leads, perhaps this one.
     Elsewhere(Option<Address>),
-    /// Nobody has it at the moment.
+    /// No server can answer at the moment.
     Later(ErrorBody),
     /// This server did not answer.
     Silent(CallError),
 }
 
-/// What was heard while nobody answered for good.
+/// What the servers said before any of them gave a final answer.
 #[derive(Default)]
 struct Heard {
     refusal: Option<ErrorBody>,
     silence: Vec<(Address, String)>,
-    anybody: bool,
+    any_answer: bool,
 }
 
 impl Cluster {
@@ -71,40 +72,40 @@ impl Cluster {
         &self.servers
     }
 
-    /// Asks until somebody answers, and reads the answer as JSON.
+    /// Asks until a server gives a final answer, and reads it as JSON.
     pub(super) async fn ask<T: DeserializeOwned>(&self, request: &Call) -> Result<T, ClientError> {
         let reply = self.ask_raw(request).await?;
         serde_json::from_slice(&reply.body).map_err(ClientError::Answer)
     }
 
-    /// Asks until somebody answers. An answer that is a definite refusal is an error.
+    /// Asks until a server gives a final answer. A refusal is an error.
     pub(super) async fn ask_raw(&self, request: &Call) -> Result<Reply, ClientError> {
         let began = Instant::now();
         let deadline = began + self.patience;
         let (mut pause, longest_pause) = PAUSES;
         let mut heard = Heard::default();
         loop {
-            if let Some(reply) = self.go_round(request, deadline, &mut heard).await? {
+            if let Some(reply) = self.ask_each(request, deadline, &mut heard).await? {
                 return accept(reply);
             }
-            let patience = if heard.anybody {
+            let patience = if heard.any_answer {
                 self.patience
             } else {
                 self.patience.min(SILENCE_PATIENCE)
             };
-            // Half of each pause is drawn, so that many clients do not return in step.
+            // Half of each pause is random, so that many clients do not retry in step.
             let half = pause / 2;
-            let drawn =
+            let randomized =
                 half + half.mul_f64(f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX));
-            if began.elapsed() + drawn >= patience {
+            if began.elapsed() + randomized >= patience {
                 return Err(self.give_up(heard, began.elapsed()));
             }
-            tokio::time::sleep(drawn).await;
+            tokio::time::sleep(randomized).await;
             pause = (pause * 2).min(longest_pause);
         }
     }
 
-    /// Asks one server, whatever its role, without a second try.
+    /// Asks one server once, whatever its role.
     pub(super) async fn ask_one<T: DeserializeOwned>(
         &self,
         address: &Address,
@@ -124,8 +125,8 @@ impl Cluster {
         serde_json::from_slice(&accept(reply)?.body).map_err(ClientError::Answer)
     }
 
-    /// Asks every server once, those that are named by others first.
-    async fn go_round(
+    /// Asks every server once, servers that others name as leader first.
+    async fn ask_each(
         &self,
         request: &Call,
         deadline: Instant,
@@ -143,7 +144,7 @@ impl Cluster {
                 Ok(reply) => judge(reply),
                 Err(error) => Verdict::Silent(error),
             };
-            heard.anybody |= !matches!(verdict, Verdict::Silent(_));
+            heard.any_answer |= !matches!(verdict, Verdict::Silent(_));
             match verdict {
                 Verdict::Final(reply) => {
                     self.remember(Some(address));
@@ -178,7 +179,7 @@ impl Cluster {
             Some(body) if body.error != "NO_LEADER" && body.error != "TIMEOUT" => {
                 ClientError::Refused(Box::new(body))
             }
-            _ if heard.anybody => ClientError::NoLeader {
+            _ if heard.any_answer => ClientError::NoLeader {
                 waited,
                 answering: self.servers.len().saturating_sub(heard.silence.len()),
                 listed: self.servers.len(),
@@ -190,7 +191,7 @@ impl Cluster {
         }
     }
 
-    /// Loopback may be plain; anything else is encrypted, unless the user said otherwise.
+    /// Returns how to encrypt. Loopback may be plain; anything else is encrypted unless the user said otherwise.
     fn tls_for(&self, address: &Address) -> Result<Option<&Arc<ClientConfig>>, ClientError> {
         match &self.tls {
             Some(tls) => Ok(Some(tls)),
@@ -231,7 +232,7 @@ fn accept(reply: Reply) -> Result<Reply, ClientError> {
     }
 }
 
-/// What a server says went wrong; made up from the status if it says nothing that we understand.
+/// Returns the error that a server reports, or one made from the status if its body cannot be parsed.
 fn error_body(reply: &Reply) -> ErrorBody {
     serde_json::from_slice(&reply.body).unwrap_or_else(|_| ErrorBody {
         error: "UNEXPECTED".into(),

@@ -1,4 +1,4 @@
-//! One request over one connection: as little HTTP as will do.
+//! Sends one request over one connection: a minimal HTTP client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::settings::Address;
 
-/// How long a server may take to accept a connection. On one machine or in one building it takes a millisecond.
+/// How long a server may take to accept a connection. In one building it takes a millisecond.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The largest answer that is read: a protected picture of the largest upload that any server accepts.
 const ANSWER_LIMIT_BYTES: usize = 1 << 30;
 
-/// What to ask. Cheap to clone: it may be asked of several servers.
+/// A request. It is cheap to clone, since several servers may be asked.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
@@ -35,7 +35,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Asks for something.
+    /// Returns a request without a body.
     pub(super) fn get(path: &'static str) -> Self {
         Self {
             method: Method::GET,
@@ -46,9 +46,9 @@ impl Call {
         }
     }
 
-    /// Sends something.
+    /// Returns a request with a body.
     pub(super) fn post(path: &'static str, content_type: &'static str, body: Vec<u8>) -> Self {
-        // A server gives up on a quorum earlier than this.
+        // Longer than a server waits for a quorum.
         let patience = Duration::from_secs(35);
         Self {
             method: Method::POST,
@@ -76,9 +76,9 @@ pub(super) enum CallError {
     Connect(#[source] std::io::Error),
     #[error("the encrypted handshake failed: {0}")]
     Handshake(#[source] std::io::Error),
-    #[error("`{0}` cannot stand in a certificate")]
+    #[error("`{0}` is not a valid name in a certificate")]
     Name(String),
-    #[error("Connection timeout: the server took the request, and did not answer within {} s", .0.as_secs())]
+    #[error("Connection timeout: the server accepted the request and did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     #[error("the connection broke: {0}")]
     Broken(#[from] hyper::Error),
@@ -88,7 +88,7 @@ pub(super) enum CallError {
     Request(#[from] hyper::http::Error),
 }
 
-/// Asks one server, once, until `deadline` at the latest.
+/// Asks one server once, until `deadline` at the latest.
 pub(super) async fn call(
     address: &Address,
     tls: Option<&Arc<ClientConfig>>,
@@ -136,7 +136,7 @@ async fn converse(
         .header(HOST, address.to_string())
         .header(CONTENT_TYPE, call.content_type)
         .body(Full::new(call.body.clone()))?;
-    // The connection is driven beside the request, and ends with it.
+    // The connection runs beside the request, and ends with it.
     let driver = tokio::spawn(connection);
     let answer = async {
         let response = sender.send_request(request).await?;

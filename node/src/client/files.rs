@@ -1,4 +1,4 @@
-//! Reading inputs and writing outputs so that nothing is lost: not an input by accident, not an output by a crash.
+//! Reads inputs and writes outputs, so that neither a mistake destroys an input nor a crash an output.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic_files::{PRIVATE, PUBLIC, Unfinished};
 
-/// The name that stands for standard input or standard output.
+/// The path that means standard input or standard output.
 const STANDARD: &str = "-";
 
-/// How many links are followed before they count as a circle, as in Linux (path_resolution(7)).
+/// How many links are followed before they count as a loop, as in Linux (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// How many numbered names are tried in a folder before giving up.
+/// How many numbered names are tried in a folder.
 const MOST_NUMBERED_NAMES: u32 = 10_000;
 
 /// Why a file could not be read or written.
@@ -24,10 +24,10 @@ pub enum FileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is larger than anything that could be used.
+    /// It is larger than the limit.
     #[error("{} has more than {limit} bytes, which is the limit", shown(path))]
     TooLarge {
         /// The file.
@@ -35,12 +35,12 @@ pub enum FileError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// It cannot be written. What was there before, if anything, is unharmed.
+    /// It cannot be written. An existing file is unchanged.
     #[error("cannot write {}: {source}", shown(path))]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Input and output are the same file.
@@ -57,9 +57,9 @@ pub enum FileError {
 /// Whether others may read a new file. A file that is replaced keeps its mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Readable by its owner only: what it holds was secret until now.
+    /// Readable by its owner only, for content that was secret until now.
     Private,
-    /// As the user's umask says.
+    /// As the user's umask allows.
     Public,
 }
 
@@ -72,7 +72,8 @@ impl Access {
     }
 }
 
-/// A path as text for people: control characters, line feeds too, and bytes that are not text are escaped.
+/// Returns a path as text for people. Control characters, including line feeds, and bytes that are not UTF-8 are
+/// escaped.
 #[must_use]
 pub fn shown(path: &Path) -> String {
     let mut text = String::new();
@@ -87,9 +88,9 @@ pub fn shown(path: &Path) -> String {
     text
 }
 
-/// Text that may go to a terminal: control characters are escaped, and line feeds stay.
+/// Returns text that is safe on a terminal: control characters are escaped, line feeds stay.
 ///
-/// Messages quote files and servers, and a control character can move the cursor, rename the window or hide text.
+/// Messages quote files and servers, and a control character could move the cursor, rename the window or hide text.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     let harmless = |character: char| character == '\n' || !is_dangerous(character);
@@ -114,7 +115,7 @@ fn push_escaped(text: &mut String, character: char) {
     }
 }
 
-/// Control characters, and those that reverse the direction of the text around them (Unicode Standard Annex 9).
+/// Whether a character is a control character, or reverses the direction of text (Unicode Standard Annex 9).
 fn is_dangerous(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -155,7 +156,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Whether writing there means writing to standard output: `-`, `/dev/stdout`, or the file that it goes to.
+/// Whether a path means standard output: `-`, `/dev/stdout`, or the file that standard output goes to.
 #[must_use]
 pub fn is_standard_output(path: &Path) -> bool {
     path.as_os_str() == STANDARD || is_the_file_of_standard_output(path)
@@ -181,7 +182,7 @@ fn is_the_file_of_standard_output(_: &Path) -> bool {
     false
 }
 
-/// Refuses an output that is the input under whatever name.
+/// Refuses an output that is the input, under any name.
 ///
 /// # Errors
 ///
@@ -204,8 +205,7 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes sure that [`write()`] can write there, as far as that can be known: before something is done that cannot be
-/// undone.
+/// Checks that [`write()`] can write there, as far as that can be known, before a step that cannot be undone.
 ///
 /// # Errors
 ///
@@ -219,7 +219,7 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         may_replace(&target)?;
-        // Dropping it removes it.
+        // Dropping the file removes it.
         Unfinished::beside(&target, PRIVATE).map(drop)
     });
     tried.map_err(|source| FileError::Unwritable {
@@ -228,10 +228,10 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Writes a whole file, or to standard output: written beside, synced, renamed, so that at every moment there is
-/// either the old file or all of the new one.
+/// Writes a whole file, or to standard output. A file is written beside its target, synced and renamed, so that at
+/// every moment there is either the old file or the whole new one.
 ///
-/// A link is followed, and the file that it names is replaced. A file that is replaced keeps its mode and its owner.
+/// A link is followed, and its target is replaced. A replaced file keeps its mode and its owner.
 ///
 /// # Errors
 ///
@@ -241,7 +241,7 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError>
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush())
     } else if is_special(path) {
-        // Never created: a pipe that is gone by now must not become a file.
+        // Without creating it: a pipe that was removed in the meantime must not become a file.
         let opened = OpenOptions::new().write(true).open(path);
         opened.and_then(|mut file| file.write_all(bytes))
     } else {
@@ -255,7 +255,7 @@ pub fn write(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError>
 
 /// Writes a new file into a folder, under this name or, where that is taken, a numbered one; returns its path.
 ///
-/// Neither an existing file is replaced nor a link followed: the name may be a stranger's choice.
+/// It neither replaces a file nor follows a link, because a stranger may have chosen the name.
 ///
 /// # Errors
 ///
@@ -275,7 +275,7 @@ pub fn write_new(folder: &Path, name: &str, bytes: &[u8], access: Access) -> Res
     written.map_err(|source| FileError::Unwritable { path, source })
 }
 
-/// Makes sure that new files can be created in a folder, which is created if it is missing.
+/// Checks that files can be created in a folder. A missing folder is created.
 ///
 /// # Errors
 ///
@@ -288,17 +288,17 @@ pub fn check_folder(folder: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Whether it is a device or a pipe, which is written to and never replaced.
+/// Whether a path names a device or a pipe, which is written to and never replaced.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// The file that a path stands for when all links are followed, of which the last may name a file that does not exist.
+/// Follows all links. The target of the last one need not exist.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&path) {
-            // A relative link counts from the link's own folder.
+            // A relative target starts at the link's own folder.
             Ok(target) => path = crate::atomic_files::folder_of(&path).join(target),
             Err(_) => return Ok(path),
         }
@@ -306,7 +306,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many links"))
 }
 
-/// A rename would replace a file that its user may not write to.
+/// Checks that the user may write to an existing file: a rename would replace it all the same.
 fn may_replace(target: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).open(target) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -335,7 +335,7 @@ fn take_over(file: &File, old: &fs::Metadata) -> io::Result<()> {
     if (new.uid(), new.gid()) != (old.uid(), old.gid())
         && fchown(file, Some(old.uid()), Some(old.gid())).is_err()
     {
-        // The group's rights are not for another group.
+        // The permissions of a group are not meant for another group.
         mode &= 0o707;
     }
     file.set_permissions(fs::Permissions::from_mode(mode))

@@ -1,12 +1,11 @@
-//! What is remembered of a view from before it is asked for until its answer is safe.
+//! The journal of views: each request is written down before it is sent, and kept until its answer is saved.
 //!
 //! ```text
 //! <keys>/<cluster>/views/<object>-<user>-<request>.json     readable by its owner only; locked while a process works on it
 //! ```
 //!
-//! A client that crashes leaves its file behind, unlocked. The next view of the same picture by the same user takes it
-//! up and sends the same request again, with which the ledger charges nothing twice. Two processes at once are two
-//! views.
+//! A client that crashes leaves its file unlocked. The next view of the same picture by the same user resumes it: it
+//! sends the same request again, and the ledger does not charge it twice. Two processes at once are two views.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,23 +22,23 @@ use crate::ledger::request::{Signed, ViewRequest};
 /// The largest file that is read back.
 const FILE_LIMIT_BYTES: u64 = 16 << 10;
 
-/// A view cannot be remembered, and must not be asked for then.
+/// A view cannot be recorded, so it must not be requested.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep a record of this view in {}: {source}. Nothing was asked for, and no view was used", path.display())]
+#[error("cannot keep a record of this view in {}: {source}. Nothing was requested, and no view was used", path.display())]
 pub struct JournalError {
     path: PathBuf,
     source: io::Error,
 }
 
-/// A view that is under way.
+/// A view in progress.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     /// Holds the lock.
     _file: File,
-    /// What is asked.
+    /// The request.
     pub(super) request: Signed<ViewRequest>,
-    /// What opens the answer.
+    /// The key that opens the answer.
     pub(super) key: ExchangeKey,
 }
 
@@ -57,7 +56,7 @@ impl Drop for Record {
 }
 
 impl Journal {
-    /// Remembers a request, durably.
+    /// Writes a request down, durably.
     pub(super) fn begin(
         keys: &Path,
         request: Signed<ViewRequest>,
@@ -91,7 +90,7 @@ impl Journal {
         })
     }
 
-    /// Takes up what a client that crashed has left behind, if it has.
+    /// Resumes a view that a crashed client left unfinished, if there is one.
     pub(super) fn resume(keys: &Path, cluster: ClusterId, object: ObjectId, user: &UserName) -> Option<Self> {
         let prefix = prefix(object, user);
         let entries = fs::read_dir(folder(keys, cluster)).ok()?;
@@ -100,7 +99,11 @@ impl Journal {
             let ours = name
                 .to_str()
                 .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".json"));
-            let journal = if ours { Self::take_up(entry.path()) } else { None };
+            let journal = if ours {
+                Self::open_unfinished(entry.path())
+            } else {
+                None
+            };
             journal.filter(|journal| {
                 let request = &journal.request.request;
                 request.cluster == cluster && request.object == object && request.user == *user
@@ -108,11 +111,11 @@ impl Journal {
         })
     }
 
-    fn take_up(path: PathBuf) -> Option<Self> {
+    fn open_unfinished(path: PathBuf) -> Option<Self> {
         let mut file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
-        // Locked: another process is at work on it.
+        // Locked: another process works on it.
         file.try_lock().ok()?;
-        // Whoever finishes removes the file before letting go of the lock: if it is still there, nobody has finished.
+        // A process that finishes removes the file before it releases the lock, so a file that exists is unfinished.
         if !path.exists() {
             return None;
         }
@@ -129,10 +132,10 @@ impl Journal {
         })
     }
 
-    /// Forgets the view: its answer is safe.
+    /// Removes the record of a view whose answer is saved.
     pub(super) fn finish(self) {
         if let Err(error) = remove(&self.path) {
-            // Harmless: the ledger will say that the request was acknowledged, and a new one is made.
+            // Harmless: the ledger will answer that the request was acknowledged, and the client makes a new one.
             tracing::warn!("cannot remove {}: {error}", self.path.display());
         }
     }
@@ -146,12 +149,12 @@ fn prefix(object: ObjectId, user: &UserName) -> String {
     format!("{object}-{user}-")
 }
 
-/// Locks the file before it has a name: no other process ever sees it unlocked or half written.
+/// Writes and locks a file before it has a name: no other process sees it unlocked or half written.
 fn write_locked(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut unfinished = Unfinished::beside(path, atomic_files::PRIVATE)?;
     unfinished.file().lock()?;
     unfinished.file().write_all(bytes)?;
-    // A clone of the descriptor shares the lock, which lasts until the last of them is closed (flock(2)).
+    // A clone of the descriptor shares the lock, which lasts until the last clone is closed (flock(2)).
     let file = unfinished.try_clone_file()?;
     if unfinished.publish_new(path)? {
         Ok(file)
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_dead_process_left_behind_is_taken_up() {
+    fn only_the_view_of_a_process_that_ended_is_resumed() {
         let keys = tempfile::tempdir().unwrap();
         let alice = UserName::parse("alice").unwrap();
         let resume = || Journal::resume(keys.path(), CLUSTER, OBJECT, &alice);

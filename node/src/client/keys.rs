@@ -1,4 +1,4 @@
-//! Device keys: what makes this machine alice's.
+//! Device keys, by which the cluster recognises a user on this machine.
 //!
 //! ```text
 //! <keys>/<cluster>/<user>.key        the Ed25519 seed, readable by its owner only
@@ -16,7 +16,7 @@ use crate::atomic_files::{self, Unfinished};
 
 const HEADER: &str = "raft-lsb device key v1: whoever has this file is this user";
 
-/// Why a device key is not to be had.
+/// Why there is no usable device key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or written.
@@ -29,15 +29,15 @@ pub enum KeyError {
     },
     /// The file is not a device key.
     #[error(
-        "{} is not a device key. Restore it from a backup; without it, this machine is a stranger to the cluster",
+        "{} is not a device key. Restore it from a backup: without it the cluster does not recognise this machine",
         path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
     },
-    /// A key could not be made.
-    #[error("cannot make a device key: {0}")]
+    /// A key could not be generated.
+    #[error("cannot generate a device key: {0}")]
     Generate(#[from] SealError),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct DeviceKey {
 }
 
 impl DeviceKey {
-    /// Reads the user's key, or makes one.
+    /// Reads the user's key, or generates one.
     pub(super) fn load_or_create(keys: &Path, cluster: ClusterId, user: &UserName) -> Result<Self, KeyError> {
         let folder = keys.join(cluster.to_string());
         let path = folder.join(format!("{user}.key"));
@@ -60,7 +60,7 @@ impl DeviceKey {
         }
         atomic_files::create_folder(&folder).map_err(failed)?;
         let key = SigningKey::generate()?;
-        // Another process of the same user may have been faster; then its key is the one.
+        // Another process of the same user may have written its key first; then that one counts.
         if write_new(&path, &key).map_err(failed)? {
             return Ok(Self { key });
         }
@@ -69,9 +69,9 @@ impl DeviceKey {
     }
 }
 
-/// Writes a key's file unless there is one. Returns whether it was written.
+/// Writes a key's file unless it exists. Returns whether it was written.
 fn write_new(path: &Path, key: &SigningKey) -> io::Result<bool> {
-    // Of the right size from the start, so that no half of the secret stays in memory when the text grows.
+    // The full capacity at once: a text that grows would leave copies of the secret in memory.
     let mut text = Zeroizing::new(Vec::with_capacity(HEADER.len() + 66));
     text.extend_from_slice(HEADER.as_bytes());
     text.push(b'\n');

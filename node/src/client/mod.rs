@@ -1,8 +1,8 @@
-//! The client's library: finds the leader, keeps the user's keys, and never loses or doubles a view.
+//! The client's library: finds the leader, keeps the user's keys, and neither loses a view nor charges it twice.
 //!
-//! A [`Client`] is a list of servers and a folder of keys. [`Client::protect`] seals a picture and has it registered;
-//! [`Client::view`] asks for one view of it; [`Client::status`] and [`Client::object`] ask questions. Every call goes
-//! on through a failover until [`Options::patience`] ends, and none charges anything twice.
+//! A [`Client`] is a list of servers and a folder of keys. [`Client::protect`] seals a picture and registers it;
+//! [`Client::view`] requests one view of it; [`Client::status`] and [`Client::object`] query the servers. Every call
+//! retries through a failover until [`Options::patience`] ends, and none charges anything twice.
 
 mod cluster;
 mod connection;
@@ -40,7 +40,7 @@ use crate::settings::Address;
 use crate::settings::servers_conf::ServersConfError;
 use crate::tls::{self, TlsError};
 
-/// How a client works.
+/// The options of a client.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The servers, in the order in which they are tried.
@@ -49,18 +49,18 @@ pub struct Options {
     pub keys: PathBuf,
     /// The certificate of the cluster's authority, in PEM, for servers on other machines.
     pub authority: Option<Vec<u8>>,
-    /// Whether servers on other machines may be talked to without TLS.
+    /// Whether connections to other machines may go without TLS.
     pub insecure: bool,
-    /// How long to go on through elections and failovers.
+    /// How long to retry through elections and failovers.
     pub patience: Duration,
     /// Where pictures are decoded.
     pub decoder: Decoder,
 }
 
-/// How long to go on by default: two elections with the servers' default timeouts, and some.
+/// The default patience: a little more than two elections with the servers' default timeouts.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
 
-/// The folder of keys in the user's configuration folder, beside the cluster key of a local trial.
+/// Returns the folder of keys in the user's configuration folder, beside the cluster key of a local trial.
 ///
 /// # Errors
 ///
@@ -77,11 +77,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client; nothing is asked of anybody yet.
+    /// Returns a client. No server is asked yet.
     ///
     /// # Errors
     ///
-    /// A certificate that is none.
+    /// The certificate of the authority is malformed.
     pub fn new(options: Options) -> Result<Self, ClientError> {
         let tls = options
             .authority
@@ -96,7 +96,7 @@ impl Client {
         })
     }
 
-    /// Which cluster this is, and what it accepts.
+    /// Returns the identity and the limits of the cluster.
     ///
     /// # Errors
     ///
@@ -109,8 +109,8 @@ impl Client {
         Ok(DeviceKey::load_or_create(&self.keys, cluster, user)?)
     }
 
-    /// Binds the name to this device's key. Asked before everything else, as only the cluster knows whether that has
-    /// happened: its servers may have been founded anew since.
+    /// Binds the name to this device's key. This comes before any other request, because only the cluster knows whether
+    /// the name is bound: its servers may have been founded anew since.
     async fn enrol(
         &self,
         cluster: ClusterId,
@@ -130,13 +130,13 @@ impl Client {
     }
 }
 
-/// What this machine's clock says.
+/// Returns the time by this machine's clock.
 fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     UnixSeconds(since.map_or(0, |since| since.as_secs()))
 }
 
-/// Why a client could not do what it was asked to.
+/// Why a call of a client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The list of servers cannot be used.
@@ -149,26 +149,26 @@ pub enum ClientError {
         waited.as_secs_f64()
     )]
     NoLeader {
-        /// How long it was waited for.
+        /// How long the client waited.
         waited: Duration,
         /// How many servers answered.
         answering: usize,
-        /// How many there are.
+        /// How many are listed.
         listed: usize,
     },
-    /// No server answers at all.
+    /// No server answers.
     #[error(
         "Connection timeout: no server answered for {:.1} s ({servers}). Check that the addresses in servers.conf are those of running servers, and that no \
-         firewall is between",
+         firewall is in between",
         waited.as_secs_f64()
     )]
     Unreachable {
-        /// What became of each attempt.
+        /// The result of each attempt.
         servers: String,
-        /// How long it was tried.
+        /// How long the client tried.
         waited: Duration,
     },
-    /// A server on another machine, and no way to check that it is the right one.
+    /// A server on another machine, without a certificate to check it by.
     #[error(
         "{address} is on another machine, and there is no certificate to check it by: copy authority.pem from a server's data folder and name it with --authority, or \
          accept an unprotected connection with --insecure"
@@ -177,31 +177,31 @@ pub enum ClientError {
         /// The server.
         address: Address,
     },
-    /// A server refused for good.
+    /// A server refused the request.
     #[error("{}{}", .0.message, .0.hint.as_ref().map(|hint| format!(". What to do: {hint}")).unwrap_or_default())]
     Refused(Box<ErrorBody>),
-    /// A server's answer is not what this program understands.
-    #[error("a server gave an answer that makes no sense: {0}. Run the same version of server and client")]
+    /// A server's answer is malformed.
+    #[error("a server's answer is malformed: {0}. Run the same version of server and client")]
     Answer(#[source] serde_json::Error),
-    /// A file.
+    /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A key.
+    /// A device key is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// There is no place for keys.
+    /// There is no folder for keys.
     #[error(transparent)]
     Home(#[from] ClusterKeyError),
-    /// A view cannot be remembered.
+    /// A view cannot be recorded.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The file, the policy or a key.
+    /// A file, a policy or a key was rejected.
     #[error(transparent)]
     Picture(#[from] lsb_core::Error),
     /// A picture file was not decoded.
     #[error(transparent)]
     Decoding(#[from] DecodingError),
-    /// The picture that was chosen as the cover.
+    /// The cover cannot be used.
     #[error("the cover cannot be used: {0}")]
     Cover(#[source] DecodingError),
     /// The picture belongs to another cluster.
@@ -219,7 +219,7 @@ pub enum ClientError {
         "the servers' unified images differ: give all of them the same unified_image.png and restart them"
     )]
     UnifiedImagesDiffer,
-    /// The server's picture does not carry what was sealed.
+    /// The picture that the server made does not carry what was sealed.
     #[error(
         "the picture that came back does not carry what was sealed: the server is at fault. Nothing was saved"
     )]
@@ -230,20 +230,20 @@ pub enum ClientError {
     /// A request could not be written.
     #[error("a request could not be written: {0}")]
     Request(#[source] serde_json::Error),
-    /// A certificate.
+    /// A certificate was rejected.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The operating system.
+    /// The operating system reported an error.
     #[error(transparent)]
     System(#[from] std::io::Error),
 }
 
-/// What a program's exit status says about an error, in the classes that scripts act upon.
+/// The classes of errors that scripts tell apart by the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorClass {
     /// The command or its settings are wrong.
     Usage,
-    /// The user may not.
+    /// The user is not allowed to do it.
     Denied,
     /// The file is not a picture, or not one of a kind that can be used.
     NotAPicture,
@@ -258,7 +258,7 @@ pub enum ErrorClass {
 }
 
 impl ClientError {
-    /// What kind of error it is.
+    /// Returns the class of the error.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::ServersConf(_) | Self::AuthorityMissing { .. } => ErrorClass::Usage,
@@ -278,7 +278,7 @@ impl ClientError {
         }
     }
 
-    /// The setting that would help.
+    /// Returns the setting that would help.
     pub fn advice(&self) -> Option<Advice> {
         match self {
             Self::Picture(error) => Verdict::of(error).advice,

@@ -1,4 +1,4 @@
-//! Protecting a picture: the client seals and signs, the server embeds and registers.
+//! Protects a picture: the client seals and signs, the server embeds and registers.
 
 use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
@@ -6,7 +6,7 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
-use lsb_core::{Limits, ObjectId, picture};
+use lsb_core::{FileName, Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
 use super::connection::Call;
@@ -15,55 +15,58 @@ use crate::api::{ClusterInfo, ProtectHead, Registered};
 use crate::decoding::{DecodingError, Finding, LabelInput, Made};
 use crate::ledger::request::{ProtectRequest, Signed};
 
-/// The views of an owner whom no grant names.
+/// The views of an owner without a grant.
 pub const OWNER_VIEWS: u32 = 5;
 
-/// How a protected picture shows itself.
+/// What everyone sees in a protected picture.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Everybody sees the denied picture; the original is encrypted inside.
+    /// Everyone sees the denied picture; the original is encrypted inside.
     #[default]
     Sealed,
-    /// Everybody sees a small blurred picture of the photograph; the original is encrypted inside.
+    /// Everyone sees a small blurred picture of the photograph; the original is encrypted inside.
     Preview,
-    /// Everybody sees this picture; the original is encrypted inside.
+    /// Everyone sees this picture; the original is encrypted inside.
     Cover(Vec<u8>),
-    /// Everybody sees the photograph; only its policy rides inside. **No secrecy.**
+    /// Everyone sees the photograph; only its policy is inside. **No secrecy.**
     Label,
 }
 
-/// What is to be protected, and for whom.
+/// A picture to protect, with its owner and grants.
 #[derive(Clone, Debug)]
 pub struct ProtectInput {
-    /// The file: a whole PNG, JPEG, WebP, BMP, TIFF or GIF.
+    /// The bytes of the file, in any format of [`MediaType`](lsb_core::upload::MediaType).
     pub original: Vec<u8>,
-    /// Who owns it.
+    /// The file's name, which viewers get with the original; `None` for none.
+    pub name: Option<FileName>,
+    /// The owner.
     pub owner: UserName,
-    /// Who may view it how often. An owner who is not among them gets [`OWNER_VIEWS`] views.
+    /// The grants. An owner without one gets [`OWNER_VIEWS`] views.
     pub grants: Vec<Grant>,
-    /// How it shows itself.
+    /// What everyone sees.
     pub mode: Mode,
-    /// How many bits of each sample carry; none for the mode's own: three for sealed and preview, one for cover and
-    /// label.
+    /// How many bits of each sample carry; `None` for the mode's default: three for sealed and preview, one for cover
+    /// and label.
     pub bits: Option<BitsPerSample>,
-    /// Whether an animated file is taken for its first frame, and not refused.
+    /// Whether an animated file is accepted, and its first frame shown.
     pub first_frame: bool,
-    /// Whether what everyone sees in modes `cover` and `label` keeps its metadata, as far as a PNG can hold it.
+    /// Whether the picture that everyone sees in modes `cover` and `label` keeps its metadata, as far as a PNG can hold
+    /// it.
     pub keep_metadata: bool,
-    /// Whether what a viewer does not need is taken out of the original before it is sealed.
+    /// Whether the metadata that a viewer does not need is removed from the original before it is sealed.
     pub strip_metadata: bool,
 }
 
-/// A picture that is protected.
+/// A protected picture.
 #[derive(Clone, Debug)]
 pub struct Protected {
-    /// Its name in the ledger.
+    /// Its identifier in the ledger.
     pub object: ObjectId,
     /// The PNG file to pass on.
     pub picture: Vec<u8>,
-    /// Who may view it how often.
+    /// The policy with the grants.
     pub policy: Policy,
-    /// What became of what the files say beside their pixels.
+    /// What became of the files' metadata.
     pub metadata: Disclosure,
 }
 
@@ -79,24 +82,27 @@ pub struct Disclosure {
     pub sealed: Option<Vec<Finding>>,
     /// What was removed from the original before it was sealed.
     pub stripped: Vec<Finding>,
+    /// The name that viewers get with the original.
+    pub name: Option<FileName>,
 }
 
-/// An envelope, and what is registered with it.
+/// An envelope, with the share to register.
 struct Prepared {
     envelope: Envelope,
     share: LedgerShare,
-    /// The picture, unless the server makes it.
+    /// The picture; `None` if the server makes it.
     picture: Option<Made>,
 }
 
 impl Client {
-    /// Protects a picture. The original never leaves this machine but encrypted.
+    /// Protects a picture. The original leaves this machine only encrypted.
     ///
     /// # Errors
     ///
-    /// [`ClientError`]: the file is no picture or too large, the owner's name belongs to another device, no leader.
+    /// [`ClientError`]: the file is not a picture or too large, the owner's name belongs to another device, or there is
+    /// no leader.
     pub async fn protect(&self, mut input: ProtectInput) -> Result<Protected, ClientError> {
-        // Before anything is asked of anybody: most mistakes are in the files.
+        // Before any server is asked: most mistakes are in the files.
         let limits = Limits {
             first_frame: input.first_frame,
             ..Limits::DEFAULT
@@ -132,6 +138,7 @@ impl Client {
                 bits: input.bits,
                 keep: input.keep_metadata,
                 original: input.original,
+                name: input.name,
                 denied_picture,
                 policy: policy.clone(),
                 cluster: info.cluster,
@@ -158,6 +165,7 @@ impl Client {
         if input.mode == Mode::Label {
             return Ok(disclosure);
         }
+        disclosure.name = input.name.clone();
         if input.strip_metadata {
             let original = std::mem::take(&mut input.original);
             let stripped = self.decoder.strip(original, limits).await?;
@@ -178,11 +186,11 @@ impl Client {
         Ok(disclosure)
     }
 
-    /// The picture for everybody else, checked against its announced hash.
+    /// Fetches the denied picture, and checks it against its announced hash.
     async fn unified_image(&self, info: &ClusterInfo) -> Result<Bytes, ClientError> {
         let bytes = self.cluster.ask_raw(&Call::get("/v1/unified-image")).await?.body;
         if HEXLOWER.encode(&Sha256::digest(&bytes)) != info.unified_image {
-            // Two servers were asked, and they differ.
+            // The hash came from one server and the picture from another.
             return Err(ClientError::UnifiedImagesDiffer);
         }
         Ok(bytes)
@@ -225,7 +233,7 @@ impl Client {
             return Ok(made.file.clone());
         }
         let picture = Vec::from(self.cluster.ask_raw(&call).await?.body);
-        // A picture that does not carry what was sealed would be noticed by the first viewer only.
+        // Otherwise the first viewer would be the one to notice a picture that does not carry what was sealed.
         match self.decoder.extract(picture.clone(), &Limits::DEFAULT).await {
             Ok(envelope) if envelope.as_bytes() == prepared.envelope.as_bytes() => Ok(picture),
             Ok(_) | Err(DecodingError::Picture(_)) => Err(ClientError::PictureDiffers),
@@ -250,7 +258,7 @@ impl Client {
                 (preparing.seal(OwnedShown::Preview(preview)).await?, None)
             }
             Mode::Cover(cover) => {
-                // Neither waits for the other: a cover takes longer to decode than the original to be sealed.
+                // Both at once: a cover takes longer to decode than the original takes to seal.
                 let mut sealed = None;
                 let sealing = async {
                     let done = preparing.seal(OwnedShown::Cover).await?;
@@ -266,7 +274,7 @@ impl Client {
             }
             Mode::Label => return self.label(preparing).await,
         };
-        // Servers hide with the usual number of bits; any other is done here.
+        // Servers embed with the default number of bits; any other number is embedded here.
         let picture = match (picture, bits) {
             (None, Some(bits)) => {
                 let envelope = sealed.envelope.as_bytes().to_vec();
@@ -300,7 +308,7 @@ impl Client {
             .label(preparing.original, input, &preparing.limits)
             .await;
         let (made, envelope) = labelled?;
-        // Nothing is encrypted, but the ledger counts a label's views like any other's, and a share is part of that.
+        // A label encrypts nothing, but the ledger counts its views like any others, and a registration has a share.
         let mut unused = Zeroizing::new([0; 32]);
         getrandom::fill(unused.as_mut_slice()).map_err(std::io::Error::from)?;
         Ok(Prepared {
@@ -311,12 +319,13 @@ impl Client {
     }
 }
 
-/// What is sealed, for whom, and how it shows itself.
+/// The input of [`Client::prepare`].
 struct Preparing {
     mode: Mode,
     bits: Option<BitsPerSample>,
     keep: bool,
     original: Vec<u8>,
+    name: Option<FileName>,
     denied_picture: Bytes,
     policy: Policy,
     cluster: lsb_core::ClusterId,
@@ -324,7 +333,7 @@ struct Preparing {
     limits: Limits,
 }
 
-/// [`Shown`], for another thread.
+/// [`Shown`] with owned data, for another thread.
 enum OwnedShown {
     DeniedPicture,
     Preview(Vec<u8>),
@@ -333,13 +342,14 @@ enum OwnedShown {
 
 impl Preparing {
     async fn seal(&self, shown: OwnedShown) -> Result<SealedObject, ClientError> {
-        let original = self.original.clone();
+        let (original, name) = (self.original.clone(), self.name.clone());
         let denied_picture = self.denied_picture.clone();
         let (policy, owner) = (self.policy.clone(), self.owner.clone());
         let (cluster, limits) = (self.cluster, self.limits);
         let sealed = blocking(move || {
             seal::seal(&SealRequest {
                 original: &original,
+                name: name.as_ref(),
                 denied_picture: &denied_picture,
                 shown: match &shown {
                     OwnedShown::DeniedPicture => Shown::DeniedPicture,
@@ -357,7 +367,7 @@ impl Preparing {
     }
 }
 
-/// Does work that keeps a processor busy, beside the runtime.
+/// Runs CPU-bound work on a thread of its own.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ClientError> {

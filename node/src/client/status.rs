@@ -1,4 +1,4 @@
-//! What the servers say about themselves.
+//! The status of servers and of objects.
 
 use lsb_core::envelope::UserName;
 use lsb_core::{ObjectId, UnixSeconds};
@@ -9,7 +9,7 @@ use super::{Client, ClientError, now};
 use crate::api::{ObjectInfo, Role, ServerStatus};
 use crate::ledger::request::{ObjectRequest, Signed};
 
-/// One server, as seen from here.
+/// The status of one server, as this client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerReport {
     /// The address in the list of servers.
@@ -24,7 +24,7 @@ pub struct ServerReport {
     pub term: Option<u64>,
     /// The last log position that it knows to be committed.
     pub commit: Option<u64>,
-    /// The last one that it has applied.
+    /// The last log position that it has applied.
     pub applied: Option<u64>,
     /// The name of the leader that it knows.
     pub leader: Option<String>,
@@ -34,7 +34,7 @@ pub struct ServerReport {
 }
 
 impl Client {
-    /// Asks every server of the list about itself, at the same time; in the order of the list.
+    /// Asks all servers for their status at the same time. The reports have the order of the list.
     pub async fn status(&self) -> Vec<ServerReport> {
         let call = Call::get("/v1/status");
         let mut asked = Vec::new();
@@ -57,7 +57,7 @@ impl Client {
         reports
     }
 
-    /// Asks what is left of the grants of a picture. Only its owner may.
+    /// Returns the remaining views of a picture's grants. Only its owner may ask.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! Viewing a picture: exactly one charge, whatever crashes on the way.
+//! Views a picture: the view is charged exactly once, even if a client or a server crashes.
 
 use lsb_core::envelope::{Envelope, Mode, UserName};
 use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext};
-use lsb_core::{ClusterId, Limits, ObjectId, RequestId, UnixSeconds};
+use lsb_core::{ClusterId, FileName, Limits, ObjectId, RequestId, UnixSeconds};
 
 use super::connection::Call;
 use super::journal::Journal;
@@ -12,33 +12,36 @@ use super::{Client, ClientError, now};
 use crate::api::{Reason, ViewAnswer};
 use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
 
-/// How long a request is valid: well below what the ledger allows, so that clocks may differ by minutes.
+/// How long a request is valid: well below the ledger's limit, so that clocks may differ by minutes.
 const REQUEST_SECONDS: u64 = 300;
 
-/// The outcome of a view, and what is left to do about it.
+/// The outcome of a view, which has to be saved and then finished.
 ///
-/// The outcome is remembered until [`Viewing::finish`]: save what is in it first, so that a crash in between
-/// loses nothing.
+/// The journal keeps the view until [`Viewing::finish`]. Save the outcome before that, so that a crash in between loses
+/// nothing.
 #[must_use = "a view is over only when it is finished"]
 #[derive(Debug)]
 pub struct Viewing {
-    /// What came of it.
+    /// The outcome.
     pub outcome: ViewOutcome,
-    /// Whether this is the answer to a request that an earlier run of this program had sent.
+    /// Whether this is the answer to a request of an earlier run of this program.
     pub resumed: bool,
     finish: Option<Unfinished>,
 }
 
-/// What came of a view.
+/// The outcome of a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViewOutcome {
     /// The view is charged, and this is the picture.
     Granted {
         /// For a sealed picture the original file's bytes; for a label the picture as it is.
         picture: Vec<u8>,
-        /// How many views remain; none for unlimited.
+        /// The original's name, with the extension of its format. Its owner chose it: it is safe to create a file with,
+        /// and an existing file may have it.
+        name: Option<FileName>,
+        /// The remaining views; `None` for views without limit.
         remaining: Option<u32>,
-        /// Whether it is only a label, which anybody can see.
+        /// Whether it is only a label, so that everyone can see the photograph.
         label: bool,
     },
     /// The view is refused, and this is the picture instead.
@@ -59,7 +62,7 @@ struct Unfinished {
 }
 
 impl Viewing {
-    /// Tells the cluster that the answer is safe, and forgets the request.
+    /// Tells the cluster that the answer is saved, and removes the request from the journal.
     pub async fn finish(self, client: &Client) {
         let Some(Unfinished {
             journal,
@@ -78,7 +81,7 @@ impl Viewing {
             Err(error) => Err(ClientError::Request(error)),
         };
         if let Err(error) = told {
-            // The cluster forgets by itself after a day.
+            // Without it the cluster keeps the answer for a day.
             tracing::debug!("the view could not be acknowledged: {error}");
         }
         journal.finish();
@@ -86,7 +89,7 @@ impl Viewing {
 }
 
 impl Client {
-    /// Views a protected picture as a user. The picture's integrity is checked before anything is asked of anybody.
+    /// Views a protected picture as a user. The picture's integrity is checked before any server is asked.
     ///
     /// # Errors
     ///
@@ -105,7 +108,7 @@ impl Client {
         }
         let device = self.device(cluster, user)?;
         match self.enrol(cluster, user, &device).await {
-            // Somebody else's name: the same to a viewer as any other refusal.
+            // The name belongs to another device. To a viewer that is a refusal like any other.
             Err(ClientError::Refused(body)) if body.error == "NAME_TAKEN" => {
                 return Ok(denied(&envelope, Reason::UnknownDevice, body.message.clone()));
             }
@@ -115,7 +118,7 @@ impl Client {
             let answer = self.ask_for_view(&journal).await?;
             let void = |reason| matches!(reason, Reason::RequestTooOld | Reason::AlreadyAcknowledged);
             match answer {
-                // It was never charged, or answered and only not forgotten: this view is a new one.
+                // It was never charged, or it was acknowledged and only its record remained: this view is a new one.
                 ViewAnswer::Denied { reason, .. } if void(reason) => journal.finish(),
                 answer => {
                     return self
@@ -130,7 +133,7 @@ impl Client {
             .await
     }
 
-    /// Writes down what is about to be asked.
+    /// Writes the request into the journal.
     fn begin_view(
         &self,
         cluster: ClusterId,
@@ -204,8 +207,8 @@ impl Client {
             }
         };
         let label = envelope.header().mode == Mode::Label;
-        let picture = if label {
-            file
+        let (picture, name) = if label {
+            (file, None)
         } else {
             let context = ReleaseContext {
                 cluster,
@@ -215,13 +218,14 @@ impl Client {
             };
             let share = LedgerShare::open_for_viewer(&share, &journal.key, &context)
                 .map_err(lsb_core::Error::from)?;
-            blocking(move || seal::open(&envelope, &share))
-                .await?
-                .map_err(lsb_core::Error::from)?
-                .bytes
+            let opened = blocking(move || seal::open(&envelope, &share)).await?;
+            let opened = opened.map_err(lsb_core::Error::from)?;
+            let name = opened.metadata.file_name();
+            (opened.bytes, name)
         };
         let outcome = ViewOutcome::Granted {
             picture,
+            name,
             remaining,
             label,
         };

@@ -1,4 +1,4 @@
-//! The parent's side: starts a child, feeds it, and says how it ended.
+//! The parent's side: starts a child, sends the files, and turns its end into a result.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -11,16 +11,16 @@ use super::job::{Reply, Request};
 use super::worker::{MOST_HEAD_BYTES, SUBCOMMAND};
 use super::{DecodingError, ProcessLimits, Verdict, malformed};
 
-/// The most bytes of a child's last words that are kept.
+/// The most bytes of a child's standard error that are kept.
 const MOST_LAST_WORDS_BYTES: u64 = 4 << 10;
 
-/// The most bytes that a child may send: the largest picture that any mode makes is well below.
+/// The most bytes that a child may send. The largest picture of any mode is well below.
 const MOST_REPLY_BYTES: u64 = 1 << 30;
 
-/// What the standard library says when an allocation fails, before it aborts.
+/// The standard library's message about a failed allocation, before it aborts.
 const OUT_OF_MEMORY: &str = "memory allocation of";
 
-/// Has a child do the work.
+/// Does the work in a child process.
 pub(super) async fn run(
     program: &Path,
     request: &Request,
@@ -49,7 +49,7 @@ async fn converse(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // What is in the environment is not the decoder's business. Windows programs do not start without theirs.
+    // A decoder needs no environment. Windows programs do not start without theirs.
     if cfg!(unix) {
         command.env_clear().current_dir("/");
     }
@@ -67,7 +67,7 @@ async fn converse(
         Ok(reply) if status.success() => reply.map_err(DecodingError::Picture),
         Err(error) if status.success() => Err(malformed(&error.to_string())),
         _ => {
-            // A child that ends early does not read to the end; how it ended says more.
+            // A child that ends early does not read all of its input; its exit status says more.
             drop(fed);
             Err(explain(status, &last_words, limits))
         }
@@ -112,12 +112,12 @@ async fn last_words(stderr: impl AsyncRead + Unpin) -> String {
     let mut words = Vec::new();
     let mut kept = stderr.take(MOST_LAST_WORDS_BYTES);
     let _ = kept.read_to_end(&mut words).await;
-    // The rest is read too, or the child would wait for its reader.
+    // The rest is read too: a full pipe would block the child.
     let _ = tokio::io::copy(&mut kept.into_inner(), &mut tokio::io::sink()).await;
     String::from_utf8_lossy(&words).into_owned()
 }
 
-/// Why a child ended without a reply.
+/// Returns the reason why a child ended without a reply.
 fn explain(status: ExitStatus, last_words: &str, limits: &ProcessLimits) -> DecodingError {
     if last_words.contains(OUT_OF_MEMORY) || last_words.contains("out of memory") {
         return DecodingError::Memory {
@@ -130,7 +130,7 @@ fn explain(status: ExitStatus, last_words: &str, limits: &ProcessLimits) -> Deco
         .unwrap_or_default();
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        // The soft limit of processor time is reached with SIGXCPU, which nothing here catches.
+        // The soft limit of processor time sends SIGXCPU, which nothing here catches.
         if signal == rustix::process::Signal::XCPU.as_raw() {
             return DecodingError::Time {
                 limit_seconds: limits.cpu_seconds,

@@ -1,8 +1,8 @@
-//! What happened to a protected picture that can no longer be read, where the file itself tells.
+//! Finds out what happened to a protected picture that can no longer be read, where the file itself tells.
 //!
 //! A preamble has a checksum. So a picture in which it appears once a change is undone was protected, and was changed
-//! in exactly that way: turned, enlarged, robbed of its transparency. A format that loses bits tells only that nothing
-//! can be left. Some changes leave no trace, such as the way from 16 to 8 bits, or to a smaller size.
+//! in exactly that way: turned, enlarged, flattened. A lossy format shows only that no hidden bits can be left. Some
+//! changes leave no trace: from 16 to 8 bits, or to a smaller size.
 
 use lsb_core::bits::Sample;
 use lsb_core::carrier::{self, CarrierError};
@@ -17,12 +17,30 @@ use crate::client::ErrorClass;
 /// The largest factor of an enlarged copy that is looked for.
 const MOST_ENLARGED: u32 = 4;
 
+/// The most samples that are searched for a preamble. In a picture that is nearly all transparent it may lie farther
+/// from the start; then its cause is not told.
+const MOST_SEARCHED_SAMPLES: usize = 1 << 22;
+
 /// The advice that ends every message.
 const ADVICE: &str = "Use the file exactly as it was received";
 
 /// Returns the verdict on a file out of which no body could be read.
 pub(super) fn verdict(file: &[u8], limits: &Limits, error: &Error) -> Verdict {
     let verdict = Verdict::of(error);
+    if let (Error::Picture(_), ErrorClass::NotAPicture, Some(format)) =
+        (error, verdict.class, MediaType::sniff(file))
+    {
+        // The library's message is about modes, of which there is no choice here.
+        let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
+        return Verdict {
+            message: format!(
+                "this is a {format} of a kind that this program does not decode{}, so it cannot be a protected \
+                 picture. {ADVICE}",
+                cause.unwrap_or_default()
+            ),
+            ..verdict
+        };
+    }
     let Error::Carrier(problem) = error else {
         return verdict;
     };
@@ -82,7 +100,7 @@ fn is_eight_bits_in_sixteen(raster: &Raster) -> bool {
         return false;
     };
     let copied = |sample: &u16| sample >> 8 == sample & 0xff;
-    // Black and white say nothing.
+    // Black and white are the same in both depths.
     samples.iter().all(copied) && samples.iter().any(|sample| !matches!(*sample, 0 | u16::MAX))
 }
 
@@ -134,7 +152,7 @@ const fn turn(name: &'static str, swapped: bool, from_right: bool, from_below: b
     }
 }
 
-/// Every way to lay a picture down but the right one.
+/// All rotations and reflections of a picture, without the identity.
 const TURNS: [Turn; 7] = [
     turn("rotated by 90° clockwise", true, true, false),
     turn("rotated by 180°", false, true, true),
@@ -173,7 +191,7 @@ impl Turn {
     }
 }
 
-/// The picture before each of its pixels became a square.
+/// Returns the picture before each pixel was enlarged to a square.
 fn shrunk(raster: &Raster, factor: u32) -> View {
     View {
         width: raster.width() / factor,
@@ -192,7 +210,7 @@ fn begins_with_preamble<S: Sample + Default>(
     let (colors, per_pixel) = (raster.colors(), raster.colors().samples());
     let (mut rows, mut carriers) = (Vec::new(), 0);
     let mut height = 0;
-    while height < view.height && carriers < PREAMBLE_SAMPLES {
+    while height < view.height && carriers < PREAMBLE_SAMPLES && rows.len() < MOST_SEARCHED_SAMPLES {
         for x in 0..view.width {
             let (x, y) = (view.place)(x, height);
             let at = (y as usize * raster.width() as usize + x as usize) * per_pixel;

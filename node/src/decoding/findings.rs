@@ -1,11 +1,11 @@
-//! What a picture file says beside its pixels, as it travels from a child.
+//! The metadata of a picture file, as it travels from a child.
 
 use std::fmt;
 
 use lsb_core::metadata::Item;
 use serde::{Deserialize, Serialize};
 
-/// The most parts that are listed: a file can have a million, and a reply is bounded.
+/// The most items of a list: a file can have a million of them, and a reply is bounded.
 const MOST_FINDINGS: usize = 500;
 
 /// One piece of metadata.
@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Returns what travels of a list: the first [`MOST_FINDINGS`] parts, and one line for all others.
+/// Returns the first [`MOST_FINDINGS`] items of a list, and one item for the rest.
 pub(super) fn findings(items: &[Item]) -> Vec<Finding> {
     let (listed, others) = items.split_at(items.len().min(MOST_FINDINGS));
     let mut findings: Vec<Finding> = listed.iter().map(Finding::from).collect();

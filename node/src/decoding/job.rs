@@ -1,16 +1,15 @@
-//! What a child is asked to do, and what it answers; the same work in either process.
+//! The work of a child: its request, its reply, and the function that does it in either process.
 
 use std::io;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::Size;
-use lsb_core::envelope::{Envelope, Policy};
-use lsb_core::label::{self, LabelRequest};
+use lsb_core::envelope::Envelope;
+use lsb_core::label;
 use lsb_core::picture::Keep;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::{Colors, Raster, Samples};
-use lsb_core::seal::{SigningKey, Zeroizing};
-use lsb_core::{ClusterId, Limits, UnixSeconds, metadata, picture};
+use lsb_core::{Limits, metadata, picture};
 use serde::{Deserialize, Serialize};
 
 use super::diagnosis;
@@ -22,13 +21,13 @@ use super::{DecodingError, Measures, ProcessLimits, Verdict, malformed};
 pub(super) enum Job {
     /// A protected picture's envelope.
     Extract,
-    /// The same, with the facts about the picture; what the file says beside its pixels, protected or not.
+    /// The same with the picture's size and type, and the metadata of any file.
     Inspect,
-    /// What a file says beside its pixels.
+    /// The metadata of a file.
     List,
-    /// A file without what it says beside its pixels and a viewer does not need.
+    /// A file without the metadata that a viewer does not need.
     Strip,
-    /// The facts about a picture of any format.
+    /// The size and type of a picture of any format.
     Measure,
     /// A preview.
     Preview,
@@ -36,17 +35,11 @@ pub(super) enum Job {
     Embed { bits: u8 },
     /// First the cover, then the envelope to hide in it.
     Cover { bits: u8, keep: bool },
-    /// The photograph, the denied picture, and the key that signs.
-    Label {
-        policy: Box<Policy>,
-        cluster: ClusterId,
-        created: UnixSeconds,
-        bits: u8,
-        keep: bool,
-    },
+    /// The photograph, then the signed envelope to hide in it. The key that signed stays with the parent.
+    Label { bits: u8, keep: bool },
 }
 
-/// What goes ahead of the files.
+/// The head of a request; the files follow it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     pub(super) job: Job,
@@ -55,7 +48,7 @@ pub(super) struct Request {
     pixels: u64,
     decoded_bytes: u64,
     first_frame: bool,
-    /// What the child sets before it reads a file.
+    /// The child's own limits, which it sets before it reads a file.
     pub(super) memory_bytes: u64,
     pub(super) cpu_seconds: u64,
 }
@@ -85,7 +78,7 @@ impl Request {
     }
 }
 
-/// What comes back; the bytes follow the rest.
+/// The reply; its bytes follow the head.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Reply {
     width: u32,
@@ -94,14 +87,12 @@ pub(super) struct Reply {
     depth: u8,
     carrier_samples: u64,
     preamble: Vec<u8>,
-    /// Of a file that was read, all its metadata; of one that was made, what it kept.
-    pub(super) metadata: Vec<Finding>,
-    /// Of a file that was made, what was taken out.
+    /// All metadata of a file that was read, if it can be listed; the kept metadata of a file that was made.
+    pub(super) metadata: Option<Vec<Finding>>,
+    /// The metadata that was left out of a file that was made.
     pub(super) removed: Vec<Finding>,
-    /// Why the file is not a protected picture, in a reply about any file.
+    /// The reason why the file is not a protected picture, if it is not.
     pub(super) verdict: Option<Verdict>,
-    /// How many of the last bytes are an envelope, in a reply that has a file as well.
-    pub(super) envelope_bytes: u64,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -175,7 +166,7 @@ impl Reply {
     }
 }
 
-/// Does the work. `next` gives the files in their order.
+/// Does the work. `next` returns the files in their order.
 pub(super) fn run(
     request: &Request,
     next: &mut dyn FnMut() -> io::Result<Vec<u8>>,
@@ -195,18 +186,17 @@ pub(super) fn run(
                     ..Reply::default()
                 },
             };
-            // A file that is not a picture has no metadata to speak of, and the verdict says why.
-            reply.metadata = findings(&metadata::list(&file).unwrap_or_default());
+            reply.metadata = metadata::list(&file).ok().map(|items| findings(&items));
             reply
         }
         Job::List => Reply {
-            metadata: findings(&metadata::list(&file).map_err(Verdict::of_metadata)?),
+            metadata: Some(findings(&metadata::list(&file).map_err(Verdict::of_metadata)?)),
             ..Reply::default()
         },
         Job::Strip => {
             let stripped = metadata::strip(&file).map_err(Verdict::of_metadata)?;
             Reply {
-                metadata: findings(&stripped.kept),
+                metadata: Some(findings(&stripped.kept)),
                 removed: findings(&stripped.removed),
                 ..Reply::of_bytes(stripped.file)
             }
@@ -219,45 +209,23 @@ pub(super) fn run(
         }
         Job::Cover { bits, keep } => {
             let cover = picture::decode_keeping(&file, limits.carrier_bytes, &limits, kept(*keep))?;
-            let removed = left_behind(&file, *keep);
+            let removed = left_out(&file, *keep);
             drop(file);
             let envelope = parse(next()?)?;
             Reply {
-                metadata: findings(&cover.kept),
+                metadata: Some(findings(&cover.kept)),
                 removed,
                 ..Reply::of_bytes(picture::embed_in_decoded(&envelope, cover, count(*bits)?)?)
             }
         }
-        Job::Label {
-            policy,
-            cluster,
-            created,
-            bits,
-            keep,
-        } => {
-            let denied_picture = next()?;
-            let seed = Zeroizing::new(next()?);
-            let seed = seed.as_slice().try_into().map_err(|_| malformed("a key"))?;
-            let labelled = label::protect(&LabelRequest {
-                photograph: &file,
-                denied_picture: &denied_picture,
-                policy,
-                cluster: *cluster,
-                created: *created,
-                owner: &SigningKey::from_bytes(seed),
-                bits: count(*bits)?,
-                keep: kept(*keep),
-                limits: &limits,
-            })?;
-            let mut reply = Reply {
-                metadata: findings(&labelled.kept),
-                removed: left_behind(&file, *keep),
+        Job::Label { bits, keep } => {
+            let (envelope, bits) = (parse(next()?)?, count(*bits)?);
+            let labelled = label::embed(envelope, &file, bits, kept(*keep), &limits)?;
+            Reply {
+                metadata: Some(findings(&labelled.kept)),
+                removed: left_out(&file, *keep),
                 ..Reply::of_bytes(labelled.file)
-            };
-            let envelope = labelled.envelope.into_bytes();
-            reply.envelope_bytes = envelope.len() as u64;
-            reply.bytes.extend_from_slice(&envelope);
-            reply
+            }
         }
     })
 }
@@ -266,9 +234,9 @@ const fn kept(keep: bool) -> Keep {
     if keep { Keep::Everything } else { Keep::Shown }
 }
 
-/// What a picture that is published no longer says, unless it was kept.
-fn left_behind(file: &[u8], keep: bool) -> Vec<Finding> {
-    // The picture was decoded, so a list that fails is only less to tell.
+/// Returns the metadata that a published picture leaves out.
+fn left_out(file: &[u8], keep: bool) -> Vec<Finding> {
+    // The picture was decoded, so a list that fails costs no more than a message.
     let mut items = metadata::list(file).unwrap_or_default();
     items.retain(|item| !keep && !item.kind.is_needed());
     findings(&items)

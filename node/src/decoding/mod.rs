@@ -10,7 +10,7 @@
 //!   PNG, envelope, facts    ◀── stdout ───  or the reason why not
 //! ```
 //!
-//! The child has no environment, opens no file, and ends with its parent. What it sends is checked like any input.
+//! The child has no environment, opens no file, and ends with its parent. Its reply is checked like any other input.
 //! A program that embeds this crate and does not call [`worker::run_if_asked`] uses [`Decoder::in_this_process`],
 //! with the limits of `lsb_core` alone.
 
@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::capacity::{CapacityError, Remedy, Size};
-use lsb_core::envelope::{Envelope, Mode, Policy};
+use lsb_core::envelope::{Envelope, Policy};
+use lsb_core::label::{self, LabelTerms};
 use lsb_core::metadata::StripError;
 use lsb_core::preamble::Preamble;
 use lsb_core::raster::Colors;
@@ -52,8 +53,8 @@ pub struct ProcessLimits {
 }
 
 impl ProcessLimits {
-    /// The limits unless someone says otherwise. The memory is what [`Limits::DEFAULT`] can add up to: the file twice,
-    /// the decoded samples three times, the envelope twice, and 256 MiB for the program itself.
+    /// The default limits. The memory is the most that [`Limits::DEFAULT`] can add up to: the file twice, the decoded
+    /// samples three times, the envelope twice, and 256 MiB for the program itself.
     pub const DEFAULT: Self = Self {
         memory_bytes: 2 * Limits::DEFAULT.carrier_bytes
             + 3 * Limits::DEFAULT.decoded_bytes
@@ -67,7 +68,7 @@ impl ProcessLimits {
 /// Why a picture was not decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodingError {
-    /// The library's verdict on the file.
+    /// The library rejected the file.
     #[error("{}", .0.message)]
     Picture(Verdict),
     /// The child reached its limit of memory.
@@ -100,19 +101,19 @@ pub enum DecodingError {
         /// The signal or status, and what the child said last.
         how: String,
     },
-    /// The child could not be started or talked to.
+    /// The child could not be started, or the pipes to it failed.
     #[error("the process that decodes pictures cannot be used: {0}")]
     System(#[from] std::io::Error),
 }
 
-/// What the library says about a file, as it travels from a child.
+/// An error of the library about a file, as it travels from a child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The kind of error.
     pub class: ErrorClass,
-    /// The error, for people.
+    /// The error's message.
     pub message: String,
-    /// What would help.
+    /// The setting that would help.
     pub advice: Option<Advice>,
 }
 
@@ -126,14 +127,15 @@ pub enum Advice {
 }
 
 impl Verdict {
-    /// The verdict that an error of the library is.
+    /// Returns the verdict that corresponds to an error of the library.
     #[must_use]
     pub fn of(error: &lsb_core::Error) -> Self {
         let class = match (error.kind(), error) {
-            // Whoever has the file is told what it is, whether this program knows the format or not.
+            // A file of a kind that no decoder knows is as little use to a command as a text.
             (
                 ErrorKind::Unsupported,
-                lsb_core::Error::Picture(_) | lsb_core::Error::Upload(UploadError::UnknownChunk { .. }),
+                lsb_core::Error::Picture(_)
+                | lsb_core::Error::Upload(UploadError::UnknownChunk { .. } | UploadError::StoredOnly { .. }),
             ) => ErrorClass::NotAPicture,
             (kind, _) => class_of(kind),
         };
@@ -152,10 +154,14 @@ impl Verdict {
         }
     }
 
-    /// The verdict on a file whose metadata cannot be told from its pixels.
+    /// Returns the verdict on a file whose metadata cannot be told from its pixels.
     pub(crate) fn of_metadata(error: StripError) -> Self {
+        let class = match error {
+            StripError::StoredOnly { .. } => ErrorClass::NotAPicture,
+            other => class_of(other.kind()),
+        };
         Self {
-            class: class_of(error.kind()),
+            class,
             message: error.to_string(),
             advice: None,
         }
@@ -185,7 +191,7 @@ impl From<lsb_core::Error> for DecodingError {
 }
 
 impl DecodingError {
-    /// What kind of error it is.
+    /// Returns the class of the error.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
@@ -195,7 +201,7 @@ impl DecodingError {
     }
 }
 
-/// What a picture is, without its pixels.
+/// The size and type of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measures {
     /// The size.
@@ -208,7 +214,7 @@ pub struct Measures {
     pub carrier_samples: u64,
 }
 
-/// What a protected file shows to everyone who has it.
+/// The parts of a protected file that everyone who has it can read.
 #[derive(Clone, Debug)]
 pub struct Carried {
     /// The picture.
@@ -229,7 +235,7 @@ impl Carried {
     }
 }
 
-/// What a label is made from, besides the photograph.
+/// The input of a label, besides the photograph.
 #[derive(Clone, Debug)]
 pub struct LabelInput {
     /// The denied picture's bytes.
@@ -240,7 +246,8 @@ pub struct LabelInput {
     pub cluster: ClusterId,
     /// Now, by the owner's clock.
     pub created: UnixSeconds,
-    /// The key that signs. It goes through the pipe, as the label covers what is found when the photograph is decoded.
+    /// The key that signs. It never goes where pictures are decoded: a label covers its policy and the denied picture,
+    /// and nothing that is found in the photograph.
     pub owner: SigningKey,
     /// How many bits carry.
     pub bits: BitsPerSample,
@@ -248,23 +255,23 @@ pub struct LabelInput {
     pub keep: bool,
 }
 
-/// A file, and what it says beside its pixels.
+/// The result of inspecting a file.
 #[derive(Debug)]
 pub struct Inspected {
-    /// All metadata in the file.
-    pub metadata: Vec<Finding>,
-    /// The protected picture that it is, or why it is none.
+    /// All metadata in the file; `None` if it is of a format whose metadata is not known, or not a picture.
+    pub metadata: Option<Vec<Finding>>,
+    /// The protected picture, or the reason why the file is not one.
     pub carried: Result<Carried, DecodingError>,
 }
 
-/// A picture file that was made of another one.
+/// A picture file that was made from another one.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// The file.
     pub file: Vec<u8>,
     /// The metadata that was kept.
     pub kept: Vec<Finding>,
-    /// The metadata that was left behind, as a viewer does not need it.
+    /// The metadata that was left out, because a viewer does not need it.
     pub removed: Vec<Finding>,
 }
 
@@ -272,7 +279,7 @@ impl Made {
     fn of(reply: Reply) -> Self {
         Self {
             file: reply.bytes,
-            kept: reply.metadata,
+            kept: reply.metadata.unwrap_or_default(),
             removed: reply.removed,
         }
     }
@@ -292,25 +299,27 @@ enum Place {
 }
 
 impl Decoder {
-    /// Decodes in this process: for programs that embed this crate, and for tests.
+    /// Returns a decoder that works in this process: for programs that embed this crate, and for tests.
     #[must_use]
     pub fn in_this_process() -> Self {
         Self::new(Place::Here)
     }
 
-    /// Decodes in children of `program`, whose `main` calls [`worker::run_if_asked`] before anything else.
+    /// Returns a decoder that works in children of `program`, whose `main` calls [`worker::run_if_asked`] before
+    /// anything else.
     #[must_use]
     pub fn in_children_of(program: PathBuf, limits: ProcessLimits) -> Self {
         Self::new(Place::Children { program, limits })
     }
 
-    /// Decodes in children of the program that runs, whose `main` has called [`worker::run_if_asked`].
+    /// Returns a decoder that works in children of the running program, whose `main` has called
+    /// [`worker::run_if_asked`].
     ///
     /// # Errors
     ///
     /// The program's file cannot be found.
     pub fn in_children(limits: ProcessLimits) -> std::io::Result<Self> {
-        // This names the file that runs, though it be replaced or removed since.
+        // This link names the running file even after it was replaced or removed.
         let running = PathBuf::from("/proc/self/exe");
         let program = match running.exists() {
             true => running,
@@ -327,7 +336,7 @@ impl Decoder {
         }
     }
 
-    /// The same decoder, with at most so many pictures at a time.
+    /// Limits the decoder to this number of pictures at a time.
     #[must_use]
     pub fn at_most(mut self, pictures: usize) -> Self {
         self.running = Arc::new(Semaphore::new(pictures.max(1)));
@@ -344,14 +353,15 @@ impl Decoder {
         envelope(reply.bytes)
     }
 
-    /// As [`Decoder::extract`], and says how the envelope lay in the picture and what the file says beside its pixels.
+    /// Reads the envelope like [`Decoder::extract`], with its layout in the picture and the file's metadata.
     ///
     /// # Errors
     ///
-    /// [`DecodingError`]: there is no answer. A file that is not a protected picture is one.
+    /// [`DecodingError`]: the file could not be inspected. That it is not a protected picture is a result, in
+    /// [`Inspected::carried`].
     pub async fn inspect(&self, file: Vec<u8>, limits: &Limits) -> Result<Inspected, DecodingError> {
         let mut reply = self.run(Job::Inspect, limits, vec![file]).await?;
-        let metadata = std::mem::take(&mut reply.metadata);
+        let metadata = reply.metadata.take();
         let carried = match reply.verdict.take() {
             Some(verdict) => Err(verdict.into()),
             None => Carried::of(reply),
@@ -359,16 +369,17 @@ impl Decoder {
         Ok(Inspected { metadata, carried })
     }
 
-    /// Lists what a file of any format says beside its pixels.
+    /// Lists the metadata of a file of any format.
     ///
     /// # Errors
     ///
     /// [`DecodingError`].
     pub async fn metadata(&self, file: Vec<u8>, limits: &Limits) -> Result<Vec<Finding>, DecodingError> {
-        Ok(self.run(Job::List, limits, vec![file]).await?.metadata)
+        let reply = self.run(Job::List, limits, vec![file]).await?;
+        reply.metadata.ok_or_else(|| malformed("a list"))
     }
 
-    /// Takes out of a file what a viewer does not need. Its pixels are not touched.
+    /// Removes the metadata that a viewer does not need. The pixels are not touched.
     ///
     /// # Errors
     ///
@@ -377,7 +388,7 @@ impl Decoder {
         Ok(Made::of(self.run(Job::Strip, limits, vec![file]).await?))
     }
 
-    /// Decodes a picture of any format, and says what it is.
+    /// Decodes a picture of any format, and returns its size and type.
     ///
     /// # Errors
     ///
@@ -440,7 +451,8 @@ impl Decoder {
         fed.map(|()| made.map(Made::of))
     }
 
-    /// Labels a photograph. Returns the PNG file and the envelope that it carries.
+    /// Labels a photograph: signs here, and hides what was signed where pictures are decoded. Returns the PNG file and
+    /// the envelope that it carries.
     ///
     /// # Errors
     ///
@@ -451,26 +463,20 @@ impl Decoder {
         input: LabelInput,
         limits: &Limits,
     ) -> Result<(Made, Envelope), DecodingError> {
-        let job = Job::Label {
-            policy: Box::new(input.policy),
+        let signed = label::sign(&LabelTerms {
+            denied_picture: &input.denied_picture,
+            policy: &input.policy,
             cluster: input.cluster,
             created: input.created,
+            owner: &input.owner,
+            limits,
+        })?;
+        let job = Job::Label {
             bits: input.bits.count(),
             keep: input.keep,
         };
-        let key = input.owner.expose_bytes().to_vec();
-        let blobs = vec![photograph, input.denied_picture, key];
-        let reply = self.run(job, limits, blobs).await?;
-        let envelope_bytes = usize::try_from(reply.envelope_bytes).unwrap_or(usize::MAX);
-        let mut made = Made::of(reply);
-        if envelope_bytes > made.file.len() {
-            return Err(malformed("a length"));
-        }
-        let labelled = envelope(made.file.split_off(made.file.len() - envelope_bytes))?;
-        if labelled.header().mode != Mode::Label {
-            return Err(malformed("another mode"));
-        }
-        Ok((made, labelled))
+        let blobs = vec![photograph, signed.as_bytes().to_vec()];
+        Ok((Made::of(self.run(job, limits, blobs).await?), signed))
     }
 
     async fn run(&self, job: Job, limits: &Limits, blobs: Vec<Vec<u8>>) -> Result<Reply, DecodingError> {
@@ -522,7 +528,7 @@ fn envelope(bytes: Vec<u8>) -> Result<Envelope, DecodingError> {
     Ok(Envelope::parse(bytes).map_err(lsb_core::Error::from)?)
 }
 
-/// A reply that no decoder gives.
+/// Returns the error about a reply that breaks the protocol.
 fn malformed(what: &str) -> DecodingError {
     DecodingError::Crashed {
         how: format!("its reply is malformed: {what}"),

@@ -17,14 +17,14 @@ pub(super) const SUBCOMMAND: &str = "decode-picture";
 /// The most bytes of a request or a reply, without the files.
 pub(super) const MOST_HEAD_BYTES: usize = 1 << 20;
 
-/// Does a child's work if this process was started as one. To be called before anything else in `main`.
+/// Does a child's work if this process was started as one. Call it before anything else in `main`.
 #[must_use]
 pub fn run_if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != SUBCOMMAND || arguments.next().is_some() {
         return None;
     }
-    // One line that the parent can quote, without the paths of the machine on which this was built.
+    // One line for the parent to quote, without paths of the build machine.
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("for an unknown reason");
         let _ = writeln!(io::stderr(), "it panicked: {message}");
@@ -59,7 +59,7 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
         input.take(length).read_to_end(&mut blob)?;
         match blob.len() as u64 == length {
             true => Ok(blob),
-            // The parent is gone.
+            // The parent has ended.
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     };
@@ -84,7 +84,7 @@ fn head_of(mut result: Result<Reply, Verdict>) -> io::Result<(Vec<u8>, Vec<u8>)>
     Ok((serde_json::to_vec(&result)?, bytes))
 }
 
-/// Limits this process. Nothing was decoded yet.
+/// Limits this process, before anything is decoded.
 #[cfg(unix)]
 fn limit(request: &Request) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -93,15 +93,15 @@ fn limit(request: &Request) -> io::Result<()> {
         setrlimit(resource, Rlimit { current, maximum })
     };
     let at_most = |resource, value| between(resource, value, value);
-    // Lower limits that the user has set cannot be raised, and hold anyway.
+    // A lower limit that the user has set cannot be raised, and holds anyway.
     let _ = at_most(Resource::As, request.memory_bytes);
-    // The soft limit comes first, with a signal that tells it from other ends (SIGXCPU).
+    // The soft limit comes first, with a signal of its own (SIGXCPU).
     let _ = between(
         Resource::Cpu,
         request.cpu_seconds,
         request.cpu_seconds.saturating_add(1),
     );
-    // No core file, no other file, no socket: the three descriptors are all that is needed.
+    // No core file, no other file, no socket: three descriptors are enough.
     at_most(Resource::Core, 0)?;
     at_most(Resource::Fsize, 0)?;
     at_most(Resource::Nofile, 3)?;

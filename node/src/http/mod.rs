@@ -230,7 +230,7 @@ fn trouble(standing: &Standing) -> Option<String> {
         ));
     }
     standing.fenced.then(|| {
-        "the cluster has bound this server to another data folder, which was lost or replaced; put it back and restart".into()
+        "this server is fenced: the cluster has bound it to another data folder, which was lost or replaced; restore that folder and restart".into()
     })
 }
 

@@ -106,7 +106,7 @@ pub(crate) struct Standing {
     pub(crate) linked: usize,
     /// The hash of the denied picture that the ledger has fixed, once it has.
     pub(crate) denied_picture: Option<[u8; 32]>,
-    /// Whether the server is fenced: the cluster has bound it to another data folder.
+    /// Whether the server is fenced because its data folder was replaced.
     pub(crate) fenced: bool,
     /// Why the disk failed, if it did.
     pub(crate) disk_failure: Option<Arc<str>>,

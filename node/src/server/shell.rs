@@ -288,8 +288,8 @@ impl Shell {
     fn on_greeting(&mut self, peer: &Greeting) {
         if !self.replica.raft().membership().contains(peer.node()) {
             tracing::warn!(
-                "{} ({}) holds the cluster key, but is no member of this cluster: its data folder was made for another address, or with another list of peers. Start it \
-                 with the address and the peers that the other servers were first started with, and a new data folder",
+                "{} ({}) holds the cluster key, but is not a member of this cluster: its data folder was created for another address or another list of peers. Start it \
+                 with a new data folder, and with the address and the peers that the other servers were first started with",
                 peer.server_id.escape_debug(),
                 peer.address.escape_debug()
             );
@@ -323,8 +323,8 @@ impl Shell {
         let was_fenced = self.standing.borrow().fenced;
         if fenced && !was_fenced {
             tracing::error!(
-                "the cluster knows this server by another data folder: the present one is new or was swapped. This server takes no part, so that no promise of the old folder can be \
-                 broken; the other servers continue. Put the old folder back and restart"
+                "this server is fenced: the cluster has bound it to another data folder, and the present one is new or was replaced. It takes no part, so that it cannot break a \
+                 promise made with the old folder; the other servers continue. Restore the old folder and restart"
             );
         }
         self.founding.check_picture(standing.denied_picture);

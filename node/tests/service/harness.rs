@@ -272,6 +272,7 @@ pub(crate) fn views(name: &str, views: u32) -> Grant {
 pub(crate) async fn protect(client: &Client, owner: &str, grants: Vec<Grant>) -> Protected {
     let input = ProtectInput {
         original: PHOTO.to_vec(),
+        name: None,
         owner: user(owner),
         grants,
         mode: Mode::Sealed,

@@ -142,7 +142,7 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
     for mode in ["sealed", "preview"] {
         let said = text(&encrypt(&["-m", mode]));
         assert!(
-            said.contains("Viewers get the original file with its own metadata:\n  location"),
+            said.contains("Viewers get the original file, talkative.png, with its own metadata:\n  location"),
             "{said}"
         );
         assert!(
@@ -157,7 +157,7 @@ async fn a_sealed_original_keeps_its_metadata_unless_it_is_stripped() {
         let said = text(&encrypt(&["-m", mode, "--strip-metadata"]));
         assert!(said.contains("before it was sealed:\n  location"), "{said}");
         assert!(
-            said.contains("The sealed original has no metadata that gives anything away."),
+            said.contains("Viewers get the original file without metadata that gives anything away."),
             "{said}"
         );
         let seen = view();
@@ -201,8 +201,15 @@ fn inspect_says_what_an_unprotected_picture_gives_away() {
     let told = json(&output);
     assert_eq!(told["outcome"], "error");
     assert_eq!(told["metadata"][0]["kind"], "location");
-    let silent = fs::write(cluster.path("text.png"), "BM, and this is a text");
-    silent.unwrap();
+    // What is not known is not said to be nothing.
+    let heic = include_bytes!("../../../lsb-core/tests/vectors/original.heic");
+    fs::write(cluster.path("photo.heic"), heic).unwrap();
+    let output = cluster.client(&["inspect", "-i", "photo.heic"]);
+    ended(&output, 4, "HEIC");
+    assert!(text(&output).contains("cannot be listed"));
+    let output = cluster.client(&["inspect", "-i", "photo.heic", "--json"]);
+    assert_eq!(json(&output)["metadata"], Value::Null);
+    fs::write(cluster.path("text.png"), "BM, and this is a text").unwrap();
     let output = cluster.client(&["inspect", "-i", "text.png"]);
     ended(&output, 4, "not a picture");
     assert!(output.stdout.is_empty());

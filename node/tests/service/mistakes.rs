@@ -57,16 +57,19 @@ async fn a_wiped_data_folder_takes_no_part_and_the_others_go_on() {
     cluster.kill(wiped);
     fs::remove_dir_all(cluster.path("data").join(Cluster::name(wiped))).unwrap();
     cluster.start(wiped);
-    cluster.wait_for_log(wiped, "the cluster knows this server by another data folder");
+    cluster.wait_for_log(
+        wiped,
+        "this server is fenced: the cluster has bound it to another data folder",
+    );
     assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 4);
     let trouble = alice.status().await.swap_remove(wiped).trouble.unwrap();
-    assert!(trouble.contains("another data folder"), "{trouble}");
+    assert!(trouble.contains("this server is fenced"), "{trouble}");
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_counted_in_is_told_so() {
+async fn a_server_outside_the_membership_is_told_so() {
     let mut cluster = Cluster::new(3);
-    // The first two were started without a word of the third.
+    // The first two were started without the third in their list of peers.
     let all = cluster.ports.clone();
     cluster.ports.truncate(2);
     cluster.start(0);
@@ -74,7 +77,7 @@ async fn a_server_that_nobody_counted_in_is_told_so() {
     cluster.leader().await;
     cluster.ports = all;
     cluster.start(2);
-    cluster.wait_for_log(0, "is no member of this cluster");
+    cluster.wait_for_log(0, "is not a member of this cluster");
     cluster.ports.truncate(2);
     protect(&cluster.library("alice"), "alice", vec![]).await;
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lsb_core::{Limits, picture};
 use serde_json::Value;
 
-use crate::harness::{Cluster, PHOTO, UNIFIED_IMAGE, ended};
+use crate::harness::{Cluster, DEADLINE, PHOTO, UNIFIED_IMAGE, ended};
 
 const ROCKET: &[u8] = include_bytes!("../../../examples/photos/rocket.jpg");
 
@@ -50,7 +50,7 @@ async fn several_files_get_names_of_their_own_and_one_that_fails_stops_no_other(
     let output = cluster.client(&[&encrypt[..], &inputs, &["--json"]].concat());
     // The status is that of the first file that was not done.
     ended(&output, 5, "error: cut.png: ");
-    ended(&output, 5, "error: missing.png: ");
+    ended(&output, 5, "error: cannot read missing.png: ");
     let told = lines(&output);
     let outcomes: Vec<&str> = told.iter().filter_map(|line| line["outcome"].as_str()).collect();
     assert_eq!(outcomes, ["protected", "error", "error", "protected", "summary"]);
@@ -110,18 +110,91 @@ async fn several_files_get_names_of_their_own_and_one_that_fails_stops_no_other(
     }
     let counts = ["done", "denied", "failed"].map(|key| told[3][key].as_u64());
     assert_eq!(counts, [0, 2, 1].map(Some));
+    // The originals have their own names, and the access-denied pictures those of the files that were denied.
     let seen = names(&cluster.path("seen"));
+    let expected = [
+        "photo.png",
+        "photo_encrypted_lsb-2_denied.png",
+        "rocket.jpg",
+        "rocket_encrypted_lsb_denied.png",
+    ];
+    assert!(seen.iter().eq(&expected), "{seen:?}");
+    assert!(fs::read(cluster.path("seen/photo.png")).unwrap() == PHOTO);
+    assert!(fs::read(cluster.path("seen/rocket.jpg")).unwrap() == ROCKET);
+}
+
+#[tokio::test]
+async fn an_original_gets_its_name_back_and_harms_no_other_file() {
+    let cluster = Cluster::started(1);
+    cluster.leader().await;
+    let round = |name: &str, more: &[&str]| {
+        fs::write(cluster.path(name), ROCKET).unwrap();
+        let encrypt = [&["encrypt", "-u", "alice", "-i", name], more].concat();
+        ended(&cluster.client(&encrypt), 0, "");
+        let view = [
+            "view",
+            "-i",
+            "encrypted_lsb_image.png",
+            "-u",
+            "alice",
+            "-O",
+            "out",
+            "--json",
+        ];
+        let output = cluster.client(&view);
+        ended(&output, 0, "");
+        let told = lines(&output).pop().unwrap();
+        assert!(named(&cluster, &told, "output") == ROCKET);
+        assert_eq!(told["media_type"], "image/jpeg");
+        let path = told["output"].as_str().unwrap().to_owned();
+        (
+            path.strip_prefix("out/").unwrap().to_owned(),
+            told["name"].clone(),
+        )
+    };
     assert_eq!(
-        seen.len(),
-        4,
-        "two that were granted and two that were denied: {seen:?}"
+        round("Größe 1.jpeg", &[]),
+        ("Größe 1.jpeg".into(), "Größe 1.jpeg".into())
     );
-    let contents = seen
-        .iter()
-        .map(|name| fs::read(cluster.path("seen").join(name)).unwrap());
-    let contents: Vec<Vec<u8>> = contents.collect();
-    assert!(contents.iter().any(|content| content == ROCKET));
-    assert!(contents.iter().any(|content| content == PHOTO));
+    // Neither over a file nor through a link.
+    fs::write(cluster.path("out/kept.jpg"), "kept").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../photo.png", cluster.path("out/kept-2.jpg")).unwrap();
+    #[cfg(not(unix))]
+    fs::write(cluster.path("out/kept-2.jpg"), "kept").unwrap();
+    assert_eq!(round("kept.jpg", &[]).0, "kept-3.jpg");
+    assert_eq!(fs::read(cluster.path("out/kept.jpg")).unwrap(), b"kept");
+    assert!(fs::read(cluster.path("photo.png")).unwrap() == PHOTO);
+    // A picture never gets the name of a program.
+    assert_eq!(round("setup.exe", &[]).0, "setup.exe.jpg");
+    // A name that is not safe everywhere is not stored, and a stripped original has none.
+    let unnamed = ("encrypted_lsb_image_viewable.jpg".into(), Value::Null);
+    assert_eq!(round("con.jpg", &[]), unnamed);
+    fs::remove_file(cluster.path("out").join(&unnamed.0)).unwrap();
+    let output = cluster.client(&["encrypt", "-u", "alice", "-i", "kept.jpg", "--strip-metadata"]);
+    ended(&output, 0, "");
+    let output = cluster.client(&[
+        "view",
+        "-i",
+        "encrypted_lsb_image.png",
+        "-u",
+        "alice",
+        "-O",
+        "out",
+        "--json",
+    ]);
+    assert_eq!(lines(&output).pop().unwrap()["name"], Value::Null);
+    // Without a folder, the default name stays, with a note.
+    ended(
+        &cluster.client(&["encrypt", "-u", "alice", "-i", "kept.jpg"]),
+        0,
+        "",
+    );
+    let output = cluster.client(&["view", "-i", "encrypted_lsb_image.png", "-u", "alice"]);
+    ended(&output, 0, "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("viewable_image.png is a JPEG file"), "{text}");
+    assert!(text.contains("Its own name is kept.jpg"), "{text}");
 }
 
 #[test]
@@ -323,6 +396,45 @@ async fn a_killed_command_leaves_a_whole_output_or_none() {
     }
     // Nor is what an interrupted view left behind in the way of the next one.
     ended(&cluster.client(&view), 0, "");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_command_that_waits_for_standard_input_stops_when_it_is_asked_to() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::Write;
+    let cluster = Cluster::new(1);
+    for signal in [Signal::INT, Signal::TERM, Signal::INT, Signal::TERM] {
+        let mut command = cluster.client_command(&["inspect", "-i", "-"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // More than a pipe holds: once it is written, the command reads, and waits for more.
+        input.write_all(&vec![0; 1 << 20]).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            assert!(Instant::now() < deadline, "it waits for ever");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(input);
+    }
+}
+
+#[test]
+fn an_error_goes_where_a_result_would_have_gone() {
+    let cluster = Cluster::new(1);
+    let encrypt = ["encrypt", "-i", "missing.png", "-u", "alice", "--json"];
+    let output = cluster.client(&encrypt);
+    ended(&output, 1, "error: cannot read missing.png");
+    assert_eq!(lines(&output)[0]["outcome"], "error");
+    // Whoever expects a picture on standard output must not find words there.
+    let output = cluster.client(&[&encrypt[..], &["-o", "-"]].concat());
+    ended(&output, 1, "\"outcome\":\"error\"");
+    assert!(output.stdout.is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Several files in one command: one after the other, with a progress bar and a summary.
+//! Works on several files in one command, one after the other, with a progress bar and a summary.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use super::arguments;
 use super::report::Speaker;
 use super::{Failure, exit_status};
 
-/// How one file ended, if it did not fail.
+/// The result for one file that did not fail.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     Done,
@@ -30,7 +30,7 @@ struct Summary {
     status: u8,
 }
 
-/// Ends the program with a usage error if several files are to go to one place.
+/// Ends the program with a usage error if several files have one output.
 pub(super) fn check(command: &str, inputs: &[PathBuf], has_folder: bool) {
     if inputs.len() > 1 && !has_folder {
         let message = "several files need --output-dir FOLDER, where each gets a name of its own";
@@ -42,7 +42,7 @@ pub(super) fn check(command: &str, inputs: &[PathBuf], has_folder: bool) {
     }
 }
 
-/// Works on each file. One that fails does not stop the others, unless they would fail in the same way.
+/// Works on each file. A failure does not stop the others, unless they would fail in the same way.
 pub(super) async fn run(
     inputs: &[PathBuf],
     speaker: &Speaker,
@@ -70,7 +70,7 @@ pub(super) async fn run(
             }
             Err(failure) => {
                 summary.failed += 1;
-                speaker.quietly(|| failure.report(speaker.json, Some(input)));
+                failure.report(&speaker, Some(input));
                 let hopeless = matches!(failure.class, ErrorClass::Unavailable | ErrorClass::Usage);
                 if hopeless {
                     summary.not_tried = inputs.len() - number - 1;
@@ -115,7 +115,7 @@ impl Summary {
     }
 }
 
-/// A bar on standard error; hidden when that is not a terminal.
+/// Returns a bar on standard error, which is hidden when that is not a terminal.
 fn bar(files: usize) -> ProgressBar {
     let bar = ProgressBar::new(files as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}");

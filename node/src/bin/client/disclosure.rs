@@ -1,5 +1,6 @@
 //! What people and scripts are told about metadata.
 
+use lsb_core::FileName;
 use node::client::{Disclosure, Mode};
 use node::decoding::Finding;
 use serde_json::{Value, json};
@@ -25,17 +26,22 @@ pub(super) fn lines(mode: &Mode, metadata: &Disclosure) -> Vec<String> {
     if *mode == Mode::Label {
         return lines;
     }
+    let name = metadata.name.as_ref();
+    let original = name.map_or("the original file".to_owned(), |name| {
+        format!("the original file, {name},")
+    });
     match &metadata.sealed {
         Some(sealed) if !sealed.is_empty() => {
-            list("Viewers get the original file with its own metadata:", sealed);
+            list(&format!("Viewers get {original} with its own metadata:"), sealed);
             lines.push("To remove it before the original is sealed, use --strip-metadata.".to_owned());
         }
-        Some(_) => lines.push("The sealed original has no metadata that gives anything away.".to_owned()),
-        None => lines.push(
-            "Viewers get the original file with its own metadata, for example the place and time of a photograph; it \
-             could not be listed."
-                .to_owned(),
-        ),
+        Some(_) => lines.push(format!(
+            "Viewers get {original} without metadata that gives anything away."
+        )),
+        None => lines.push(format!(
+            "Viewers get {original} with its own metadata, which could not be listed, for example the place and time \
+             of a photograph."
+        )),
     }
     lines
 }
@@ -66,6 +72,7 @@ pub(super) fn json(metadata: &Disclosure) -> Value {
         "left_out": metadata.left_out,
         "sealed": metadata.sealed,
         "stripped": metadata.stripped,
+        "name": metadata.name.as_ref().map(FileName::as_str),
     })
 }
 
@@ -81,7 +88,10 @@ fn kinds(findings: &[Finding]) -> String {
 }
 
 /// Returns what a file says beside its pixels, for people.
-pub(super) fn of_file(metadata: &[Finding]) -> Vec<String> {
+pub(super) fn of_file(metadata: Option<&[Finding]>) -> Vec<String> {
+    let Some(metadata) = metadata else {
+        return vec!["The metadata of this file cannot be listed, and may give something away.".to_owned()];
+    };
     let mut lines = Vec::new();
     for (title, needed) in [
         ("Metadata that everyone who has the file can read:", false),

@@ -1,10 +1,10 @@
-//! `client encrypt`: reads pictures, has them protected, and writes the results.
+//! `client encrypt`: reads pictures, protects them, and writes the results.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use lsb_core::Limits;
+use lsb_core::{FileName, Limits};
 use node::client::{Client, ClientError, Mode, ProtectInput, files, names};
 
 use super::arguments::{self, Encrypt, ModeArgument, Shared};
@@ -12,7 +12,7 @@ use super::batch::{self, Ended};
 use super::report::{self, Speaker};
 use super::{Failure, client, speaker};
 
-/// What is added to a picture's name in a folder of protected pictures.
+/// The suffix of a protected picture's name in an output folder.
 const ADDITION: &str = "_encrypted_lsb.png";
 
 pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, Failure> {
@@ -24,19 +24,11 @@ pub(super) async fn run(shared: &Shared, wanted: &Encrypt) -> Result<ExitCode, F
     }
     let mode = mode(wanted)?;
     check_metadata(wanted, &mode);
-    let speaker = speaker(shared, output(wanted));
+    let speaker = speaker(shared, wanted.output());
     batch::run(&wanted.input, &speaker, "protected", async |input, speaker| {
         protect(&client, wanted, &mode, input, speaker).await
     })
     .await
-}
-
-/// Where words must not go; in a folder they may go anywhere.
-fn output(wanted: &Encrypt) -> &Path {
-    match &wanted.output_dir {
-        Some(folder) => folder,
-        None => &wanted.output,
-    }
 }
 
 async fn protect(
@@ -52,6 +44,7 @@ async fn protect(
     let original = files::read(input, Limits::DEFAULT.upload_bytes)?;
     let protecting = client.protect(ProtectInput {
         original,
+        name: name(wanted, input),
         owner: wanted.owner.clone(),
         grants: wanted.grant.clone(),
         mode: mode.clone(),
@@ -75,7 +68,15 @@ async fn protect(
     Ok(Ended::Done)
 }
 
-/// Ends the program with a usage error if a flag would do nothing: whoever gives it expects something else.
+/// Returns the name that viewers get with the original. A name says something about its owner, as metadata does.
+fn name(wanted: &Encrypt, input: &Path) -> Option<FileName> {
+    if wanted.strip_metadata || input.as_os_str() == "-" {
+        return None;
+    }
+    FileName::from_untrusted(input.file_name()?.to_str()?)
+}
+
+/// Ends the program with a usage error if a flag would have no effect, because the user expects one.
 fn check_metadata(wanted: &Encrypt, mode: &Mode) {
     let message = match mode {
         Mode::Sealed | Mode::Preview if wanted.keep_metadata => {
@@ -91,7 +92,7 @@ fn check_metadata(wanted: &Encrypt, mode: &Mode) {
     arguments::refuse("encrypt", ErrorKind::ArgumentConflict, message)
 }
 
-/// How the picture shows itself, with the cover's file read.
+/// Returns the mode, with the cover read from its file.
 fn mode(wanted: &Encrypt) -> Result<Mode, ClientError> {
     Ok(match (wanted.mode(), &wanted.cover) {
         (ModeArgument::Cover, Some(cover)) => {

@@ -1,4 +1,4 @@
-//! The client's command: reads files, asks the library, writes files, and says what happened.
+//! The command `client`: reads files, calls the library, writes files, and reports the result.
 
 mod arguments;
 mod batch;
@@ -21,9 +21,17 @@ use node::decoding::{Advice, Decoder, ProcessLimits, worker};
 use node::settings::servers_conf;
 use report::Speaker;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
-/// After so long without a result, a person is told that something is going on.
+/// After this time without a result, a person is told that the command still works.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How long the work may take to stop. After that it waits for something that does not come.
+const TIME_TO_STOP: Duration = Duration::from_secs(1);
+
+/// The stack of the thread that does the work: as much as a main thread has on Linux.
+const STACK_BYTES: usize = 8 << 20;
 
 /// The largest certificate file that is read.
 const AUTHORITY_LIMIT_BYTES: u64 = 64 << 10;
@@ -44,17 +52,56 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let json = arguments.shared.json;
+    let code = run_until_asked_to_stop(&runtime, arguments);
+    // A thread that waits for a slow file or pipe would hold the program up.
+    runtime.shutdown_background();
+    code
+}
+
+/// Does the work on a thread of its own: one that waits for standard input, or for a file on a slow disk, hears no
+/// signal.
+fn run_until_asked_to_stop(runtime: &Runtime, arguments: Arguments) -> ExitCode {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (done, mut ended) = oneshot::channel();
+    let handle = runtime.handle().clone();
+    let work = move || {
+        let code = handle.block_on(async {
+            tokio::select! {
+                code = work(arguments) => code,
+                // Dropping the work stops its decoders and removes its temporary files.
+                _ = stopped => ExitCode::FAILURE,
+            }
+        });
+        let _ = done.send(code);
+    };
+    let started = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
+    if let Err(error) = started {
+        let _ = writeln!(std::io::stderr(), "error: cannot start: {error}");
+        return ExitCode::FAILURE;
+    }
     runtime.block_on(async {
         tokio::select! {
-            ended = with_patience(run(arguments)) => ended.unwrap_or_else(|failure| failure.report(json, None)),
-            // Dropping the work stops its decoders and removes its temporary files.
-            code = asked_to_stop() => ExitCode::from(code),
+            code = &mut ended => code.unwrap_or(ExitCode::FAILURE),
+            code = asked_to_stop() => {
+                drop(stop);
+                let _ = tokio::time::timeout(TIME_TO_STOP, ended).await;
+                ExitCode::from(code)
+            }
         }
     })
 }
 
-/// Waits for Ctrl+C or a request to end, and returns the exit status that shells know.
+async fn work(arguments: Arguments) -> ExitCode {
+    let speaker = speaker(&arguments.shared, arguments.command.output());
+    let ended = if arguments.command.has_progress() {
+        run(arguments).await
+    } else {
+        with_patience(run(arguments)).await
+    };
+    ended.unwrap_or_else(|failure| failure.report(&speaker, None))
+}
+
+/// Waits for Ctrl+C or a request to end, and returns the exit status that shells use for it.
 async fn asked_to_stop() -> u8 {
     const INTERRUPTED: u8 = 130;
     #[cfg(unix)]
@@ -72,7 +119,7 @@ async fn asked_to_stop() -> u8 {
     INTERRUPTED
 }
 
-/// What clap says of a command line, which it quotes: help, the version, or an error.
+/// Prints what clap returns about a command line: help, the version, or an error that quotes it.
 fn of_command_line(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let text = files::printable(&text);
@@ -87,31 +134,28 @@ fn of_command_line(error: &clap::Error) -> ExitCode {
 struct Failure {
     error: ClientError,
     class: ErrorClass,
-    /// What is known of the file all the same, for scripts.
+    /// Further fields of the JSON, which are known in spite of the error.
     known: Vec<(&'static str, Value)>,
 }
 
 impl Failure {
-    /// Tells people, and scripts that listen, what went wrong; with the file, when it is one of several.
-    fn report(&self, json: bool, input: Option<&Path>) -> ExitCode {
+    /// Reports the error to people and, with `--json`, to scripts; with the file if it is one of several.
+    fn report(&self, speaker: &Speaker, input: Option<&Path>) -> ExitCode {
         let mut message = node::with_causes(&self.error);
         if let Some(advice) = self.error.advice() {
             message.push_str(&format!(" ({})", option_that_helps(advice)));
         }
-        if json {
-            let mut value =
-                json!({ "outcome": "error", "reason": message, "remaining": null, "output": null });
-            if let Some(input) = input {
-                report::insert_path(&mut value, "input", input);
-            }
-            for (key, known) in &self.known {
-                value[*key] = known.clone();
-            }
-            let _ = writeln!(std::io::stdout(), "{value}");
+        let mut value = json!({ "outcome": "error", "reason": message, "remaining": null, "output": null });
+        if let Some(input) = input {
+            report::insert_path(&mut value, "input", input);
         }
-        let place = input.map(|input| format!("{}: ", files::shown(input)));
-        let text = format!("error: {}{message}", place.unwrap_or_default());
-        let _ = writeln!(std::io::stderr(), "{}", files::printable(&text));
+        for (key, known) in &self.known {
+            value[*key] = known.clone();
+        }
+        speaker.print(&value);
+        let place = input.map(files::shown).filter(|name| !message.contains(name));
+        let place = place.map(|name| format!("{name}: ")).unwrap_or_default();
+        speaker.complain(&format!("error: {place}{message}"));
         ExitCode::from(exit_status(self.class))
     }
 }
@@ -138,7 +182,7 @@ fn exit_status(class: ErrorClass) -> u8 {
     }
 }
 
-/// The option of this command that does what the library's message advises.
+/// Returns the option that does what the library advises.
 fn option_that_helps(advice: Advice) -> String {
     match advice {
         Advice::FirstFrame => "--first-frame".to_owned(),
@@ -146,7 +190,7 @@ fn option_that_helps(advice: Advice) -> String {
     }
 }
 
-/// Where pictures are decoded: in children of this program.
+/// Returns a decoder that works in children of this program.
 fn decoder(shared: &Shared) -> Result<Decoder, ClientError> {
     let limits = ProcessLimits {
         memory_bytes: shared.decoder_memory.saturating_mul(1 << 20),
@@ -156,7 +200,7 @@ fn decoder(shared: &Shared) -> Result<Decoder, ClientError> {
     Ok(Decoder::in_children(limits)?)
 }
 
-/// Tells a person who waits that it may take a moment longer.
+/// Waits for the result, and tells a person on a terminal if that takes a while.
 async fn with_patience<T>(work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     let early = tokio::time::timeout(QUIET, work.as_mut()).await;
@@ -204,6 +248,7 @@ fn client(shared: &Shared) -> Result<Client, ClientError> {
     })
 }
 
+/// Returns where text goes, given the output of pictures.
 fn speaker(shared: &Shared, output: &Path) -> Speaker {
     Speaker {
         json: shared.json,

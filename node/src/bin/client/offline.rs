@@ -1,4 +1,4 @@
-//! What the client says about files without asking any server: how much they can hold, and what they hold.
+//! `client capacity` and `client inspect`, which need no server: how much a picture can hold, and what it holds.
 
 use std::process::ExitCode;
 
@@ -16,14 +16,14 @@ use super::arguments::{Capacity, Inspect};
 use super::disclosure;
 use super::report::{self, Speaker};
 
-/// What an envelope holds beside the two pictures, with a few grants.
+/// The size of an envelope with a few grants, without its two pictures.
 const ABOUT_RULES_BYTES: u64 = 1024;
-/// The access-denied picture that servers have unless they were given another.
+/// The default access-denied picture of servers.
 const USUAL_DENIED_PICTURE: &[u8] = include_bytes!("../../../assets/unified_image.png");
-/// What rides beside the file that is to be hidden.
+/// The bytes that are hidden in addition to the file.
 const ABOUT_OVERHEAD_BYTES: u64 = ABOUT_RULES_BYTES + USUAL_DENIED_PICTURE.len() as u64;
 
-/// How much a picture can hold.
+/// Reports how much a picture can hold.
 pub(super) async fn capacity(
     speaker: Speaker,
     decoder: &Decoder,
@@ -57,7 +57,7 @@ pub(super) async fn capacity(
     report::insert_path(&mut value, "file", &wanted.input);
     speaker.print(&value);
     speaker.say(&format!(
-        "{}: {size} pixels, {}; {carriers} samples can carry.",
+        "{}: {size} pixels, {}; {carriers} samples can carry hidden bits.",
         files::shown(&wanted.input),
         colors(picture.colors),
     ));
@@ -74,15 +74,15 @@ pub(super) async fn capacity(
     }
     if let Some(bytes) = payload {
         speaker.say(&format!(
-            "To hide: {bytes} bytes; counted with about {ABOUT_RULES_BYTES} for rules and signatures, and {} for the access-denied \
-             picture that servers have unless they were given another.",
+            "Needed: {bytes} bytes for the file, about {ABOUT_RULES_BYTES} for policy and signatures, and {} for the default \
+             access-denied picture of servers.",
             USUAL_DENIED_PICTURE.len()
         ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a protected file tells everybody who has it.
+/// Reports what a file tells everyone who has it.
 pub(super) async fn inspect(
     speaker: Speaker,
     decoder: &Decoder,
@@ -93,16 +93,16 @@ pub(super) async fn inspect(
     let Inspected { metadata, carried } = decoder.inspect(file, &limits).await?;
     let carried = carried.map_err(|error| {
         let mut failure = Failure::from(error);
-        // A picture may give something away without being protected, and this is the command that says so.
-        if failure.class == ErrorClass::NotProtected || !metadata.is_empty() {
-            for line in disclosure::of_file(&metadata) {
+        // A picture that is not protected gives its metadata away, and people look for that with this command.
+        if metadata.is_some() || failure.class != ErrorClass::NotAPicture {
+            for line in disclosure::of_file(metadata.as_deref()) {
                 speaker.say(&line);
             }
         }
         failure.known.push(("metadata", json!(metadata)));
         failure
     })?;
-    // Structure and hashes are in order by now, so what is left is whether the owner signed them.
+    // Structure and hashes are valid by now. What remains is the owner's signature.
     carried
         .envelope
         .verify_signature()
@@ -114,13 +114,13 @@ pub(super) async fn inspect(
     for line in as_lines(&carried, receipt) {
         speaker.say(&line);
     }
-    for line in disclosure::of_file(&metadata) {
+    for line in disclosure::of_file(metadata.as_deref()) {
         speaker.say(&line);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether there is a receipt that the key it names signed. Whose key that is, only a cluster can say.
+/// Whether there is a receipt that is signed by the key it names. Only a cluster knows whose key that is.
 fn receipt_is_signed(carried: &Carried) -> Result<bool, ClientError> {
     let Some(receipt) = carried.envelope.receipt() else {
         return Ok(false);
@@ -180,7 +180,7 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
     let (header, policy) = (envelope.header(), envelope.policy());
     let mut lines = vec![
         format!(
-            "A protected picture of mode {}, whole, and signed by the key that it names.",
+            "A protected picture of mode {}, intact, and signed by the key that it names.",
             header.mode
         ),
         format!(
@@ -192,7 +192,7 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
         format!("  cluster   {}", header.cluster),
         format!("  created   {} (by the owner's clock)", date(header.created)),
         format!(
-            "  policy    version {} when it was made; the cluster may know a newer one",
+            "  policy    version {} at creation; the cluster may have a newer one",
             header.policy_version
         ),
     ];
@@ -203,13 +203,21 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
             .map(|grant| format!("    {}", describe(grant))),
     );
     lines.push(format!(
-        "  picture   {}, {} of {} bits; {} bytes hidden in the lowest {} of each sample{}, of {} that have room",
+        "  picture   {}, {} of {} bits; {} bytes hidden in the lowest {} of each sample{}, room for {}",
         carried.picture.size,
         colors(carried.picture.colors),
         carried.picture.depth,
         carried.preamble.body_bytes,
-        if layout.bits == BitsPerSample::One { "bit".to_owned() } else { format!("{} bits", layout.bits) },
-        if layout.scatter_salt.is_some() { ", scattered" } else { "" },
+        if layout.bits == BitsPerSample::One {
+            "bit".to_owned()
+        } else {
+            format!("{} bits", layout.bits)
+        },
+        if layout.scatter_salt.is_some() {
+            ", scattered"
+        } else {
+            ""
+        },
         layout.body_bytes(carried.picture.carrier_samples),
     ));
     for section in envelope.manifest().sections() {
@@ -231,7 +239,7 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
     });
     if let Some(status) = envelope.status() {
         lines.push(format!(
-            "  status    as of {}; nothing vouches for it",
+            "  status    as of {}; advisory, not signed",
             date(status.as_of)
         ));
         lines.extend(
@@ -242,10 +250,10 @@ fn as_lines(carried: &Carried, receipt: bool) -> Vec<String> {
         );
     }
     lines.push(if envelope.section(SectionKind::Original).is_some() {
-        "The photograph is encrypted: half of its key is here, the other half with the cluster's servers."
+        "The original is encrypted. One share of its key is in this file, the other is kept by the cluster's servers."
             .to_owned()
     } else {
-        "It is a label: the photograph is what you see, and nothing here is secret.".to_owned()
+        "It is a label: everyone sees the photograph, and nothing in the file is secret.".to_owned()
     });
     lines
 }
@@ -297,7 +305,7 @@ const fn colors(colors: Colors) -> &'static str {
     }
 }
 
-/// A moment as people write it, in UTC. Days are counted from 1 March of year 0, where leap days come last
+/// Returns a time as people write it, in UTC. Days count from 1 March of year 0, so that leap days come last
 /// (Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
 fn date(UnixSeconds(seconds): UnixSeconds) -> String {
     let (days, time) = (seconds / 86_400, seconds % 86_400);

@@ -1,25 +1,26 @@
-//! What the client tells people and scripts.
+//! The client's output for people and scripts.
 
 use std::io::Write;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use indicatif::ProgressBar;
+use lsb_core::FileName;
 use lsb_core::envelope::{Policy, Views};
 use lsb_core::upload::MediaType;
 use node::api::{Reason, Role};
 use node::client::files::{self, shown};
-use node::client::{Mode, Protected, ServerReport, ViewOutcome};
+use node::client::{Mode, Protected, ServerReport, ViewOutcome, Viewing};
 use serde_json::{Value, json};
 
 use super::disclosure;
 
-/// Where text for people goes: beside the picture, when that goes to standard output.
+/// Prints text. It goes to standard error when a picture goes to standard output.
 #[derive(Clone)]
 pub(crate) struct Speaker {
     pub(crate) json: bool,
     pub(crate) output_is_standard: bool,
-    /// The bar that text must not run into.
+    /// The bar, which is hidden while text is printed.
     pub(crate) progress: Option<ProgressBar>,
 }
 
@@ -31,7 +32,7 @@ impl Speaker {
         }
     }
 
-    /// Shows how many files are done, and which is next.
+    /// Shows how many files are done, and the next one.
     pub(crate) fn show_progress(&self, done: usize, next: &str) {
         if let Some(bar) = &self.progress {
             bar.set_position(done as u64);
@@ -45,7 +46,7 @@ impl Speaker {
         }
     }
 
-    /// Does something that prints, while the bar is away.
+    /// Runs something that prints, while the bar is hidden.
     pub(crate) fn quietly<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.progress {
             Some(bar) => bar.suspend(print),
@@ -53,18 +54,24 @@ impl Speaker {
         }
     }
 
-    /// Tells people something, unless a script is listening. A closed pipe is no reason to fail.
+    /// Prints text for people, unless the output is JSON. A closed pipe is not an error.
     pub(crate) fn say(&self, text: &str) {
         if !self.json {
             self.put(&files::printable(text));
         }
     }
 
-    /// Tells a script something, if one is listening.
+    /// Prints JSON, if that is the output.
     pub(crate) fn print(&self, value: &Value) {
         if self.json {
             self.put(&value.to_string());
         }
+    }
+
+    /// Prints an error for people, also when the output is JSON.
+    pub(crate) fn complain(&self, text: &str) {
+        let text = files::printable(text);
+        let _ = self.quietly(|| writeln!(std::io::stderr(), "{text}"));
     }
 
     fn put(&self, line: &str) {
@@ -75,8 +82,8 @@ impl Speaker {
     }
 }
 
-/// Adds a path to what scripts are told, so that it names the file exactly: null for standard input and output; null
-/// with the bytes beside it, in hexadecimal, for a name that is not text.
+/// Adds a path to a JSON object so that it names the file exactly. It is null for standard input and output, and for a
+/// name that is not UTF-8, whose bytes are added in hexadecimal.
 pub(crate) fn insert_path(value: &mut Value, key: &str, path: &Path) {
     let Some(fields) = value.as_object_mut() else {
         return;
@@ -89,7 +96,7 @@ pub(crate) fn insert_path(value: &mut Value, key: &str, path: &Path) {
     }
 }
 
-/// A picture was protected.
+/// Reports a protected picture.
 pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &Mode, protected: &Protected) {
     let metadata = &protected.metadata;
     let grants: Vec<Value> = protected
@@ -109,7 +116,7 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &M
     insert_path(&mut value, "output", output);
     speaker.print(&value);
     if speaker.progress.is_some() {
-        // Of many files, one line each.
+        // One line for each of many files.
         let note = disclosure::in_short(metadata);
         return speaker.say(&format!("{} → {}{note}", shown(input), shown(output)));
     }
@@ -129,13 +136,14 @@ pub(crate) fn protected(speaker: &Speaker, input: &Path, output: &Path, mode: &M
         note_format(speaker, output, MediaType::Png);
     }
     if *mode == Mode::Label {
-        speaker.say("A label keeps nothing secret: everyone who has the file sees the photograph, and only programs that take part check the label.");
+        speaker.say("A label keeps nothing secret: everyone who has the file sees the photograph, and only cooperating programs check the label.");
     }
     for line in disclosure::lines(mode, metadata) {
         speaker.say(&line);
     }
-    speaker
-        .say("Pass the file on exactly as it is: JPEG, resizing and most messengers destroy what it holds.");
+    speaker.say(
+        "Pass the file on exactly as it is: JPEG, resizing and most messengers destroy the hidden part.",
+    );
     if !speaker.output_is_standard {
         speaker.say(&format!(
             "View it with: client view --input {} --user {}",
@@ -167,32 +175,37 @@ fn named(path: &Path, standard: &str) -> String {
     }
 }
 
-/// Says what a file is whose name says otherwise.
-fn note_format(speaker: &Speaker, output: &Path, format: MediaType) {
+/// Notes the format of a file whose name has another extension. Returns whether that was so.
+fn note_format(speaker: &Speaker, output: &Path, format: MediaType) -> bool {
     let extension = output.extension().and_then(|extension| extension.to_str());
     let named = extension.unwrap_or_default().to_ascii_lowercase();
-    let usual = match format {
-        MediaType::Jpeg => matches!(named.as_str(), "jpg" | "jpeg" | "jpe" | "jfif"),
-        MediaType::Tiff => matches!(named.as_str(), "tif" | "tiff"),
-        other => named == other.extension(),
-    };
-    if !usual {
+    let differs = !format.extensions().contains(&named.as_str());
+    if differs {
         speaker.say(&format!(
             "Note: {} is a {format} file, although its name does not end in .{}.",
             shown(output),
             format.extension()
         ));
     }
+    differs
 }
 
-/// A view was granted or denied.
-pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &ViewOutcome, resumed: bool) {
-    if resumed {
-        speaker.say("An earlier attempt to view this picture was interrupted: this is its answer, and nothing is charged twice.");
+/// Reports a view that was granted or denied.
+pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, viewing: &Viewing) {
+    let outcome = &viewing.outcome;
+    if viewing.resumed {
+        speaker.say("An earlier attempt to view this picture was interrupted. This is its answer, and it was charged once.");
     }
     let mut value = match outcome {
-        ViewOutcome::Granted { remaining, .. } => {
-            json!({ "outcome": "granted", "reason": null, "remaining": remaining })
+        ViewOutcome::Granted {
+            remaining,
+            name,
+            picture,
+            ..
+        } => {
+            let name = name.as_ref().map(FileName::as_str);
+            let media_type = MediaType::sniff(picture).map(MediaType::mime);
+            json!({ "outcome": "granted", "reason": null, "remaining": remaining, "name": name, "media_type": media_type })
         }
         ViewOutcome::Denied { reason, .. } => {
             let remaining = (*reason == Reason::Exhausted).then_some(0);
@@ -203,7 +216,7 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
     insert_path(&mut value, "output", output);
     speaker.print(&value);
     if speaker.progress.is_some() {
-        // Of many files, one line each.
+        // One line for each of many files.
         let note = match outcome {
             ViewOutcome::Granted { remaining, .. } => left(*remaining),
             ViewOutcome::Denied { message, .. } => format!("denied: {message}"),
@@ -215,6 +228,7 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
             picture,
             remaining,
             label,
+            name,
         } => {
             speaker.say(&format!(
                 "Granted: {} ({}), {}.",
@@ -223,7 +237,12 @@ pub(crate) fn viewed(speaker: &Speaker, input: &Path, output: &Path, outcome: &V
                 left(*remaining)
             ));
             if let Some(format) = MediaType::sniff(picture).filter(|_| !speaker.output_is_standard) {
-                note_format(speaker, output, format);
+                let noted = note_format(speaker, output, format);
+                if let Some(name) = name.as_ref().filter(|_| noted) {
+                    speaker.say(&format!(
+                        "Its own name is {name}, which it gets with --output-dir FOLDER."
+                    ));
+                }
             }
             if *label {
                 speaker.say("It is only a label: the file shows the same photograph to everyone who has it.");
@@ -251,17 +270,17 @@ fn left(remaining: Option<u32>) -> String {
 fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::UnknownDevice => {
-            "The name belongs to the key of another machine: view it there, or copy the key folder from there."
+            "The name is bound to the key of another machine. View the picture there, or copy the key folder from there."
         }
         Reason::NotListed | Reason::Exhausted | Reason::Expired | Reason::NotYet => {
-            "Ask the picture's owner for views."
+            "Ask the owner of the picture for views."
         }
         Reason::RequestTooOld | Reason::RequestTooLong => "Check this machine's clock, and try again.",
         Reason::RequestReused | Reason::AlreadyAcknowledged => "Try again.",
     }
 }
 
-/// What the servers say about themselves, one line each.
+/// Reports the status of the servers, one line each.
 pub(crate) fn status(speaker: &Speaker, reports: &[ServerReport]) {
     speaker.print(&serde_json::to_value(reports).unwrap_or_default());
     let width = reports
@@ -306,7 +325,7 @@ pub(crate) fn status(speaker: &Speaker, reports: &[ServerReport]) {
     }
     if reports.iter().all(|report| report.role != Some(Role::Leader)) {
         if reports.iter().any(|report| report.reachable) {
-            speaker.say("No leader elected yet: wait for an election (3 to 6 seconds), and check that a majority of the servers runs.");
+            speaker.say("No leader elected yet: wait for an election (3 to 6 seconds), and check that a majority of the servers is running.");
         } else {
             speaker.say("Connection timeout: no server answers. Check that the addresses in servers.conf are those of running servers.");
         }

@@ -1,4 +1,4 @@
-//! `client view`: reads protected pictures, asks for a view of each, and writes what comes of it.
+//! `client view`: reads protected pictures, requests a view of each, and writes the results.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,15 +26,14 @@ pub(super) async fn run(shared: &Shared, wanted: &View) -> Result<ExitCode, Fail
             Output::At(&wanted.output)
         }
     };
-    let words = wanted.output_dir.as_deref().unwrap_or(&wanted.output);
-    let speaker = speaker(shared, words);
+    let speaker = speaker(shared, wanted.output());
     batch::run(&wanted.input, &speaker, "viewed", async |input, speaker| {
         view(&client, &wanted.user, output, input, speaker).await
     })
     .await
 }
 
-/// Where a picture goes.
+/// The output of a picture.
 #[derive(Clone, Copy)]
 enum Output<'a> {
     At(&'a Path),
@@ -67,15 +66,17 @@ async fn view(
             files::write_new(folder, &name, picture, files::Access::Private)?
         }
     };
-    report::viewed(speaker, input, &path, &viewing.outcome, viewing.resumed);
-    // Only now is the answer safe.
+    report::viewed(speaker, input, &path, &viewing);
+    // The answer is saved by now.
     viewing.finish(client).await;
     Ok(ended)
 }
 
-/// The name of a picture in a folder: that of the protected file, with what it is and the ending of its format.
+/// Returns the name of a picture in an output folder: that of the original, or the protected file's with a suffix and
+/// the extension of its format.
 fn name(input: &Path, outcome: &ViewOutcome, picture: &[u8]) -> String {
     let what = match outcome {
+        ViewOutcome::Granted { name: Some(name), .. } => return name.to_string(),
         ViewOutcome::Granted { .. } => "viewable",
         ViewOutcome::Denied { .. } => "denied",
     };
