@@ -40,7 +40,10 @@ fn write_pam(raster: &Raster, output: &mut impl Write) -> io::Result<()> {
     };
     let (most, bytes) = match raster.samples() {
         Samples::Eight(samples) => (255, samples.clone()),
-        Samples::Sixteen(samples) => (65_535, samples.iter().flat_map(|sample| sample.to_be_bytes()).collect()),
+        Samples::Sixteen(samples) => (
+            65_535,
+            samples.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
+        ),
     };
     let (width, height, samples) = (raster.width(), raster.height(), raster.colors().samples());
     write!(

@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use super::ancillary::{Ancillary, Keep};
 use super::file::{self, DecodedPicture, PictureError, Purpose};
 use super::guard::guarded;
-use super::tiff;
+use super::{jpeg, tiff};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{self, Exif};
@@ -76,10 +76,10 @@ fn decode_inspected(
     limits: &Limits,
     purpose: Purpose,
 ) -> Result<DecodedPicture, Error> {
-    let (prepared, afterwards) = if format == ImageFormat::Tiff {
-        tiff::prepared(file)
-    } else {
-        (file.into(), tiff::Afterwards::default())
+    let (prepared, afterwards) = match format {
+        ImageFormat::Tiff => tiff::prepared(file),
+        ImageFormat::Jpeg => (jpeg::prepared(file)?.into(), tiff::Afterwards::default()),
+        _ => (file.into(), tiff::Afterwards::default()),
     };
     let mut reader = ImageReader::with_format(Cursor::new(&*prepared), format);
     reader.limits(file::decoder_limits(limits));

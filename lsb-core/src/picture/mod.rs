@@ -11,6 +11,7 @@ mod encode;
 mod file;
 mod flat;
 mod guard;
+mod jpeg;
 mod preview;
 mod scale;
 mod tiff;

@@ -13,6 +13,8 @@ pub(super) struct Gif {
     pub(super) size: Size,
     /// How many pictures it has: more than one is an animation.
     pub(super) frames: u32,
+    /// Whether the file ends without a trailer.
+    pub(super) end_is_missing: bool,
 }
 
 pub(super) fn inspect(
@@ -29,13 +31,24 @@ pub(super) fn inspect(
     let mut blocks = Blocks::new(file)?;
     let mut frames = 0u32;
     // Bytes between blocks and a missing trailer are what every viewer passes over: the pixels are in the blocks.
-    while let Some(block) = blocks.next_block()? {
-        frames += u32::from(matches!(block, Block::Image { .. }));
+    loop {
+        let start = blocks.offset();
+        match blocks.next_block() {
+            Ok(Some(block)) => frames += u32::from(matches!(block, Block::Image { .. })),
+            Ok(None) => break,
+            // What is cut off behind the frames is none of them.
+            Err(UploadError::CutOff { .. }) if frames > 0 && file.get(start) == Some(&EXTENSION) => break,
+            Err(error) => return Err(error),
+        }
     }
     if frames == 0 {
         return Err(blocks.walk.damaged("it has no picture"));
     }
-    Ok(Gif { size, frames })
+    Ok(Gif {
+        size,
+        frames,
+        end_is_missing: !blocks.ended,
+    })
 }
 
 /// A block, with all of its bytes.

@@ -15,6 +15,7 @@ pub(crate) mod png;
 mod tiff;
 pub(crate) mod webp;
 
+use core::cell::Cell;
 use core::fmt;
 
 pub(crate) use bmp::end as bmp_end;
@@ -221,6 +222,15 @@ pub enum UploadError {
         /// The most that deflate can make of it.
         possible: u64,
     },
+    /// The structure is in order, and a part of the pixels is missing or damaged. Many programs show such a file with
+    /// grey in its place.
+    #[error("the {format} file does not have all its pixels: {problem}. Copy or download it again")]
+    PixelsMissing {
+        /// Its format.
+        format: MediaType,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A part without which the picture cannot be shown right, and that no specification names.
     #[error(
         "the PNG has a critical chunk {name:?} that this program does not know, so its pixels cannot be written \
@@ -251,7 +261,10 @@ impl UploadError {
             Self::TooManyBytes { .. } | Self::TooManyPixels { .. } | Self::TooManyDecodedBytes { .. } => {
                 ErrorKind::TooLarge
             }
-            Self::CutOff { .. } | Self::Damaged { .. } | Self::FalseHeader { .. } => ErrorKind::Damaged,
+            Self::CutOff { .. }
+            | Self::Damaged { .. }
+            | Self::PixelsMissing { .. }
+            | Self::FalseHeader { .. } => ErrorKind::Damaged,
             Self::Animated { .. } | Self::UnknownChunk { .. } => ErrorKind::Unsupported,
         }
     }
@@ -264,10 +277,38 @@ pub struct Upload {
     pub media_type: MediaType,
     /// The size that the header gives.
     pub size: Size,
+    /// What is unusual about the file, which is accepted all the same.
+    pub unusual: Option<Unusual>,
+}
+
+/// What is unusual about a file that is accepted all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unusual {
+    /// The file ends without the marker, or before the length, that its format asks for. Whether all its pixels are
+    /// there is known when they are decoded.
+    EndMissing,
+    /// The checksum of a part beside the pixels, such as a text, is wrong.
+    Checksum,
+    /// Its pixels cannot be shown, or not all of them: only [`inspect_stored`] accepts such a file.
+    Faulty(UploadError),
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndMissing => formatter.write_str("the file has no end marker: it may be cut off"),
+            Self::Checksum => formatter.write_str("the checksum of a part beside the pixels is wrong"),
+            Self::Faulty(error) => error.fmt(formatter),
+        }
+    }
 }
 
 /// Checks that a file is one whole picture within [`Limits::upload_bytes`] and
 /// [`Limits::pixels`].
+///
+/// What most viewers pass over, such as a missing end marker, is no error: [`Upload::unusual`] names it. Whether all
+/// pixels are there is for [`picture::decode`](crate::picture::decode) to find out.
 ///
 /// # Errors
 ///
@@ -276,8 +317,43 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
     inspect_of(bytes, limits.upload_bytes, limits)
 }
 
+/// As [`inspect`], for a file of which only the bytes are needed, and never the pixels: damage behind the header is
+/// no error, and [`Upload::unusual`] names it.
+///
+/// # Errors
+///
+/// [`UploadError`]: no picture, too large, animated, or damaged so early that even its size is unknown.
+pub fn inspect_stored(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
+    let known = Cell::new(None);
+    match inspect_noting(bytes, limits.upload_bytes, limits, &known) {
+        Err(
+            error @ (UploadError::CutOff { .. }
+            | UploadError::Damaged { .. }
+            | UploadError::PixelsMissing { .. }
+            | UploadError::FalseHeader { .. }),
+        ) => known.get().map_or(Err(error), |(media_type, size)| {
+            Ok(Upload {
+                media_type,
+                size,
+                unusual: Some(Unusual::Faulty(error)),
+            })
+        }),
+        inspected => inspected,
+    }
+}
+
 /// Checks a file with the byte limit of its purpose.
 pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Result<Upload, UploadError> {
+    inspect_noting(bytes, most_bytes, limits, &Cell::new(None))
+}
+
+/// As [`inspect_of`]; format and size are noted as soon as they are known and within the limits.
+fn inspect_noting(
+    bytes: &[u8],
+    most_bytes: u64,
+    limits: &Limits,
+    known: &Cell<Option<(MediaType, Size)>>,
+) -> Result<Upload, UploadError> {
     check_bytes(bytes, most_bytes)?;
     let media_type = MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)?;
     let check_size = |size: Size| {
@@ -289,26 +365,39 @@ pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Resu
                 problem,
             });
         }
-        check_pixels(size, limits)
+        check_pixels(size, limits)?;
+        known.set(Some((media_type, size)));
+        Ok(())
     };
-    let (size, animated) = match media_type {
-        MediaType::Png => (png::inspect(bytes, limits)?.size, false),
-        MediaType::Jpeg => (jpeg::inspect(bytes, check_size)?, false),
+    let without_end = |missing: bool| missing.then_some(Unusual::EndMissing);
+    let (size, animated, unusual) = match media_type {
+        MediaType::Png => {
+            let png = png::inspect(bytes, limits, check_size)?;
+            (png.size, png.animated, png.unusual)
+        }
+        MediaType::Jpeg => {
+            let jpeg = jpeg::inspect(bytes, check_size)?;
+            (jpeg.size, false, without_end(jpeg.end_is_missing))
+        }
         MediaType::WebP => {
             let webp = webp::inspect(bytes, check_size)?;
-            (webp.size, webp.animated)
+            (webp.size, webp.animated, without_end(webp.end_is_missing))
         }
-        MediaType::Bmp => (bmp::inspect(bytes, check_size)?, false),
-        MediaType::Tiff => (tiff::inspect(bytes, check_size)?, false),
+        MediaType::Bmp => (bmp::inspect(bytes, check_size)?, false, None),
+        MediaType::Tiff => (tiff::inspect(bytes, check_size)?, false, None),
         MediaType::Gif => {
             let gif = gif::inspect(bytes, check_size)?;
-            (gif.size, gif.frames > 1)
+            (gif.size, gif.frames > 1, without_end(gif.end_is_missing))
         }
     };
     if animated && !limits.first_frame {
         return Err(UploadError::Animated { format: media_type });
     }
-    Ok(Upload { media_type, size })
+    Ok(Upload {
+        media_type,
+        size,
+        unusual,
+    })
 }
 
 /// As [`inspect`], for a file that must be a PNG.

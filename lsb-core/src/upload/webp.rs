@@ -11,6 +11,8 @@ const ANIMATED: u8 = 0b0000_0010;
 pub(super) struct WebP {
     pub(super) size: Size,
     pub(super) animated: bool,
+    /// Whether the file ends before the length that it gives, and behind its pixels.
+    pub(super) end_is_missing: bool,
 }
 
 pub(super) fn inspect(
@@ -23,15 +25,20 @@ pub(super) fn inspect(
     let length = walk.u32_little()? as usize;
     let end = length.saturating_add(8);
     // The length may count a padding byte that is not there.
-    if end > file.len() + 1 {
-        return Err(walk.cut_off());
-    }
+    let mut end_is_missing = end > file.len() + 1;
     let end = end.min(file.len());
     walk.skip(4)?;
     let (mut size, mut animated, mut pixels) = (None, false, false);
     while walk.offset().saturating_add(8) <= end {
         let (kind, length): ([u8; 4], _) = (walk.array()?, walk.u32_little()? as usize);
-        let content = walk.take(length)?;
+        let content = match walk.take(length) {
+            // What is cut off behind the pixels is metadata, or another frame.
+            Err(_) if pixels => {
+                end_is_missing = true;
+                break;
+            }
+            content => content?,
+        };
         match &kind {
             b"VP8X" => {
                 let (extended, canvas) = extended_header(content).ok_or(walk.damaged("a short header"))?;
@@ -60,7 +67,12 @@ pub(super) fn inspect(
         }
     }
     match size {
-        Some(size) if pixels => Ok(WebP { size, animated }),
+        Some(size) if pixels => Ok(WebP {
+            size,
+            animated,
+            end_is_missing,
+        }),
+        _ if end_is_missing => Err(walk.cut_off()),
         _ => Err(walk.damaged("it has no picture")),
     }
 }
