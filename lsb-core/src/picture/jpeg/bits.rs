@@ -137,9 +137,12 @@ impl<'a> Bits<'a> {
         })
     }
 
-    /// Whether nothing but padding is left: up to seven bits of any value, and whole bytes that are all zero or all
-    /// ones.
-    pub(super) fn is_spent(&self) -> bool {
+    /// Whether nothing but padding is left: up to seven bits of any value, and behind the last interval whole bytes that
+    /// are all zero or all ones, as some cameras write them.
+    pub(super) fn is_spent(&self, is_last: bool) -> bool {
+        if !is_last {
+            return self.count < 8 && self.data.is_empty();
+        }
         let word = if self.count == 0 {
             0
         } else {

@@ -310,7 +310,7 @@ fn walk_intervals(
             }
             unit += 1;
         }
-        if !bits.is_spent() || rest_of_band > 0 {
+        if !bits.is_spent(unit == total) || rest_of_band > 0 {
             return Err(MISSING);
         }
     }
