@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use super::ancillary::{Ancillary, Keep};
 use super::file::{self, DecodedPicture, PictureError, Purpose};
 use super::guard::guarded;
-use super::{jpeg, tiff};
+use super::{bmp, jpeg, tiff};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{self, Exif};
@@ -76,7 +76,13 @@ fn decode_inspected(
     limits: &Limits,
     purpose: Purpose,
 ) -> Result<DecodedPicture, Error> {
+    let mut upside_down = false;
     let (prepared, afterwards) = match format {
+        ImageFormat::Bmp => {
+            let (prepared, turned) = bmp::prepared(file);
+            upside_down = turned;
+            (prepared, tiff::Afterwards::default())
+        }
         ImageFormat::Tiff => tiff::prepared(file),
         ImageFormat::Jpeg => (jpeg::prepared(file)?.into(), tiff::Afterwards::default()),
         _ => (file.into(), tiff::Afterwards::default()),
@@ -114,6 +120,9 @@ fn decode_inspected(
     }
     let picture = DynamicImage::from_decoder(decoder).map_err(problem)?;
     let mut picture = afterwards.apply(picture);
+    if upside_down {
+        picture = picture.flipv();
+    }
     if purpose != Purpose::Read {
         picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
     }

@@ -5,6 +5,7 @@
 //! profiles and texts (205 KB of compressed profile can cost 400 MB) is never unpacked.
 
 mod ancillary;
+mod bmp;
 mod decode;
 mod denied;
 mod encode;

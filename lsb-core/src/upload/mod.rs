@@ -7,7 +7,7 @@
 //! there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
 //! depth maps and moving pictures there.
 
-mod bmp;
+pub(crate) mod bmp;
 mod bytes;
 pub(crate) mod gif;
 pub(crate) mod jpeg;
@@ -18,7 +18,6 @@ pub(crate) mod webp;
 use core::cell::Cell;
 use core::fmt;
 
-pub(crate) use bmp::end as bmp_end;
 #[cfg(feature = "image")]
 pub(crate) use png::Chunks;
 
