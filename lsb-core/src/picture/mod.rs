@@ -15,6 +15,7 @@ mod guard;
 mod jpeg;
 mod preview;
 mod scale;
+mod standard;
 mod tiff;
 
 use alloc::vec::Vec;
