@@ -1,5 +1,8 @@
 //! A WebP file, chunk by chunk (RFC 9649).
 
+#[cfg(feature = "image")]
+use alloc::borrow::Cow;
+
 use super::bytes::Walk;
 use super::{MediaType, UploadError};
 use crate::capacity::Size;
@@ -75,6 +78,41 @@ pub(super) fn inspect(
         _ if end_is_missing => Err(walk.cut_off()),
         _ => Err(walk.damaged("it has no picture")),
     }
+}
+
+/// The file up to its last whole chunk, with a length and with flags that say so: the decoder wants all that they
+/// promise.
+#[cfg(feature = "image")]
+pub(crate) fn with_what_is_there(file: &[u8]) -> Cow<'_, [u8]> {
+    /// Flags of the extended header (§2.7.1), and the chunks that they promise.
+    const PROMISED: [(u8, [u8; 4]); 3] = [(0x20, *b"ICCP"), (0x08, *b"EXIF"), (0x04, *b"XMP ")];
+    let mut chunks = Chunks::new(file);
+    let mut missing = PROMISED.iter().fold(0, |flags, (flag, _)| flags | flag);
+    for chunk in chunks.by_ref() {
+        for (flag, kind) in PROMISED {
+            missing &= if chunk.kind == kind { !flag } else { 0xff };
+        }
+    }
+    let end = chunks.offset().min(file.len());
+    let length = u32::try_from(end.saturating_sub(8) + end % 2).unwrap_or(u32::MAX);
+    let promised = match file.get(12..21) {
+        Some([b'V', b'P', b'8', b'X', .., flags]) => *flags,
+        _ => 0,
+    };
+    if file.get(4..8) == Some(&length.to_le_bytes()) && promised & missing == 0 && end % 2 == 0 {
+        return Cow::Borrowed(file);
+    }
+    let mut whole = file.get(..end).unwrap_or(file).to_vec();
+    whole.resize(end + end % 2, 0);
+    if let Some(place) = whole.get_mut(4..8) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+    if promised != 0
+        && let Some(flags) = whole.get_mut(20)
+    {
+        *flags &= !missing;
+    }
+    Cow::Owned(whole)
 }
 
 /// §2.7: flags, three reserved bytes, and the canvas's sides less one, of 24 bits.

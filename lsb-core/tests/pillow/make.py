@@ -131,15 +131,15 @@ def jpeg():
         ("CMYK", "CMYK", {"subsampling": 0}),
         ("orientation", "RGB", {"exif": b"Exif\0\0" + exif(8)}),
     ]:
-        # Wide enough for every decoder to smooth chroma in the same way.
-        write(f"{name}.jpg", saved(picture(mode, 40, 28), "JPEG", **{"quality": 90, **options}))
-    whole = saved(picture("RGB", 40, 28), "JPEG", quality=90, subsampling=0)
+        # Whole units, because decoders differ in what they make of those that reach beyond the picture.
+        write(f"{name}.jpg", saved(picture(mode, 48, 32), "JPEG", **{"quality": 90, **options}))
+    whole = saved(picture("RGB", 48, 32), "JPEG", quality=90, subsampling=0)
     write("no-end.jpg", whole[:-2], whole)
     frame = whole.index(b"\xff\xc0")
     write("stray-bytes.jpg", whole[:frame] + b"\0\0\7" + whole[frame:], whole)
     write("short-adobe.jpg", whole[:frame] + b"\xff\xee\0\x07Adobe" + whole[frame:], whole)
     write("bytes-behind.jpg", whole + b"behind the end")
-    grey = saved(picture("L", 40, 28), "JPEG", quality=90)
+    grey = saved(picture("L", 48, 32), "JPEG", quality=90)
     frame = grey.index(b"\xff\xc0")
     # One component alone is never interleaved, so its sampling factors say nothing.
     write("L-sampling.jpg", grey[: frame + 11] + b"\x22" + grey[frame + 12 :])
@@ -288,8 +288,8 @@ def tiff():
             write(f"{mode}-{compression}.tif", saved(picture(mode), "TIFF", compression=compression))
     write("predictor.tif", saved(picture("RGB"), "TIFF", compression="tiff_lzw", tiffinfo={317: 2}))
     write("group4.tif", saved(picture("1"), "TIFF", compression="group4"))
-    write("jpeg.tif", saved(picture("RGB", 40, 28), "TIFF", compression="jpeg", quality=90))
-    write("jpeg-L.tif", saved(picture("L", 40, 28), "TIFF", compression="jpeg", quality=90))
+    write("jpeg.tif", saved(picture("RGB", 48, 32), "TIFF", compression="jpeg", quality=90))
+    write("jpeg-L.tif", saved(picture("L", 48, 32), "TIFF", compression="jpeg", quality=90))
     write("big.tif", saved(picture("RGB"), "TIFF", big_tiff=True))
     write("orientation.tif", saved(picture("RGB"), "TIFF", tiffinfo={274: 6}))
     for bits in (2, 4):
