@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{self, Exif};
 use crate::raster::{Colors, Raster};
-use crate::upload::{self, MediaType, UploadError, webp};
+use crate::upload::{self, MediaType, UploadError, gif, webp};
 
 /// Decodes a file of any format, upright, with straight alpha, after its structure and its claims were checked.
 ///
@@ -108,6 +108,7 @@ fn decode_inspected(
         }
         ImageFormat::Jpeg => read(&jpeg::prepared(file)?, (media_type, format), limits)?,
         ImageFormat::WebP => read(&webp::with_what_is_there(file), (media_type, format), limits)?,
+        ImageFormat::Gif => read(&gif::with_colors(file), (media_type, format), limits)?,
         _ => read(file, (media_type, format), limits)?,
     };
     let mut ancillary = Ancillary::default();

@@ -1,5 +1,10 @@
 //! A GIF file, block by block (GIF89a specification, §15 to §27).
 
+#[cfg(feature = "image")]
+use alloc::borrow::Cow;
+#[cfg(feature = "image")]
+use alloc::vec::Vec;
+
 use super::bytes::Walk;
 use super::{MediaType, UploadError};
 use crate::capacity::Size;
@@ -7,6 +12,10 @@ use crate::capacity::Size;
 const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;
 const TRAILER: u8 = 0x3b;
+/// The header with the logical screen: signature, size, flags, background, shape of a pixel.
+#[cfg(feature = "image")]
+const HEADER_BYTES: usize = 13;
+const HAS_COLOR_TABLE: u8 = 0x80;
 
 /// What a GIF consists of.
 pub(super) struct Gif {
@@ -128,8 +137,28 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// A file that has no colours for its frames, with greys for them, as other decoders show it.
+#[cfg(feature = "image")]
+pub(crate) fn with_colors(file: &[u8]) -> Cow<'_, [u8]> {
+    let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
+        return Cow::Borrowed(file);
+    };
+    if header.get(10).is_none_or(|flags| flags & HAS_COLOR_TABLE != 0) {
+        return Cow::Borrowed(file);
+    }
+    let mut with = Vec::with_capacity(file.len() + 3 * 256);
+    with.extend_from_slice(header);
+    if let Some(flags) = with.get_mut(10) {
+        // Of 256 colours, which is 2 to the power of 7 + 1.
+        *flags |= HAS_COLOR_TABLE | 7;
+    }
+    with.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
+    with.extend_from_slice(rest);
+    Cow::Owned(with)
+}
+
 const fn color_table_bytes(flags: u8) -> usize {
-    if flags & 0x80 == 0 {
+    if flags & HAS_COLOR_TABLE == 0 {
         0
     } else {
         3 << ((flags & 7) + 1)
