@@ -6,7 +6,7 @@ mod fixtures;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{labelled, raster};
-use fixtures::{CLUSTER, CREATED, Fixture, RawPng, denied_picture, photo, png, raw_tiff};
+use fixtures::{CLUSTER, CREATED, Fixture, RawPng, contains, denied_picture, photo, png, raw_tiff};
 use image::ExtendedColorType;
 use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
 use lsb_core::metadata::{self, Kind};
@@ -65,10 +65,6 @@ fn talkative_png() -> Vec<u8> {
         .chunk(b"tIME", &[7, 0xe8, 1, 2, 3, 4, 5])
         .chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")
         .end()
-}
-
-fn contains(file: &[u8], what: &[u8]) -> bool {
-    file.windows(what.len()).any(|window| window == what)
 }
 
 fn labelled_with(photograph: &[u8], keep: Keep) -> LabelledPicture {

@@ -117,9 +117,11 @@ fn only_whole_pictures_are_sealed() {
     let kind = |original: &[u8], denied: &[u8]| seal(&fixture.request(original, denied)).unwrap_err().kind();
     assert_eq!(kind(b"text", &denied), ErrorKind::NotAPicture);
     assert_eq!(kind(b"", &denied), ErrorKind::NotAPicture);
-    assert_eq!(kind(&original[..original.len() - 2], &denied), ErrorKind::Damaged);
+    assert_eq!(kind(&original[..200], &denied), ErrorKind::Damaged);
     assert_eq!(kind(&original, &original), ErrorKind::NotAPicture);
-    assert_eq!(kind(&original, &denied[..denied.len() - 1]), ErrorKind::Damaged);
+    assert_eq!(kind(&original, &denied[..denied.len() - 20]), ErrorKind::Damaged);
+    // An end marker alone may be missing.
+    seal(&fixture.request(&original[..original.len() - 2], &denied)).unwrap();
 }
 
 #[test]

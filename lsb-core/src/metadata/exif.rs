@@ -5,14 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::item::{Item, Kind};
-use crate::tags::{Directory, Entry, Tiff};
-
-const ORIENTATION: u16 = 0x0112;
-const EXIF_DIRECTORY: u16 = 0x8769;
-const GPS_DIRECTORY: u16 = 0x8825;
-const THUMBNAIL_OFFSET: u16 = 0x0201;
-const THUMBNAIL_BYTES: u16 = 0x0202;
-const STRIP_OFFSETS: u16 = 0x0111;
+use crate::tags::{
+    Directory, EXIF_DIRECTORY, Entry, GPS_DIRECTORY, ORIENTATION, STRIP_OFFSETS, THUMBNAIL_BYTES,
+    THUMBNAIL_OFFSET, Tiff,
+};
 
 /// A block of EXIF whose first directory can be read.
 pub(crate) struct Exif<'a> {

@@ -31,7 +31,11 @@ pub(super) fn inspect(
                     Some(b"avis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" | b"msf1")
                 );
             }
-            b"meta" => size = size.or(largest_size(&part)),
+            b"meta" if size.is_none() => {
+                size = largest_size(&part);
+                // Known before whatever is wrong behind it.
+                size.map_or(Ok(()), &check_size)?;
+            }
             _ => (),
         }
     }
@@ -40,7 +44,6 @@ pub(super) fn inspect(
         offset: 0,
         problem: "no box names the picture's size",
     })?;
-    check_size(size)?;
     Ok(Heif { size, animated })
 }
 
