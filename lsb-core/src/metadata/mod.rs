@@ -343,3 +343,9 @@ fn with_trailer<'a>(mut parts: Vec<Part<'a>>, behind: &'a [u8]) -> Vec<Part<'a>>
     }
     parts
 }
+
+/// As [`with_trailer`], for a file that is cut off: the rest of a part of pixels is as much of them as there is.
+fn with_rest_of_pixels<'a>(mut parts: Vec<Part<'a>>, rest: &'a [u8]) -> Vec<Part<'a>> {
+    parts.push(Part::new(rest, "a part that is cut off", Role::Picture));
+    parts
+}

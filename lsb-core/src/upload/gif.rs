@@ -9,7 +9,7 @@ use super::bytes::Walk;
 use super::{MediaType, UploadError};
 use crate::capacity::Size;
 
-const IMAGE: u8 = 0x2c;
+pub(crate) const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;
 const TRAILER: u8 = 0x3b;
 /// The header with the logical screen: signature, size, flags, background, shape of a pixel.
@@ -56,7 +56,7 @@ pub(super) fn inspect(
     Ok(Gif {
         size,
         frames,
-        end_is_missing: !blocks.ended,
+        end_is_missing: !blocks.has_ended(),
     })
 }
 
@@ -92,6 +92,11 @@ impl<'a> Blocks<'a> {
             walk,
             ended: false,
         })
+    }
+
+    /// Whether the trailer was met.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub(crate) const fn offset(&self) -> usize {

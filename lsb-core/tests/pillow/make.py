@@ -110,6 +110,14 @@ def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+def more_data(whole):
+    """With bytes behind the last row, inside of the packed data."""
+    start = whole.index(b"IDAT")
+    length = struct.unpack_from(">I", whole, start - 4)[0]
+    rows = zlib.decompress(whole[start + 4 : start + 4 + length])
+    return whole[: start - 4] + chunk(b"IDAT", zlib.compress(rows + bytes(50))) + whole[start + 8 + length :]
+
+
 def png():
     for mode in ("1", "L", "LA", "RGB", "RGBA", "P", "I;16"):
         write(f"{mode.replace(';', '')}.png", saved(picture(mode), "PNG"))
@@ -128,6 +136,10 @@ def png():
     gamma = bytearray(chunk(b"gAMA", b"\0\0\xb1\x8f"))
     gamma[-1] ^= 1
     write("wrong-checksum-of-gamma.png", whole[:data] + bytes(gamma) + whole[data:], whole)
+    write("wrong-checksum-of-end.png", whole[:-1] + b"?", whole)
+    write("palette-of-ten-bytes.png", whole[:data] + chunk(b"PLTE", bytes(10)) + whole[data:], whole)
+    write("too-much-data.png", more_data(whole), whole)
+    write("empty-data.png", whole[:data] + chunk(b"IDAT", b"") + whole[data:])
     write("bytes-behind.png", whole + b"behind the end")
     frames = [picture("RGB"), picture("RGB").transpose(Image.Transpose.ROTATE_180)]
     write("animated.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))

@@ -11,9 +11,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bits::{Bits, Codes};
-use super::{START_OF_SCAN, damaged};
+use super::damaged;
 use crate::upload::UploadError;
-use crate::upload::jpeg::{Component, Frame};
+use crate::upload::jpeg::{Component, Frame, START_OF_SCAN};
 
 const QUANTIZERS: u8 = 0xdb;
 const CODES: u8 = 0xc4;
