@@ -113,7 +113,7 @@ fn pixels_are_those_of_another_decoder() {
         files.len(),
         wrong.join("\n")
     );
-    for format in MediaType::ALL {
+    for format in MediaType::ALL.into_iter().filter(|format| format.is_decoded()) {
         assert!(
             formats.iter().filter(|found| **found == format).count() > 5,
             "{format}"

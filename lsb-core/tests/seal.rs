@@ -10,7 +10,8 @@ use lsb_core::seal::{
     CHUNK_BYTES, ExchangeKey, ExchangePublicKey, LedgerShare, ObjectSecrets, ReleaseContext, SealError,
     ShareForCluster, ShareForViewer, SigningKey, open, seal, seal_with,
 };
-use lsb_core::{ClusterId, Error, ErrorKind, ObjectId, PublicKey, RequestId, Signature, UnixSeconds};
+use lsb_core::upload::{inspect, inspect_stored};
+use lsb_core::{ClusterId, Error, ErrorKind, Limits, ObjectId, PublicKey, RequestId, Signature, UnixSeconds};
 
 /// A JPEG of exactly so many bytes: a real one, and noise behind its end.
 fn jpeg_of(bytes: usize) -> Vec<u8> {
@@ -328,4 +329,26 @@ fn the_same_secrets_give_the_same_envelope() {
 fn a_policy_with_an_owner_who_may_not_view_is_a_policy() {
     let owner = SigningKey::from_bytes(&[7; 32]);
     Policy::new(UserName::parse("alice").unwrap(), owner.public(), vec![]).unwrap();
+}
+
+#[test]
+fn a_picture_that_is_not_whole_is_sealed_as_it_is() {
+    let (fixture, denied) = (Fixture::new(), denied_picture());
+    for name in ["rocket.jpg", "chelsea.png"] {
+        let whole = photo(name);
+        let cut = &whole[..whole.len() / 2];
+        assert_eq!(
+            inspect(cut, &Limits::DEFAULT).unwrap_err().kind(),
+            ErrorKind::Damaged
+        );
+        let sealed = fixture.seal(cut, &denied);
+        let opened = open(&sealed.envelope, &sealed.ledger_share).unwrap();
+        assert!(opened.bytes == cut, "{name}");
+        assert_eq!(
+            opened.metadata.size,
+            inspect(&whole, &Limits::DEFAULT).unwrap().size
+        );
+    }
+    let error = seal(&fixture.request(b"a text, and no picture", &denied)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAPicture);
 }

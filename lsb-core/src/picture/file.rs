@@ -117,13 +117,18 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
     })
 }
 
+/// Where the header says what samples mean: behind the signature, the chunk's length and type, and the sides.
+const COLOR_TYPE_AT: usize = 8 + 8 + 9;
+
 /// The chunks that a decoder needs, and whether the last one is missing in the file. What hides in profiles and texts
 /// is never unpacked.
 fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     let mut whole = true;
     let mut chunks = Chunks::new(file);
+    let is_indexed = file.get(COLOR_TYPE_AT) == Some(&3);
+    let needed = |kind: &[u8; 4]| needed_for_pixels(kind) && (is_indexed || kind != b"PLTE");
     for chunk in chunks.by_ref() {
-        whole &= needed_for_pixels(&chunk?.kind);
+        whole &= needed(&chunk?.kind);
     }
     let end_is_missing = chunks.end_is_missing();
     // Our own files hold nothing but pixels, and need no copy.
@@ -133,8 +138,10 @@ fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     let mut pixels = Vec::with_capacity(file.len());
     pixels.extend_from_slice(file.get(..8).unwrap_or_default());
     // The checksums were verified a moment ago.
-    for chunk in Chunks::unchecked(file).filter(|chunk| needed_for_pixels(&chunk.kind)) {
-        pixels.extend_from_slice(chunk.whole);
+    for chunk in Chunks::unchecked(file).filter(|chunk| needed(&chunk.kind)) {
+        if chunk.kind != *b"IEND" || !end_is_missing {
+            pixels.extend_from_slice(chunk.whole);
+        }
     }
     if end_is_missing {
         pixels.extend(metadata::png_chunk(*b"IEND", &[]));

@@ -10,7 +10,7 @@ use super::error::UploadError;
 use super::media_type::MediaType;
 use crate::size::Size;
 
-const IMAGE: u8 = 0x2c;
+pub(crate) const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;
 const TRAILER: u8 = 0x3b;
 /// The header with the logical screen: signature, size, flags, background, shape of a pixel.
@@ -57,7 +57,7 @@ pub(super) fn inspect(
     Ok(Gif {
         size,
         frames,
-        end_is_missing: !blocks.ended,
+        end_is_missing: !blocks.has_ended(),
     })
 }
 
@@ -93,6 +93,11 @@ impl<'a> Blocks<'a> {
             walk,
             ended: false,
         })
+    }
+
+    /// Whether the trailer was met.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub(crate) const fn offset(&self) -> usize {

@@ -7,9 +7,9 @@ use super::error::UploadError;
 use super::media_type::MediaType;
 use crate::size::Size;
 
-const START_OF_SCAN: u8 = 0xda;
-const NUMBER_OF_LINES: u8 = 0xdc;
-const END_OF_IMAGE: u8 = 0xd9;
+pub(crate) const START_OF_SCAN: u8 = 0xda;
+pub(crate) const NUMBER_OF_LINES: u8 = 0xdc;
+pub(crate) const END_OF_IMAGE: u8 = 0xd9;
 
 /// What the markers of a JPEG say.
 pub(super) struct Jpeg {
@@ -100,7 +100,7 @@ pub(super) fn inspect(
 }
 
 /// SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share their range.
-const fn is_frame_header(marker: u8) -> bool {
+pub(crate) const fn is_frame_header(marker: u8) -> bool {
     matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
 }
 

@@ -99,10 +99,14 @@ impl<'a> Chunks<'a> {
         self.end_is_missing
     }
 
-    /// Whether the file ends here, or inside of a chunk that is none of pixels.
+    /// Whether the file ends here, inside of a chunk that is none of pixels, or with an end that is damaged.
     fn ends_behind_pixels(&self) -> bool {
         let kind = self.file.get(self.offset + 4..self.offset + 8);
-        self.pixels_seen && self.read().is_none() && kind != Some(b"IDAT")
+        self.pixels_seen
+            && match self.read() {
+                None => kind != Some(b"IDAT"),
+                Some(chunk) => chunk.kind == *b"IEND" && !chunk.checksum_fits(),
+            }
     }
 
     /// The next chunk, its checksum verified.
@@ -266,7 +270,9 @@ pub(super) fn inspect(
             b"acTL" if compressed == 0 && chunk.checksum_fits() => animated = frames(chunk.content) > 1,
             b"IHDR" => return Err(chunk.damaged("a second header")),
             b"PLTE" => {
-                if chunk.content.is_empty() || chunk.content.len() % 3 != 0 || chunk.content.len() > 768 {
+                let length = chunk.content.len();
+                // Beside colours that need none, it is a suggestion.
+                if header.color_type == 3 && (length == 0 || length % 3 != 0 || length > 768) {
                     return Err(chunk.damaged("a palette of an impossible length"));
                 }
                 palette = true;

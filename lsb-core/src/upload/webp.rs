@@ -178,6 +178,11 @@ impl<'a> Chunks<'a> {
     pub(crate) const fn offset(&self) -> usize {
         self.offset
     }
+
+    /// Whether something is left inside of the length, once no whole chunk is.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.offset < self.file.len()
+    }
 }
 
 impl<'a> Iterator for Chunks<'a> {

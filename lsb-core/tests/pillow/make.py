@@ -4,7 +4,8 @@
 
 Every picture is made here from numbers, so nothing is copied from anywhere. NAME.pam holds the upright pixels of NAME:
 red, green, blue and alpha of eight bits. `cargo test -p lsb-core --test pillow` compares them with ours, without
-Pillow. The pictures in `refused/` are opened by Pillow, and not by us.
+Pillow. The pictures in `refused/` are opened by Pillow, and not by us. The same pictures, smaller, are seeds for the
+fuzz targets of the decoders.
 """
 import io
 import struct
@@ -17,7 +18,12 @@ from PIL import Image, ImageOps, TiffImagePlugin, features
 
 warnings.simplefilter("ignore")
 folder = Path(__file__).parent
+corpora = folder.parents[2] / "fuzz" / "corpus"
 WIDTH, HEIGHT = 19, 13
+# Whole units of JPEG, because decoders differ in what they make of those that reach beyond the picture.
+WIDE, HIGH = 48, 32
+# Whether the pictures are for the fuzzer: tiny, and without pixels beside them.
+seeds = False
 
 
 def pixel(x, y, channel):
@@ -27,7 +33,8 @@ def pixel(x, y, channel):
     return (slopes[channel % 3] + edge) % 256
 
 
-def picture(mode, width=WIDTH, height=HEIGHT):
+def picture(mode, width=None, height=None):
+    width, height = width or WIDTH, height or HEIGHT
     bands = []
     for channel in range(len(Image.new(mode, (1, 1)).getbands()) if mode not in ("1", "P", "I;16") else 1):
         band = Image.new("L", (width, height))
@@ -70,12 +77,21 @@ made = []
 
 def write(name, file, as_if=None):
     """Writes a file, and its pixels or those of another one that differs in nothing that is seen."""
+    if seeds:
+        formats = {".jpg": "jpeg", ".tif": "tiff"}
+        ending = Path(name).suffix
+        corpus = corpora / f"decode_{formats.get(ending, ending[1:])}"
+        corpus.mkdir(exist_ok=True)
+        (corpus / f"made-{Path(name).stem}").write_bytes(file)
+        return
     (folder / name).write_bytes(file)
     (folder / f"{name}.pam").write_bytes(pam(upright(as_if or file)))
     made.append(name)
 
 
 def refused(name, file):
+    if seeds:
+        return write(name, file)
     upright(file)
     (folder / "refused" / name).write_bytes(file)
 
@@ -92,6 +108,14 @@ def exif(orientation):
 
 def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def more_data(whole):
+    """With bytes behind the last row, inside of the packed data."""
+    start = whole.index(b"IDAT")
+    length = struct.unpack_from(">I", whole, start - 4)[0]
+    rows = zlib.decompress(whole[start + 4 : start + 4 + length])
+    return whole[: start - 4] + chunk(b"IDAT", zlib.compress(rows + bytes(50))) + whole[start + 8 + length :]
 
 
 def png():
@@ -112,6 +136,10 @@ def png():
     gamma = bytearray(chunk(b"gAMA", b"\0\0\xb1\x8f"))
     gamma[-1] ^= 1
     write("wrong-checksum-of-gamma.png", whole[:data] + bytes(gamma) + whole[data:], whole)
+    write("wrong-checksum-of-end.png", whole[:-1] + b"?", whole)
+    write("palette-of-ten-bytes.png", whole[:data] + chunk(b"PLTE", bytes(10)) + whole[data:], whole)
+    write("too-much-data.png", more_data(whole), whole)
+    write("empty-data.png", whole[:data] + chunk(b"IDAT", b"") + whole[data:])
     write("bytes-behind.png", whole + b"behind the end")
     frames = [picture("RGB"), picture("RGB").transpose(Image.Transpose.ROTATE_180)]
     write("animated.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))
@@ -131,15 +159,14 @@ def jpeg():
         ("CMYK", "CMYK", {"subsampling": 0}),
         ("orientation", "RGB", {"exif": b"Exif\0\0" + exif(8)}),
     ]:
-        # Whole units, because decoders differ in what they make of those that reach beyond the picture.
-        write(f"{name}.jpg", saved(picture(mode, 48, 32), "JPEG", **{"quality": 90, **options}))
-    whole = saved(picture("RGB", 48, 32), "JPEG", quality=90, subsampling=0)
+        write(f"{name}.jpg", saved(picture(mode, WIDE, HIGH), "JPEG", **{"quality": 50 if seeds else 90, **options}))
+    whole = saved(picture("RGB", WIDE, HIGH), "JPEG", quality=90, subsampling=0)
     write("no-end.jpg", whole[:-2], whole)
     frame = whole.index(b"\xff\xc0")
     write("stray-bytes.jpg", whole[:frame] + b"\0\0\7" + whole[frame:], whole)
     write("short-adobe.jpg", whole[:frame] + b"\xff\xee\0\x07Adobe" + whole[frame:], whole)
     write("bytes-behind.jpg", whole + b"behind the end")
-    grey = saved(picture("L", 48, 32), "JPEG", quality=90)
+    grey = saved(picture("L", WIDE, HIGH), "JPEG", quality=90)
     frame = grey.index(b"\xff\xc0")
     # One component alone is never interleaved, so its sampling factors say nothing.
     write("L-sampling.jpg", grey[: frame + 11] + b"\x22" + grey[frame + 12 :])
@@ -291,8 +318,8 @@ def tiff():
             write(f"{mode}-{compression}.tif", saved(picture(mode), "TIFF", compression=compression))
     write("predictor.tif", saved(picture("RGB"), "TIFF", compression="tiff_lzw", tiffinfo={317: 2}))
     write("group4.tif", saved(picture("1"), "TIFF", compression="group4"))
-    write("jpeg.tif", saved(picture("RGB", 48, 32), "TIFF", compression="jpeg", quality=90))
-    write("jpeg-L.tif", saved(picture("L", 48, 32), "TIFF", compression="jpeg", quality=90))
+    write("jpeg.tif", saved(picture("RGB", WIDE, HIGH), "TIFF", compression="jpeg", quality=90))
+    write("jpeg-L.tif", saved(picture("L", WIDE, HIGH), "TIFF", compression="jpeg", quality=90))
     write("big.tif", saved(picture("RGB"), "TIFF", big_tiff=True))
     write("orientation.tif", saved(picture("RGB"), "TIFF", tiffinfo={274: 6}))
     for bits in (2, 4):
@@ -349,6 +376,12 @@ if __name__ == "__main__":
         if old.is_file() and old.suffix not in (".py", ".md"):
             old.unlink()
     (folder / "refused").mkdir(exist_ok=True)
+    for make in (png, jpeg, webp, gif, bmp, tiff, not_ours):
+        make()
+    for old in corpora.glob("decode_*/made-*"):
+        old.unlink()
+    seeds = True
+    WIDTH, HEIGHT, WIDE, HIGH = 7, 5, 16, 16
     for make in (png, jpeg, webp, gif, bmp, tiff, not_ours):
         make()
     print(f"{len(made)} pictures")

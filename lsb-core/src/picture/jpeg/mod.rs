@@ -5,13 +5,10 @@ mod scans;
 
 use alloc::vec::Vec;
 
-use crate::upload::jpeg::{Frame, Piece, Pieces};
-use crate::upload::{MediaType, UploadError};
+use crate::upload::UploadError;
+use crate::upload::jpeg::{END_OF_IMAGE, Frame, NUMBER_OF_LINES, Piece, Pieces, is_frame_header};
 
-const NUMBER_OF_LINES: u8 = 0xdc;
 const ADOBE: u8 = 0xee;
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
 
 /// The file as the decoder understands it, after every block was found to be there.
 ///
@@ -107,16 +104,4 @@ fn number_of_lines(file: &[u8]) -> u16 {
         _ => None,
     });
     lines.unwrap_or(0)
-}
-
-/// SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share their range.
-const fn is_frame_header(marker: u8) -> bool {
-    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
-}
-
-const fn damaged(problem: &'static str) -> UploadError {
-    UploadError::PixelsMissing {
-        format: MediaType::Jpeg,
-        problem,
-    }
 }

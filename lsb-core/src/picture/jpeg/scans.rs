@@ -11,9 +11,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bits::{Bits, Codes};
-use super::{START_OF_SCAN, damaged};
-use crate::upload::UploadError;
-use crate::upload::jpeg::{Component, Frame};
+use crate::upload::jpeg::{Component, Frame, START_OF_SCAN};
+use crate::upload::{MediaType, UploadError};
 
 const QUANTIZERS: u8 = 0xdb;
 const CODES: u8 = 0xc4;
@@ -528,4 +527,11 @@ fn finer_details(
         *rest_of_band -= 1;
     }
     Some(())
+}
+
+pub(super) const fn damaged(problem: &'static str) -> UploadError {
+    UploadError::PixelsMissing {
+        format: MediaType::Jpeg,
+        problem,
+    }
 }

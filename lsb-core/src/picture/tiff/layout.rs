@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Raw;
+use super::raw::Raw;
 use crate::tags::{self, Directory, Entry, Tiff};
 
 /// No compression, LZW, deflate by both its numbers, `PackBits`, JPEG and fax of group 4: what the decoder knows.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use image::{DynamicImage, ImageBuffer};
 
 use super::layout::{JPEG, Layout};
-use super::{Raw, unsupported};
+use super::raw::{Raw, unsupported};
 use crate::error::Error;
 use crate::tags;
 

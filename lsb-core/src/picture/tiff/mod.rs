@@ -5,20 +5,22 @@
 
 mod layout;
 mod meaning;
+mod raw;
 
 use std::io::Cursor;
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use image::error::{DecodingError, LimitError, LimitErrorKind, UnsupportedError, UnsupportedErrorKind};
+use image::error::{DecodingError, LimitError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageError, ImageFormat};
 use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits as DecoderLimits};
 
 use self::layout::Layout;
+use self::raw::{Raw, unsupported};
 use super::error::PictureError;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -31,12 +33,6 @@ pub(super) struct Read {
     pub(super) orientation: Option<Orientation>,
     pub(super) profile: Vec<u8>,
     pub(super) xmp: Vec<u8>,
-}
-
-/// Samples as they are stored, of as many bits as they are stored with.
-enum Raw {
-    Eight(Vec<u8>),
-    Sixteen(Vec<u16>),
 }
 
 pub(super) fn read(file: &[u8], limits: &Limits) -> Result<Read, Error> {
@@ -93,15 +89,6 @@ fn unpacked(
         DecodingResult::U16(numbers) => Ok(Raw::Sixteen(layout.interleaved(numbers))),
         _ => Err(unsupported("samples of another kind".into())),
     }
-}
-
-fn unsupported(what: String) -> Error {
-    let kind = UnsupportedErrorKind::GenericFeature(what);
-    let source = ImageError::Unsupported(UnsupportedError::from_format_and_kind(
-        ImageFormat::Tiff.into(),
-        kind,
-    ));
-    PictureError::of_decoder(MediaType::Tiff, source).into()
 }
 
 /// What a decoder's error means to whoever has the file.
