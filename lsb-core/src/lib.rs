@@ -99,6 +99,8 @@
 //!   share is released, by the ledger, and not here.
 //! * **The advisory status is advice**: nothing vouches for it.
 //! * **Scattering is no encryption**: its salt stands in the preamble, so everyone can find what is hidden.
+//! * **Not all damage can be seen.** A part of a picture that is missing or does not decode is an error; bits that
+//!   changed into others of the same meaning, in formats without checksums, are another picture.
 //! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
 //!   are refused, or only stored. HEIC and AVIF are stored, where no pixels of them are needed.
 //! * **A file's name is whatever its owner chose.** [`FileName`] says whether it can be used; that it does not

@@ -5,45 +5,53 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// The entries by which pixels are decoded and shown (TIFF 6.0, §8; its supplements).
-pub(crate) const IMAGE_WIDTH: u16 = 256;
-pub(crate) const IMAGE_LENGTH: u16 = 257;
-pub(crate) const BITS_PER_SAMPLE: u16 = 258;
-pub(crate) const COMPRESSION: u16 = 259;
-pub(crate) const PHOTOMETRIC: u16 = 262;
-pub(crate) const FILL_ORDER: u16 = 266;
-pub(crate) const STRIP_OFFSETS: u16 = 273;
-pub(crate) const ORIENTATION: u16 = 274;
-pub(crate) const SAMPLES_PER_PIXEL: u16 = 277;
-pub(crate) const ROWS_PER_STRIP: u16 = 278;
-pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
-pub(crate) const PLANAR_CONFIGURATION: u16 = 284;
-pub(crate) const PREDICTOR: u16 = 317;
-pub(crate) const COLOR_MAP: u16 = 320;
-pub(crate) const TILE_WIDTH: u16 = 322;
-pub(crate) const TILE_LENGTH: u16 = 323;
-pub(crate) const TILE_OFFSETS: u16 = 324;
-pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
-pub(crate) const SUB_DIRECTORIES: u16 = 330;
-pub(crate) const EXTRA_SAMPLES: u16 = 338;
-pub(crate) const SAMPLE_FORMAT: u16 = 339;
-pub(crate) const JPEG_TABLES: u16 = 347;
-pub(crate) const THUMBNAIL_OFFSET: u16 = 513;
-pub(crate) const THUMBNAIL_BYTES: u16 = 514;
-pub(crate) const CHROMA_SUBSAMPLING: u16 = 530;
-pub(crate) const XMP: u16 = 700;
-pub(crate) const EXIF_DIRECTORY: u16 = 34_665;
-pub(crate) const PROFILE: u16 = 34_675;
-pub(crate) const GPS_DIRECTORY: u16 = 34_853;
-pub(crate) const INTEROPERABILITY_DIRECTORY: u16 = 40_965;
+#[cfg_attr(
+    not(feature = "image"),
+    allow(dead_code, reason = "most are needed where pixels are decoded")
+)]
+mod known {
+    //! The entries by which pixels are decoded and shown (TIFF 6.0, §8; its supplements).
 
-/// Places and lengths of pixel data, in strips and in tiles.
-pub(crate) const DATA: [(u16, u16); 2] = [
-    (STRIP_OFFSETS, STRIP_BYTE_COUNTS),
-    (TILE_OFFSETS, TILE_BYTE_COUNTS),
-];
-/// The value of [`PHOTOMETRIC`] of samples that are places in a palette.
-pub(crate) const PALETTE: u64 = 3;
+    pub(crate) const IMAGE_WIDTH: u16 = 256;
+    pub(crate) const IMAGE_LENGTH: u16 = 257;
+    pub(crate) const BITS_PER_SAMPLE: u16 = 258;
+    pub(crate) const COMPRESSION: u16 = 259;
+    pub(crate) const PHOTOMETRIC: u16 = 262;
+    pub(crate) const FILL_ORDER: u16 = 266;
+    pub(crate) const STRIP_OFFSETS: u16 = 273;
+    pub(crate) const ORIENTATION: u16 = 274;
+    pub(crate) const SAMPLES_PER_PIXEL: u16 = 277;
+    pub(crate) const ROWS_PER_STRIP: u16 = 278;
+    pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
+    pub(crate) const PLANAR_CONFIGURATION: u16 = 284;
+    pub(crate) const PREDICTOR: u16 = 317;
+    pub(crate) const COLOR_MAP: u16 = 320;
+    pub(crate) const TILE_WIDTH: u16 = 322;
+    pub(crate) const TILE_LENGTH: u16 = 323;
+    pub(crate) const TILE_OFFSETS: u16 = 324;
+    pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
+    pub(crate) const SUB_DIRECTORIES: u16 = 330;
+    pub(crate) const EXTRA_SAMPLES: u16 = 338;
+    pub(crate) const SAMPLE_FORMAT: u16 = 339;
+    pub(crate) const JPEG_TABLES: u16 = 347;
+    pub(crate) const THUMBNAIL_OFFSET: u16 = 513;
+    pub(crate) const THUMBNAIL_BYTES: u16 = 514;
+    pub(crate) const CHROMA_SUBSAMPLING: u16 = 530;
+    pub(crate) const XMP: u16 = 700;
+    pub(crate) const EXIF_DIRECTORY: u16 = 34_665;
+    pub(crate) const PROFILE: u16 = 34_675;
+    pub(crate) const GPS_DIRECTORY: u16 = 34_853;
+    pub(crate) const INTEROPERABILITY_DIRECTORY: u16 = 40_965;
+
+    /// Places and lengths of pixel data, in strips and in tiles.
+    pub(crate) const DATA: [(u16, u16); 2] = [
+        (STRIP_OFFSETS, STRIP_BYTE_COUNTS),
+        (TILE_OFFSETS, TILE_BYTE_COUNTS),
+    ];
+    /// The value of [`PHOTOMETRIC`] of samples that are places in a palette.
+    pub(crate) const PALETTE: u64 = 3;
+}
+pub(crate) use known::*;
 
 /// The most entries that a directory is read with. Real ones have a few dozen.
 const MOST_ENTRIES: usize = 4096;
@@ -207,6 +215,7 @@ impl<'a> Tiff<'a> {
     }
 
     /// The lowest bytes of a number, in this file's order.
+    #[cfg(feature = "image")]
     fn bytes_of(&self, number: u64, bytes: usize) -> Vec<u8> {
         let number = number.to_be_bytes();
         let mut number = number.get(8 - bytes.min(8)..).unwrap_or_default().to_vec();
@@ -218,6 +227,7 @@ impl<'a> Tiff<'a> {
 
     /// Writes another first directory behind a copy of this file: numbers by tag, and the bytes of one entry more. It
     /// has no successor.
+    #[cfg(feature = "image")]
     pub(crate) fn append_directory(
         &self,
         file: &mut Vec<u8>,

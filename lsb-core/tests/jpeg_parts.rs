@@ -22,9 +22,10 @@ fn with_intervals() -> Vec<u8> {
 fn intervals(file: &[u8]) -> Vec<Range<usize>> {
     let scan = position(file, &[0xff, 0xda]);
     // The marker, its length, one component, and the coefficients.
-    let mut start = scan + 2 + 8;
+    let data = scan + 2 + 8;
+    let mut start = data;
     let mut found = Vec::new();
-    for at in start..file.len() - 1 {
+    for at in data..file.len() - 1 {
         if let [0xff, 0xd0..=0xd7 | 0xd9] = file[at..at + 2] {
             found.push(start..at);
             start = at + 2;

@@ -1,6 +1,5 @@
 //! A file of one format to protect, or to hide in: whatever it contains, no public function that reads it panics or
-//! returns more than the limits allow; a decoded picture can carry a payload, and be read again; without its metadata
-//! it shows the same.
+//! returns more than the limits allow; a decoded picture can carry a payload, and be read again.
 
 use lsb_core::bits::BitsPerSample;
 use lsb_core::picture::{self, Keep};

@@ -116,6 +116,10 @@ const fn false_header(blocks: u64, scanned: u64) -> UploadError {
 }
 
 /// A frame header (§B.2.2).
+#[cfg_attr(
+    not(feature = "image"),
+    allow(dead_code, reason = "some of it is needed where scans are walked")
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     /// The marker's second byte, which names the process.
@@ -127,6 +131,10 @@ pub(crate) struct Frame {
 }
 
 /// A component of a frame: its number, its sampling factors, and the number of its table of quantizers.
+#[cfg_attr(
+    not(feature = "image"),
+    allow(dead_code, reason = "some of it is needed where scans are walked")
+)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Component {
     pub(crate) number: u8,

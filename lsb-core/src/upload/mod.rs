@@ -4,8 +4,9 @@
 //! decoders ask for this first, because they allocate what a header claims. The structure is walked
 //! from the first byte to the end marker: PNG chunk by chunk with their checksums, JPEG segment by
 //! segment, WebP and GIF block by block, HEIC and AVIF box by box; of BMP and TIFF the headers, and
-//! whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
-//! depth maps and moving pictures there.
+//! whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer
+//! does: phones append depth maps and moving pictures there. A missing end marker and other things that
+//! viewers pass over are no error; [`Upload::unusual`] names them.
 
 pub(crate) mod bmp;
 mod bytes;

@@ -100,7 +100,7 @@ pub(crate) fn with_what_is_there(file: &[u8]) -> Cow<'_, [u8]> {
         Some([b'V', b'P', b'8', b'X', .., flags]) => *flags,
         _ => 0,
     };
-    if file.get(4..8) == Some(&length.to_le_bytes()) && promised & missing == 0 && end % 2 == 0 {
+    if file.get(4..8) == Some(&length.to_le_bytes()) && promised & missing == 0 && end.is_multiple_of(2) {
         return Cow::Borrowed(file);
     }
     let mut whole = file.get(..end).unwrap_or(file).to_vec();
