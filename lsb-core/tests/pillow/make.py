@@ -191,6 +191,7 @@ def gif():
     write("L.gif", saved(picture("L"), "GIF"))
     write("key.gif", saved(picture("P"), "GIF", transparency=7))
     write("no-end.gif", saved(picture("P"), "GIF")[:-1], saved(picture("P"), "GIF"))
+    write("no-end-of-data.gif", saved(picture("P"), "GIF")[:-2], saved(picture("P"), "GIF"))
     whole = saved(picture("L"), "GIF")
     colors = 3 << ((whole[10] & 7) + 1)
     write("no-colors.gif", whole[:10] + bytes([whole[10] & 0x78]) + whole[11:13] + whole[13 + colors :])
