@@ -365,3 +365,24 @@ fn stripping_a_file_without_its_end_keeps_every_pixel() {
         assert!(!contains(&stripped.file, b"Cam\0"));
     }
 }
+
+/// Two entries that claim so many bytes that their sum is beyond all numbers.
+#[test]
+fn false_counts_are_listed_and_stripped_without_a_panic() {
+    let mut file = b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0".to_vec();
+    for (tag, kind, count) in [
+        (256u16, 3u16, 1u64),
+        (257, 3, 1),
+        (50_000, 1, u64::MAX),
+        (50_001, 1, u64::MAX),
+    ] {
+        file.extend(tag.to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(1u64.to_le_bytes());
+    }
+    file.extend([0; 8]);
+    metadata::list(&file).unwrap();
+    let stripped = metadata::strip(&file).unwrap();
+    assert!(metadata::list(&stripped.file).unwrap().is_empty());
+}

@@ -6,7 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::exif::{Exif, kind_of};
+use super::exif::{Exif, kind_of, total_bytes};
 use super::item::{Item, Kind};
 use super::stripped::{StripError, Stripped};
 use crate::tags::{self, Directory, Entry, Tiff};
@@ -136,8 +136,7 @@ fn chain(tiff: &Tiff<'_>) -> Result<Vec<Directory>, StripError> {
 fn below_bytes(tiff: &Tiff<'_>, entry: &Entry) -> usize {
     let at = tiff.number(entry, 0).and_then(|at| usize::try_from(at).ok());
     let directory = at.and_then(|at| tiff.directory(at));
-    let entries = directory.iter().flat_map(|directory| directory.entries.iter());
-    entries.map(Entry::value_bytes).fold(0, usize::saturating_add)
+    total_bytes(directory.iter().flat_map(|directory| directory.entries.iter()))
 }
 
 /// Where pixels, and the values that lead to them, stand: a false offset must not wipe them.

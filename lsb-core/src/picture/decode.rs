@@ -112,7 +112,7 @@ fn decode_inspected(
         }
         ImageFormat::Jpeg => read(&jpeg::prepared(file)?, (media_type, format), limits)?,
         ImageFormat::WebP => read(&webp::with_what_is_there(file), (media_type, format), limits)?,
-        ImageFormat::Gif => read(&gif::with_colors(file), (media_type, format), limits)?,
+        ImageFormat::Gif => read(&gif::with_what_is_missing(file), (media_type, format), limits)?,
         _ => read(file, (media_type, format), limits)?,
     };
     let mut ancillary = Ancillary::default();

@@ -143,23 +143,33 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// A file that has no colours for its frames, with greys for them, as other decoders show it.
+/// A file that has no colours for its frames, or no end, with greys for them, as other decoders show it, and with one.
 #[cfg(feature = "image")]
-pub(crate) fn with_colors(file: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn with_what_is_missing(file: &[u8]) -> Cow<'_, [u8]> {
     let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
         return Cow::Borrowed(file);
     };
-    if header.get(10).is_none_or(|flags| flags & HAS_COLOR_TABLE != 0) {
+    let has_colors = header.get(10).is_some_and(|flags| flags & HAS_COLOR_TABLE != 0);
+    let has_end = Blocks::new(file).is_ok_and(|mut blocks| {
+        while let Ok(Some(_)) = blocks.next_block() {}
+        blocks.has_ended()
+    });
+    if has_colors && has_end {
         return Cow::Borrowed(file);
     }
-    let mut with = Vec::with_capacity(file.len() + 3 * 256);
+    let mut with = Vec::with_capacity(file.len() + 3 * 256 + 2);
     with.extend_from_slice(header);
-    if let Some(flags) = with.get_mut(10) {
-        // Of 256 colours, which is 2 to the power of 7 + 1.
-        *flags |= HAS_COLOR_TABLE | 7;
+    if !has_colors {
+        if let Some(flags) = with.get_mut(10) {
+            // Of 256 colours, which is 2 to the power of 7 + 1.
+            *flags |= HAS_COLOR_TABLE | 7;
+        }
+        with.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
     }
-    with.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
     with.extend_from_slice(rest);
+    if !has_end {
+        with.extend([0, TRAILER]);
+    }
     Cow::Owned(with)
 }
 
@@ -171,9 +181,12 @@ const fn color_table_bytes(flags: u8) -> usize {
     }
 }
 
-/// Each sub-block has its length in one byte; one of length zero ends them.
+/// Each sub-block has its length in one byte; one of length zero ends them, or the end of the file.
 fn skip_sub_blocks(walk: &mut Walk<'_>) -> Result<(), UploadError> {
     loop {
+        if walk.rest().is_empty() {
+            return Ok(());
+        }
         match walk.u8()? {
             0 => return Ok(()),
             length => walk.skip(usize::from(length))?,

@@ -191,6 +191,7 @@ def gif():
     write("L.gif", saved(picture("L"), "GIF"))
     write("key.gif", saved(picture("P"), "GIF", transparency=7))
     write("no-end.gif", saved(picture("P"), "GIF")[:-1], saved(picture("P"), "GIF"))
+    write("no-end-of-data.gif", saved(picture("P"), "GIF")[:-2], saved(picture("P"), "GIF"))
     whole = saved(picture("L"), "GIF")
     colors = 3 << ((whole[10] & 7) + 1)
     write("no-colors.gif", whole[:10] + bytes([whole[10] & 0x78]) + whole[11:13] + whole[13 + colors :])
@@ -304,6 +305,14 @@ def packed(rows, bits):
     return result
 
 
+def lzw_without_end(data):
+    """Each byte as a code of its own, with a new table before codes grow longer, and no end code."""
+    codes = []
+    for place, byte in enumerate(data):
+        codes += [256, byte] if place % 200 == 0 else [byte]
+    return packed([codes], 9)
+
+
 def tiff_lines(bits, kind, samples=1, **more):
     lines = {256: WIDTH, 257: HEIGHT, 258: (3, [bits] * samples), 259: 1, 262: kind, 277: samples, 278: HEIGHT}
     return {**lines, **{int(tag[1:]): value for tag, value in more.items()}}
@@ -348,6 +357,13 @@ def tiff():
         tiles += [wide.crop((x, 0, x + 16, 16)).tobytes() for x in (0, 16)]
     lines = {tag: value for tag, value in tiff_lines(8, 2, 3).items() if tag != 278}
     write("planes-in-tiles.tif", tiff_file({**lines, 284: 2, 322: 16, 323: 16}, tiles))
+    tiles = []
+    for x in range(0, WIDTH, 16):
+        tile = Image.new("L", (16, 16))
+        tile.paste(picture("L").crop((x, 0, min(x + 16, WIDTH), HEIGHT)))
+        tiles.append(lzw_without_end(tile.tobytes()))
+    lines = {tag: value for tag, value in tiff_lines(8, 1).items() if tag != 278}
+    write("lzw-without-end.tif", tiff_file({**lines, 259: 5, 322: 16, 323: 16}, tiles))
     strips = [picture("L").crop((0, y, WIDTH, min(y + 5, HEIGHT))).tobytes() for y in range(0, HEIGHT, 5)]
     write("strips.tif", tiff_file(tiff_lines(8, 1, _278=5), strips, True))
     write("more-pages.tif", saved(picture("P"), "TIFF", save_all=True, append_images=[picture("1")]))

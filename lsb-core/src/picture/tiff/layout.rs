@@ -11,6 +11,7 @@ use crate::tags::{self, Directory, Entry, Tiff};
 /// No compression, LZW, deflate by both its numbers, `PackBits`, JPEG and fax of group 4: what the decoder knows.
 const KNOWN_COMPRESSIONS: [u64; 7] = [1, 4, 5, 7, 8, 32_773, 32_946];
 pub(super) const JPEG: u64 = 7;
+const LZW: u64 = 5;
 
 /// What the first directory says, with the values that hold where it says nothing (TIFF 6.0, §8).
 #[derive(Clone, Debug)]
@@ -110,6 +111,9 @@ impl Layout {
             rows_per_strip,
             pieces: Vec::new(),
         };
+        if compression == JPEG && !matches!(layout.samples_in_band(), 1 | 3 | 4) {
+            return Err(format!("JPEG of {samples} samples per pixel"));
+        }
         layout.pieces = layout.find_pieces(tiff, directory, file_bytes)?;
         if meaning == tags::PALETTE {
             let entries = 3 << layout.bits.min(8);
@@ -187,22 +191,23 @@ impl Layout {
         } else {
             self.samples as u64
         };
-        (u64::from(self.width) * u64::from(self.height)).saturating_mul(samples * bytes)
+        let (width, height) = self.decoded_size();
+        (u64::from(width) * u64::from(height)).saturating_mul(samples * bytes)
     }
 
     const fn is_packed_wide(&self) -> bool {
         self.bits > 8 && self.bits < 16
     }
 
-    /// Columns and rows that are decoded: where each band has tiles of its own, the decoder fails unless the last ones
-    /// end with the picture (tiff 0.11.3), so they are decoded whole.
+    /// Columns and rows that are decoded: all of the tiles, because the decoder fails with some whose ends it must skip
+    /// (tiff 0.11.3).
     fn decoded_size(&self) -> (u32, u32) {
         match self.tile {
-            Some((width, height)) if self.planar => (
+            Some((width, height)) => (
                 self.width.div_ceil(width).saturating_mul(width),
                 self.height.div_ceil(height).saturating_mul(height),
             ),
-            _ => (self.width, self.height),
+            None => (self.width, self.height),
         }
     }
 
@@ -239,7 +244,10 @@ impl Layout {
             (tags::PREDICTOR, vec![self.predictor]),
         ];
         let places = self.pieces.iter().map(|piece| piece.0).collect();
-        let lengths = self.pieces.iter().map(|piece| piece.1).collect();
+        // The decoder fails at the last row of a piece that ends without an end code (tiff 0.11.3): what follows it, at
+        // least the new directory, keeps it going, and nothing of that is ever shown.
+        let more = if self.compression == LZW { 4 } else { 0 };
+        let lengths = self.pieces.iter().map(|piece| piece.1 + more).collect();
         if let Some((tile_width, tile_height)) = self.tile {
             lines.push((tags::TILE_WIDTH, vec![tile_width.into()]));
             lines.push((tags::TILE_LENGTH, vec![tile_height.into()]));
@@ -312,15 +320,21 @@ impl Layout {
 
     /// Bands that lie one behind the other as pixels, without what was decoded beyond the picture.
     pub(super) fn interleaved<N: Copy>(&self, numbers: Vec<N>) -> Vec<N> {
-        if !self.planar {
+        let (width, height) = self.decoded_size();
+        if !self.planar && (width, height) == (self.width, self.height) {
             return numbers;
         }
-        let (width, height) = self.decoded_size();
-        let band = width as usize * height as usize;
+        let (width, height) = (width as usize, height as usize);
+        let band = width * height;
         let mut pixels = Vec::with_capacity(self.width as usize * self.height as usize * self.samples);
         for y in 0..self.height as usize {
-            for x in 0..self.width as usize {
-                let place = y * width as usize + x;
+            if !self.planar {
+                let start = y * width * self.samples;
+                let row = numbers.get(start..start + self.width as usize * self.samples);
+                pixels.extend_from_slice(row.unwrap_or_default());
+                continue;
+            }
+            for place in y * width..y * width + self.width as usize {
                 pixels.extend((0..self.samples).filter_map(|sample| numbers.get(sample * band + place)));
             }
         }
