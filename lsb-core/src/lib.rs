@@ -102,6 +102,8 @@
 //!   error, unless the program is built with `panic = "abort"`; no library can do more in its own process. A program
 //!   that takes strangers' files decodes them in a child process with limits of memory and time, as the programs of
 //!   the crate `node` do.
+//! * **Not all damage can be seen.** A part of a picture that is missing or does not decode is an error; bits that
+//!   changed into others of the same meaning, in formats without checksums, are another picture.
 //! * **Formats other than PNG, JPEG, WebP, BMP, TIFF and GIF**, several pages of a TIFF, and floating-point samples
 //!   are refused, or only stored. HEIC and AVIF are stored, where no pixels of them are needed.
 //! * **A file's name is whatever its owner chose.** [`FileName`] says whether it can be used; that it does not

@@ -5,6 +5,54 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+#[cfg_attr(
+    not(feature = "image"),
+    allow(dead_code, reason = "most are needed where pixels are decoded")
+)]
+mod known {
+    //! The entries by which pixels are decoded and shown (TIFF 6.0, §8; its supplements).
+
+    pub(crate) const IMAGE_WIDTH: u16 = 256;
+    pub(crate) const IMAGE_LENGTH: u16 = 257;
+    pub(crate) const BITS_PER_SAMPLE: u16 = 258;
+    pub(crate) const COMPRESSION: u16 = 259;
+    pub(crate) const PHOTOMETRIC: u16 = 262;
+    pub(crate) const FILL_ORDER: u16 = 266;
+    pub(crate) const STRIP_OFFSETS: u16 = 273;
+    pub(crate) const ORIENTATION: u16 = 274;
+    pub(crate) const SAMPLES_PER_PIXEL: u16 = 277;
+    pub(crate) const ROWS_PER_STRIP: u16 = 278;
+    pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
+    pub(crate) const PLANAR_CONFIGURATION: u16 = 284;
+    pub(crate) const PREDICTOR: u16 = 317;
+    pub(crate) const COLOR_MAP: u16 = 320;
+    pub(crate) const TILE_WIDTH: u16 = 322;
+    pub(crate) const TILE_LENGTH: u16 = 323;
+    pub(crate) const TILE_OFFSETS: u16 = 324;
+    pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
+    pub(crate) const SUB_DIRECTORIES: u16 = 330;
+    pub(crate) const EXTRA_SAMPLES: u16 = 338;
+    pub(crate) const SAMPLE_FORMAT: u16 = 339;
+    pub(crate) const JPEG_TABLES: u16 = 347;
+    pub(crate) const THUMBNAIL_OFFSET: u16 = 513;
+    pub(crate) const THUMBNAIL_BYTES: u16 = 514;
+    pub(crate) const CHROMA_SUBSAMPLING: u16 = 530;
+    pub(crate) const XMP: u16 = 700;
+    pub(crate) const EXIF_DIRECTORY: u16 = 34_665;
+    pub(crate) const PROFILE: u16 = 34_675;
+    pub(crate) const GPS_DIRECTORY: u16 = 34_853;
+    pub(crate) const INTEROPERABILITY_DIRECTORY: u16 = 40_965;
+
+    /// Places and lengths of pixel data, in strips and in tiles.
+    pub(crate) const DATA: [(u16, u16); 2] = [
+        (STRIP_OFFSETS, STRIP_BYTE_COUNTS),
+        (TILE_OFFSETS, TILE_BYTE_COUNTS),
+    ];
+    /// The value of [`PHOTOMETRIC`] of samples that are places in a palette.
+    pub(crate) const PALETTE: u64 = 3;
+}
+pub(crate) use known::*;
+
 /// The most entries that a directory is read with. Real ones have a few dozen.
 const MOST_ENTRIES: usize = 4096;
 
@@ -164,6 +212,63 @@ impl<'a> Tiff<'a> {
             return None;
         }
         self.unsigned(entry.value_at.checked_add(index.checked_mul(bytes)?)?, bytes)
+    }
+
+    /// The lowest bytes of a number, in this file's order.
+    #[cfg(feature = "image")]
+    fn bytes_of(&self, number: u64, bytes: usize) -> Vec<u8> {
+        let number = number.to_be_bytes();
+        let mut number = number.get(8 - bytes.min(8)..).unwrap_or_default().to_vec();
+        if self.little {
+            number.reverse();
+        }
+        number
+    }
+
+    /// Writes another first directory behind a copy of this file: numbers by tag, and the bytes of one entry more. It
+    /// has no successor.
+    #[cfg(feature = "image")]
+    pub(crate) fn append_directory(
+        &self,
+        file: &mut Vec<u8>,
+        mut lines: Vec<(u16, Vec<u64>)>,
+        bytes: Option<(u16, &[u8])>,
+    ) {
+        let word = if self.big { 8 } else { 4 };
+        let as_numbers = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).collect();
+        lines.extend(bytes.map(|(tag, bytes)| (tag, as_numbers(bytes))));
+        lines.sort_unstable_by_key(|line| line.0);
+        let mut directory = self.bytes_of(lines.len() as u64, self.count_bytes());
+        for (tag, numbers) in lines {
+            let most = numbers.iter().copied().max().unwrap_or(0);
+            let kind = match (bytes, most) {
+                (Some((of_bytes, _)), _) if of_bytes == tag => 7,
+                (_, 0..=0xffff) => 3,
+                (_, 0x1_0000..=0xffff_ffff) => 4,
+                _ => 16,
+            };
+            let value = numbers
+                .iter()
+                .flat_map(|number| self.bytes_of(*number, unit_bytes(kind)));
+            let mut value: Vec<u8> = value.collect();
+            directory.extend(self.bytes_of(u64::from(tag), 2));
+            directory.extend(self.bytes_of(u64::from(kind), 2));
+            directory.extend(self.bytes_of(numbers.len() as u64, word));
+            if value.len() <= word {
+                value.resize(word, 0);
+                directory.extend(value);
+            } else {
+                directory.extend(self.bytes_of(file.len() as u64, word));
+                file.extend(value);
+            }
+        }
+        directory.extend(self.bytes_of(0, word));
+        let at = self.bytes_of(file.len() as u64, word);
+        file.extend(directory);
+        // Where the first directory stands: behind the magic, or behind the width of offsets.
+        if let Some(place) = file.get_mut(word..word * 2) {
+            place.copy_from_slice(&at);
+        }
     }
 
     /// All of an entry's bytes.

@@ -6,12 +6,13 @@ mod fixtures;
 
 use fixtures::jpeg::RawJpeg;
 use fixtures::round_trip::{labelled, raster};
-use fixtures::{CLUSTER, CREATED, Fixture, RawPng, denied_picture, photo, png, raw_tiff};
+use fixtures::{CLUSTER, CREATED, Fixture, RawPng, contains, denied_picture, photo, png, raw_tiff};
 use image::ExtendedColorType;
 use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
-use lsb_core::metadata::{self, Kind};
+use lsb_core::metadata::{self, Item, Kind};
 use lsb_core::picture::{self, Keep};
 use lsb_core::seal::{self, Shown};
+use lsb_core::upload::inspect;
 use lsb_core::{ErrorKind, Limits, bits::BitsPerSample};
 
 /// EXIF with an orientation, a camera, a position of 48.5 N and 2.25 E, and a thumbnail.
@@ -65,10 +66,6 @@ fn talkative_png() -> Vec<u8> {
         .chunk(b"tIME", &[7, 0xe8, 1, 2, 3, 4, 5])
         .chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")
         .end()
-}
-
-fn contains(file: &[u8], what: &[u8]) -> bool {
-    file.windows(what.len()).any(|window| window == what)
 }
 
 fn labelled_with(photograph: &[u8], keep: Keep) -> LabelledPicture {
@@ -253,5 +250,139 @@ fn a_critical_chunk_that_nobody_knows_is_named() {
         "{error}"
     );
     // Stored as it is, it is whole.
-    lsb_core::upload::inspect(&file, &Limits::DEFAULT).unwrap();
+    inspect(&file, &Limits::DEFAULT).unwrap();
+}
+
+/// Takes everything out that can be, and looks at what is left: the same pixels, and nothing that was said.
+fn check_stripped(file: &[u8], said: &[&[u8]], needed: &[Kind], unneeded: &[Kind]) {
+    let kinds = |items: &[Item]| items.iter().map(|item| item.kind).collect::<Vec<_>>();
+    for what in said {
+        assert!(contains(file, what));
+    }
+    let stripped = metadata::strip(file).unwrap();
+    assert_eq!(kinds(&stripped.kept), needed);
+    assert_eq!(kinds(&stripped.removed), unneeded);
+    for what in said {
+        assert!(!contains(&stripped.file, what), "{}", what.escape_ascii());
+    }
+    assert_eq!(
+        raster(&stripped.file, &Limits::DEFAULT),
+        raster(file, &Limits::DEFAULT)
+    );
+    let left = metadata::list(&stripped.file).unwrap();
+    assert!(left.iter().all(|item| item.kind.is_needed()), "{left:?}");
+    inspect(&stripped.file, &Limits::DEFAULT).unwrap();
+    assert_eq!(metadata::strip(&stripped.file).unwrap().file, stripped.file);
+}
+
+#[test]
+fn a_webp_is_stripped_and_its_header_says_so() {
+    let picture = image::GrayImage::from_fn(24, 8, |x, y| image::Luma([(x * 9 + y) as u8]));
+    let mut still = std::io::Cursor::new(Vec::new());
+    image::DynamicImage::ImageLuma8(picture)
+        .write_to(&mut still, image::ImageFormat::WebP)
+        .unwrap();
+    let still = still.into_inner();
+    let chunk = |kind: &[u8; 4], content: &[u8]| {
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        let padding = vec![0; content.len() % 2];
+        [kind.as_slice(), &length, content, &padding].concat()
+    };
+    // Profile, EXIF and XMP are promised.
+    let body = [
+        b"WEBP".as_slice(),
+        &chunk(b"VP8X", &[0x2c, 0, 0, 0, 23, 0, 0, 7, 0, 0]),
+        &chunk(b"ICCP", b"a profile"),
+        &still[12..],
+        &chunk(b"EXIF", &exif(6)),
+        &chunk(b"XMP ", b"<x>somebody</x>"),
+        &chunk(b"prvt", b"something private"),
+    ]
+    .concat();
+    let length = u32::try_from(body.len()).unwrap().to_le_bytes();
+    let file = [b"RIFF".as_slice(), &length, &body, b"a moving picture"].concat();
+    check_stripped(
+        &file,
+        &[b"Cam\0", b"somebody", b"private", b"a moving picture"],
+        &[Kind::Profile, Kind::Orientation],
+        &[
+            Kind::Location,
+            Kind::Thumbnail,
+            Kind::Camera,
+            Kind::Xmp,
+            Kind::Private,
+            Kind::Trailer,
+        ],
+    );
+    let stripped = metadata::strip(&file).unwrap().file;
+    assert_eq!(stripped[20], 0x28, "profile and EXIF, which has the orientation");
+}
+
+#[test]
+fn a_gif_is_stripped_and_still_moves() {
+    let mut file = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut file);
+    encoder.set_repeat(image::codecs::gif::Repeat::Infinite).unwrap();
+    let picture = image::RgbaImage::from_pixel(9, 7, image::Rgba([200, 10, 10, 255]));
+    encoder.encode_frame(image::Frame::new(picture)).unwrap();
+    drop(encoder);
+    assert_eq!(file.pop(), Some(0x3b));
+    file.extend(b"\x21\xfe\x0aby nobody \0");
+    file.extend(b"\x21\xff\x0bXMP DataXMP\x08<x>me</x\0");
+    file.extend(b"\x21\xff\x0bPRIVATE 1.0\x06secret\0");
+    file.extend(b"\x3ba moving picture");
+    check_stripped(
+        &file,
+        &[b"by nobody", b"<x>me", b"secret", b"a moving picture"],
+        &[Kind::Animation],
+        &[Kind::Text, Kind::Xmp, Kind::Private, Kind::Trailer],
+    );
+}
+
+#[test]
+fn a_bmp_is_stripped_of_what_stands_behind_it() {
+    let picture = image::RgbImage::from_fn(5, 4, |x, y| image::Rgb([x as u8, y as u8, 9]));
+    let mut file = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut file, image::ImageFormat::Bmp).unwrap();
+    let whole = file.into_inner();
+    let file = [whole.as_slice(), b"a moving picture"].concat();
+    check_stripped(&file, &[b"a moving picture"], &[], &[Kind::Trailer]);
+    assert_eq!(metadata::strip(&file).unwrap().file, whole);
+}
+
+/// What is behind the last whole part of a file that is cut off may be pixels, and stays.
+#[test]
+fn stripping_a_file_without_its_end_keeps_every_pixel() {
+    let jpeg = with_segments();
+    let end = jpeg.windows(2).position(|marker| marker == [0xff, 0xd9]).unwrap();
+    let png = talkative_png();
+    for cut in [&jpeg[..end], &png[..png.len() - 12], &png[..png.len() - 5]] {
+        let stripped = metadata::strip(cut).unwrap();
+        assert_eq!(
+            raster(&stripped.file, &Limits::DEFAULT),
+            raster(cut, &Limits::DEFAULT)
+        );
+        assert!(!contains(&stripped.file, b"Cam\0"));
+    }
+}
+
+/// Two entries that claim so many bytes that their sum is beyond all numbers.
+#[test]
+fn false_counts_are_listed_and_stripped_without_a_panic() {
+    let mut file = b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0".to_vec();
+    for (tag, kind, count) in [
+        (256u16, 3u16, 1u64),
+        (257, 3, 1),
+        (50_000, 1, u64::MAX),
+        (50_001, 1, u64::MAX),
+    ] {
+        file.extend(tag.to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        file.extend(count.to_le_bytes());
+        file.extend(1u64.to_le_bytes());
+    }
+    file.extend([0; 8]);
+    metadata::list(&file).unwrap();
+    let stripped = metadata::strip(&file).unwrap();
+    assert!(metadata::list(&stripped.file).unwrap().is_empty());
 }

@@ -10,7 +10,8 @@ use lsb_core::seal::{
     CHUNK_BYTES, ExchangeKey, ExchangePublicKey, LedgerShare, ObjectSecrets, ReleaseContext, SealError,
     ShareForCluster, ShareForViewer, SigningKey, open, seal, seal_with,
 };
-use lsb_core::{ClusterId, Error, ErrorKind, ObjectId, PublicKey, RequestId, Signature, UnixSeconds};
+use lsb_core::upload::{inspect, inspect_stored};
+use lsb_core::{ClusterId, Error, ErrorKind, Limits, ObjectId, PublicKey, RequestId, Signature, UnixSeconds};
 
 /// A JPEG of exactly so many bytes: a real one, and noise behind its end.
 fn jpeg_of(bytes: usize) -> Vec<u8> {
@@ -117,9 +118,11 @@ fn only_whole_pictures_are_sealed() {
     let kind = |original: &[u8], denied: &[u8]| seal(&fixture.request(original, denied)).unwrap_err().kind();
     assert_eq!(kind(b"text", &denied), ErrorKind::NotAPicture);
     assert_eq!(kind(b"", &denied), ErrorKind::NotAPicture);
-    assert_eq!(kind(&original[..original.len() - 2], &denied), ErrorKind::Damaged);
+    assert_eq!(kind(&original[..200], &denied), ErrorKind::Damaged);
     assert_eq!(kind(&original, &original), ErrorKind::NotAPicture);
-    assert_eq!(kind(&original, &denied[..denied.len() - 1]), ErrorKind::Damaged);
+    assert_eq!(kind(&original, &denied[..denied.len() - 20]), ErrorKind::Damaged);
+    // An end marker alone may be missing.
+    seal(&fixture.request(&original[..original.len() - 2], &denied)).unwrap();
 }
 
 #[test]
@@ -326,4 +329,23 @@ fn the_same_secrets_give_the_same_envelope() {
 fn a_policy_with_an_owner_who_may_not_view_is_a_policy() {
     let owner = SigningKey::from_bytes(&[7; 32]);
     Policy::new(UserName::parse("alice").unwrap(), owner.public(), vec![]).unwrap();
+}
+
+#[test]
+fn a_picture_that_is_not_whole_is_sealed_as_it_is() {
+    let (fixture, denied) = (Fixture::new(), denied_picture());
+    for name in ["rocket.jpg", "chelsea.png"] {
+        let whole = photo(name);
+        let cut = &whole[..whole.len() / 2];
+        assert!(inspect_stored(cut, &Limits::DEFAULT).unwrap().unusual.is_some());
+        let sealed = fixture.seal(cut, &denied);
+        let opened = open(&sealed.envelope, &sealed.ledger_share).unwrap();
+        assert!(opened.bytes == cut, "{name}");
+        assert_eq!(
+            opened.metadata.size,
+            inspect(&whole, &Limits::DEFAULT).unwrap().size
+        );
+    }
+    let error = seal(&fixture.request(b"a text, and no picture", &denied)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAPicture);
 }

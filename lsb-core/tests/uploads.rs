@@ -7,7 +7,7 @@ mod fixtures;
 use fixtures::{RawPng, denied_picture, photo, png};
 use image::ExtendedColorType;
 use lsb_core::picture::{self, decode_png};
-use lsb_core::upload::{MediaType, UploadError, inspect, inspect_png};
+use lsb_core::upload::{MediaType, Unusual, UploadError, inspect, inspect_png, inspect_stored};
 use lsb_core::{ErrorKind, Limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -143,46 +143,79 @@ fn limits_name_both_sides() {
     inspect(&file, &limits).unwrap();
 }
 
+/// A file that is cut off is refused wherever it would be shown; without its end marker alone it is accepted with a
+/// note. Stored, it is accepted as soon as its header is there.
 #[test]
-fn files_that_are_cut_off_anywhere_are_refused() {
-    let card = denied_picture();
-    for length in 0..card.len() {
-        let error = inspect(&card[..length], &Limits::DEFAULT).unwrap_err();
-        let expected = if length < 8 {
-            ErrorKind::NotAPicture
-        } else {
-            ErrorKind::Damaged
-        };
-        assert_eq!(error.kind(), expected, "{length}: {error}");
-    }
-    // In a progressive one, a whole scan may be missing without a trace of it.
+fn a_cut_file_is_never_shown_as_if_it_were_whole() {
     for (name, step) in [
-        ("rocket.jpg", 101),
-        ("grace_hopper.jpg", 101),
-        ("formats/progressive.jpg", 1),
+        ("", 1),
+        ("chelsea.png", 997),
+        ("rocket.jpg", 997),
+        ("grace_hopper.jpg", 997),
+        ("formats/progressive.jpg", 3),
+        ("formats/cmyk.jpg", 7),
     ] {
-        let file = photo(name);
-        for length in (3..file.len()).step_by(step).chain(file.len() - 40..file.len()) {
-            let error = inspect(&file[..length], &Limits::DEFAULT).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Damaged, "{name} {length}: {error}");
+        let file = if name.is_empty() {
+            denied_picture()
+        } else {
+            photo(name)
+        };
+        let whole = picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap().raster;
+        for length in (8..file.len()).step_by(step).chain(file.len() - 40..file.len()) {
+            let cut = &file[..length];
+            let stored = inspect_stored(cut, &Limits::DEFAULT);
+            match picture::decode(cut, u64::MAX, &Limits::DEFAULT) {
+                Ok(decoded) => {
+                    assert_eq!(decoded.raster, whole, "{name} {length}");
+                    let inspected = inspect(cut, &Limits::DEFAULT).unwrap();
+                    assert_eq!(inspected.unusual, Some(Unusual::EndMissing), "{name} {length}");
+                    assert_eq!(stored, Ok(inspected));
+                    // At most the end marker of a JPEG, and the last chunk of a PNG.
+                    assert!(file.len() - length <= 12, "{name} {length}");
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Damaged, "{name} {length}: {error}");
+                    match stored {
+                        Ok(upload) => assert!(upload.unusual.is_some(), "{name} {length}"),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::Damaged);
+                            // The longest way to a header among these files.
+                            assert!(length < 1000, "{name} {length}: {error}");
+                        }
+                    }
+                }
+            }
         }
+    }
+    for length in 0..8 {
+        let error = inspect_stored(&denied_picture()[..length], &Limits::DEFAULT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotAPicture, "{length}");
     }
 }
 
 #[test]
 fn every_flipped_bit_of_a_png_is_noticed() {
     let card = denied_picture();
+    let whole = picture::decode(&card, u64::MAX, &Limits::DEFAULT).unwrap().raster;
     for bit in 0..card.len() * 8 {
         let mut file = card.clone();
         file[bit / 8] ^= 1 << (bit % 8);
-        let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
-        assert!(
-            matches!(
-                error.kind(),
-                ErrorKind::Damaged | ErrorKind::NotAPicture | ErrorKind::TooLarge
+        match picture::decode(&file, u64::MAX, &Limits::DEFAULT) {
+            Err(error) => assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::Damaged | ErrorKind::NotAPicture | ErrorKind::TooLarge
+                ),
+                "bit {bit}: {error}"
             ),
-            "bit {bit}: {error}"
-        );
+            // In the last chunk, which holds nothing.
+            Ok(decoded) => {
+                assert!(bit / 8 >= card.len() - 12, "bit {bit}");
+                assert_eq!(decoded.raster, whole);
+                let unusual = inspect(&file, &Limits::DEFAULT).unwrap().unusual;
+                assert_eq!(unusual, Some(Unusual::EndMissing));
+            }
+        }
     }
 }
 

@@ -5,14 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::item::{Item, Kind};
-use crate::tags::{Directory, Entry, Tiff};
-
-const ORIENTATION: u16 = 0x0112;
-const EXIF_DIRECTORY: u16 = 0x8769;
-const GPS_DIRECTORY: u16 = 0x8825;
-const THUMBNAIL_OFFSET: u16 = 0x0201;
-const THUMBNAIL_BYTES: u16 = 0x0202;
-const STRIP_OFFSETS: u16 = 0x0111;
+use crate::tags::{
+    Directory, EXIF_DIRECTORY, Entry, GPS_DIRECTORY, ORIENTATION, STRIP_OFFSETS, THUMBNAIL_BYTES,
+    THUMBNAIL_OFFSET, Tiff,
+};
 
 /// A block of EXIF whose first directory can be read.
 pub(crate) struct Exif<'a> {
@@ -61,7 +57,7 @@ impl<'a> Exif<'a> {
         if let Some(entry) = self.first.entry(ORIENTATION) {
             let upright: [u8; 2] = if self.tiff.is_little() { [1, 0] } else { [0, 1] };
             if let Some(value) = block
-                .get_mut(entry.value_at..entry.value_at + 2)
+                .get_mut(entry.value_at..entry.value_at.saturating_add(2))
                 .filter(|_| entry.kind == 3)
             {
                 value.copy_from_slice(&upright);
@@ -83,7 +79,7 @@ impl<'a> Exif<'a> {
             items.push(item.with_text(&format!("{orientation}")));
         }
         if let Some(position) = self.below(GPS_DIRECTORY).filter(|gps| !gps.entries.is_empty()) {
-            let bytes = position.entries.iter().map(Entry::value_bytes).sum();
+            let bytes = total_bytes(position.entries.iter());
             let item = Item::new(Kind::Location, format!("{place} GPS"), bytes);
             items.push(item.with_text(&self.position(&position).unwrap_or_default()));
         }
@@ -95,7 +91,7 @@ impl<'a> Exif<'a> {
         let entries: Vec<&Entry> = self.first.entries.iter().chain(below).collect();
         for kind in [Kind::Camera, Kind::Time, Kind::Text] {
             let about = entries.iter().filter(|entry| kind_of(entry.tag) == Some(kind));
-            let bytes: usize = about.clone().map(|entry| entry.value_bytes()).sum();
+            let bytes = total_bytes(about.clone().copied());
             let texts = about
                 .filter(|entry| entry.kind == 2)
                 .filter_map(|entry| self.tiff.text(entry));
@@ -108,7 +104,7 @@ impl<'a> Exif<'a> {
         let other = entries
             .iter()
             .filter(|entry| kind_of(entry.tag).is_none() && !links.contains(&entry.tag));
-        let bytes: usize = other.map(|entry| entry.value_bytes()).sum();
+        let bytes = total_bytes(other.copied());
         if bytes > 0 {
             items.push(Item::new(Kind::Exif, place, bytes));
         }
@@ -151,6 +147,11 @@ impl<'a> Exif<'a> {
             side(3)
         ))
     }
+}
+
+/// How many bytes the values of entries take: a false count says anything.
+pub(super) fn total_bytes<'a>(entries: impl Iterator<Item = &'a Entry>) -> usize {
+    entries.map(Entry::value_bytes).fold(0, usize::saturating_add)
 }
 
 /// A block of EXIF that says how a picture is held and nothing else.

@@ -3,13 +3,15 @@
 use alloc::vec::Vec;
 
 use super::item::Kind;
-use super::part::{Part, Role, with_trailer};
-use crate::upload::gif::{Block, Blocks};
+use super::part::{Part, Role, with_rest_of_pixels, with_trailer};
+use crate::upload::gif::{Block, Blocks, IMAGE};
 
 pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
     let mut blocks = Blocks::new(file).ok()?;
     let mut parts = Vec::from([Part::new(file.get(..blocks.offset())?, "header", Role::Picture)]);
+    let mut end = blocks.offset();
     while let Ok(Some(block)) = blocks.next_block() {
+        end = blocks.offset();
         parts.push(match block {
             Block::Image { whole } | Block::Trailer { whole } => Part::new(whole, "image", Role::Picture),
             Block::Stray { whole } => {
@@ -40,8 +42,9 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
             }
         });
     }
-    Some(with_trailer(
-        parts,
-        file.get(blocks.offset()..).unwrap_or_default(),
-    ))
+    let rest = file.get(end..).unwrap_or_default();
+    if !blocks.has_ended() && rest.first() == Some(&IMAGE) {
+        return Some(with_rest_of_pixels(parts, rest));
+    }
+    Some(with_trailer(parts, rest))
 }

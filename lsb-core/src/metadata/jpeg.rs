@@ -4,13 +4,20 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::item::Kind;
-use super::part::{Part, Role, with_trailer};
-use crate::upload::jpeg::{Piece, Pieces};
+use super::part::{Part, Role, with_rest_of_pixels, with_trailer};
+use crate::upload::jpeg::{END_OF_IMAGE, Piece, Pieces};
 
 pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
     let mut parts = Vec::from([Part::new(file.get(..2)?, "start", Role::Picture)]);
     let mut pieces = Pieces::new(file);
+    let mut ended = false;
     for piece in pieces.by_ref() {
+        ended = matches!(
+            piece,
+            Piece::Alone {
+                whole: [.., END_OF_IMAGE]
+            }
+        );
         parts.push(match piece {
             Piece::Segment {
                 marker,
@@ -30,10 +37,12 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
             }
         });
     }
-    Some(with_trailer(
-        parts,
-        file.get(pieces.offset()..).unwrap_or_default(),
-    ))
+    let rest = file.get(pieces.offset()..).unwrap_or_default();
+    // An application's segment and a comment are none of pixels.
+    if !ended && !matches!(rest, [] | [0xff, 0xe0..=0xef | 0xfe, ..]) {
+        return Some(with_rest_of_pixels(parts, rest));
+    }
+    Some(with_trailer(parts, rest))
 }
 
 fn role(marker: u8, content: &[u8]) -> Role<'_> {

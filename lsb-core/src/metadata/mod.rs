@@ -131,7 +131,9 @@ fn parts_of(file: &[u8]) -> Result<(MediaType, Vec<Part<'_>>), StripError> {
 /// A BMP says in its header where it ends; what follows is nothing of it. Files with a false length are common, so
 /// only the end that rows lead to is believed.
 fn bmp_parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
-    let end = crate::upload::bmp_end(file).unwrap_or(file.len()).min(file.len());
+    let end = crate::upload::bmp::end(file)
+        .unwrap_or(file.len())
+        .min(file.len());
     let (picture, behind) = file.split_at_checked(end)?;
     Some(with_trailer(
         Vec::from([Part::new(picture, "BMP", Role::Picture)]),

@@ -58,3 +58,9 @@ pub(super) fn with_trailer<'a>(mut parts: Vec<Part<'a>>, behind: &'a [u8]) -> Ve
     }
     parts
 }
+
+/// As [`with_trailer`], for a file that is cut off: the rest of a part of pixels is as much of them as there is.
+pub(super) fn with_rest_of_pixels<'a>(mut parts: Vec<Part<'a>>, rest: &'a [u8]) -> Vec<Part<'a>> {
+    parts.push(Part::new(rest, "a part that is cut off", Role::Picture));
+    parts
+}

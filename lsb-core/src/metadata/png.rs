@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::item::Kind;
-use super::part::{Part, Role, with_trailer};
+use super::part::{Part, Role, with_rest_of_pixels, with_trailer};
 use crate::upload::SIGNATURE;
 use crate::upload::png::Chunks;
 
@@ -18,16 +18,24 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
     let (signature, _) = file.split_at_checked(SIGNATURE.len())?;
     let mut parts = Vec::from([Part::new(signature, "signature", Role::Picture)]);
     let mut end = SIGNATURE.len();
+    let mut ended = false;
     // Neither wrong checksums nor a missing end hide what a chunk is.
     for chunk in Chunks::unchecked(file) {
         end += chunk.whole.len();
+        ended = chunk.kind == *b"IEND";
         parts.push(Part::new(
             chunk.whole,
             String::from_utf8_lossy(&chunk.kind),
             role(&chunk.kind, chunk.content),
         ));
     }
-    Some(with_trailer(parts, file.get(end..).unwrap_or_default()))
+    let rest = file.get(end..).unwrap_or_default();
+    // A chunk whose first letter is small is none of pixels.
+    let is_critical = rest.get(4).is_some_and(|letter| letter & 0x20 == 0);
+    if !ended && is_critical {
+        return Some(with_rest_of_pixels(parts, rest));
+    }
+    Some(with_trailer(parts, rest))
 }
 
 pub(super) fn role<'a>(kind: &[u8; 4], content: &'a [u8]) -> Role<'a> {

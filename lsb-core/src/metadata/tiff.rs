@@ -6,10 +6,10 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::exif::{Exif, kind_of};
+use super::exif::{Exif, kind_of, total_bytes};
 use super::item::{Item, Kind};
 use super::stripped::{StripError, Stripped};
-use crate::tags::{Directory, Entry, Tiff};
+use crate::tags::{self, Directory, Entry, Tiff};
 use crate::upload::MediaType;
 
 /// A file has at most so many directories; more are a loop or an attack.
@@ -18,7 +18,11 @@ const DAMAGED: StripError = StripError::Damaged {
     format: MediaType::Tiff,
 };
 /// Directories below a directory: EXIF, positions, interoperability.
-const BELOW: [u16; 3] = [0x8769, 0x8825, 0xa005];
+const BELOW: [u16; 3] = [
+    tags::EXIF_DIRECTORY,
+    tags::GPS_DIRECTORY,
+    tags::INTEROPERABILITY_DIRECTORY,
+];
 
 pub(super) fn list(file: &[u8]) -> Result<Vec<Item>, StripError> {
     let tiff = Tiff::open(file).ok_or(DAMAGED)?;
@@ -30,15 +34,15 @@ pub(super) fn list(file: &[u8]) -> Result<Vec<Item>, StripError> {
             let role = role(entry.tag);
             if role == Purpose::Picture
                 || kind_of(entry.tag).is_some()
-                || entry.tag == 0x8825
-                || entry.tag == 0x0112
+                || entry.tag == tags::GPS_DIRECTORY
+                || entry.tag == tags::ORIENTATION
             {
                 continue;
             }
             let (Purpose::Needed(kind) | Purpose::Removable(kind)) = role else {
                 continue;
             };
-            let bytes = if entry.tag == 0x8769 {
+            let bytes = if entry.tag == tags::EXIF_DIRECTORY {
                 below_bytes(&tiff, entry)
             } else {
                 entry.value_bytes()
@@ -58,7 +62,7 @@ pub(super) fn strip(file: &[u8]) -> Result<Stripped, StripError> {
     for directory in &directories {
         let removable = |entry: &&Entry| matches!(role(entry.tag), Purpose::Removable(_));
         for entry in directory.entries.iter().filter(removable) {
-            if BELOW.contains(&entry.tag) || entry.tag == 0x014a {
+            if BELOW.contains(&entry.tag) || entry.tag == tags::SUB_DIRECTORIES {
                 wipe_below(&tiff, entry, &needed, &mut stripped, 0);
             }
             wipe(&mut stripped, entry.value_range(), &needed);
@@ -84,9 +88,9 @@ enum Purpose {
 /// TIFF 6.0, and its supplements: what a decoder needs is listed, and everything else goes.
 const fn role(tag: u16) -> Purpose {
     match tag {
-        0x0112 => Purpose::Needed(Kind::Orientation),
+        tags::ORIENTATION => Purpose::Needed(Kind::Orientation),
         0x011a | 0x011b | 0x0128 => Purpose::Needed(Kind::Density),
-        0x8773 => Purpose::Needed(Kind::Profile),
+        tags::PROFILE => Purpose::Needed(Kind::Profile),
         // The transfer function, white point, primaries, and reference of black and white.
         0x012d | 0x013e | 0x013f | 0x0214 => Purpose::Needed(Kind::Gamma),
         // From the kind of page to predictors, tiles, fax, inks and JPEG's tables.
@@ -102,11 +106,11 @@ const fn role(tag: u16) -> Purpose {
         | 0x828d
         | 0x828e
         | 0x80e3..=0x80e5 => Purpose::Picture,
-        0x02bc => Purpose::Removable(Kind::Xmp),
+        tags::XMP => Purpose::Removable(Kind::Xmp),
         0x83bb | 0x8649 => Purpose::Removable(Kind::Iptc),
-        0x8825 => Purpose::Removable(Kind::Location),
-        0x8769 => Purpose::Removable(Kind::Exif),
-        0x014a => Purpose::Removable(Kind::Thumbnail),
+        tags::GPS_DIRECTORY => Purpose::Removable(Kind::Location),
+        tags::EXIF_DIRECTORY => Purpose::Removable(Kind::Exif),
+        tags::SUB_DIRECTORIES => Purpose::Removable(Kind::Thumbnail),
         _ => match kind_of(tag) {
             Some(kind) => Purpose::Removable(kind),
             None => Purpose::Removable(Kind::Private),
@@ -132,8 +136,7 @@ fn chain(tiff: &Tiff<'_>) -> Result<Vec<Directory>, StripError> {
 fn below_bytes(tiff: &Tiff<'_>, entry: &Entry) -> usize {
     let at = tiff.number(entry, 0).and_then(|at| usize::try_from(at).ok());
     let directory = at.and_then(|at| tiff.directory(at));
-    let entries = directory.iter().flat_map(|directory| directory.entries.iter());
-    entries.map(Entry::value_bytes).fold(0, usize::saturating_add)
+    total_bytes(directory.iter().flat_map(|directory| directory.entries.iter()))
 }
 
 /// Where pixels, and the values that lead to them, stand: a false offset must not wipe them.
@@ -151,7 +154,7 @@ fn needed_ranges(tiff: &Tiff<'_>, directories: &[Directory]) -> Vec<core::ops::R
         {
             ranges.push(entry.value_range());
         }
-        for (offsets, counts) in [(0x0111, 0x0117), (0x0144, 0x0145)] {
+        for (offsets, counts) in tags::DATA {
             let (Some(offsets), Some(counts)) = (directory.entry(offsets), directory.entry(counts)) else {
                 continue;
             };
@@ -212,12 +215,13 @@ fn wipe_below(
             continue;
         };
         for entry in &directory.entries {
-            if BELOW.contains(&entry.tag) || entry.tag == 0x014a {
+            if BELOW.contains(&entry.tag) || entry.tag == tags::SUB_DIRECTORIES {
                 wipe_below(tiff, entry, needed, file, depth + 1);
             }
             wipe(file, entry.value_range(), needed);
         }
-        for (offsets, counts) in [(0x0111, 0x0117), (0x0144, 0x0145), (0x0201, 0x0202)] {
+        let thumbnail = (tags::THUMBNAIL_OFFSET, tags::THUMBNAIL_BYTES);
+        for (offsets, counts) in tags::DATA.into_iter().chain([thumbnail]) {
             if let (Some(offsets), Some(counts)) = (directory.entry(offsets), directory.entry(counts)) {
                 for index in 0..offsets.count.min(MOST_DIRECTORIES) {
                     let place = |entry| {

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::item::Kind;
-use super::part::{Part, Role, with_trailer};
+use super::part::{Part, Role, with_rest_of_pixels, with_trailer};
 use crate::upload::webp::Chunks;
 
 /// The flags of the extended header (§2.7) that say EXIF and XMP are there.
@@ -25,10 +25,13 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
         };
         parts.push(Part::new(chunk.whole, String::from_utf8_lossy(&chunk.kind), role));
     }
-    Some(with_trailer(
-        parts,
-        file.get(chunks.offset()..).unwrap_or_default(),
-    ))
+    let rest = file.get(chunks.offset()..).unwrap_or_default();
+    // Behind the length that the file gives, whatever it looks like is no chunk.
+    let kind = rest.first_chunk().filter(|_| chunks.is_cut());
+    if matches!(kind, Some(b"VP8 " | b"VP8L" | b"ALPH" | b"ANMF")) {
+        return Some(with_rest_of_pixels(parts, rest));
+    }
+    Some(with_trailer(parts, rest))
 }
 
 pub(super) fn chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {

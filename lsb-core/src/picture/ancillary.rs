@@ -44,17 +44,31 @@ impl Ancillary {
         self.before_pixels.extend(metadata::png_chunk(kind, content));
     }
 
+    /// The content of the first chunk of a kind before the pixels.
+    pub(super) fn chunk(&self, kind: [u8; 4]) -> Option<&[u8]> {
+        let mut rest = self.before_pixels.as_slice();
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            let (found, behind) = behind.split_first_chunk::<4>()?;
+            let (content, behind) = behind.split_at_checked(length)?;
+            if *found == kind {
+                return Some(content);
+            }
+            rest = behind.get(4..)?;
+        }
+        None
+    }
+
     /// What the file's samples are to the power of, to give light; none if something better says what they mean.
     pub(super) fn gamma(&self) -> Option<f64> {
-        let framed = [crate::upload::SIGNATURE.as_slice(), &self.before_pixels].concat();
-        let mut gamma = None;
-        for chunk in Chunks::unchecked(&framed) {
-            match (&chunk.kind, chunk.content) {
-                (b"iCCP" | b"sRGB" | b"cICP", _) => return None,
-                (b"gAMA", [a, b, c, d]) => gamma = Some(u32::from_be_bytes([*a, *b, *c, *d])),
-                _ => (),
-            }
+        let better = [*b"iCCP", *b"sRGB", *b"cICP"];
+        if better.into_iter().any(|kind| self.chunk(kind).is_some()) {
+            return None;
         }
+        let gamma = self
+            .chunk(*b"gAMA")?
+            .first_chunk()
+            .map(|bytes| u32::from_be_bytes(*bytes));
         let gamma = gamma.filter(|gamma| (1..=1_000_000).contains(gamma))?;
         Some(100_000.0 / f64::from(gamma))
     }

@@ -11,12 +11,12 @@ use super::ancillary::{Ancillary, Keep};
 use super::error::PictureError;
 use super::file::{self, DecodedPicture, Purpose};
 use super::guard::guarded;
-use super::tiff;
+use super::{bmp, jpeg, tiff};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{self, Exif};
 use crate::raster::{Colors, Raster};
-use crate::upload::{self, MediaType, UploadError, webp};
+use crate::upload::{self, MediaType, UploadError, gif, webp};
 
 /// Decodes a file of any format, upright, with straight alpha, after its structure and its claims were checked.
 ///
@@ -74,18 +74,79 @@ fn decode_as(
     })
 }
 
+/// A decoded file as it is stored, and what it says of its pixels.
+struct Read {
+    picture: DynamicImage,
+    orientation: Option<Orientation>,
+    profile: Vec<u8>,
+    exif: Vec<u8>,
+    xmp: Vec<u8>,
+}
+
+/// The one place where a file of another format than PNG becomes an upright picture with straight alpha, and what it
+/// says beside its pixels becomes chunks.
 fn decode_inspected(
     file: &[u8],
     (media_type, format): (MediaType, ImageFormat),
     limits: &Limits,
     purpose: Purpose,
 ) -> Result<DecodedPicture, Error> {
-    let (prepared, afterwards) = if format == ImageFormat::Tiff {
-        tiff::prepared(file)
-    } else {
-        (file.into(), tiff::Afterwards::default())
+    let read = match format {
+        ImageFormat::Tiff => {
+            let read = tiff::read(file, limits)?;
+            Read {
+                picture: read.picture,
+                orientation: read.orientation,
+                profile: read.profile,
+                exif: Vec::new(),
+                xmp: read.xmp,
+            }
+        }
+        ImageFormat::Bmp => {
+            let (prepared, upside_down) = bmp::prepared(file);
+            let mut read = read(&prepared, (media_type, format), limits)?;
+            if upside_down {
+                read.picture = read.picture.flipv();
+            }
+            read
+        }
+        ImageFormat::Jpeg => read(&jpeg::prepared(file)?, (media_type, format), limits)?,
+        ImageFormat::WebP => read(&webp::with_what_is_there(file), (media_type, format), limits)?,
+        ImageFormat::Gif => read(&gif::with_what_is_missing(file), (media_type, format), limits)?,
+        _ => read(file, (media_type, format), limits)?,
     };
-    let mut reader = ImageReader::with_format(Cursor::new(&*prepared), format);
+    let mut ancillary = Ancillary::default();
+    let mut kept = Vec::new();
+    if purpose == Purpose::Show(Keep::Everything) {
+        if let Some(exif) = Exif::parse(&read.exif) {
+            let block = exif.turned_upright();
+            ancillary.add(*b"eXIf", &block);
+            kept.extend(metadata::items_of_chunk(&block, "eXIf", b"eXIf", &block));
+        }
+        if core::str::from_utf8(&read.xmp).is_ok() && !read.xmp.is_empty() {
+            // Keyword, not compressed, no language, no translation.
+            let content = [b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), &read.xmp].concat();
+            ancillary.add(*b"iTXt", &content);
+            kept.extend(metadata::items_of_chunk(&content, "iTXt", b"iTXt", &content));
+        }
+    }
+    let mut picture = read.picture;
+    if purpose != Purpose::Read {
+        picture.apply_orientation(read.orientation.unwrap_or(Orientation::NoTransforms));
+    }
+    let raster = file::to_raster(picture)?;
+    if fits(&read.profile, &raster) {
+        ancillary.add(*b"iCCP", &profile_chunk(&read.profile));
+    }
+    Ok(DecodedPicture {
+        raster,
+        ancillary,
+        kept,
+    })
+}
+
+fn read(file: &[u8], (media_type, format): (MediaType, ImageFormat), limits: &Limits) -> Result<Read, Error> {
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
     reader.limits(file::decoder_limits(limits));
     let problem = |error| PictureError::of_decoder(media_type, error);
     let mut decoder = reader.into_decoder().map_err(problem)?;
@@ -98,37 +159,12 @@ fn decode_inspected(
         Some(exif) => exif.orientation().and_then(Orientation::from_exif),
         None => decoder.orientation().ok(),
     };
-    let profile = decoder.icc_profile().unwrap_or_default().unwrap_or_default();
-    let mut ancillary = Ancillary::default();
-    let mut kept = Vec::new();
-    if purpose == Purpose::Show(Keep::Everything) {
-        let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
-        if let Some(exif) = Exif::parse(&exif) {
-            let block = exif.turned_upright();
-            ancillary.add(*b"eXIf", &block);
-            kept.extend(metadata::items_of_chunk(&block, "eXIf", b"eXIf", &block));
-        }
-        let xmp = decoder.xmp_metadata().ok().flatten().unwrap_or_default();
-        if core::str::from_utf8(&xmp).is_ok() && !xmp.is_empty() {
-            // Keyword, not compressed, no language, no translation.
-            let content = [b"XML:com.adobe.xmp\0\0\0\0\0".as_slice(), &xmp].concat();
-            ancillary.add(*b"iTXt", &content);
-            kept.extend(metadata::items_of_chunk(&content, "iTXt", b"iTXt", &content));
-        }
-    }
-    let picture = DynamicImage::from_decoder(decoder).map_err(problem)?;
-    let mut picture = afterwards.apply(picture);
-    if purpose != Purpose::Read {
-        picture.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
-    }
-    let raster = file::to_raster(picture)?;
-    if fits(&profile, &raster) {
-        ancillary.add(*b"iCCP", &profile_chunk(&profile));
-    }
-    Ok(DecodedPicture {
-        raster,
-        ancillary,
-        kept,
+    Ok(Read {
+        orientation,
+        profile: decoder.icc_profile().unwrap_or_default().unwrap_or_default(),
+        exif: decoder.exif_metadata().ok().flatten().unwrap_or_default(),
+        xmp: decoder.xmp_metadata().ok().flatten().unwrap_or_default(),
+        picture: DynamicImage::from_decoder(decoder).map_err(problem)?,
     })
 }
 

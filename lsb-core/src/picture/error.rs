@@ -14,8 +14,8 @@ pub enum PictureError {
     Decode(#[source] image::ImageError),
     /// The file is of a kind that the decoder does not know.
     #[error(
-        "this kind of {format} is not supported in this mode; mode `sealed` stores the file as it is, the other \
-         modes need it saved anew, for example as PNG: {source}"
+        "this kind of {format} is not supported in this mode; `sealed` takes it, the other modes need it saved anew, \
+         for example as PNG ({source})"
     )]
     UnsupportedKind {
         /// The file's format.

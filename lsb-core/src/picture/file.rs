@@ -13,7 +13,7 @@ use super::error::PictureError;
 use super::guard::guarded;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::Item;
+use crate::metadata::{self, Item};
 use crate::raster::{Colors, Raster, Samples};
 use crate::upload::{self, Chunks, MediaType, UploadError};
 
@@ -75,7 +75,7 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
         Purpose::Show(keep) => Some(ancillary::said_by(file, keep)?),
         Purpose::Read => None,
     };
-    let pixels = only_pixels(file)?;
+    let (pixels, end_is_missing) = only_pixels(file)?;
     let picture = guarded(MediaType::Png, || {
         // The decoder's own buffers: a few rows, and a window of 32 KiB.
         let decoder = PngDecoder::with_limits(Cursor::new(&pixels), decoder_limits(limits));
@@ -85,7 +85,17 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
         if bytes > limit {
             return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
         }
-        Ok(DynamicImage::from_decoder(decoder).map_err(PictureError::Decode)?)
+        Ok(match DynamicImage::from_decoder(decoder) {
+            Ok(picture) => picture,
+            Err(_) if end_is_missing => {
+                return Err(UploadError::CutOff {
+                    format: MediaType::Png,
+                    bytes: file.len(),
+                }
+                .into());
+            }
+            Err(error) => return Err(PictureError::Decode(error).into()),
+        })
     })?;
     drop(pixels);
     let Some(said) = said else {
@@ -107,23 +117,36 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
     })
 }
 
-/// The chunks that a decoder needs. What hides in profiles and texts is never unpacked.
-fn only_pixels(file: &[u8]) -> Result<Cow<'_, [u8]>, UploadError> {
+/// Where the header says what samples mean: behind the signature, the chunk's length and type, and the sides.
+const COLOR_TYPE_AT: usize = 8 + 8 + 9;
+
+/// The chunks that a decoder needs, and whether the last one is missing in the file. What hides in profiles and texts
+/// is never unpacked.
+fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     let mut whole = true;
-    for chunk in Chunks::new(file) {
-        whole &= needed_for_pixels(&chunk?.kind);
+    let mut chunks = Chunks::new(file);
+    let is_indexed = file.get(COLOR_TYPE_AT) == Some(&3);
+    let needed = |kind: &[u8; 4]| needed_for_pixels(kind) && (is_indexed || kind != b"PLTE");
+    for chunk in chunks.by_ref() {
+        whole &= needed(&chunk?.kind);
     }
+    let end_is_missing = chunks.end_is_missing();
     // Our own files hold nothing but pixels, and need no copy.
-    if whole {
-        return Ok(Cow::Borrowed(file));
+    if whole && !end_is_missing {
+        return Ok((Cow::Borrowed(file), false));
     }
     let mut pixels = Vec::with_capacity(file.len());
     pixels.extend_from_slice(file.get(..8).unwrap_or_default());
     // The checksums were verified a moment ago.
-    for chunk in Chunks::unchecked(file).filter(|chunk| needed_for_pixels(&chunk.kind)) {
-        pixels.extend_from_slice(chunk.whole);
+    for chunk in Chunks::unchecked(file).filter(|chunk| needed(&chunk.kind)) {
+        if chunk.kind != *b"IEND" || !end_is_missing {
+            pixels.extend_from_slice(chunk.whole);
+        }
     }
-    Ok(Cow::Owned(pixels))
+    if end_is_missing {
+        pixels.extend(metadata::png_chunk(*b"IEND", &[]));
+    }
+    Ok((Cow::Owned(pixels), end_is_missing))
 }
 
 const fn needed_for_pixels(kind: &[u8; 4]) -> bool {

@@ -5,6 +5,7 @@
 //! profiles and texts (205 KB of compressed profile can cost 400 MB) is never unpacked.
 
 mod ancillary;
+mod bmp;
 mod decode;
 mod denied;
 mod encode;
@@ -12,8 +13,10 @@ pub(crate) mod error;
 mod file;
 mod flat;
 mod guard;
+mod jpeg;
 mod preview;
 mod scale;
+mod standard;
 mod tiff;
 
 use alloc::vec::Vec;

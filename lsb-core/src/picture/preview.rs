@@ -9,6 +9,7 @@ use super::encode::encode_png;
 use super::error::PictureError;
 use super::file::DecodedPicture;
 use super::flat;
+use super::standard;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::raster::{Colors, Raster, Samples};
@@ -41,41 +42,17 @@ pub fn preview_of(photograph: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> 
         width: shorter(from.width),
         height: shorter(from.height),
     };
-    let mut opaque = flat::flatten(&raster);
+    let colors = raster.colors();
+    let opaque = flat::flatten(&raster);
     drop(raster);
     // A preview says nothing of its colours, so they must be those that viewers expect.
-    if let Some(gamma) = ancillary.gamma() {
-        let shown = standard_samples(gamma);
-        for sample in &mut opaque {
-            *sample = shown.get(usize::from(*sample)).copied().unwrap_or(*sample);
-        }
-    }
-    let small = blur(&blur(&shrink(&opaque, from, to), to), to);
+    let small = standard::standard(shrink(&opaque, from, to), colors, &ancillary);
+    let small = blur(&blur(&small, to), to);
     let raster = Raster::new(to.width, to.height, Colors::Rgb, Samples::Eight(small));
     Ok(encode_png(
         raster.map_err(PictureError::Shape)?,
         &Ancillary::default(),
     )?)
-}
-
-/// For every sample of a picture with a gamma of its own, the one of sRGB that shows as much light
-/// (IEC 61966-2-1).
-fn standard_samples(gamma: f64) -> Vec<u8> {
-    let standard = |sample: u8| {
-        let light = (f64::from(sample) / 255.0).powf(gamma);
-        let encoded = if light <= 0.003_130_8 {
-            light * 12.92
-        } else {
-            1.055 * light.powf(1.0 / 2.4) - 0.055
-        };
-        // Between 0 and 255: the closest whole number is looked for, because a cast would have to be excused.
-        let scaled = encoded.clamp(0.0, 1.0) * 255.0 + 0.5;
-        (0..=u8::MAX)
-            .rev()
-            .find(|whole| f64::from(*whole) <= scaled)
-            .unwrap_or(0)
-    };
-    (0..=u8::MAX).map(standard).collect()
 }
 
 /// The mean of the source pixels that each target pixel covers.

@@ -55,7 +55,8 @@ impl Shown<'_> {
 /// What is to be sealed, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub struct SealRequest<'a> {
-    /// The original file's bytes: a whole picture of any format of [`upload::MediaType`].
+    /// The original file's bytes: a picture of any format of [`upload::MediaType`]. They are stored as they are, whatever
+    /// is wrong behind the header; [`upload::inspect_stored`] says what that is.
     pub original: &'a [u8],
     /// The original's name, to travel with it in its sealed metadata, or none.
     pub name: Option<&'a FileName>,
@@ -102,7 +103,7 @@ impl SealedObject {
 ///
 /// # Errors
 ///
-/// [`Error`]: the original or the denied picture is no whole picture or too large, the policy names
+/// [`Error`]: the original is no picture, the denied picture no whole PNG, one of them is too large, the policy names
 /// another owner, or the operating system has no random bytes.
 pub fn seal(request: &SealRequest<'_>) -> Result<SealedObject, Error> {
     seal_with(request, ObjectSecrets::generate()?)
@@ -129,7 +130,8 @@ pub fn seal_with(request: &SealRequest<'_>, secrets: ObjectSecrets) -> Result<Se
         owner,
         limits,
     } = *request;
-    let uploaded = upload::inspect(original, limits)?;
+    // Its bytes are stored: pixels that are damaged or missing are its owner's affair.
+    let uploaded = upload::inspect_stored(original, limits)?;
     upload::inspect_png(denied_picture, limits)?;
     if let Shown::Preview(preview) = shown {
         upload::inspect_png(preview, &limits.of_preview())?;

@@ -61,6 +61,11 @@ impl<'a> Walk<'a> {
         self.take(length).map(|_| ())
     }
 
+    /// Goes on by so many bytes, at most to the end of the file.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.offset = self.offset.saturating_add(bytes).min(self.file.len());
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], UploadError> {
         let array = *self.rest().first_chunk::<N>().ok_or(self.cut_off())?;
         self.offset += N;

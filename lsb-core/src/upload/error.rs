@@ -109,6 +109,15 @@ pub enum UploadError {
         /// The most that deflate can make of it.
         possible: u64,
     },
+    /// The structure is in order, and a part of the pixels is missing or damaged. Many programs show such a file with
+    /// grey in its place.
+    #[error("the {format} file does not have all its pixels: {problem}. Copy or download it again")]
+    PixelsMissing {
+        /// Its format.
+        format: MediaType,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A part without which the picture cannot be shown right, and that no specification names.
     #[error(
         "the PNG has a critical chunk {name:?} that this program does not know, so its pixels cannot be written \
@@ -139,7 +148,10 @@ impl UploadError {
             Self::TooManyBytes { .. } | Self::TooManyPixels { .. } | Self::TooManyDecodedBytes { .. } => {
                 ErrorKind::TooLarge
             }
-            Self::CutOff { .. } | Self::Damaged { .. } | Self::FalseHeader { .. } => ErrorKind::Damaged,
+            Self::CutOff { .. }
+            | Self::Damaged { .. }
+            | Self::PixelsMissing { .. }
+            | Self::FalseHeader { .. } => ErrorKind::Damaged,
             Self::Animated { .. } | Self::UnknownChunk { .. } | Self::StoredOnly { .. } => {
                 ErrorKind::Unsupported
             }

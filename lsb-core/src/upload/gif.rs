@@ -1,19 +1,30 @@
 //! A GIF file, block by block (GIF89a specification, §15 to §27).
 
+#[cfg(feature = "image")]
+use alloc::borrow::Cow;
+#[cfg(feature = "image")]
+use alloc::vec::Vec;
+
 use super::bytes::Walk;
 use super::error::UploadError;
 use super::media_type::MediaType;
 use crate::size::Size;
 
-const IMAGE: u8 = 0x2c;
+pub(crate) const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;
 const TRAILER: u8 = 0x3b;
+/// The header with the logical screen: signature, size, flags, background, shape of a pixel.
+#[cfg(feature = "image")]
+const HEADER_BYTES: usize = 13;
+const HAS_COLOR_TABLE: u8 = 0x80;
 
 /// What a GIF consists of.
 pub(super) struct Gif {
     pub(super) size: Size,
     /// How many pictures it has: more than one is an animation.
     pub(super) frames: u32,
+    /// Whether the file ends without a trailer.
+    pub(super) end_is_missing: bool,
 }
 
 pub(super) fn inspect(
@@ -30,13 +41,24 @@ pub(super) fn inspect(
     let mut blocks = Blocks::new(file)?;
     let mut frames = 0u32;
     // Bytes between blocks and a missing trailer are what every viewer passes over: the pixels are in the blocks.
-    while let Some(block) = blocks.next_block()? {
-        frames += u32::from(matches!(block, Block::Image { .. }));
+    loop {
+        let start = blocks.offset();
+        match blocks.next_block() {
+            Ok(Some(block)) => frames += u32::from(matches!(block, Block::Image { .. })),
+            Ok(None) => break,
+            // What is cut off behind the frames is none of them.
+            Err(UploadError::CutOff { .. }) if frames > 0 && file.get(start) == Some(&EXTENSION) => break,
+            Err(error) => return Err(error),
+        }
     }
     if frames == 0 {
         return Err(blocks.walk.damaged("it has no picture"));
     }
-    Ok(Gif { size, frames })
+    Ok(Gif {
+        size,
+        frames,
+        end_is_missing: !blocks.has_ended(),
+    })
 }
 
 /// A block, with all of its bytes.
@@ -71,6 +93,11 @@ impl<'a> Blocks<'a> {
             walk,
             ended: false,
         })
+    }
+
+    /// Whether the trailer was met.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub(crate) const fn offset(&self) -> usize {
@@ -116,17 +143,50 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// A file that has no colours for its frames, or no end, with greys for them, as other decoders show it, and with one.
+#[cfg(feature = "image")]
+pub(crate) fn with_what_is_missing(file: &[u8]) -> Cow<'_, [u8]> {
+    let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
+        return Cow::Borrowed(file);
+    };
+    let has_colors = header.get(10).is_some_and(|flags| flags & HAS_COLOR_TABLE != 0);
+    let has_end = Blocks::new(file).is_ok_and(|mut blocks| {
+        while let Ok(Some(_)) = blocks.next_block() {}
+        blocks.has_ended()
+    });
+    if has_colors && has_end {
+        return Cow::Borrowed(file);
+    }
+    let mut with = Vec::with_capacity(file.len() + 3 * 256 + 2);
+    with.extend_from_slice(header);
+    if !has_colors {
+        if let Some(flags) = with.get_mut(10) {
+            // Of 256 colours, which is 2 to the power of 7 + 1.
+            *flags |= HAS_COLOR_TABLE | 7;
+        }
+        with.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
+    }
+    with.extend_from_slice(rest);
+    if !has_end {
+        with.extend([0, TRAILER]);
+    }
+    Cow::Owned(with)
+}
+
 const fn color_table_bytes(flags: u8) -> usize {
-    if flags & 0x80 == 0 {
+    if flags & HAS_COLOR_TABLE == 0 {
         0
     } else {
         3 << ((flags & 7) + 1)
     }
 }
 
-/// Each sub-block has its length in one byte; one of length zero ends them.
+/// Each sub-block has its length in one byte; one of length zero ends them, or the end of the file.
 fn skip_sub_blocks(walk: &mut Walk<'_>) -> Result<(), UploadError> {
     loop {
+        if walk.rest().is_empty() {
+            return Ok(());
+        }
         match walk.u8()? {
             0 => return Ok(()),
             length => walk.skip(usize::from(length))?,

@@ -4,10 +4,11 @@
 //! decoders ask for this first, because they allocate what a header claims. The structure is walked
 //! from the first byte to the end marker: PNG chunk by chunk with their checksums, JPEG segment by
 //! segment, WebP and GIF block by block, HEIC and AVIF box by box; of BMP and TIFF the headers, and
-//! whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer does: phones append
-//! depth maps and moving pictures there.
+//! whether all pixels are there. Bytes after the end marker are accepted and kept, as every viewer
+//! does: phones append depth maps and moving pictures there. A missing end marker and other things that
+//! viewers pass over are no error; [`Upload::unusual`] names them.
 
-mod bmp;
+pub(crate) mod bmp;
 mod bytes;
 mod claims;
 mod error;
@@ -17,9 +18,11 @@ pub(crate) mod jpeg;
 mod media_type;
 pub(crate) mod png;
 mod tiff;
+mod unusual;
 pub(crate) mod webp;
 
-pub(crate) use bmp::end as bmp_end;
+use core::cell::Cell;
+
 #[cfg(feature = "image")]
 pub(crate) use png::Chunks;
 
@@ -27,6 +30,7 @@ use claims::{check_bytes, check_pixels};
 pub use error::UploadError;
 pub use media_type::MediaType;
 pub(crate) use media_type::SIGNATURE;
+pub use unusual::Unusual;
 
 use crate::limits::Limits;
 use crate::size::Size;
@@ -38,10 +42,15 @@ pub struct Upload {
     pub media_type: MediaType,
     /// The size that the header gives; of a HEIC or an AVIF the largest that it names.
     pub size: Size,
+    /// What is unusual about the file, which is accepted all the same.
+    pub unusual: Option<Unusual>,
 }
 
 /// Checks that a file is one whole picture within [`Limits::upload_bytes`] and
 /// [`Limits::pixels`].
+///
+/// What most viewers pass over, such as a missing end marker, is no error: [`Upload::unusual`] names it. Whether all
+/// pixels are there is for [`picture::decode`](crate::picture::decode) to find out.
 ///
 /// # Errors
 ///
@@ -50,8 +59,43 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
     inspect_of(bytes, limits.upload_bytes, limits)
 }
 
+/// As [`inspect`], for a file of which only the bytes are needed, and never the pixels: damage behind the header is
+/// no error, and [`Upload::unusual`] names it.
+///
+/// # Errors
+///
+/// [`UploadError`]: no picture, too large, animated, or damaged so early that even its size is unknown.
+pub fn inspect_stored(bytes: &[u8], limits: &Limits) -> Result<Upload, UploadError> {
+    let known = Cell::new(None);
+    match inspect_noting(bytes, limits.upload_bytes, limits, &known) {
+        Err(
+            error @ (UploadError::CutOff { .. }
+            | UploadError::Damaged { .. }
+            | UploadError::PixelsMissing { .. }
+            | UploadError::FalseHeader { .. }),
+        ) => known.get().map_or(Err(error), |(media_type, size)| {
+            Ok(Upload {
+                media_type,
+                size,
+                unusual: Some(Unusual::Faulty(error)),
+            })
+        }),
+        inspected => inspected,
+    }
+}
+
 /// Checks a file with the byte limit of its purpose.
 pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Result<Upload, UploadError> {
+    inspect_noting(bytes, most_bytes, limits, &Cell::new(None))
+}
+
+/// As [`inspect_of`]; format and size are noted as soon as they are known and within the limits.
+fn inspect_noting(
+    bytes: &[u8],
+    most_bytes: u64,
+    limits: &Limits,
+    known: &Cell<Option<(MediaType, Size)>>,
+) -> Result<Upload, UploadError> {
     check_bytes(bytes, most_bytes)?;
     let media_type = MediaType::sniff(bytes).ok_or(UploadError::NotAPicture)?;
     let check_size = |size: Size| {
@@ -63,30 +107,43 @@ pub(crate) fn inspect_of(bytes: &[u8], most_bytes: u64, limits: &Limits) -> Resu
                 problem,
             });
         }
-        check_pixels(size, limits)
+        check_pixels(size, limits)?;
+        known.set(Some((media_type, size)));
+        Ok(())
     };
-    let (size, animated) = match media_type {
-        MediaType::Png => (png::inspect(bytes, limits)?.size, false),
-        MediaType::Jpeg => (jpeg::inspect(bytes, check_size)?, false),
+    let without_end = |missing: bool| missing.then_some(Unusual::EndMissing);
+    let (size, animated, unusual) = match media_type {
+        MediaType::Png => {
+            let png = png::inspect(bytes, limits, check_size)?;
+            (png.size, png.animated, png.unusual)
+        }
+        MediaType::Jpeg => {
+            let jpeg = jpeg::inspect(bytes, check_size)?;
+            (jpeg.size, false, without_end(jpeg.end_is_missing))
+        }
         MediaType::WebP => {
             let webp = webp::inspect(bytes, check_size)?;
-            (webp.size, webp.animated)
+            (webp.size, webp.animated, without_end(webp.end_is_missing))
         }
-        MediaType::Bmp => (bmp::inspect(bytes, check_size)?, false),
-        MediaType::Tiff => (tiff::inspect(bytes, check_size)?, false),
+        MediaType::Bmp => (bmp::inspect(bytes, check_size)?, false, None),
+        MediaType::Tiff => (tiff::inspect(bytes, check_size)?, false, None),
         MediaType::Gif => {
             let gif = gif::inspect(bytes, check_size)?;
-            (gif.size, gif.frames > 1)
+            (gif.size, gif.frames > 1, without_end(gif.end_is_missing))
         }
         MediaType::Heic | MediaType::Avif => {
             let heif = heif::inspect(bytes, media_type, check_size)?;
-            (heif.size, heif.animated)
+            (heif.size, heif.animated, None)
         }
     };
     if animated && !limits.first_frame {
         return Err(UploadError::Animated { format: media_type });
     }
-    Ok(Upload { media_type, size })
+    Ok(Upload {
+        media_type,
+        size,
+        unusual,
+    })
 }
 
 /// As [`inspect`], for a file that must be a PNG.

@@ -1,8 +1,8 @@
 //! A PNG file, chunk by chunk (PNG specification, third edition, §5).
 
-use super::claims::check_pixels;
 use super::error::UploadError;
 use super::media_type::{MediaType, SIGNATURE};
+use super::unusual::Unusual;
 use crate::limits::Limits;
 use crate::raster::Colors;
 use crate::size::{LARGEST_SIDE, Size};
@@ -38,29 +38,21 @@ impl Chunk<'_> {
     }
 }
 
-/// The chunks of a file that starts with the signature, up to and including `IEND`.
+/// The chunks of a file that starts with the signature, up to and including `IEND`. A file may end without one behind
+/// its pixels.
 pub(crate) struct Chunks<'a> {
     file: &'a [u8],
     offset: usize,
     ended: bool,
+    pixels_seen: bool,
+    end_is_missing: bool,
+    checksum_is_wrong: bool,
 }
 
-/// Chunks that describe nothing that pixels are made of, and that viewers pass over when their checksum is wrong.
+/// Chunks that viewers pass over when their checksum is wrong: all that describe nothing that pixels are made of
+/// (§13.1, ancillary chunks).
 const fn is_beside_the_pixels(kind: &[u8; 4]) -> bool {
-    matches!(
-        kind,
-        b"tEXt"
-            | b"zTXt"
-            | b"iTXt"
-            | b"tIME"
-            | b"eXIf"
-            | b"pHYs"
-            | b"iDOT"
-            | b"hIST"
-            | b"sPLT"
-            | b"bKGD"
-            | b"sBIT"
-    )
+    kind[0] & 0x20 != 0 && !matches!(kind, b"tRNS")
 }
 
 impl<'a> Chunks<'a> {
@@ -69,6 +61,9 @@ impl<'a> Chunks<'a> {
             file,
             offset: SIGNATURE.len(),
             ended: false,
+            pixels_seen: false,
+            end_is_missing: false,
+            checksum_is_wrong: false,
         }
     }
 
@@ -99,6 +94,21 @@ impl<'a> Chunks<'a> {
         })
     }
 
+    /// Whether the file ended behind its pixels and without `IEND`.
+    pub(crate) const fn end_is_missing(&self) -> bool {
+        self.end_is_missing
+    }
+
+    /// Whether the file ends here, inside of a chunk that is none of pixels, or with an end that is damaged.
+    fn ends_behind_pixels(&self) -> bool {
+        let kind = self.file.get(self.offset + 4..self.offset + 8);
+        self.pixels_seen
+            && match self.read() {
+                None => kind != Some(b"IDAT"),
+                Some(chunk) => chunk.kind == *b"IEND" && !chunk.checksum_fits(),
+            }
+    }
+
     /// The next chunk, its checksum verified.
     fn checked(&mut self) -> Result<Chunk<'a>, UploadError> {
         let cut_off = UploadError::CutOff {
@@ -106,9 +116,13 @@ impl<'a> Chunks<'a> {
             bytes: self.file.len(),
         };
         let chunk = self.read().ok_or(cut_off)?;
-        if !is_beside_the_pixels(&chunk.kind) && !chunk.checksum_fits() {
-            return Err(chunk.damaged("a chunk's checksum is wrong"));
+        if !chunk.checksum_fits() {
+            if !is_beside_the_pixels(&chunk.kind) {
+                return Err(chunk.damaged("a chunk's checksum is wrong"));
+            }
+            self.checksum_is_wrong = true;
         }
+        self.pixels_seen |= chunk.kind == *b"IDAT";
         self.offset += chunk.whole.len();
         Ok(chunk)
     }
@@ -118,6 +132,9 @@ impl<'a> Iterator for Chunks<'a> {
     type Item = Result<Chunk<'a>, UploadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if !self.ended && self.ends_behind_pixels() {
+            (self.ended, self.end_is_missing) = (true, true);
+        }
         if self.ended {
             return None;
         }
@@ -222,29 +239,40 @@ impl PngHeader {
     }
 }
 
+/// What the chunks of a PNG say.
+pub(super) struct Png {
+    pub(super) size: Size,
+    pub(super) animated: bool,
+    pub(super) unusual: Option<Unusual>,
+}
+
 /// Walks a whole file.
-pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadError> {
+pub(super) fn inspect(
+    file: &[u8],
+    limits: &Limits,
+    check_size: impl Fn(Size) -> Result<(), UploadError>,
+) -> Result<Png, UploadError> {
     let mut chunks = Chunks::new(file);
     let cut_off = UploadError::CutOff {
         format: MediaType::Png,
         bytes: file.len(),
     };
-    let mut header = PngHeader::parse(&chunks.next().ok_or(cut_off)??)?;
+    let first = chunks.next().ok_or(cut_off)??;
+    let mut header = PngHeader::parse(&first)?;
     // The size is judged before the rest is walked: a bomb is refused for what it claims.
-    check_pixels(header.size, limits)?;
-    let (mut palette, mut compressed, mut data_ended) = (false, 0u64, false);
-    for chunk in chunks {
+    check_size(header.size)?;
+    let (mut palette, mut compressed, mut data_ended, mut animated) = (false, 0u64, false, false);
+    let mut last = first;
+    for chunk in chunks.by_ref() {
         let chunk = chunk?;
         match &chunk.kind {
             // One frame is no animation, and behind the pixels the chunk is to be ignored (§11.3.6.1).
-            b"acTL" if !limits.first_frame && compressed == 0 && frames(chunk.content) > 1 => {
-                return Err(UploadError::Animated {
-                    format: MediaType::Png,
-                });
-            }
+            b"acTL" if compressed == 0 && chunk.checksum_fits() => animated = frames(chunk.content) > 1,
             b"IHDR" => return Err(chunk.damaged("a second header")),
             b"PLTE" => {
-                if chunk.content.is_empty() || chunk.content.len() % 3 != 0 || chunk.content.len() > 768 {
+                let length = chunk.content.len();
+                // Beside colours that need none, it is a suggestion.
+                if header.color_type == 3 && (length == 0 || length % 3 != 0 || length > 768) {
                     return Err(chunk.damaged("a palette of an impossible length"));
                 }
                 palette = true;
@@ -257,17 +285,27 @@ pub(super) fn inspect(file: &[u8], limits: &Limits) -> Result<PngHeader, UploadE
         if compressed > 0 && chunk.kind != *b"IDAT" {
             data_ended = true;
         }
-        if chunk.kind == *b"IEND" {
-            if compressed == 0 {
-                return Err(chunk.damaged("no pixel data"));
-            }
-            if header.color_type == 3 && !palette {
-                return Err(chunk.damaged("no palette, which its colour type needs"));
-            }
-            return check_claims(header, compressed, limits);
-        }
+        last = chunk;
     }
-    Err(cut_off)
+    if compressed == 0 {
+        return Err(last.damaged("no pixel data"));
+    }
+    if header.color_type == 3 && !palette {
+        return Err(last.damaged("no palette, which its colour type needs"));
+    }
+    check_claims(header, compressed, limits)?;
+    let unusual = if chunks.end_is_missing() {
+        Some(Unusual::EndMissing)
+    } else if chunks.checksum_is_wrong {
+        Some(Unusual::Checksum)
+    } else {
+        None
+    };
+    Ok(Png {
+        size: header.size,
+        animated,
+        unusual,
+    })
 }
 
 /// How many frames an `acTL` chunk promises.
@@ -277,7 +315,7 @@ fn frames(content: &[u8]) -> u32 {
         .map_or(0, |frames| u32::from_be_bytes(*frames))
 }
 
-fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<PngHeader, UploadError> {
+fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<(), UploadError> {
     let (bytes, limit) = (header.decoded_bytes(), limits.decoded_bytes);
     if bytes > limit {
         return Err(UploadError::TooManyDecodedBytes { bytes, limit });
@@ -291,5 +329,5 @@ fn check_claims(header: PngHeader, compressed: u64, limits: &Limits) -> Result<P
             possible,
         });
     }
-    Ok(header)
+    Ok(())
 }

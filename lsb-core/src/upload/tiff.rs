@@ -3,12 +3,10 @@
 use super::error::UploadError;
 use super::media_type::MediaType;
 use crate::size::Size;
-use crate::tags::{Directory, Tiff};
-
-const IMAGE_WIDTH: u16 = 256;
-const IMAGE_LENGTH: u16 = 257;
-/// Places and lengths of pixel data, in strips and in tiles.
-const DATA: [(u16, u16); 2] = [(273, 279), (324, 325)];
+use crate::tags::{
+    BITS_PER_SAMPLE, COMPRESSION, DATA, Directory, IMAGE_LENGTH, IMAGE_WIDTH, SAMPLES_PER_PIXEL,
+    STRIP_OFFSETS, Tiff,
+};
 
 pub(super) fn inspect(
     file: &[u8],
@@ -68,10 +66,6 @@ pub(super) fn inspect(
 /// Whether all rows of an uncompressed picture in one strip are there, though its length says that more should be:
 /// some programs give a false length.
 fn rows_are_there(tiff: &Tiff<'_>, directory: &Directory, size: Size, start: u64, end: u64) -> bool {
-    const BITS_PER_SAMPLE: u16 = 258;
-    const COMPRESSION: u16 = 259;
-    const STRIP_OFFSETS: u16 = 273;
-    const SAMPLES_PER_PIXEL: u16 = 277;
     let number = |tag: u16, otherwise: u64| {
         let entry = directory.entry(tag);
         entry.map_or(Some(otherwise), |entry| tiff.number(entry, 0))

@@ -1,5 +1,8 @@
 //! A WebP file, chunk by chunk (RFC 9649).
 
+#[cfg(feature = "image")]
+use alloc::borrow::Cow;
+
 use super::bytes::Walk;
 use super::error::UploadError;
 use super::media_type::MediaType;
@@ -12,6 +15,8 @@ const ANIMATED: u8 = 0b0000_0010;
 pub(super) struct WebP {
     pub(super) size: Size,
     pub(super) animated: bool,
+    /// Whether the file ends before the length that it gives, and behind its pixels.
+    pub(super) end_is_missing: bool,
 }
 
 pub(super) fn inspect(
@@ -24,15 +29,20 @@ pub(super) fn inspect(
     let length = walk.u32_little()? as usize;
     let end = length.saturating_add(8);
     // The length may count a padding byte that is not there.
-    if end > file.len() + 1 {
-        return Err(walk.cut_off());
-    }
+    let mut end_is_missing = end > file.len() + 1;
     let end = end.min(file.len());
     walk.skip(4)?;
     let (mut size, mut animated, mut pixels) = (None, false, false);
     while walk.offset().saturating_add(8) <= end {
         let (kind, length): ([u8; 4], _) = (walk.array()?, walk.u32_little()? as usize);
-        let content = walk.take(length)?;
+        let content = match walk.take(length) {
+            // What is cut off behind the pixels is metadata, or another frame.
+            Err(_) if pixels => {
+                end_is_missing = true;
+                break;
+            }
+            content => content?,
+        };
         match &kind {
             b"VP8X" => {
                 let (extended, canvas) = extended_header(content).ok_or(walk.damaged("a short header"))?;
@@ -61,9 +71,49 @@ pub(super) fn inspect(
         }
     }
     match size {
-        Some(size) if pixels => Ok(WebP { size, animated }),
+        Some(size) if pixels => Ok(WebP {
+            size,
+            animated,
+            end_is_missing,
+        }),
+        _ if end_is_missing => Err(walk.cut_off()),
         _ => Err(walk.damaged("it has no picture")),
     }
+}
+
+/// The file up to its last whole chunk, with a length and with flags that say so: the decoder wants all that they
+/// promise.
+#[cfg(feature = "image")]
+pub(crate) fn with_what_is_there(file: &[u8]) -> Cow<'_, [u8]> {
+    /// Flags of the extended header (§2.7.1), and the chunks that they promise.
+    const PROMISED: [(u8, [u8; 4]); 3] = [(0x20, *b"ICCP"), (0x08, *b"EXIF"), (0x04, *b"XMP ")];
+    let mut chunks = Chunks::new(file);
+    let mut missing = PROMISED.iter().fold(0, |flags, (flag, _)| flags | flag);
+    for chunk in chunks.by_ref() {
+        for (flag, kind) in PROMISED {
+            missing &= if chunk.kind == kind { !flag } else { 0xff };
+        }
+    }
+    let end = chunks.offset().min(file.len());
+    let length = u32::try_from(end.saturating_sub(8) + end % 2).unwrap_or(u32::MAX);
+    let promised = match file.get(12..21) {
+        Some([b'V', b'P', b'8', b'X', .., flags]) => *flags,
+        _ => 0,
+    };
+    if file.get(4..8) == Some(&length.to_le_bytes()) && promised & missing == 0 && end.is_multiple_of(2) {
+        return Cow::Borrowed(file);
+    }
+    let mut whole = file.get(..end).unwrap_or(file).to_vec();
+    whole.resize(end + end % 2, 0);
+    if let Some(place) = whole.get_mut(4..8) {
+        place.copy_from_slice(&length.to_le_bytes());
+    }
+    if promised != 0
+        && let Some(flags) = whole.get_mut(20)
+    {
+        *flags &= !missing;
+    }
+    Cow::Owned(whole)
 }
 
 /// §2.7: flags, three reserved bytes, and the canvas's sides less one, of 24 bits.
@@ -127,6 +177,11 @@ impl<'a> Chunks<'a> {
     /// Where the last chunk ended.
     pub(crate) const fn offset(&self) -> usize {
         self.offset
+    }
+
+    /// Whether something is left inside of the length, once no whole chunk is.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.offset < self.file.len()
     }
 }
 
