@@ -132,6 +132,19 @@ fn a_scan_that_would_finish_the_picture_is_missed() {
     check_refused(&whole[..last], "no last scan and no end");
 }
 
+/// A scan of a few bytes can keep a decoder busy with all blocks.
+#[test]
+fn scans_without_end_are_refused() {
+    let whole = photo("formats/progressive.jpg");
+    let last = (0..whole.len() - 1)
+        .rev()
+        .find(|at| whole[*at..*at + 2] == [0xff, 0xda])
+        .unwrap();
+    let end = whole.len() - 2;
+    let many = [&whole[..last], &whole[last..end].repeat(1000), &whole[end..]].concat();
+    check_refused(&many, "a thousand scans more");
+}
+
 #[test]
 fn padding_and_missing_ends_are_accepted() {
     let whole = with_intervals();
