@@ -136,13 +136,14 @@ fn a_scan_that_would_finish_the_picture_is_missed() {
 #[test]
 fn scans_without_end_are_refused() {
     let whole = photo("formats/progressive.jpg");
-    let last = (0..whole.len() - 1)
-        .rev()
-        .find(|at| whole[*at..*at + 2] == [0xff, 0xda])
-        .unwrap();
-    let end = whole.len() - 2;
-    let many = [&whole[..last], &whole[last..end].repeat(1000), &whole[end..]].concat();
-    check_refused(&many, "a thousand scans more");
+    let first = position(&whole, &[0xff, 0xda]);
+    let marker = |pair: &[u8]| pair[0] == 0xff && pair[1] != 0;
+    let length = 2 + whole[first + 2..].windows(2).position(marker).unwrap();
+    let scan = &whole[first..first + length];
+    let with = |count: usize| [&whole[..first], &scan.repeat(count), &whole[first..]].concat();
+    check_same(&with(3), &whole, None);
+    let error = picture::decode(&with(1000), u64::MAX, &Limits::DEFAULT).unwrap_err();
+    assert!(error.to_string().contains("more scans"), "{error}");
 }
 
 #[test]
