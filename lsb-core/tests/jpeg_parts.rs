@@ -193,3 +193,15 @@ fn the_number_of_lines_may_follow_the_scan() {
     let error = inspect(&without, &Limits::DEFAULT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
 }
+
+#[test]
+fn a_jpeg_in_a_tiff_must_be_whole_as_well() {
+    for name in ["jpeg.tif", "jpeg-L.tif"] {
+        let path = format!("{}/tests/pillow/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut file = std::fs::read(path).unwrap();
+        picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap();
+        let data = position(&file, &[0xff, 0xda]) + 100;
+        file[data..data + 100].fill(0);
+        check_refused(&file, name);
+    }
+}
