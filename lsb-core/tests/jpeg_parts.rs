@@ -132,6 +132,20 @@ fn a_scan_that_would_finish_the_picture_is_missed() {
     check_refused(&whole[..last], "no last scan and no end");
 }
 
+/// A scan of a few bytes can keep a decoder busy with all blocks.
+#[test]
+fn scans_without_end_are_refused() {
+    let whole = photo("formats/progressive.jpg");
+    let first = position(&whole, &[0xff, 0xda]);
+    let marker = |pair: &[u8]| pair[0] == 0xff && pair[1] != 0;
+    let length = 2 + whole[first + 2..].windows(2).position(marker).unwrap();
+    let scan = &whole[first..first + length];
+    let with = |count: usize| [&whole[..first], &scan.repeat(count), &whole[first..]].concat();
+    check_same(&with(3), &whole, None);
+    let error = picture::decode(&with(1000), u64::MAX, &Limits::DEFAULT).unwrap_err();
+    assert!(error.to_string().contains("more scans"), "{error}");
+}
+
 #[test]
 fn padding_and_missing_ends_are_accepted() {
     let whole = with_intervals();
@@ -178,4 +192,16 @@ fn the_number_of_lines_may_follow_the_scan() {
     check_same(&file, &whole, None);
     let error = inspect(&without, &Limits::DEFAULT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn a_jpeg_in_a_tiff_must_be_whole_as_well() {
+    for name in ["jpeg.tif", "jpeg-L.tif"] {
+        let path = format!("{}/tests/pillow/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut file = std::fs::read(path).unwrap();
+        picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap();
+        let data = position(&file, &[0xff, 0xda]) + 100;
+        file[data..data + 100].fill(0);
+        check_refused(&file, name);
+    }
 }

@@ -386,3 +386,23 @@ fn false_counts_are_listed_and_stripped_without_a_panic() {
     let stripped = metadata::strip(&file).unwrap();
     assert!(metadata::list(&stripped.file).unwrap().is_empty());
 }
+
+/// Of pixels that are cut off, what there is stays: it may be all that is left of them.
+#[test]
+fn stripping_a_cut_file_keeps_what_there_is_of_its_pixels() {
+    let picture = image::DynamicImage::ImageRgb8(image::RgbImage::from_fn(64, 48, |x, y| {
+        image::Rgb([(x * 4) as u8, (y * 5) as u8, (x * y) as u8])
+    }));
+    let encoded = |format| {
+        let mut file = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut file, format).unwrap();
+        file.into_inner()
+    };
+    use image::ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+    for format in [Png, Jpeg, WebP, Gif, Bmp] {
+        let whole = encoded(format);
+        let cut = &whole[..whole.len() * 3 / 4];
+        let stripped = metadata::strip(cut).unwrap();
+        assert!(stripped.file.ends_with(&cut[cut.len() - 100..]), "{format:?}");
+    }
+}

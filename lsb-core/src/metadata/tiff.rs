@@ -69,6 +69,10 @@ pub(super) fn strip(file: &[u8]) -> Result<Stripped, StripError> {
         }
         rewrite(&tiff, directory, &mut stripped);
     }
+    // Directories that overlap are changed together with one another, and nothing is known of what comes out.
+    if list(&stripped)?.iter().any(|item| !item.kind.is_needed()) {
+        return Err(DAMAGED);
+    }
     let (kept, removed) = items.into_iter().partition(|item| item.kind.is_needed());
     Ok(Stripped {
         file: stripped,

@@ -1,6 +1,7 @@
 //! JPEG: what the decoder needs of a file, and whether every block of it is there.
 
 mod bits;
+mod blocks;
 mod scans;
 
 use alloc::vec::Vec;

@@ -11,9 +11,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bits::{Bits, Codes};
+use super::blocks::{Band, details, finer_details, first_details, most_energy};
 use crate::upload::jpeg::{Component, Frame, START_OF_SCAN};
 use crate::upload::{MediaType, UploadError};
 
+/// The second byte of the marker of a progressive frame.
+const PROGRESSIVE: u8 = 0xc2;
+/// A few bytes of a scan can say that a hundred million pixels stay as they are: so many are work without end.
+const MOST_SCANS: u32 = 1000;
 const QUANTIZERS: u8 = 0xdb;
 const CODES: u8 = 0xc4;
 const RESTART_INTERVAL: u8 = 0xdd;
@@ -32,6 +37,7 @@ pub(super) struct Scans {
     /// What coefficients are multiplied by, in the order in which they are sent.
     quantizers: [[u16; 64]; 4],
     restart_interval: u32,
+    count: u32,
 }
 
 /// What is known of a component's blocks.
@@ -60,17 +66,6 @@ struct Scanned<'a> {
     unit: (u32, u32),
 }
 
-/// What a scan's header says of its coefficients (§B.2.3).
-#[derive(Clone, Copy)]
-struct Band {
-    progressive: bool,
-    first: u8,
-    last: u8,
-    /// The lowest bit that an earlier scan sent; 0 if there was none.
-    high: u8,
-    low: u8,
-}
-
 impl Default for Scans {
     fn default() -> Self {
         Self {
@@ -80,6 +75,7 @@ impl Default for Scans {
             details: [const { None }; 4],
             quantizers: [[1; 64]; 4],
             restart_interval: 0,
+            count: 0,
         }
     }
 }
@@ -92,7 +88,11 @@ impl Scans {
         for component in &frame.components {
             let stride = side(frame.size.width, most_across, component.across);
             let rows = side(frame.size.height, most_down, component.down);
-            let blocks = if frame.process == 0xc2 { stride * rows } else { 0 };
+            let blocks = if frame.process == PROGRESSIVE && is_walked(&frame) {
+                stride * rows
+            } else {
+                0
+            };
             self.parts.push(Part {
                 component: *component,
                 stride,
@@ -159,9 +159,12 @@ impl Scans {
         let Some(frame) = &self.frame else {
             return Err(MISSING);
         };
-        // Baseline, extended and progressive by Huffman's codes. The decoder refuses what else there is.
-        if !matches!(frame.process, 0xc0..=0xc2) || frame.precision != 8 {
+        if !is_walked(frame) {
             return Ok(());
+        }
+        self.count += 1;
+        if self.count > MOST_SCANS {
+            return Err(damaged("it has more scans than any program writes"));
         }
         let header_at = whole.iter().position(|byte| *byte == START_OF_SCAN);
         let behind = header_at.and_then(|at| whole.get(at + 1..)).ok_or(MISSING)?;
@@ -175,7 +178,7 @@ impl Scans {
         let [first, last, bits, ..] = *band else {
             return Err(MISSING);
         };
-        let progressive = frame.process == 0xc2;
+        let progressive = frame.process == PROGRESSIVE;
         let band = if progressive {
             Band {
                 progressive,
@@ -252,11 +255,7 @@ impl Scans {
 
     /// Every component must have its means, and every coefficient that was begun must be finished.
     pub(super) fn end(&self) -> Result<(), UploadError> {
-        let checked = self
-            .frame
-            .as_ref()
-            .is_some_and(|frame| matches!(frame.process, 0xc0..=0xc2) && frame.precision == 8);
-        if !checked {
+        if !self.frame.as_ref().is_some_and(is_walked) {
             return Ok(());
         }
         if self.parts.iter().any(|part| part.unsent_bits[0].is_none()) {
@@ -268,6 +267,11 @@ impl Scans {
         }
         Ok(())
     }
+}
+
+/// Baseline, extended and progressive by Huffman's codes, of eight bits. The decoder refuses what else there is.
+fn is_walked(frame: &Frame) -> bool {
+    matches!(frame.process, 0xc0..=PROGRESSIVE) && frame.precision == 8 && frame.components.len() <= 4
 }
 
 /// Each interval begins anew and holds so many units; without restart markers the scan is one interval.
@@ -397,136 +401,6 @@ impl Scanned<'_> {
         self.last_mean = self.last_mean.checked_add(bits.signed(u32::from(length))?)?;
         Some((i64::from(self.last_mean) << low) * i64::from(self.quantizers[0]))
     }
-}
-
-/// The square of the largest length that the coefficients of a block can have together.
-///
-/// The transform keeps lengths (§A.3.3), so 64 samples of at most 128 have coefficients of at most 1024 together, and
-/// rounding adds half a quantizer to each. A quarter more is let pass, because some encoders overshoot on purpose to
-/// keep edges sharp. Codes that went astray soon pass it: their large numbers fall on coefficients with large
-/// quantizers.
-fn most_energy(quantizers: &[u16; 64]) -> u64 {
-    let rounding: u64 = quantizers
-        .iter()
-        .map(|quantizer| u64::from(*quantizer).pow(2) / 4)
-        .sum();
-    (1024 * 5 / 4 + rounding.isqrt()).pow(2)
-}
-
-/// The other coefficients of a block (§F.2.2.2): the sum of their squares, and whether all 63 are the same number and
-/// not zero, which zeros in place of codes give and no picture.
-fn details(bits: &mut Bits<'_>, codes: &Codes, quantizers: &[u16; 64]) -> Option<(u64, bool)> {
-    let mut place = 1;
-    let (mut energy, mut equal, mut last) = (0u64, 0, 0);
-    while place < 64 {
-        let symbol = bits.symbol(codes)?;
-        let (zeros, length) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-        place += zeros;
-        match (zeros, length) {
-            (15, 0) => (),
-            (0, 0) => return Some((energy, false)),
-            (_, 0) => return None,
-            _ => {
-                let value = bits.signed(length)?;
-                equal = if value == last { equal + 1 } else { 1 };
-                last = value;
-                let value = u64::from(value.unsigned_abs()) * u64::from(*quantizers.get(place)?);
-                energy = energy.saturating_add(value.saturating_mul(value));
-            }
-        }
-        place += 1;
-    }
-    (place == 64).then_some((energy, equal == 63))
-}
-
-/// The upper bits of a band (§G.1.2.2): the largest of its coefficients.
-fn first_details(
-    bits: &mut Bits<'_>,
-    codes: &Codes,
-    band: Band,
-    quantizers: &[u16; 64],
-    nonzero: &mut u64,
-    rest_of_band: &mut u32,
-) -> Option<u64> {
-    if *rest_of_band > 0 {
-        *rest_of_band -= 1;
-        return Some(0);
-    }
-    let mut largest = 0;
-    let mut place = u32::from(band.first);
-    let last = u32::from(band.last);
-    while place <= last {
-        let symbol = bits.symbol(codes)?;
-        let (zeros, length) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        match (zeros, length) {
-            (15, 0) => place += 16,
-            (_, 0) => {
-                *rest_of_band = (1 << zeros) - 1 + bits.take(zeros)?;
-                return Some(largest);
-            }
-            _ => {
-                place += zeros;
-                if place > last {
-                    return None;
-                }
-                let value = u64::from(bits.signed(length)?.unsigned_abs()) << band.low;
-                largest = largest.max(value * u64::from(*quantizers.get(place as usize)?));
-                *nonzero |= 1 << place;
-                place += 1;
-            }
-        }
-    }
-    Some(largest)
-}
-
-/// One more bit of a band (§G.1.2.3): of each coefficient that is not zero, and of those that become so.
-fn finer_details(
-    bits: &mut Bits<'_>,
-    codes: &Codes,
-    band: Band,
-    nonzero: &mut u64,
-    rest_of_band: &mut u32,
-) -> Option<()> {
-    let (mut place, last) = (u32::from(band.first), u32::from(band.last));
-    while *rest_of_band == 0 && place <= last {
-        let symbol = bits.symbol(codes)?;
-        let (mut zeros, length) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        match length {
-            0 if zeros < 15 => {
-                *rest_of_band = (1 << zeros) + bits.take(zeros)?;
-                break;
-            }
-            0 => (),
-            1 => bits.take(1).map(|_| ())?,
-            _ => return None,
-        }
-        // Over so many coefficients that stay zero, each other one's bit on the way.
-        loop {
-            if place > last {
-                // Sixteen zeros may reach to the end of the band; a new coefficient has its place in it.
-                return (length == 0).then_some(());
-            }
-            if *nonzero >> place & 1 == 1 {
-                bits.take(1)?;
-            } else if zeros == 0 {
-                break;
-            } else {
-                zeros -= 1;
-            }
-            place += 1;
-        }
-        *nonzero |= u64::from(length == 1) << place;
-        place += 1;
-    }
-    if *rest_of_band > 0 {
-        for place in place..=last {
-            if *nonzero >> place & 1 == 1 {
-                bits.take(1)?;
-            }
-        }
-        *rest_of_band -= 1;
-    }
-    Some(())
 }
 
 pub(super) const fn damaged(problem: &'static str) -> UploadError {

@@ -183,6 +183,14 @@ impl Layout {
         Ok(pieces)
     }
 
+    /// The bytes of each strip or tile.
+    pub(super) fn pieces_of<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces.iter().filter_map(|(start, length)| {
+            let start = usize::try_from(*start).ok()?;
+            file.get(start..start.checked_add(usize::try_from(*length).ok()?)?)
+        })
+    }
+
     pub(super) fn decoded_bytes(&self) -> u64 {
         let bytes = if self.bits > 8 { 2 } else { 1 };
         // A palette makes three colours of a sample.

@@ -9,6 +9,7 @@ mod raw;
 
 use std::io::Cursor;
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -22,6 +23,7 @@ use tiff::decoder::{Decoder, DecodingResult, Limits as DecoderLimits};
 use self::layout::Layout;
 use self::raw::{Raw, unsupported};
 use super::error::PictureError;
+use super::jpeg;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::tags::{self, Tiff};
@@ -69,6 +71,14 @@ fn unpacked(
     layout: &Layout,
     limits: &Limits,
 ) -> Result<Raw, Error> {
+    if layout.compression == layout::JPEG {
+        let tables = directory
+            .entry(tags::JPEG_TABLES)
+            .and_then(|entry| tiff.value(entry));
+        for piece in layout.pieces_of(file) {
+            check_jpeg(piece, tables)?;
+        }
+    }
     let prepared = layout.prepared(file, tiff, directory);
     let most = usize::try_from(limits.decoded_bytes).unwrap_or(usize::MAX);
     let mut decoder_limits = DecoderLimits::default();
@@ -89,6 +99,27 @@ fn unpacked(
         DecodingResult::U16(numbers) => Ok(Raw::Sixteen(layout.interleaved(numbers))),
         _ => Err(unsupported("samples of another kind".into())),
     }
+}
+
+/// Whether every block of a JPEG is there that is a strip or a tile: its tables may stand apart from it, as a JPEG of
+/// their own without pixels.
+fn check_jpeg(piece: &[u8], tables: Option<&[u8]>) -> Result<(), UploadError> {
+    let tables = tables.and_then(|tables| tables.get(..tables.len().saturating_sub(2)));
+    let whole = match (tables, piece.get(2..)) {
+        (Some(tables), Some(rest)) => [tables, rest].concat().into(),
+        _ => Cow::Borrowed(piece),
+    };
+    jpeg::prepared(&whole).map(|_| ()).map_err(|error| match error {
+        UploadError::PixelsMissing { problem, .. } => UploadError::PixelsMissing {
+            format: MediaType::Tiff,
+            problem,
+        },
+        UploadError::CutOff { .. } => UploadError::PixelsMissing {
+            format: MediaType::Tiff,
+            problem: "a strip or a tile of it is cut off",
+        },
+        error => error,
+    })
 }
 
 /// What a decoder's error means to whoever has the file.
