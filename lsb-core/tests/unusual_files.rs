@@ -148,6 +148,27 @@ fn a_webp_is_upright_with_and_without_the_prefix_of_jpeg() {
     }
 }
 
+/// A header behind the picture says nothing, and neither does a second picture.
+#[test]
+fn the_first_chunk_of_a_webp_says_what_it_is() {
+    let encoded = |width, height| {
+        let mut file = std::io::Cursor::new(Vec::new());
+        image::DynamicImage::ImageLuma8(image::GrayImage::new(width, height))
+            .write_to(&mut file, ImageFormat::WebP)
+            .unwrap();
+        file.into_inner()
+    };
+    let (first, second) = (encoded(71, 1), encoded(9, 9));
+    let header = b"VP8X\x0a\0\0\0\0\0\0\0\x06\0\0\x04\0\0";
+    let body = [&first[8..], header, &second[12..]].concat();
+    let length = u32::try_from(body.len()).unwrap().to_le_bytes();
+    let file = [b"RIFF".as_slice(), &length, &body].concat();
+    let upload = inspect(&file, &Limits::DEFAULT).unwrap();
+    assert_eq!((upload.size.width, upload.size.height), (71, 1));
+    let decoded = raster(&file, &Limits::DEFAULT);
+    assert_eq!((decoded.width(), decoded.height()), (71, 1));
+}
+
 #[test]
 fn a_preview_of_a_png_is_upright_and_as_bright_as_the_original() {
     let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";

@@ -33,6 +33,7 @@ pub(super) fn inspect(
     let end = end.min(file.len());
     walk.skip(4)?;
     let (mut size, mut animated, mut pixels) = (None, false, false);
+    let mut is_first = true;
     while walk.offset().saturating_add(8) <= end {
         let (kind, length): ([u8; 4], _) = (walk.array()?, walk.u32_little()? as usize);
         let content = match walk.take(length) {
@@ -44,12 +45,13 @@ pub(super) fn inspect(
             content => content?,
         };
         match &kind {
-            b"VP8X" => {
+            // The header comes first or not at all, and the first picture is the one (§2.6, §2.7).
+            b"VP8X" if is_first => {
                 let (extended, canvas) = extended_header(content).ok_or(walk.damaged("a short header"))?;
                 check_size(canvas)?;
                 (size, animated) = (Some(canvas), extended);
             }
-            b"VP8 " | b"VP8L" => {
+            b"VP8 " | b"VP8L" if !pixels => {
                 let own = if kind == *b"VP8 " {
                     lossy_size(content)
                 } else {
@@ -65,6 +67,7 @@ pub(super) fn inspect(
             b"ANMF" => pixels = true,
             _ => (),
         }
+        is_first = false;
         // Chunks of odd length are filled up.
         if length % 2 == 1 && walk.offset() < end {
             walk.skip(1)?;
