@@ -231,3 +231,51 @@ proptest! {
         prop_assert_eq!(error.class(), ErrorClass::NotProtected);
     }
 }
+
+/// A TIFF of one pixel with a compression that nothing here decodes (JPEG 2000).
+fn strange_tiff() -> Vec<u8> {
+    let entries: [(u16, u16); 9] = [
+        (256, 1),
+        (257, 1),
+        (258, 8),
+        (259, 34_712),
+        (262, 1),
+        (273, 122),
+        (277, 1),
+        (278, 1),
+        (279, 4),
+    ];
+    let mut file = b"II*\0\x08\0\0\0\x09\0".to_vec();
+    for (tag, value) in entries {
+        // One number of 16 bits.
+        let fields = [
+            tag.to_le_bytes(),
+            [3, 0],
+            [1, 0],
+            [0, 0],
+            value.to_le_bytes(),
+            [0, 0],
+        ];
+        file.extend(fields.concat());
+    }
+    file.extend([0; 8]);
+    file
+}
+
+#[tokio::test]
+async fn a_picture_of_a_kind_that_is_not_supported_is_named_and_no_failure() {
+    let error = told(strange_tiff()).await;
+    assert_eq!(error.class(), ErrorClass::NotAPicture, "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("a TIFF of a kind that this program does not decode"),
+        "{text}"
+    );
+    let decoder = Decoder::in_this_process();
+    let error = decoder
+        .measure(strange_tiff(), &Limits::DEFAULT)
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), ErrorClass::NotAPicture, "{error}");
+    assert!(error.to_string().contains("`sealed` takes it"), "{error}");
+}
