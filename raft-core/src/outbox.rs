@@ -214,8 +214,7 @@ impl Outbox {
     /// Whether the vote of this term is still free, or was given to this boot of the candidate.
     pub(crate) fn may_vote_for(&self, candidate: NodeId, boot: Boot) -> bool {
         let HardState { vote, vote_boot, .. } = self.hard_state;
-        let same_boot = plant!(vote_boot == boot, VOTES_FOR_BOTH_COPIES => true);
-        vote.is_none_or(|vote| vote == candidate && same_boot)
+        vote.is_none_or(|vote| vote == candidate && vote_boot == boot)
     }
 
     pub(crate) fn set_vote(&mut self, candidate: NodeId, boot: Boot) {
@@ -235,7 +234,6 @@ impl Outbox {
     /// durable, nothing is promised: a start waits out what the disk says.
     pub(crate) fn promise_micros(&self) -> u64 {
         let is_durable = self.promise_ticket <= self.durable_ticket;
-        let is_durable = plant!(is_durable, PROMISES_BEFORE_DURABLE => true);
         if is_durable {
             self.hard_state.promise_micros
         } else {
@@ -247,7 +245,7 @@ impl Outbox {
     pub(crate) fn raise_promise(&mut self, micros: u64) {
         if micros > self.hard_state.promise_micros {
             self.hard_state.promise_micros = micros;
-            unless_planted!(PROMISE_NOT_WRITTEN, self.gathering.hard_state = true);
+            self.gathering.hard_state = true;
             self.promise_ticket = self.next_ticket;
         }
     }
@@ -261,7 +259,7 @@ impl Outbox {
     /// is known, and a start may not know it.
     pub(crate) fn set_cluster(&mut self, cluster: ClusterId) {
         self.hard_state.cluster = cluster;
-        unless_planted!(CLUSTER_NOT_WRITTEN, self.gathering.hard_state = true);
+        self.gathering.hard_state = true;
     }
 
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term

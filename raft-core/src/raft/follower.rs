@@ -114,10 +114,14 @@ impl Follower {
     /// then, and an admitted one may have done so with its former folder. It keeps its vote as if it had just heard that
     /// leader.
     pub(super) fn wait_out_forgotten_leases(&mut self, server: &mut Server) {
+        unless_planted!(FORGETS_LEASE_AT_RESTART, self.keep_forgotten_promises(server));
+    }
+
+    fn keep_forgotten_promises(&mut self, server: &mut Server) {
         if server.honours_leases() {
-            unless_planted!(FORGETS_LEASE_AT_RESTART, self.hear_leader(server));
+            self.hear_leader(server);
         }
-        unless_planted!(FORGETS_EARLIER_PROMISE, server.wait_out_earlier_promises());
+        server.wait_out_earlier_promises();
     }
 
     /// Takes the sender for the leader of the current term. Returns false if it cannot be: a term has one leader.

@@ -7,7 +7,7 @@ use super::{MESSAGES, add};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
-use crate::schedule::{Class, FaultKind, Schedule, Shape, Survival, Target, When};
+use crate::schedule::{Class, Delivery, FaultKind, Schedule, Shape, Survival, Target, When};
 
 /// Adds these options to some of the swarm's schedules, or to most of those that have everything.
 pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
@@ -70,8 +70,9 @@ fn leases(schedule: &mut Schedule) {
 /// draws have a domain of their own.
 fn mixed_settings(schedule: &mut Schedule) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 7, 0, 0);
-    if draws.chance(3_000) {
+    if draws.chance(5_000) {
         schedule.knobs.mixed_settings = true;
+        outlived_leaders(schedule, &mut draws);
         let heal = &mut schedule.heal;
         for bound in [
             &mut heal.converge_within,
@@ -81,6 +82,43 @@ fn mixed_settings(schedule: &mut Schedule) {
             *bound = bound.times(8);
         }
     }
+}
+
+/// Partitions leaders for long enough that servers with several times longer timeouts elect another one, which clients
+/// of both sides notice.
+fn outlived_leaders(schedule: &mut Schedule, draws: &mut Draws) {
+    let election = election_millis(schedule);
+    let mut at = 400 + draws.below(4 * election);
+    for _ in 0..draws.between(1, 3) {
+        // A follower that starts again has other settings, and may be the one that votes too early.
+        let restart_after = draws.millis(0, 20);
+        let begins = Nanos::from_millis(at + draws.below(election));
+        add(
+            schedule,
+            When::At(begins),
+            crash(Target::Follower, Survival::All, restart_after),
+        );
+        at += 2 * election;
+        let lasts = draws.millis(6 * election, 12 * election);
+        let isolated = cut(Shape::Isolate, Target::Leader, Delivery::DroppedAtSend, lasts);
+        add(schedule, When::At(Nanos::from_millis(at)), isolated);
+        if draws.chance(5_000) {
+            let crashes = Nanos::from_millis(at + draws.below(election));
+            add(
+                schedule,
+                When::At(crashes),
+                crash(Target::Follower, Survival::All, restart_after),
+            );
+        }
+        at += lasts.value() / 1_000_000 + 4 * election;
+    }
+    schedule.heal.at = schedule.heal.at.max(Nanos::from_millis(at));
+    let plan = &mut schedule.workload;
+    plan.interval = draws.millis(5, 15);
+    let operations = schedule.heal.at.value() / plan.interval.value().max(1);
+    plan.operations = u32::try_from(operations.min(1_500))
+        .unwrap_or(1_500)
+        .max(plan.operations);
 }
 
 /// Replaces leaders while clients go on asking them, as fast as leases allow and faster. An old leader may then answer

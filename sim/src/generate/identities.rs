@@ -12,7 +12,7 @@ use crate::schedule::{Class, Delivery, FaultKind, Reconfiguration, Schedule, Sha
 /// Gives some of the swarm's schedules this theme.
 pub(super) fn add_to(schedule: &mut Schedule) {
     let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 6, 0, 0);
-    if draws.chance(300) {
+    if draws.chance(500) {
         id_used_again(schedule, &mut draws);
     }
 }
