@@ -5,8 +5,9 @@ use alloc::sync::Arc;
 
 use crate::action::Persist;
 use crate::entries::Entries;
+use crate::identity::ClusterId;
 use crate::membership::Membership;
-use crate::types::{ClusterId, HardState, Index, LogId, NodeId, SnapshotMeta, Term, Ticket};
+use crate::types::{HardState, Index, LogId, NodeId, SnapshotMeta, Term, Ticket};
 
 impl Persist {
     /// The first write into the empty folder of a founder of a new cluster that begins with a snapshot of another one's

@@ -193,6 +193,7 @@ pub mod codec;
 mod config;
 mod entries;
 mod founding;
+mod identity;
 mod input;
 mod log;
 mod membership;
@@ -216,6 +217,7 @@ pub use action::{
 };
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
+pub use identity::{Boot, ClusterId};
 pub use input::{Event, Expected, Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
@@ -226,6 +228,6 @@ pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
-    Boot, ClusterId, Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId,
-    NodeId, Origin, Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
+    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
+    Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
 };

@@ -16,8 +16,9 @@ mod terms;
 mod tests;
 
 use crate::entries::Entries;
+use crate::identity::ClusterId;
 use crate::membership::Membership;
-use crate::types::{ClusterId, Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
+use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
 
 use configurations::Configurations;
 use tail::Tail;

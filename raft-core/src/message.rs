@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
+use crate::identity::{Boot, ClusterId};
 use crate::input::ReadMode;
 use crate::types::{
-    Boot, ClusterId, GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta,
-    Term,
+    GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
 };
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed

@@ -10,12 +10,11 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, Persist};
 use crate::entries::Entries;
+use crate::identity::{Boot, ClusterId};
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
 use crate::queue::Ends;
-use crate::types::{
-    Boot, ClusterId, HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket,
-};
+use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
 const NOTHING: u64 = 0;

@@ -8,13 +8,14 @@
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use crate::action::{Action, Notice, Rejection, TransferOutcome};
+use crate::action::{Action, Notice, TransferOutcome};
 use crate::config::Setup;
+use crate::identity::Boot;
 use crate::input::{Event, Expected, Input, ReadMode};
 use crate::membership::Change;
 use crate::restore::{RestoreError, restore_log};
 use crate::status::RoleName;
-use crate::types::{Boot, Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick, Ticket};
+use crate::types::{Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick};
 
 mod apply;
 mod cluster;
@@ -26,6 +27,7 @@ mod forwarding;
 mod invariants;
 mod joining;
 mod leader;
+mod persisted;
 mod receive;
 mod server;
 mod stalled_disk;
@@ -461,53 +463,6 @@ impl Raft {
                 follower.on_snapshot_ready(server, from, meta);
             }
             // The transfer that this belongs to ended with the role.
-            _ => {}
-        }
-    }
-
-    fn on_persisted(&mut self, ticket: Ticket) {
-        if !self.server.out.persisted(ticket) {
-            return;
-        }
-        if let Role::Candidate(candidate) = &mut self.role {
-            // A candidate's own vote counts from here on.
-            let next = plant!(candidate.count_votes(&mut self.server), COUNTS_ON_REPLIES_ONLY => STAY);
-            self.carry_out(next);
-        }
-        if let Role::Leader(leader) = &mut self.role {
-            // So does what a leader's own log holds.
-            let next = plant!(leader.maybe_commit(&mut self.server), COMMITS_ON_ACKS_ONLY => STAY);
-            self.carry_out(next);
-        }
-        self.server.maybe_apply();
-    }
-
-    fn on_persist_failed(&mut self) {
-        self.server.failed = true;
-        self.server.out.discard_messages_and_writes();
-        if let Role::Leader(leader) = &mut self.role {
-            leader.fail(&mut self.server);
-        }
-        self.server.fail_clients();
-        if matches!(self.role, Role::Leader(_) | Role::Candidate(_)) {
-            self.carry_out(Transition::Follow(None).into());
-        }
-    }
-
-    /// A server whose disk failed answers its own clients and sends nothing to other servers.
-    fn refuse(&mut self, input: Input) {
-        let server = &mut self.server;
-        let reason = Rejection::Failed;
-        match input {
-            Input::Event(Event::Propose { id, payload }) => server.reject(id, reason, payload),
-            Input::Event(Event::Transfer { to }) => {
-                server.end_transfer(to, TransferOutcome::Rejected(reason))
-            }
-            Input::Event(Event::ChangeMembership { id, change, .. }) => {
-                server.reject_change(id, reason.into(), change);
-            }
-            Input::Event(Event::Tick(ticks)) => server.advance(ticks),
-            Input::Read { id, .. } => server.out.push(Notice::ReadRejected { id, reason }),
             _ => {}
         }
     }

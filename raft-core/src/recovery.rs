@@ -10,9 +10,10 @@ use alloc::vec::Vec;
 use crate::action::Persist;
 use crate::config::Setup;
 use crate::entries::Entries;
+use crate::identity::ClusterId;
 use crate::membership::Membership;
 use crate::restore::{RestoreError, Restored, restore_log};
-use crate::types::{ClusterId, Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
+use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
 
 /// The plan that makes one server the whole cluster.
 ///

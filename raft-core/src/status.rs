@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{ClusterId, HardState, Index, LogId, NodeId, Term};
+use crate::identity::ClusterId;
+use crate::types::{HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -24,9 +24,8 @@ use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::EncodeError;
 
 use super::{DecodeError, DecodeLimits};
-use crate::types::{
-    Boot, ClusterId, GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term,
-};
+use crate::identity::{Boot, ClusterId};
+use crate::types::{GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 type Encoding = Configuration<BigEndian, Fixint, NoLimit>;
 

@@ -7,9 +7,10 @@
 //! * Whatever comes from another cluster is dropped and counted, before any other rule looks at it, and answered once, so
 //!   that both sides know.
 
+use crate::identity::ClusterId;
 use crate::message::{Envelope, Message};
 use crate::outbox::Promise;
-use crate::types::{ClusterId, EntryBody, Index};
+use crate::types::{EntryBody, Index};
 
 use super::server::Server;
 use super::{Raft, Sender};

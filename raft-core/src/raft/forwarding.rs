@@ -23,10 +23,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::action::{Notice, Rejection, Waiting};
+use crate::identity::Boot;
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::queue::Ends;
-use crate::types::{Boot, Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
+use crate::types::{Entry, LogId, NodeId, Origin, Payload, ProposalId, Term, Tick};
 
 use super::Sender;
 use super::server::Server;

@@ -22,10 +22,11 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::identity::ClusterId;
 use crate::membership::Membership;
 use crate::message::{Message, Standing};
 use crate::outbox::Promise;
-use crate::types::{ClusterId, NodeId, Term, Tick};
+use crate::types::{NodeId, Term, Tick};
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};

@@ -9,6 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
+use crate::identity::ClusterId;
 use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
@@ -18,8 +19,8 @@ use crate::restore::Restored;
 use crate::status::{Ignored, RoleName};
 use crate::trace::Trace;
 use crate::types::{
-    ClusterId, Entry, EntryBody, Identity, Incarnation, Index, NodeId, Payload, ProposalId, ReadId,
-    SnapshotMeta, Term, Tick, Ticket,
+    Entry, EntryBody, Identity, Incarnation, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term,
+    Tick, Ticket,
 };
 
 use super::Sender;

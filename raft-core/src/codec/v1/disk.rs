@@ -9,7 +9,8 @@ use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
-use crate::types::{Boot, ClusterId, GroupId, Incarnation, Index, NodeId, Term, Ticket};
+use crate::identity::{Boot, ClusterId};
+use crate::types::{GroupId, Incarnation, Index, NodeId, Term, Ticket};
 
 wire_struct!(HardState {
     term: Term,

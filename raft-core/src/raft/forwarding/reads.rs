@@ -5,10 +5,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::action::{Action, Notice, Rejection, Waiting};
+use crate::identity::Boot;
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
-use crate::types::{Boot, Index, NodeId, ReadId, Tick};
+use crate::types::{Index, NodeId, ReadId, Tick};
 
 use super::Forwarding;
 use crate::raft::server::Server;

@@ -5,12 +5,13 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::action::{Notice, Rejection};
+use crate::identity::Boot;
 use crate::input::ReadMode;
 use crate::message::{Message, ReadOutcome};
 use crate::outbox::Promise;
 use crate::queue::Ends;
 use crate::trace::Trace;
-use crate::types::{Boot, Index, NodeId, ReadId, Round};
+use crate::types::{Index, NodeId, ReadId, Round};
 
 use super::{Leader, Sender, Server};
 
