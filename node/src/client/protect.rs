@@ -6,6 +6,7 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
+use lsb_core::upload::{self, Unusual};
 use lsb_core::{FileName, Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
@@ -84,6 +85,8 @@ pub struct Disclosure {
     pub stripped: Vec<Finding>,
     /// The name that viewers get with the original.
     pub name: Option<FileName>,
+    /// What is unusual about the original, which is stored as it is all the same.
+    pub unusual: Option<Unusual>,
 }
 
 /// An envelope, with the share to register.
@@ -92,6 +95,16 @@ struct Prepared {
     share: LedgerShare,
     /// The picture; `None` if the server makes it.
     picture: Option<Made>,
+}
+
+/// Checks an original, and returns what is unusual about it. Where no pixels of it are shown, it is stored as it is,
+/// whatever is wrong behind its header.
+fn inspect_original(input: &ProtectInput, limits: &Limits) -> Result<Option<Unusual>, ClientError> {
+    let upload = match input.mode {
+        Mode::Sealed | Mode::Cover(_) => upload::inspect_stored(&input.original, limits),
+        Mode::Preview | Mode::Label => upload::inspect(&input.original, limits),
+    };
+    Ok(upload.map_err(lsb_core::Error::from)?.unusual)
 }
 
 impl Client {
@@ -107,22 +120,23 @@ impl Client {
             first_frame: input.first_frame,
             ..Limits::DEFAULT
         };
-        lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
+        let unusual = inspect_original(&input, &limits)?;
         if let Mode::Cover(cover) = &input.mode {
             let limits = Limits {
                 upload_bytes: limits.carrier_bytes,
                 ..limits
             };
-            lsb_core::upload::inspect(cover, &limits)
+            upload::inspect(cover, &limits)
                 .map_err(|error| ClientError::Cover(lsb_core::Error::from(error).into()))?;
         }
         let mut metadata = self.disclose(&mut input, &limits).await?;
+        metadata.unusual = unusual;
         let info = self.cluster_info().await?;
         let limits = Limits {
             upload_bytes: info.upload_limit_bytes,
             ..limits
         };
-        lsb_core::upload::inspect(&input.original, &limits).map_err(lsb_core::Error::from)?;
+        inspect_original(&input, &limits)?;
         let device = self.device(info.cluster, &input.owner)?;
         self.enrol(info.cluster, &input.owner, &device).await?;
         let denied_picture = self.unified_image(&info).await?;

@@ -264,7 +264,7 @@ async fn files_that_cannot_be_protected_are_told_apart() {
         4,
         "neither PNG, JPEG, WebP, BMP, TIFF nor GIF",
     );
-    encrypt("cut.png", &PHOTO[..PHOTO.len() / 2], 5, "cut off");
+    encrypt("cut.png", &PHOTO[..20], 5, "cut off");
     encrypt("bomb.png", &bomb(), 1, "100000");
     let large = [PHOTO, &vec![0; 1 << 20]].concat();
     encrypt("large.png", &large, 1, "the limit is 1048576");
@@ -273,6 +273,46 @@ async fn files_that_cannot_be_protected_are_told_apart() {
         1,
         "missing.png",
     );
+}
+
+// A file of which only the bytes are needed is sealed and comes back as it is, with a note; where its pixels are to be
+// shown, what is missing is an error.
+#[tokio::test]
+async fn a_picture_that_is_cut_off_is_sealed_as_it_is_and_never_shown() {
+    let cluster = Cluster::started(1);
+    cluster.leader().await;
+    let cut = &PHOTO[..PHOTO.len() / 2];
+    fs::write(cluster.path("cut.png"), cut).unwrap();
+    let encrypt = ["encrypt", "-i", "cut.png", "-u", "alice"];
+    for mode in ["preview", "label"] {
+        ended(
+            &cluster.client(&[&encrypt[..], &["--mode", mode]].concat()),
+            5,
+            "cut off",
+        );
+    }
+    let sealed = cluster.client(&encrypt);
+    ended(&sealed, 0, "");
+    let told =
+        String::from_utf8_lossy(&sealed.stdout).into_owned() + &String::from_utf8_lossy(&sealed.stderr);
+    assert!(
+        told.contains("sealed as it is") && told.contains("cut off"),
+        "{told}"
+    );
+    ended(
+        &cluster.client(&[
+            "view",
+            "-i",
+            "encrypted_lsb_image.png",
+            "-u",
+            "alice",
+            "-o",
+            "seen.png",
+        ]),
+        0,
+        "",
+    );
+    assert_eq!(fs::read(cluster.path("seen.png")).unwrap(), cut);
 }
 
 #[test]

@@ -7,7 +7,15 @@ use serde_json::{Value, json};
 
 /// Returns what became of metadata, for a person who has protected one picture.
 pub(super) fn lines(mode: &Mode, metadata: &Disclosure) -> Vec<String> {
-    let mut lines = Vec::new();
+    let note = metadata.unusual.map(|unusual| {
+        let what = if *mode == Mode::Label {
+            ""
+        } else {
+            ", which is sealed as it is"
+        };
+        format!("Note on the original{what}: {unusual}.")
+    });
+    let mut lines: Vec<String> = note.into_iter().collect();
     let mut list = |title: &str, findings: &[Finding]| {
         if !findings.is_empty() {
             lines.push(title.to_owned());
@@ -55,8 +63,12 @@ pub(super) fn in_short(metadata: &Disclosure) -> String {
         ("removed", &metadata.stripped),
     ];
     let notes = notes.into_iter().filter(|(_, findings)| !findings.is_empty());
+    let unusual = metadata
+        .unusual
+        .map(|unusual| format!("sealed as it is: {unusual}"));
     let notes: Vec<String> = notes
         .map(|(what, findings)| format!("{what}: {}", kinds(findings)))
+        .chain(unusual)
         .collect();
     if notes.is_empty() {
         String::new()
@@ -73,6 +85,7 @@ pub(super) fn json(metadata: &Disclosure) -> Value {
         "sealed": metadata.sealed,
         "stripped": metadata.stripped,
         "name": metadata.name.as_ref().map(FileName::as_str),
+        "unusual": metadata.unusual.map(|unusual| unusual.to_string()),
     })
 }
 
