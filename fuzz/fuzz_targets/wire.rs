@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::{
-    Action, Config, Durable, Event, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
+    Action, Boot, Config, Durable, Event, GroupId, Identity, Incarnation, Input, Membership, NodeId, Payload,
     ProposalId, Raft, ReadId, Setup,
 };
 
@@ -23,8 +23,9 @@ fuzz_target!(|data: &[u8]| {
             continue;
         };
         assert_eq!(encode_envelope(&envelope), frame, "an envelope has one encoding");
-        // With the right recipient, without which the checks after the first would never be reached.
+        // With the right cluster and recipient, without which the checks after the first would never be reached.
         envelope.group = GroupId::new(1);
+        envelope.cluster = server.status().cluster;
         envelope.to = NodeId::new(1);
         envelope.to_incarnation = None;
         server.step(Event::Receive(envelope));
@@ -38,7 +39,7 @@ fn server() -> Raft {
         group: GroupId::new(1),
         node: NodeId::new(1),
         incarnation: Incarnation::new(1),
-        boot: 1,
+        boot: Boot::new(1, 1),
     };
     let setup = Setup {
         identity,
