@@ -27,10 +27,7 @@ impl Persist {
     /// refuse it, and are refused: both may go on side by side.
     #[must_use]
     pub fn founding(node: NodeId, founders: &Membership, nonce: u64) -> Self {
-        let cluster = ClusterId {
-            founding: founders.digest(),
-            nonce: nonce.max(1),
-        };
+        let cluster = ClusterId::founded(founders.digest(), nonce);
         let (term, last) = (Term::new(1), Index::FIRST);
         Self {
             ticket: Ticket::new(0),

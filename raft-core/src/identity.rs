@@ -55,6 +55,14 @@ impl ClusterId {
         nonce: 0,
     };
 
+    /// Returns the identity of a cluster that begins with the configuration of this digest, and with this drawn number.
+    pub(crate) fn founded(founding: u64, drawn: u64) -> Self {
+        Self {
+            founding,
+            nonce: drawn.max(1),
+        }
+    }
+
     /// Returns whether no cluster is known.
     pub const fn is_unknown(self) -> bool {
         self.founding == 0

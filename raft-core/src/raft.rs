@@ -13,6 +13,7 @@ use crate::config::Setup;
 use crate::identity::Boot;
 use crate::input::{Event, Expected, Input, ReadMode};
 use crate::membership::Change;
+use crate::message::Envelope;
 use crate::restore::{RestoreError, restore_log};
 use crate::status::RoleName;
 use crate::types::{Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick};
@@ -117,6 +118,16 @@ struct Sender {
     node: NodeId,
     incarnation: Incarnation,
     boot: Boot,
+}
+
+impl Sender {
+    fn of(envelope: &Envelope) -> Self {
+        Self {
+            node: envelope.from,
+            incarnation: envelope.from_incarnation,
+            boot: envelope.from_boot,
+        }
+    }
 }
 
 /// What a rule makes of the role: it stays, or a transition ends it. Rules pass a transition up with `?`, so that none

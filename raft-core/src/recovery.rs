@@ -147,10 +147,7 @@ impl Recovery {
         }
         let alone = Membership::of_voters([me]).bind([(me, folder)]);
         // From here on it is another cluster: what is left of the old one refuses it, and is refused.
-        let cluster = ClusterId {
-            founding: alone.digest(),
-            nonce: identity.boot.nonce.max(1),
-        };
+        let cluster = ClusterId::founded(alone.digest(), identity.boot.nonce);
         let entry = Entry {
             id,
             body: EntryBody::Membership(Arc::new(alone)),

@@ -52,6 +52,29 @@ fn grown_without_its_founder() -> Cluster {
     cluster
 }
 
+/// Makes server 1 of three the whole cluster, as after the loss of both others.
+fn recover(cluster: &mut Cluster) {
+    for id in 1..=3 {
+        cluster.crash(id);
+    }
+    let setup = Setup {
+        identity: Identity {
+            group: GroupId::new(1),
+            node: node(1),
+            incarnation: Incarnation::new(1),
+            boot: Boot::new(2, 77),
+        },
+        config: cluster.config.clone(),
+        bootstrap: Membership::of_voters((1..=3).map(node)),
+        durable: cluster.crashed[&1].0.durable.clone(),
+    };
+    let recovery = Recovery::of(&setup).expect("a survivor can be recovered");
+    let (disk, _) = cluster.crashed.get_mut(&1).expect("server 1 is down");
+    disk.write(&recovery.write, None);
+    cluster.restart(1);
+    assert_eq!(cluster.elect(), 1);
+}
+
 /// Starts server 1 on folder 101, has it added, and stops it where its log names server 1 as the only voter.
 fn replay_to_the_configuration_of_one(cluster: &mut Cluster) {
     let leader = cluster.elect();
@@ -100,25 +123,7 @@ fn a_replayed_recovery_elects_no_server() {
     let leader = cluster.elect();
     cluster.propose(leader, b"before");
     cluster.tick(10);
-    for id in 1..=3 {
-        cluster.crash(id);
-    }
-    let setup = Setup {
-        identity: Identity {
-            group: GroupId::new(1),
-            node: node(1),
-            incarnation: Incarnation::new(1),
-            boot: Boot::new(2, 2),
-        },
-        config: cluster.config.clone(),
-        bootstrap: Membership::of_voters((1..=3).map(node)),
-        durable: cluster.crashed[&1].0.durable.clone(),
-    };
-    let recovery = Recovery::of(&setup).expect("a survivor can be recovered");
-    let (disk, _) = cluster.crashed.get_mut(&1).expect("server 1 is down");
-    disk.write(&recovery.write, None);
-    cluster.restart(1);
-    assert_eq!(cluster.elect(), 1);
+    recover(&mut cluster);
     for id in [4, 5] {
         cluster.start_new(id);
         assert!(cluster.make_change(Change::AddLearner(node(id))));
@@ -410,25 +415,7 @@ fn what_is_left_of_a_recovered_cluster_is_refused() {
     let leader = cluster.elect();
     cluster.propose(leader, b"before");
     cluster.tick(10);
-    for id in 1..=3 {
-        cluster.crash(id);
-    }
-    let setup = Setup {
-        identity: Identity {
-            group: GroupId::new(1),
-            node: node(1),
-            incarnation: Incarnation::new(1),
-            boot: Boot::new(2, 77),
-        },
-        config: cluster.config.clone(),
-        bootstrap: Membership::of_voters((1..=3).map(node)),
-        durable: cluster.crashed[&1].0.durable.clone(),
-    };
-    let recovery = Recovery::of(&setup).expect("a survivor can be recovered");
-    let (disk, _) = cluster.crashed.get_mut(&1).expect("server 1 is down");
-    disk.write(&recovery.write, None);
-    cluster.restart(1);
-    assert_eq!(cluster.elect(), 1);
+    recover(&mut cluster);
     cluster.restart(2);
     cluster.start(3, Disk::default(), 1, 33);
     assert!(cluster.make_change(Change::AddLearner(node(2))));

@@ -280,7 +280,6 @@ fn a_disk_holds_every_part_that_was_written_to_it() {
     let hard_state = HardState {
         term: Term::new(7),
         vote: Some(node(2)),
-        admitted: false,
         ..HardState::default()
     };
     disk.write(&Persist {

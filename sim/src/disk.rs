@@ -506,7 +506,6 @@ mod tests {
             hard_state: Some(HardState {
                 term: Term::new(ticket),
                 vote: Some(NodeId::new(1)),
-                admitted: false,
                 ..HardState::default()
             }),
             snapshot: None,

@@ -27,10 +27,7 @@ impl Server {
         if known.is_bound() {
             return known;
         }
-        ClusterId {
-            nonce: self.out.identity().boot.nonce.max(1),
-            ..known
-        }
+        ClusterId::founded(known.founding, self.out.identity().boot.nonce)
     }
 
     /// Takes the identity from the snapshot or from the first entry, once that is committed: another leader may have
@@ -80,12 +77,7 @@ impl Raft {
         server.ignored.other_cluster += 1;
         server.stranger = Some((envelope.from, envelope.cluster));
         if !matches!(envelope.message, Message::OtherCluster) {
-            let from = Sender {
-                node: envelope.from,
-                incarnation: envelope.from_incarnation,
-                boot: envelope.from_boot,
-            };
-            server.answer(from, Promise::Term, Message::OtherCluster);
+            server.answer(Sender::of(envelope), Promise::Term, Message::OtherCluster);
         }
         true
     }

@@ -4,7 +4,6 @@
 //! A configuration is in force from the moment it is appended, and the one before it is again when it is truncated.
 
 use crate::action::Notice;
-
 use crate::membership::Membership;
 use crate::types::Incarnation;
 

@@ -91,6 +91,7 @@ impl Raft {
     /// The messages to which the rule about terms does not apply come first: `Hello` and its reply, and pre-votes,
     /// whose terms ask about the future.
     fn on_well_formed(&mut self, envelope: Envelope) {
+        let from = Sender::of(&envelope);
         let Envelope {
             cluster,
             term,
@@ -98,11 +99,6 @@ impl Raft {
             to_incarnation: addressed_as,
             ..
         } = envelope;
-        let from = Sender {
-            node: envelope.from,
-            incarnation: envelope.from_incarnation,
-            boot: envelope.from_boot,
-        };
         let server = &mut self.server;
         match (&mut self.role, message) {
             // A server without a disk's memory asks where it stands. Every server may say so, by what it has committed.

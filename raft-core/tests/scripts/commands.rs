@@ -170,7 +170,6 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             hard_state: HardState {
                 term: Term::new(1),
                 vote: None,
-                admitted: false,
                 ..HardState::default()
             },
             ..Durable::default()
@@ -197,7 +196,6 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
         hard_state: HardState {
             term: Term::new(term),
             vote: None,
-            admitted: false,
             ..HardState::default()
         },
         ..Durable::default()

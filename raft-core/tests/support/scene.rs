@@ -73,7 +73,6 @@ pub fn setup(count: u64, term: u64, log: &[u64]) -> Setup {
             hard_state: HardState {
                 term: Term::new(term),
                 vote: None,
-                admitted: false,
                 ..HardState::default()
             },
             entries: entries(0, log),

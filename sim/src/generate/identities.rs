@@ -41,25 +41,25 @@ fn id_used_again(schedule: &mut Schedule, draws: &mut Draws) {
     let server = |number: u64| Target::Server(NodeId::new(number));
     let founder = draws.pick(&[1, 2]).unwrap_or(2);
     let mut at = 300 + step;
-    let mut change = |schedule: &mut Schedule, change, number| {
+    let change = |schedule: &mut Schedule, at: &mut u64, change, number| {
         let kind = FaultKind::ChangeMembership {
             target: server(number),
             compare: false,
             insist: Nanos::from_millis(step),
             change,
         };
-        add(schedule, When::At(Nanos::from_millis(at)), kind);
-        at += step;
+        add(schedule, When::At(Nanos::from_millis(*at)), kind);
+        *at += step;
     };
-    change(schedule, Reconfiguration::AddLearner, 2);
-    change(schedule, Reconfiguration::Promote, 2);
+    change(schedule, &mut at, Reconfiguration::AddLearner, 2);
+    change(schedule, &mut at, Reconfiguration::Promote, 2);
     if founder == 2 {
         // Server 2 is the only voter now.
-        change(schedule, Reconfiguration::Remove, 1);
+        change(schedule, &mut at, Reconfiguration::Remove, 1);
     }
-    change(schedule, Reconfiguration::AddLearner, 3);
-    change(schedule, Reconfiguration::Promote, 3);
-    change(schedule, Reconfiguration::Remove, founder);
+    change(schedule, &mut at, Reconfiguration::AddLearner, 3);
+    change(schedule, &mut at, Reconfiguration::Promote, 3);
+    change(schedule, &mut at, Reconfiguration::Remove, founder);
     add(
         schedule,
         When::At(Nanos::from_millis(at)),
@@ -69,14 +69,9 @@ fn id_used_again(schedule: &mut Schedule, draws: &mut Draws) {
         },
     );
     at += 200;
-    let kind = FaultKind::ChangeMembership {
-        target: server(founder),
-        compare: false,
-        insist: Nanos::from_millis(step),
-        change: Reconfiguration::AddLearner,
-    };
-    add(schedule, When::At(Nanos::from_millis(at)), kind);
-    let strikes_at = Nanos::from_millis(at + draws.between(20, step));
+    let added_at = at;
+    change(schedule, &mut at, Reconfiguration::AddLearner, founder);
+    let strikes_at = Nanos::from_millis(added_at + draws.between(20, step));
     let lasts = Nanos::from_millis(draws.between(step, 4 * step));
     let kind = match draws.below(3) {
         0 => crash(Target::Leader, Survival::All, lasts),

@@ -120,7 +120,6 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: vote.map(node),
-            admitted: false,
             ..HardState::default()
         });
         let mut image = Image::default();

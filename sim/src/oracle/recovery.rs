@@ -67,7 +67,6 @@ mod tests {
         let voted = HardState {
             term: raft_core::Term::new(1),
             vote: None,
-            admitted: false,
             ..HardState::default()
         };
         reports(

@@ -289,7 +289,6 @@ mod tests {
         write.hard_state = Some(HardState {
             term: Term::new(term),
             vote: None,
-            admitted: false,
             ..HardState::default()
         });
         let mut image = Image::default();

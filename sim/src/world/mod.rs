@@ -567,7 +567,6 @@ mod tests {
         log.hard_state = Some(raft_core::HardState {
             term: Term::new(1),
             vote: None,
-            admitted: false,
             ..raft_core::HardState::default()
         });
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
