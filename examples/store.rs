@@ -78,7 +78,10 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
             node,
             incarnation: Incarnation::new(incarnation),
             // Drawn by the system, like the incarnation.
-            boot: Boot::new(boot, RandomState::new().build_hasher().finish()),
+            boot: Boot::new(
+                u32::try_from(boot)?,
+                RandomState::new().build_hasher().finish() as u32,
+            ),
         },
         config: Config {
             snapshots: Snapshots {

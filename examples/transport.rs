@@ -9,6 +9,7 @@
 //! TLS. The "disk" is memory here; `store.rs` beside this file has a real one.
 
 use std::error::Error;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::UdpSocket;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
@@ -199,7 +200,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             group,
             node,
             incarnation,
-            boot: Boot::new(1, number),
+            boot: Boot::new(1, RandomState::new().build_hasher().finish() as u32),
         };
         let bootstrap = Membership::of_voters((1..=SERVERS).map(NodeId::new));
         let setup = Setup {

@@ -53,12 +53,12 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
     let snapshot_at = (new_last / 100 > last / 100 && last > 0).then_some(last);
     let persist = Persist {
         ticket: Ticket::new(new_last),
-        hard_state: Some(HardState {
+        hard_state: Some(Box::new(HardState {
             term: Term::new(new_last),
             vote: Some(NodeId::new(2)),
             admitted: true,
             ..HardState::default()
-        }),
+        })),
         snapshot: snapshot_at.map(|at| {
             Box::new(SnapshotMeta {
                 cluster: raft_core::ClusterId {

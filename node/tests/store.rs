@@ -130,7 +130,7 @@ fn parts_of_a_persist_are_carried_out_in_order() {
         let (mut store, _) = open(&disk).unwrap();
         store.persist(&[(append(1, 1..=20), None)]).unwrap();
         let replace = Persist {
-            hard_state: Some(hard_state),
+            hard_state: Some(Box::new(hard_state)),
             truncate_from: Some(index(11)),
             entries: vec![entry(3, 11, 10), entry(3, 12, 10)].into(),
             commit: Some(index(9)),
@@ -378,12 +378,12 @@ fn written(clean: bool) -> MemoryDisk {
     let (mut store, _) = open(&disk).unwrap();
     store.persist(&[(append(1, 1..=12), None)]).unwrap();
     let persist = Persist {
-        hard_state: Some(HardState {
+        hard_state: Some(Box::new(HardState {
             term: Term::new(2),
             vote: Some(NodeId::new(3)),
             admitted: true,
             ..HardState::default()
-        }),
+        })),
         snapshot: Some(Box::new(snapshot_at(6))),
         commit: Some(index(9)),
         compact_to: Some(index(4)),

@@ -217,8 +217,8 @@ pub struct LoadEntries {
 pub struct Persist {
     /// The ticket to report when it is durable.
     pub ticket: Ticket,
-    /// The term and the vote.
-    pub hard_state: Option<HardState>,
+    /// The term and the vote; boxed, as the snapshot is, so that a rare part does not make every write larger.
+    pub hard_state: Option<Box<HardState>>,
     /// The snapshot to store, of which the host holds the bytes. It replaces any earlier one.
     pub snapshot: Option<Box<SnapshotMeta>>,
     /// Remove the entries at and after this position.

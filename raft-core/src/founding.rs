@@ -26,16 +26,16 @@ impl Persist {
     /// The new cluster has an identity of its own ([`ClusterId`]). Servers of the cluster that the state comes from
     /// refuse it, and are refused: both may go on side by side.
     #[must_use]
-    pub fn founding(node: NodeId, founders: &Membership, nonce: u64) -> Self {
+    pub fn founding(node: NodeId, founders: &Membership, nonce: u32) -> Self {
         let cluster = ClusterId::founded(founders.digest(), nonce);
         let (term, last) = (Term::new(1), Index::FIRST);
         Self {
             ticket: Ticket::new(0),
-            hard_state: Some(HardState {
+            hard_state: Some(Box::new(HardState {
                 term,
                 cluster,
                 ..HardState::default()
-            }),
+            })),
             snapshot: Some(Box::new(SnapshotMeta {
                 last: LogId::new(term, last),
                 membership: Arc::new(founders.clone()),

@@ -1,7 +1,44 @@
-//! Which start of a data folder speaks, and which cluster, and so which log, it belongs to. The server's number and its
-//! folder are in `types`.
+//! Which data folder speaks, in which of its starts, and to which cluster, and so to which log, it belongs. The server's
+//! number is in `types`.
+//!
+//! Every message names all three, so they are kept to eight bytes each: a message and its addresses fit in the 128 bytes
+//! that are moved without a call.
 
 use core::fmt;
+use core::num::NonZeroU64;
+
+/// Identifies a data folder; drawn once at random when the folder is made. Two folders that claim the same
+/// [`NodeId`](crate::NodeId) have different incarnations, which distinguishes a wiped disk from a restarted server.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Incarnation(NonZeroU64);
+
+impl Incarnation {
+    /// Wraps the number that was drawn. No folder is numbered 0: a draw of 0 counts as 1.
+    pub const fn new(drawn: u64) -> Self {
+        match NonZeroU64::new(drawn) {
+            Some(drawn) => Self(drawn),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
+    /// Returns the number itself, 1 or more.
+    pub const fn value(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incarnation({})", self.0)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// One start of a server on its data folder. Boots of a folder are ordered by the counter and identified by both parts:
 /// a copy of a folder, or a backup that is restored, repeats the counter, and never the nonce.
@@ -9,27 +46,27 @@ use core::fmt;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Boot {
     /// Counts the starts on this data folder, from 1.
-    pub counter: u64,
-    /// Drawn at random for this start.
-    pub nonce: u64,
+    pub counter: u32,
+    /// Drawn at random for this start. Only copies of one folder are told apart by it, so 32 bits are many.
+    pub nonce: u32,
 }
 
 impl Boot {
     /// Returns the start of this number, with the nonce that was drawn for it.
-    pub const fn new(counter: u64, nonce: u64) -> Self {
+    pub const fn new(counter: u32, nonce: u32) -> Self {
         Self { counter, nonce }
     }
 }
 
 impl fmt::Debug for Boot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Boot({}/{:016x})", self.counter, self.nonce)
+        write!(f, "Boot({}/{:08x})", self.counter, self.nonce)
     }
 }
 
 impl fmt::Display for Boot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:016x}", self.counter, self.nonce)
+        write!(f, "{}/{:08x}", self.counter, self.nonce)
     }
 }
 
@@ -43,9 +80,9 @@ impl fmt::Display for Boot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClusterId {
     /// A digest of the configuration that the cluster began with; 0 on a server that waits to be added to some cluster.
-    pub founding: u64,
+    pub founding: u32,
     /// The number that the first leader drew; 0 until this server knows it to be committed.
-    pub nonce: u64,
+    pub nonce: u32,
 }
 
 impl ClusterId {
@@ -56,7 +93,7 @@ impl ClusterId {
     };
 
     /// Returns the identity of a cluster that begins with the configuration of this digest, and with this drawn number.
-    pub(crate) fn founded(founding: u64, drawn: u64) -> Self {
+    pub(crate) fn founded(founding: u32, drawn: u32) -> Self {
         Self {
             founding,
             nonce: drawn.max(1),
@@ -88,6 +125,6 @@ impl fmt::Debug for ClusterId {
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:016x}", self.founding, self.nonce)
+        write!(f, "{:08x}-{:08x}", self.founding, self.nonce)
     }
 }

@@ -44,13 +44,14 @@
 //! }
 //!
 //! let members: Vec<NodeId> = (1..=3).map(NodeId::new).collect();
-//! let mut servers: Vec<Replica<Sum>> = (1..=3)
-//!     .map(|number| {
+//! let mut servers: Vec<Replica<Sum>> = (1..=3_u32)
+//!     .map(|drawn| {
+//!         let number = u64::from(drawn);
 //!         let identity = Identity {
 //!             group: GroupId::new(1),
 //!             node: NodeId::new(number),
 //!             incarnation: Incarnation::new(number),
-//!             boot: Boot::new(1, number),
+//!             boot: Boot::new(1, drawn),
 //!         };
 //!         let bootstrap = Membership::of_voters(members.clone());
 //!         let setup = Setup { identity, config: Config::default(), bootstrap, durable: Durable::default() };
@@ -217,7 +218,7 @@ pub use action::{
 };
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
-pub use identity::{Boot, ClusterId};
+pub use identity::{Boot, ClusterId, Incarnation};
 pub use input::{Event, Expected, Input, ReadMode};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
@@ -228,6 +229,6 @@ pub use restore::RestoreError;
 pub use status::{Feeding, Ignored, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
-    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Incarnation, Index, LogId, NodeId, Origin,
-    Payload, PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
+    Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Index, LogId, NodeId, Origin, Payload,
+    PeerSession, ProposalId, ReadId, Round, SnapshotMeta, Term, Tick, Ticket,
 };

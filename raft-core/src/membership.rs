@@ -8,8 +8,9 @@ mod nodes;
 
 pub use change::{Change, ChangeError};
 
+use crate::identity::Incarnation;
 use crate::quorum;
-use crate::types::{Incarnation, Index, NodeId};
+use crate::types::{Index, NodeId};
 pub(crate) use nodes::Nodes;
 
 /// A configuration of the cluster.
@@ -154,8 +155,9 @@ impl Membership {
     }
 
     /// Returns a digest of who is what in this configuration, whatever data folders it binds; 0 for no members. The
-    /// digest is FNV-1a, the same on every machine and in every version of this crate: it goes into the log.
-    pub(crate) fn digest(&self) -> u64 {
+    /// digest is FNV-1a of 64 bits, folded to 32, the same on every machine and in every version of this crate: it goes
+    /// into the log.
+    pub(crate) fn digest(&self) -> u32 {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
         if self.is_empty() {
@@ -170,7 +172,7 @@ impl Membership {
         let digest = bytes.fold(OFFSET, |digest, byte| {
             (digest ^ u64::from(byte)).wrapping_mul(PRIME)
         });
-        digest.max(1)
+        (((digest >> 32) ^ digest) as u32).max(1)
     }
 
     /// Returns whether the servers for which `agrees` holds are a quorum: a majority of the voters and, while the

@@ -6,11 +6,9 @@ use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
-use crate::identity::{Boot, ClusterId};
+use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::input::ReadMode;
-use crate::types::{
-    GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term,
-};
+use crate::types::{GroupId, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term};
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed
 /// at.

@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 
 use crate::action::{Action, Persist};
 use crate::entries::Entries;
-use crate::identity::{Boot, ClusterId};
+use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
 use crate::queue::Ends;
-use crate::types::{HardState, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
+use crate::types::{HardState, Identity, Index, NodeId, SnapshotMeta, Term, Tick, Ticket};
 
 /// Tickets count from 1, so that "everything up to 0 is durable" holds at the start.
 const NOTHING: u64 = 0;
@@ -432,7 +432,7 @@ impl Outbox {
         });
         self.actions.push(Action::Persist(Persist {
             ticket,
-            hard_state: gathering.hard_state.then_some(self.hard_state),
+            hard_state: gathering.hard_state.then(|| Box::new(self.hard_state)),
             snapshot: gathering.snapshot,
             truncate_from,
             entries,

@@ -10,13 +10,13 @@ use core::ops::ControlFlow;
 
 use crate::action::{Action, Notice, TransferOutcome};
 use crate::config::Setup;
-use crate::identity::Boot;
+use crate::identity::{Boot, Incarnation};
 use crate::input::{Event, Expected, Input, ReadMode};
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::restore::{RestoreError, restore_log};
 use crate::status::RoleName;
-use crate::types::{Incarnation, Index, NodeId, Payload, ProposalId, ReadId, Tick};
+use crate::types::{Index, NodeId, Payload, ProposalId, ReadId, Tick};
 
 mod apply;
 mod cluster;

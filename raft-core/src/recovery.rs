@@ -4,16 +4,17 @@
 //! continued would each acknowledge entries that the other never sees. So recovery is an operation on the disk of a
 //! stopped server, and its operator vouches for what no server can know.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::Persist;
 use crate::config::Setup;
 use crate::entries::Entries;
-use crate::identity::ClusterId;
+use crate::identity::{ClusterId, Incarnation};
 use crate::membership::Membership;
 use crate::restore::{RestoreError, Restored, restore_log};
-use crate::types::{Entry, EntryBody, HardState, Incarnation, Index, LogId, NodeId, Ticket};
+use crate::types::{Entry, EntryBody, HardState, Index, LogId, NodeId, Ticket};
 
 /// The plan that makes one server the whole cluster.
 ///
@@ -157,14 +158,14 @@ impl Recovery {
         Ok(Self {
             write: Persist {
                 ticket: Ticket::new(0),
-                hard_state: Some(HardState {
+                hard_state: Some(Box::new(HardState {
                     term,
                     vote: None,
                     vote_boot: durable.hard_state.vote_boot,
                     admitted: durable.hard_state.admitted,
                     promise_micros: durable.hard_state.promise_micros,
                     cluster,
-                }),
+                })),
                 snapshot: None,
                 truncate_from: discarded.then_some(Index::FIRST),
                 entries: Entries::from(alloc::vec![entry]),

@@ -6,7 +6,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use core::ops::Deref;
 
-use crate::identity::{Boot, ClusterId};
+use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::membership::Membership;
 
 /// The largest well-formed term or index. No correct cluster ever counts this far, and a number up to here can be
@@ -15,19 +15,22 @@ const LARGEST: u64 = u64::MAX >> 16;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
+        number!($(#[$doc])* $name of u64);
+    };
+    ($(#[$doc:meta])* $name:ident of $integer:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-        pub struct $name(u64);
+        pub struct $name($integer);
 
         impl $name {
             /// Wraps the number.
-            pub const fn new(value: u64) -> Self {
+            pub const fn new(value: $integer) -> Self {
                 Self(value)
             }
 
             /// Returns the number itself.
-            pub const fn value(self) -> u64 {
+            pub const fn value(self) -> $integer {
                 self.0
             }
         }
@@ -55,11 +58,6 @@ number! {
     GroupId
 }
 number! {
-    /// Identifies a data folder; drawn once at random when the folder is made. Two folders that claim the same
-    /// [`NodeId`] have different incarnations, which distinguishes a wiped disk from a restarted server.
-    Incarnation
-}
-number! {
     /// Numbers the actions that the host must report back on, in the order in which they were handed out. Writes are
     /// numbered in one sequence; requests for entries and transfers of snapshots in another. So the same number may
     /// name one of each.
@@ -76,7 +74,7 @@ number! {
 number! {
     /// Numbers a leader's sessions with its peers. A peer that was removed and is added again starts a new session, so
     /// that late replies from before the removal are not counted.
-    PeerSession
+    PeerSession of u32
 }
 impl PeerSession {
     /// The session of a reply that belongs to none: leaders number their sessions from 1.

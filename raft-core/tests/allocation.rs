@@ -105,13 +105,13 @@ fn a_heartbeat_allocates_nothing() {
     }
 }
 
-/// A proposal pays a few dozen times for moving one of these. Up to 128 bytes are moved without a call; with cluster and
-/// boot an envelope has 160, which costs a fifth of the speed at batches of 1 (`docs/evidence.md`).
+/// A proposal pays a few dozen times for moving one of these. Up to 128 bytes are moved without a call: with 160, a fifth
+/// of the speed at batches of 1 was gone.
 #[test]
 fn messages_and_actions_are_small() {
-    assert!(size_of::<Message>() <= 72);
+    assert!(size_of::<Message>() <= 64);
     for bytes in [size_of::<Envelope>(), size_of::<Input>(), size_of::<Action>()] {
-        assert!(bytes <= 160, "{bytes} bytes");
+        assert!(bytes <= 128, "{bytes} bytes");
     }
 }
 

@@ -88,7 +88,10 @@ fn a_candidate_increments_its_term_votes_for_itself_and_asks_all_others() {
     );
     let request = Message::Vote { last: at(4, 2) };
     assert_eq!(sent(&actions), [(2, request.clone()), (3, request)]);
-    let hard_state = writes(&actions)[0].hard_state.expect("the vote is written");
+    let hard_state = writes(&actions)[0]
+        .hard_state
+        .clone()
+        .expect("the vote is written");
     assert_eq!((hard_state.term, hard_state.vote), (Term::new(5), Some(node(1))));
 }
 

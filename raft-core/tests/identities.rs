@@ -251,7 +251,7 @@ fn an_admission_is_remembered_across_a_restart() {
         promise_micros: 0,
         cluster: scene.raft.status().cluster,
     };
-    assert_eq!(written.hard_state, Some(expected));
+    assert_eq!(written.hard_state.as_deref(), Some(&expected));
     let mut durable = Durable::default();
     durable.write(&written);
     assert!(durable.hard_state.admitted);

@@ -383,13 +383,19 @@ fn a_longer_promise_is_durable_before_it_is_made_and_is_lowered_once_it_has_run_
     let mut scene = Scene::new(setup).expect("the disk is valid");
     let early = scene.receive(2, 3, heartbeat(None));
     assert_eq!(
-        writes(&early)[0].hard_state.map(|state| state.promise_micros),
+        writes(&early)[0]
+            .hard_state
+            .as_ref()
+            .map(|state| state.promise_micros),
         Some(PROMISE_MICROS)
     );
     scene.tick(10);
     let late = scene.receive(2, 4, heartbeat(None));
     assert_eq!(
-        writes(&late)[0].hard_state.map(|state| state.promise_micros),
+        writes(&late)[0]
+            .hard_state
+            .as_ref()
+            .map(|state| state.promise_micros),
         Some(500_000)
     );
 }

@@ -125,13 +125,13 @@ fn a_change_that_was_in_progress_is_over() {
 fn an_interrupted_recovery_is_made_again() {
     let mut setup = setup(3, 4, &[1, 4]);
     let first = Recovery::of(&setup).expect("it is a member");
-    let written = first.write.hard_state.expect("a term is written");
+    let written = first.write.hard_state.as_ref().expect("a term is written");
     assert_eq!((written.term, written.vote), (Term::new(5), None));
     assert!(written.cluster.is_bound(), "it is another cluster from here on");
-    setup.durable.hard_state = first.write.hard_state.expect("a term is written");
+    setup.durable.hard_state = *first.write.hard_state.expect("a term is written");
     let again = Recovery::of(&setup).expect("it is a member");
     assert_eq!(again.write.entries[0].id, id(6, 3));
-    setup.durable.hard_state = again.write.hard_state.expect("a term is written");
+    setup.durable.hard_state = *again.write.hard_state.expect("a term is written");
     setup.durable.entries.extend(again.write.entries.iter().cloned());
     assert_eq!(Recovery::of(&setup), Err(RecoveryError::Alone), "it is done");
 }

@@ -283,7 +283,7 @@ fn a_disk_holds_every_part_that_was_written_to_it() {
         ..HardState::default()
     };
     disk.write(&Persist {
-        hard_state: Some(hard_state),
+        hard_state: Some(Box::new(hard_state)),
         snapshot: Some(Box::new(snapshot(1, 2, 3))),
         truncate_from: Some(index(3)),
         entries: entries(2, &[6, 7]).into(),

@@ -109,8 +109,8 @@ impl Image {
     ) {
         match part {
             Part::HardState => {
-                if let Some(hard_state) = persist.hard_state.filter(|_| allowed()) {
-                    self.hard_state = hard_state;
+                if let Some(hard_state) = persist.hard_state.as_deref().filter(|_| allowed()) {
+                    self.hard_state = *hard_state;
                 }
             }
             Part::Snapshot => {
@@ -503,11 +503,11 @@ mod tests {
     fn write(ticket: u64, entries: std::ops::Range<u64>, sync: bool) -> Persist {
         Persist {
             ticket: Ticket::new(ticket),
-            hard_state: Some(HardState {
+            hard_state: Some(Box::new(HardState {
                 term: Term::new(ticket),
                 vote: Some(NodeId::new(1)),
                 ..HardState::default()
-            }),
+            })),
             snapshot: None,
             truncate_from: None,
             entries: entries.map(entry).collect(),

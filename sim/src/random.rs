@@ -100,6 +100,11 @@ impl Draw {
         self.0
     }
 
+    /// A number of 32 bits.
+    pub(crate) const fn half(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// Returns the `n`th draw derived from this one.
     pub(crate) const fn part(self, n: u64) -> Self {
         Self(mix(self.0 ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))

@@ -232,7 +232,7 @@ pub(crate) fn describe_start(boot: u64, vitals: &Vitals) -> String {
 /// Describes a write in one line.
 pub(crate) fn describe_persist(persist: &Persist) -> String {
     let mut text = format!("ticket {}", persist.ticket);
-    if let Some(hard_state) = persist.hard_state {
+    if let Some(hard_state) = &persist.hard_state {
         let vote = hard_state.vote.map_or("none".to_owned(), |vote| vote.to_string());
         text += &format!(", term {} vote {vote}", hard_state.term);
     }

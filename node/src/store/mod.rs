@@ -59,7 +59,7 @@ pub struct NewFolder {
     pub incarnation: Incarnation,
     /// Drawn at random for this start; see [`NewFolder::draw_nonce`]. A copy of the folder, or a backup of it, counts
     /// the same starts and never has the same nonce.
-    pub boot_nonce: u64,
+    pub boot_nonce: u32,
     /// The configuration that the cluster begins with; empty for a server that is to be added to a cluster.
     pub bootstrap: Membership,
 }
@@ -79,8 +79,8 @@ impl NewFolder {
     /// # Errors
     ///
     /// The operating system supplies no randomness.
-    pub fn draw_nonce() -> Result<u64, getrandom::Error> {
-        getrandom::u64()
+    pub fn draw_nonce() -> Result<u32, getrandom::Error> {
+        getrandom::u32()
     }
 }
 

@@ -12,8 +12,8 @@ use bincode::error::EncodeError;
 
 use super::DecodeError;
 use super::wire::{Sink, Source, Wire, wire_struct};
-use crate::identity::{Boot, ClusterId};
-use crate::types::{GroupId, Incarnation, NodeId, Term};
+use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::types::{GroupId, NodeId, Term};
 
 pub(super) use self::disk::{Durable, Identity, Persist};
 pub(super) use self::log::{Entry, Membership, SnapshotMeta};

@@ -24,8 +24,8 @@ use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::EncodeError;
 
 use super::{DecodeError, DecodeLimits};
-use crate::identity::{Boot, ClusterId};
-use crate::types::{GroupId, Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
+use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::types::{GroupId, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 type Encoding = Configuration<BigEndian, Fixint, NoLimit>;
 
@@ -167,7 +167,36 @@ macro_rules! number {
         }
     )*};
 }
-number!(GroupId Incarnation NodeId PeerSession Round Term);
+number!(GroupId NodeId Round Term);
+
+impl Wire for PeerSession {
+    const LEAST_BYTES: usize = u32::LEAST_BYTES;
+
+    fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
+        self.value().put(sink)
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        u32::take(source).map(Self::new)
+    }
+}
+
+impl Wire for Incarnation {
+    const LEAST_BYTES: usize = u64::LEAST_BYTES;
+
+    fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
+        self.value().put(sink)
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        match u64::take(source)? {
+            0 => Err(DecodeError::Invalid {
+                what: "a data folder numbered 0",
+            }),
+            drawn => Ok(Self::new(drawn)),
+        }
+    }
+}
 
 impl Wire for Index {
     const LEAST_BYTES: usize = u64::LEAST_BYTES;
@@ -197,7 +226,7 @@ impl Wire for LogId {
 }
 
 impl Wire for Boot {
-    const LEAST_BYTES: usize = 2 * u64::LEAST_BYTES;
+    const LEAST_BYTES: usize = 2 * u32::LEAST_BYTES;
 
     fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
         self.counter.put(sink)?;
@@ -205,12 +234,12 @@ impl Wire for Boot {
     }
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
-        Ok(Self::new(u64::take(source)?, u64::take(source)?))
+        Ok(Self::new(u32::take(source)?, u32::take(source)?))
     }
 }
 
 impl Wire for ClusterId {
-    const LEAST_BYTES: usize = 2 * u64::LEAST_BYTES;
+    const LEAST_BYTES: usize = 2 * u32::LEAST_BYTES;
 
     fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
         self.founding.put(sink)?;
@@ -219,8 +248,8 @@ impl Wire for ClusterId {
 
     fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            founding: u64::take(source)?,
-            nonce: u64::take(source)?,
+            founding: u32::take(source)?,
+            nonce: u32::take(source)?,
         })
     }
 }

@@ -190,7 +190,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Incarnation;
+    use crate::identity::Incarnation;
     use alloc::vec::Vec;
 
     const SERVERS: u32 = 5;

@@ -4,8 +4,8 @@
 //! A configuration is in force from the moment it is appended, and the one before it is again when it is truncated.
 
 use crate::action::Notice;
+use crate::identity::Incarnation;
 use crate::membership::Membership;
-use crate::types::Incarnation;
 
 use super::server::Server;
 

@@ -17,8 +17,9 @@ mod transfer;
 use alloc::vec::Vec;
 
 use crate::action::{Rejection, TransferOutcome};
+use crate::identity::Incarnation;
 use crate::status::PeerStatus;
-use crate::types::{Entry, EntryBody, Incarnation, Index, LogId, NodeId, PeerSession, Round, Tick};
+use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, Tick};
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
@@ -36,7 +37,7 @@ pub(super) struct Leader {
     /// Whether a member may have been heard whose data folder the log does not bind yet.
     to_bind: bool,
     /// The next session to give to a peer.
-    next_session: u64,
+    next_session: u32,
     /// This leader's first entry. Until it is committed, this leader does not know what is (§8), and answers no reads.
     first_own: Index,
     uncommitted: Uncommitted,
@@ -180,7 +181,7 @@ impl Leader {
 
     fn next_session(&mut self) -> PeerSession {
         let session = PeerSession::new(self.next_session);
-        self.next_session += 1;
+        self.next_session = self.next_session.saturating_add(1);
         session
     }
 

@@ -3,9 +3,10 @@
 
 use alloc::boxed::Box;
 
+use crate::identity::Incarnation;
 use crate::message::{Envelope, Message};
 use crate::outbox::Promise;
-use crate::types::{Incarnation, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term};
+use crate::types::{NodeId, Payload, PeerSession, Round, SnapshotMeta, Term};
 
 use super::{Raft, Role, Sender, Transition};
 

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
-use crate::identity::ClusterId;
+use crate::identity::{ClusterId, Incarnation};
 use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
@@ -19,8 +19,7 @@ use crate::restore::Restored;
 use crate::status::{Ignored, RoleName};
 use crate::trace::Trace;
 use crate::types::{
-    Entry, EntryBody, Identity, Incarnation, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term,
-    Tick, Ticket,
+    Entry, EntryBody, Identity, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Tick, Ticket,
 };
 
 use super::Sender;
@@ -324,7 +323,7 @@ fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
     let words = [
         seed,
         identity.node.value(),
-        identity.boot.counter,
+        u64::from(identity.boot.counter),
         identity.group.value(),
     ];
     for (part, word) in key.chunks_exact_mut(8).zip(words) {

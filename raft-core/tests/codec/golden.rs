@@ -111,7 +111,7 @@ fn every_kind_of_message_and_of_entry_has_a_golden_line() {
         .collect();
     kinds.dedup();
     assert_eq!(known(body_of("Hello"), message_at), kinds.len());
-    let first_entry_at = message_at + 4 + 8 + 8 + 17 + 9 + 8;
+    let first_entry_at = message_at + 4 + 4 + 8 + 17 + 9 + 8;
     let entries = known(body_of("Append"), first_entry_at + 16);
     assert_eq!(entries, samples::entries().len());
 }

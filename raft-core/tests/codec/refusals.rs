@@ -10,7 +10,7 @@ use raft_core::{
 use super::*;
 
 /// The offset of the message in an envelope's body with a known recipient.
-const MESSAGE_AT: usize = 8 + 16 + 8 + 8 + 16 + 8 + 9 + 8;
+const MESSAGE_AT: usize = 8 + 8 + 8 + 8 + 8 + 8 + 9 + 8;
 
 #[test]
 fn an_envelope_that_differs_in_one_bit_is_refused() {
@@ -113,7 +113,7 @@ fn what_exceeds_a_limit_is_refused_and_what_reaches_it_is_not() {
 fn values_outside_their_types_are_refused() {
     let mut body = body_of("Append");
     // Session, round, and the log id before the entries: a present one of term 2 and index 6.
-    let prev_at = MESSAGE_AT + 4 + 8 + 8;
+    let prev_at = MESSAGE_AT + 4 + 4 + 8;
     let index = prev_at + 1 + 8..prev_at + 1 + 16;
     assert_eq!(body[index.clone()], 6_u64.to_be_bytes());
     body[index].fill(0);
@@ -158,7 +158,7 @@ fn claimed(bytes: &[u8]) -> u64 {
 #[test]
 fn a_length_without_bytes_after_it_claims_no_memory() {
     let body = body_of("Append");
-    let count_at = MESSAGE_AT + 4 + 8 + 8 + 17 + 9;
+    let count_at = MESSAGE_AT + 4 + 4 + 8 + 17 + 9;
     assert_eq!(body[count_at..count_at + 8], 6_u64.to_be_bytes());
     for announced in [6_u64, 7, 1 << 20, 1 << 40, 1 << 60, u64::MAX] {
         let mut changed = body.clone();
@@ -258,6 +258,7 @@ proptest! {
     #[test]
     fn any_append_comes_back_as_it_was(
         numbers in any::<[u64; 8]>(),
+        halves in any::<[u32; 5]>(),
         to_incarnation in any::<Option<u64>>(),
         entries in proptest::collection::vec(entry(), 0..20),
     ) {
@@ -265,16 +266,16 @@ proptest! {
             group: GroupId::new(numbers[0]),
             from: NodeId::new(numbers[1]),
             cluster: ClusterId {
-                founding: numbers[0],
-                nonce: numbers[5],
+                founding: halves[0],
+                nonce: halves[1],
             },
             from_incarnation: Incarnation::new(numbers[2]),
-            from_boot: Boot::new(numbers[6], numbers[7]),
+            from_boot: Boot::new(halves[2], halves[3]),
             to: NodeId::new(numbers[3]),
             to_incarnation: to_incarnation.map(Incarnation::new),
             term: Term::new(numbers[4]),
             message: Message::Append {
-                session: PeerSession::new(numbers[5]),
+                session: PeerSession::new(halves[4]),
                 round: Round::new(numbers[6]),
                 prev: entries.first().map(|entry| entry.id),
                 commit: Index::new(numbers[7]),

@@ -8,11 +8,11 @@ use raft_core::{
     ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
-const BOOT: Boot = Boot::new(3, 0x1234_5678_9abc_def0);
+const BOOT: Boot = Boot::new(3, 0x1234_5678);
 
 const CLUSTER: ClusterId = ClusterId {
-    founding: 0x0102_0304_0506_0708,
-    nonce: 0x1112_1314_1516_1718,
+    founding: 0x0102_0304,
+    nonce: 0x1112_1314,
 };
 
 fn log_id(term: u64, index: u64) -> LogId {
@@ -85,12 +85,12 @@ pub(crate) fn full_membership() -> Membership {
 pub(crate) fn persist() -> Persist {
     Persist {
         ticket: Ticket::new(0),
-        hard_state: Some(HardState {
+        hard_state: Some(Box::new(HardState {
             term: Term::new(3),
             vote: Some(NodeId::new(2)),
             admitted: true,
             ..HardState::default()
-        }),
+        })),
         snapshot: Some(Box::new(meta())),
         truncate_from: Index::new(7),
         entries: entries().into(),

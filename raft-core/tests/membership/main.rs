@@ -71,7 +71,7 @@ fn members(scene: &Scene) -> [Vec<u64>; 3] {
 }
 
 /// The peer, in this session, acknowledges the log up to this index.
-fn accept_in(scene: &mut Scene, from: u64, session: u64, last: Option<LogId>) -> Vec<Action> {
+fn accept_in(scene: &mut Scene, from: u64, session: u32, last: Option<LogId>) -> Vec<Action> {
     let (session, round, term) = (PeerSession::new(session), Round::new(0), scene.term());
     let outcome = AppendOutcome::Accepted { last };
     let reply = Message::AppendReply {

@@ -40,7 +40,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
     } else {
         1 + dice.below(8)
     });
-    let session = PeerSession::new(1 + dice.below(2));
+    let session = PeerSession::new(1 + dice.small(2));
     let round = Round::new(dice.below(3));
     let prev = any_id(dice);
     let mut at = prev;
@@ -137,7 +137,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 number = number.wrapping_add(dice.below(2));
             }
             Message::Forward {
-                boot: Boot::new(dice.below(3), dice.below(2)),
+                boot: Boot::new(dice.small(3), dice.small(2)),
                 floor,
                 commands,
             }
@@ -149,12 +149,12 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 Refusal::Transferring { to: node(edge(dice)) },
             ];
             Message::ForwardRefused {
-                boot: Boot::new(dice.below(3), dice.below(2)),
+                boot: Boot::new(dice.small(3), dice.small(2)),
                 refused: vec![(edge(dice), refusals[dice.below(3) as usize])],
             }
         }
         15 => Message::ReadIndex {
-            boot: Boot::new(dice.below(3), dice.below(2)),
+            boot: Boot::new(dice.small(3), dice.small(2)),
             request: edge(dice),
             mode: mode(dice),
         },
@@ -162,7 +162,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             let busy = ReadOutcome::Busy { limit: edge(dice) };
             let index = Index::new(edge(dice)).filter(|_| dice.one_in(2));
             Message::ReadIndexReply {
-                boot: Boot::new(dice.below(3), dice.below(2)),
+                boot: Boot::new(dice.small(3), dice.small(2)),
                 request: dice.below(4),
                 outcome: index.map_or(busy, |index| ReadOutcome::Confirmed { index }),
             }
@@ -191,8 +191,8 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
 
 fn random_cluster(dice: &mut Dice) -> ClusterId {
     ClusterId {
-        founding: dice.below(3),
-        nonce: dice.below(3),
+        founding: dice.small(3),
+        nonce: dice.small(3),
     }
 }
 
@@ -306,7 +306,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
                         1 => random_cluster(&mut dice),
                         _ => raft.status().cluster,
                     },
-                    from_boot: Boot::new(dice.below(3), dice.below(2)),
+                    from_boot: Boot::new(dice.small(3), dice.small(2)),
                     from: node(from),
                     from_incarnation: Incarnation::new(if dice.one_in(9) { 9 } else { from }),
                     to: node(1),

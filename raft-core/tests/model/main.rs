@@ -27,6 +27,10 @@ impl Dice {
         self.0.next_u64() % limit.max(1)
     }
 
+    fn small(&mut self, limit: u32) -> u32 {
+        self.0.next_u32() % limit.max(1)
+    }
+
     fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }

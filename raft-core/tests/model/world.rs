@@ -11,7 +11,7 @@ use raft_core::{
     SnapshotMeta, Term, Ticket,
 };
 
-use super::support::scene::node;
+use super::support::scene::{node, small};
 use super::{Dice, small_config};
 
 /// One server, its disk, and its state machine: a list of the entries that were applied.
@@ -98,7 +98,7 @@ fn identity(id: u64, folder: u64, boot: u64) -> Identity {
         group: GroupId::new(1),
         node: node(id),
         incarnation: Incarnation::new(folder),
-        boot: Boot::new(boot, 1000 * id + boot),
+        boot: Boot::new(small(boot), small(1000 * id + boot)),
     }
 }
 
@@ -109,8 +109,8 @@ fn apply_to_disk(disk: &mut Durable, persist: &Persist, parts: u64) {
         left = left.saturating_sub(1);
         takes
     };
-    if let Some(hard_state) = persist.hard_state.filter(|_| takes()) {
-        disk.hard_state = hard_state;
+    if let Some(hard_state) = persist.hard_state.as_deref().filter(|_| takes()) {
+        disk.hard_state = *hard_state;
     }
     if let Some(meta) = persist.snapshot.as_ref().filter(|_| takes()) {
         disk.snapshot = Some((**meta).clone());

@@ -159,7 +159,7 @@ impl Cluster {
             group: GroupId::new(1),
             node: NodeId::new(id),
             incarnation: Incarnation::new(incarnation),
-            boot: Boot::new(boot, 1000 * incarnation + boot),
+            boot: Boot::new(scene::small(boot), scene::small(1000 * incarnation + boot)),
         };
         let setup = Setup {
             identity,

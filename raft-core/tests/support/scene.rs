@@ -6,6 +6,11 @@ use raft_core::{
     ProposalId, Raft, ReadId, ReadMode, RestoreError, RoleName, Round, Setup, SnapshotMeta, Term,
 };
 
+/// The number in 32 bits, as boots and sessions have it.
+pub fn small(number: u64) -> u32 {
+    u32::try_from(number).expect("numbers of these tests are small")
+}
+
 pub fn node(number: u64) -> NodeId {
     NodeId::new(number)
 }
@@ -186,7 +191,7 @@ impl Scene {
             cluster: self.raft.status().cluster,
             from: node(from),
             from_incarnation: Incarnation::new(from),
-            from_boot: Boot::new(1, from),
+            from_boot: Boot::new(1, small(from)),
             to: node(1),
             to_incarnation: None,
             term: Term::new(term),
@@ -273,7 +278,7 @@ impl Scene {
 
     /// A leader gives its peers sessions from 1 on, in the order of their ids.
     pub fn session(&self, peer: u64) -> PeerSession {
-        PeerSession::new(peer - 1)
+        PeerSession::new(small(peer - 1))
     }
 
     fn reply(&self, from: u64, outcome: AppendOutcome) -> Message {

@@ -322,11 +322,11 @@ mod tests {
 
     fn image(term: u64, entries: Vec<Entry>) -> Image {
         let mut write = persist(entries);
-        write.hard_state = Some(HardState {
+        write.hard_state = Some(Box::new(HardState {
             term: Term::new(term),
             vote: None,
             ..HardState::default()
-        });
+        }));
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image

@@ -117,11 +117,11 @@ mod tests {
 
     fn image(term: u64, vote: Option<u64>) -> Image {
         let mut write = persist(vec![command(1, 1, "a")]);
-        write.hard_state = Some(HardState {
+        write.hard_state = Some(Box::new(HardState {
             term: Term::new(term),
             vote: vote.map(node),
             ..HardState::default()
-        });
+        }));
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image

@@ -75,8 +75,8 @@ fn content_hash(body: &EntryBody) -> u64 {
         EntryBody::Noop => 1,
         EntryBody::Founding(cluster) => {
             let mut hash = Rolling::default();
-            hash.word(cluster.founding);
-            hash.word(cluster.nonce);
+            hash.word(u64::from(cluster.founding));
+            hash.word(u64::from(cluster.nonce));
             hash.finish()
         }
         EntryBody::Command(payload) => of_bytes(payload),

@@ -286,11 +286,11 @@ mod tests {
 
     fn image(term: u64, entries: u64) -> Image {
         let mut write = persist((1..=entries).map(|index| command(1, index, "x")).collect());
-        write.hard_state = Some(HardState {
+        write.hard_state = Some(Box::new(HardState {
             term: Term::new(term),
             vote: None,
             ..HardState::default()
-        });
+        }));
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image

@@ -63,7 +63,7 @@ impl Contents {
 
     /// Carries out one write, in the order that `Persist` documents.
     pub(super) fn apply(&mut self, persist: &Persist, bytes: Option<&Payload>) {
-        self.hard_state = persist.hard_state.unwrap_or(self.hard_state);
+        self.hard_state = persist.hard_state.as_deref().copied().unwrap_or(self.hard_state);
         if let (Some(meta), Some(bytes)) = (&persist.snapshot, bytes) {
             self.snapshot = Some((SnapshotMeta::clone(meta), bytes.clone()));
         }
@@ -136,17 +136,17 @@ impl Contents {
                     admitted: number.is_multiple_of(5),
                     ..HardState::default()
                 };
-                persist.hard_state = Some(hard_state);
+                persist.hard_state = Some(Box::new(hard_state));
                 persist.truncate_from = Index::new(last - back + 1).filter(|_| back > 0);
                 persist.entries = entries(last - back, hard_state.term, count, bytes);
             }
             Change::Vote => {
-                persist.hard_state = Some(HardState {
+                persist.hard_state = Some(Box::new(HardState {
                     term: Term::new(term.value() + 1),
                     vote: Some(NodeId::new(1 + number % 3)),
                     admitted: number.is_multiple_of(5),
                     ..HardState::default()
-                });
+                }));
             }
             Change::Commit => persist.commit = Index::new(last),
             Change::Snapshot { back, retain, bytes } => {

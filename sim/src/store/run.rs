@@ -92,6 +92,7 @@ impl Written {
         self.hard_states.extend(
             persist
                 .hard_state
+                .as_ref()
                 .map(|state| (state.term.value(), state.vote, state.admitted)),
         );
         self.snapshots.extend(bytes.cloned());
@@ -317,7 +318,7 @@ impl<'a> Run<'a> {
     fn compare(&mut self, opened: Opened) -> Judgement {
         self.report.opened += 1;
         let identity = opened.identity;
-        let found_boot = identity.boot.counter;
+        let found_boot = u64::from(identity.boot.counter);
         let found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
         found.hash_into(&mut self.hash);

@@ -40,7 +40,8 @@ impl<W: Workload> Simulation<'_, W> {
             config.options.yields = self.schedule.knobs.yields;
         }
         server.boot += 1;
-        let nonce = self.seed.quick(Domain::Timers, at as u64, server.boot, 3).bits();
+        let counter = u32::try_from(server.boot).expect("a run is over after a few starts");
+        let nonce = self.seed.quick(Domain::Timers, at as u64, server.boot, 3).half();
         let image = server.disk.durable();
         let durable = match image.recover() {
             Ok(durable) => durable,
@@ -58,7 +59,7 @@ impl<W: Workload> Simulation<'_, W> {
                 group: GroupId::new(1),
                 node: server.node,
                 incarnation: server.incarnation,
-                boot: Boot::new(server.boot, nonce),
+                boot: Boot::new(counter, nonce),
             },
             config,
             bootstrap,

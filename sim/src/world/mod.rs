@@ -564,11 +564,11 @@ mod tests {
     #[test]
     fn s22_reports_a_disk_that_no_server_can_start_from() {
         let mut log = persist(vec![command(1, 1, "a"), command(1, 2, "b")]);
-        log.hard_state = Some(raft_core::HardState {
+        log.hard_state = Some(Box::new(raft_core::HardState {
             term: Term::new(1),
             vote: None,
             ..raft_core::HardState::default()
-        });
+        }));
         assert_eq!(start_from(&[(log.clone(), None)]), Ok(()));
         // A log with a gap.
         let gap = persist(vec![command(1, 4, "d")]);

@@ -125,8 +125,8 @@ impl Occasion {
 }
 
 /// The number of a read that a server has forwarded; clients' attempts have smaller numbers.
-const fn forwarded_read(by: NodeId, boot: u64, request: u64) -> u64 {
-    1 << 63 | by.value() << 56 | boot << 40 | request
+const fn forwarded_read(by: NodeId, boot: u32, request: u64) -> u64 {
+    1 << 63 | by.value() << 56 | (boot as u64) << 40 | request
 }
 
 impl<W: Workload> Simulation<'_, W> {

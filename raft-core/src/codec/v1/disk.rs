@@ -9,8 +9,8 @@ use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
-use crate::identity::{Boot, ClusterId};
-use crate::types::{GroupId, Incarnation, Index, NodeId, Term, Ticket};
+use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::types::{GroupId, Index, NodeId, Term, Ticket};
 
 wire_struct!(HardState {
     term: Term,
@@ -73,7 +73,7 @@ impl From<HardState> for crate::HardState {
 impl From<&crate::Persist> for Persist {
     fn from(persist: &crate::Persist) -> Self {
         Self {
-            hard_state: persist.hard_state.map(HardState::from),
+            hard_state: persist.hard_state.as_deref().map(|&hard_state| hard_state.into()),
             snapshot: persist.snapshot.as_deref().map(SnapshotMeta::from),
             truncate_from: persist.truncate_from,
             entries: Run(persist.entries.clone()),
@@ -87,7 +87,7 @@ impl From<Persist> for crate::Persist {
     fn from(persist: Persist) -> Self {
         Self {
             ticket: Ticket::new(0),
-            hard_state: persist.hard_state.map(crate::HardState::from),
+            hard_state: persist.hard_state.map(|hard_state| Box::new(hard_state.into())),
             snapshot: persist.snapshot.map(|meta| Box::new(meta.into())),
             truncate_from: persist.truncate_from,
             entries: persist.entries.0,

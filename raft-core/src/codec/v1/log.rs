@@ -8,8 +8,8 @@ use bincode::error::EncodeError;
 
 use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, put_each, take_each, wire_enum, wire_struct};
-use crate::identity::{Boot, ClusterId};
-use crate::types::{Incarnation, LogId, NodeId, Payload};
+use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::types::{LogId, NodeId, Payload};
 
 wire_struct!(Entry {
     id: LogId,

@@ -9,8 +9,8 @@ use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_enum, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
-use crate::identity::Boot;
-use crate::types::{Incarnation, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
+use crate::identity::{Boot, Incarnation};
+use crate::types::{Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 wire_enum!(Message {
     0 = Hello,

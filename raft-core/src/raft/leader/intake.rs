@@ -6,11 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
-use crate::identity::Boot;
+use crate::identity::{Boot, Incarnation};
 use crate::message::{Message, Refusal};
 use crate::outbox::Promise;
 use crate::trace::Trace;
-use crate::types::{Entry, EntryBody, Forwarded, Incarnation, LogId, NodeId, Origin, Payload, ProposalId};
+use crate::types::{Entry, EntryBody, Forwarded, LogId, NodeId, Origin, Payload, ProposalId};
 
 use super::super::waiting::Proposal;
 use super::progress::Progress;

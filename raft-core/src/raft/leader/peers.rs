@@ -70,8 +70,8 @@ mod tests {
     fn peers_are_found_by_id_and_by_place_in_the_order_of_their_ids() {
         let mut peers = Peers::default();
         let peer = |session| Progress::new(PeerSession::new(session), None, Index::FIRST, Tick::new(0));
-        for id in [3, 1, 5, 3] {
-            peers.insert(NodeId::new(id), peer(id));
+        for id in [3_u32, 1, 5, 3] {
+            peers.insert(NodeId::new(u64::from(id)), peer(id));
         }
         let former = peers.insert(NodeId::new(5), peer(9));
         assert_eq!(former.map(|peer| peer.session), Some(PeerSession::new(5)));

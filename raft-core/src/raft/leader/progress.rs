@@ -4,9 +4,10 @@ use alloc::collections::VecDeque;
 
 use super::removal::Removal;
 use crate::config::Limits;
+use crate::identity::Incarnation;
 use crate::queue::Ends;
 use crate::status::{Feeding, PeerStatus};
-use crate::types::{Incarnation, Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
+use crate::types::{Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Progress {

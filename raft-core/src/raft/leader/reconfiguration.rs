@@ -12,9 +12,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{ChangeRejection, Rejection};
+use crate::identity::Incarnation;
 use crate::input::Expected;
 use crate::membership::{Change, Membership};
-use crate::types::{Entry, EntryBody, Incarnation, LogId, NodeId, ProposalId, Ticket};
+use crate::types::{Entry, EntryBody, LogId, NodeId, ProposalId, Ticket};
 
 use super::super::waiting::Proposal;
 use super::progress::Progress;

@@ -5,7 +5,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::action::Action;
-use crate::types::{Incarnation, Index, NodeId, Round, Tick};
+use crate::identity::Incarnation;
+use crate::types::{Index, NodeId, Round, Tick};
 
 use super::progress::Progress;
 use super::{Leader, Server};
