@@ -22,6 +22,9 @@ pub struct Config {
     /// The length of a tick in microseconds; 100,000 by default. It matters with [`Options::lease`] only: servers tell
     /// each other in real time for how long they withhold their votes, since ticks may differ.
     pub tick_micros: u64,
+    /// A digest of the host's settings that must be the same on all servers, such as limits by which its state machine
+    /// judges commands; 0 if there are none. Servers tell each other: see [`Status::greeted`](crate::Status::greeted).
+    pub settings: u64,
     /// Limits on messages, memory and waiting requests.
     pub limits: Limits,
     /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
@@ -36,6 +39,7 @@ impl Default for Config {
             seed: 0,
             timing: Timing::default(),
             tick_micros: 100_000,
+            settings: 0,
             limits: Limits::default(),
             snapshots: Snapshots::default(),
             options: Options::default(),

@@ -49,6 +49,23 @@ pub enum Message {
     /// The answer to any other message from a server of another cluster, so that both sides learn of it. The envelope
     /// says which cluster the sender belongs to.
     OtherCluster,
+    /// What a start of a server says about itself at its first contact with another server's start, and until that one
+    /// has answered. It is also what a start is told whose messages are dropped, since another start of its data folder
+    /// was heard.
+    Greeting {
+        /// The other start of the recipient's data folder that the sender has heard, and instead of which it drops what
+        /// comes from the recipient.
+        heard: Option<Boot>,
+        /// What an earlier start of the recipient's data folder acknowledged to the sender, its leader, and what the
+        /// recipient does not hold: the folder went back, and the sender drops what comes from it.
+        lacks: Option<LogId>,
+        /// Whether the sender knows already what the recipient says about itself.
+        is_answer: bool,
+        /// The length of the sender's ticks, in microseconds.
+        tick_micros: u64,
+        /// [`Config::settings`](crate::Config::settings) of the sender.
+        settings: u64,
+    },
     /// Asks whether the recipient would vote for the sender in `ask`. Changes nothing there (dissertation §9.6).
     PreVote {
         /// The term that the sender would campaign in.
@@ -287,6 +304,7 @@ impl Message {
             Self::Hello => "Hello",
             Self::HelloReply { .. } => "HelloReply",
             Self::OtherCluster => "OtherCluster",
+            Self::Greeting { .. } => "Greeting",
             Self::PreVote { .. } => "PreVote",
             Self::PreVoteReply { .. } => "PreVoteReply",
             Self::Vote { .. } => "Vote",
@@ -315,6 +333,9 @@ impl Message {
         let fits_if_any = |id: &Option<LogId>| id.as_ref().is_none_or(fits);
         match self {
             Self::PreVote { ask, last } => !ask.is_malformed() && *ask == term.next() && fits_if_any(last),
+            Self::Greeting {
+                lacks, tick_micros, ..
+            } => *tick_micros > 0 && fits_if_any(lacks),
             Self::PreVoteReply { ask, .. } => !ask.is_malformed(),
             Self::Vote { last } | Self::TransferVote { last } => term > Term::ZERO && fits_if_any(last),
             Self::TimeoutNow => term > Term::ZERO,

@@ -261,6 +261,12 @@ impl Outbox {
         self.gathering.hard_state = true;
     }
 
+    /// Notes that this data folder must not speak for this server any more: it went back, or there is another copy.
+    pub(crate) fn silence(&mut self) {
+        self.hard_state.silenced = true;
+        self.gathering.hard_state = true;
+    }
+
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
     /// waits until this is durable.
     pub(crate) fn set_admitted(&mut self) {

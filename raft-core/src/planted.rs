@@ -88,6 +88,8 @@ planted_bank! {
             "A vote granted in an earlier term counts in the campaign of this one."
         COUNTS_ITSELF_FOR_OTHER_FOLDER "counts-itself-for-other-folder"
             "A server counts itself and campaigns by a configuration that means another data folder of its id."
+        HEARS_EARLIER_STARTS "hears-earlier-starts"
+            "What arrives from a start of a data folder that is over, or from a copy of it, counts."
         HALF_ELECTS "half-elects"
             "Exactly half of the voters pass for a majority."
         FORGETS_VOTE_AT_RESTART "forgets-vote-at-restart"

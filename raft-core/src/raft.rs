@@ -19,6 +19,7 @@ use crate::status::RoleName;
 use crate::types::{Index, NodeId, Payload, ProposalId, ReadId, Tick};
 
 mod apply;
+mod boots;
 mod cluster;
 mod compaction;
 mod configuration;

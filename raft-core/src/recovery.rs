@@ -164,6 +164,8 @@ impl Recovery {
                     vote_boot: durable.hard_state.vote_boot,
                     admitted: durable.hard_state.admitted,
                     promise_micros: durable.hard_state.promise_micros,
+                    // It is another cluster from here on, in which only this copy speaks.
+                    silenced: false,
                     cluster,
                 })),
                 snapshot: None,

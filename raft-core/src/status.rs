@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::identity::ClusterId;
+use crate::identity::{Boot, ClusterId};
 use crate::types::{HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
@@ -65,6 +65,8 @@ pub struct Status {
     /// The last server of another cluster that this one heard from, and that cluster: two clusters use the same
     /// addresses, or a server was started with another list of members than the others.
     pub stranger: Option<(NodeId, ClusterId)>,
+    /// What the other members have said about themselves in their present starts, in the order of their ids.
+    pub greeted: Vec<Greeted>,
     /// Whether this server is fenced: a committed configuration, as far as the server knows, binds it to another
     /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
     /// removed from the configuration and added again.
@@ -73,6 +75,27 @@ pub struct Status {
     pub failed: bool,
     /// Inputs that were dropped, by reason.
     pub ignored: Ignored,
+}
+
+/// What a server has heard of another member's present start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Greeted {
+    /// The member.
+    pub node: NodeId,
+    /// Its latest start.
+    pub boot: Boot,
+    /// Another start of the same count: the data folder was copied, and neither copy counts until the member is removed
+    /// and added again with a new folder.
+    pub twin: Option<Boot>,
+    /// On the leader that counted it: what an earlier start of the folder acknowledged, and the latest one does not hold.
+    /// The folder went back, and the member does not count until it is removed and added again with a new folder.
+    pub lacks: Option<LogId>,
+    /// The length of its ticks, in microseconds, once it has said so.
+    pub tick_micros: Option<u64>,
+    /// Its host's settings ([`Config::settings`](crate::Config::settings)), once it has said so. If they differ from this
+    /// server's, the two may make different states of the same commands.
+    pub settings: Option<u64>,
 }
 
 /// A peer's progress, as its leader sees it.
@@ -122,6 +145,9 @@ pub struct Ignored {
     /// leader of a term, an acknowledgement of entries that were never sent. Some disk has lost durable data, or a
     /// server is faulty or hostile; an operator should look at once.
     pub contradicting: u64,
+    /// From a start of a member's data folder that is over, or that speaks beside another one: see
+    /// [`Greeted::twin`] and [`HardState::silenced`](crate::HardState::silenced).
+    pub other_boot: u64,
     /// From an earlier term, session or round of the conversation.
     pub stale: u64,
     /// A request for votes, while this server hears a leader.

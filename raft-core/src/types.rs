@@ -450,6 +450,9 @@ pub struct HardState {
     /// The longest [promise](crate::Config::promise_micros) that this server may have made to a leader and that may not
     /// have run out, in microseconds.
     pub promise_micros: u64,
+    /// Whether this server was told that its data folder went back, or that another copy of it speaks: it keeps silent
+    /// until it has a new one.
+    pub silenced: bool,
     /// The cluster that the folder belongs to, as far as it was known at the last write; a start completes it from the
     /// log and the snapshot.
     pub cluster: ClusterId,

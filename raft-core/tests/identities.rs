@@ -249,6 +249,7 @@ fn an_admission_is_remembered_across_a_restart() {
         vote_boot: Boot::new(1, 1),
         admitted: true,
         promise_micros: 0,
+        silenced: false,
         cluster: scene.raft.status().cluster,
     };
     assert_eq!(written.hard_state.as_deref(), Some(&expected));

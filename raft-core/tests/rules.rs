@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 22] = [
+const RULE_FILES: [&str; 23] = [
     "allocation",
     "elections",
     "replication",
@@ -18,6 +18,7 @@ const RULE_FILES: [&str; 22] = [
     "proposals",
     "first_start",
     "identities",
+    "boots",
     "restore",
     "leadership_transfer",
     "membership",

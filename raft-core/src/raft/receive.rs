@@ -29,6 +29,8 @@ impl Raft {
             // Nothing else in it means anything here.
         } else if !self.incarnations_match(&envelope) {
             self.server.ignored.fenced += 1;
+        } else if self.server.out.hard_state().silenced || !self.boot_counts(&envelope) {
+            // Another start of the sender's folder counts instead, or another copy of this server's own.
         } else if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
             self.server.ignored.malformed += 1;
         } else {
@@ -120,6 +122,17 @@ impl Raft {
             {
                 joining.on_heartbeat(server, from);
             }
+            // Greetings say who speaks, whatever the term.
+            (
+                _,
+                Message::Greeting {
+                    heard,
+                    lacks,
+                    tick_micros,
+                    settings,
+                    ..
+                },
+            ) => self.on_greeting(from, addressed_as, (heard, lacks), (tick_micros, settings)),
             // A server that does not know yet whether its disk was lost must not take part: see `joining`.
             (Role::Joining(_), _) => server.ignored.stale += 1,
             // A pre-vote asks about a term that no server need be in. Answering it changes nothing.
@@ -270,7 +283,11 @@ impl Raft {
             ) => server.ignored.stale += 1,
             (
                 _,
-                Message::Hello | Message::HelloReply { .. } | Message::OtherCluster | Message::PreVote { .. },
+                Message::Hello
+                | Message::HelloReply { .. }
+                | Message::OtherCluster
+                | Message::Greeting { .. }
+                | Message::PreVote { .. },
             ) => {
                 debug_assert!(
                     false,

@@ -23,6 +23,7 @@ use crate::types::{
 };
 
 use super::Sender;
+use super::boots::Boots;
 use super::forwarding::Forwarding;
 use super::waiting::Proposal;
 
@@ -58,6 +59,8 @@ pub(super) struct Server {
     pub(super) ignored: Ignored,
     /// The last server of another cluster that was heard from, and its cluster.
     pub(super) stranger: Option<(NodeId, ClusterId)>,
+    /// The starts of the other members that were heard.
+    pub(super) boots: Boots,
     /// How many more election timeouts this server lets pass before it campaigns.
     pub(super) yields_left: u32,
     pub(super) failed: bool,
@@ -101,6 +104,7 @@ impl Server {
             next_request: 1,
             ignored: Ignored::default(),
             stranger: None,
+            boots: Boots::default(),
             failed: false,
             log,
         };

@@ -49,6 +49,7 @@ impl Raft {
             transferring_to,
             cluster: self.server.cluster(),
             stranger: self.server.stranger,
+            greeted: self.server.boots.greeted(),
             fenced: was_told_of_a_fence || self.server.is_bound_elsewhere(),
             failed: self.server.failed,
             ignored: self.server.ignored,

@@ -84,7 +84,7 @@ fn bytes_that_end_early_or_go_on_are_refused() {
 
 #[test]
 fn what_exceeds_a_limit_is_refused_and_what_reaches_it_is_not() {
-    let (name, envelope) = samples::envelopes().swap_remove(10);
+    let (name, envelope) = samples::envelopes().swap_remove(11);
     assert_eq!(name, "Append");
     let bytes = encode_envelope(&envelope);
     let at_most = |bytes, items| DecodeLimits { bytes, items };

@@ -144,6 +144,16 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
         ("Hello", Message::Hello {}),
         ("OtherCluster", Message::OtherCluster),
         (
+            "Greeting",
+            Message::Greeting {
+                heard: Some(BOOT),
+                lacks: Some(log_id(2, 6)),
+                is_answer: true,
+                tick_micros: 100_000,
+                settings: 7,
+            },
+        ),
+        (
             "HelloReply.Blank",
             Message::HelloReply {
                 standing: Standing::Blank,

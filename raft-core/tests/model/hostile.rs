@@ -67,7 +67,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
     } else {
         Term::new(edge(dice))
     };
-    let message = match dice.below(18) {
+    let message = match dice.below(19) {
         0 => Message::Hello,
         1 => {
             let bound = Incarnation::new(dice.below(3));
@@ -167,6 +167,13 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
                 outcome: index.map_or(busy, |index| ReadOutcome::Confirmed { index }),
             }
         }
+        17 => Message::Greeting {
+            heard: dice.one_in(2).then(|| Boot::new(dice.small(3), dice.small(2))),
+            lacks: prev.filter(|_| dice.one_in(2)),
+            is_answer: dice.one_in(2),
+            tick_micros: edge(dice),
+            settings: edge(dice),
+        },
         _ => Message::SnapshotChunk {
             session,
             meta: random_meta(dice, prev).into(),

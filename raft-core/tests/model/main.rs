@@ -46,6 +46,7 @@ fn small_config() -> Config {
             snapshot_timeout_ticks: 8,
         },
         tick_micros: 100_000,
+        settings: 0,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,
@@ -85,7 +86,7 @@ fn clusters_keep_every_promise_under_random_faults() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 54, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 55, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"

@@ -94,6 +94,8 @@ pub struct Scene {
     /// Whether writes become durable at once, and entries are applied at once.
     pub prompt: bool,
     pub count: u64,
+    /// The greetings that were sent. They are in no list of actions: every contact with a new start begins with one.
+    pub greetings: Vec<Envelope>,
 }
 
 impl Scene {
@@ -104,6 +106,7 @@ impl Scene {
             opening: Vec::new(),
             prompt: true,
             count,
+            greetings: Vec::new(),
         };
         scene.opening = scene.drain();
         Ok(scene)
@@ -238,6 +241,13 @@ impl Scene {
             if actions.is_empty() {
                 return all;
             }
+            actions.retain(|action| match action {
+                Action::Send(envelope) if matches!(envelope.message, Message::Greeting { .. }) => {
+                    self.greetings.push(envelope.clone());
+                    false
+                }
+                _ => true,
+            });
             for action in &actions {
                 match action {
                     Action::Persist(persist) if self.prompt => {

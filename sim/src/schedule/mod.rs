@@ -237,6 +237,7 @@ impl Knobs {
                 snapshot_timeout_ticks: self.snapshot_timeout_ticks,
             },
             tick_micros: (tick.value() / 1_000).max(1),
+            settings: 0,
             limits: Limits {
                 message_bytes: bytes(self.message_bytes),
                 inflight_messages: bytes(self.inflight_messages),

@@ -3,8 +3,8 @@
 
 use raft_core::replica::Output;
 use raft_core::{
-    AppendOutcome, Envelope, Index, Membership, Message, NodeId, PeerSession, ReadMode, ReadOutcome,
-    RoleName, Round, Term, Ticket, Vitals,
+    AppendOutcome, Envelope, Incarnation, Index, Membership, Message, NodeId, PeerSession, ReadMode,
+    ReadOutcome, RoleName, Round, Term, Ticket, Vitals,
 };
 
 use super::Simulation;
@@ -30,6 +30,23 @@ pub(super) struct Conduct {
     reads: Reads,
     /// Which peers have granted a vote, one bit each, and in which term.
     votes: (Term, u8),
+    /// The latest start of every data folder that it has heard.
+    starts: Vec<(NodeId, Incarnation, u32)>,
+}
+
+impl Conduct {
+    /// Whether a message comes from an earlier start of its sender's folder than one that was heard before: then it is
+    /// dropped, and asks for nothing.
+    fn is_over(&mut self, heard: Heard) -> bool {
+        let Heard { from, start, .. } = heard;
+        let of_folder = |known: &&mut (NodeId, Incarnation, u32)| (known.0, known.1) == (from, start.0);
+        match self.starts.iter_mut().find(of_folder) {
+            Some(known) if start.1 < known.2 => return true,
+            Some(known) => known.2 = start.1,
+            None => self.starts.push((from, start.0, start.1)),
+        }
+        false
+    }
 }
 
 /// What the server was given in a step, as far as these oracles need it.
@@ -46,6 +63,8 @@ pub(super) struct Occasion {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     from: NodeId,
+    /// The sender's data folder, and the count of its start.
+    start: (Incarnation, u32),
     term: Term,
     news: News,
 }
@@ -95,6 +114,7 @@ impl Occasion {
         Self {
             message: Some(Heard {
                 from: envelope.from,
+                start: (envelope.from_incarnation, envelope.from_boot.counter),
                 term: envelope.term,
                 news,
             }),
@@ -135,7 +155,7 @@ impl<W: Workload> Simulation<'_, W> {
         &mut self,
         at: usize,
         (before, after): (&Vitals, &Vitals),
-        occasion: Occasion,
+        mut occasion: Occasion,
         told: u64,
         outputs: &[OutputOf<W>],
     ) -> Judgement {
@@ -157,6 +177,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let membership = replica.raft().membership();
         let conduct = &mut server.conduct;
+        occasion.message.take_if(|heard| conduct.is_over(*heard));
         if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
             conduct.contacts.becomes_leader(ticks);
             conduct.reads.becomes_leader();

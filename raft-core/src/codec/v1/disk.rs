@@ -18,6 +18,7 @@ wire_struct!(HardState {
     vote_boot: Boot,
     admitted: bool,
     promise_micros: u64,
+    silenced: bool,
     cluster: ClusterId,
 });
 
@@ -52,6 +53,7 @@ impl From<crate::HardState> for HardState {
             vote_boot: hard_state.vote_boot,
             admitted: hard_state.admitted,
             promise_micros: hard_state.promise_micros,
+            silenced: hard_state.silenced,
             cluster: hard_state.cluster,
         }
     }
@@ -65,6 +67,7 @@ impl From<HardState> for crate::HardState {
             vote_boot: hard_state.vote_boot,
             admitted: hard_state.admitted,
             promise_micros: hard_state.promise_micros,
+            silenced: hard_state.silenced,
             cluster: hard_state.cluster,
         }
     }

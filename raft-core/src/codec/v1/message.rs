@@ -32,6 +32,7 @@ wire_enum!(Message {
     16 = ReadIndex { boot: Boot, request: u64, mode: ReadMode },
     17 = ReadIndexReply { boot: Boot, request: u64, outcome: ReadOutcome },
     18 = OtherCluster,
+    19 = Greeting { heard: Option<Boot>, lacks: Option<LogId>, is_answer: bool, tick_micros: u64, settings: u64 },
 });
 
 wire_enum!(Standing {
@@ -77,6 +78,19 @@ impl From<&crate::Message> for Message {
         match value {
             crate::Message::Hello => Self::Hello,
             crate::Message::OtherCluster => Self::OtherCluster,
+            crate::Message::Greeting {
+                heard,
+                lacks,
+                is_answer,
+                tick_micros,
+                settings,
+            } => Self::Greeting {
+                heard: *heard,
+                lacks: *lacks,
+                is_answer: *is_answer,
+                tick_micros: *tick_micros,
+                settings: *settings,
+            },
             crate::Message::HelloReply { standing } => Self::HelloReply {
                 standing: (*standing).into(),
             },
@@ -194,6 +208,19 @@ impl From<Message> for crate::Message {
         match value {
             Message::Hello => Self::Hello,
             Message::OtherCluster => Self::OtherCluster,
+            Message::Greeting {
+                heard,
+                lacks,
+                is_answer,
+                tick_micros,
+                settings,
+            } => Self::Greeting {
+                heard,
+                lacks,
+                is_answer,
+                tick_micros,
+                settings,
+            },
             Message::HelloReply { standing } => Self::HelloReply {
                 standing: standing.into(),
             },

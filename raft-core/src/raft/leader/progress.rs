@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::removal::Removal;
 use crate::config::Limits;
-use crate::identity::Incarnation;
+use crate::identity::{Boot, Incarnation};
 use crate::queue::Ends;
 use crate::status::{Feeding, PeerStatus};
 use crate::types::{Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
@@ -18,6 +18,8 @@ pub(super) struct Progress {
     pub(super) incarnation: Option<Incarnation>,
     /// The last entry that the peer is known to hold (Figure 2: matchIndex).
     matched: Option<Index>,
+    /// The start of the peer that said so.
+    pub(super) matched_by: Boot,
     /// The entry to send next; always after `matched` (Figure 2: nextIndex).
     next: Index,
     feed: Feed,
@@ -137,6 +139,7 @@ impl Progress {
             is_witness: false,
             incarnation,
             matched: None,
+            matched_by: Boot::default(),
             next,
             feed: Feed::Probe { waiting: false },
             heard_at: None,

@@ -11,7 +11,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::action::{ChangeRejection, Rejection};
+use crate::action::{Action, ChangeRejection, Rejection};
 use crate::identity::Incarnation;
 use crate::input::Expected;
 use crate::membership::{Change, Membership};
@@ -156,6 +156,23 @@ impl Leader {
         }
         let bound = membership.bind(heard);
         self.append_membership(server, bound);
+    }
+
+    /// Begins anew with a peer whose data folder speaks twice: what it has acknowledged and promised may have been
+    /// another copy's.
+    pub(in crate::raft) fn forget_peer(&mut self, server: &mut Server, node: NodeId) {
+        let session = self.next_session();
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        let mut fresh = Progress::new(session, peer.incarnation, server.log.next_index(), server.now);
+        fresh.is_witness = peer.is_witness;
+        fresh.removal = peer.removal.take();
+        let mut former = core::mem::replace(peer, fresh);
+        if let Some(transfer) = former.transfer() {
+            let ticket = transfer.ticket;
+            server.out.push(Action::SnapshotEnded { ticket });
+        }
     }
 
     /// Feeds every server that is a member now, from the next entry on. A server that is no member any more is fed until

@@ -174,30 +174,33 @@ impl Leader {
             return STAY;
         }
         match outcome {
-            AppendOutcome::Accepted { last } => self.on_accepted(server, from.node, last)?,
-            AppendOutcome::Rejected { prev, hint } => self.on_rejected(server, from.node, prev, hint),
+            AppendOutcome::Accepted { last } => self.on_accepted(server, from, last)?,
+            AppendOutcome::Rejected { prev, hint } => self.on_rejected(server, from, prev, hint),
         }
         self.confirm_round(server, from.node, round, promise_micros);
         STAY
     }
 
-    fn on_accepted(&mut self, server: &mut Server, from: NodeId, last: Option<LogId>) -> Next {
+    fn on_accepted(&mut self, server: &mut Server, from: Sender, last: Option<LogId>) -> Next {
         // An acknowledgement names the entry. This leader never sent one that its log does not hold.
         let after_base = last.map(|id| id.index) >= server.log.base().map(|base| base.index);
         if after_base && !server.log.holds(last) {
             server.ignored.contradicting += 1;
             return STAY;
         }
-        let Some(peer) = self.peers.get_mut(&from) else {
+        let Some(peer) = self.peers.get_mut(&from.node) else {
             return STAY;
         };
         let is_news = peer.accepted(last.map(|id| id.index));
+        if is_news {
+            peer.matched_by = from.boot;
+        }
         let matched = peer.matched();
         peer.note_catch_up_round(server.log.last_index(), server.now);
-        self.maybe_end_snapshot_transfer(server, from);
+        self.maybe_end_snapshot_transfer(server, from.node);
         if is_news {
             server.trace(Trace::Matched {
-                peer: from,
+                peer: from.node,
                 last: matched,
             });
             // A peer that holds no more than what is committed adds nothing to any majority beyond it.
@@ -208,8 +211,8 @@ impl Leader {
         STAY
     }
 
-    fn on_rejected(&mut self, server: &mut Server, from: NodeId, prev: Option<LogId>, hint: Option<LogId>) {
-        let Some(peer) = self.peers.get_mut(&from) else {
+    fn on_rejected(&mut self, server: &mut Server, from: Sender, prev: Option<LogId>, hint: Option<LogId>) {
+        let Some(peer) = self.peers.get_mut(&from.node) else {
             return;
         };
         if !peer.concerns(prev.map(|id| id.index)) {
@@ -220,6 +223,11 @@ impl Leader {
         // It is asked again with the next heartbeat; asked at once, it would deny without end.
         if prev.map(|id| id.index) <= peer.matched() {
             peer.pause();
+            // Not an old answer: it began after the start that acknowledged this had ended.
+            if let Some(lacks) = prev.filter(|_| from.boot.counter > peer.matched_by.counter) {
+                server.went_back(from.node, lacks);
+                self.forget_peer(server, from.node);
+            }
             return;
         }
         // The other side of the back-up by terms: no entry of a later term than the hint's can match at or below it.
