@@ -213,7 +213,8 @@ impl Outbox {
     /// Whether the vote of this term is still free, or was given to this boot of the candidate.
     pub(crate) fn may_vote_for(&self, candidate: NodeId, boot: Boot) -> bool {
         let HardState { vote, vote_boot, .. } = self.hard_state;
-        vote.is_none_or(|vote| vote == candidate && vote_boot == boot)
+        let is_same = plant!(vote_boot == boot, VOTES_FOR_EVERY_START => true);
+        vote.is_none_or(|vote| vote == candidate && is_same)
     }
 
     pub(crate) fn set_vote(&mut self, candidate: NodeId, boot: Boot) {
@@ -264,7 +265,13 @@ impl Outbox {
     /// Notes that this data folder must not speak for this server any more: it went back, or there is another copy.
     pub(crate) fn silence(&mut self) {
         self.hard_state.silenced = true;
-        self.gathering.hard_state = true;
+        unless_planted!(SILENCE_NOT_WRITTEN, self.gathering.hard_state = true);
+        self.held.clear();
+    }
+
+    /// Whether this server keeps silent, whatever it is asked.
+    pub(crate) fn is_silenced(&self) -> bool {
+        plant!(self.hard_state.silenced, SPEAKS_ALTHOUGH_SILENCED => false)
     }
 
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term
@@ -319,6 +326,9 @@ impl Outbox {
         promise: Promise,
         message: Message,
     ) {
+        if self.is_silenced() {
+            return;
+        }
         let envelope = Envelope {
             group: self.identity.group,
             cluster: self.hard_state.cluster,

@@ -121,6 +121,8 @@ probes! {
     DamageSpared,
     /// A server contradicted a promise that its disk had forgotten, within the fault budget.
     PromiseBroken,
+    /// A server was told that its data folder went back, and keeps silent.
+    FolderSilenced,
     /// The fault budget was exceeded: the run goes on in class C.
     BudgetExceeded,
     /// Too few sound servers were left for the heal to promise anything.

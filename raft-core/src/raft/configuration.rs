@@ -34,7 +34,7 @@ impl Server {
         let votes = plant!(votes, REMOVED_CAMPAIGN => true);
         let votes = plant!(votes, LEARNERS_CAMPAIGN => votes || committed.contains(me));
         let holds_commands = !self.is_witness();
-        let votes = votes && !self.out.hard_state().silenced;
+        let votes = votes && !self.out.is_silenced();
         votes && plant!(holds_commands, WITNESS_CAMPAIGNS => true)
     }
 

@@ -29,7 +29,7 @@ impl Raft {
             // Nothing else in it means anything here.
         } else if !self.incarnations_match(&envelope) {
             self.server.ignored.fenced += 1;
-        } else if self.server.out.hard_state().silenced || !self.boot_counts(&envelope) {
+        } else if self.server.out.is_silenced() || !self.boot_counts(&envelope) {
             // Another start of the sender's folder counts instead, or another copy of this server's own.
         } else if envelope.term.is_malformed() || !envelope.message.is_well_formed(envelope.term) {
             self.server.ignored.malformed += 1;

@@ -15,8 +15,8 @@
 //!   leader of the earlier term counts it as a confirmation of its reads. Two quorums of n servers share 2q − n, so it
 //!   takes as many such servers to exceed the budget: one, where n is odd. Quorums of two configurations may share a
 //!   single server, so one such server is enough where voters come and go.
-//! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* exceeds the budget at
-//!   once. Its voters vote for it again, so one term has two leaderships, each with its own entries.
+//! * **Leaderships.** A server that forgot its candidacy and campaigns *again in the same term* breaks its own vote of
+//!   that term, and no other: its voters gave theirs to one of its starts, and do not give it to another.
 //!
 //! The rules are judged by what is on the wire and on the disks, at the moment it gets there. A forgotten vote does no
 //! harm until the server votes again. Copies are counted whenever a disk lost some or an entry is committed.
@@ -249,7 +249,7 @@ impl Budget {
         }
         promised.broken = true;
         let broken = self.promises.iter().filter(|promised| promised.broken).count();
-        if again || broken >= enough {
+        if broken >= enough {
             self.exceeded = true;
             return Ok(Verdict::Exceeded);
         }

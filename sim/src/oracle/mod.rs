@@ -71,7 +71,7 @@ oracles! {
     S18 = "A configuration is in force from its append until it is truncated. Configurations change one at a time, after an entry of the leader's term is committed, and their quorums overlap (paper §6; dissertation §4.1 and its correction of 2015).",
     S19 = "A server that knows it is no longer a voter neither campaigns nor leads (dissertation §4.2.2).",
     S20 = "A leader appends nothing during a leadership transfer, and only the server that it told to campaign does so (dissertation §3.10).",
-    S21 = "A server whose disk was lost takes no part until a committed configuration admits its new disk, and then casts no vote in the terms in which the lost disk may have voted.",
+    S21 = "A server whose disk was lost takes no part until a committed configuration admits its new disk, and then casts no vote in the terms in which the lost disk may have voted. One that was told that its disk went back, or was copied, notes it and sends nothing more.",
     S22 = "A server starts from every disk that a crash within the contract can leave, and from none with a rotten record.",
     S23 = "A message whose bytes were damaged is not taken for another message.",
     S24 = "The run stays within its budget of events, and every window within its limits.",

@@ -24,7 +24,17 @@ pub(crate) fn started(node: NodeId, image: &Image, last: Option<LogId>, hard_sta
     let expected = image.entries().last().filter(|_| continues).map(|entry| entry.id);
     let expected = expected.or(covered);
     // A start completes the identity of the cluster, and may make a longer promise to leaders than the disk knows of.
-    let promised = |state: HardState| (state.term, state.vote, state.vote_boot, state.admitted);
+    let promised = |state: HardState| {
+        let HardState {
+            term,
+            vote,
+            vote_boot,
+            admitted,
+            silenced,
+            ..
+        } = state;
+        (term, vote, vote_boot, admitted, silenced)
+    };
     let is_remembered = promised(hard_state) == promised(image.hard_state)
         && hard_state.promise_micros >= image.hard_state.promise_micros;
     if last != expected || !is_remembered {

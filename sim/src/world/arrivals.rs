@@ -40,7 +40,7 @@ impl<W: Workload> Simulation<'_, W> {
             config.options.yields = self.schedule.knobs.yields;
         }
         server.boot += 1;
-        let counter = u32::try_from(server.boot).expect("a run is over after a few starts");
+        server.counted += 1;
         let nonce = self.seed.quick(Domain::Timers, at as u64, server.boot, 3).half();
         let image = server.disk.durable();
         let durable = match image.recover() {
@@ -59,7 +59,7 @@ impl<W: Workload> Simulation<'_, W> {
                 group: GroupId::new(1),
                 node: server.node,
                 incarnation: server.incarnation,
-                boot: Boot::new(counter, nonce),
+                boot: Boot::new(server.counted, nonce),
             },
             config,
             bootstrap,
@@ -86,6 +86,7 @@ impl<W: Workload> Simulation<'_, W> {
             server.vitals.last,
             replica.raft().hard_state(),
         )?;
+        server.silenced = replica.raft().hard_state().silenced;
         server.boot_ticks = server.clock.ticks(self.now);
         server.ticks_told = 0;
         server.wake_at = None;

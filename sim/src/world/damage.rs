@@ -1,13 +1,15 @@
 //! Damage that Raft assumes disks never suffer, and what remains of Raft's promises then (classes B and C).
 
+use raft_core::replica::Output;
 use raft_core::{Envelope, Incarnation};
 
+use super::step::OutputOf;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::disk::Image;
 use crate::oracle::budget::{Budget, Standing, Verdict};
 use crate::oracle::membership::is_quorum;
-use crate::oracle::{Judgement, Oracle};
+use crate::oracle::{Judgement, Oracle, violated};
 use crate::places::{node_at, place_of};
 use crate::random::{Domain, Draws};
 use crate::report::Place;
@@ -19,6 +21,7 @@ pub(super) struct Backup {
     pub(super) fault: usize,
     pub(super) place: usize,
     incarnation: Incarnation,
+    counted: u32,
     image: Image,
 }
 
@@ -48,11 +51,13 @@ impl<W: Workload> Simulation<'_, W> {
             }
             FaultKind::RestoreBackup { .. } => {
                 if let Some(server) = self.servers.get(at) {
-                    let (incarnation, image) = (server.incarnation, server.disk.durable().clone());
+                    let (incarnation, counted) = (server.incarnation, server.counted);
+                    let image = server.disk.durable().clone();
                     self.backups.push(Backup {
                         fault,
                         place: at,
                         incarnation,
+                        counted,
                         image,
                     });
                 }
@@ -87,6 +92,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.disk.replace(Image::default());
         let drawn = self.seed.quick(Domain::Timers, at as u64, wipes, 2);
         server.incarnation = Incarnation::new(drawn.bits() >> 1 | 1);
+        server.counted = 0;
         server.admitted = false;
         self.budget.note(at, Standing::Outside);
         self.budget.note_folder(at, Some(server.incarnation));
@@ -115,13 +121,16 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(server) = self.servers.get_mut(at) {
             let is_same_disk = server.incarnation == backup.incarnation;
             server.incarnation = backup.incarnation;
+            // Others may have heard a later start, and count this one for nothing, whether it lost anything or not.
+            let counts_back = is_same_disk && server.counted > backup.counted;
+            server.counted = backup.counted;
             if !is_same_disk {
                 let is_first = backup.incarnation == server.first_incarnation;
                 let folder = (!is_first).then_some(backup.incarnation);
                 self.budget.note_folder(at, folder);
             }
             let is_outside = standing == Standing::Outside && is_same_disk;
-            let is_change = !is_same_disk || *server.disk.durable() != backup.image;
+            let is_change = counts_back || !is_same_disk || *server.disk.durable() != backup.image;
             server.disk.replace(backup.image);
             if is_change && !is_outside {
                 self.note_loss(at);
@@ -303,6 +312,47 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let above = |id: raft_core::LogId| Some(id.index) > committed;
         uncommitted.into_iter().any(above) || !self.budget.covers_committed(facts, 0, image_of)
+    }
+
+    /// S21: a server that is told that its data folder went back, or was copied, has that written at once, and sends
+    /// nothing from then on.
+    pub(super) fn keeps_silent(&mut self, at: usize, outputs: &[OutputOf<W>]) -> Judgement {
+        let Some(server) = self.servers.get_mut(at).filter(|server| !server.disk_failed) else {
+            return Ok(());
+        };
+        let Some(replica) = &server.replica else {
+            return Ok(());
+        };
+        let node = server.node;
+        if server.silenced {
+            let sent = outputs.iter().find_map(|output| match output {
+                Output::Send(envelope) => Some(envelope.message.name()),
+                _ => None,
+            });
+            return match sent {
+                Some(name) => violated(
+                    Oracle::S21,
+                    format!(
+                        "server {node} sends {name}, although it was told that its folder does not count"
+                    ),
+                ),
+                None => Ok(()),
+            };
+        }
+        server.silenced = replica.raft().hard_state().silenced;
+        if server.silenced {
+            let is_noted = |output: &OutputOf<W>| {
+                matches!(output, Output::Persist { persist, .. }
+                    if persist.hard_state.as_ref().is_some_and(|state| state.silenced))
+            };
+            if !outputs.iter().any(is_noted) {
+                let message =
+                    format!("server {node} is told that its folder does not count, and does not note it");
+                return violated(Oracle::S21, message);
+            }
+            self.happened(Probe::FolderSilenced, Some(at));
+        }
+        Ok(())
     }
 
     /// S21 and the budget's votes: a server puts this message on the wire.

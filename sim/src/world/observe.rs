@@ -109,6 +109,8 @@ impl Occasion {
             }
             | Message::HeartbeatReply { round, .. } => News::Answers { round: Some(round) },
             Message::SnapshotReply { .. } => News::Answers { round: None },
+            // Whoever asks where it stands does not count yet, and silences no earlier start.
+            Message::Hello | Message::HelloReply { .. } | Message::OtherCluster => return Self::default(),
             _ => News::Other,
         };
         Self {

@@ -22,7 +22,10 @@ pub(super) struct Server<W: Workload> {
     pub(super) incarnation: Incarnation,
     /// The data folder that it had before any disk was replaced.
     pub(super) first_incarnation: Incarnation,
+    /// Numbers the starts of this server, whatever its data folder counts.
     pub(super) boot: u64,
+    /// How many starts its data folder counts; one that was put back counts on from the copy.
+    pub(super) counted: u32,
     pub(super) disk: Disk,
     pub(super) clock: Clock,
     /// The rate of the clock when no fault changes it.
@@ -57,6 +60,8 @@ pub(super) struct Server<W: Workload> {
     pub(super) write_refused: bool,
     /// Whether it began outside, and a configuration has admitted it with this data folder.
     pub(super) admitted: bool,
+    /// Whether it was told that its data folder went back or was copied.
+    pub(super) silenced: bool,
     /// Whether it stays down for good.
     pub(super) retired: bool,
 }
@@ -87,6 +92,7 @@ impl<W: Workload> Server<W> {
             incarnation,
             first_incarnation: incarnation,
             boot: 0,
+            counted: 0,
             disk: Disk::new(seed, place as u64),
             clock: Clock::new(tick, phase, drift_ppm),
             drift_ppm,
@@ -107,6 +113,7 @@ impl<W: Workload> Server<W> {
             full_by: 0,
             write_refused: false,
             admitted: false,
+            silenced: false,
             retired: false,
         }
     }

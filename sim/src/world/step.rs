@@ -92,6 +92,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.judge(at, &before, &after, was, given, &outputs)?;
         self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
+        self.keeps_silent(at, &outputs)?;
         self.changes(at, &before, &after)?;
         self.hash_step(at, &before, &after);
         self.notice_configuration(at, &before, &after, was);
