@@ -213,8 +213,7 @@ impl Outbox {
     /// Whether the vote of this term is still free, or was given to this boot of the candidate.
     pub(crate) fn may_vote_for(&self, candidate: NodeId, boot: Boot) -> bool {
         let HardState { vote, vote_boot, .. } = self.hard_state;
-        let is_same = plant!(vote_boot == boot, VOTES_FOR_EVERY_START => true);
-        vote.is_none_or(|vote| vote == candidate && is_same)
+        vote.is_none_or(|vote| vote == candidate && vote_boot == boot)
     }
 
     pub(crate) fn set_vote(&mut self, candidate: NodeId, boot: Boot) {

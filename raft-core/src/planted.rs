@@ -94,8 +94,6 @@ planted_bank! {
             "A server that was told that its data folder went back, or was copied, goes on as before."
         SILENCE_NOT_WRITTEN "silence-not-written"
             "A server that was told that its data folder went back, or was copied, forgets it at its next start."
-        VOTES_FOR_EVERY_START "votes-for-every-start"
-            "A vote is given again to another start of the candidate that has it."
         HALF_ELECTS "half-elects"
             "Exactly half of the voters pass for a majority."
         FORGETS_VOTE_AT_RESTART "forgets-vote-at-restart"
