@@ -43,7 +43,7 @@ use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
 use crate::decoding::Decoder;
 use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
-use crate::server::{Handle, Standing, UnifiedImage};
+use crate::server::{Handle, SILENCED, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
 /// The memory that one upload takes while it is processed, as a multiple of its size: the body, its envelope, the
@@ -228,6 +228,9 @@ fn trouble(standing: &Standing) -> Option<String> {
         return Some(format!(
             "the disk failed, and this server takes no part until it is restarted: {failure}"
         ));
+    }
+    if standing.silenced {
+        return Some(SILENCED.into());
     }
     standing.fenced.then(|| {
         "this server is fenced: the cluster has bound it to another data folder, which was lost or replaced; restore that folder and restart".into()

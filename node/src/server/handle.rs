@@ -108,6 +108,8 @@ pub(crate) struct Standing {
     pub(crate) denied_picture: Option<[u8; 32]>,
     /// Whether the server is fenced because its data folder was replaced.
     pub(crate) fenced: bool,
+    /// Whether the server was told that its data folder went back to an old copy, or that a second copy speaks.
+    pub(crate) silenced: bool,
     /// Why the disk failed, if it did.
     pub(crate) disk_failure: Option<Arc<str>>,
 }
@@ -121,6 +123,11 @@ pub(crate) struct Contact {
     pub(crate) address: String,
 }
 
+/// What an operator has to know of a server that keeps silent.
+pub(crate) const SILENCED: &str = "this server keeps silent: its data folder was put back from an older copy, or a second \
+    copy of it runs, so it may have forgotten what it promised. The other servers continue without it. Stop it, remove it \
+    from the cluster, empty its data folder, and add it again";
+
 impl Standing {
     /// Whether this server can serve: it is a healthy member and knows a leader.
     pub(crate) fn is_ready(&self) -> bool {
@@ -129,7 +136,7 @@ impl Standing {
 
     /// Whether nothing is wrong that only an operator can repair.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.disk_failure.is_none() && !self.fenced
+        self.disk_failure.is_none() && !self.fenced && !self.silenced
     }
 
     /// Returns a position as a number, 0 for none; for display only.

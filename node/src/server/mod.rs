@@ -20,7 +20,7 @@ pub use crate::listen::ListenError;
 pub use crate::tls::TlsError;
 pub use picture::UnifiedImageError;
 
-pub(crate) use handle::{Contact, Handle, RequestFailure, Standing};
+pub(crate) use handle::{Contact, Handle, RequestFailure, SILENCED, Standing};
 pub(crate) use picture::UnifiedImage;
 
 use std::net::{SocketAddr, TcpListener};

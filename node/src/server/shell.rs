@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::founding::{Founding, agreed_picture};
-use super::handle::{ClientRequest, Contact, RequestFailure, Standing};
+use super::handle::{ClientRequest, Contact, RequestFailure, SILENCED, Standing};
 use super::storage::{Completion, Disk, Job};
 use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
@@ -76,6 +76,7 @@ impl Shell {
             linked: 0,
             denied_picture: agreed_picture(replica.machine()),
             fenced: false,
+            silenced: false,
             disk_failure: None,
         };
         let (sender, receiver) = watch::channel(standing);
@@ -318,9 +319,13 @@ impl Shell {
             linked: self.links.count(),
             denied_picture: agreed_picture(self.replica.machine()),
             fenced,
+            silenced: raft.hard_state().silenced,
             disk_failure: self.disk_failure.clone(),
         };
-        let was_fenced = self.standing.borrow().fenced;
+        let (was_fenced, was_silenced) = (self.standing.borrow().fenced, self.standing.borrow().silenced);
+        if standing.silenced && !was_silenced {
+            tracing::error!("{SILENCED}");
+        }
         if fenced && !was_fenced {
             tracing::error!(
                 "this server is fenced: the cluster has bound it to another data folder, and the present one is new or was replaced. It takes no part, so that it cannot break a \

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -64,6 +65,39 @@ async fn a_wiped_data_folder_takes_no_part_and_the_others_go_on() {
     assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 4);
     let trouble = alice.status().await.swap_remove(wiped).trouble.unwrap();
     assert!(trouble.contains("this server is fenced"), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_was_put_back_from_a_backup_keeps_silent_and_the_others_go_on() {
+    let mut cluster = Cluster::started(3);
+    let leader = cluster.leader().await;
+    let alice = cluster.library("alice");
+    let restored = (leader + 1) % 3;
+    cluster.caught_up(restored).await;
+    cluster.kill(restored);
+    let folder = cluster.path("data").join(Cluster::name(restored));
+    let backup = cluster.path("backup");
+    copy_folder(&folder, &backup);
+    cluster.start(restored);
+    let protected = protect(&alice, "alice", vec![]).await;
+    cluster.caught_up(restored).await;
+    cluster.kill(restored);
+    fs::remove_dir_all(&folder).unwrap();
+    copy_folder(&backup, &folder);
+    cluster.start(restored);
+    cluster.wait_for_log(restored, "this server keeps silent");
+    assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 4);
+    let trouble = alice.status().await.swap_remove(restored).trouble.unwrap();
+    assert!(trouble.contains("put back from an older copy"), "{trouble}");
+}
+
+/// Copies the files of a folder, which has no folders in it.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 #[tokio::test]
