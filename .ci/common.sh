@@ -5,6 +5,10 @@
 #
 # and ends with `main "$@"`.
 
+# Nothing is edited between two builds of a gate, and what cargo keeps to build edited crates faster is as large as the
+# crates themselves, once for every set of features.
+export CARGO_INCREMENTAL=0
+
 names=()
 declare -A titles=()
 
@@ -38,6 +42,19 @@ nightly() {
     [[ ! $date < $oldest ]] || { echo "this nightly is older than $oldest: rustup update nightly"; exit 1; }
 }
 
+# room GIB: says how much disk space a whole run has, and fails unless it is so much. What earlier builds left counts,
+# since this run takes its place. A linker that runs out of space names a file and not the reason.
+room() {
+    local needed=$1 free built
+    free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+    built=$( (du -sk target fuzz/target 2>/dev/null || true) | awk '{ kib += $1 } END { print int(kib / 1048576) }')
+    echo "disk: $free GiB are free, and builds have left $built GiB; a whole run needs $needed GiB"
+    if ((free + built < needed)); then
+        echo "too little disk space for a whole run: make $((needed - free - built)) GiB free where $PWD is" >&2
+        exit 1
+    fi
+}
+
 usage() {
     printf 'usage: %s [--list | STEP...]\n' "$0"
 }
@@ -53,7 +70,10 @@ main() {
             usage
             return
             ;;
-        "") chosen=("${names[@]}") ;;
+        "")
+            chosen=("${names[@]}")
+            [ -z "${room_gib:-}" ] || room "$room_gib"
+            ;;
     esac
     for name in "${chosen[@]}"; do
         [ -n "${titles[$name]:-}" ] || { echo "no step is called $name; $0 --list names them" >&2; usage >&2; exit 2; }

@@ -5,7 +5,7 @@
 //! When functions have moved, the lines in links are renewed by
 //!
 //! ```text
-//! UPDATE_LINKS=1 cargo test -p examples --test documents
+//! UPDATE_LINKS=1 cargo test --test documents
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +76,22 @@ fn the_book_has_every_page() {
         listed, there,
         "docs/SUMMARY.md on the left, the files on the right"
     );
+}
+
+#[test]
+fn the_profiles_to_copy_are_those_of_the_workspace() {
+    let root = root();
+    let (page, manifest) = (read(&root.join("README.md")), read(&root.join("Cargo.toml")));
+    let (shown, ours) = (sections(&page), sections(&manifest));
+    let profiles = || {
+        shown
+            .iter()
+            .filter(|(heading, _)| heading.starts_with("[profile."))
+    };
+    assert!(profiles().count() > 0, "README.md shows profiles");
+    for (heading, lines) in profiles() {
+        assert_eq!(Some(lines), ours.get(heading), "{heading} of Cargo.toml");
+    }
 }
 
 #[test]
@@ -180,6 +196,25 @@ fn a_heading_becomes_the_anchor_that_forges_and_the_book_make_of_it() {
         anchors(text),
         ["sim-store-and-more-3", "a_b-c-d", "link"].map(String::from)
     );
+}
+
+/// The settings below each heading of a TOML text, which may stand in a page.
+fn sections(text: &str) -> BTreeMap<&str, Vec<&str>> {
+    let (mut sections, mut heading) = (BTreeMap::<&str, Vec<&str>>::new(), None);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            sections.insert(line, Vec::new());
+            heading = Some(line);
+        } else if line.starts_with("```") {
+            heading = None;
+        } else if !line.is_empty()
+            && !line.starts_with('#')
+            && let Some(lines) = heading.and_then(|heading| sections.get_mut(heading))
+        {
+            lines.push(line);
+        }
+    }
+    sections
 }
 
 struct Link {

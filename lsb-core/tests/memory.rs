@@ -1,5 +1,7 @@
 //! The peak memory of one operation stays below what [`Limits`] promises: the file twice, the decoded samples three
 //! times, the envelope twice, and a megabyte for tables and windows.
+//!
+//! A program of its own: it counts allocations, so all of it runs on an allocator that does, and no other test should.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 

@@ -6,7 +6,7 @@
 //!
 //! The simulator plays clients and also the edge of a server, where a client's signature is verified, once, before the
 //! request is proposed. Past the edge the signatures are not checked again. So commands carry a placeholder, and
-//! signing does not slow a sweep down. `sim/tests/ledger.rs` checks that the ledger really ignores them.
+//! signing does not slow a sweep down. `sim/tests/simulator/ledger.rs` checks that the ledger really ignores them.
 
 mod model;
 

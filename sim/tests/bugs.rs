@@ -1,6 +1,5 @@
 //! The bank of planted bugs: it is sound, random search finds its quick bugs, scripted schedules find the others, and a
 //! failing run shrinks to a handful of items.
-#![cfg(all(feature = "planted-bugs", feature = "node"))]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

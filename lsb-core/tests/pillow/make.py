@@ -3,7 +3,7 @@
     .ci/compare_pillow make
 
 Every picture is made here from numbers, so nothing is copied from anywhere. NAME.pam holds the upright pixels of NAME:
-red, green, blue and alpha of eight bits. `cargo test -p lsb-core --test pillow` compares them with ours, without
+red, green, blue and alpha of eight bits. `cargo test -p lsb-core pillow::` compares them with ours, without
 Pillow. The pictures in `refused/` are opened by Pillow, and not by us. The same pictures, smaller, are seeds for the
 fuzz targets of the decoders.
 """

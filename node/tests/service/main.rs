@@ -12,4 +12,5 @@ mod harness;
 mod http;
 mod metadata;
 mod mistakes;
+mod offline;
 mod outputs;
