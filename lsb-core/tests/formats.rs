@@ -196,7 +196,7 @@ fn animated_gif(frames: u32) -> Vec<u8> {
     file
 }
 
-fn animated_webp() -> Vec<u8> {
+fn animated_webp(frames: u32) -> Vec<u8> {
     let still = encoded(&rgb(160, 120, 3), ImageFormat::WebP);
     let picture = &still[12..];
     let mut frame = vec![0; 6];
@@ -206,7 +206,7 @@ fn animated_webp() -> Vec<u8> {
     let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0".to_vec();
     body.extend(159u32.to_le_bytes()[..3].iter().chain(&119u32.to_le_bytes()[..3]));
     body.extend(b"ANIM\x06\0\0\0\0\0\0\0\0\0");
-    for _ in 0..2 {
+    for _ in 0..frames {
         body.extend(b"ANMF");
         body.extend(u32::try_from(frame.len()).unwrap().to_le_bytes());
         body.extend(&frame);
@@ -244,7 +244,7 @@ fn animated_png() -> Vec<u8> {
 fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
     for (file, format) in [
         (animated_gif(2), MediaType::Gif),
-        (animated_webp(), MediaType::WebP),
+        (animated_webp(2), MediaType::WebP),
         (animated_png(), MediaType::Png),
     ] {
         let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
@@ -280,8 +280,22 @@ fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
             assert!(eight_bits(&still)[0].abs_diff(40) <= 1, "the first frame's grey");
         }
     }
-    check_sealed(&animated_gif(1), MediaType::Gif);
-    check_labelled(&animated_gif(1));
+    // One frame is no animation, and a second one that is cut off still makes one.
+    for (file, format) in [
+        (animated_gif(1), MediaType::Gif),
+        (animated_webp(1), MediaType::WebP),
+    ] {
+        check_sealed(&file, format);
+        check_labelled(&file);
+    }
+    let cut = animated_webp(2);
+    let cut = inspect(&cut[..cut.len() - 9], &Limits::DEFAULT).unwrap_err();
+    assert_eq!(
+        cut,
+        UploadError::Animated {
+            format: MediaType::WebP
+        }
+    );
 }
 
 #[test]
@@ -424,7 +438,7 @@ proptest! {
             1 => encoded(&picture, ImageFormat::Bmp),
             2 => encoded(&picture, ImageFormat::Tiff),
             3 => animated_gif(2),
-            4 => animated_webp(),
+            4 => animated_webp(2),
             _ => RawJpeg::new(40, 30, 4).noise(2).end(),
         };
         for (place, value) in flips {

@@ -5,14 +5,14 @@
 mod fixtures;
 
 use fixtures::jpeg::RawJpeg;
-use fixtures::round_trip::{labelled, raster};
+use fixtures::round_trip::{check_sealed, labelled, raster};
 use fixtures::{CLUSTER, CREATED, Fixture, RawPng, contains, denied_picture, photo, png, raw_tiff};
 use image::ExtendedColorType;
 use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
 use lsb_core::metadata::{self, Item, Kind};
 use lsb_core::picture::{self, Keep};
 use lsb_core::seal::{self, Shown};
-use lsb_core::upload::inspect;
+use lsb_core::upload::{MediaType, inspect};
 use lsb_core::{ErrorKind, Limits, bits::BitsPerSample};
 
 /// EXIF with an orientation, a camera, a position of 48.5 N and 2.25 E, and a thumbnail.
@@ -161,6 +161,31 @@ fn what_is_kept_on_request_is_named_and_unsafe_chunks_go_all_the_same() {
 }
 
 /// A JPEG with EXIF, XMP, a comment, bytes between its segments and bytes behind its end.
+// Pixels that were turned upright must not be turned again by whoever reads the metadata that was kept.
+#[test]
+fn an_orientation_of_any_kind_of_number_is_carried_out_once() {
+    let rows: Vec<u8> = (0..120).flat_map(|_| [vec![0], vec![90; 160]].concat()).collect();
+    for (kind, value) in [
+        (3u16, [0, 6, 0, 0]),
+        (4, [0, 0, 0, 6]),
+        (8, [0, 6, 0, 0]),
+        (9, [0, 0, 0, 6]),
+    ] {
+        // The entry is there twice, as some programs leave it.
+        let line = [&[1, 0x12][..], &kind.to_be_bytes(), &[0, 0, 0, 1], &value].concat();
+        let block = [&b"MM\0*\0\0\0\x08\0\x02"[..], &line, &line, &[0; 4]].concat();
+        let file = RawPng::new(160, 120, 8, 0, false)
+            .chunk(b"eXIf", &block)
+            .data(&rows)
+            .end();
+        let labelled = labelled_with(&file, Keep::Everything).file;
+        let upright = raster(&labelled, &Limits::DEFAULT);
+        assert_eq!((upright.width(), upright.height()), (120, 160), "kind {kind}");
+        assert!(contains(&labelled, b"eXIf"));
+        assert!(!contains(&labelled, &line), "kind {kind}");
+    }
+}
+
 fn with_segments() -> Vec<u8> {
     let file = RawJpeg::new(160, 120, 1).noise(4).end();
     let segment = |marker: u8, content: &[u8]| {
@@ -235,6 +260,26 @@ fn a_position_is_told_in_degrees() {
         metadata::list(b"a text").unwrap_err().kind(),
         ErrorKind::NotAPicture
     );
+}
+
+#[test]
+fn a_chunk_before_the_header_is_named_if_pixels_cannot_be_shown_without_it() {
+    let rows = [0, 90];
+    let header = RawPng::new(1, 1, 8, 0, false).chunk(b"CgBI", &[0x50, 0, 0x20, 2]);
+    let file = header.data(&rows).end();
+    // Apple's chunk belongs before the header.
+    let (signature, rest) = file.split_at(8);
+    let (header, rest) = rest.split_at(25);
+    let (apple, rest) = rest.split_at(16);
+    let file = [signature, apple, header, rest].concat();
+    check_sealed(&file, MediaType::Png);
+    for shown in [
+        picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap_err(),
+        picture::preview_of(&file, &Limits::DEFAULT).unwrap_err(),
+    ] {
+        assert_eq!(shown.kind(), ErrorKind::Unsupported);
+        assert!(shown.to_string().contains("CgBI"), "{shown}");
+    }
 }
 
 #[test]
