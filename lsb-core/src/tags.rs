@@ -134,6 +134,11 @@ impl<'a> Tiff<'a> {
         Some(Self { bytes, little, big })
     }
 
+    /// All bytes, of which some are read here.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(crate) const fn is_little(&self) -> bool {
         self.little
     }

@@ -243,6 +243,76 @@ fn a_file_is_stripped_without_touching_its_pixels() {
     }
 }
 
+/// Appends a page to a TIFF: the lines of its directory, of one number each, and its pixels.
+fn with_page(mut file: Vec<u8>, lines: &[(u16, u32)], pixels: &[u8]) -> Vec<u8> {
+    let number = |file: &[u8], at: usize| u32::from_be_bytes(*file[at..].first_chunk().unwrap()) as usize;
+    let mut next_at = 4;
+    while number(&file, next_at) != 0 {
+        let at = number(&file, next_at);
+        let count = u16::from_be_bytes([file[at], file[at + 1]]);
+        next_at = at + 2 + usize::from(count) * 12;
+    }
+    let pixels_at = u32::try_from(file.len()).unwrap();
+    file.extend(pixels);
+    let at = u32::try_from(file.len()).unwrap();
+    file[next_at..next_at + 4].copy_from_slice(&at.to_be_bytes());
+    let mut lines = lines.to_vec();
+    lines.extend([(273, pixels_at), (279, u32::try_from(pixels.len()).unwrap())]);
+    lines.sort_unstable();
+    file.extend(u16::try_from(lines.len()).unwrap().to_be_bytes());
+    for (tag, value) in lines {
+        file.extend([&tag.to_be_bytes()[..], &[0, 4, 0, 0, 0, 1], &value.to_be_bytes()].concat());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[test]
+fn a_tiff_loses_its_thumbnails_and_keeps_its_other_pages() {
+    let page = [(256, 8), (257, 2), (258, 8), (262, 1), (277, 1)];
+    let reduced = |tag: u16, value: u32| [&[(tag, value)][..], &page].concat();
+    let mut file = raw_tiff(&page, b"the first picture");
+    file = with_page(file, &reduced(254, 1), b"a thumbnail     ");
+    file = with_page(file, &reduced(254, 2), b"the second page ");
+    file = with_page(file, &reduced(255, 2), b"another small   ");
+    check_stripped(
+        &file,
+        &[b"thumbnail", b"another small"],
+        &[],
+        &[Kind::Thumbnail, Kind::Thumbnail],
+    );
+    let stripped = metadata::strip(&file).unwrap().file;
+    assert!(contains(&stripped, b"the second page"));
+    // Two directories are left, the second of which has no successor.
+    let again = with_page(stripped.clone(), &page, b"the third page  ");
+    let places = |file: &[u8]| file.windows(4).filter(|line| line == &[1, 0x11, 0, 4]).count();
+    assert_eq!((places(&stripped), places(&again)), (2, 3));
+}
+
+// Otherwise a megabyte of directories would be as much work as a terabyte of strips.
+#[test]
+fn directories_that_share_a_list_of_strips_are_damaged() {
+    let page = [(256, 8), (257, 2), (258, 8), (262, 1), (277, 1)];
+    let mut file = raw_tiff(&page, &[0; 1 << 12]);
+    for _ in 0..9 {
+        file = with_page(file, &page, &[7; 4]);
+        // Its list becomes that of a thousand strips at the first one's pixels.
+        let directory = file.len() - 4 - 7 * 12;
+        for line in (directory..file.len() - 4).step_by(12) {
+            if let [1, 0x11, ..] | [1, 0x17, ..] = file[line..] {
+                file[line + 4..line + 8].copy_from_slice(&1000u32.to_be_bytes());
+                file[line + 8..line + 12].copy_from_slice(&100u32.to_be_bytes());
+            }
+        }
+    }
+    for error in [
+        metadata::list(&file).unwrap_err(),
+        metadata::strip(&file).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+}
+
 #[test]
 fn a_position_is_told_in_degrees() {
     let items = metadata::list(&talkative_png()).unwrap();
