@@ -13,7 +13,7 @@ use fixtures::{Fixture, RawPng, denied_picture, noise, photo, raw_tiff};
 use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 use lsb_core::raster::{Colors, Samples};
 use lsb_core::upload::{MediaType, UploadError, inspect};
-use lsb_core::{ErrorKind, Limits, picture, seal};
+use lsb_core::{ErrorKind, Limits, metadata, picture, seal};
 use proptest::prelude::*;
 
 const FIRST_FRAME: Limits = Limits {
@@ -156,6 +156,44 @@ fn profile(space: &[u8; 4], length: usize) -> Vec<u8> {
     profile[16..20].copy_from_slice(space);
     profile[36..40].copy_from_slice(b"acsp");
     profile
+}
+
+/// A BMP of 160 × 120 black pixels with the fifth version of the header, and what it names behind them.
+fn bmp_with_profile(kind: &[u8; 4], behind: &[u8]) -> Vec<u8> {
+    let pixels = 160 * 120 * 3;
+    let bytes = u32::try_from(behind.len()).unwrap();
+    let mut file = b"BM".to_vec();
+    for number in [0, 0, 14 + 124, 124, 160, 120, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        file.extend(u32::to_le_bytes(number));
+    }
+    // Masks, then the kind, then end points, gamma and intent.
+    file.extend([0; 16]);
+    file.extend(kind);
+    file.extend([0; 52]);
+    for number in [124 + pixels, bytes, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    file.resize(14 + 124 + pixels as usize, 0);
+    file.extend(behind);
+    file
+}
+
+#[test]
+fn the_profile_of_a_bmp_survives_and_the_name_of_one_does_not() {
+    let profile = profile(b"RGB ", 500);
+    let file = bmp_with_profile(b"DEBM", &profile);
+    let labelled = labelled(&file, &Limits::DEFAULT).unwrap();
+    let mut decoder = image::codecs::png::PngDecoder::new(Cursor::new(&labelled.file)).unwrap();
+    let found = image::ImageDecoder::icc_profile(&mut decoder).unwrap();
+    assert_eq!(found.as_deref(), Some(profile.as_slice()));
+    assert_eq!(metadata::strip(&file).unwrap().file, file);
+    let linked = bmp_with_profile(b"KNIL", b"C:\\Users\\alice\\screen.icc\0");
+    let stripped = metadata::strip(&linked).unwrap();
+    assert_eq!(
+        raster(&stripped.file, &Limits::DEFAULT),
+        raster(&linked, &Limits::DEFAULT)
+    );
+    assert!(!stripped.file.windows(5).any(|word| word == b"alice"));
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn decode_inspected(
             if upside_down {
                 read.picture = read.picture.flipv();
             }
+            read.profile = upload::bmp::profile(file).unwrap_or_default().to_vec();
             read
         }
         ImageFormat::Jpeg => read(&jpeg::prepared(file)?, (media_type, format), limits)?,
