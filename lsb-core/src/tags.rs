@@ -103,6 +103,14 @@ const fn unit_bytes(kind: u16) -> usize {
     }
 }
 
+/// How many bytes a whole number of 16 or 32 bits takes, with or without a sign.
+const fn whole_bytes(kind: u16) -> Option<usize> {
+    match kind {
+        3 | 4 | 8 | 9 => Some(unit_bytes(kind)),
+        _ => None,
+    }
+}
+
 impl Entry {
     pub(crate) const fn value_bytes(&self) -> usize {
         self.count.saturating_mul(unit_bytes(self.kind))
@@ -124,6 +132,11 @@ impl<'a> Tiff<'a> {
             _ => return None,
         };
         Some(Self { bytes, little, big })
+    }
+
+    /// All bytes, of which some are read here.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     pub(crate) const fn is_little(&self) -> bool {
@@ -202,6 +215,14 @@ impl<'a> Tiff<'a> {
         })
     }
 
+    /// How the picture is held: 1 to 8. The specification asks for a short number; other programs heed long ones as well,
+    /// and do not heed bytes.
+    pub(crate) fn orientation(&self, directory: &Directory) -> Option<u8> {
+        let entry = directory.entry(ORIENTATION).filter(|entry| entry.count > 0)?;
+        let value = self.unsigned(entry.value_at, whole_bytes(entry.kind)?)?;
+        u8::try_from(value).ok().filter(|value| (1..=8).contains(value))
+    }
+
     /// One of an entry's whole numbers.
     pub(crate) fn number(&self, entry: &Entry, index: usize) -> Option<u64> {
         let bytes = match entry.kind {
@@ -212,6 +233,16 @@ impl<'a> Tiff<'a> {
             return None;
         }
         self.unsigned(entry.value_at.checked_add(index.checked_mul(bytes)?)?, bytes)
+    }
+
+    /// Writes an orientation in place of another one.
+    #[cfg(feature = "image")]
+    pub(crate) fn put_orientation(&self, entry: &Entry, orientation: u8, file: &mut [u8]) {
+        if let Some(bytes) = whole_bytes(entry.kind)
+            && let Some(value) = file.get_mut(entry.value_at..entry.value_at.saturating_add(bytes))
+        {
+            value.copy_from_slice(&self.bytes_of(orientation.into(), bytes));
+        }
     }
 
     /// The lowest bytes of a number, in this file's order.

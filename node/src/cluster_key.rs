@@ -162,6 +162,7 @@ impl ClusterKey {
     ///
     /// See [`ClusterKeyError`].
     pub fn create_or_load(path: &Path) -> Result<Self, ClusterKeyError> {
+        atomic_files::remove_leftovers(atomic_files::folder_of(path));
         match Self::load(path) {
             Err(ClusterKeyError::Missing { .. }) => {}
             result => return result,

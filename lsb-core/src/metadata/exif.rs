@@ -45,23 +45,17 @@ impl<'a> Exif<'a> {
 
     /// How the picture is held: 1 to 8.
     pub(crate) fn orientation(&self) -> Option<u8> {
-        let entry = self.first.entry(ORIENTATION)?;
-        let value = self.tiff.number(entry, 0)?;
-        u8::try_from(value).ok().filter(|value| (1..=8).contains(value))
+        self.tiff.orientation(&self.first)
     }
 
     /// The block with another orientation, for pixels that were turned upright.
     #[cfg(feature = "image")]
     pub(crate) fn turned_upright(&self) -> Vec<u8> {
         let mut block = self.block.to_vec();
-        if let Some(entry) = self.first.entry(ORIENTATION) {
-            let upright: [u8; 2] = if self.tiff.is_little() { [1, 0] } else { [0, 1] };
-            if let Some(value) = block
-                .get_mut(entry.value_at..entry.value_at.saturating_add(2))
-                .filter(|_| entry.kind == 3)
-            {
-                value.copy_from_slice(&upright);
-            }
+        // An entry that is there twice is turned twice: which one counts is up to the reader.
+        let entries = self.first.entries.iter();
+        for entry in entries.filter(|entry| entry.tag == ORIENTATION && entry.count > 0) {
+            self.tiff.put_orientation(entry, 1, &mut block);
         }
         block
     }

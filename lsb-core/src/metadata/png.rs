@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::item::Kind;
 use super::part::{Part, Role, with_rest_of_pixels, with_trailer};
 use crate::upload::SIGNATURE;
-use crate::upload::png::Chunks;
+use crate::upload::png::{Chunk, Chunks};
 
 #[cfg(feature = "image")]
 /// Whether a decoder knows what a critical chunk means; a picture with another one cannot be shown right.
@@ -18,11 +18,12 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
     let (signature, _) = file.split_at_checked(SIGNATURE.len())?;
     let mut parts = Vec::from([Part::new(signature, "signature", Role::Picture)]);
     let mut end = SIGNATURE.len();
-    let mut ended = false;
+    let (mut ended, mut pixels_seen) = (false, false);
     // Neither wrong checksums nor a missing end hide what a chunk is.
-    for chunk in Chunks::unchecked(file) {
+    for chunk in Chunks::unchecked(file).take_while(Chunk::has_name) {
         end += chunk.whole.len();
         ended = chunk.kind == *b"IEND";
+        pixels_seen |= chunk.kind == *b"IDAT";
         parts.push(Part::new(
             chunk.whole,
             String::from_utf8_lossy(&chunk.kind),
@@ -30,9 +31,9 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
         ));
     }
     let rest = file.get(end..).unwrap_or_default();
-    // A chunk whose first letter is small is none of pixels.
-    let is_critical = rest.get(4).is_some_and(|letter| letter & 0x20 == 0);
-    if !ended && is_critical {
+    // A chunk whose first letter is small is none of pixels, and neither is what follows them and is no chunk.
+    let is_critical = rest.get(4).is_some_and(u8::is_ascii_uppercase);
+    if !ended && (is_critical || !pixels_seen) {
         return Some(with_rest_of_pixels(parts, rest));
     }
     Some(with_trailer(parts, rest))

@@ -3,8 +3,10 @@
 //! Everything in a TIFF is found through offsets, so nothing is moved: an entry that is not needed leaves its
 //! directory, and zeros take the place of its value.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::exif::{Exif, kind_of, total_bytes};
 use super::item::{Item, Kind};
@@ -14,6 +16,8 @@ use crate::upload::MediaType;
 
 /// A file has at most so many directories; more are a loop or an attack.
 const MOST_DIRECTORIES: usize = 1000;
+/// An entry leads to at most so many directories below.
+const MOST_BELOW: usize = 16;
 const DAMAGED: StripError = StripError::Damaged {
     format: MediaType::Tiff,
 };
@@ -29,7 +33,17 @@ pub(super) fn list(file: &[u8]) -> Result<Vec<Item>, StripError> {
     let mut items = Exif::parse(file).ok_or(DAMAGED)?.items("TIFF");
     // What EXIF calls "other" is here what the pixels need; the entries say it better.
     items.retain(|item| !matches!(item.kind, Kind::Exif | Kind::Thumbnail));
-    for directory in chain(&tiff)? {
+    for (number, directory) in chain(&tiff)?.into_iter().enumerate() {
+        if is_thumbnail(&tiff, number, &directory) {
+            let bytes = pixel_ranges(&tiff, &directory).map(|range| range.len());
+            let bytes = bytes.fold(0, usize::saturating_add);
+            items.push(Item::new(
+                Kind::Thumbnail,
+                format!("directory {}", number + 1),
+                bytes,
+            ));
+            continue;
+        }
         for entry in &directory.entries {
             let role = role(entry.tag);
             if role == Purpose::Picture
@@ -56,18 +70,24 @@ pub(super) fn list(file: &[u8]) -> Result<Vec<Item>, StripError> {
 pub(super) fn strip(file: &[u8]) -> Result<Stripped, StripError> {
     let items = list(file)?;
     let tiff = Tiff::open(file).ok_or(DAMAGED)?;
+    let (kept, gone) = kept_and_gone(&tiff)?;
+    let mut wiped = Vec::new();
+    for directory in &kept {
+        let removable = directory.entries.iter().filter(|entry| is_removable(entry));
+        wiped.extend(removable.map(Entry::value_range));
+    }
+    for directory in &gone {
+        wiped.push(lines_of(&tiff, directory));
+        wiped.extend(directory.entries.iter().map(Entry::value_range));
+        wiped.extend(pixel_ranges(&tiff, directory));
+    }
+    let needed = needed_ranges(&tiff, &kept);
     let mut stripped = file.to_vec();
-    let directories = chain(&tiff)?;
-    let needed = needed_ranges(&tiff, &directories);
-    for directory in &directories {
-        let removable = |entry: &&Entry| matches!(role(entry.tag), Purpose::Removable(_));
-        for entry in directory.entries.iter().filter(removable) {
-            if BELOW.contains(&entry.tag) || entry.tag == tags::SUB_DIRECTORIES {
-                wipe_below(&tiff, entry, &needed, &mut stripped, 0);
-            }
-            wipe(&mut stripped, entry.value_range(), &needed);
-        }
-        rewrite(&tiff, directory, &mut stripped);
+    for range in merged(wiped) {
+        wipe(&mut stripped, range, &needed);
+    }
+    for directory in &kept {
+        rewrite(&tiff, directory, successor(directory, &gone), &mut stripped);
     }
     // Directories that overlap are changed together with one another, and nothing is known of what comes out.
     if list(&stripped)?.iter().any(|item| !item.kind.is_needed()) {
@@ -134,7 +154,107 @@ fn chain(tiff: &Tiff<'_>) -> Result<Vec<Directory>, StripError> {
         at = directory.next;
         directories.push(directory);
     }
+    check_pieces(tiff, directories.iter())?;
     Ok(directories)
+}
+
+/// The directories that stay, and those that go: thumbnails, and what removable entries lead to.
+fn kept_and_gone(tiff: &Tiff<'_>) -> Result<(Vec<Directory>, Vec<Directory>), StripError> {
+    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    for (number, directory) in chain(tiff)?.into_iter().enumerate() {
+        if is_thumbnail(tiff, number, &directory) {
+            gone.push(directory);
+        } else {
+            kept.push(directory);
+        }
+    }
+    // A directory that leads to itself, or to one that stays, is met once.
+    let all = kept.iter().chain(&gone);
+    let mut met: BTreeSet<usize> = all.map(|directory| directory.at).collect();
+    let mut next: Vec<usize> = kept.iter().flat_map(|directory| below(tiff, directory)).collect();
+    next.extend(gone.iter().flat_map(|directory| below(tiff, directory)));
+    while let Some(at) = next.pop() {
+        if !met.insert(at) {
+            continue;
+        }
+        if met.len() > MOST_DIRECTORIES {
+            return Err(DAMAGED);
+        }
+        if let Some(directory) = tiff.directory(at) {
+            next.extend(below(tiff, &directory));
+            gone.push(directory);
+        }
+    }
+    check_pieces(tiff, gone.iter())?;
+    Ok((kept, gone))
+}
+
+/// Where the directories below a directory are: EXIF, positions, smaller copies.
+fn below<'a>(tiff: &'a Tiff<'_>, directory: &'a Directory) -> impl Iterator<Item = usize> + 'a {
+    let links = directory
+        .entries
+        .iter()
+        .filter(|entry| BELOW.contains(&entry.tag) || entry.tag == tags::SUB_DIRECTORIES);
+    links.flat_map(move |entry| {
+        let place = move |index| usize::try_from(tiff.number(entry, index)?).ok();
+        (0..entry.count.min(MOST_BELOW)).filter_map(place)
+    })
+}
+
+/// Lists of strips and tiles take bytes of their own, so together they are no longer than the file; if they are, several
+/// directories share one, and the work would have no bound.
+fn check_pieces<'a>(
+    tiff: &Tiff<'_>,
+    directories: impl Iterator<Item = &'a Directory>,
+) -> Result<(), StripError> {
+    let pieces = directories.map(|directory| pixel_ranges(tiff, directory).count());
+    let mut rest = tiff.bytes().len();
+    for count in pieces {
+        rest = rest.checked_sub(count).ok_or(DAMAGED)?;
+    }
+    Ok(())
+}
+
+/// Whether a directory behind the first one is a smaller copy of another one's picture (TIFF 6.0, §8,
+/// `NewSubfileType` and `SubfileType`). It may show what was cropped away or painted over since.
+fn is_thumbnail(tiff: &Tiff<'_>, number: usize, directory: &Directory) -> bool {
+    let value = |tag| directory.entry(tag).and_then(|entry| tiff.number(entry, 0));
+    number > 0 && (value(0x00fe).is_some_and(|bits| bits & 1 == 1) || value(0x00ff) == Some(2))
+}
+
+/// The directory that follows once the thumbnails between are gone.
+fn successor(directory: &Directory, thumbnails: &[Directory]) -> usize {
+    let mut next = directory.next;
+    // Each thumbnail is passed once at most: a chain may lead back to where it was.
+    for _ in thumbnails {
+        let passed = thumbnails.iter().find(|thumbnail| thumbnail.at == next);
+        next = passed.map_or(next, |thumbnail| thumbnail.next);
+    }
+    if thumbnails.iter().any(|thumbnail| thumbnail.at == next) {
+        0
+    } else {
+        next
+    }
+}
+
+/// Where the strips, tiles and JPEGs of a directory are.
+fn pixel_ranges<'a>(tiff: &'a Tiff<'_>, directory: &'a Directory) -> impl Iterator<Item = Range<usize>> + 'a {
+    let thumbnail = (tags::THUMBNAIL_OFFSET, tags::THUMBNAIL_BYTES);
+    let lists = tags::DATA.into_iter().chain([thumbnail]);
+    let lists =
+        lists.filter_map(|(offsets, counts)| Some((directory.entry(offsets)?, directory.entry(counts)?)));
+    lists.flat_map(move |(offsets, counts)| {
+        // Bounded by the bytes that the list takes in the file.
+        let count = offsets.count.min(tiff.value(offsets).map_or(0, <[u8]>::len));
+        (0..count).filter_map(move |index| {
+            let place = |entry| {
+                tiff.number(entry, index)
+                    .and_then(|number| usize::try_from(number).ok())
+            };
+            let (start, bytes) = (place(offsets)?, place(counts)?);
+            Some(start..start.saturating_add(bytes))
+        })
+    })
 }
 
 fn below_bytes(tiff: &Tiff<'_>, entry: &Entry) -> usize {
@@ -144,39 +264,35 @@ fn below_bytes(tiff: &Tiff<'_>, entry: &Entry) -> usize {
 }
 
 /// Where pixels, and the values that lead to them, stand: a false offset must not wipe them.
-fn needed_ranges(tiff: &Tiff<'_>, directories: &[Directory]) -> Vec<core::ops::Range<usize>> {
+fn needed_ranges(tiff: &Tiff<'_>, directories: &[Directory]) -> Vec<Range<usize>> {
     // The header, of either width.
     let header = 0..16;
     let mut ranges = Vec::from([header]);
     for directory in directories {
-        let lines = directory.entries.len() * tiff.line_bytes() + tiff.count_bytes() + 8;
-        ranges.push(directory.at..directory.at + lines);
-        for entry in directory
-            .entries
-            .iter()
-            .filter(|entry| !matches!(role(entry.tag), Purpose::Removable(_)))
-        {
-            ranges.push(entry.value_range());
-        }
-        for (offsets, counts) in tags::DATA {
-            let (Some(offsets), Some(counts)) = (directory.entry(offsets), directory.entry(counts)) else {
-                continue;
-            };
-            // Bounded by the bytes that the list takes in the file.
-            for index in 0..offsets.count.min(tiff.value(offsets).map_or(0, <[u8]>::len)) {
-                let place = |entry| {
-                    tiff.number(entry, index)
-                        .and_then(|number| usize::try_from(number).ok())
-                };
-                if let (Some(start), Some(bytes)) = (place(offsets), place(counts)) {
-                    ranges.push(start..start.saturating_add(bytes));
-                }
-            }
-        }
+        // With the offset of the next one, of either width.
+        let lines = lines_of(tiff, directory);
+        ranges.push(lines.start..lines.end + 8);
+        let needed = directory.entries.iter().filter(|entry| !is_removable(entry));
+        ranges.extend(needed.map(Entry::value_range));
+        ranges.extend(pixel_ranges(tiff, directory));
     }
+    merged(ranges)
+}
+
+/// Where a directory's number of entries and its entries stand.
+fn lines_of(tiff: &Tiff<'_>, directory: &Directory) -> Range<usize> {
+    let lines = directory.entries.len() * tiff.line_bytes() + tiff.count_bytes();
+    directory.at..directory.at + lines
+}
+
+fn is_removable(entry: &Entry) -> bool {
+    matches!(role(entry.tag), Purpose::Removable(_))
+}
+
+/// The ranges in order. Those that overlap become one, so that their ends rise as well and a place is found by bisection.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| range.start);
-    // Ranges that overlap become one, so that their ends rise as well and a place is found by bisection.
-    let mut merged: Vec<core::ops::Range<usize>> = Vec::with_capacity(ranges.len());
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
     for range in ranges {
         match merged.last_mut() {
             Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
@@ -187,7 +303,7 @@ fn needed_ranges(tiff: &Tiff<'_>, directories: &[Directory]) -> Vec<core::ops::R
 }
 
 /// Writes zeros over a range, but for what is needed.
-fn wipe(file: &mut [u8], range: core::ops::Range<usize>, needed: &[core::ops::Range<usize>]) {
+fn wipe(file: &mut [u8], range: Range<usize>, needed: &[Range<usize>]) {
     let end = range.end.min(file.len());
     let mut at = range.start;
     let mut index = needed.partition_point(|other| other.end <= at);
@@ -201,56 +317,14 @@ fn wipe(file: &mut [u8], range: core::ops::Range<usize>, needed: &[core::ops::Ra
     }
 }
 
-/// Wipes the directories that an entry leads to, and theirs.
-fn wipe_below(
-    tiff: &Tiff<'_>,
-    entry: &Entry,
-    needed: &[core::ops::Range<usize>],
-    file: &mut [u8],
-    depth: u8,
-) {
-    // EXIF has two levels; a directory that leads to itself must end somewhere.
-    if depth > 3 {
-        return;
-    }
-    for index in 0..entry.count.min(16) {
-        let at = tiff.number(entry, index).and_then(|at| usize::try_from(at).ok());
-        let Some(directory) = at.and_then(|at| tiff.directory(at)) else {
-            continue;
-        };
-        for entry in &directory.entries {
-            if BELOW.contains(&entry.tag) || entry.tag == tags::SUB_DIRECTORIES {
-                wipe_below(tiff, entry, needed, file, depth + 1);
-            }
-            wipe(file, entry.value_range(), needed);
-        }
-        let thumbnail = (tags::THUMBNAIL_OFFSET, tags::THUMBNAIL_BYTES);
-        for (offsets, counts) in tags::DATA.into_iter().chain([thumbnail]) {
-            if let (Some(offsets), Some(counts)) = (directory.entry(offsets), directory.entry(counts)) {
-                for index in 0..offsets.count.min(MOST_DIRECTORIES) {
-                    let place = |entry| {
-                        tiff.number(entry, index)
-                            .and_then(|number| usize::try_from(number).ok())
-                    };
-                    if let (Some(start), Some(bytes)) = (place(offsets), place(counts)) {
-                        wipe(file, start..start.saturating_add(bytes), needed);
-                    }
-                }
-            }
-        }
-        let lines = directory.entries.len() * tiff.line_bytes() + tiff.count_bytes();
-        wipe(file, directory.at..directory.at + lines, needed);
-    }
-}
-
-/// Closes the gaps in a directory, and moves the offset of the next one up behind the last entry.
-fn rewrite(tiff: &Tiff<'_>, directory: &Directory, file: &mut [u8]) {
+/// Closes the gaps in a directory, and puts the offset of the next one behind the last entry.
+fn rewrite(tiff: &Tiff<'_>, directory: &Directory, next: usize, file: &mut [u8]) {
     let line_bytes = tiff.line_bytes();
     let first_line = directory.at + tiff.count_bytes();
     let old_lines = directory.entries.len();
     let mut kept = 0;
     for entry in &directory.entries {
-        if matches!(role(entry.tag), Purpose::Removable(_)) {
+        if is_removable(entry) {
             continue;
         }
         let to = first_line + kept * line_bytes;
@@ -274,7 +348,7 @@ fn rewrite(tiff: &Tiff<'_>, directory: &Directory, file: &mut [u8]) {
     }
     for (at, number) in [
         (directory.at, order(kept, tiff.count_bytes())),
-        (end, order(directory.next, word)),
+        (end, order(next, word)),
     ] {
         if let Some(field) = file.get_mut(at..at + number.len()) {
             field.copy_from_slice(&number);

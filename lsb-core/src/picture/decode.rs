@@ -108,11 +108,12 @@ fn decode_inspected(
             if upside_down {
                 read.picture = read.picture.flipv();
             }
+            read.profile = upload::bmp::profile(file).unwrap_or_default().to_vec();
             read
         }
         ImageFormat::Jpeg => read(&jpeg::prepared(file)?, (media_type, format), limits)?,
         ImageFormat::WebP => read(&webp::with_what_is_there(file), (media_type, format), limits)?,
-        ImageFormat::Gif => read(&gif::with_what_is_missing(file), (media_type, format), limits)?,
+        ImageFormat::Gif => read(&gif::prepared(file), (media_type, format), limits)?,
         _ => read(file, (media_type, format), limits)?,
     };
     let mut ancillary = Ancillary::default();
@@ -155,27 +156,23 @@ fn read(file: &[u8], (media_type, format): (MediaType, ImageFormat), limits: &Li
     if bytes > limit {
         return Err(UploadError::TooManyDecodedBytes { bytes, limit }.into());
     }
-    let orientation = match exif_of_webp(file).and_then(Exif::parse) {
-        Some(exif) => exif.orientation().and_then(Orientation::from_exif),
-        None => decoder.orientation().ok(),
+    let exif = decoder.exif_metadata().ok().flatten().unwrap_or_default();
+    // The decoders know fewer kinds of numbers, and do not find what begins with a second prefix.
+    let heeded = match media_type {
+        MediaType::WebP => webp::exif(file),
+        _ => Some(exif.as_slice()),
     };
+    let orientation = heeded
+        .and_then(Exif::parse)
+        .and_then(|exif| exif.orientation())
+        .and_then(Orientation::from_exif);
     Ok(Read {
         orientation,
         profile: decoder.icc_profile().unwrap_or_default().unwrap_or_default(),
-        exif: decoder.exif_metadata().ok().flatten().unwrap_or_default(),
+        exif,
         xmp: decoder.xmp_metadata().ok().flatten().unwrap_or_default(),
         picture: DynamicImage::from_decoder(decoder).map_err(problem)?,
     })
-}
-
-/// The EXIF of a WebP, which some programs begin with the letters that only JPEG needs; the decoder finds nothing
-/// behind them.
-fn exif_of_webp(file: &[u8]) -> Option<&[u8]> {
-    if MediaType::sniff(file) != Some(MediaType::WebP) {
-        return None;
-    }
-    let exif = webp::Chunks::new(file).find(|chunk| chunk.kind == *b"EXIF")?;
-    Some(exif.content)
 }
 
 /// Whether a profile describes samples like these: that of a CMYK file does not describe the red, green and

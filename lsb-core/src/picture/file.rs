@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{self, Item};
 use crate::raster::{Colors, Raster, Samples};
+use crate::upload::png::Chunk;
 use crate::upload::{self, Chunks, MediaType, UploadError};
 
 /// A decoded file.
@@ -117,18 +118,19 @@ fn decode_inspected(file: &[u8], limits: &Limits, purpose: Purpose) -> Result<De
     })
 }
 
-/// Where the header says what samples mean: behind the signature, the chunk's length and type, and the sides.
-const COLOR_TYPE_AT: usize = 8 + 8 + 9;
+/// Where the header's content says what samples mean: behind the sides and the depth.
+const COLOR_TYPE_AT: usize = 9;
 
 /// The chunks that a decoder needs, and whether the last one is missing in the file. What hides in profiles and texts
 /// is never unpacked.
 fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     let mut whole = true;
     let mut chunks = Chunks::new(file);
-    let is_indexed = file.get(COLOR_TYPE_AT) == Some(&3);
-    let needed = |kind: &[u8; 4]| needed_for_pixels(kind) && (is_indexed || kind != b"PLTE");
+    let mut needed = Needed::default();
+    let mut count = 0;
     for chunk in chunks.by_ref() {
-        whole &= needed(&chunk?.kind);
+        whole &= needed.takes(&chunk?);
+        count += 1;
     }
     let end_is_missing = chunks.end_is_missing();
     // Our own files hold nothing but pixels, and need no copy.
@@ -137,8 +139,10 @@ fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     }
     let mut pixels = Vec::with_capacity(file.len());
     pixels.extend_from_slice(file.get(..8).unwrap_or_default());
+    let mut needed = Needed::default();
     // The checksums were verified a moment ago.
-    for chunk in Chunks::unchecked(file).filter(|chunk| needed(&chunk.kind)) {
+    let checked = Chunks::unchecked(file).take(count);
+    for chunk in checked.filter(|chunk| needed.takes(chunk)) {
         if chunk.kind != *b"IEND" || !end_is_missing {
             pixels.extend_from_slice(chunk.whole);
         }
@@ -149,8 +153,30 @@ fn only_pixels(file: &[u8]) -> Result<(Cow<'_, [u8]>, bool), UploadError> {
     Ok((Cow::Owned(pixels), end_is_missing))
 }
 
-const fn needed_for_pixels(kind: &[u8; 4]) -> bool {
-    matches!(kind, b"IHDR" | b"PLTE" | b"tRNS" | b"IDAT" | b"IEND")
+/// Which chunks are needed for pixels, one after the other.
+#[derive(Default)]
+struct Needed {
+    is_indexed: bool,
+    data_begun: bool,
+    data_ended: bool,
+}
+
+impl Needed {
+    fn takes(&mut self, chunk: &Chunk<'_>) -> bool {
+        let is_data = chunk.kind == *b"IDAT";
+        self.data_ended |= self.data_begun && !is_data;
+        self.data_begun |= is_data;
+        match &chunk.kind {
+            b"IHDR" => {
+                self.is_indexed = chunk.content.get(COLOR_TYPE_AT) == Some(&3);
+                true
+            }
+            b"PLTE" => self.is_indexed,
+            // Data in a second place is none of the pixels.
+            b"IDAT" => !self.data_ended,
+            kind => matches!(kind, b"tRNS" | b"IEND"),
+        }
+    }
 }
 
 pub(super) fn to_raster(picture: DynamicImage) -> Result<Raster, PictureError> {

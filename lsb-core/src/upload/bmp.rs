@@ -138,18 +138,32 @@ pub(super) fn inspect(
     Ok(header.size)
 }
 
-/// Where a file's rows end, if they are stored as they are.
+/// Where the profile is that a file brings with it. The fifth version of the header names one, which stands anywhere
+/// behind it (BITMAPV5HEADER); others are the names of files elsewhere, and nothing that shows the picture right.
+fn profile_range(file: &[u8]) -> Option<core::ops::Range<usize>> {
+    /// `PROFILE_EMBEDDED`, in the order of bytes that the file has.
+    const EMBEDDED: &[u8] = b"DEBM";
+    let header = file.get(FILE_HEADER_BYTES as usize..)?;
+    let number = |at: usize| Some(u32::from_le_bytes(*header.get(at..)?.first_chunk::<4>()?) as usize);
+    if number(0)? < PROFILE_HEADER_BYTES as usize || header.get(56..60) != Some(EMBEDDED) {
+        return None;
+    }
+    let start = number(112)?.checked_add(FILE_HEADER_BYTES as usize)?;
+    Some(start..start.checked_add(number(116)?)?)
+}
+
+/// The profile that a file brings with it.
+#[cfg(feature = "image")]
+pub(crate) fn profile(file: &[u8]) -> Option<&[u8]> {
+    file.get(profile_range(file)?)
+}
+
+/// Where a file's rows end, if they are stored as they are, and the profile behind them.
 pub(crate) fn end(file: &[u8]) -> Option<usize> {
     let header = Header::parse(file).ok()?;
     if header.bytes < INFO_HEADER_BYTES {
         return None;
     }
-    let mut end = header.rows_end()?;
-    // The fifth version of the header names a profile, which stands behind the rows (BITMAPV5HEADER).
-    if header.bytes >= PROFILE_HEADER_BYTES {
-        let number = |at: usize| Some(u32::from_le_bytes(*file.get(at..)?.first_chunk::<4>()?));
-        let (profile_at, profile_bytes) = (number(14 + 112)?, number(14 + 116)?);
-        end = end.max(14 + u64::from(profile_at) + u64::from(profile_bytes));
-    }
-    usize::try_from(end).ok()
+    let end = usize::try_from(header.rows_end()?).ok()?;
+    Some(profile_range(file).map_or(end, |profile| end.max(profile.end)))
 }

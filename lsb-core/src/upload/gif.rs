@@ -13,6 +13,8 @@ use crate::size::Size;
 pub(crate) const IMAGE: u8 = 0x2c;
 const EXTENSION: u8 = 0x21;
 const TRAILER: u8 = 0x3b;
+/// Where the screen's width and height stand, behind the signature.
+const SCREEN_AT: usize = 6;
 /// The header with the logical screen: signature, size, flags, background, shape of a pixel.
 #[cfg(feature = "image")]
 const HEADER_BYTES: usize = 13;
@@ -31,20 +33,24 @@ pub(super) fn inspect(
     file: &[u8],
     check_size: impl Fn(Size) -> Result<(), UploadError>,
 ) -> Result<Gif, UploadError> {
-    let mut walk = Walk::new(file, MediaType::Gif);
-    walk.skip(6)?;
-    let size = Size {
-        width: u32::from(walk.u16_little()?),
-        height: u32::from(walk.u16_little()?),
-    };
-    check_size(size)?;
+    let mut size = screen(file);
+    if size.pixels() > 0 {
+        check_size(size)?;
+    }
     let mut blocks = Blocks::new(file)?;
     let mut frames = 0u32;
     // Bytes between blocks and a missing trailer are what every viewer passes over: the pixels are in the blocks.
     loop {
         let start = blocks.offset();
         match blocks.next_block() {
-            Ok(Some(block)) => frames += u32::from(matches!(block, Block::Image { .. })),
+            Ok(Some(Block::Image { whole })) => {
+                if frames == 0 {
+                    size = enlarged(size, whole);
+                    check_size(size)?;
+                }
+                frames += 1;
+            }
+            Ok(Some(_)) => (),
             Ok(None) => break,
             // What is cut off behind the frames is none of them.
             Err(UploadError::CutOff { .. }) if frames > 0 && file.get(start) == Some(&EXTENSION) => break,
@@ -72,6 +78,18 @@ pub(crate) enum Block<'a> {
     Trailer { whole: &'a [u8] },
     /// Bytes that belong to no block.
     Stray { whole: &'a [u8] },
+}
+
+#[cfg(feature = "image")]
+impl<'a> Block<'a> {
+    const fn whole(&self) -> &'a [u8] {
+        match self {
+            Self::Image { whole }
+            | Self::Extension { whole, .. }
+            | Self::Trailer { whole }
+            | Self::Stray { whole } => whole,
+        }
+    }
 }
 
 /// The blocks behind the header, up to and including the trailer, if there is one.
@@ -143,22 +161,73 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// A file that has no colours for its frames, or no end, with greys for them, as other decoders show it, and with one.
+/// A number of 16 bits, or zero.
+fn number(bytes: &[u8], at: usize) -> u32 {
+    let number = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    number.map_or(0, |number| u32::from(u16::from_le_bytes(*number)))
+}
+
+/// The size of the screen (§18).
+fn screen(file: &[u8]) -> Size {
+    Size {
+        width: number(file, SCREEN_AT),
+        height: number(file, SCREEN_AT + 2),
+    }
+}
+
+/// The screen that holds the first frame, which is an image block: some programs write a screen of no size, or one that
+/// is too small, and others enlarge it.
+fn enlarged(screen: Size, frame: &[u8]) -> Size {
+    // Left, top, width and height (§20); the screen's sides have 16 bits as well.
+    let end = |start, length| (number(frame, start) + number(frame, length)).min(u16::MAX.into());
+    Size {
+        width: screen.width.max(end(1, 5)),
+        height: screen.height.max(end(3, 7)),
+    }
+}
+
+/// Blocks that the specification knows; the decoder stops at others.
 #[cfg(feature = "image")]
-pub(crate) fn with_what_is_missing(file: &[u8]) -> Cow<'_, [u8]> {
-    let Some((header, rest)) = file.split_at_checked(HEADER_BYTES) else {
+const fn is_known(block: &Block<'_>) -> bool {
+    match block {
+        Block::Image { .. } | Block::Trailer { .. } => true,
+        // Plain text, graphic control, comment, application (§23 to §26).
+        Block::Extension { label, .. } => matches!(label, 0x01 | 0xf9 | 0xfe | 0xff),
+        Block::Stray { .. } => false,
+    }
+}
+
+/// The file as the decoder understands it and as other decoders show it: with a screen that holds the first frame, with
+/// greys if it has no colours for its frames, with an end, and without bytes and blocks that nobody knows.
+#[cfg(feature = "image")]
+pub(crate) fn prepared(file: &[u8]) -> Cow<'_, [u8]> {
+    let (Some((header, rest)), Ok(mut blocks)) = (file.split_at_checked(HEADER_BYTES), Blocks::new(file))
+    else {
         return Cow::Borrowed(file);
     };
     let has_colors = header.get(10).is_some_and(|flags| flags & HAS_COLOR_TABLE != 0);
-    let has_end = Blocks::new(file).is_ok_and(|mut blocks| {
-        while let Ok(Some(_)) = blocks.next_block() {}
-        blocks.has_ended()
-    });
-    if has_colors && has_end {
+    let colors = rest.get(..blocks.offset() - HEADER_BYTES).unwrap_or_default();
+    let (mut size, mut frames, mut all_known) = (screen(file), 0u32, true);
+    while let Ok(Some(block)) = blocks.next_block() {
+        all_known &= is_known(&block);
+        if let Block::Image { whole } = block {
+            if frames == 0 {
+                size = enlarged(size, whole);
+            }
+            frames += 1;
+        }
+    }
+    let has_end = blocks.has_ended();
+    if has_colors && has_end && all_known && size == screen(file) {
         return Cow::Borrowed(file);
     }
     let mut with = Vec::with_capacity(file.len() + 3 * 256 + 2);
     with.extend_from_slice(header);
+    for (at, side) in [(SCREEN_AT, size.width), (SCREEN_AT + 2, size.height)] {
+        if let Some(place) = with.get_mut(at..at + 2) {
+            place.copy_from_slice(&u16::try_from(side).unwrap_or(u16::MAX).to_le_bytes());
+        }
+    }
     if !has_colors {
         if let Some(flags) = with.get_mut(10) {
             // Of 256 colours, which is 2 to the power of 7 + 1.
@@ -166,7 +235,14 @@ pub(crate) fn with_what_is_missing(file: &[u8]) -> Cow<'_, [u8]> {
         }
         with.extend((0..=u8::MAX).flat_map(|grey| [grey; 3]));
     }
-    with.extend_from_slice(rest);
+    with.extend_from_slice(colors);
+    if let Ok(mut blocks) = Blocks::new(file) {
+        while let Ok(Some(block)) = blocks.next_block() {
+            if is_known(&block) {
+                with.extend_from_slice(block.whole());
+            }
+        }
+    }
     if !has_end {
         with.extend([0, TRAILER]);
     }

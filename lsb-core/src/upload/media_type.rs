@@ -179,9 +179,10 @@ impl fmt::Display for MediaType {
 /// their first fields.
 fn is_text(bytes: &[u8]) -> bool {
     const JUDGED_BYTES: usize = 256;
+    const MOST_MAGIC_BYTES: usize = 8;
     let judged = bytes.get(..JUDGED_BYTES).unwrap_or(bytes);
-    // So few bytes say nothing: a file may be cut off behind its magic.
-    judged.len() > 8
+    // A file that is cut off behind its magic is a text only if all of it is.
+    (judged.len() > MOST_MAGIC_BYTES || judged.is_ascii())
         && judged
             .iter()
             .all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())

@@ -21,6 +21,11 @@ pub(crate) struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// Whether its type is four letters, as that of every chunk is (§5.3).
+    pub(crate) fn has_name(&self) -> bool {
+        self.kind.iter().all(u8::is_ascii_alphabetic)
+    }
+
     /// Whether the checksum is that of type and content.
     pub(crate) fn checksum_fits(&self) -> bool {
         let Some((checked, checksum)) = self.whole.split_last_chunk::<4>() else {
@@ -99,14 +104,15 @@ impl<'a> Chunks<'a> {
         self.end_is_missing
     }
 
-    /// Whether the file ends here, inside of a chunk that is none of pixels, or with an end that is damaged.
+    /// Whether the file ends here, inside of a chunk that is none of pixels, or with bytes that are no chunk: an end that
+    /// is damaged, or whatever stands before it.
     fn ends_behind_pixels(&self) -> bool {
         let kind = self.file.get(self.offset + 4..self.offset + 8);
         self.pixels_seen
-            && match self.read() {
-                None => kind != Some(b"IDAT"),
-                Some(chunk) => chunk.kind == *b"IEND" && !chunk.checksum_fits(),
-            }
+            && kind != Some(b"IDAT")
+            && self.read().is_none_or(|chunk| {
+                !chunk.has_name() || !is_beside_the_pixels(&chunk.kind) && !chunk.checksum_fits()
+            })
     }
 
     /// The next chunk, its checksum verified.
@@ -257,7 +263,11 @@ pub(super) fn inspect(
         format: MediaType::Png,
         bytes: file.len(),
     };
-    let first = chunks.next().ok_or(cut_off)??;
+    let mut first = chunks.next().ok_or(cut_off)??;
+    // Apple's tools put a chunk of their own before the header.
+    while !matches!(&first.kind, b"IHDR" | b"PLTE" | b"IDAT" | b"IEND") {
+        first = chunks.next().ok_or(cut_off)??;
+    }
     let mut header = PngHeader::parse(&first)?;
     // The size is judged before the rest is walked: a bomb is refused for what it claims.
     check_size(header.size)?;
@@ -278,7 +288,8 @@ pub(super) fn inspect(
                 palette = true;
             }
             b"tRNS" => header.transparency = true,
-            b"IDAT" if data_ended => return Err(chunk.damaged("pixel data in two places")),
+            // What stands behind the first run of them is no part of the pixels (§5.6).
+            b"IDAT" if data_ended => (),
             b"IDAT" => compressed += chunk.content.len() as u64,
             _ => (),
         }

@@ -8,8 +8,12 @@ use super::error::UploadError;
 use super::media_type::MediaType;
 use crate::size::Size;
 
-/// The flag of an animation in the extended header.
+/// Flags of the extended header (§2.7.1): an animation, EXIF, alpha.
 const ANIMATED: u8 = 0b0000_0010;
+#[cfg(feature = "image")]
+const HAS_EXIF: u8 = 0b0000_1000;
+#[cfg(feature = "image")]
+const HAS_ALPHA: u8 = 0b0001_0000;
 
 /// What a WebP file consists of.
 pub(super) struct WebP {
@@ -32,10 +36,12 @@ pub(super) fn inspect(
     let mut end_is_missing = end > file.len() + 1;
     let end = end.min(file.len());
     walk.skip(4)?;
-    let (mut size, mut animated, mut pixels) = (None, false, false);
+    let (mut size, mut animated, mut pixels, mut frames) = (None, false, false, 0u32);
     let mut is_first = true;
     while walk.offset().saturating_add(8) <= end {
         let (kind, length): ([u8; 4], _) = (walk.array()?, walk.u32_little()? as usize);
+        // A frame that is cut off counts: there was more than one.
+        frames += u32::from(kind == *b"ANMF");
         let content = match walk.take(length) {
             // What is cut off behind the pixels is metadata, or another frame.
             Err(_) if pixels => {
@@ -76,7 +82,8 @@ pub(super) fn inspect(
     match size {
         Some(size) if pixels => Ok(WebP {
             size,
-            animated,
+            // One frame is no animation.
+            animated: animated && frames > 1,
             end_is_missing,
         }),
         _ if end_is_missing => Err(walk.cut_off()),
@@ -89,12 +96,21 @@ pub(super) fn inspect(
 #[cfg(feature = "image")]
 pub(crate) fn with_what_is_there(file: &[u8]) -> Cow<'_, [u8]> {
     /// Flags of the extended header (§2.7.1), and the chunks that they promise.
-    const PROMISED: [(u8, [u8; 4]); 3] = [(0x20, *b"ICCP"), (0x08, *b"EXIF"), (0x04, *b"XMP ")];
+    const PROMISED: [(u8, [u8; 4]); 4] = [
+        (0x20, *b"ICCP"),
+        (HAS_EXIF, *b"EXIF"),
+        (0x04, *b"XMP "),
+        (HAS_ALPHA, *b"ALPH"),
+    ];
     let mut chunks = Chunks::new(file);
     let mut missing = PROMISED.iter().fold(0, |flags, (flag, _)| flags | flag);
     for chunk in chunks.by_ref() {
         for (flag, kind) in PROMISED {
             missing &= if chunk.kind == kind { !flag } else { 0xff };
+        }
+        // Lossless pixels and frames have their alpha in themselves.
+        if matches!(&chunk.kind, b"VP8L" | b"ANMF") {
+            missing &= !HAS_ALPHA;
         }
     }
     let end = chunks.offset().min(file.len());
@@ -117,6 +133,16 @@ pub(crate) fn with_what_is_there(file: &[u8]) -> Cow<'_, [u8]> {
         *flags &= !missing;
     }
     Cow::Owned(whole)
+}
+
+/// The EXIF that a file's header announces; other programs do not look for what it does not.
+#[cfg(feature = "image")]
+pub(crate) fn exif(file: &[u8]) -> Option<&[u8]> {
+    let mut chunks = Chunks::new(file);
+    let header = chunks.next().filter(|chunk| chunk.kind == *b"VP8X")?;
+    let flags = header.content.first()?;
+    let exif = chunks.find(|chunk| chunk.kind == *b"EXIF")?;
+    (flags & HAS_EXIF != 0).then_some(exif.content)
 }
 
 /// §2.7: flags, three reserved bytes, and the canvas's sides less one, of 24 bits.

@@ -9,7 +9,7 @@ use crate::fixtures::{Fixture, RawPng, denied_picture, noise, photo, raw_tiff};
 use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 use lsb_core::raster::{Colors, Samples};
 use lsb_core::upload::{MediaType, UploadError, inspect};
-use lsb_core::{ErrorKind, Limits, picture, seal};
+use lsb_core::{ErrorKind, Limits, metadata, picture, seal};
 use proptest::prelude::*;
 
 const FIRST_FRAME: Limits = Limits {
@@ -154,6 +154,44 @@ fn profile(space: &[u8; 4], length: usize) -> Vec<u8> {
     profile
 }
 
+/// A BMP of 160 × 120 black pixels with the fifth version of the header, and what it names behind them.
+fn bmp_with_profile(kind: &[u8; 4], behind: &[u8]) -> Vec<u8> {
+    let pixels = 160 * 120 * 3;
+    let bytes = u32::try_from(behind.len()).unwrap();
+    let mut file = b"BM".to_vec();
+    for number in [0, 0, 14 + 124, 124, 160, 120, 1 | 24 << 16, 0, 0, 0, 0, 0, 0] {
+        file.extend(u32::to_le_bytes(number));
+    }
+    // Masks, then the kind, then end points, gamma and intent.
+    file.extend([0; 16]);
+    file.extend(kind);
+    file.extend([0; 52]);
+    for number in [124 + pixels, bytes, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    file.resize(14 + 124 + pixels as usize, 0);
+    file.extend(behind);
+    file
+}
+
+#[test]
+fn the_profile_of_a_bmp_survives_and_the_name_of_one_does_not() {
+    let profile = profile(b"RGB ", 500);
+    let file = bmp_with_profile(b"DEBM", &profile);
+    let labelled = labelled(&file, &Limits::DEFAULT).unwrap();
+    let mut decoder = image::codecs::png::PngDecoder::new(Cursor::new(&labelled.file)).unwrap();
+    let found = image::ImageDecoder::icc_profile(&mut decoder).unwrap();
+    assert_eq!(found.as_deref(), Some(profile.as_slice()));
+    assert_eq!(metadata::strip(&file).unwrap().file, file);
+    let linked = bmp_with_profile(b"KNIL", b"C:\\Users\\alice\\screen.icc\0");
+    let stripped = metadata::strip(&linked).unwrap();
+    assert_eq!(
+        raster(&stripped.file, &Limits::DEFAULT),
+        raster(&linked, &Limits::DEFAULT)
+    );
+    assert!(!stripped.file.windows(5).any(|word| word == b"alice"));
+}
+
 #[test]
 fn a_colour_profile_survives_and_one_of_other_colours_does_not() {
     let length = 205_000;
@@ -192,7 +230,7 @@ fn animated_gif(frames: u32) -> Vec<u8> {
     file
 }
 
-fn animated_webp() -> Vec<u8> {
+fn animated_webp(frames: u32) -> Vec<u8> {
     let still = encoded(&rgb(160, 120, 3), ImageFormat::WebP);
     let picture = &still[12..];
     let mut frame = vec![0; 6];
@@ -202,7 +240,7 @@ fn animated_webp() -> Vec<u8> {
     let mut body = b"WEBPVP8X\x0a\0\0\0\x02\0\0\0".to_vec();
     body.extend(159u32.to_le_bytes()[..3].iter().chain(&119u32.to_le_bytes()[..3]));
     body.extend(b"ANIM\x06\0\0\0\0\0\0\0\0\0");
-    for _ in 0..2 {
+    for _ in 0..frames {
         body.extend(b"ANMF");
         body.extend(u32::try_from(frame.len()).unwrap().to_le_bytes());
         body.extend(&frame);
@@ -240,7 +278,7 @@ fn animated_png() -> Vec<u8> {
 fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
     for (file, format) in [
         (animated_gif(2), MediaType::Gif),
-        (animated_webp(), MediaType::WebP),
+        (animated_webp(2), MediaType::WebP),
         (animated_png(), MediaType::Png),
     ] {
         let error = inspect(&file, &Limits::DEFAULT).unwrap_err();
@@ -276,8 +314,22 @@ fn an_animation_is_refused_unless_its_first_frame_is_asked_for() {
             assert!(eight_bits(&still)[0].abs_diff(40) <= 1, "the first frame's grey");
         }
     }
-    check_sealed(&animated_gif(1), MediaType::Gif);
-    check_labelled(&animated_gif(1));
+    // One frame is no animation, and a second one that is cut off still makes one.
+    for (file, format) in [
+        (animated_gif(1), MediaType::Gif),
+        (animated_webp(1), MediaType::WebP),
+    ] {
+        check_sealed(&file, format);
+        check_labelled(&file);
+    }
+    let cut = animated_webp(2);
+    let cut = inspect(&cut[..cut.len() - 9], &Limits::DEFAULT).unwrap_err();
+    assert_eq!(
+        cut,
+        UploadError::Animated {
+            format: MediaType::WebP
+        }
+    );
 }
 
 #[test]
@@ -420,7 +472,7 @@ proptest! {
             1 => encoded(&picture, ImageFormat::Bmp),
             2 => encoded(&picture, ImageFormat::Tiff),
             3 => animated_gif(2),
-            4 => animated_webp(),
+            4 => animated_webp(2),
             _ => RawJpeg::new(40, 30, 4).noise(2).end(),
         };
         for (place, value) in flips {

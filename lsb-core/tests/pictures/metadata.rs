@@ -1,14 +1,14 @@
 //! What is published says nothing that is not needed to show the picture right, unless that is asked for.
 
 use crate::fixtures::jpeg::RawJpeg;
-use crate::fixtures::round_trip::{labelled, raster};
+use crate::fixtures::round_trip::{check_sealed, labelled, raster};
 use crate::fixtures::{CLUSTER, CREATED, Fixture, RawPng, contains, denied_picture, photo, png, raw_tiff};
 use image::ExtendedColorType;
 use lsb_core::label::{self, LABEL_BITS, LabelRequest, LabelledPicture};
 use lsb_core::metadata::{self, Item, Kind};
 use lsb_core::picture::{self, Keep};
 use lsb_core::seal::{self, Shown};
-use lsb_core::upload::inspect;
+use lsb_core::upload::{MediaType, inspect};
 use lsb_core::{ErrorKind, Limits, bits::BitsPerSample};
 
 /// EXIF with an orientation, a camera, a position of 48.5 N and 2.25 E, and a thumbnail.
@@ -157,6 +157,31 @@ fn what_is_kept_on_request_is_named_and_unsafe_chunks_go_all_the_same() {
 }
 
 /// A JPEG with EXIF, XMP, a comment, bytes between its segments and bytes behind its end.
+// Pixels that were turned upright must not be turned again by whoever reads the metadata that was kept.
+#[test]
+fn an_orientation_of_any_kind_of_number_is_carried_out_once() {
+    let rows: Vec<u8> = (0..120).flat_map(|_| [vec![0], vec![90; 160]].concat()).collect();
+    for (kind, value) in [
+        (3u16, [0, 6, 0, 0]),
+        (4, [0, 0, 0, 6]),
+        (8, [0, 6, 0, 0]),
+        (9, [0, 0, 0, 6]),
+    ] {
+        // The entry is there twice, as some programs leave it.
+        let line = [&[1, 0x12][..], &kind.to_be_bytes(), &[0, 0, 0, 1], &value].concat();
+        let block = [&b"MM\0*\0\0\0\x08\0\x02"[..], &line, &line, &[0; 4]].concat();
+        let file = RawPng::new(160, 120, 8, 0, false)
+            .chunk(b"eXIf", &block)
+            .data(&rows)
+            .end();
+        let labelled = labelled_with(&file, Keep::Everything).file;
+        let upright = raster(&labelled, &Limits::DEFAULT);
+        assert_eq!((upright.width(), upright.height()), (120, 160), "kind {kind}");
+        assert!(contains(&labelled, b"eXIf"));
+        assert!(!contains(&labelled, &line), "kind {kind}");
+    }
+}
+
 fn with_segments() -> Vec<u8> {
     let file = RawJpeg::new(160, 120, 1).noise(4).end();
     let segment = |marker: u8, content: &[u8]| {
@@ -214,6 +239,76 @@ fn a_file_is_stripped_without_touching_its_pixels() {
     }
 }
 
+/// Appends a page to a TIFF: the lines of its directory, of one number each, and its pixels.
+fn with_page(mut file: Vec<u8>, lines: &[(u16, u32)], pixels: &[u8]) -> Vec<u8> {
+    let number = |file: &[u8], at: usize| u32::from_be_bytes(*file[at..].first_chunk().unwrap()) as usize;
+    let mut next_at = 4;
+    while number(&file, next_at) != 0 {
+        let at = number(&file, next_at);
+        let count = u16::from_be_bytes([file[at], file[at + 1]]);
+        next_at = at + 2 + usize::from(count) * 12;
+    }
+    let pixels_at = u32::try_from(file.len()).unwrap();
+    file.extend(pixels);
+    let at = u32::try_from(file.len()).unwrap();
+    file[next_at..next_at + 4].copy_from_slice(&at.to_be_bytes());
+    let mut lines = lines.to_vec();
+    lines.extend([(273, pixels_at), (279, u32::try_from(pixels.len()).unwrap())]);
+    lines.sort_unstable();
+    file.extend(u16::try_from(lines.len()).unwrap().to_be_bytes());
+    for (tag, value) in lines {
+        file.extend([&tag.to_be_bytes()[..], &[0, 4, 0, 0, 0, 1], &value.to_be_bytes()].concat());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[test]
+fn a_tiff_loses_its_thumbnails_and_keeps_its_other_pages() {
+    let page = [(256, 8), (257, 2), (258, 8), (262, 1), (277, 1)];
+    let reduced = |tag: u16, value: u32| [&[(tag, value)][..], &page].concat();
+    let mut file = raw_tiff(&page, b"the first picture");
+    file = with_page(file, &reduced(254, 1), b"a thumbnail     ");
+    file = with_page(file, &reduced(254, 2), b"the second page ");
+    file = with_page(file, &reduced(255, 2), b"another small   ");
+    check_stripped(
+        &file,
+        &[b"thumbnail", b"another small"],
+        &[],
+        &[Kind::Thumbnail, Kind::Thumbnail],
+    );
+    let stripped = metadata::strip(&file).unwrap().file;
+    assert!(contains(&stripped, b"the second page"));
+    // Two directories are left, the second of which has no successor.
+    let again = with_page(stripped.clone(), &page, b"the third page  ");
+    let places = |file: &[u8]| file.windows(4).filter(|line| line == &[1, 0x11, 0, 4]).count();
+    assert_eq!((places(&stripped), places(&again)), (2, 3));
+}
+
+// Otherwise a megabyte of directories would be as much work as a terabyte of strips.
+#[test]
+fn directories_that_share_a_list_of_strips_are_damaged() {
+    let page = [(256, 8), (257, 2), (258, 8), (262, 1), (277, 1)];
+    let mut file = raw_tiff(&page, &[0; 1 << 12]);
+    for _ in 0..9 {
+        file = with_page(file, &page, &[7; 4]);
+        // Its list becomes that of a thousand strips at the first one's pixels.
+        let directory = file.len() - 4 - 7 * 12;
+        for line in (directory..file.len() - 4).step_by(12) {
+            if let [1, 0x11, ..] | [1, 0x17, ..] = file[line..] {
+                file[line + 4..line + 8].copy_from_slice(&1000u32.to_be_bytes());
+                file[line + 8..line + 12].copy_from_slice(&100u32.to_be_bytes());
+            }
+        }
+    }
+    for error in [
+        metadata::list(&file).unwrap_err(),
+        metadata::strip(&file).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+}
+
 #[test]
 fn a_position_is_told_in_degrees() {
     let items = metadata::list(&talkative_png()).unwrap();
@@ -231,6 +326,26 @@ fn a_position_is_told_in_degrees() {
         metadata::list(b"a text").unwrap_err().kind(),
         ErrorKind::NotAPicture
     );
+}
+
+#[test]
+fn a_chunk_before_the_header_is_named_if_pixels_cannot_be_shown_without_it() {
+    let rows = [0, 90];
+    let header = RawPng::new(1, 1, 8, 0, false).chunk(b"CgBI", &[0x50, 0, 0x20, 2]);
+    let file = header.data(&rows).end();
+    // Apple's chunk belongs before the header.
+    let (signature, rest) = file.split_at(8);
+    let (header, rest) = rest.split_at(25);
+    let (apple, rest) = rest.split_at(16);
+    let file = [signature, apple, header, rest].concat();
+    check_sealed(&file, MediaType::Png);
+    for shown in [
+        picture::decode(&file, u64::MAX, &Limits::DEFAULT).unwrap_err(),
+        picture::preview_of(&file, &Limits::DEFAULT).unwrap_err(),
+    ] {
+        assert_eq!(shown.kind(), ErrorKind::Unsupported);
+        assert!(shown.to_string().contains("CgBI"), "{shown}");
+    }
 }
 
 #[test]

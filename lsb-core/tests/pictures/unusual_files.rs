@@ -94,6 +94,11 @@ fn a_text_is_no_picture_whatever_its_first_letters() {
         "GIF89a is a format of 1989.",
         "RIFF1234WEBP is one of 2010.",
         "\0\0\0\x18ftypisom is a film",
+        "BM",
+        "BMW\n",
+        "GIF89a",
+        "GIF87a\r\n",
+        "RIFF",
     ] {
         let error = inspect(text.as_bytes(), &Limits::DEFAULT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotAPicture, "{text}");

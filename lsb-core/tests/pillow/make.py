@@ -102,8 +102,12 @@ def saved(picture, format, **options):
     return buffer.getvalue()
 
 
-def exif(orientation):
-    return b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + struct.pack(">HH", orientation, 0) + b"\0\0\0\0"
+def exif(orientation, kind="H", order=">"):
+    """With the orientation as a short number, which the specification asks for, or as a number of another kind."""
+    value = struct.pack(order + kind, orientation).ljust(4, b"\0")
+    magic = b"MM" if order == ">" else b"II"
+    number = {"H": 3, "I": 4, "h": 8, "i": 9}[kind]
+    return magic + struct.pack(order + "HIHHHI", 42, 8, 1, 0x112, number, 1) + value + b"\0\0\0\0"
 
 
 def chunk(kind, content):
@@ -128,6 +132,13 @@ def png():
     whole = saved(picture("RGB"), "PNG")
     data = whole.index(b"IDAT") - 4
     write("orientation.png", whole[:data] + chunk(b"eXIf", exif(6)) + whole[data:])
+    for kind, name in (("I", "long"), ("h", "signed"), ("i", "long-signed")):
+        other = chunk(b"eXIf", exif(6, kind, "<"))
+        write(f"orientation-{name}.png", whole[:data] + other + whole[data:])
+    write("text-before-the-header.png", whole[:8] + chunk(b"tEXt", b"Title\0a text") + whole[8:], whole)
+    more = chunk(b"tEXt", b"Title\0a text") + chunk(b"IDAT", b"more")
+    write("data-in-two-places.png", whole[:-12] + more + whole[-12:], whole)
+    write("stray-bytes-behind-pixels.png", whole[:-12] + b"\0\0\0\0" + whole[-12:], whole)
     write("no-end.png", whole[:-12], whole)
     write("half-an-end.png", whole[:-7], whole)
     text = bytearray(chunk(b"tEXt", b"Title\0a text"))
@@ -158,6 +169,8 @@ def jpeg():
         ("kept-rgb", "RGB", {"keep_rgb": True}),
         ("CMYK", "CMYK", {"subsampling": 0}),
         ("orientation", "RGB", {"exif": b"Exif\0\0" + exif(8)}),
+        ("orientation-long", "RGB", {"exif": b"Exif\0\0" + exif(8, "I")}),
+        ("orientation-twice", "RGB", {"exif": b"Exif\0\0Exif\0\0" + exif(8, "H", "<")}),
     ]:
         write(f"{name}.jpg", saved(picture(mode, WIDE, HIGH), "JPEG", **{"quality": 50 if seeds else 90, **options}))
     whole = saved(picture("RGB", WIDE, HIGH), "JPEG", quality=90, subsampling=0)
@@ -166,10 +179,30 @@ def jpeg():
     write("stray-bytes.jpg", whole[:frame] + b"\0\0\7" + whole[frame:], whole)
     write("short-adobe.jpg", whole[:frame] + b"\xff\xee\0\x07Adobe" + whole[frame:], whole)
     write("bytes-behind.jpg", whole + b"behind the end")
+    # JFIF allows nothing else than luma and chroma, whatever Adobe's marker and the components' names say.
+    adobe = [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([colors]) for colors in range(2)]
+    write("jfif-and-adobe.jpg", whole[:frame] + adobe[0] + whole[frame:])
+    write("jfif-and-names.jpg", named(whole, b"RGB"))
+    without = whole[:2] + whole[20:]
+    frame = without.index(b"\xff\xc0")
+    for colors in range(2):
+        write(f"adobe-{colors}.jpg", without[:frame] + adobe[colors] + without[frame:])
+        write(f"adobe-{colors}-and-names.jpg", named(without[:frame] + adobe[colors] + without[frame:], b"RGB"))
+    write("names.jpg", named(without, b"RGB"))
+    write("other-names.jpg", named(without, b"abc"))
     grey = saved(picture("L", WIDE, HIGH), "JPEG", quality=90)
     frame = grey.index(b"\xff\xc0")
     # One component alone is never interleaved, so its sampling factors say nothing.
     write("L-sampling.jpg", grey[: frame + 11] + b"\x22" + grey[frame + 12 :])
+
+
+def named(whole, names):
+    """With other numbers for its components."""
+    frame, scan = whole.index(b"\xff\xc0"), whole.index(b"\xff\xda")
+    other = bytearray(whole)
+    for place, name in enumerate(names):
+        other[frame + 10 + 3 * place] = other[scan + 5 + 2 * place] = name
+    return bytes(other)
 
 
 def webp():
@@ -180,6 +213,14 @@ def webp():
         write(f"orientation{name}.webp", saved(picture("RGB"), "WEBP", lossless=True, exif=prefix + exif(6)))
     frames = [picture("RGB"), picture("RGB").transpose(Image.Transpose.ROTATE_180)]
     write("animated.webp", saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
+    whole = bytearray(saved(picture("RGB"), "WEBP", lossless=True, exif=exif(6)))
+    whole[20] &= 0xF7
+    write("orientation-not-announced.webp", bytes(whole))
+    whole = saved(picture("RGBA"), "WEBP", quality=80)
+    alpha = whole.index(b"ALPH")
+    alpha_bytes = struct.unpack_from("<I", whole, alpha + 4)[0]
+    without = whole[:alpha] + whole[alpha + 8 + alpha_bytes + alpha_bytes % 2 :]
+    write("no-alpha.webp", without[:4] + struct.pack("<I", len(without) - 8) + without[8:])
     whole = saved(picture("RGB"), "WEBP", lossless=True, exif=exif(1))
     # The length counts metadata that is cut off.
     write("cut-metadata.webp", whole[:-9], whole)
@@ -195,6 +236,12 @@ def gif():
     whole = saved(picture("L"), "GIF")
     colors = 3 << ((whole[10] & 7) + 1)
     write("no-colors.gif", whole[:10] + bytes([whole[10] & 0x78]) + whole[11:13] + whole[13 + colors :])
+    whole = saved(picture("P"), "GIF")
+    image = whole.index(b",", 13 + (3 << ((whole[10] & 7) + 1)))
+    write("stray-bytes.gif", whole[:image] + b"\0\xff\7" + whole[image:], whole)
+    write("unknown-block.gif", whole[:image] + b"!\x99\x03abc\0" + whole[image:], whole)
+    write("no-screen.gif", whole[:6] + bytes(4) + whole[10:])
+    write("small-screen.gif", whole[:6] + struct.pack("<HH", 5, 9) + whole[10:])
     frames = [picture("P"), picture("P").transpose(Image.Transpose.ROTATE_180)]
     write("animated.gif", saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
 
@@ -331,6 +378,7 @@ def tiff():
     write("jpeg-L.tif", saved(picture("L", WIDE, HIGH), "TIFF", compression="jpeg", quality=90))
     write("big.tif", saved(picture("RGB"), "TIFF", big_tiff=True))
     write("orientation.tif", saved(picture("RGB"), "TIFF", tiffinfo={274: 6}))
+    write("orientation-long.tif", tiff_file(tiff_lines(8, 2, 3, _274=(4, [6])), [picture("RGB").tobytes()]))
     for bits in (2, 4):
         values = [[pixel(x, y, 0) >> (8 - bits) for x in range(WIDTH)] for y in range(HEIGHT)]
         for kind in (0, 1):

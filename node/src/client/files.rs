@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::atomic_files::{PRIVATE, PUBLIC, Unfinished};
+use crate::atomic_files::{PRIVATE, PUBLIC, Unfinished, folder_of, remove_leftovers};
 
 /// The path that means standard input or standard output.
 const STANDARD: &str = "-";
@@ -207,6 +207,8 @@ pub fn check_distinct(input: &Path, output: &Path) -> Result<(), FileError> {
 
 /// Checks that [`write()`] can write there, as far as that can be known, before a step that cannot be undone.
 ///
+/// It also removes temporary files that earlier processes left there when they were killed.
+///
 /// # Errors
 ///
 /// A place that cannot be written to.
@@ -219,6 +221,7 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         may_replace(&target)?;
+        remove_leftovers(folder_of(&target));
         // Dropping the file removes it.
         Unfinished::beside(&target, PRIVATE).map(drop)
     });
@@ -275,13 +278,17 @@ pub fn write_new(folder: &Path, name: &str, bytes: &[u8], access: Access) -> Res
     written.map_err(|source| FileError::Unwritable { path, source })
 }
 
-/// Checks that files can be created in a folder. A missing folder is created.
+/// Checks that files can be created in a folder. A missing folder is created, and temporary files that earlier
+/// processes left in it when they were killed are removed.
 ///
 /// # Errors
 ///
 /// A folder that cannot be created or written to.
 pub fn check_folder(folder: &Path) -> Result<(), FileError> {
-    let created = fs::create_dir_all(folder).and_then(|()| Unfinished::beside(&folder.join("x"), PRIVATE));
+    let created = fs::create_dir_all(folder).and_then(|()| {
+        remove_leftovers(folder);
+        Unfinished::beside(&folder.join("x"), PRIVATE)
+    });
     created.map(drop).map_err(|source| FileError::Unwritable {
         path: folder.to_owned(),
         source,
@@ -299,7 +306,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     for _ in 0..MOST_LINKS {
         match fs::read_link(&path) {
             // A relative target starts at the link's own folder.
-            Ok(target) => path = crate::atomic_files::folder_of(&path).join(target),
+            Ok(target) => path = folder_of(&path).join(target),
             Err(_) => return Ok(path),
         }
     }

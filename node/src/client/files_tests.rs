@@ -138,3 +138,17 @@ fn control_characters_are_escaped_and_other_text_is_left_alone() {
         assert_eq!(shown(Path::new(name)), "caf\\xe9.png");
     }
 }
+
+#[test]
+fn what_a_killed_process_left_is_removed_before_the_next_file_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let leftover = folder.path().join(".raft-lsb-0123456789abcdef");
+    let file = folder.path().join("file");
+    let checks: [&dyn Fn() -> Result<(), FileError>; 2] =
+        [&|| check_writable(&file), &|| check_folder(folder.path())];
+    for check in checks {
+        fs::write(&leftover, b"a part of a picture").unwrap();
+        check().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -81,6 +81,7 @@ impl Journal {
         };
         let bytes = Zeroizing::new(serde_json::to_vec(&record).map_err(|error| failed(error.into()))?);
         atomic_files::create_folder(&folder).map_err(failed)?;
+        atomic_files::remove_leftovers(&folder);
         let file = write_locked(&path, &bytes).map_err(failed)?;
         Ok(Self {
             path,

@@ -55,6 +55,7 @@ impl DeviceKey {
             path: path.clone(),
             source,
         };
+        atomic_files::remove_leftovers(&folder);
         if let Some(key) = load(&path)? {
             return Ok(Self { key });
         }

@@ -6,7 +6,7 @@ use lsb_core::bits::BitsPerSample;
 use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
-use lsb_core::upload::{self, Unusual};
+use lsb_core::upload::{self, Unusual, UploadError};
 use lsb_core::{FileName, Limits, ObjectId, picture};
 use sha2::{Digest, Sha256};
 
@@ -107,6 +107,16 @@ fn inspect_original(input: &ProtectInput, limits: &Limits) -> Result<Option<Unus
     Ok(upload.map_err(lsb_core::Error::from)?.unusual)
 }
 
+/// Checks an original against the servers' limit, which is known only when they are asked. It depends on nothing else
+/// of the file, so the file is not inspected again.
+fn check_length(original: &[u8], limit: u64) -> Result<(), ClientError> {
+    let bytes = original.len() as u64;
+    if bytes > limit {
+        return Err(lsb_core::Error::from(UploadError::TooManyBytes { bytes, limit }).into());
+    }
+    Ok(())
+}
+
 impl Client {
     /// Protects a picture. The original leaves this machine only encrypted.
     ///
@@ -136,7 +146,7 @@ impl Client {
             upload_bytes: info.upload_limit_bytes,
             ..limits
         };
-        inspect_original(&input, &limits)?;
+        check_length(&input.original, info.upload_limit_bytes)?;
         let device = self.device(info.cluster, &input.owner)?;
         self.enrol(info.cluster, &input.owner, &device).await?;
         let denied_picture = self.unified_image(&info).await?;

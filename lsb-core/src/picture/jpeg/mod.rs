@@ -7,14 +7,18 @@ mod scans;
 use alloc::vec::Vec;
 
 use crate::upload::UploadError;
-use crate::upload::jpeg::{END_OF_IMAGE, Frame, NUMBER_OF_LINES, Piece, Pieces, is_frame_header};
+use crate::upload::jpeg::{
+    END_OF_IMAGE, Frame, NUMBER_OF_LINES, Piece, Pieces, START_OF_SCAN, is_frame_header,
+};
 
+const APP0: u8 = 0xe0;
 const ADOBE: u8 = 0xee;
 
 /// The file as the decoder understands it, after every block was found to be there.
 ///
 /// Stray bytes between segments go, and so does a segment that stops the decoder though it says nothing; a number of
-/// lines behind the first scan moves to the header, and an end marker that is missing is added.
+/// lines behind the first scan moves to the header, and an end marker that is missing is added. What three components
+/// mean is said by their numbers alone.
 ///
 /// # Errors
 ///
@@ -39,7 +43,7 @@ pub(super) fn prepared(file: &[u8]) -> Result<Vec<u8>, UploadError> {
 }
 
 fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
-    let lines = number_of_lines(file);
+    let Facts { lines, numbers } = Facts::of(file);
     let mut prepared = Vec::with_capacity(file.len() + 2);
     prepared.extend_from_slice(file.get(..2).unwrap_or_default());
     let mut scans = scans::Scans::default();
@@ -51,12 +55,13 @@ fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
             } => break,
             // A second start, restart markers between segments: nothing to decode.
             Piece::Alone { .. } => continue,
-            // Adobe's marker has twelve bytes; the decoder takes others for damage.
+            // Adobe's marker has twelve bytes; the decoder takes others for damage. Of three components it says nothing
+            // that their numbers do not say now.
             Piece::Segment {
                 marker: ADOBE,
                 content,
                 ..
-            } if content.len() < 12 || !content.starts_with(b"Adobe") => continue,
+            } if numbers.is_some() || colors_by_adobe(content).is_none() => continue,
             Piece::Segment {
                 marker: NUMBER_OF_LINES,
                 ..
@@ -78,6 +83,10 @@ fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
                             place.copy_from_slice(&lines.to_be_bytes());
                         }
                     }
+                    if let Some((old, new)) = numbers {
+                        let components = prepared.len() - content.len() + COMPONENTS_AT;
+                        renumber(prepared.get_mut(components..).unwrap_or_default(), 3, old, new);
+                    }
                     scans.begin(frame);
                 } else {
                     scans.table(marker, content)?;
@@ -85,7 +94,15 @@ fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
             }
             Piece::Scan { whole } => {
                 scans.scan(whole)?;
+                let start = prepared.len();
                 prepared.extend_from_slice(whole);
+                if let (Some((old, new)), Some(header_at)) = (numbers, scan_header_at(whole)) {
+                    let header = prepared.get_mut(start + header_at..).unwrap_or_default();
+                    if let Some((count, chosen)) = header.split_first_mut() {
+                        let chosen = chosen.get_mut(..usize::from(*count) * 2).unwrap_or_default();
+                        renumber(chosen, 2, old, new);
+                    }
+                }
             }
         }
     }
@@ -94,15 +111,91 @@ fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
     Ok(prepared)
 }
 
-/// The number of lines that stands behind the first scan, or zero (§B.2.5).
-fn number_of_lines(file: &[u8]) -> u16 {
-    let lines = Pieces::new(file).find_map(|piece| match piece {
-        Piece::Segment {
-            marker: NUMBER_OF_LINES,
-            content,
-            ..
-        } => content.first_chunk().map(|lines| u16::from_be_bytes(*lines)),
-        _ => None,
-    });
-    lines.unwrap_or(0)
+/// Where the components of a frame begin: behind the precision, the sides, and their count (§B.2.2).
+const COMPONENTS_AT: usize = 6;
+/// The components' numbers by which the decoder knows luma and chroma, and red, green and blue.
+const LUMA_AND_CHROMA: [u8; 3] = [1, 2, 3];
+const RED_GREEN_BLUE: [u8; 3] = *b"RGB";
+
+/// What stands elsewhere than where the decoder looks for it.
+struct Facts {
+    /// The number of lines that stands behind the first scan, or zero (§B.2.5).
+    lines: u16,
+    /// The numbers of three components, and those that say what they mean.
+    numbers: Option<([u8; 3], [u8; 3])>,
+}
+
+impl Facts {
+    fn of(file: &[u8]) -> Self {
+        let (mut lines, mut numbers, mut jfif, mut adobe, mut scanned) = (None, None, false, None, false);
+        for piece in Pieces::new(file) {
+            match piece {
+                Piece::Segment {
+                    marker: NUMBER_OF_LINES,
+                    content,
+                    ..
+                } if lines.is_none() => {
+                    lines = Some(
+                        content
+                            .first_chunk()
+                            .map_or(0, |lines| u16::from_be_bytes(*lines)),
+                    );
+                }
+                Piece::Segment {
+                    marker: APP0,
+                    content,
+                    ..
+                } if !scanned => jfif |= content.starts_with(b"JFIF\0"),
+                Piece::Segment {
+                    marker: ADOBE,
+                    content,
+                    ..
+                } if !scanned => adobe = colors_by_adobe(content).or(adobe),
+                Piece::Segment { marker, content, .. } if !scanned && is_frame_header(marker) => {
+                    numbers = match content.get(COMPONENTS_AT..) {
+                        Some(&[first, _, _, second, _, _, third, _, _]) => Some([first, second, third]),
+                        _ => None,
+                    };
+                }
+                Piece::Scan { .. } => scanned = true,
+                _ => (),
+            }
+        }
+        // As every decoder decides that descends from the first one: JFIF allows nothing else than luma and chroma, then
+        // Adobe's marker counts, then the numbers do.
+        let meant = |numbers: [u8; 3]| match adobe {
+            _ if jfif => LUMA_AND_CHROMA,
+            Some(0) => RED_GREEN_BLUE,
+            None if numbers == RED_GREEN_BLUE => RED_GREEN_BLUE,
+            _ => LUMA_AND_CHROMA,
+        };
+        Self {
+            lines: lines.unwrap_or(0),
+            numbers: numbers.map(|numbers| (numbers, meant(numbers))),
+        }
+    }
+}
+
+/// What Adobe's marker says of the colours: 0 is as they are, 1 luma and chroma, 2 the same and black.
+fn colors_by_adobe(content: &[u8]) -> Option<u8> {
+    content.get(11).copied().filter(|_| content.starts_with(b"Adobe"))
+}
+
+/// Where a scan's header begins, behind its marker and its length.
+fn scan_header_at(whole: &[u8]) -> Option<usize> {
+    let marker = whole.iter().position(|byte| *byte == START_OF_SCAN)?;
+    Some(marker + 3)
+}
+
+/// Writes other numbers for components, each of which takes so many bytes.
+fn renumber(components: &mut [u8], bytes: usize, old: [u8; 3], new: [u8; 3]) {
+    for component in components.chunks_exact_mut(bytes) {
+        let known = old
+            .iter()
+            .zip(new)
+            .find(|(old, _)| component.first() == Some(*old));
+        if let (Some((_, new)), Some(number)) = (known, component.first_mut()) {
+            *number = new;
+        }
+    }
 }

@@ -47,12 +47,9 @@ pub(super) fn read(file: &[u8], limits: &Limits) -> Result<Read, Error> {
     }
     let raw = unpacked(file, &tiff, &directory, &layout, limits)?;
     let value = |tag| directory.entry(tag).and_then(|entry| tiff.value(entry));
-    let orientation = directory
-        .entry(tags::ORIENTATION)
-        .and_then(|entry| u8::try_from(tiff.number(entry, 0)?).ok());
     Ok(Read {
         picture: meaning::picture(raw, &layout)?,
-        orientation: orientation.and_then(Orientation::from_exif),
+        orientation: tiff.orientation(&directory).and_then(Orientation::from_exif),
         profile: value(tags::PROFILE).unwrap_or_default().to_vec(),
         xmp: value(tags::XMP).unwrap_or_default().to_vec(),
     })
