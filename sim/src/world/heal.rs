@@ -367,12 +367,13 @@ impl<W: Workload> Simulation<'_, W> {
             Phase::Quiet { at, core } if self.now.since(at) >= heal.quiet_for => {
                 // Clients that were busy before the heal may still be.
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
-                if obstacle.is_none() {
+                if obstacle.is_none() && !self.outcomes_wait_for_disks(core) {
                     self.phase = Phase::Over;
                     return self.conclude(core);
                 }
                 if waited_since(at) > heal.quiet_for + heal.converge_within {
                     converged_in_time(obstacle, at, self.now)?;
+                    self.every_request_has_an_outcome(core)?;
                 }
             }
             Phase::Quiet { .. } => {}

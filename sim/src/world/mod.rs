@@ -625,6 +625,37 @@ mod tests {
         reports(Oracle::S21, says(4, granted));
     }
 
+    /// The request of a server that knows of its removal, while a sync from before the heal still stalls.
+    #[test]
+    fn l5_waits_for_the_disk_of_a_removed_server_and_no_longer() {
+        let text = include_str!("../../regressions/removed_while_its_disk_stalls.toml");
+        let schedule = Schedule::from_toml(text).unwrap();
+        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+        simulation.begin();
+        let core = loop {
+            let Caused { cause, event } = simulation.next_event().unwrap();
+            simulation.happen(cause, event).unwrap();
+            match simulation.phase {
+                Phase::Quiet { core, .. } if simulation.outcomes_wait_for_disks(core) => break core,
+                phase => assert_ne!(
+                    phase,
+                    Phase::Over,
+                    "the disk was done before the cluster was quiet"
+                ),
+            }
+        };
+        let (place, _) = simulation.without_outcome(core).next().unwrap();
+        assert_eq!(
+            simulation.belonging(core) & 1 << place,
+            0,
+            "it is no member any more"
+        );
+        // Its sync would have ended by then, and it has said nothing.
+        simulation.now += schedule.weather.disk.stall;
+        assert!(!simulation.outcomes_wait_for_disks(core));
+        reports(Oracle::L5, simulation.every_request_has_an_outcome(core));
+    }
+
     #[test]
     fn core_reports_an_invariant_of_the_library_that_broke() {
         assert_eq!(core_holds(node(1), Ok(())), Ok(()));
