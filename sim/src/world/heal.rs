@@ -360,7 +360,7 @@ impl<W: Workload> Simulation<'_, W> {
                     self.phase = Phase::Quiet { at: self.now, core };
                 }
                 if late {
-                    served_in_time(waiting, at, self.now)?;
+                    served_in_time(waiting, || self.refusal_of_fresh(), at, self.now)?;
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }
