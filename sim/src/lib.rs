@@ -163,5 +163,5 @@ pub use schedule::{Schedule, ScheduleError};
 pub use sessions::WithSessions;
 pub use shrink::{Shrunk, shrink};
 pub use sweep::{Found, sweep};
-pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Workload};
+pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Sizes, Workload};
 pub use world::{record, replay, run};

@@ -10,6 +10,7 @@ use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
 use raft_core::{Event as CoreEvent, Payload, ProposalId, ReadId, ReadMode};
 
+use super::heal::Phase;
 use super::observe::Taken;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
@@ -19,7 +20,7 @@ use crate::oracle::Judgement;
 use crate::oracle::client::Outcome;
 use crate::random::{Domain, Seed};
 use crate::report::Place;
-use crate::schedule::{Operation, OperationKind, Schedule};
+use crate::schedule::{Operation, OperationKind, Schedule, ScheduleError};
 use crate::workload::{SessionCall, Workload};
 
 /// How many of 10,000 attempts go to a random server.
@@ -194,6 +195,17 @@ impl<W: Workload> Simulation<'_, W> {
         let number = self.oracles.attempts.len() as u64;
         let call = self.call(operation, number);
         let command = (kind == OperationKind::Write).then(|| Payload::from(self.workload.command(&call)));
+        if let Some(bytes) = command.as_ref().map(|command| command.len() as u64)
+            && bytes > self.largest_command
+        {
+            self.misfit = Some(ScheduleError::LargeCommand {
+                attempt: number,
+                bytes,
+                stated: self.largest_command,
+            });
+            self.phase = Phase::Over;
+            return;
+        }
         self.oracles.attempts.invoke(call, command.as_deref());
         if let Some(history) = &mut self.history
             && call.request == number

@@ -66,7 +66,7 @@ use crate::workload::{ResponseOf, Workload, fits};
 /// Runs a schedule and judges it.
 pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, ScheduleError> {
     fits(schedule, workload)?;
-    Ok(Simulation::new(schedule, workload, None).run())
+    Simulation::new(schedule, workload, None).run()
 }
 
 /// Runs a schedule and reports every event as it happens.
@@ -86,7 +86,7 @@ pub(crate) fn observe<W: Workload>(
     observer: &mut dyn Observer,
 ) -> Result<Report, ScheduleError> {
     fits(schedule, workload)?;
-    Ok(Simulation::new(schedule, workload, Some(observer)).run())
+    Simulation::new(schedule, workload, Some(observer)).run()
 }
 
 /// Runs a schedule and records what clients did and were told.
@@ -97,7 +97,7 @@ pub fn record<W: Workload>(
     fits(schedule, workload)?;
     let mut simulation = Simulation::new(schedule, workload, None);
     simulation.history = Some(History::new());
-    let report = simulation.run();
+    let report = simulation.run()?;
     let history = simulation.history.take().map(|history| history.events);
     Ok((report, history.unwrap_or_default()))
 }
@@ -111,7 +111,7 @@ pub(crate) fn run_with<W: Workload>(
     fits(schedule, workload)?;
     let mut simulation = Simulation::new(schedule, workload, None);
     simulation.canary = Some(canary);
-    Ok(simulation.run())
+    simulation.run()
 }
 
 /// An event that is scheduled.
@@ -245,6 +245,10 @@ struct Simulation<'a, W: Workload> {
     /// Which servers are healthy.
     quiet: Quiet,
     phase: Phase,
+    /// Why the run says nothing: the workload has broken its own statement.
+    misfit: Option<ScheduleError>,
+    /// The largest command that the workload states, in bytes.
+    largest_command: u64,
     /// When everything that links had in their queues at the heal has arrived. That takes a minute at worst, and
     /// nothing that is sent meanwhile overtakes it.
     drained: Nanos,
@@ -300,6 +304,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
             operator: Operator::default(),
             quiet: Quiet::new(schedule),
             phase: Phase::Faulty,
+            misfit: None,
+            largest_command: workload.sizes(&schedule.workload).command_bytes,
             drained: Nanos::ZERO,
             coverage: Coverage::default(),
             hash: Rolling::default(),
@@ -309,7 +315,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    fn run(&mut self) -> Report {
+    fn run(&mut self) -> Result<Report, ScheduleError> {
         // S25. After a panic only the simulation's counters are used, so a broken invariant inside it cannot matter.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
@@ -319,10 +325,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 .unwrap_or("a panic without a message");
             violated(Oracle::S25, format!("panicked: {text}"))
         });
+        if let Some(misfit) = self.misfit.take() {
+            return Err(misfit);
+        }
         if let Err(violation) = &judgement {
             self.hash.word(violation.oracle as u64 + 1);
         }
-        Report {
+        Ok(Report {
             violation: judgement.err(),
             at: self.now,
             events: self.event,
@@ -331,7 +340,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             attempts: self.oracles.attempts.len() as u64,
             elections: self.oracles.elections.count() as u64,
             coverage: self.coverage.clone(),
-        }
+        })
     }
 
     fn run_events(&mut self) -> Judgement {
