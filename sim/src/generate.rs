@@ -43,6 +43,7 @@ impl Profile {
     pub fn schedule_for<W: Workload>(self, seed: u64, workload: &W) -> Schedule {
         let mut schedule = self.schedule(seed);
         schedule.fit(workload.sizes(&schedule.workload));
+        schedule.slow_down(workload.apply_takes());
         workload.name().clone_into(&mut schedule.machine);
         schedule
     }

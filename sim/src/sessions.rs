@@ -10,6 +10,7 @@ use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest, Sessions, StoredResponse};
 
 use crate::codec::Codec;
+use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
@@ -175,13 +176,19 @@ where
         // Usually, each client has one session, with the outcomes of its latest requests.
         let outcomes = u64::from(sessions.outcomes.min(USUAL_OUTCOMES));
         let outcome_bytes = inside.response_bytes.saturating_add(OUTCOME_BYTES);
-        let session_bytes = outcome_bytes.saturating_mul(outcomes).saturating_add(OUTCOME_BYTES);
+        let session_bytes = outcome_bytes
+            .saturating_mul(outcomes)
+            .saturating_add(OUTCOME_BYTES);
         let sessions_bytes = session_bytes.saturating_mul(u64::from(plan.clients));
         Sizes {
             command_bytes: inside.command_bytes.saturating_add(COMMAND_HEADER_BYTES),
             response_bytes: outcome_bytes,
             snapshot_bytes: inside.snapshot_bytes.saturating_add(sessions_bytes),
         }
+    }
+
+    fn apply_takes(&self) -> Nanos {
+        self.0.apply_takes()
     }
 
     fn codec(&self) -> Option<&dyn Codec> {

@@ -14,8 +14,9 @@ use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
 /// A state machine under simulation.
 ///
 /// The simulator decides when clients act and on which of the workload's objects (`choice`); the workload decides what
-/// that means. Three methods are enough. The others are for machines that recognise repeated requests, and for
-/// workloads that know what the answers must be. Everything here must be deterministic.
+/// that means. Three methods are enough, for commands of up to a kilobyte ([`Sizes`]). The others are for machines that
+/// are larger or smaller, that are slow, or that recognise repeated requests, and for workloads that know what the
+/// answers must be. Everything here must be deterministic.
 pub trait Workload {
     /// The machine that is replicated.
     type Machine: StateMachine<Response: Clone + PartialEq + Debug, Answer: Clone + PartialEq + Debug>;
@@ -46,6 +47,14 @@ pub trait Workload {
     /// [`Profile::schedule_for`]: crate::Profile::schedule_for
     fn sizes(&self, _plan: &WorkloadPlan) -> Sizes {
         Sizes::default()
+    }
+
+    /// How long a machine takes to apply an entry, in simulated time. Whatever reaches its server meanwhile has to wait,
+    /// as on a host that applies in its main loop. [`Profile::schedule_for`] makes clients so slow that servers keep up.
+    ///
+    /// [`Profile::schedule_for`]: crate::Profile::schedule_for
+    fn apply_takes(&self) -> Nanos {
+        Nanos::ZERO
     }
 
     /// What a client does when it was not answered.

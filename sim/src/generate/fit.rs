@@ -59,6 +59,32 @@ impl Schedule {
     }
 }
 
+/// How many entries a slow machine can apply in the shortest election timeout, at least.
+const ENTRIES_PER_TIMEOUT: u64 = 16;
+
+impl Schedule {
+    /// Makes clients so slow that machines which take this long to apply an entry keep up with them, and ticks so long
+    /// that a server which applies hears its leader in time (paper §5.6, the timing requirement).
+    pub(crate) fn slow_down(&mut self, apply_takes: Nanos) {
+        let plan = &mut self.workload;
+        plan.interval = plan.interval.max(apply_takes.times(2));
+        let timeout = apply_takes.times(ENTRIES_PER_TIMEOUT).value();
+        let tick = Nanos::new(timeout.div_ceil(self.knobs.election_timeout_min_ticks.max(1)));
+        if tick > self.cluster.tick {
+            let times = tick.value().div_ceil(self.cluster.tick.value().max(1));
+            self.cluster.tick = tick;
+            let heal = &mut self.heal;
+            for bound in [
+                &mut heal.converge_within,
+                &mut heal.serve_within,
+                &mut heal.quiet_for,
+            ] {
+                *bound = bound.times(times);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +139,21 @@ mod tests {
         assert_eq!(schedule.weather.network.bytes_per_second, 5_000 << 13);
         assert_eq!(schedule.weather.network.queue_bytes, 2_000 << 13);
         assert_eq!(schedule.knobs.snapshot_chunk_bytes, 64 << 10);
+        assert_eq!(schedule.validate(), Ok(()));
+    }
+
+    #[test]
+    fn slow_machines_keep_up_with_their_clients_and_hear_their_leaders_in_time() {
+        let mut schedule = Schedule::calm(1);
+        schedule.cluster.tick = Nanos::from_millis(1);
+        (schedule.workload.interval, schedule.heal.quiet_for) =
+            (Nanos::from_millis(5), Nanos::from_millis(60));
+        schedule.slow_down(Nanos::ZERO);
+        assert_eq!(schedule.cluster.tick, Nanos::from_millis(1));
+        schedule.slow_down(Nanos::from_millis(15));
+        assert_eq!(schedule.workload.interval, Nanos::from_millis(30));
+        assert_eq!(schedule.cluster.tick, Nanos::from_millis(16));
+        assert_eq!(schedule.heal.quiet_for, Nanos::from_millis(960));
         assert_eq!(schedule.validate(), Ok(()));
     }
 }

@@ -272,7 +272,7 @@ impl<W: Workload> Simulation<'_, W> {
         if server.client_cuts > 0 {
             return Ok(());
         }
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Request {
                 server: at,
                 attempt,

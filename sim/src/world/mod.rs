@@ -134,6 +134,8 @@ enum Event {
         boot: u64,
         ticket: Ticket,
     },
+    /// A slow machine has done what its server gave it.
+    Applied { server: usize, boot: u64 },
     /// Entries have been read back.
     Loaded { server: usize, boot: u64, load: Load },
     /// A client begins an operation, or attempts it again.
@@ -302,7 +304,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
             operator: Operator::default(),
-            quiet: Quiet::new(schedule),
+            quiet: Quiet::new(schedule, workload.apply_takes()),
             phase: Phase::Faulty,
             misfit: None,
             largest_command: workload.sizes(&schedule.workload).command_bytes,
@@ -415,6 +417,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
             Event::Wake { server, boot } => self.wake(cause, server, boot),
             Event::Synced { server, boot, ticket } => self.synced(cause, server, boot, ticket),
             Event::Persisted { server, boot, ticket } => self.persisted(server, boot, ticket),
+            Event::Applied { server, boot } => {
+                self.applied(server, boot);
+                Ok(())
+            }
             Event::Loaded { server, boot, load } => self.loaded(cause, server, boot, load),
             Event::Attempt { operation } => {
                 self.attempt(cause, operation);

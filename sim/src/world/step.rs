@@ -103,6 +103,8 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(server) = self.servers.get_mut(at) {
             server.disk.step_ends();
         }
+        let index = |vitals: &Vitals| crate::oracle::count(vitals.applied);
+        self.applies(at, index(&after).saturating_sub(index(&before)));
         self.reschedule(at);
         Ok(())
     }
