@@ -32,7 +32,12 @@ impl Codec for CoreCodec {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Envelope, Undecodable> {
-        decode_envelope(bytes, DecodeLimits::default()).map_err(|error| Undecodable(error.to_string()))
+        // The bytes are in memory already, and a workload's commands may be of any size.
+        let limits = DecodeLimits {
+            bytes: usize::MAX,
+            ..DecodeLimits::default()
+        };
+        decode_envelope(bytes, limits).map_err(|error| Undecodable(error.to_string()))
     }
 }
 

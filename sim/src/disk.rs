@@ -286,6 +286,11 @@ impl Disk {
         !self.pending.is_empty()
     }
 
+    /// Whether a sync that was begun has not ended.
+    pub(crate) fn is_syncing(&self, now: Nanos) -> bool {
+        self.busy_until > now
+    }
+
     /// What is durable when the current step is judged. A server that waits for its writes has done all of them by the
     /// end of the step, and acts on them in the same step.
     pub(crate) fn judged(&self) -> &Image {

@@ -6,6 +6,7 @@
 //! moments.
 
 mod features;
+mod fit;
 mod further;
 mod identities;
 mod reconfigure;
@@ -18,6 +19,7 @@ use crate::schedule::{
     Delivery, Fault, FaultKind, Heal, Knobs, NetworkWeather, Rest, Schedule, SessionPlan, Shape, Survival,
     Target, Trigger, When, WorkloadPlan,
 };
+use crate::workload::Workload;
 
 /// What kind of schedule a seed gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,7 +37,19 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Returns the schedule of this seed.
+    /// Returns the schedule of this seed for a workload: that of the seed, made to fit its sizes, and under its
+    /// name. Limits that are drawn small stay as small as its largest command allows; slow links and the number of
+    /// operations are in proportion.
+    pub fn schedule_for<W: Workload>(self, seed: u64, workload: &W) -> Schedule {
+        let mut schedule = self.schedule(seed);
+        schedule.fit(workload.sizes(&schedule.workload));
+        schedule.slow_down(workload.apply_takes());
+        workload.name().clone_into(&mut schedule.machine);
+        schedule
+    }
+
+    /// Returns the schedule of this seed for the key-value store of the `sim` command, or for another workload whose
+    /// commands have sixteen bytes or less.
     pub fn schedule(self, seed: u64) -> Schedule {
         match self {
             Self::Swarm => swarm(seed),

@@ -10,7 +10,7 @@ use crate::history::{Happened, HistoryEvent};
 use crate::oracle::Violation;
 use crate::schedule::{OperationKind, WorkloadPlan};
 use crate::sessions::{Machine, Reply, WithSessions};
-use crate::workload::{Call, Concluded, Heard, Retry, Workload};
+use crate::workload::{Call, Concluded, Heard, Retry, Sizes, Workload};
 
 /// Keys with their values. Every value that is ever written is unique, so that a read identifies the write that it saw.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -29,6 +29,9 @@ pub enum Response {
     /// The bytes do not decode to a command.
     Malformed,
 }
+
+/// The size of a command, and of a key with its value in a snapshot.
+const PAIR_BYTES: u64 = 16;
 
 fn pair(bytes: &[u8]) -> Option<(u64, u64)> {
     let (key, value) = bytes.split_first_chunk()?;
@@ -120,6 +123,14 @@ impl Workload for Plain {
     fn query(&self, choice: u64) -> u64 {
         choice
     }
+
+    fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
+        Sizes {
+            command_bytes: PAIR_BYTES,
+            response_bytes: 9,
+            snapshot_bytes: plan.choices.saturating_mul(PAIR_BYTES),
+        }
+    }
 }
 
 const INSIDE: WithSessions<Plain> = WithSessions(Plain);
@@ -141,6 +152,10 @@ impl Workload for KeyValue {
 
     fn name(&self) -> &'static str {
         "kv"
+    }
+
+    fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
+        INSIDE.sizes(plan)
     }
 
     fn retry(&self, plan: &WorkloadPlan) -> Retry {

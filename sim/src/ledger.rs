@@ -24,7 +24,7 @@ use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::random::{Domain, Seed};
 use crate::schedule::{Schedule, WorkloadPlan};
-use crate::workload::{Call, Concluded, Heard, Retry, Workload};
+use crate::workload::{Call, Concluded, Heard, Retry, Sizes, Workload};
 
 /// The number of users; each client is one of them.
 const USERS: u64 = 8;
@@ -32,6 +32,13 @@ const USERS: u64 = 8;
 const OBJECTS: u64 = 8;
 /// The clocks' reading when a run begins.
 const BEGIN: u64 = 1_700_000_000;
+
+/// A command has some hundred bytes, most of them a picture's grants. A snapshot has some thousands.
+const SIZES: Sizes = Sizes {
+    command_bytes: 1 << 10,
+    response_bytes: 1 << 10,
+    snapshot_bytes: 64 << 10,
+};
 
 /// The ledger, and people who use it.
 ///
@@ -119,10 +126,7 @@ impl Ledger {
         let mut schedule = profile.schedule(seed);
         schedule.machine = "ledger".to_owned();
         schedule.workload.sessions = None;
-        // The ledger's commands have some hundred bytes, and its snapshots some thousands.
-        let knobs = &mut schedule.knobs;
-        knobs.message_bytes = knobs.message_bytes.max(1_024);
-        knobs.snapshot_chunk_bytes = knobs.snapshot_chunk_bytes.max(512);
+        schedule.fit(SIZES);
         schedule
     }
 
@@ -297,6 +301,10 @@ impl Workload for Ledger {
 
     fn name(&self) -> &'static str {
         "ledger"
+    }
+
+    fn sizes(&self, _plan: &WorkloadPlan) -> Sizes {
+        SIZES
     }
 
     /// The ledger knows a request by its id, and the client keeps it in a journal until it is answered.

@@ -81,8 +81,9 @@
 //! Randomness is keyed, not streamed: every draw is named by its purpose, place and time. Removing one fault from a
 //! schedule leaves all other draws as they were, so failing schedules shrink.
 //!
-//! A workload whose machine recognises repeated requests, or that knows what the answers must be, says so in
-//! [`Workload`]'s other methods. `examples/simulate.rs` finds a bug in an example machine.
+//! A workload whose commands have more than a kilobyte, whose machine recognises repeated requests, or that knows what
+//! the answers must be, says so in [`Workload`]'s other methods. `examples/simulate.rs` finds a bug in an example
+//! machine.
 //!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
 //! feature `command` adds the `sim` command, and `node` the service's ledger as a workload;
@@ -163,5 +164,5 @@ pub use schedule::{Schedule, ScheduleError};
 pub use sessions::WithSessions;
 pub use shrink::{Shrunk, shrink};
 pub use sweep::{Found, sweep};
-pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Workload};
+pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Sizes, Workload};
 pub use world::{record, replay, run};

@@ -10,10 +10,13 @@ use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest, Sessions, StoredResponse};
 
 use crate::codec::Codec;
+use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
-use crate::workload::{AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Workload};
+use crate::workload::{
+    AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Sizes, Workload,
+};
 
 /// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`]. In the other schedules
 /// every attempt is a request of its own.
@@ -68,6 +71,15 @@ const fn millis(nanos: u64) -> u64 {
 /// How far the clock of each client lags that of the client before it, so that time in the log runs backwards now and
 /// then.
 const LAG_MILLIS: u64 = 40;
+
+/// What a session's command has besides the command inside: version, kind, time, session, and two numbers of requests.
+const COMMAND_HEADER_BYTES: u64 = 34;
+
+/// What a snapshot has for a session, and for each outcome in it, besides the response: not more.
+const OUTCOME_BYTES: u64 = 32;
+
+/// How many outcomes a session has, in most runs.
+const USUAL_OUTCOMES: u32 = 4;
 
 /// Returns the reading of the client's clock, in milliseconds.
 fn stamp(call: &Call) -> u64 {
@@ -154,6 +166,29 @@ where
 
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
+        let inside = self.0.sizes(plan);
+        let Some(sessions) = plan.sessions else {
+            return inside;
+        };
+        // Usually, each client has one session, with the outcomes of its latest requests.
+        let outcomes = u64::from(sessions.outcomes.min(USUAL_OUTCOMES));
+        let outcome_bytes = inside.response_bytes.saturating_add(OUTCOME_BYTES);
+        let session_bytes = outcome_bytes
+            .saturating_mul(outcomes)
+            .saturating_add(OUTCOME_BYTES);
+        let sessions_bytes = session_bytes.saturating_mul(u64::from(plan.clients));
+        Sizes {
+            command_bytes: inside.command_bytes.saturating_add(COMMAND_HEADER_BYTES),
+            response_bytes: outcome_bytes,
+            snapshot_bytes: inside.snapshot_bytes.saturating_add(sessions_bytes),
+        }
+    }
+
+    fn apply_takes(&self) -> Nanos {
+        self.0.apply_takes()
     }
 
     fn codec(&self) -> Option<&dyn Codec> {

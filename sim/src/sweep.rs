@@ -19,14 +19,14 @@ pub struct Found {
     pub verdict: Verdict,
 }
 
-/// Runs the schedules of these seeds, and returns the first whose run does not pass.
+/// Runs the schedules of these seeds, made to fit the workload, and returns the first whose run does not pass.
 pub fn sweep<W: Workload>(
     profile: Profile,
     mut seeds: Range<u64>,
     workload: &W,
 ) -> Result<Option<Found>, ScheduleError> {
     let found = seeds.find_map(|seed| {
-        let schedule = profile.schedule(seed);
+        let schedule = profile.schedule_for(seed, workload);
         let verdict = match run(&schedule, workload) {
             Ok(report) => report.verdict(&schedule.expect),
             Err(error) => return Some(Err(error)),

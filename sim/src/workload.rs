@@ -14,8 +14,9 @@ use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
 /// A state machine under simulation.
 ///
 /// The simulator decides when clients act and on which of the workload's objects (`choice`); the workload decides what
-/// that means. Three methods are enough. The others are for machines that recognise repeated requests, and for
-/// workloads that know what the answers must be. Everything here must be deterministic.
+/// that means. Three methods are enough, for commands of up to a kilobyte ([`Sizes`]). The others are for machines that
+/// are larger or smaller, that are slow, or that recognise repeated requests, and for workloads that know what the
+/// answers must be. Everything here must be deterministic.
 pub trait Workload {
     /// The machine that is replicated.
     type Machine: StateMachine<Response: Clone + PartialEq + Debug, Answer: Clone + PartialEq + Debug>;
@@ -23,8 +24,10 @@ pub trait Workload {
     /// Makes a fresh machine.
     fn machine(&self, plan: &WorkloadPlan) -> Self::Machine;
 
-    /// Returns the command of one attempt. It must contain [`Call::attempt`], or something else that no other attempt
-    /// has, so that every entry of the log can be traced to the attempt that caused it.
+    /// Returns the command of one attempt. It should contain [`Call::attempt`], or something else that no other attempt
+    /// has, so that every entry of the log can be traced to the attempt that caused it. Attempts whose commands are
+    /// equal may each be committed once, and a command that is committed twice is then noticed only if there are more
+    /// entries than attempts.
     fn command(&self, call: &Call) -> Vec<u8>;
 
     /// Returns a query. Asked again of an equal machine, it must get an equal answer.
@@ -33,6 +36,25 @@ pub trait Workload {
     /// Returns the name by which schedules refer to the workload. A schedule that names another one is refused.
     fn name(&self) -> &'static str {
         ""
+    }
+
+    /// Returns how large commands, responses and snapshots are under this plan. [`Profile::schedule_for`] makes
+    /// schedules that fit them. A command that is larger than this says is refused ([`ScheduleError::LargeCommand`]).
+    ///
+    /// State the true sizes even if they are small: the smaller the largest command, the lower the limits that can be
+    /// drawn.
+    ///
+    /// [`Profile::schedule_for`]: crate::Profile::schedule_for
+    fn sizes(&self, _plan: &WorkloadPlan) -> Sizes {
+        Sizes::default()
+    }
+
+    /// How long a machine takes to apply an entry, in simulated time. Whatever reaches its server meanwhile has to wait,
+    /// as on a host that applies in its main loop. [`Profile::schedule_for`] makes clients so slow that servers keep up.
+    ///
+    /// [`Profile::schedule_for`]: crate::Profile::schedule_for
+    fn apply_takes(&self) -> Nanos {
+        Nanos::ZERO
     }
 
     /// What a client does when it was not answered.
@@ -56,6 +78,29 @@ pub trait Workload {
     /// [`Oracle::C9`](crate::Oracle::C9) unless another oracle fits.
     fn check(&self, _run: &Concluded<'_, Self::Machine>) -> Result<(), Violation> {
         Ok(())
+    }
+}
+
+/// How large what a workload handles is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The largest command.
+    pub command_bytes: u64,
+    /// The largest response, encoded as a session keeps it. It counts only inside
+    /// [`WithSessions`](crate::WithSessions).
+    pub response_bytes: u64,
+    /// A large snapshot. This one is no limit: a snapshot that is larger takes more messages.
+    pub snapshot_bytes: u64,
+}
+
+impl Default for Sizes {
+    /// Returns commands and responses of up to 1 KiB, and snapshots of 4 KiB.
+    fn default() -> Self {
+        Self {
+            command_bytes: 1 << 10,
+            response_bytes: 1 << 10,
+            snapshot_bytes: 4 << 10,
+        }
     }
 }
 
@@ -167,6 +212,14 @@ pub(crate) fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(),
         return Err(ScheduleError::NoCodec {
             workload: workload.name(),
         });
+    }
+    // A command that fits into no message is refused for ever, which says nothing about Raft.
+    let (limit, command_bytes) = (
+        schedule.knobs.message_bytes,
+        workload.sizes(&schedule.workload).command_bytes,
+    );
+    if limit < command_bytes {
+        return Err(ScheduleError::SmallMessages { limit, command_bytes });
     }
     Ok(())
 }

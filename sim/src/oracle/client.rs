@@ -10,10 +10,13 @@
 //! does. Order in real time is judged by the request: from its first attempt's invocation to the answer, at the place
 //! where it took effect.
 
-use raft_core::{Index, LogId};
+use std::fmt;
+
+use raft_core::{Index, LogId, Rejection};
 
 use super::facts::Facts;
 use super::{Judgement, Oracle, count, violated};
+use crate::hash::of_bytes;
 use crate::schedule::{OperationKind, WorkloadPlan};
 use crate::witness::Responses;
 use crate::workload::{AnswerOf, Applied, Call, Concluded, ResponseOf, Workload};
@@ -28,6 +31,8 @@ pub(crate) struct Attempt<W: Workload> {
     floor: u64,
     /// Hash of the command; 0 for a read.
     command_hash: u64,
+    /// The length of the command; 0 for a read.
+    command_bytes: usize,
     /// What the server answered, if it did.
     pub(crate) outcome: Option<Outcome<W>>,
 }
@@ -39,7 +44,7 @@ pub(crate) enum Outcome<W: Workload> {
     /// The query was answered, by a machine whose last command was this one.
     Read { at: Option<LogId>, answer: AnswerOf<W> },
     /// The request had no effect, and never will.
-    WithoutEffect,
+    WithoutEffect(Refusal),
     /// It is unknown whether the request took effect.
     Unknown,
 }
@@ -55,8 +60,36 @@ impl<W: Workload> Clone for Outcome<W> {
                 at: *at,
                 answer: answer.clone(),
             },
-            Self::WithoutEffect => Self::WithoutEffect,
+            Self::WithoutEffect(refusal) => Self::WithoutEffect(*refusal),
             Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Why a request had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A server rejected it.
+    Rejected(Rejection),
+    /// Another leader's entries took its place in the log.
+    Superseded,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(reason) => write!(f, "rejected: {reason}"),
+            Self::Superseded => f.write_str("superseded by another leader's entries"),
+        }
+    }
+}
+
+impl<W: Workload> Attempt<W> {
+    /// What it asks for, with the size of its command.
+    pub(crate) fn asks(&self) -> String {
+        match self.kind {
+            OperationKind::Write => format!("a command of {} bytes", self.command_bytes),
+            OperationKind::Read => "a query".to_owned(),
         }
     }
 }
@@ -76,15 +109,18 @@ impl<W: Workload> Attempts<W> {
         }
     }
 
-    /// A client begins an attempt, which has the next number: it asks a query, or it proposes the command with this
-    /// hash.
-    pub(crate) fn invoke(&mut self, kind: OperationKind, call: Call, command_hash: u64) {
+    /// A client begins an attempt, which has the next number: it proposes this command, or asks a query.
+    pub(crate) fn invoke(&mut self, call: Call, command: Option<&[u8]>) {
         let first = self.find(call.request).map(|attempt| attempt.floor);
         self.attempts.push(Attempt {
-            kind,
+            kind: match command {
+                Some(_) => OperationKind::Write,
+                None => OperationKind::Read,
+            },
             call,
             floor: first.unwrap_or(self.told),
-            command_hash,
+            command_hash: command.map_or(0, of_bytes),
+            command_bytes: command.map_or(0, <[u8]>::len),
             outcome: None,
         });
     }
@@ -268,9 +304,10 @@ impl<W: Workload> Attempts<W> {
             if *seen {
                 let message = format!("attempt {number} is committed a second time, at {at}");
                 judgement = violated(Oracle::C8, message);
-            } else if matches!(attempt.outcome, Some(Outcome::WithoutEffect)) {
-                let message =
-                    format!("attempt {number} was told that it has no effect, but is committed at {at}");
+            } else if let Some(Outcome::WithoutEffect(refusal)) = &attempt.outcome {
+                let message = format!(
+                    "attempt {number} was told that it has no effect ({refusal}), but is committed at {at}"
+                );
                 judgement = violated(Oracle::C7, message);
             } else {
                 *seen = true;
@@ -313,11 +350,13 @@ impl<W: Workload> Attempts<W> {
 mod tests {
     use super::super::fixture::{at, facts, id, reports};
     use super::*;
-    use crate::hash::of_bytes;
     use crate::kv::{KeyValue, Response};
     use crate::nanos::Nanos;
     use crate::sessions::Reply;
     use raft_core::{Entry, EntryBody, Payload};
+
+    const REFUSED: Outcome<KeyValue> =
+        Outcome::WithoutEffect(Refusal::Rejected(Rejection::NotLeader { leader: None }));
 
     fn call(attempt: u64) -> Call {
         Call {
@@ -339,13 +378,13 @@ mod tests {
     }
 
     fn write(attempts: &mut Attempts<KeyValue>, call: Call) {
-        attempts.invoke(OperationKind::Write, call, of_bytes(&KeyValue.command(&call)));
+        attempts.invoke(call, Some(&KeyValue.command(&call)));
     }
 
     /// The number of a new read of key 7.
     fn read(attempts: &mut Attempts<KeyValue>) -> u64 {
         let number = attempts.len() as u64;
-        attempts.invoke(OperationKind::Read, call(number), 0);
+        attempts.invoke(call(number), None);
         number
     }
 
@@ -400,11 +439,7 @@ mod tests {
         reports(Oracle::C2, attempts.returned(stale, None));
 
         let late = attempts.len() as u64;
-        attempts.invoke(
-            OperationKind::Write,
-            call(late),
-            of_bytes(&KeyValue.command(&call(0))),
-        );
+        attempts.invoke(call(late), Some(&KeyValue.command(&call(0))));
         attempts.decided(&facts, late, written(1, None)).unwrap();
         reports(Oracle::C2, attempts.returned(late, None));
         // The first attempt was invoked before anything was known, so it may take effect anywhere.
@@ -444,7 +479,7 @@ mod tests {
     fn c7_reports_an_effect_of_a_rejected_request_and_a_second_outcome() {
         let facts = committed();
         let mut attempts = two_writes();
-        attempts.decided(&facts, 0, Outcome::WithoutEffect).unwrap();
+        attempts.decided(&facts, 0, REFUSED).unwrap();
         reports(Oracle::C7, attempts.decided(&facts, 0, written(1, None)));
         reports(Oracle::C7, replayed(&attempts, &facts));
         reports(Oracle::C7, attempts.decided(&facts, 9, Outcome::Unknown));
@@ -464,13 +499,9 @@ mod tests {
         let facts = super::super::fixture::facts(&twice, 2);
         reports(Oracle::C8, replayed(&attempts, &facts));
         // Another attempt that asks for the same with the same bytes may be committed, too.
-        attempts.invoke(
-            OperationKind::Write,
-            call(1),
-            of_bytes(&KeyValue.command(&call(0))),
-        );
+        attempts.invoke(call(1), Some(&KeyValue.command(&call(0))));
         assert_eq!(replayed(&attempts, &facts), Ok(()));
-        attempts.decided(&facts, 1, Outcome::WithoutEffect).unwrap();
+        attempts.decided(&facts, 1, REFUSED).unwrap();
         reports(Oracle::C7, replayed(&attempts, &facts));
     }
 
@@ -483,7 +514,7 @@ mod tests {
         // at 1.
         let mut again = call(2);
         again.request = 0;
-        attempts.invoke(OperationKind::Write, again, of_bytes(&KeyValue.command(&call(1))));
+        attempts.invoke(again, Some(&KeyValue.command(&call(1))));
         attempts.returned(1, None).unwrap();
         attempts.decided(&facts, 2, written(2, None)).unwrap();
         assert_eq!(attempts.returned(2, Some(at(1))), Ok(()));
@@ -492,7 +523,7 @@ mod tests {
         write(&mut attempts, call(3));
         let mut late = call(4);
         late.request = 3;
-        attempts.invoke(OperationKind::Write, late, of_bytes(&KeyValue.command(&call(1))));
+        attempts.invoke(late, Some(&KeyValue.command(&call(1))));
         attempts.decided(&facts, 4, written(2, None)).unwrap();
         reports(Oracle::C2, attempts.returned(4, Some(at(1))));
         reports(Oracle::C2, attempts.returned(2, Some(at(3))));

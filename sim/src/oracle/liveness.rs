@@ -69,15 +69,24 @@ pub(crate) fn converged_in_time(obstacle: Option<String>, healed: Nanos, now: Na
     }
 }
 
-/// L2: every client must have been served by now.
-pub(crate) fn served_in_time(waiting: usize, converged: Nanos, now: Nanos) -> Judgement {
+/// L2: every client must have been served by now. The refusal is what one of those that wait was told last.
+pub(crate) fn served_in_time(
+    waiting: usize,
+    refusal: impl FnOnce() -> Option<String>,
+    converged: Nanos,
+    now: Nanos,
+) -> Judgement {
     if waiting == 0 {
         return Ok(());
     }
-    let message = format!(
+    let mut message = format!(
         "{} after the core converged {waiting} fresh operations are still waiting",
         now.since(converged)
     );
+    if let Some(refusal) = refusal() {
+        message.push_str("; ");
+        message.push_str(&refusal);
+    }
     violated(Oracle::L2, message)
 }
 
@@ -122,7 +131,13 @@ mod tests {
 
     #[test]
     fn l2_reports_clients_that_are_still_waiting() {
-        assert_eq!(served_in_time(0, Nanos::ZERO, Nanos::from_secs(9)), Ok(()));
-        reports(Oracle::L2, served_in_time(1, Nanos::ZERO, Nanos::from_secs(9)));
+        let judge = |waiting, refusal: Option<&str>| {
+            let refusal = refusal.map(str::to_owned);
+            served_in_time(waiting, || refusal, Nanos::ZERO, Nanos::from_secs(9))
+        };
+        assert_eq!(judge(0, Some("refused")), Ok(()));
+        reports(Oracle::L2, judge(1, None));
+        let told = judge(1, Some("attempt 4 was rejected: too large")).expect_err("one waits");
+        assert!(told.message.ends_with("; attempt 4 was rejected: too large"));
     }
 }

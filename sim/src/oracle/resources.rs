@@ -17,13 +17,26 @@ pub(crate) fn window_holds(leader: NodeId, peer: &PeerStatus, limit: u64) -> Jud
     violated(Oracle::S24, message)
 }
 
-/// S24: entries that a leader has appended and that are not committed yet.
-pub(crate) fn log_is_bounded(leader: NodeId, uncommitted_bytes: usize, limit: u64) -> Judgement {
+/// S24: commands that a leader has appended and that are not committed yet. They stay within the limit, unless a single
+/// one exceeds it: [`raft_core::Limits::uncommitted_bytes`]. The sizes are those of the commands that the leader has
+/// appended in its term and not committed, by [`raft_core::Entry::cost_bytes`].
+pub(crate) fn log_is_bounded(
+    leader: NodeId,
+    uncommitted_bytes: usize,
+    limit: u64,
+    sizes: impl Iterator<Item = usize>,
+) -> Judgement {
     if uncommitted_bytes as u64 <= limit {
         return Ok(());
     }
-    let message =
-        format!("server {leader} has {uncommitted_bytes} uncommitted bytes in its log; the limit is {limit}");
+    let (count, largest) = sizes.fold((0, 0), |(count, largest), size| (count + 1, size.max(largest)));
+    if count == 1 && uncommitted_bytes == largest {
+        return Ok(());
+    }
+    let message = format!(
+        "server {leader} has {uncommitted_bytes} uncommitted bytes in its log, of {count} commands; the limit is \
+         {limit}, unless it is a single one (the largest counts {largest})"
+    );
     violated(Oracle::S24, message)
 }
 
@@ -46,7 +59,12 @@ mod tests {
         };
         assert_eq!(window_holds(node(1), &peer(3), 3), Ok(()));
         reports(Oracle::S24, window_holds(node(1), &peer(4), 3));
-        assert_eq!(log_is_bounded(node(1), 100, 100), Ok(()));
-        reports(Oracle::S24, log_is_bounded(node(1), 101, 100));
+        let judge = |bytes, sizes: &[usize]| log_is_bounded(node(1), bytes, 100, sizes.iter().copied());
+        assert_eq!(judge(100, &[50, 50]), Ok(()));
+        reports(Oracle::S24, judge(101, &[50, 51]));
+        // A single command may be larger than the limit, but none may join it, nor may it count for more than it is.
+        assert_eq!(judge(181, &[181]), Ok(()));
+        reports(Oracle::S24, judge(214, &[181, 33]));
+        reports(Oracle::S24, judge(214, &[181]));
     }
 }

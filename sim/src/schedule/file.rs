@@ -120,6 +120,30 @@ pub enum ScheduleError {
         /// The workload that was to run it.
         workload: &'static str,
     },
+    /// The schedule's messages are too small for the workload's commands.
+    #[error(
+        "the workload's largest command has {command_bytes} bytes (Workload::sizes), but knobs.message_bytes is \
+         {limit}; make the schedule of a seed by Profile::schedule_for, or state smaller sizes if they are"
+    )]
+    SmallMessages {
+        /// The schedule's limit, in bytes.
+        limit: u64,
+        /// The largest command, in bytes.
+        command_bytes: u64,
+    },
+    /// A command is larger than the workload says that any is.
+    #[error(
+        "the command of attempt {attempt} has {bytes} bytes, but Workload::sizes states {stated} as the largest; state \
+         its true size, so that the schedule can be made to fit"
+    )]
+    LargeCommand {
+        /// The number of the attempt.
+        attempt: u64,
+        /// The size of its command, in bytes.
+        bytes: u64,
+        /// The stated size, in bytes.
+        stated: u64,
+    },
     /// The library rejects the settings.
     #[error("the knobs are invalid: {0}")]
     Knobs(raft_core::ConfigError),

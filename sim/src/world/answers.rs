@@ -8,7 +8,7 @@ use crate::canary::Canary;
 use crate::coverage::Probe;
 use crate::history::Happened;
 use crate::network::Fate;
-use crate::oracle::client::Outcome;
+use crate::oracle::client::{Attempt, Outcome, Refusal};
 use crate::oracle::{Judgement, Oracle, count, violated};
 use crate::places::place_of;
 use crate::report::Place;
@@ -33,12 +33,17 @@ impl<W: Workload> Simulation<'_, W> {
             Rejection::NotLeader { leader } => leader,
             _ => None,
         };
-        self.decided(at, attempt, Outcome::WithoutEffect, hint)
+        self.decided(
+            at,
+            attempt,
+            Outcome::WithoutEffect(Refusal::Rejected(reason)),
+            hint,
+        )
     }
 
     pub(super) fn superseded(&mut self, at: usize, id: ProposalId) -> Judgement {
         self.happened(Probe::ProposalSuperseded, Some(at));
-        self.decided(at, id.value(), Outcome::WithoutEffect, None)
+        self.decided(at, id.value(), Outcome::WithoutEffect(Refusal::Superseded), None)
     }
 
     pub(super) fn unknown(&mut self, at: usize, id: ProposalId) -> Judgement {
@@ -100,21 +105,18 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         self.hash_event(9, attempt);
-        let outcome = self
-            .oracles
-            .attempts
-            .find(attempt)
-            .and_then(|attempt| attempt.outcome.clone());
+        let asked = self.oracles.attempts.find(attempt);
+        let outcome = asked.and_then(|asked| asked.outcome.clone());
         if self.tells() {
             let text = match &outcome {
                 Some(Outcome::Written { at, response }) => format!("written at {at}: {response:?}"),
                 Some(Outcome::Read { at, answer }) => {
                     format!("read after {}: {answer:?}", count(at.map(|at| at.index)))
                 }
-                Some(Outcome::WithoutEffect) => match hint {
-                    Some(leader) => format!("rejected, the leader is server {leader}"),
-                    None => "rejected, no leader is known".to_owned(),
-                },
+                Some(Outcome::WithoutEffect(refusal)) => {
+                    let asks = asked.map(Attempt::asks).unwrap_or_default();
+                    format!("{asks}, {refusal}")
+                }
                 Some(Outcome::Unknown) | None => "unknown".to_owned(),
             };
             self.tell(
@@ -136,7 +138,7 @@ impl<W: Workload> Simulation<'_, W> {
                 self.happened(Probe::ReadDone, Some(server));
                 return Ok(());
             }
-            Some(Outcome::WithoutEffect) => self.attempt_ended(operation, attempt, Happened::Failed),
+            Some(Outcome::WithoutEffect(_)) => self.attempt_ended(operation, attempt, Happened::Failed),
             Some(Outcome::Unknown) | None => self.ended_unknown(operation, attempt),
         }
         self.believe(client, hint.map(place_of));

@@ -142,7 +142,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         server.wake_at = None;
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Wake { server: at, boot });
             return Ok(());
         }
@@ -191,7 +191,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.happened(Probe::MessageToTheDead, Some(to));
             return Ok(());
         }
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Deliver {
                 envelope,
                 sent: cause,
@@ -231,7 +231,7 @@ impl<W: Workload> Simulation<'_, W> {
             server.disk.durable().hard_state.term,
         )?;
         let later = server.disk.last_issued().filter(|_| planted!(SYNC_COVERS_LATER));
-        let (node, paused) = (server.node, server.pauses > 0);
+        let (node, busy) = (server.node, server.is_busy());
         if let Some(sync) = next {
             if sync.stalled {
                 self.happened(Probe::DiskStall, Some(at));
@@ -258,7 +258,7 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("up to ticket {ticket}"),
             );
         }
-        if paused {
+        if busy {
             if let Some(server) = self.servers.get_mut(at) {
                 server.missed.push_back(Event::Persisted {
                     server: at,
@@ -273,7 +273,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     pub(super) fn persisted(&mut self, at: usize, boot: u64, ticket: Ticket) -> Judgement {
         match self.servers.get_mut(at) {
-            Some(server) if server.is_boot(boot) && server.pauses > 0 => {
+            Some(server) if server.is_boot(boot) && server.is_busy() => {
                 server.missed.push_back(Event::Persisted {
                     server: at,
                     boot,
@@ -294,7 +294,7 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at).filter(|server| server.is_boot(boot)) else {
             return Ok(());
         };
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Loaded {
                 server: at,
                 boot,
@@ -351,7 +351,7 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at).filter(|server| server.is_running()) else {
             return Ok(());
         };
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Command { server: at, command });
             return Ok(());
         }

@@ -10,16 +10,17 @@ use raft_core::replica::Input;
 use raft_core::sessions::SessionClient;
 use raft_core::{Event as CoreEvent, Payload, ProposalId, ReadId, ReadMode};
 
+use super::heal::Phase;
 use super::observe::Taken;
 use super::{Event, Simulation};
 use crate::coverage::Probe;
-use crate::hash::of_bytes;
 use crate::nanos::Nanos;
 use crate::network::Fate;
 use crate::oracle::Judgement;
+use crate::oracle::client::Outcome;
 use crate::random::{Domain, Seed};
 use crate::report::Place;
-use crate::schedule::{Operation, OperationKind, Schedule};
+use crate::schedule::{Operation, OperationKind, Schedule, ScheduleError};
 use crate::workload::{SessionCall, Workload};
 
 /// How many of 10,000 attempts go to a random server.
@@ -146,6 +147,36 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
+    /// What a client whose fresh operation still waits was last refused, and why.
+    pub(super) fn refusal_of_fresh(&self) -> Option<String> {
+        let mut is_served = vec![false; self.clients.operations.len()];
+        for (place, &(operation, server)) in self.clients.attempts.iter().enumerate().rev() {
+            let number = place as u64;
+            let is_fresh = self
+                .clients
+                .operations
+                .get(operation)
+                .is_some_and(|running| running.is_fresh);
+            let (Some(is_served), Some(attempt)) = (
+                is_served.get_mut(operation).filter(|_| is_fresh),
+                self.oracles.attempts.find(number),
+            ) else {
+                continue;
+            };
+            match &attempt.outcome {
+                Some(Outcome::Written { .. } | Outcome::Read { .. }) => *is_served = true,
+                Some(Outcome::WithoutEffect(refusal)) if !*is_served => {
+                    let (asks, server) = (attempt.asks(), server + 1);
+                    return Some(format!(
+                        "attempt {number} ({asks}, to server {server}) was {refusal}"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
     /// A client asks a server.
     pub(super) fn attempt(&mut self, cause: u64, operation: usize) {
         let allowed = self.schedule.workload.attempts;
@@ -164,9 +195,18 @@ impl<W: Workload> Simulation<'_, W> {
         let number = self.oracles.attempts.len() as u64;
         let call = self.call(operation, number);
         let command = (kind == OperationKind::Write).then(|| Payload::from(self.workload.command(&call)));
-        self.oracles
-            .attempts
-            .invoke(kind, call, command.as_deref().map_or(0, of_bytes));
+        if let Some(bytes) = command.as_ref().map(|command| command.len() as u64)
+            && bytes > self.largest_command
+        {
+            self.misfit = Some(ScheduleError::LargeCommand {
+                attempt: number,
+                bytes,
+                stated: self.largest_command,
+            });
+            self.phase = Phase::Over;
+            return;
+        }
+        self.oracles.attempts.invoke(call, command.as_deref());
         if let Some(history) = &mut self.history
             && call.request == number
             && matches!(call.session, None | Some(SessionCall::Apply { .. }))
@@ -232,7 +272,7 @@ impl<W: Workload> Simulation<'_, W> {
         if server.client_cuts > 0 {
             return Ok(());
         }
-        if server.pauses > 0 {
+        if server.is_busy() {
             server.missed.push_back(Event::Request {
                 server: at,
                 attempt,

@@ -360,19 +360,20 @@ impl<W: Workload> Simulation<'_, W> {
                     self.phase = Phase::Quiet { at: self.now, core };
                 }
                 if late {
-                    served_in_time(waiting, at, self.now)?;
+                    served_in_time(waiting, || self.refusal_of_fresh(), at, self.now)?;
                     converged_in_time(obstacle, at, self.now)?;
                 }
             }
             Phase::Quiet { at, core } if self.now.since(at) >= heal.quiet_for => {
                 // Clients that were busy before the heal may still be.
                 let obstacle = obstacle(&self.members_of(core), self.oracles.facts.last_committed());
-                if obstacle.is_none() {
+                if obstacle.is_none() && !self.outcomes_wait_for_disks(core) {
                     self.phase = Phase::Over;
                     return self.conclude(core);
                 }
                 if waited_since(at) > heal.quiet_for + heal.converge_within {
                     converged_in_time(obstacle, at, self.now)?;
+                    self.every_request_has_an_outcome(core)?;
                 }
             }
             Phase::Quiet { .. } => {}

@@ -66,7 +66,7 @@ use crate::workload::{ResponseOf, Workload, fits};
 /// Runs a schedule and judges it.
 pub fn run<W: Workload>(schedule: &Schedule, workload: &W) -> Result<Report, ScheduleError> {
     fits(schedule, workload)?;
-    Ok(Simulation::new(schedule, workload, None).run())
+    Simulation::new(schedule, workload, None).run()
 }
 
 /// Runs a schedule and reports every event as it happens.
@@ -86,7 +86,7 @@ pub(crate) fn observe<W: Workload>(
     observer: &mut dyn Observer,
 ) -> Result<Report, ScheduleError> {
     fits(schedule, workload)?;
-    Ok(Simulation::new(schedule, workload, Some(observer)).run())
+    Simulation::new(schedule, workload, Some(observer)).run()
 }
 
 /// Runs a schedule and records what clients did and were told.
@@ -97,7 +97,7 @@ pub fn record<W: Workload>(
     fits(schedule, workload)?;
     let mut simulation = Simulation::new(schedule, workload, None);
     simulation.history = Some(History::new());
-    let report = simulation.run();
+    let report = simulation.run()?;
     let history = simulation.history.take().map(|history| history.events);
     Ok((report, history.unwrap_or_default()))
 }
@@ -111,7 +111,7 @@ pub(crate) fn run_with<W: Workload>(
     fits(schedule, workload)?;
     let mut simulation = Simulation::new(schedule, workload, None);
     simulation.canary = Some(canary);
-    Ok(simulation.run())
+    simulation.run()
 }
 
 /// An event that is scheduled.
@@ -134,6 +134,8 @@ enum Event {
         boot: u64,
         ticket: Ticket,
     },
+    /// A slow machine has done what its server gave it.
+    Applied { server: usize, boot: u64 },
     /// Entries have been read back.
     Loaded { server: usize, boot: u64, load: Load },
     /// A client begins an operation, or attempts it again.
@@ -245,6 +247,10 @@ struct Simulation<'a, W: Workload> {
     /// Which servers are healthy.
     quiet: Quiet,
     phase: Phase,
+    /// Why the run says nothing: the workload has broken its own statement.
+    misfit: Option<ScheduleError>,
+    /// The largest command that the workload states, in bytes.
+    largest_command: u64,
     /// When everything that links had in their queues at the heal has arrived. That takes a minute at worst, and
     /// nothing that is sent meanwhile overtakes it.
     drained: Nanos,
@@ -298,8 +304,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
             operator: Operator::default(),
-            quiet: Quiet::new(schedule),
+            quiet: Quiet::new(schedule, workload.apply_takes()),
             phase: Phase::Faulty,
+            misfit: None,
+            largest_command: workload.sizes(&schedule.workload).command_bytes,
             drained: Nanos::ZERO,
             coverage: Coverage::default(),
             hash: Rolling::default(),
@@ -309,7 +317,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
         }
     }
 
-    fn run(&mut self) -> Report {
+    fn run(&mut self) -> Result<Report, ScheduleError> {
         // S25. After a panic only the simulation's counters are used, so a broken invariant inside it cannot matter.
         let ended = catch_unwind(AssertUnwindSafe(|| self.run_events()));
         let judgement = ended.unwrap_or_else(|panic| {
@@ -319,10 +327,13 @@ impl<'a, W: Workload> Simulation<'a, W> {
                 .unwrap_or("a panic without a message");
             violated(Oracle::S25, format!("panicked: {text}"))
         });
+        if let Some(misfit) = self.misfit.take() {
+            return Err(misfit);
+        }
         if let Err(violation) = &judgement {
             self.hash.word(violation.oracle as u64 + 1);
         }
-        Report {
+        Ok(Report {
             violation: judgement.err(),
             at: self.now,
             events: self.event,
@@ -331,7 +342,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             attempts: self.oracles.attempts.len() as u64,
             elections: self.oracles.elections.count() as u64,
             coverage: self.coverage.clone(),
-        }
+        })
     }
 
     fn run_events(&mut self) -> Judgement {
@@ -406,6 +417,10 @@ impl<'a, W: Workload> Simulation<'a, W> {
             Event::Wake { server, boot } => self.wake(cause, server, boot),
             Event::Synced { server, boot, ticket } => self.synced(cause, server, boot, ticket),
             Event::Persisted { server, boot, ticket } => self.persisted(server, boot, ticket),
+            Event::Applied { server, boot } => {
+                self.applied(server, boot);
+                Ok(())
+            }
             Event::Loaded { server, boot, load } => self.loaded(cause, server, boot, load),
             Event::Attempt { operation } => {
                 self.attempt(cause, operation);
@@ -623,6 +638,37 @@ mod tests {
         assert_eq!(says(4, raft_core::Message::Hello), Ok(()));
         assert_eq!(says(3, granted.clone()), Ok(()), "it was there from the start");
         reports(Oracle::S21, says(4, granted));
+    }
+
+    /// The request of a server that knows of its removal, while a sync from before the heal still stalls.
+    #[test]
+    fn l5_waits_for_the_disk_of_a_removed_server_and_no_longer() {
+        let text = include_str!("../../regressions/removed_while_its_disk_stalls.toml");
+        let schedule = Schedule::from_toml(text).unwrap();
+        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+        simulation.begin();
+        let core = loop {
+            let Caused { cause, event } = simulation.next_event().unwrap();
+            simulation.happen(cause, event).unwrap();
+            match simulation.phase {
+                Phase::Quiet { core, .. } if simulation.outcomes_wait_for_disks(core) => break core,
+                phase => assert_ne!(
+                    phase,
+                    Phase::Over,
+                    "the disk was done before the cluster was quiet"
+                ),
+            }
+        };
+        let (place, _) = simulation.without_outcome(core).next().unwrap();
+        assert_eq!(
+            simulation.belonging(core) & 1 << place,
+            0,
+            "it is no member any more"
+        );
+        // Its sync would have ended by then, and it has said nothing.
+        simulation.now += schedule.weather.disk.stall;
+        assert!(!simulation.outcomes_wait_for_disks(core));
+        reports(Oracle::L5, simulation.every_request_has_an_outcome(core));
     }
 
     #[test]

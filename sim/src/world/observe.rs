@@ -355,6 +355,31 @@ impl<W: Workload> Simulation<'_, W> {
     /// L5: at the end, every request that a server of the core has accepted since its start has an outcome, unless it
     /// came just now.
     pub(super) fn every_request_has_an_outcome(&self, core: u8) -> Judgement {
+        match self.without_outcome(core).next() {
+            None => Ok(()),
+            Some((place, attempt)) => {
+                let message = format!("server {} has given no outcome for attempt {attempt}", place + 1);
+                violated(Oracle::L5, message)
+            }
+        }
+    }
+
+    /// Whether requests have no outcome because disks are not done: every such request is at a server whose disk still
+    /// syncs. The core's convergence has waited for the disks of members, and for no disk of a server that was removed.
+    /// Such a server knows its requests to be committed before it may apply them. Its disk's sync may have begun to stall
+    /// before the heal, and its end is near. At that end nothing excuses the server any longer.
+    pub(super) fn outcomes_wait_for_disks(&self, core: u8) -> bool {
+        let mut without = self.without_outcome(core).peekable();
+        without.peek().is_some()
+            && without.all(|(place, _)| {
+                self.servers
+                    .get(place)
+                    .is_some_and(|server| server.disk.is_syncing(self.now))
+            })
+    }
+
+    /// The requests that should have an outcome by now: each with the place of the server that has accepted it.
+    pub(super) fn without_outcome(&self, core: u8) -> impl Iterator<Item = (usize, u64)> {
         // A server that was removed while it was unreachable may never learn an outcome. A server that knows of its
         // removal has no requests waiting.
         let core = super::targets::members(core)
@@ -368,7 +393,8 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let ticks = patience.value() / self.schedule.cluster.tick.value().max(1);
         let taken = self.clients.taken.iter().zip(0..);
-        for (attempt, taken) in taken.filter_map(|(taken, attempt)| Some((attempt, (*taken)?))) {
+        let taken = taken.filter_map(|(taken, attempt)| Some((attempt, (*taken)?)));
+        taken.filter_map(move |(attempt, taken): (u64, Taken)| {
             let place = taken.place;
             // A clock that was put back has counted nothing for a while, so by that clock nothing was late.
             let is_same = self.now.since(taken.at) > patience
@@ -381,12 +407,8 @@ impl<W: Workload> Simulation<'_, W> {
                 .attempts
                 .find(attempt)
                 .is_none_or(|attempt| attempt.outcome.is_some());
-            if is_same && !has_outcome {
-                let message = format!("server {} has given no outcome for attempt {attempt}", place + 1);
-                return violated(Oracle::L5, message);
-            }
-        }
-        Ok(())
+            (is_same && !has_outcome).then_some((place, attempt))
+        })
     }
 
     /// Whether a server holds, and knows to be committed, a configuration without it, and no later one that takes its

@@ -17,9 +17,6 @@ use crate::report::Place;
 use crate::schedule::Class;
 use crate::workload::Workload;
 
-/// What an entry counts besides its payload, see [`raft_core::Entry::cost_bytes`].
-const ENTRY_OVERHEAD_BYTES: u64 = 32;
-
 impl<W: Workload> Simulation<'_, W> {
     pub(super) fn carry_out(&mut self, at: usize, outputs: &mut Vec<OutputOf<W>>) -> Judgement {
         for output in outputs.drain(..) {
@@ -172,16 +169,6 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
         };
-        if leads
-            && !persist.entries.is_empty()
-            && let Some(replica) = &server.replica
-        {
-            let limits = &self.schedule.knobs;
-            let largest = limits
-                .uncommitted_bytes
-                .max(limits.message_bytes + ENTRY_OVERHEAD_BYTES);
-            resources::log_is_bounded(node, replica.raft().uncommitted_bytes(), largest)?;
-        }
         if self.schedule.knobs.persists_at_once {
             let term = server.disk.durable().hard_state.term;
             server.disk.write_through(&persist, snapshot.as_ref());

@@ -56,6 +56,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         self.quiet.disturb(place, self.now);
         server.missed.clear();
+        server.is_applying = false;
         server.wake_at = None;
         server.dying = None;
         let had_unsynced = server.disk.has_unsynced();
@@ -144,6 +145,47 @@ impl<W: Workload> Simulation<'_, W> {
         }
         // It may receive answers to requests that are long over.
         self.quiet.disturb_all(self.now);
+        self.catch_up(place);
+    }
+
+    /// A server's machine has taken some entries, which keeps the server busy if it is slow.
+    pub(super) fn applies(&mut self, place: usize, entries: u64) {
+        let takes = self.workload.apply_takes().times(entries);
+        let now = self.now;
+        let Some(server) = self
+            .servers
+            .get_mut(place)
+            .filter(|server| takes > Nanos::ZERO && server.is_running())
+        else {
+            return;
+        };
+        server.is_applying = true;
+        // What waits may have waited since the machine was last idle.
+        let from = match server.applies {
+            (from, until) if until == now => from,
+            _ => now,
+        };
+        server.applies = (from, now + takes);
+        let boot = server.boot;
+        self.quiet.is_busy(from, now + takes);
+        self.push_after(takes, Event::Applied { server: place, boot });
+    }
+
+    /// A slow machine has done what its server gave it.
+    pub(super) fn applied(&mut self, place: usize, boot: u64) {
+        let Some(server) = self.servers.get_mut(place).filter(|server| server.is_boot(boot)) else {
+            return;
+        };
+        server.is_applying = false;
+        self.hash_event(23, place as u64);
+        self.catch_up(place);
+    }
+
+    /// A server receives everything that it missed, unless it is busy still.
+    fn catch_up(&mut self, place: usize) {
+        let Some(server) = self.servers.get_mut(place).filter(|server| !server.is_busy()) else {
+            return;
+        };
         for event in std::mem::take(&mut server.missed) {
             // A wake-up counts only at the time for which it was ordered.
             if let Event::Wake { .. } = event

@@ -72,7 +72,7 @@ struct Limits {
 }
 
 impl Limits {
-    fn of(schedule: &Schedule) -> Self {
+    fn of(schedule: &Schedule, apply_takes: Nanos) -> Self {
         let (knobs, tick) = (&schedule.knobs, schedule.longest_tick());
         let (shortest, heartbeat) = (knobs.election_timeout_min_ticks, knobs.heartbeat_ticks);
         let election = tick.times(knobs.election_timeout_max_ticks);
@@ -85,7 +85,8 @@ impl Limits {
             idle: Nanos::new(election.value() / 2),
             patience: election.times(10),
             heartbeat: schedule.cluster.tick.times(heartbeat),
-            is_weather_good: is_weather_good(schedule),
+            // A slow machine that catches up keeps its server from hearing anything for longer than any message takes.
+            is_weather_good: is_weather_good(schedule) && apply_takes == Nanos::ZERO,
             differ: knobs.election_timeout_max_ticks >= 2 * shortest,
             is_roomy: 2 * heartbeat <= shortest && schedule.weather.clock_drift_ppm <= 100_000,
         }
@@ -122,9 +123,10 @@ fn is_weather_good(schedule: &Schedule) -> bool {
 }
 
 impl Quiet {
-    pub(super) fn new(schedule: &Schedule) -> Self {
+    /// `apply_takes`: how long the workload's machine takes for an entry.
+    pub(super) fn new(schedule: &Schedule, apply_takes: Nanos) -> Self {
         Self {
-            limits: Limits::of(schedule),
+            limits: Limits::of(schedule, apply_takes),
             next_survey: Nanos::ZERO,
             last_survey: Nanos::ZERO,
             order: Order::default(),
@@ -224,6 +226,15 @@ impl Quiet {
             && let Some(slow) = self.slow_until.get_mut(place)
         {
             *slow = until.max(*slow);
+        }
+    }
+
+    /// A server's machine is busy for this time, and what reaches the server waits. A heartbeat and its answer may take
+    /// half of the time that a leader has left; each of the two servers may take another eighth. After a longer time the
+    /// server may receive what is long over, and its peers what that leads to.
+    pub(super) fn is_busy(&mut self, from: Nanos, until: Nanos) {
+        if until.since(from).times(2) > self.limits.late {
+            self.disturb_all(until + self.limits.late);
         }
     }
 

@@ -45,6 +45,10 @@ pub(super) struct Server<W: Workload> {
     pub(super) ticks_told: u64,
     /// When the next wake-up comes, if one is scheduled.
     pub(super) wake_at: Option<Nanos>,
+    /// Whether its machine is busy with what the last step applied.
+    pub(super) is_applying: bool,
+    /// Since when it has been busy that way without a break, and until when.
+    pub(super) applies: (Nanos, Nanos),
     /// How many faults pause it, and the events that it has missed meanwhile.
     pub(super) pauses: u32,
     pub(super) missed: VecDeque<Event>,
@@ -104,6 +108,8 @@ impl<W: Workload> Server<W> {
             boot_ticks: 0,
             ticks_told: 0,
             wake_at: None,
+            is_applying: false,
+            applies: (Nanos::ZERO, Nanos::ZERO),
             pauses: 0,
             missed: VecDeque::new(),
             client_cuts: 0,
@@ -120,6 +126,11 @@ impl<W: Workload> Server<W> {
 
     pub(super) fn is_running(&self) -> bool {
         self.replica.is_some()
+    }
+
+    /// Whether what reaches it has to wait.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.pauses > 0 || self.is_applying
     }
 
     /// Whether its disk has refused a write, so that it knows more than it can keep.

@@ -1,14 +1,14 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out its outputs.
 
 use raft_core::replica::{Input, Output, StateMachine};
-use raft_core::{Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
+use raft_core::{Entry, Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds};
 use crate::coverage::Probe;
 use crate::oracle::commit::{Step, Verifies};
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, Oracle, Violation, apply, commit, log, violated};
+use crate::oracle::{Judgement, Oracle, Violation, apply, commit, log, resources, violated};
 use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::witness::Witness;
@@ -104,6 +104,8 @@ impl<W: Workload> Simulation<'_, W> {
         if let Some(server) = self.servers.get_mut(at) {
             server.disk.step_ends();
         }
+        let index = |vitals: &Vitals| crate::oracle::count(vitals.applied);
+        self.applies(at, index(&after).saturating_sub(index(&before)));
         self.reschedule(at);
         Ok(())
     }
@@ -128,6 +130,28 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let (node, raft) = (server.node, replica.raft());
         core_holds(node, raft.check_invariants())?;
+        // A disk that has lost or refused entries does not show what the leader counts.
+        let has_all = !server.has_to_restart() && !self.budget.is_faulty(at);
+        if after.role == RoleName::Leader && has_all {
+            let is_own = |entry: &&Entry| {
+                entry.id.term == after.term
+                    && Some(entry.id.index) > after.commit
+                    && entry.command().is_some()
+            };
+            let appended = outputs.iter().filter_map(|output| match output {
+                Output::Persist { persist, .. } => Some(&persist.entries),
+                _ => None,
+            });
+            let appended = appended.flat_map(|entries| entries.iter());
+            let uncommitted = server.disk.written().entries().chain(appended).filter(is_own);
+            let limit = self.schedule.knobs.uncommitted_bytes;
+            resources::log_is_bounded(
+                node,
+                raft.uncommitted_bytes(),
+                limit,
+                uncommitted.map(Entry::cost_bytes),
+            )?;
+        }
         let Oracles { facts, commits, .. } = &mut self.oracles;
         for (place, output) in (0..).zip(outputs) {
             let Output::Persist { persist, snapshot } = output else {

@@ -4,7 +4,7 @@ use raft_core::Envelope;
 use raft_core::replica::StateMachine;
 use sim::kv::KeyValue;
 use sim::schedule::WorkloadPlan;
-use sim::{Call, Codec, Concluded, Heard, Retry, Undecodable, Violation, Workload};
+use sim::{Call, Codec, Concluded, Heard, Retry, Sizes, Undecodable, Violation, Workload};
 
 /// How thoroughly the codec checks bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ impl Workload for Encoded {
 
     fn query(&self, choice: u64) -> <Self::Machine as StateMachine>::Query {
         KeyValue.query(choice)
+    }
+
+    fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
+        KeyValue.sizes(plan)
     }
 
     fn name(&self) -> &'static str {
