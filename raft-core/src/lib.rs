@@ -27,9 +27,9 @@
 //!     type Response = u64;
 //!     type Query = ();
 //!     type Answer = u64;
-//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
 //!         self.0 += u64::from(command.first().copied().unwrap_or(0));
-//!         self.0
+//!         Ok(self.0)
 //!     }
 //!     fn query(&self, (): ()) -> u64 {
 //!         self.0
@@ -195,10 +195,12 @@ mod entries;
 mod founding;
 mod identity;
 mod input;
+mod level;
 mod log;
 mod membership;
 mod message;
 mod outbox;
+mod payload;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod queue;
@@ -219,6 +221,7 @@ pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Sn
 pub use entries::Entries;
 pub use identity::{Boot, ClusterId};
 pub use input::{Event, Expected, Input, ReadMode};
+pub use level::{Halt, Halted, Level};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;

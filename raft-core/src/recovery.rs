@@ -164,6 +164,7 @@ impl Recovery {
                     admitted: durable.hard_state.admitted,
                     promise_micros: durable.hard_state.promise_micros,
                     cluster,
+                    level: durable.hard_state.level,
                 }),
                 snapshot: None,
                 truncate_from: discarded.then_some(Index::FIRST),

@@ -10,6 +10,7 @@ use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
 use crate::identity::ClusterId;
+use crate::level::Halted;
 use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
@@ -61,6 +62,8 @@ pub(super) struct Server {
     pub(super) stranger: Option<(NodeId, ClusterId)>,
     /// How many more election timeouts this server lets pass before it campaigns.
     pub(super) yields_left: u32,
+    /// Where this server has halted: see `halting`.
+    pub(super) halted: Option<Halted>,
     pub(super) failed: bool,
 }
 
@@ -102,6 +105,7 @@ impl Server {
             next_request: 1,
             ignored: Ignored::default(),
             stranger: None,
+            halted: None,
             failed: false,
             log,
         };
@@ -109,6 +113,7 @@ impl Server {
             unless_planted!(LEAVES_OLD_LOG, server.out.log_truncated(Index::FIRST));
         }
         server.learn_cluster();
+        server.learn_level();
         server
     }
 

@@ -42,6 +42,7 @@ fn small_config() -> Config {
             snapshot_timeout_ticks: 8,
         },
         tick_micros: 100_000,
+        level: raft_core::Level::ZERO,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,
@@ -51,6 +52,7 @@ fn small_config() -> Config {
             tail_bytes: 200,
             proposals: 12,
             reads: 4,
+            halted_entries: 8,
         },
         snapshots: Snapshots {
             every_entries: 7,

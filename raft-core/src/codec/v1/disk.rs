@@ -10,6 +10,7 @@ use super::super::wire::{Sink, Source, Wire, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId};
+use crate::level::Level;
 use crate::types::{GroupId, Incarnation, Index, NodeId, Term, Ticket};
 
 wire_struct!(HardState {
@@ -19,6 +20,7 @@ wire_struct!(HardState {
     admitted: bool,
     promise_micros: u64,
     cluster: ClusterId,
+    level: Level,
 });
 
 wire_struct!(Persist {
@@ -53,6 +55,7 @@ impl From<crate::HardState> for HardState {
             admitted: hard_state.admitted,
             promise_micros: hard_state.promise_micros,
             cluster: hard_state.cluster,
+            level: hard_state.level,
         }
     }
 }
@@ -66,6 +69,7 @@ impl From<HardState> for crate::HardState {
             admitted: hard_state.admitted,
             promise_micros: hard_state.promise_micros,
             cluster: hard_state.cluster,
+            level: hard_state.level,
         }
     }
 }
