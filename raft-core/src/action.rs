@@ -188,7 +188,7 @@ pub enum Notice {
         at: Option<LogId>,
     },
     /// This server has halted: its program does not understand a committed entry. An operator should start a newer one.
-    /// Said once in a boot.
+    /// Said once in a boot, and again if it turns out that an earlier entry halts it.
     Halted(Halted),
     /// A step that no other action shows; only if [`Options::trace`](crate::Options::trace) asks for it.
     Trace(Trace),

@@ -112,6 +112,12 @@
 //!   are refused ([`RestoreError`]).
 //! * The state machine begins at the snapshot, and every entry after it is applied again.
 //!
+//! # Upgrades
+//!
+//! Servers of a cluster are not replaced all at once. A new kind of command belongs to a [`Level`]; the leader raises
+//! the level of the log when every member's program goes that far ([`Config::level`]). A program that meets what it
+//! does not understand halts before it ([`Halted`]). `docs/versions.md` in the repository says what an operator does.
+//!
 //! # Time
 //!
 //! The host counts ticks; the defaults of [`Timing`] are for ticks of 100 ms. Nothing has to be called on every tick:

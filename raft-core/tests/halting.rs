@@ -112,59 +112,28 @@ fn a_halted_server_votes_and_does_not_campaign() {
 
 #[test]
 fn a_halted_server_does_not_take_over() {
-    let mut scene = Scene::follower(3, 1, &[1]);
-    scene.prompt = false;
-    scene.append(1, None, &[1, 1], 2);
-    let persist = |actions: Vec<Action>| {
-        actions.into_iter().find_map(|action| match action {
-            Action::Persist(persist) => Some(persist.ticket),
-            _ => None,
-        })
-    };
-    let ticket = persist(scene.append(1, None, &[1, 1, 1], 3));
-    if let Some(ticket) = ticket {
-        scene.step(Event::Persisted(ticket));
-    }
-    let needs = Some(Level::new(2));
-    scene.step(Input::Halted { at: index(1), needs });
-    assert_eq!(scene.raft.halted(), Some(Halted { at: index(1), needs }));
+    let mut scene = told_to_apply(true);
+    scene.step(Input::Halted {
+        at: index(2),
+        needs: None,
+    });
     let ignored = scene.raft.status().ignored.stale;
     let actions = scene.receive(2, 1, Message::TimeoutNow);
     assert_eq!((actions.len(), scene.role()), (0, RoleName::Follower));
     assert_eq!(scene.raft.status().ignored.stale, ignored + 1);
 }
 
+// A host that takes its time to apply may learn of the halt at any moment.
 #[test]
 fn a_candidate_that_halts_gives_up_its_campaign() {
-    let mut setup = setup(3, 1, &[1, 1]);
-    setup.durable.commit = Index::new(2);
-    let mut scene = Scene::new(setup).unwrap();
-    // A host that takes its time to apply may learn of the halt at any moment.
-    let mut late = {
-        let mut setup = support::scene::setup(3, 1, &[1, 1]);
-        setup.durable.commit = Index::new(2);
-        let mut late = Scene {
-            raft: raft_core::Raft::new(setup).unwrap(),
-            opening: Vec::new(),
-            prompt: false,
-            count: 3,
-        };
-        late.opening = late.drain();
-        late
-    };
-    late.step(Event::Campaign);
-    assert_eq!(late.role(), RoleName::PreCandidate);
-    late.step(Input::Halted {
-        at: index(2),
-        needs: None,
-    });
-    assert_eq!((late.role(), late.applied()), (RoleName::Follower, 1));
-    // One that has applied it cannot say so any more.
+    let mut scene = told_to_apply(false);
+    scene.tick(30);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
     scene.step(Input::Halted {
         at: index(2),
         needs: None,
     });
-    assert_eq!(scene.raft.halted(), None);
+    assert_eq!((scene.role(), scene.applied()), (RoleName::Follower, 1));
 }
 
 #[test]

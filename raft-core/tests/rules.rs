@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 22] = [
+const RULE_FILES: [&str; 24] = [
     "allocation",
     "elections",
     "replication",
@@ -20,6 +20,8 @@ const RULE_FILES: [&str; 22] = [
     "identities",
     "restore",
     "leadership_transfer",
+    "halting",
+    "levels",
     "membership",
     "limits",
     "leases",

@@ -15,7 +15,7 @@ use raft_core::{Index, LogId};
 use super::facts::Facts;
 use super::{Judgement, Oracle, count, violated};
 use crate::schedule::{OperationKind, WorkloadPlan};
-use crate::witness::Responses;
+use crate::witness::{Responses, program_and_command};
 use crate::workload::{AnswerOf, Applied, Call, Concluded, ResponseOf, Workload};
 
 /// One attempt at one operation.
@@ -179,7 +179,16 @@ impl<W: Workload> Attempts<W> {
                 continue;
             };
             let at = committed.id;
-            let response = machine.apply(at, command);
+            let command = match facts.has_two_programs() {
+                true => program_and_command(command).1,
+                false => &command[..],
+            };
+            let Ok(response) = machine.apply(at, command) else {
+                return violated(
+                    Oracle::C9,
+                    format!("the machine halts before the command at {at}"),
+                );
+            };
             let call = self.is_known(committed.content_hash, at, &by_hash, &mut seen)?;
             if let Ok(place) = writes.binary_search_by_key(&at.index, |(at, _)| *at)
                 && let Some(&(_, number)) = writes.get(place)
@@ -501,12 +510,15 @@ mod tests {
     #[test]
     fn s16_reports_a_response_that_a_replay_does_not_give() {
         let facts = committed();
-        let mut machine =
-            crate::witness::Witness::new(KeyValue.machine(&WorkloadPlan::default()), std::rc::Rc::default());
+        let mut machine = crate::witness::Witness::new(
+            KeyValue.machine(&WorkloadPlan::default()),
+            std::rc::Rc::default(),
+            None,
+        );
         let shared = machine.responses().expect("a caller keeps the responses");
         use raft_core::replica::StateMachine;
-        machine.apply(id(1, 1), &KeyValue.command(&call(1)));
-        machine.apply(id(1, 2), &KeyValue.command(&call(1)));
+        machine.apply(id(1, 1), &KeyValue.command(&call(1))).unwrap();
+        machine.apply(id(1, 2), &KeyValue.command(&call(1))).unwrap();
         let plan = WorkloadPlan::default();
         reports(
             Oracle::S16,
