@@ -21,8 +21,8 @@ use log_file::{Contents, Store, record};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Boot, Config, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId, Options,
-    ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
+    Boot, Config, Event, GroupId, Halt, Identity, Incarnation, LoadEntries, LogId, Membership, NodeId,
+    Options, ProposalId, ReadId, ReadMode, RoleName, Setup, Snapshots,
 };
 
 /// The state machine: a sum.
@@ -34,9 +34,9 @@ impl StateMachine for Sum {
     type Query = ();
     type Answer = u64;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
         self.0 += command.iter().map(|&byte| u64::from(byte)).sum::<u64>();
-        self.0
+        Ok(self.0)
     }
 
     fn query(&self, (): ()) -> u64 {

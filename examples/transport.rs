@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
 use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Boot, Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, LogId, Membership,
-    NodeId, Notice, ProposalId, Rejection, RoleName, Setup,
+    Boot, Config, Durable, Envelope, Event, GroupId, Halt, Identity, Incarnation, LoadEntries, LogId,
+    Membership, NodeId, Notice, ProposalId, Rejection, RoleName, Setup,
 };
 
 const SERVERS: u64 = 3;
@@ -37,9 +37,9 @@ impl StateMachine for Lines {
     type Query = ();
     type Answer = u64;
 
-    fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+    fn apply(&mut self, _at: LogId, _command: &[u8]) -> Result<u64, Halt> {
         self.0 += 1;
-        self.0
+        Ok(self.0)
     }
 
     fn query(&self, (): ()) -> u64 {

@@ -29,10 +29,10 @@
 //! let genesis = Genesis { cluster: ClusterId::from_bytes([7; 16]), denied_picture_hash: [1; 32] };
 //! let command = Command { time: UnixSeconds(1_700_000_000), action: Action::Genesis(genesis) };
 //! let at = LogId::new(Term::new(1), Index::FIRST);
-//! assert_eq!(ledger.apply(at, &encode_command(&command)), Outcome::Begun);
+//! assert_eq!(ledger.apply(at, &encode_command(&command)), Ok(Outcome::Begun));
 //! // Malformed bytes change nothing, and get an answer that says so.
 //! let before = ledger.state_hash();
-//! assert!(matches!(ledger.apply(at, b"garbage"), Outcome::Refused(_)));
+//! assert!(matches!(ledger.apply(at, b"\0garbage"), Ok(Outcome::Refused(_))));
 //! assert_eq!(ledger.state_hash(), before);
 //! ```
 //!

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::entries::Entries;
+use crate::level::Halted;
 use crate::membership::{Change, ChangeError};
 use crate::message::Envelope;
 use crate::status::RoleName;
@@ -148,7 +149,7 @@ pub enum Notice {
         id: ProposalId,
     },
     /// The outcome of the proposal cannot be known here: a snapshot covers its place in the log, or this server was
-    /// removed from the cluster before it was committed, or its disk failed.
+    /// removed from the cluster before it was committed, or it halted before applying it, or its disk failed.
     Unknown {
         /// The host's name for it.
         id: ProposalId,
@@ -186,6 +187,9 @@ pub enum Notice {
         /// The entry that set it; `None` when a truncation took the log back to the first one.
         at: Option<LogId>,
     },
+    /// This server has halted: its program does not understand a committed entry. An operator should start a newer one.
+    /// Said once in a boot, and again if it turns out that an earlier entry halts it.
+    Halted(Halted),
     /// A step that no other action shows; only if [`Options::trace`](crate::Options::trace) asks for it.
     Trace(Trace),
 }
@@ -264,12 +268,15 @@ pub enum Rejection {
         /// The target.
         to: NodeId,
     },
-    /// Only another server that votes, and goes on voting, can be handed the leadership.
+    /// Only another server that votes, goes on voting and has not halted can be handed the leadership.
     #[error("server {to} cannot take over: name another voter of the configuration in force")]
     NotATarget {
         /// The target.
         to: NodeId,
     },
+    /// This server has halted before an entry that its program does not understand. Another server may know the answer.
+    #[error(transparent)]
+    Halted(#[from] Halted),
     /// This server's disk failed: it takes no further part until it is restarted.
     #[error("this server's disk failed, and it has stopped until it is restarted")]
     Failed,

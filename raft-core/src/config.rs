@@ -2,6 +2,7 @@
 
 use crate::action::Persist;
 use crate::entries::Entries;
+use crate::level::Level;
 use crate::membership::Membership;
 use crate::types::HardState;
 use crate::types::{Entry, Identity, Index, SnapshotMeta};
@@ -27,6 +28,11 @@ pub struct Config {
     pub settings: u64,
     /// Limits on messages, memory and waiting requests.
     pub limits: Limits,
+    /// Up to which level this program understands the log; [`Level::ZERO`] by default, for programs that do not use
+    /// levels. The leader raises the level of the log to what every member says here, and then no program below it
+    /// starts on these folders again. An operator who wants to be able to return to the former program for a while
+    /// states the former level.
+    pub level: Level,
     /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
     pub snapshots: Snapshots,
     /// Features that are off by default.
@@ -41,6 +47,7 @@ impl Default for Config {
             tick_micros: 100_000,
             settings: 0,
             limits: Limits::default(),
+            level: Level::ZERO,
             snapshots: Snapshots::default(),
             options: Options::default(),
         }
@@ -136,6 +143,10 @@ pub struct Limits {
     pub proposals: usize,
     /// The number of reads without an outcome.
     pub reads: usize,
+    /// How many entries a halted server stores after the one that it does not understand. It takes no snapshot that
+    /// would let it drop them. Beyond this limit it stores and acknowledges nothing more, until a newer program is
+    /// started.
+    pub halted_entries: u64,
 }
 
 /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
@@ -180,6 +191,7 @@ impl Default for Limits {
             tail_bytes: 16 << 20,
             proposals: 65_536,
             reads: 65_536,
+            halted_entries: 10_000_000,
         }
     }
 }
@@ -393,6 +405,7 @@ impl Config {
             ("tail_bytes", limits.tail_bytes as u64),
             ("proposals", limits.proposals as u64),
             ("reads", limits.reads as u64),
+            ("halted_entries", limits.halted_entries),
             ("every_entries", self.snapshots.every_entries),
             ("chunk_bytes", self.snapshots.chunk_bytes as u64),
             ("max_bytes", self.snapshots.max_bytes),

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use crate::action::Persist;
 use crate::entries::Entries;
 use crate::identity::ClusterId;
+use crate::level::Level;
 use crate::membership::Membership;
 use crate::types::{HardState, Index, LogId, NodeId, SnapshotMeta, Term, Ticket};
 
@@ -23,10 +24,13 @@ impl Persist {
     ///    write with these bytes. A witness gets the write without the bytes.
     /// 4. Start all founders with [`Setup::bootstrap`](crate::Setup::bootstrap) as here.
     ///
+    /// `level` is the level of the log that the state comes from ([`SnapshotMeta::level`]): the state may hold what only
+    /// programs of that level understand.
+    ///
     /// The new cluster has an identity of its own ([`ClusterId`]). Servers of the cluster that the state comes from
     /// refuse it, and are refused: both may go on side by side.
     #[must_use]
-    pub fn founding(node: NodeId, founders: &Membership, nonce: u32) -> Self {
+    pub fn founding(node: NodeId, founders: &Membership, level: Level, nonce: u32) -> Self {
         let cluster = ClusterId::founded(founders.digest(), nonce);
         let (term, last) = (Term::new(1), Index::FIRST);
         Self {
@@ -34,6 +38,7 @@ impl Persist {
             hard_state: Some(Box::new(HardState {
                 term,
                 cluster,
+                level,
                 ..HardState::default()
             })),
             snapshot: Some(Box::new(SnapshotMeta {
@@ -42,6 +47,7 @@ impl Persist {
                 membership_id: None,
                 withheld: founders.is_witness(node),
                 cluster,
+                level,
             })),
             truncate_from: None,
             entries: Entries::default(),

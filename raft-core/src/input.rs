@@ -1,6 +1,7 @@
 //! The inputs of a server: the one way in.
 
 use crate::entries::Entries;
+use crate::level::Level;
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::types::{Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
@@ -124,6 +125,21 @@ pub enum Input {
     /// The state machine has applied everything up to and including this entry, or was restored from the snapshot at
     /// this entry.
     Applied(Index),
+    /// The state machine does not understand this entry, which it was told to apply, and has applied everything before
+    /// it. Neither this entry nor a later one counts as applied, and the server halts: see
+    /// [`Halted`](crate::Halted). A report of an entry that the host was not told to apply, or that a snapshot has
+    /// covered meanwhile, changes nothing.
+    ///
+    /// A host that [applies at once](crate::Options::applies_at_once) may have been handed duties after that
+    /// [`Apply`](crate::Action::Apply) already. It treats a [`Done`](crate::Action::Done) at this entry or a later one
+    /// as [unknown](crate::Notice::Unknown), and rejects what is
+    /// [ready to be read](crate::Action::ReadReady) from there on.
+    Halted {
+        /// The entry.
+        at: Index,
+        /// The level of the program that would understand it, if that is known.
+        needs: Option<Level>,
+    },
     /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
     /// become durable with the [`Persist`](crate::Persist) that this input leads to.
     SnapshotTaken {

@@ -27,9 +27,9 @@
 //!     type Response = u64;
 //!     type Query = ();
 //!     type Answer = u64;
-//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
 //!         self.0 += u64::from(command.first().copied().unwrap_or(0));
-//!         self.0
+//!         Ok(self.0)
 //!     }
 //!     fn query(&self, (): ()) -> u64 {
 //!         self.0
@@ -112,6 +112,12 @@
 //! * A server with an empty disk asks before it takes part ([`RoleName::Joining`]); disks that contradict themselves
 //!   are refused ([`RestoreError`]).
 //! * The state machine begins at the snapshot, and every entry after it is applied again.
+//!
+//! # Upgrades
+//!
+//! Servers of a cluster are not replaced all at once. A new kind of command belongs to a [`Level`]; the leader raises
+//! the level of the log when every member's program goes that far ([`Config::level`]). A program that meets what it
+//! does not understand halts before it ([`Halted`]). `docs/versions.md` in the repository says what an operator does.
 //!
 //! # Time
 //!
@@ -196,10 +202,12 @@ mod entries;
 mod founding;
 mod identity;
 mod input;
+mod level;
 mod log;
 mod membership;
 mod message;
 mod outbox;
+mod payload;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod queue;
@@ -220,6 +228,7 @@ pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Sn
 pub use entries::Entries;
 pub use identity::{Boot, ClusterId, Incarnation};
 pub use input::{Event, Expected, Input, ReadMode};
+pub use level::{Halt, Halted, Level};
 pub use membership::{Change, ChangeError, Membership};
 pub use message::{AppendOutcome, Envelope, Message, ReadOutcome, Refusal, Standing};
 pub use raft::Raft;

@@ -10,6 +10,7 @@
 use alloc::sync::Arc;
 
 mod configurations;
+mod levels;
 mod tail;
 mod terms;
 #[cfg(test)]
@@ -17,10 +18,12 @@ mod tests;
 
 use crate::entries::Entries;
 use crate::identity::ClusterId;
+use crate::level::Level;
 use crate::membership::Membership;
 use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
 
 use configurations::Configurations;
+use levels::Levels;
 use tail::Tail;
 use terms::TermRuns;
 
@@ -34,6 +37,7 @@ pub(crate) struct Log {
     last: Option<LogId>,
     tail: Tail,
     configurations: Configurations,
+    levels: Levels,
     snapshot: Option<SnapshotMeta>,
 }
 
@@ -47,6 +51,7 @@ impl Log {
             last: None,
             tail: Tail::default(),
             configurations: Configurations::new((None, Arc::new(bootstrap))),
+            levels: Levels::new(Level::ZERO),
             snapshot: None,
         };
         if let Some(meta) = snapshot {
@@ -65,6 +70,7 @@ impl Log {
             Configurations::new((meta.membership_id, Arc::clone(&meta.membership))),
             FORGETS_CONFIGURATION => self.configurations.first_only()
         );
+        self.levels = Levels::new(meta.level);
         self.snapshot = Some(meta);
     }
 
@@ -197,6 +203,9 @@ impl Log {
         {
             self.configurations.push(entry.id, Arc::clone(membership));
         }
+        if let EntryBody::Level(level) = &entry.body {
+            self.levels.push(entry.id, *level);
+        }
         self.last = Some(entry.id);
     }
 
@@ -212,6 +221,7 @@ impl Log {
         self.terms.truncate(from);
         self.tail.truncate(from);
         unless_planted!(KEEPS_CUT_OFF_CONFIGURATION, self.configurations.truncate(from));
+        self.levels.truncate(from);
     }
 
     /// Removes the entries up to and including `to`, which a snapshot covers (paper §7).
@@ -223,6 +233,7 @@ impl Log {
         }
         self.tail.remove_to(to);
         self.configurations.compact(to);
+        self.levels.compact(to);
         self.base = Some(base);
     }
 
@@ -256,6 +267,7 @@ impl Log {
             membership_id,
             withheld: false,
             cluster,
+            level: plant!(self.level_at(Some(last.index)), SNAPSHOTS_FORGET_LEVEL => Level::ZERO),
         }
     }
 
@@ -283,6 +295,21 @@ impl Log {
     pub(crate) fn memberships_after(&self, at: Option<Index>) -> impl Iterator<Item = LogId> {
         let ids = self.configurations.iter().filter_map(|(id, _)| *id);
         ids.filter(move |id| Some(id.index) > at)
+    }
+
+    /// Returns the level at this entry, or the oldest one known if the entry is before that.
+    pub(crate) fn level_at(&self, at: Option<Index>) -> Level {
+        self.levels.at(at)
+    }
+
+    /// Returns the last level in the log, and the entry that set it, committed or not.
+    pub(crate) fn newest_level(&self) -> (Option<LogId>, Level) {
+        self.levels.newest()
+    }
+
+    /// Returns the first entry of the log that sets a higher level than this one, and that level.
+    pub(crate) fn first_above(&self, level: Level) -> Option<(Index, Level)> {
+        self.levels.first_above(level)
     }
 
     /// Checks what must always hold within a log. Takes time linear in the number of terms.

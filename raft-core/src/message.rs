@@ -8,6 +8,7 @@ use crate::action::{Rejection, Waiting};
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::input::ReadMode;
+use crate::level::Level;
 use crate::types::{GroupId, Index, LogId, NodeId, Payload, PeerSession, Round, SnapshotMeta, Term};
 
 /// A message with its addresses. A mismatch of group, recipient or incarnation is dropped and counted, never guessed
@@ -135,6 +136,10 @@ pub enum Message {
         /// For how long the sender withholds its vote from other servers, from the moment at which it got the
         /// heartbeat, in microseconds; 0 if it promises nothing.
         promise_micros: u64,
+        /// Up to which level the sender's program understands the log, in this boot.
+        level: Level,
+        /// Whether the sender has halted before an entry that its program does not understand.
+        halted: bool,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use crate::action::{Action, Persist};
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::level::Level;
 use crate::log::Log;
 use crate::message::{AppendOutcome, Envelope, Message};
 use crate::queue::Ends;
@@ -271,6 +272,14 @@ impl Outbox {
     /// Whether this server keeps silent, whatever it is asked.
     pub(crate) fn is_silenced(&self) -> bool {
         plant!(self.hard_state.silenced, SPEAKS_ALTHOUGH_SILENCED => false)
+    }
+
+    /// Notes that a program of this level works on the folder, and has that written.
+    pub(crate) fn raise_level(&mut self, level: Level) {
+        if level > self.hard_state.level {
+            self.hard_state.level = level;
+            self.gathering.hard_state = true;
+        }
     }
 
     /// Notes that this data folder was admitted to a cluster that existed before it. Whatever is sent in the new term

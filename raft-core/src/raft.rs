@@ -26,6 +26,7 @@ mod configuration;
 mod election;
 mod follower;
 mod forwarding;
+mod halting;
 mod invariants;
 mod joining;
 mod leader;
@@ -196,6 +197,7 @@ impl Raft {
             Input::Event(event) => self.on_event(event),
             Input::Read { id, mode } => self.on_read(id, mode),
             Input::Applied(index) => self.server.on_applied(index),
+            Input::Halted { at, needs } => self.on_halted(at, needs),
             Input::SnapshotTaken { .. }
             | Input::SnapshotPiece { .. }
             | Input::SnapshotAborted { .. }
@@ -263,7 +265,7 @@ impl Raft {
             return;
         }
         let settled = plant!(
-            server.applied.min(server.out.durable_index()),
+            server.no_more_needed().min(server.out.durable_index()),
             EVICTS_UNAPPLIED => server.out.durable_index()
         );
         let matched_by_all = match &self.role {
@@ -395,6 +397,10 @@ impl Raft {
     }
 
     fn on_propose(&mut self, id: ProposalId, payload: Payload) {
+        if let Err(reason) = self.check_halted() {
+            self.server.reject(id, reason, payload);
+            return;
+        }
         match &mut self.role {
             Role::Leader(leader) => leader.on_propose(&mut self.server, id, payload),
             _ => self.server.forward_proposal(id, payload),
@@ -402,10 +408,10 @@ impl Raft {
     }
 
     fn on_read(&mut self, id: ReadId, mode: ReadMode) {
-        let outcome = match &mut self.role {
+        let outcome = self.check_halted().and_then(|()| match &mut self.role {
             Role::Leader(leader) => leader.read(&mut self.server, Reader::Client(id), mode),
             _ => self.server.forward_read(id, mode),
-        };
+        });
         if let Err(reason) = outcome {
             self.server.out.push(Notice::ReadRejected { id, reason });
         }
@@ -430,6 +436,10 @@ impl Raft {
     }
 
     fn on_change_membership(&mut self, id: ProposalId, expect: Expected, change: Change) {
+        if let Err(reason) = self.check_halted() {
+            self.server.reject_change(id, reason.into(), change);
+            return;
+        }
         match &mut self.role {
             Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, expect, change),
             _ => {

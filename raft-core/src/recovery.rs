@@ -167,6 +167,7 @@ impl Recovery {
                     // It is another cluster from here on, in which only this copy speaks.
                     silenced: false,
                     cluster,
+                    level: durable.hard_state.level,
                 })),
                 snapshot: None,
                 truncate_from: discarded.then_some(Index::FIRST),

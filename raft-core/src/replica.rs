@@ -13,6 +13,7 @@ use core::fmt;
 use crate::action::{Action, LoadEntries, Notice, Persist};
 use crate::config::{Setup, Snapshots};
 use crate::input::{Event, ReadMode};
+use crate::level::{Halt, Halted};
 use crate::message::Envelope;
 use crate::queue::Ends;
 use crate::restore::RestoreError;
@@ -35,7 +36,16 @@ pub trait StateMachine: Sized {
     type Answer;
 
     /// Applies a committed command. Malformed bytes must change nothing and give a response that says so.
-    fn apply(&mut self, at: LogId, command: &[u8]) -> Self::Response;
+    ///
+    /// # Errors
+    ///
+    /// This program does not understand the command: a newer one must have proposed it, and may have applied it on
+    /// another server. No response would be right then, so the server halts before it ([`Halted`](crate::Halted)). To
+    /// tell such commands from malformed ones, begin each with the [`Level`](crate::Level) that it needs.
+    ///
+    /// Whatever was changed before the error does no harm: this state machine is asked nothing more, neither for
+    /// answers nor for a snapshot, and the next start builds another one.
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<Self::Response, Halt>;
 
     /// Answers a query from the present state.
     fn query(&self, query: Self::Query) -> Self::Answer;
@@ -264,7 +274,15 @@ impl<M: StateMachine> Replica<M> {
             Action::Apply { entries } => self.apply(&entries),
             Action::Done { id, at } => self.done(id, at),
             Action::ReadReady { id, index } => {
+                let halted = self.halted_at(index);
+                let halted = plant!(halted, ANSWERS_READS_HALTED => None);
                 if let Some(query) = self.queries.remove(&id) {
+                    if let Some(halted) = halted {
+                        let reason = halted.into();
+                        self.outputs
+                            .push(Output::Notice(Notice::ReadRejected { id, reason }));
+                        return;
+                    }
                     let answer = self.machine.query(query);
                     self.outputs.push(Output::Answered { id, index, answer });
                 }
@@ -332,12 +350,28 @@ impl<M: StateMachine> Replica<M> {
         self.outputs.push(Output::Persist { persist, snapshot });
     }
 
+    /// Where this server has halted, if that is at this entry or before it. The core learns of a halt after it has handed
+    /// out what may follow in the same drain.
+    fn halted_at(&self, index: Index) -> Option<Halted> {
+        self.raft.halted().filter(|halted| halted.at <= index)
+    }
+
     fn apply(&mut self, entries: &[Entry]) {
         self.responses.clear();
         for entry in entries {
+            if self.halted_at(entry.id.index).is_some() {
+                return;
+            }
             if let Some(command) = entry.command() {
-                let response = self.machine.apply(entry.id, command);
-                self.responses.push_back((entry.id.index, response));
+                match self.machine.apply(entry.id, command) {
+                    Ok(response) => self.responses.push_back((entry.id.index, response)),
+                    Err(_) if planted!(SKIPS_UNKNOWN_COMMANDS) => {}
+                    Err(Halt { needs }) => {
+                        let at = entry.id.index;
+                        self.raft.step(input::Input::Halted { at, needs });
+                        return;
+                    }
+                }
             }
             self.last_applied = Some(entry.id);
         }
@@ -355,6 +389,10 @@ impl<M: StateMachine> Replica<M> {
             .take_front_if(|(index, _)| *index < at.index)
             .is_some()
         {}
+        if self.halted_at(at.index).is_some() {
+            self.outputs.push(Output::Notice(Notice::Unknown { id }));
+            return;
+        }
         // Commands have a response; what else is proposed is a configuration.
         let output = match self.responses.take_front_if(|(index, _)| *index == at.index) {
             Some((_, response)) => Output::Done { id, at, response },

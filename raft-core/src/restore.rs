@@ -1,6 +1,7 @@
 //! Checks what the disk holds as a whole before a server starts from any of it.
 
 use crate::config::{ConfigError, Durable, Setup};
+use crate::level::Level;
 use crate::log::Log;
 use crate::types::{Entry, EntryBody, Index, LogId, Term};
 
@@ -61,6 +62,17 @@ pub enum RestoreError {
          all of them; start the server in its former kind, or remove it, add it again in its new kind, and start it with an empty folder"
     )]
     Misfit,
+    /// A program of a higher level has worked on this folder. This one would not understand what it finds there, or
+    /// would understand it otherwise.
+    #[error(
+        "this data folder is at level {folder}, and this program goes up to level {program}; start a program of level {folder} or higher"
+    )]
+    Level {
+        /// The level of the folder.
+        folder: Level,
+        /// The level of the program.
+        program: Level,
+    },
     /// The first configuration has no voter that could lead, or too few.
     #[error("the first configuration must have fewer witnesses than half of its voters")]
     TooManyWitnesses,
@@ -87,6 +99,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     check_order(&durable.entries)?;
     check_range(durable)?;
     check_validity(durable)?;
+    unless_planted!(STARTS_BELOW_FOLDER, check_level(durable, setup.config.level)?);
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
     let belonging = join_with_snapshot(durable)?;
     if let Some(base) = belonging.base {
@@ -112,11 +125,22 @@ fn check_kind(durable: &Durable, is_witness: bool) -> Result<(), RestoreError> {
     let is_misfit = |entry: &Entry| match entry.body {
         EntryBody::Withheld => !is_witness,
         EntryBody::Command(_) | EntryBody::Forwarded(_) => is_witness,
-        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) => false,
+        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) | EntryBody::Level(_) => false,
     };
     let snapshot = durable.snapshot.as_ref();
     if durable.entries.iter().any(is_misfit) || snapshot.is_some_and(|meta| meta.withheld != is_witness) {
         return Err(RestoreError::Misfit);
+    }
+    Ok(())
+}
+
+/// Checks that no program of a higher level has worked on this folder. An entry that raises the level is no reason to
+/// refuse: a program below it halts there, once it is committed.
+fn check_level(durable: &Durable, program: Level) -> Result<(), RestoreError> {
+    let of_snapshot = durable.snapshot.as_ref().map(|meta| meta.level);
+    let folder = durable.hard_state.level.max(of_snapshot.unwrap_or_default());
+    if folder > program {
+        return Err(RestoreError::Level { folder, program });
     }
     Ok(())
 }

@@ -32,7 +32,7 @@
 //! ```
 //! use raft_core::replica::{SnapshotError, StateMachine};
 //! use raft_core::sessions::{Outcome, SessionClient, SessionCommand, SessionLimits, SessionRequest, Sessions};
-//! use raft_core::{Index, LogId, Term};
+//! use raft_core::{Halt, Index, LogId, Term};
 //!
 //! /// Counts the commands that it sees.
 //! struct Counter(u64);
@@ -41,9 +41,9 @@
 //!     type Response = u64;
 //!     type Query = ();
 //!     type Answer = u64;
-//!     fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+//!     fn apply(&mut self, _at: LogId, _command: &[u8]) -> Result<u64, Halt> {
 //!         self.0 += 1;
-//!         self.0
+//!         Ok(self.0)
 //!     }
 //!     fn query(&self, (): ()) -> u64 {
 //!         self.0
@@ -60,15 +60,16 @@
 //! let mut machine = Sessions::new(Counter(0), SessionLimits::default());
 //! let at = |index| LogId::new(Term::new(1), Index::new(index).unwrap());
 //! let open = SessionCommand { time: 10, request: SessionRequest::Open }.encode();
-//! let Outcome::Opened { session } = machine.apply(at(1), &open) else { panic!("a session opens") };
+//! let Outcome::Opened { session } = machine.apply(at(1), &open)? else { panic!("a session opens") };
 //!
 //! let mut client = SessionClient::new(session);
 //! let sequence = client.begin();
 //! let count = SessionCommand { time: 20, request: client.request(sequence, b"count") }.encode();
-//! assert_eq!(machine.apply(at(2), &count), Outcome::Fresh(1));
+//! assert_eq!(machine.apply(at(2), &count)?, Outcome::Fresh(1));
 //! // The answer is lost, and the client asks again.
-//! assert_eq!(machine.apply(at(3), &count), Outcome::Repeated { first: at(2), response: 1 });
+//! assert_eq!(machine.apply(at(3), &count)?, Outcome::Repeated { first: at(2), response: 1 });
 //! assert_eq!(machine.query(()), 1);
+//! # Ok::<(), Halt>(())
 //! ```
 
 mod client;
@@ -81,6 +82,7 @@ use alloc::vec::Vec;
 pub use self::client::SessionClient;
 pub use self::command::{COMMAND_VERSION, SessionCommand, SessionRequest};
 pub use self::snapshot::SNAPSHOT_VERSION;
+use crate::level::Halt;
 use crate::replica::{SnapshotError, StateMachine};
 use crate::types::{Index, LogId};
 
@@ -299,8 +301,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
     }
 
     /// Carries out a command whose outcome is not stored.
-    fn carry_out(&mut self, at: LogId, request: SessionRequest<'_>) -> Outcome<M::Response> {
-        match request {
+    fn carry_out(&mut self, at: LogId, request: SessionRequest<'_>) -> Result<Outcome<M::Response>, Halt> {
+        Ok(match request {
             SessionRequest::Open => self.begin(at),
             SessionRequest::KeepAlive { session } => {
                 if self.touch(session, at.index) {
@@ -321,8 +323,8 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
                 sequence,
                 first_unanswered,
                 command,
-            } => self.apply_once(at, session, sequence, first_unanswered, command),
-        }
+            } => return self.apply_once(at, session, sequence, first_unanswered, command),
+        })
     }
 
     fn begin(&mut self, at: LogId) -> Outcome<M::Response> {
@@ -349,10 +351,10 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
         sequence: u64,
         first_unanswered: u64,
         command: &[u8],
-    ) -> Outcome<M::Response> {
+    ) -> Result<Outcome<M::Response>, Halt> {
         self.touch(id, at.index);
         let Some(session) = self.sessions.get_mut(&id) else {
-            return Outcome::NoSession { session: id };
+            return Ok(Outcome::NoSession { session: id });
         };
         session.hears(first_unanswered);
         // Its outcome may have been stored and forgotten, so applying it now could be the second time.
@@ -361,24 +363,24 @@ impl<M: StateMachine<Response: StoredResponse>> Sessions<M> {
             APPLIES_STALE_NUMBERS => false
         );
         if is_stale {
-            return Outcome::Stale {
+            return Ok(Outcome::Stale {
                 first_unanswered: session.first_unanswered,
-            };
+            });
         }
         // Later numbers may take all the room while the lowest one waits. Only its answer lets the client acknowledge
         // more, so it is always accepted.
         if sequence > session.first_unanswered && session.outcomes.len() >= self.limits.outcomes {
-            return Outcome::TooManyOutcomes {
+            return Ok(Outcome::TooManyOutcomes {
                 limit: self.limits.outcomes,
-            };
+            });
         }
-        let response = self.machine.apply(at, command);
+        let response = self.machine.apply(at, command)?;
         let stored = Stored {
             at,
             response: response.clone(),
         };
         session.outcomes.insert(sequence, stored);
-        Outcome::Fresh(response)
+        Ok(Outcome::Fresh(response))
     }
 
     /// Returns the stored outcome of a repeated request; its session counts as used.
@@ -452,15 +454,21 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Sessions<M> {
     type Query = M::Query;
     type Answer = M::Answer;
 
-    fn apply(&mut self, at: LogId, command: &[u8]) -> Outcome<M::Response> {
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<Outcome<M::Response>, Halt> {
         let Some(SessionCommand { time, request }) = SessionCommand::decode(command) else {
-            return Outcome::Malformed;
+            if SessionCommand::is_newer(command) {
+                return Err(Halt { needs: None });
+            }
+            return Ok(Outcome::Malformed);
         };
         self.now = plant!(self.now.max(time), SESSION_TIME_GOES_BACK => time);
         // The stored outcome is looked up before sessions expire: the client may still wait for an old answer.
         let repeated = plant!(self.repeated(at, request), APPLIES_RETRIES => None);
         self.expire();
-        repeated.unwrap_or_else(|| self.carry_out(at, request))
+        match repeated {
+            Some(repeated) => Ok(repeated),
+            None => self.carry_out(at, request),
+        }
     }
 
     fn query(&self, query: M::Query) -> M::Answer {

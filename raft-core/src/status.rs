@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::identity::{Boot, ClusterId};
+use crate::level::{Halted, Level};
 use crate::types::{HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
@@ -71,6 +72,13 @@ pub struct Status {
     /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
     /// removed from the configuration and added again.
     pub fenced: bool,
+    /// Where the server has halted, and which program it needs.
+    pub halted: Option<Halted>,
+    /// The level of the log that is in force.
+    pub level: Level,
+    /// On a leader, the members that keep it from raising the level to that of its own program: they have not said in
+    /// their present boot that their programs go that far. A silent one does so until it is removed.
+    pub level_held_back_by: Vec<NodeId>,
     /// Whether the disk failed, and the server has fallen silent.
     pub failed: bool,
     /// Inputs that were dropped, by reason.
@@ -115,6 +123,10 @@ pub struct PeerStatus {
     pub snapshot_bytes: Option<u64>,
     /// For how many ticks the leader has not heard from it; since the leader's election if it never has.
     pub silent_ticks: u64,
+    /// Up to which level its program goes, as it has said in its present boot to this leader.
+    pub level: Option<Level>,
+    /// Whether it has said that it halted.
+    pub is_halted: bool,
 }
 
 /// How a leader sends a peer the log.
@@ -157,6 +169,9 @@ pub struct Ignored {
     pub misfit: u64,
     /// Pieces of a snapshot that is larger than [`Snapshots::max_bytes`](crate::Snapshots::max_bytes).
     pub oversized: u64,
+    /// Pieces of a snapshot that reaches to the entry before which this server has halted, or beyond it, and appends of
+    /// more entries than it may store after that entry ([`Limits::halted_entries`](crate::Limits::halted_entries)).
+    pub beyond_halt: u64,
 }
 
 /// The part of [`Status`] that is cheap enough to ask after every step.

@@ -1,13 +1,13 @@
 //! The quantities and names of the protocol, each a type of its own, so that a term is never taken for an index.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU64;
-use core::ops::Deref;
 
 use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::level::Level;
 use crate::membership::Membership;
+pub use crate::payload::Payload;
 
 /// The largest well-formed term or index. No correct cluster ever counts this far, and a number up to here can be
 /// incremented for the lifetime of any cluster without an overflow.
@@ -234,88 +234,6 @@ impl fmt::Display for LogId {
     }
 }
 
-/// The bytes of a command or a piece of a snapshot. Clones share the bytes, so they are not copied for each peer.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Payload(Arc<[u8]>);
-
-impl Deref for Payload {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl From<&[u8]> for Payload {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl fmt::Debug for Payload {
-    /// Prints only the length: payloads may hold secrets, and log files are read by many people.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.len())
-    }
-}
-
-/// Serializes payloads as bytes, in one piece. Serde's own implementation for slices goes byte by byte.
-#[cfg(feature = "serde")]
-mod payload_bytes {
-    use alloc::vec::Vec;
-    use core::fmt;
-
-    use serde::de::{Error, SeqAccess, Visitor};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::Payload;
-
-    impl Serialize for Payload {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.serialize_bytes(self)
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Payload {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_bytes(Bytes)
-        }
-    }
-
-    struct Bytes;
-
-    impl<'de> Visitor<'de> for Bytes {
-        type Value = Payload;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Payload, E> {
-            Ok(Payload::from(bytes))
-        }
-
-        fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Payload, E> {
-            Ok(Payload::from(bytes))
-        }
-
-        /// Reads a list of numbers, for formats without a type for bytes, such as JSON.
-        fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Payload, A::Error> {
-            let mut bytes = Vec::new();
-            while let Some(byte) = sequence.next_element()? {
-                bytes.push(byte);
-            }
-            Ok(Payload::from(bytes))
-        }
-    }
-}
-
 /// One entry of the replicated log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -343,6 +261,8 @@ pub enum EntryBody {
     Forwarded(Arc<Forwarded>),
     /// The place of a command in the log of a witness, which does not hold commands.
     Withheld,
+    /// The level of the log from here on, in force once this is committed.
+    Level(Level),
 }
 
 /// A command and the server that forwarded it.
@@ -376,7 +296,7 @@ impl EntryBody {
         match self {
             Self::Command(command) => Some(command),
             Self::Forwarded(forwarded) => Some(&forwarded.command),
-            Self::Noop | Self::Founding(_) | Self::Membership(_) | Self::Withheld => None,
+            Self::Noop | Self::Founding(_) | Self::Membership(_) | Self::Withheld | Self::Level(_) => None,
         }
     }
 }
@@ -389,6 +309,7 @@ impl Entry {
             EntryBody::Founding(cluster) => {
                 self.id.index == Index::FIRST && !cluster.is_unknown() && cluster.is_bound()
             }
+            EntryBody::Level(level) => *level > Level::ZERO,
             EntryBody::Noop | EntryBody::Command(_) | EntryBody::Forwarded(_) | EntryBody::Withheld => true,
         }
     }
@@ -412,7 +333,9 @@ impl Entry {
     /// everything else.
     pub fn cost_bytes(&self) -> usize {
         match &self.body {
-            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld => Self::OVERHEAD_BYTES,
+            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld | EntryBody::Level(_) => {
+                Self::OVERHEAD_BYTES
+            }
             EntryBody::Command(payload) => Self::cost_of_command(payload.len()),
             EntryBody::Membership(membership) => Self::OVERHEAD_BYTES.saturating_mul(2 + membership.len()),
             EntryBody::Forwarded(forwarded) => Self::cost_of_forwarded(forwarded.command.len()),
@@ -456,6 +379,8 @@ pub struct HardState {
     /// The cluster that the folder belongs to, as far as it was known at the last write; a start completes it from the
     /// log and the snapshot.
     pub cluster: ClusterId,
+    /// The highest level of the log that a program has worked at on this folder. Programs below it do not start on it.
+    pub level: Level,
 }
 
 /// The description of a snapshot, which replaces the log up to and including `last` (paper §7).
@@ -472,6 +397,8 @@ pub struct SnapshotMeta {
     pub withheld: bool,
     /// The cluster whose log it is taken from.
     pub cluster: ClusterId,
+    /// The level in force at `last`.
+    pub level: Level,
 }
 
 impl SnapshotMeta {

@@ -250,6 +250,8 @@ fn every_role_follows_after_a_later_term() {
                 session,
                 round,
                 promise_micros: 0,
+                level: raft_core::Level::ZERO,
+                halted: false,
             },
         );
         assert_eq!(

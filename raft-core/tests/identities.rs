@@ -251,6 +251,7 @@ fn an_admission_is_remembered_across_a_restart() {
         promise_micros: 0,
         silenced: false,
         cluster: scene.raft.status().cluster,
+        level: raft_core::Level::ZERO,
     };
     assert_eq!(written.hard_state.as_deref(), Some(&expected));
     let mut durable = Durable::default();
@@ -507,14 +508,17 @@ fn a_cluster_that_begins_with_a_snapshot_is_another_one() {
     let leader = cluster.elect();
     cluster.propose(leader, b"before");
     cluster.tick(10);
-    let bytes = Payload::from(Journal(cluster.journal(leader)).snapshot());
+    let bytes = Payload::from(Journal(cluster.journal(leader), false).snapshot());
     let away = if leader == 3 { 1 } else { 3 };
     cluster.crash(away);
     let founders = Membership::of_voters((1..=3).map(node));
     let mut copy = Cluster::with(0, Config::default());
     for id in 1..=3 {
         let mut disk = Disk::default();
-        disk.write(&Persist::founding(node(id), &founders, 77), Some(&bytes));
+        disk.write(
+            &Persist::founding(node(id), &founders, raft_core::Level::ZERO, 77),
+            Some(&bytes),
+        );
         copy.start_with(id, disk, 1, 200 + id, founders.clone());
     }
     let leading = copy.elect();

@@ -89,6 +89,8 @@ fn confirm(scene: &mut Scene, from: u64, round: Round) -> Vec<Action> {
             session,
             round,
             promise_micros: PROMISE_MICROS,
+            level: raft_core::Level::ZERO,
+            halted: false,
         },
     )
 }

@@ -234,6 +234,8 @@ fn a_round_that_was_never_begun_confirms_nothing() {
             session,
             round,
             promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         },
     );
     let actions = scene.read(7);
@@ -732,7 +734,9 @@ fn a_reply_of_one_session_supersedes_none_of_another() {
                 Message::HeartbeatReply {
                     session,
                     round,
-                    promise_micros: 0
+                    promise_micros: 0,
+                    level: raft_core::Level::ZERO,
+                    halted: false,
                 }
             )),
             "{released:?}"

@@ -40,6 +40,8 @@ fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
             session,
             round,
             promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         },
     )
 }

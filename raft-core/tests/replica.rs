@@ -61,7 +61,7 @@ fn tickets(outputs: &[Output<Journal>]) -> Vec<Ticket> {
 
 /// The state after so many commands.
 fn state(commands: u64) -> Journal {
-    Journal((0..commands).map(|number| vec![number as u8]).collect())
+    Journal((0..commands).map(|number| vec![number as u8]).collect(), false)
 }
 
 /// A piece of the snapshot of `state(commands)`, which stands for as many entries.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 23] = [
+const RULE_FILES: [&str; 25] = [
     "allocation",
     "elections",
     "replication",
@@ -21,6 +21,8 @@ const RULE_FILES: [&str; 23] = [
     "boots",
     "restore",
     "leadership_transfer",
+    "halting",
+    "levels",
     "membership",
     "limits",
     "leases",

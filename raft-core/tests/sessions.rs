@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::{
-    Outcome, SessionClient, SessionCommand, SessionId, SessionLimits, SessionRequest, Sessions,
+    COMMAND_VERSION, Outcome, SessionClient, SessionCommand, SessionId, SessionLimits, SessionRequest,
+    Sessions,
 };
-use raft_core::{Index, LogId, Term};
+use raft_core::{Halt, Index, Level, LogId, Term};
+
+/// A command that only a newer program understands.
+const NEWER: &[u8] = b"newer";
 
 /// Remembers every command, so that one that is applied twice shows.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -18,9 +22,14 @@ impl StateMachine for Journal {
     type Query = ();
     type Answer = Vec<u8>;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
+        if command == NEWER {
+            return Err(Halt {
+                needs: Some(Level::new(2)),
+            });
+        }
         self.0.extend_from_slice(command);
-        self.0.len() as u64
+        Ok(self.0.len() as u64)
     }
 
     fn query(&self, (): ()) -> Vec<u8> {
@@ -68,6 +77,7 @@ impl Server {
         self.next += 1;
         self.machine
             .apply(at(self.next - 1), &SessionCommand { time, request }.encode())
+            .expect("the command is understood")
     }
 
     fn open(&mut self, time: u64) -> SessionClient {
@@ -316,7 +326,7 @@ fn malformed_commands_are_answered_and_change_nothing() {
     nonsense.extend([
         longer(SessionRequest::Open),
         longer(SessionRequest::KeepAlive { session }),
-        [&[2], &whole[1..]].concat(),
+        [&[0], &whole[1..]].concat(),
         [&[1, 9], &whole[2..]].concat(),
         // A number below the first that has no answer.
         SessionCommand {
@@ -333,11 +343,44 @@ fn malformed_commands_are_answered_and_change_nothing() {
     for bytes in nonsense {
         assert_eq!(
             server.machine.apply(at(9), &bytes),
-            Outcome::Malformed,
+            Ok(Outcome::Malformed),
             "{bytes:?}"
         );
         assert_eq!(server.machine.snapshot(), before);
     }
+}
+
+// A newer program may have applied it on another server.
+#[test]
+fn a_command_of_a_later_version_halts_and_is_not_malformed() {
+    let mut server = server();
+    let session = server.open(0).session();
+    let mut later = SessionCommand {
+        time: 7,
+        request: SessionRequest::KeepAlive { session },
+    }
+    .encode();
+    later[0] = COMMAND_VERSION + 1;
+    assert_eq!(server.machine.apply(at(9), &later), Err(Halt { needs: None }));
+}
+
+#[test]
+fn a_command_that_the_machine_inside_does_not_understand_halts_and_has_no_outcome() {
+    let mut server = server();
+    let mut client = server.open(0);
+    let sequence = client.begin();
+    let bytes = SessionCommand {
+        time: 7,
+        request: client.request(sequence, NEWER),
+    }
+    .encode();
+    let needs = Some(Level::new(2));
+    assert_eq!(server.machine.apply(at(9), &bytes), Err(Halt { needs }));
+    assert_eq!(
+        server.machine.apply(at(9), &bytes),
+        Err(Halt { needs }),
+        "no outcome is stored"
+    );
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -565,7 +608,7 @@ proptest! {
             };
             let bytes = SessionCommand { time: clock, request }.encode();
             prop_assert_eq!(SessionCommand::decode(&bytes), Some(SessionCommand { time: clock, request }));
-            prop_assert_eq!(machine.apply(at(index), &bytes), naive.apply(index, clock, request));
+            prop_assert_eq!(machine.apply(at(index), &bytes), Ok(naive.apply(index, clock, request)));
             prop_assert_eq!(machine.query(()), naive.journal.clone());
             let snapshot = machine.snapshot();
             machine = machine.restore(&snapshot).expect("a snapshot restores");
@@ -576,7 +619,9 @@ proptest! {
     #[test]
     fn no_bytes_make_a_machine_panic(command: Vec<u8>, snapshot: Vec<u8>) {
         let mut machine = Sessions::new(Journal::default(), LIMITS);
-        machine.apply(at(1), &command);
+        let outcome = machine.apply(at(1), &command);
+        let is_newer = command.first().is_some_and(|version| *version > COMMAND_VERSION);
+        prop_assert_eq!(outcome.is_err(), is_newer);
         if let Ok(restored) = machine.restore(&snapshot) {
             prop_assert_eq!(restored.snapshot(), snapshot);
         }
@@ -593,7 +638,7 @@ fn a_state_in_another_log_answers_no_client_with_the_response_of_another() {
             request: SessionRequest::Open,
         };
         match machine.apply(at(index), &open.encode()) {
-            Outcome::Opened { session } => session,
+            Ok(Outcome::Opened { session }) => session,
             other => panic!("{other:?}"),
         }
     };
@@ -604,7 +649,10 @@ fn a_state_in_another_log_answers_no_client_with_the_response_of_another() {
             first_unanswered: 0,
             command,
         };
-        machine.apply(at(index), &SessionCommand { time: 9, request }.encode())
+        let command = SessionCommand { time: 9, request }.encode();
+        machine
+            .apply(at(index), &command)
+            .expect("the command is understood")
     };
     let mut old = Sessions::new(Journal::default(), LIMITS);
     let session = open(&mut old, 5);

@@ -183,6 +183,8 @@ fn an_unreachable_peer_is_sent_no_snapshot() {
             session,
             round,
             promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         },
     ));
     assert_eq!(begun.len(), 1);

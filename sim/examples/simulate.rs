@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::{Halt, LogId};
 use sim::schedule::WorkloadPlan;
 use sim::{Call, Found, Profile, Workload};
 
@@ -27,9 +27,11 @@ impl StateMachine for Locks {
     type Query = u8;
     type Answer = Option<u8>;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> Option<u64> {
-        let &[lock, client, ..] = command else { return None };
-        match self.holders.get(&lock) {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<Option<u64>, Halt> {
+        let &[lock, client, ..] = command else {
+            return Ok(None);
+        };
+        Ok(match self.holders.get(&lock) {
             Some(holder) => {
                 if *holder == client {
                     self.holders.remove(&lock);
@@ -41,7 +43,7 @@ impl StateMachine for Locks {
                 self.last_token += 1;
                 Some(self.last_token)
             }
-        }
+        })
     }
 
     fn query(&self, lock: u8) -> Option<u8> {

@@ -63,7 +63,7 @@ pub(crate) fn estimated_bytes(envelope: &Envelope) -> u64 {
 
 fn cost_bytes(entry: &Entry) -> u64 {
     match &entry.body {
-        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld => 16,
+        EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Withheld | EntryBody::Level(_) => 16,
         EntryBody::Command(payload) => 16 + payload.len() as u64,
         EntryBody::Forwarded(forwarded) => 48 + forwarded.command.len() as u64,
         EntryBody::Membership(membership) => 16 + 16 * membership.len() as u64,

@@ -115,6 +115,12 @@ probes! {
     CorruptionRead,
     /// A server refused to start from a disk with a record that had rotted.
     StartRefused,
+    /// A server halted before an entry that its program does not understand.
+    Halted,
+    /// A leader raised the level of the log.
+    LevelRaised,
+    /// A program did not start on a folder that a newer one had worked on, and the newer one was started.
+    OlderRefused,
     /// A server with a new disk was admitted by its leader.
     NewDiskAdmitted,
     /// A fault was left out because it would have exceeded the fault budget.

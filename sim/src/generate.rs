@@ -9,6 +9,7 @@ mod features;
 mod fit;
 mod further;
 mod identities;
+mod programs;
 mod reconfigure;
 mod themes;
 
@@ -151,6 +152,7 @@ fn swarm(seed: u64) -> Schedule {
     reconfigure::add_to(&mut schedule, false);
     features::add_to(&mut schedule, false);
     identities::add_to(&mut schedule);
+    programs::add_to(&mut schedule, false);
     schedule
 }
 
@@ -179,6 +181,7 @@ fn hell(seed: u64) -> Schedule {
     further::add_to(&mut schedule, true);
     reconfigure::add_to(&mut schedule, true);
     features::add_to(&mut schedule, true);
+    programs::add_to(&mut schedule, true);
     schedule
 }
 

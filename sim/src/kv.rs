@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::StoredResponse;
+use raft_core::{Halt, LogId};
 
 use crate::history::{Happened, HistoryEvent};
 use crate::oracle::Violation;
@@ -46,13 +46,13 @@ impl StateMachine for Store {
     type Query = u64;
     type Answer = Option<u64>;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> Response {
-        match pair(command) {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<Response, Halt> {
+        Ok(match pair(command) {
             Some((key, value)) => Response::Written {
                 previous: self.values.insert(key, value),
             },
             None => Response::Malformed,
-        }
+        })
     }
 
     fn query(&self, key: u64) -> Option<u64> {
@@ -219,14 +219,16 @@ mod tests {
         let mut store = Store::default();
         for attempt in 0..10_u64 {
             let command = [(attempt % 3).to_le_bytes(), attempt.to_le_bytes()].concat();
-            store.apply(LogId::new(Term::new(1), Index::FIRST), &command);
+            store
+                .apply(LogId::new(Term::new(1), Index::FIRST), &command)
+                .unwrap();
         }
         assert_eq!(store.restore(&store.snapshot()).unwrap(), store);
         assert_eq!(store.query(0), Some(9));
         assert!(store.restore(&[1; 17]).is_err());
         assert_eq!(
             store.apply(LogId::new(Term::new(1), Index::FIRST), &[1, 2]),
-            Response::Malformed
+            Ok(Response::Malformed)
         );
     }
 

@@ -14,7 +14,7 @@
 //! Say how to make a fresh machine and what clients ask of it; the rest is drawn from the seed.
 //!
 //! ```
-//! use raft_core::LogId;
+//! use raft_core::{Halt, LogId};
 //! use raft_core::replica::{SnapshotError, StateMachine};
 //!
 //! /// Adds numbers up.
@@ -25,10 +25,10 @@
 //!     type Query = ();
 //!     type Answer = u64;
 //!
-//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+//!     fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
 //!         let number = command.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
 //!         self.0 = self.0.wrapping_add(number);
-//!         self.0
+//!         Ok(self.0)
 //!     }
 //!     fn query(&self, (): ()) -> u64 {
 //!         self.0

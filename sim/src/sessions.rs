@@ -5,9 +5,9 @@
 
 mod model;
 
-use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest, Sessions, StoredResponse};
+use raft_core::{Halt, LogId};
 
 use crate::codec::Codec;
 use crate::nanos::Nanos;
@@ -91,11 +91,11 @@ impl<M: StateMachine<Response: StoredResponse>> StateMachine for Machine<M> {
     type Query = M::Query;
     type Answer = M::Answer;
 
-    fn apply(&mut self, at: LogId, command: &[u8]) -> Reply<M::Response> {
-        match &mut self.0 {
-            Form::Plain(machine) => Reply::Plain(machine.apply(at, command)),
-            Form::Sessions(sessions) => Reply::Session(sessions.apply(at, command)),
-        }
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<Reply<M::Response>, Halt> {
+        Ok(match &mut self.0 {
+            Form::Plain(machine) => Reply::Plain(machine.apply(at, command)?),
+            Form::Sessions(sessions) => Reply::Session(sessions.apply(at, command)?),
+        })
     }
 
     fn query(&self, query: M::Query) -> M::Answer {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use raft_core::replica::{SnapshotError, StateMachine};
-use raft_core::{Index, LogId};
+use raft_core::{Halt, Index, Level, LogId};
 
 use crate::hash::{Rolling, of_bytes};
 
@@ -104,18 +104,40 @@ pub(crate) struct Witness<M: StateMachine> {
     history: History,
     /// What records the responses. A machine inside another one records none, as its responses need not be comparable.
     listener: Option<Listener<M::Response>>,
+    /// The program that it stands for, where there are two of them.
+    program: Option<u32>,
+    /// The program that the state needs.
+    needs: u32,
 }
 
 const HEADER: usize = 24;
 
+/// Where there are two programs, the header of a snapshot says which one the state needs...
+const LEVELLED_HEADER: usize = HEADER + 4;
+
+/// ...and the first byte of every command says which one it is for. Returns that, and the user's command.
+pub(crate) fn program_and_command(command: &[u8]) -> (u32, &[u8]) {
+    match command.split_first() {
+        Some((program, command)) => (u32::from(*program), command),
+        None => (0, command),
+    }
+}
+
+/// Returns a command for this program.
+pub(crate) fn for_program(program: u32, command: &[u8]) -> Vec<u8> {
+    let first = u8::try_from(program).unwrap_or(u8::MAX);
+    [&[first], command].concat()
+}
+
 impl<M: StateMachine> Witness<M> {
     /// Makes a fresh machine whose responses are compared with those of the other machines.
-    pub(crate) fn new(machine: M, responses: Shared<M::Response>) -> Self
+    pub(crate) fn new(machine: M, responses: Shared<M::Response>, program: Option<u32>) -> Self
     where
         M::Response: Clone + PartialEq + Debug,
     {
         Self {
             listener: Some((responses, Responses::heard)),
+            program,
             ..Self::alone(machine)
         }
     }
@@ -126,6 +148,8 @@ impl<M: StateMachine> Witness<M> {
             machine,
             history: History::default(),
             listener: None,
+            program: None,
+            needs: 0,
         }
     }
 
@@ -156,13 +180,24 @@ impl<M: StateMachine> StateMachine for Witness<M> {
     type Query = M::Query;
     type Answer = Witnessed<M::Answer>;
 
-    fn apply(&mut self, at: LogId, command: &[u8]) -> M::Response {
-        self.history = self.history.after(at, of_bytes(command));
-        let response = self.machine.apply(at, command);
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<M::Response, Halt> {
+        let whole = of_bytes(command);
+        let mut command = command;
+        if let Some(program) = self.program {
+            let (needs, users) = program_and_command(command);
+            if needs > program {
+                let needs = Some(Level::new(needs));
+                return Err(Halt { needs });
+            }
+            self.needs = self.needs.max(needs);
+            command = users;
+        }
+        let response = self.machine.apply(at, command)?;
+        self.history = self.history.after(at, whole);
         if let Some((responses, hear)) = &self.listener {
             hear(&mut responses.borrow_mut(), at, &response);
         }
-        response
+        Ok(response)
     }
 
     fn query(&self, query: M::Query) -> Witnessed<M::Answer> {
@@ -180,6 +215,9 @@ impl<M: StateMachine> StateMachine for Witness<M> {
             last.map_or(0, |last| last.index.value()),
         ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        if self.program.is_some() {
+            bytes.extend(self.needs.to_le_bytes());
+        }
         bytes.extend(self.machine.snapshot());
         bytes
     }
@@ -196,7 +234,17 @@ impl<M: StateMachine> StateMachine for Witness<M> {
                 "the snapshot is too short for the witness's header".into(),
             ));
         };
-        let machine = self.machine.restore(snapshot.get(HEADER..).unwrap_or_default())?;
+        let mut header = HEADER;
+        let mut needs = 0;
+        if let Some(program) = self.program {
+            header = LEVELLED_HEADER;
+            let bytes = snapshot.get(HEADER..).and_then(|bytes| bytes.first_chunk());
+            needs = bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes));
+            if needs > program {
+                return Err(SnapshotError(format!("it needs a program of level {needs}")));
+            }
+        }
+        let machine = self.machine.restore(snapshot.get(header..).unwrap_or_default())?;
         let last = Index::new(index).map(|index| LogId::new(raft_core::Term::new(term), index));
         Ok(Self {
             machine,
@@ -206,6 +254,8 @@ impl<M: StateMachine> StateMachine for Witness<M> {
                 disordered: false,
             },
             listener: self.listener.clone(),
+            program: self.program,
+            needs,
         })
     }
 }
@@ -223,8 +273,8 @@ mod tests {
         type Query = ();
         type Answer = ();
 
-        fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
-            self.0
+        fn apply(&mut self, _at: LogId, _command: &[u8]) -> Result<u64, Halt> {
+            Ok(self.0)
         }
 
         fn query(&self, (): ()) {}
@@ -241,17 +291,34 @@ mod tests {
     #[test]
     fn two_machines_that_answer_the_same_command_differently_are_noticed() {
         let responses = Shared::<u64>::default();
-        let mut one = Witness::new(Stubborn(1), responses.clone());
-        let mut same = Witness::new(Stubborn(1), responses.clone());
-        let mut other = Witness::new(Stubborn(2), responses.clone());
-        one.apply(id(1, 5), b"a");
-        same.apply(id(1, 5), b"a");
+        let mut one = Witness::new(Stubborn(1), responses.clone(), None);
+        let mut same = Witness::new(Stubborn(1), responses.clone(), None);
+        let mut other = Witness::new(Stubborn(2), responses.clone(), None);
+        one.apply(id(1, 5), b"a").unwrap();
+        same.apply(id(1, 5), b"a").unwrap();
         // A command at the same position in another term is another command.
-        other.apply(id(2, 5), b"b");
+        other.apply(id(2, 5), b"b").unwrap();
         assert_eq!(responses.borrow().difference(), None);
         assert_eq!(responses.borrow().said(id(1, 5)), Some(&1));
         let mut restored = other.restore(&other.snapshot()).unwrap();
-        restored.apply(id(1, 5), b"a");
+        restored.apply(id(1, 5), b"a").unwrap();
         assert!(responses.borrow().difference().is_some());
+    }
+
+    #[test]
+    fn the_older_program_refuses_commands_and_snapshots_of_the_newer_one() {
+        let of = |program| Witness::new(Stubborn(1), Shared::<u64>::default(), Some(program));
+        let (mut older, mut newer) = (of(1), of(2));
+        for machine in [&mut older, &mut newer] {
+            assert_eq!(machine.apply(id(1, 1), &for_program(1, b"a")), Ok(1));
+        }
+        assert!(older.restore(&newer.snapshot()).is_ok());
+        let before = older.history();
+        let needs = Some(Level::new(2));
+        assert_eq!(older.apply(id(1, 2), &for_program(2, b"b")), Err(Halt { needs }));
+        assert_eq!(older.history(), before);
+        assert_eq!(newer.apply(id(1, 2), &for_program(2, b"b")), Ok(1));
+        assert!(older.restore(&newer.snapshot()).is_err());
+        assert!(newer.restore(&newer.snapshot()).is_ok());
     }
 }

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::StoredResponse;
+use raft_core::{Halt, LogId};
 use sim::schedule::WorkloadPlan;
 use sim::{Call, Coverage, Nanos, Probe, Profile, Schedule, Sizes, Verdict, WithSessions, Workload};
 
@@ -74,10 +74,10 @@ impl StateMachine for Tally {
     type Query = u8;
     type Answer = u8;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> u8 {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u8, Halt> {
         let count = self.0.entry(command.first().copied().unwrap_or(0)).or_default();
         *count = count.wrapping_add(1);
-        *count
+        Ok(*count)
     }
 
     fn query(&self, byte: u8) -> u8 {
@@ -131,9 +131,11 @@ impl StateMachine for Values {
     type Query = u64;
     type Answer = Option<Value>;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> Option<Value> {
-        let (key, value) = word(command).ok()?;
-        self.0.insert(key, value.to_vec()).map(Value)
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<Option<Value>, Halt> {
+        let Ok((key, value)) = word(command) else {
+            return Ok(None);
+        };
+        Ok(self.0.insert(key, value.to_vec()).map(Value))
     }
 
     fn query(&self, key: u64) -> Option<Value> {
@@ -206,8 +208,8 @@ impl StateMachine for KeptValues {
     type Query = u64;
     type Answer = Option<Value>;
 
-    fn apply(&mut self, at: LogId, command: &[u8]) -> Kept {
-        Kept(self.0.apply(at, command))
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<Kept, Halt> {
+        Ok(Kept(self.0.apply(at, command)?))
     }
 
     fn query(&self, key: u64) -> Option<Value> {
@@ -300,12 +302,8 @@ struct Compared {
     changed: bool,
 }
 
-impl StateMachine for Cells {
-    type Response = Option<Compared>;
-    type Query = u64;
-    type Answer = (u64, u64);
-
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> Option<Compared> {
+impl Cells {
+    fn compare_and_set(&mut self, command: &[u8]) -> Option<Compared> {
         let (key, rest) = word(command).ok()?;
         let (expected, rest) = word(rest).ok()?;
         let (value, _) = word(rest).ok()?;
@@ -319,6 +317,16 @@ impl StateMachine for Cells {
             version: before,
             changed,
         })
+    }
+}
+
+impl StateMachine for Cells {
+    type Response = Option<Compared>;
+    type Query = u64;
+    type Answer = (u64, u64);
+
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<Option<Compared>, Halt> {
+        Ok(self.compare_and_set(command))
     }
 
     fn query(&self, key: u64) -> (u64, u64) {
@@ -384,12 +392,12 @@ impl StateMachine for Table {
     type Query = u64;
     type Answer = u64;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> u64 {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<u64, Halt> {
         let (Ok((row, rest)), rows) = (word(command), self.0.len()) else {
-            return 0;
+            return Ok(0);
         };
         let value = word(rest).map_or(0, |(value, _)| value);
-        std::mem::replace(&mut self.0[row as usize % rows], value)
+        Ok(std::mem::replace(&mut self.0[row as usize % rows], value))
     }
 
     fn query(&self, row: u64) -> u64 {

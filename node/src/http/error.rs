@@ -91,6 +91,10 @@ impl ApiError {
                 let message = format!("the request has {size} bytes; the limit is {limit}");
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).limit(limit as u64)
             }
+            RequestFailure::Rejected(rejection @ Rejection::Halted(_)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "HALTED", rejection.to_string())
+                    .hint("ask another server")
+            }
             RequestFailure::Rejected(rejection @ Rejection::Failed) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "DISK_FAILED",

@@ -4,7 +4,8 @@
 //! It is pure and deterministic: no clock, no randomness, no floating point, ordered maps only. Time is what the
 //! commands carry, and never runs backwards. Everything is bounded, and the ledger's time decides what is removed, so
 //! that it is removed everywhere at the same index. The limits are a part of what commands mean: changing one requires
-//! a new version of the commands. Malformed bytes have an [`Outcome`] like everything else.
+//! a new version of the commands. Malformed bytes have an [`Outcome`] like everything else; before a command of a later
+//! version the ledger halts.
 //!
 //! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
 //!
@@ -24,7 +25,7 @@ mod view;
 
 use lsb_core::ClusterId;
 use raft_core::replica::{SnapshotError, StateMachine};
-use raft_core::{Index, LogId};
+use raft_core::{Halt, Index, LogId};
 
 pub use self::command::{
     Action, Command, Denial, Genesis, GrantedView, Outcome, Refusal, Registration, decode_command,
@@ -37,6 +38,7 @@ pub use self::state::{MOST_OBJECTS, MOST_USERS};
 
 use self::audit::BrokenChain;
 use self::state::State;
+use crate::codec::CodecError;
 
 /// The ledger of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -102,12 +104,15 @@ impl StateMachine for Ledger {
     type Query = Query;
     type Answer = Answer;
 
-    fn apply(&mut self, at: LogId, command: &[u8]) -> Outcome {
-        let Ok(Command { time, action }) = decode_command(command) else {
-            return Outcome::Refused(Refusal::NotACommand);
+    /// Halts before a command of a later version: a newer program may have applied it on another server.
+    fn apply(&mut self, at: LogId, command: &[u8]) -> Result<Outcome, Halt> {
+        let Command { time, action } = match decode_command(command) {
+            Ok(command) => command,
+            Err(CodecError::Version { found, known }) if found > known => return Err(Halt { needs: None }),
+            Err(_) => return Ok(Outcome::Refused(Refusal::NotACommand)),
         };
         self.state.advance(time);
-        self.carry_out(at.index, action).unwrap_or_else(Outcome::Refused)
+        Ok(self.carry_out(at.index, action).unwrap_or_else(Outcome::Refused))
     }
 
     fn query(&self, query: Query) -> Answer {

@@ -243,6 +243,7 @@ impl Shell {
             Output::Notice(Notice::LeaderChanged { leader: None, term }) => {
                 tracing::info!("term {term}: no leader is known")
             }
+            Output::Notice(Notice::Halted(halted)) => tracing::error!("{halted}"),
             Output::Notice(Notice::MembershipChanged { .. }) => {
                 tracing::info!(
                     "the cluster now has {} members",

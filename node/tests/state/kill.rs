@@ -67,6 +67,7 @@ fn step(last: u64) -> (Persist, Option<Payload>, u64) {
                 membership: new_folder().bootstrap.into(),
                 membership_id: None,
                 withheld: false,
+                level: raft_core::Level::ZERO,
             })
         }),
         truncate_from: None,

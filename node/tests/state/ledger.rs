@@ -17,7 +17,7 @@ use node::ledger::{
 };
 use proptest::prelude::*;
 use raft_core::replica::StateMachine;
-use raft_core::{Index, LogId, Term};
+use raft_core::{Halt, Index, LogId, Term};
 
 const START: u64 = 1_000_000;
 const IMAGE: [u8; 32] = [10; 32];
@@ -85,7 +85,7 @@ impl Log {
     fn apply_bytes(&mut self, bytes: &[u8]) -> Outcome {
         self.index += 1;
         let at = LogId::new(Term::new(1), Index::new(self.index).unwrap());
-        self.ledger.apply(at, bytes)
+        self.ledger.apply(at, bytes).expect("the command is understood")
     }
 
     fn apply(&mut self, action: Action) -> Outcome {
@@ -596,7 +596,7 @@ fn malformed_bytes_change_nothing() {
     let bad: Vec<Vec<u8>> = vec![
         Vec::new(),
         vec![1],
-        vec![2, 0, 0, 0],
+        vec![0, 0, 0, 0],
         command[..command.len() - 1].to_vec(),
         [&command[..], &[0]].concat(),
         unknown_action,
@@ -604,6 +604,23 @@ fn malformed_bytes_change_nothing() {
     for bytes in bad {
         assert_eq!(log.apply_bytes(&bytes), Outcome::Refused(Refusal::NotACommand));
     }
+    assert_eq!(log.ledger.state_hash(), before);
+}
+
+// A newer server applies it. If this one went on without it, the two would answer differently from then on.
+#[test]
+fn a_command_of_a_later_version_halts_the_ledger() {
+    let mut log = Log::with_an_object();
+    let before = log.ledger.state_hash();
+    let action = Action::Genesis(Genesis {
+        cluster: cluster(),
+        denied_picture_hash: IMAGE,
+    });
+    let time = UnixSeconds(log.time);
+    let mut bytes = encode_command(&Command { time, action }).to_vec();
+    bytes[0] = 2;
+    let at = LogId::new(Term::new(1), Index::new(log.index + 1).unwrap());
+    assert_eq!(log.ledger.apply(at, &bytes), Err(Halt { needs: None }));
     assert_eq!(log.ledger.state_hash(), before);
 }
 

@@ -65,6 +65,7 @@ fn snapshot_at(at: u64) -> SnapshotMeta {
         membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
         membership_id: None,
         withheld: false,
+        level: raft_core::Level::new(5),
     }
 }
 

@@ -25,6 +25,7 @@ use bincode::error::EncodeError;
 
 use super::{DecodeError, DecodeLimits};
 use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::level::Level;
 use crate::types::{GroupId, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 type Encoding = Configuration<BigEndian, Fixint, NoLimit>;
@@ -251,6 +252,18 @@ impl Wire for ClusterId {
             founding: u32::take(source)?,
             nonce: u32::take(source)?,
         })
+    }
+}
+
+impl Wire for Level {
+    const LEAST_BYTES: usize = u32::LEAST_BYTES;
+
+    fn put(&self, sink: &mut Sink<'_>) -> Result<(), EncodeError> {
+        self.value().put(sink)
+    }
+
+    fn take(source: &mut Source<'_>) -> Result<Self, DecodeError> {
+        u32::take(source).map(Self::new)
     }
 }
 

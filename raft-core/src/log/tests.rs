@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::level::Level;
 use crate::types::{NodeId, Payload};
 
 /// The slow and obvious model: all entries, and how far they are compacted and evicted.
@@ -183,6 +184,7 @@ fn execute(log: &mut Log, slow: &mut Slow, step: Step) {
                 membership: Arc::new(membership),
                 membership_id,
                 withheld: false,
+                level: Level::ZERO,
             });
         }
     }

@@ -24,6 +24,7 @@ impl Server {
         if before.is_none() {
             self.learn_cluster();
         }
+        self.learn_level();
         self.out.commit_advanced(to);
         self.trace(Trace::Committed { to });
         self.settle_truncated();
@@ -69,7 +70,8 @@ impl Server {
     fn hand_out(&mut self) -> bool {
         let first = Index::after(self.applied);
         let up_to = plant!(self.out.durable_index(), APPLIES_BEFORE_DURABLE => self.log.last_index());
-        let Some(last) = self.commit.min(up_to).filter(|&last| last >= first) else {
+        let last = self.before_halt(self.commit.min(up_to));
+        let Some(last) = last.filter(|&last| last >= first) else {
             return false;
         };
         let entries = self.log.slice(first, last, self.config.limits.apply_bytes);

@@ -23,7 +23,8 @@ impl Server {
     /// §4.2.2: whether this server may campaign. It may for as long as it votes in the configuration in force or in the
     /// last one that it knows to be committed: until then its removal may be truncated, and the cluster may need it to
     /// get that removal committed. A server that knows its removal is committed keeps silent. So does a witness: it
-    /// could give its followers no commands. Only a configuration that means this data folder counts.
+    /// could give its followers no commands. So does a server that has halted: it could give its clients no answers. Only
+    /// a configuration that means this data folder counts.
     pub(super) fn may_campaign(&self) -> bool {
         let me = self.me();
         let (_, committed) = self.log.membership_at(self.commit);
@@ -31,6 +32,8 @@ impl Server {
         let names = |membership: &Membership| membership.is_voter(me) && self.is_meant_by(membership);
         let is_replaced = self.is_bound_elsewhere_by(in_force);
         let votes = names(in_force) || (names(committed) && !is_replaced);
+        let is_able = self.halted.is_none();
+        let votes = votes && plant!(is_able, HALTED_CAMPAIGN => true);
         let votes = plant!(votes, REMOVED_CAMPAIGN => true);
         let votes = plant!(votes, LEARNERS_CAMPAIGN => votes || committed.contains(me));
         let holds_commands = !self.is_witness();

@@ -154,6 +154,10 @@ impl Follower {
         // The last entry that this very message verifies.
         let verified = entries.last().map(|entry| entry.id).or(prev);
         let verified_index = verified.map(|id| id.index);
+        if !entries.is_empty() && !server.may_store(verified_index) {
+            server.ignored.beyond_halt += 1;
+            return;
+        }
         let outcome = if verified_index <= server.commit {
             // An old or repeated append. The leader of a term has everything that was committed before it (§5.4.3), so
             // nothing here can differ: say how far this server is instead.
@@ -210,11 +214,7 @@ impl Follower {
             self.advance_commit(server, commit.map(|id| id.index));
         }
         let promise_micros = server.promise_micros();
-        let reply = Message::HeartbeatReply {
-            session,
-            round,
-            promise_micros,
-        };
+        let reply = server.heartbeat_reply(session, round, promise_micros);
         server.send(from, None, Promise::Term, reply);
     }
 

@@ -21,6 +21,7 @@ impl Raft {
                 }
                 leader.check(&self.server)
             }
+            Role::Candidate(_) if self.server.halted.is_some() => Err("a server that has halted campaigns"),
             _ if leads => Err("a server that does not lead takes itself for the leader"),
             Role::Joining(_) | Role::Candidate(_) if self.server.leader().is_some() => {
                 Err("a server that campaigns or joins follows a leader")
@@ -38,6 +39,9 @@ impl Server {
         let covered = self.log.snapshot().map(|meta| meta.last.index);
         if self.applied > self.commit {
             return Err("applied is beyond commit");
+        }
+        if self.halted.is_some_and(|halted| self.applied >= Some(halted.at)) {
+            return Err("applied is beyond the entry before which the server has halted");
         }
         if self.commit > last {
             return Err("commit is beyond the log");

@@ -5,6 +5,7 @@ mod commit;
 mod heartbeat;
 mod intake;
 mod lease;
+mod levels;
 mod peers;
 mod progress;
 pub(super) mod reads;
@@ -13,6 +14,7 @@ mod removal;
 mod replication;
 mod snapshots;
 mod transfer;
+mod yielding;
 
 use alloc::vec::Vec;
 
@@ -36,6 +38,10 @@ pub(super) struct Leader {
     peers: Peers,
     /// Whether a member may have been heard whose data folder the log does not bind yet.
     to_bind: bool,
+    /// Whether every member may have said that its program goes beyond the level of the log.
+    to_raise: bool,
+    /// When this leader first noticed that it has halted.
+    halted_at: Option<Tick>,
     /// The next session to give to a peer.
     next_session: u32,
     /// This leader's first entry. Until it is committed, this leader does not know what is (§8), and answers no reads.
@@ -58,6 +64,8 @@ impl Leader {
         let mut leader = Self {
             peers: Peers::default(),
             to_bind: true,
+            to_raise: true,
+            halted_at: None,
             next_session: 1,
             first_own: server.log.next_index(),
             uncommitted: Uncommitted::default(),
@@ -129,6 +137,7 @@ impl Leader {
             return Transition::Follow(None).into();
         }
         self.maybe_yield_leadership(server)?;
+        self.maybe_yield_after_halt(server)?;
         self.retire_removed_peers(server);
         if server.honours_leases() {
             self.next_round(server);

@@ -232,8 +232,10 @@ impl Raft {
                     session,
                     round,
                     promise_micros,
+                    level,
+                    halted,
                 },
-            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros),
+            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros, (level, halted)),
             // How much of a snapshot a peer has stored; the next piece may leave.
             (
                 Role::Leader(leader),
@@ -371,22 +373,14 @@ impl Raft {
             Message::Append { session, round, .. } | Message::Heartbeat { session, round, .. }
                 if confirms_by_later_term() =>
             {
-                let reply = Message::HeartbeatReply {
-                    session,
-                    round,
-                    promise_micros: 0,
-                };
+                let reply = self.server.heartbeat_reply(session, round, 0);
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             // It names no session: the sender may lead again in the term of this answer, with sessions and rounds of
             // the same numbers, and would take it for a confirmation of what it asks now.
             Message::Append { .. } | Message::Heartbeat { .. } | Message::SnapshotChunk { .. } => {
                 let (session, round) = (PeerSession::NONE, Round::new(0));
-                let reply = Message::HeartbeatReply {
-                    session,
-                    round,
-                    promise_micros: 0,
-                };
+                let reply = self.server.heartbeat_reply(session, round, 0);
                 self.server.send(from.node, met, Promise::Term, reply);
             }
             _ => {}

@@ -10,6 +10,7 @@ use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
 use crate::identity::{ClusterId, Incarnation};
+use crate::level::Halted;
 use crate::log::Log;
 use crate::membership::Change;
 use crate::message::Message;
@@ -63,6 +64,8 @@ pub(super) struct Server {
     pub(super) boots: Boots,
     /// How many more election timeouts this server lets pass before it campaigns.
     pub(super) yields_left: u32,
+    /// Where this server has halted: see `halting`.
+    pub(super) halted: Option<Halted>,
     pub(super) failed: bool,
 }
 
@@ -105,6 +108,7 @@ impl Server {
             ignored: Ignored::default(),
             stranger: None,
             boots: Boots::default(),
+            halted: None,
             failed: false,
             log,
         };
@@ -112,6 +116,7 @@ impl Server {
             unless_planted!(LEAVES_OLD_LOG, server.out.log_truncated(Index::FIRST));
         }
         server.learn_cluster();
+        server.learn_level();
         server
     }
 

@@ -33,6 +33,10 @@ impl Raft {
             Role::Leader(leader) => (leader.peer_statuses(self.server.now), leader.transferring_to()),
             _ => (Vec::new(), None),
         };
+        let level_held_back_by = match &self.role {
+            Role::Leader(leader) => leader.level_held_back_by(&self.server),
+            _ => Vec::new(),
+        };
         let was_told_of_a_fence = matches!(&self.role, Role::Joining(joining) if joining.is_fenced());
         Status {
             node: self.server.me(),
@@ -51,6 +55,9 @@ impl Raft {
             stranger: self.server.stranger,
             greeted: self.server.boots.greeted(),
             fenced: was_told_of_a_fence || self.server.is_bound_elsewhere(),
+            halted: self.server.halted,
+            level: self.server.level(),
+            level_held_back_by,
             failed: self.server.failed,
             ignored: self.server.ignored,
         }

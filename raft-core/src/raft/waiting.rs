@@ -46,6 +46,11 @@ impl Server {
     /// Dissertation §6.4, step 4, first half: puts the read among those that wait for the state machine, which are in
     /// the order of their indexes.
     pub(super) fn await_apply(&mut self, id: ReadId, index: Index) {
+        if let Some(halted) = self.halted {
+            let reason = halted.into();
+            self.out.push(Notice::ReadRejected { id, reason });
+            return;
+        }
         let after = self.confirmed_reads.partition_point(|(_, other)| *other <= index);
         self.confirmed_reads.insert(after, (id, index));
     }

@@ -27,7 +27,7 @@ impl Server {
     /// Whether an entry of this kind belongs in this server's log.
     pub(super) fn is_of_my_kind(&self, body: &EntryBody) -> bool {
         match body {
-            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) => true,
+            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Membership(_) | EntryBody::Level(_) => true,
             EntryBody::Withheld => self.is_witness(),
             EntryBody::Command(_) | EntryBody::Forwarded(_) => !self.is_witness(),
         }
@@ -45,7 +45,8 @@ impl Server {
         if self.installing.is_some() {
             return;
         }
-        self.applied = self.applied.max(self.commit.min(self.out.durable_index()));
+        let held = self.commit.min(self.out.durable_index());
+        self.applied = self.applied.max(self.before_halt(held));
         let covered = self.log.snapshot().map(|meta| meta.last.index);
         let since = Index::count(self.applied).saturating_sub(Index::count(covered));
         if since >= self.config.snapshots.every_entries

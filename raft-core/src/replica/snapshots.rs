@@ -9,6 +9,10 @@ use super::{Output, Replica, StateMachine};
 
 impl<M: StateMachine> Replica<M> {
     pub(super) fn take_snapshot(&mut self) {
+        if self.raft.halted().is_some() {
+            // A state machine that refused a command may have changed before it did.
+            return;
+        }
         let Some(mut last) = self.last_applied else { return };
         if planted!(LABELS_SNAPSHOT_EARLY)
             && let Some(before) = last.index.previous().and_then(|before| self.raft.log_id(before))

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use super::SessionId;
 use crate::types::Index;
 
-/// The version that [`SessionCommand::encode`] writes; no other is understood.
+/// The version that [`SessionCommand::encode`] writes. No other is understood; a machine halts before a later one
+/// ([`Halt`](crate::Halt)).
 pub const COMMAND_VERSION: u8 = 1;
 
 const OPEN: u8 = 0;
@@ -86,6 +87,11 @@ impl<'a> SessionCommand<'a> {
             bytes.extend_from_slice(command);
         }
         bytes
+    }
+
+    /// Whether only a newer program can have made these bytes.
+    pub(super) fn is_newer(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|version| *version > COMMAND_VERSION)
     }
 
     /// Returns the command that exactly these bytes encode.

@@ -66,6 +66,7 @@ fn records_have_their_golden_bytes() {
         "Entry.Withheld",
         "Entry.Forwarded",
         "Entry.Founding",
+        "Entry.Level",
     ];
     assert_eq!(names.len(), samples::entries().len());
     for (name, entry) in names.into_iter().zip(samples::entries()) {

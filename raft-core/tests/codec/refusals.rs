@@ -88,16 +88,16 @@ fn what_exceeds_a_limit_is_refused_and_what_reaches_it_is_not() {
     assert_eq!(name, "Append");
     let bytes = encode_envelope(&envelope);
     let at_most = |bytes, items| DecodeLimits { bytes, items };
-    // It has six entries, and no list in it is longer.
+    // It has seven entries, and no list in it is longer.
     assert_eq!(
-        decode_envelope(&bytes, at_most(bytes.len(), 6)),
+        decode_envelope(&bytes, at_most(bytes.len(), 7)),
         Ok(envelope.clone())
     );
-    let error = decode_envelope(&bytes, at_most(bytes.len() - 1, 6));
+    let error = decode_envelope(&bytes, at_most(bytes.len() - 1, 7));
     let (size, limit) = (bytes.len(), bytes.len() - 1);
     assert_eq!(error, Err(DecodeError::TooLarge { size, limit }));
-    let error = decode_envelope(&bytes, at_most(bytes.len(), 5));
-    assert_eq!(error, Err(DecodeError::TooMany { count: 6, limit: 5 }));
+    let error = decode_envelope(&bytes, at_most(bytes.len(), 6));
+    assert_eq!(error, Err(DecodeError::TooMany { count: 7, limit: 6 }));
 
     let bytes = record(&samples::full_membership());
     let decode = |limits| decode_record::<Membership>(&bytes, limits);
@@ -159,15 +159,15 @@ fn claimed(bytes: &[u8]) -> u64 {
 fn a_length_without_bytes_after_it_claims_no_memory() {
     let body = body_of("Append");
     let count_at = MESSAGE_AT + 4 + 4 + 8 + 17 + 9;
-    assert_eq!(body[count_at..count_at + 8], 6_u64.to_be_bytes());
-    for announced in [6_u64, 7, 1 << 20, 1 << 40, 1 << 60, u64::MAX] {
+    assert_eq!(body[count_at..count_at + 8], 7_u64.to_be_bytes());
+    for announced in [7_u64, 8, 1 << 20, 1 << 40, 1 << 60, u64::MAX] {
         let mut changed = body.clone();
         changed[count_at..count_at + 8].copy_from_slice(&announced.to_be_bytes());
         let bytes = seal(&changed);
         assert!(claimed(&bytes) <= 8 * bytes.len() as u64, "{announced} entries");
         assert_eq!(
             decode_envelope(&bytes, DecodeLimits::NONE).is_ok(),
-            announced == 6
+            announced == 7
         );
         // Nothing follows a payload's length.
         let length_only = [&body[..count_at], &announced.to_be_bytes()].concat();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use raft_core::{
     AppendOutcome, Boot, ClusterId, Durable, Entry, EntryBody, Envelope, Forwarded, GroupId, HardState,
-    Identity, Incarnation, Index, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession, Persist,
-    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    Identity, Incarnation, Index, Level, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession,
+    Persist, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
 const BOOT: Boot = Boot::new(3, 0x1234_5678);
@@ -31,6 +31,7 @@ pub(crate) fn meta() -> SnapshotMeta {
         membership: membership().into(),
         membership_id: Some(log_id(1, 2)),
         withheld: false,
+        level: Level::new(2),
     }
 }
 
@@ -69,6 +70,10 @@ pub(crate) fn entries() -> Vec<Entry> {
             id: log_id(3, 12),
             body: EntryBody::Founding(CLUSTER),
         },
+        Entry {
+            id: log_id(3, 13),
+            body: EntryBody::Level(Level::new(3)),
+        },
     ]
 }
 
@@ -89,6 +94,7 @@ pub(crate) fn persist() -> Persist {
             term: Term::new(3),
             vote: Some(NodeId::new(2)),
             admitted: true,
+            level: Level::new(3),
             ..HardState::default()
         })),
         snapshot: Some(Box::new(meta())),
@@ -237,6 +243,8 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 promise_micros: 900_000,
+                level: Level::new(4),
+                halted: true,
             },
         ),
         (

@@ -89,6 +89,8 @@ fn reads_and_check_quorum_need_both_halves() {
         session,
         round,
         promise_micros: 0,
+        level: raft_core::Level::ZERO,
+        halted: false,
     };
     assert!(!ready(&scene.receive(4, term, reply)));
     let session = PeerSession::new(1);
@@ -98,7 +100,9 @@ fn reads_and_check_quorum_need_both_halves() {
         Message::HeartbeatReply {
             session,
             round,
-            promise_micros: 0
+            promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         }
     )));
     // Server 4 goes on answering, and no server of the old half does.
@@ -112,6 +116,8 @@ fn reads_and_check_quorum_need_both_halves() {
                 session,
                 round,
                 promise_micros: 0,
+                level: raft_core::Level::ZERO,
+                halted: false,
             },
         );
         scene.tick(1);

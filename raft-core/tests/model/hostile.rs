@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use raft_core::{
     Action, AppendOutcome, Boot, Change, ClusterId, Durable, Entry, EntryBody, Envelope, Event, Expected,
-    GroupId, Incarnation, Index, Input, Lease, LogId, Message, NodeId, Options, Payload, PeerSession,
+    GroupId, Incarnation, Index, Input, Lease, Level, LogId, Message, NodeId, Options, Payload, PeerSession,
     ProposalId, Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
 };
 
@@ -53,9 +53,10 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
         };
         let term = at.map_or(1, |id| id.term.value()).saturating_add(dice.below(2));
         let id = LogId::new(Term::new(term), index);
-        let body = match dice.below(5) {
+        let body = match dice.below(6) {
             0 => EntryBody::Noop,
             2 => EntryBody::Withheld,
+            3 => EntryBody::Level(Level::new(dice.below(4) as u32)),
             1 => EntryBody::Membership(voters(1 + dice.below(4)).into()),
             _ => EntryBody::Command(Payload::from(&b"hostile"[..])),
         };
@@ -125,6 +126,8 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             session,
             round,
             promise_micros: 0,
+            level: Level::new(dice.below(4) as u32),
+            halted: dice.one_in(3),
         },
         11 => Message::TimeoutNow,
         12 => Message::TransferVote { last: prev },
@@ -192,6 +195,7 @@ fn random_meta(dice: &mut Dice, last: Option<LogId>) -> SnapshotMeta {
         membership: voters(dice.below(5)).into(),
         membership_id: last.filter(|_| dice.one_in(2)),
         withheld: false,
+        level: Level::new(dice.below(4) as u32),
         cluster: random_cluster(dice),
     }
 }
@@ -225,7 +229,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         Term::new(dice.below(6)),
         Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
     );
-    match dice.below(16) {
+    match dice.below(17) {
         0 => Input::Event(Event::Tick(if dice.one_in(50) {
             u64::MAX
         } else {
@@ -262,6 +266,10 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         },
         12 => Input::Event(Event::Unreachable(from)),
         13 => Input::Event(Event::Transfer { to: from }),
+        15 => Input::Halted {
+            at: last.index,
+            needs: dice.one_in(2).then(|| Level::new(dice.below(4) as u32)),
+        },
         14 => Input::Event(Event::ChangeMembership {
             id: ProposalId::new(1_000 + number),
             expect: if dice.one_in(4) {
@@ -282,6 +290,7 @@ pub(super) fn hostile_run(seed: u64) -> (Vec<Action>, (usize, usize)) {
     let terms: Vec<u64> = (0..dice.below(6)).map(|at| 1 + at / 2).collect();
     let mut setup = support::scene::setup(count, 3, &terms);
     setup.config = small_config();
+    setup.config.level = Level::new(dice.below(3) as u32);
     setup.config.options = Options {
         lease: Some(Lease { drift_permyriad: 100 }).filter(|_| dice.one_in(2)),
         forwarding: dice.one_in(2),

@@ -47,6 +47,7 @@ fn small_config() -> Config {
         },
         tick_micros: 100_000,
         settings: 0,
+        level: raft_core::Level::ZERO,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,
@@ -56,6 +57,7 @@ fn small_config() -> Config {
             tail_bytes: 200,
             proposals: 12,
             reads: 4,
+            halted_entries: 8,
         },
         snapshots: Snapshots {
             every_entries: 7,

@@ -89,6 +89,7 @@ fn kind(action: &Action) -> &'static str {
         Action::Notice(Notice::RoleChanged { .. }) => "RoleChanged",
         Action::Notice(Notice::LeaderChanged { .. }) => "LeaderChanged",
         Action::Notice(Notice::MembershipChanged { .. }) => "MembershipChanged",
+        Action::Notice(Notice::Halted(_)) => "Halted",
         Action::Notice(Notice::Trace(step)) => step.name(),
     }
 }
@@ -366,7 +367,10 @@ impl World {
             }
             Action::SnapshotTooLarge { .. }
             | Action::Notice(
-                Notice::LeaderChanged { .. } | Notice::MembershipChanged { .. } | Notice::Trace(_),
+                Notice::LeaderChanged { .. }
+                | Notice::MembershipChanged { .. }
+                | Notice::Halted(_)
+                | Notice::Trace(_),
             ) => {}
         }
     }

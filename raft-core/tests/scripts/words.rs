@@ -52,6 +52,7 @@ pub(crate) fn entry(entry: &Entry) -> String {
     let body = match &entry.body {
         EntryBody::Noop | EntryBody::Founding(_) => "no-op".into(),
         EntryBody::Membership(configuration) => format!("[{}]", membership(configuration)),
+        EntryBody::Level(level) => format!("level {level}"),
         body => String::from_utf8_lossy(body.command().map_or(&[][..], |command| command)).into_owned(),
     };
     format!("{} {body}", entry.id)

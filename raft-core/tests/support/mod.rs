@@ -11,23 +11,29 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
-    Boot, Change, Config, Durable, Envelope, Event, Expected, GroupId, Identity, Incarnation, LoadEntries,
-    LogId, Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName, Setup,
-    Snapshots,
+    Boot, Change, Config, Durable, Envelope, Event, Expected, GroupId, Halt, Identity, Incarnation, Level,
+    LoadEntries, LogId, Membership, NodeId, Notice, Payload, Persist, ProposalId, ReadId, ReadMode, RoleName,
+    Setup, Snapshots,
 };
 
-/// Remembers every command in order.
+/// What begins so is a command that only the newer of two programs understands.
+pub const NEWER: &[u8] = b"!!";
+
+/// Remembers every command in order; the second field says whether its program is the newer one of two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Journal(pub Vec<Vec<u8>>);
+pub struct Journal(pub Vec<Vec<u8>>, pub bool);
 
 impl StateMachine for Journal {
     type Response = usize;
     type Query = ();
     type Answer = usize;
 
-    fn apply(&mut self, _at: LogId, command: &[u8]) -> usize {
+    fn apply(&mut self, _at: LogId, command: &[u8]) -> Result<usize, Halt> {
+        if command.starts_with(NEWER) && !self.1 {
+            return Err(Halt { needs: None });
+        }
         self.0.push(command.to_vec());
-        self.0.len()
+        Ok(self.0.len())
     }
 
     fn query(&self, (): ()) -> usize {
@@ -56,7 +62,7 @@ impl StateMachine for Journal {
             commands.push(command.to_vec());
             snapshot = rest;
         }
-        Ok(Self(commands))
+        Ok(Self(commands, self.1))
     }
 }
 
@@ -94,6 +100,7 @@ pub struct Server {
     pub transfers: Vec<(u64, raft_core::TransferOutcome)>,
     pub changed: BTreeMap<u64, LogId>,
     pub changes_rejected: BTreeMap<u64, raft_core::ChangeRejection>,
+    pub halts: Vec<raft_core::Halted>,
 }
 
 pub struct Cluster {
@@ -103,6 +110,10 @@ pub struct Cluster {
     /// Directed links that drop everything.
     pub cut: BTreeSet<(u64, u64)>,
     pub config: Config,
+    /// The servers that start with the newer program.
+    pub newer: BTreeSet<u64>,
+    /// The levels of programs that are not those of `config`.
+    pub levels: BTreeMap<u64, Level>,
     pub size: u64,
     next_id: u64,
 }
@@ -135,6 +146,8 @@ impl Cluster {
             wire: VecDeque::new(),
             cut: BTreeSet::new(),
             config,
+            newer: BTreeSet::new(),
+            levels: BTreeMap::new(),
             size,
             next_id: 0,
         };
@@ -163,12 +176,12 @@ impl Cluster {
         };
         let setup = Setup {
             identity,
-            config: self.config.clone(),
+            config: self.config_of(id),
             bootstrap,
             durable: disk.durable.clone(),
         };
-        let replica =
-            Replica::new(setup, Journal::default(), disk.snapshot.clone()).expect("the disk is valid");
+        let machine = Journal(Vec::new(), self.newer.contains(&id));
+        let replica = Replica::new(setup, machine, disk.snapshot.clone()).expect("the disk is valid");
         let server = Server {
             replica,
             disk,
@@ -185,9 +198,27 @@ impl Cluster {
             transfers: Vec::new(),
             changed: BTreeMap::new(),
             changes_rejected: BTreeMap::new(),
+            halts: Vec::new(),
         };
         self.servers.insert(id, server);
         self.drain(id);
+    }
+
+    /// The settings of a server's next start.
+    pub fn config_of(&self, id: u64) -> Config {
+        Config {
+            level: self.levels.get(&id).copied().unwrap_or(self.config.level),
+            ..self.config.clone()
+        }
+    }
+
+    /// Starts the server again with the newer program.
+    pub fn upgrade(&mut self, id: u64) {
+        self.newer.insert(id);
+        if self.servers.contains_key(&id) {
+            self.crash(id);
+        }
+        self.restart(id);
     }
 
     /// Crashes the server; writes that were not made are lost.
@@ -279,6 +310,7 @@ impl Cluster {
                 | Notice::MembershipChanged { .. }
                 | Notice::Trace(_),
             ) => {}
+            Output::Notice(Notice::Halted(halted)) => server.halts.push(halted),
         }
     }
 

@@ -59,6 +59,7 @@ pub fn snapshot(term: u64, position: u64, count: u64) -> SnapshotMeta {
         membership: voters(count).into(),
         membership_id: None,
         withheld: false,
+        level: raft_core::Level::ZERO,
         cluster: ClusterId::UNKNOWN,
     }
 }

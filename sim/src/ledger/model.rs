@@ -448,7 +448,7 @@ mod tests {
 
         fn apply(&mut self, call: Call) {
             let at = id(1, self.log.len() as u64 + 1);
-            let response = self.machine.apply(at, &self.ledger.command(&call));
+            let response = self.machine.apply(at, &self.ledger.command(&call)).unwrap();
             self.log.push(Applied { at, call, response });
         }
 
@@ -566,7 +566,7 @@ mod tests {
         let (log, last) = (run.log.clone(), run.log.len() - 1);
         for place in (0..last - 1).chain([last, last - 1]) {
             let Applied { at, call, .. } = &log[place];
-            run.machine.apply(*at, &run.ledger.command(call));
+            run.machine.apply(*at, &run.ledger.command(call)).unwrap();
         }
         assert_ne!(run.machine, whole);
         reports(Oracle::C9, run.judged());

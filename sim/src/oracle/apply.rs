@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use raft_core::{Index, NodeId, SnapshotMeta};
 
 use super::facts::Facts;
+use super::levels::names_level;
 use super::{Judgement, Oracle, violated};
 use crate::hash::of_bytes;
 use crate::witness::{History, chain_of};
@@ -49,6 +50,7 @@ impl Snapshots {
         bytes: &[u8],
     ) -> Judgement {
         let last = meta.last;
+        names_level(facts, node, meta)?;
         let history = facts.history(Some(last.index));
         if history.map(|history| history.chain) != chain_of(bytes) {
             return violated(
@@ -137,6 +139,7 @@ mod tests {
             membership: three().into(),
             membership_id: None,
             withheld: false,
+            level: raft_core::Level::ZERO,
         }
     }
 
@@ -160,7 +163,7 @@ mod tests {
         reports(Oracle::S16, applied(&facts, node(1), Some(at(1)), other));
         let header = |tail: &[u8]| {
             let mut machine = Witness::alone(crate::kv::Store::default());
-            machine.apply(id(1, 1), b"a");
+            machine.apply(id(1, 1), b"a").unwrap();
             [machine.snapshot().as_slice(), tail].concat()
         };
         let mut snapshots = Snapshots::default();
@@ -178,7 +181,7 @@ mod tests {
     fn s17_reports_a_snapshot_of_other_commands_or_with_another_configuration() {
         let facts = known();
         let mut machine = Witness::alone(crate::kv::Store::default());
-        machine.apply(id(1, 1), b"a");
+        machine.apply(id(1, 1), b"a").unwrap();
         let mut snapshots = Snapshots::default();
         assert_eq!(
             snapshots.written(&facts, node(1), &meta(1), &machine.snapshot()),

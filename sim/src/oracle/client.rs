@@ -18,7 +18,7 @@ use super::facts::Facts;
 use super::{Judgement, Oracle, count, violated};
 use crate::hash::of_bytes;
 use crate::schedule::{OperationKind, WorkloadPlan};
-use crate::witness::Responses;
+use crate::witness::{Responses, program_and_command};
 use crate::workload::{AnswerOf, Applied, Call, Concluded, ResponseOf, Workload};
 
 /// One attempt at one operation.
@@ -73,12 +73,15 @@ pub(crate) enum Refusal {
     Rejected(Rejection),
     /// Another leader's entries took its place in the log.
     Superseded,
+    /// The host did not pass it on: the log's level is below the command's.
+    TooEarly,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rejected(reason) => write!(f, "rejected: {reason}"),
+            Self::TooEarly => f.write_str("refused by the host: its level is not in force"),
             Self::Superseded => f.write_str("superseded by another leader's entries"),
         }
     }
@@ -215,7 +218,16 @@ impl<W: Workload> Attempts<W> {
                 continue;
             };
             let at = committed.id;
-            let response = machine.apply(at, command);
+            let command = match facts.has_two_programs() {
+                true => program_and_command(command).1,
+                false => &command[..],
+            };
+            let Ok(response) = machine.apply(at, command) else {
+                return violated(
+                    Oracle::C9,
+                    format!("the machine halts before the command at {at}"),
+                );
+            };
             let call = self.is_known(committed.content_hash, at, &by_hash, &mut seen)?;
             if let Ok(place) = writes.binary_search_by_key(&at.index, |(at, _)| *at)
                 && let Some(&(_, number)) = writes.get(place)
@@ -532,12 +544,15 @@ mod tests {
     #[test]
     fn s16_reports_a_response_that_a_replay_does_not_give() {
         let facts = committed();
-        let mut machine =
-            crate::witness::Witness::new(KeyValue.machine(&WorkloadPlan::default()), std::rc::Rc::default());
+        let mut machine = crate::witness::Witness::new(
+            KeyValue.machine(&WorkloadPlan::default()),
+            std::rc::Rc::default(),
+            None,
+        );
         let shared = machine.responses().expect("a caller keeps the responses");
         use raft_core::replica::StateMachine;
-        machine.apply(id(1, 1), &KeyValue.command(&call(1)));
-        machine.apply(id(1, 2), &KeyValue.command(&call(1)));
+        machine.apply(id(1, 1), &KeyValue.command(&call(1))).unwrap();
+        machine.apply(id(1, 2), &KeyValue.command(&call(1))).unwrap();
         let plan = WorkloadPlan::default();
         reports(
             Oracle::S16,

@@ -4,7 +4,8 @@ use raft_core::{Entry, EntryBody, Incarnation, Index, LogId, Membership, NodeId,
 
 use super::{Judgement, Oracle, Violation, violated};
 use crate::hash::{Rolling, of_bytes};
-use crate::witness::History;
+use crate::schedule::{OLDER, Programs};
+use crate::witness::{History, program_and_command};
 
 /// One entry that some log held, named by its index and term.
 #[derive(Clone, Debug)]
@@ -53,6 +54,10 @@ pub(crate) struct Committed {
     pub(crate) history: History,
     /// The last configuration at or before it; none for the bootstrap.
     pub(crate) membership: Option<LogId>,
+    /// The level of the log from there on.
+    pub(crate) level: u32,
+    /// The program that is needed to apply everything up to it.
+    pub(crate) needs: u32,
 }
 
 /// What the checker knows for certain.
@@ -64,6 +69,8 @@ pub(crate) struct Facts {
     configurations: Vec<LogId>,
     /// Whether some log ever had voters other than those of the first configuration.
     electorate_changed: bool,
+    /// What is drawn of programs, if there are two.
+    programs: Option<Programs>,
 }
 
 fn offset(at: Index) -> usize {
@@ -83,6 +90,7 @@ fn content_hash(body: &EntryBody) -> u64 {
         // The command is the same, whichever server forwarded it.
         EntryBody::Forwarded(forwarded) => of_bytes(&forwarded.command),
         EntryBody::Withheld => 2,
+        EntryBody::Level(level) => 16 + u64::from(level.value()),
         EntryBody::Membership(membership) => {
             let mut hash = Rolling::default();
             for (half, nodes) in [
@@ -110,7 +118,13 @@ impl Facts {
             committed: Vec::with_capacity(1024),
             configurations: Vec::new(),
             electorate_changed: false,
+            programs: None,
         }
+    }
+
+    /// The same, for a run in which servers run two programs.
+    pub(crate) fn with_programs(self, programs: Option<Programs>) -> Self {
+        Self { programs, ..self }
     }
 
     /// S3: an entry was seen in a log, after an entry of `prev_term` where that is known. Every log with an entry of
@@ -202,7 +216,7 @@ impl Facts {
         let (history, membership) =
             before.map_or((History::default(), None), |last| (last.history, last.membership));
         let (history, membership) = match &known.body {
-            EntryBody::Noop | EntryBody::Founding(_) => (history, membership),
+            EntryBody::Noop | EntryBody::Founding(_) | EntryBody::Level(_) => (history, membership),
             EntryBody::Command(_) | EntryBody::Forwarded(_) => {
                 (history.after(id, known.content_hash), membership)
             }
@@ -210,14 +224,44 @@ impl Facts {
             EntryBody::Membership(_) => (history, Some(id)),
         };
         let content_hash = known.content_hash;
+        let (level, needs) = self.levels_after(id, &known.body)?;
         self.committed.push(Committed {
             id,
             commit_term,
             content_hash,
             history,
             membership,
+            level,
+            needs,
         });
         Ok(true)
+    }
+
+    /// S26: the level of the log after this entry, and the program that is needed then. A command is not committed before
+    /// its level is in force, and levels only rise.
+    fn levels_after(&self, id: LogId, body: &EntryBody) -> Result<(u32, u32), Violation> {
+        let (level, needs) = self
+            .committed
+            .last()
+            .map_or((0, 0), |last| (last.level, last.needs));
+        if let EntryBody::Level(raised) = body {
+            let raised = raised.value();
+            if raised <= level {
+                let message = format!("{id} sets level {raised}, and the log is at level {level}");
+                return violated(Oracle::S26, message);
+            }
+            return Ok((raised, needs.max(raised)));
+        }
+        let Some((programs, command)) = self.programs.zip(body.command()) else {
+            return Ok((level, needs));
+        };
+        let (program, _) = program_and_command(command);
+        if programs == Programs::Levelled && program > level.max(OLDER) {
+            let message =
+                format!("{id} is a command of level {program}, and the log is at level {level} there");
+            return violated(Oracle::S26, message);
+        }
+        Ok((level, needs.max(program)))
     }
 
     /// The committed entry at this position.
@@ -259,6 +303,7 @@ impl Facts {
             | EntryBody::Founding(_)
             | EntryBody::Command(_)
             | EntryBody::Forwarded(_)
+            | EntryBody::Level(_)
             | EntryBody::Withheld => None,
         }
     }
@@ -271,6 +316,11 @@ impl Facts {
     /// The entry that set the configuration in force at a committed position; none for the first one.
     pub(crate) fn configuration_id_at(&self, at: Option<Index>) -> Option<LogId> {
         at.and_then(|at| self.committed(at)?.membership)
+    }
+
+    /// Whether servers run two programs.
+    pub(crate) const fn has_two_programs(&self) -> bool {
+        self.programs.is_some()
     }
 
     /// Whether some log ever had voters other than those of the first configuration.

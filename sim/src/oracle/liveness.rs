@@ -10,6 +10,8 @@ use crate::nanos::Nanos;
 pub(crate) struct Member {
     pub(crate) node: NodeId,
     pub(crate) vitals: Option<Vitals>,
+    /// Whether its program does not understand what it would have to apply next.
+    pub(crate) is_stuck: bool,
 }
 
 /// What keeps the core from having converged, if anything. It has converged when all servers know one leader, have
@@ -39,7 +41,8 @@ pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<Stri
                 leader.node
             ));
         }
-        if vitals.applied != committed {
+        // A server that has halted holds the log like the others, and applies no more of it.
+        if vitals.applied != committed && !member.is_stuck {
             return Some(format!(
                 "server {node} has applied {:?} of {committed:?}",
                 vitals.applied
@@ -104,6 +107,7 @@ mod tests {
         Member {
             node: node(number),
             vitals: Some(vitals),
+            is_stuck: false,
         }
     }
 
@@ -116,7 +120,13 @@ mod tests {
         assert_eq!(judge(&[leader, member(2, RoleName::Follower, 1, 5)]), Ok(()));
         reports(Oracle::L1, judge(&[member(2, RoleName::Follower, 1, 5)]));
         reports(Oracle::L1, judge(&[leader, member(2, RoleName::Follower, 3, 5)]));
-        reports(Oracle::L1, judge(&[leader, member(2, RoleName::Follower, 1, 4)]));
+        let lagging = member(2, RoleName::Follower, 1, 4);
+        reports(Oracle::L1, judge(&[leader, lagging]));
+        let halted = Member {
+            is_stuck: true,
+            ..lagging
+        };
+        assert_eq!(judge(&[leader, halted]), Ok(()));
         reports(
             Oracle::L1,
             judge(&[
@@ -124,6 +134,7 @@ mod tests {
                 Member {
                     node: node(2),
                     vitals: None,
+                    is_stuck: false,
                 },
             ]),
         );

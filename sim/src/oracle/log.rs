@@ -195,6 +195,7 @@ mod tests {
             membership: three().into(),
             membership_id: None,
             withheld: false,
+            level: raft_core::Level::ZERO,
         };
         let mut write = persist(vec![]);
         write.snapshot = Some(Box::new(up_to(id(1, 2))));

@@ -195,6 +195,7 @@ impl Recorder {
                 EntryBody::Command(_) | EntryBody::Forwarded(_) => 1,
                 EntryBody::Membership(_) => 2,
                 EntryBody::Withheld => 3,
+                EntryBody::Level(_) => 4,
             };
             (entry.id.term.value(), body)
         };

@@ -195,7 +195,27 @@ pub struct Knobs {
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
     /// workload without one is refused.
     pub encode_messages: bool,
+    /// Which of two programs each start of a server runs, if there are two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub programs: Option<Programs>,
 }
+
+/// Two programs that run side by side: a rolling upgrade, which now and then is rolled back. The newer one has commands
+/// of its own, which the older one does not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Programs {
+    /// Hosts propose commands of the newer program once the log is at its level (see [`raft_core::Level`]).
+    Levelled,
+    /// Hosts know nothing of levels, and propose what clients want. The older program meets it in the log.
+    Unlevelled,
+}
+
+/// The older of two programs.
+pub(crate) const OLDER: u32 = 1;
+
+/// The newer of two programs.
+pub(crate) const NEWER: u32 = 2;
 
 impl Default for Knobs {
     /// Timeouts of 150 to 300 ms with heartbeats every 50 ms, at ticks of 10 ms (paper §9.3), and generous limits.
@@ -220,6 +240,7 @@ impl Default for Knobs {
             shuffle_ties: false,
             mixed_settings: false,
             encode_messages: false,
+            programs: None,
         }
     }
 }
@@ -260,6 +281,7 @@ impl Knobs {
                 persists_at_once: self.persists_at_once,
                 ..Options::default()
             },
+            ..Config::default()
         }
     }
 }
@@ -525,6 +547,33 @@ impl Schedule {
             }
         }
         knobs
+    }
+
+    /// How far the faulty time is over, in parts of 10,000.
+    fn through_permyriad(&self, now: Nanos) -> u32 {
+        let through = u128::from(now.value()) * 10_000 / u128::from(self.heal.at.value().max(1));
+        u32::try_from(through).unwrap_or(10_000).min(10_000)
+    }
+
+    /// The program of one start of a server: mostly the older one at first, mostly the newer one later, in any order.
+    pub(crate) fn program_of(&self, seed: Seed, place: usize, boot: u64, now: Nanos) -> Option<u32> {
+        self.knobs.programs?;
+        let newer = 1_000 + self.through_permyriad(now) / 10 * 8;
+        let is_newer = seed.quick(Domain::Timers, place as u64, boot, 6).chance(newer);
+        Some(if is_newer { NEWER } else { OLDER })
+    }
+
+    /// The program that the command of an attempt is for.
+    pub(crate) fn command_of(&self, seed: Seed, attempt: u64, now: Nanos) -> Option<u32> {
+        let newer = match self.knobs.programs? {
+            Programs::Levelled => 3_000,
+            // The first one halts every server of the older program.
+            Programs::Unlevelled => self.through_permyriad(now) / 20,
+        };
+        let is_newer = seed
+            .quick(Domain::Client, u64::from(u8::MAX), 2, attempt)
+            .chance(newer);
+        Some(if is_newer { NEWER } else { OLDER })
     }
 
     /// Returns the calm schedule of this seed: default cluster, weather and workload, no faults.

@@ -86,7 +86,10 @@ pub(super) fn judge<W: Workload>(
         says(*at, expected, outcome)?;
         match expected {
             Expected::Fresh => {
-                let told = reference.apply(*at, &workload.command(call));
+                let Ok(told) = reference.apply(*at, &workload.command(call)) else {
+                    let message = format!("the machine inside halts before the command at {at}");
+                    return violated(Oracle::C6, message);
+                };
                 same_response(*at, &told, outcome)?;
                 effects.insert(call.request, (*at, told.clone()));
                 took_effect.push(Applied {
@@ -283,7 +286,7 @@ mod tests {
         let mut machine = Witness::alone(Store::default());
         for &place in places {
             let Applied { at, call, .. } = &log[place];
-            machine.apply(*at, &Plain.command(call));
+            machine.apply(*at, &Plain.command(call)).unwrap();
         }
         machine
     }

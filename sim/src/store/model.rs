@@ -124,6 +124,7 @@ impl Contents {
             membership: Membership::of_voters([1, 2, 3].map(NodeId::new)).into(),
             membership_id: None,
             withheld: false,
+            level: raft_core::Level::ZERO,
         };
         match write.change {
             Change::Append { count, bytes } => persist.entries = entries(last, term, count, bytes),

@@ -31,6 +31,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.read_ends(at, attempt);
         let hint = match reason {
             Rejection::NotLeader { leader } => leader,
+            // It knows who leads, but its host cannot say more than that it is not the one to ask.
+            Rejection::Halted(_) => self.leader_known_to(at),
             _ => None,
         };
         self.decided(
@@ -39,6 +41,12 @@ impl<W: Workload> Simulation<'_, W> {
             Outcome::WithoutEffect(Refusal::Rejected(reason)),
             hint,
         )
+    }
+
+    /// The host refuses a command by itself.
+    pub(super) fn refused_by_host(&mut self, at: usize, attempt: u64) -> Judgement {
+        self.happened(Probe::RequestRejected, Some(at));
+        self.decided(at, attempt, Outcome::WithoutEffect(Refusal::TooEarly), None)
     }
 
     pub(super) fn superseded(&mut self, at: usize, id: ProposalId) -> Judgement {
@@ -72,6 +80,12 @@ impl<W: Workload> Simulation<'_, W> {
             answer: answer.answer,
         };
         self.decided(at, id.value(), outcome, None)
+    }
+
+    /// The leader that a server follows.
+    fn leader_known_to(&self, at: usize) -> Option<NodeId> {
+        let server = self.servers.get(at)?;
+        server.vitals.leader.filter(|leader| *leader != server.node)
     }
 
     /// A server has decided its answer; the network decides whether the client receives it.

@@ -2,7 +2,7 @@
 
 use raft_core::replica::{Input, Replica};
 use raft_core::{
-    Boot, Entry, Envelope, Event as CoreEvent, GroupId, Identity, Membership, Message, Setup, Ticket,
+    Boot, Entry, Envelope, Event as CoreEvent, GroupId, Identity, Level, Membership, Message, Setup, Ticket,
 };
 
 use super::observe::Occasion;
@@ -14,6 +14,7 @@ use crate::oracle::{Judgement, Oracle, Violation, apply, log, recovery};
 use crate::places::{node_at, place_of};
 use crate::random::Domain;
 use crate::report::Place;
+use crate::schedule::{NEWER, OLDER, Programs};
 use crate::witness::Witness;
 use crate::workload::Workload;
 
@@ -33,6 +34,11 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         server.knobs = self.schedule.knobs_of(self.seed, at, server.boot + 1);
+        let is_upgraded = self.upgraded.checked_shr(at as u32).unwrap_or(0) & 1 == 1;
+        server.program = match self.schedule.program_of(self.seed, at, server.boot + 1, self.now) {
+            Some(_) if is_upgraded => Some(NEWER),
+            program => program,
+        };
         let tick = self.schedule.tick_of(self.seed, at);
         let mut config = server.knobs.config(self.schedule.seed, tick);
         config.options.witness = self.schedule.cluster.is_witness(at);
@@ -70,14 +76,28 @@ impl<W: Workload> Simulation<'_, W> {
             image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()),
         );
         let from_snapshot = snapshot.is_some();
-        let machine = Witness::new(
-            self.workload.machine(&self.schedule.workload),
-            self.oracles.responses.clone(),
-        );
-        let replica = Replica::new(setup, machine, snapshot).map_err(|error| Violation {
+        let started = |program: Option<u32>, mut setup: Setup, snapshot| {
+            let is_levelled = self.schedule.knobs.programs == Some(Programs::Levelled);
+            setup.config.level = Level::new(program.filter(|_| is_levelled).unwrap_or(0));
+            let machine = Witness::new(
+                self.workload.machine(&self.schedule.workload),
+                self.oracles.responses.clone(),
+                program,
+            );
+            Replica::new(setup, machine, snapshot)
+        };
+        let mut replica = started(server.program, setup.clone(), snapshot.clone());
+        // An operator who is told that the program is too old starts the newer one.
+        let is_refused = replica.is_err() && server.program == Some(OLDER);
+        if is_refused {
+            server.program = Some(NEWER);
+            replica = started(server.program, setup, snapshot);
+        }
+        let replica = replica.map_err(|error| Violation {
             oracle: Oracle::S22,
             message: format!("server {} cannot start from its disk: {error}", server.node),
         })?;
+        server.stuck_since = None;
         server.vitals = replica.raft().vitals();
         server.configuration = replica.raft().membership_id();
         recovery::started(
@@ -118,6 +138,9 @@ impl<W: Workload> Simulation<'_, W> {
                 "start",
                 crate::report::describe_start(boot, &vitals),
             );
+        }
+        if is_refused {
+            self.happened(Probe::OlderRefused, Some(at));
         }
         if boot > 1 {
             self.happened(Probe::Restart, Some(at));

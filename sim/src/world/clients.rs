@@ -20,7 +20,8 @@ use crate::oracle::Judgement;
 use crate::oracle::client::Outcome;
 use crate::random::{Domain, Seed};
 use crate::report::Place;
-use crate::schedule::{Operation, OperationKind, Schedule, ScheduleError};
+use crate::schedule::{OLDER, Operation, OperationKind, Programs, Schedule, ScheduleError};
+use crate::witness::{for_program, program_and_command};
 use crate::workload::{SessionCall, Workload};
 
 /// How many of 10,000 attempts go to a random server.
@@ -194,7 +195,14 @@ impl<W: Workload> Simulation<'_, W> {
         } = running.operation;
         let number = self.oracles.attempts.len() as u64;
         let call = self.call(operation, number);
-        let command = (kind == OperationKind::Write).then(|| Payload::from(self.workload.command(&call)));
+        let program = self.schedule.command_of(self.seed, number, self.now);
+        let command = (kind == OperationKind::Write).then(|| {
+            let command = self.workload.command(&call);
+            Payload::from(match program {
+                Some(program) => for_program(program, &command),
+                None => command,
+            })
+        });
         if let Some(bytes) = command.as_ref().map(|command| command.len() as u64)
             && bytes > self.largest_command
         {
@@ -302,6 +310,11 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("attempt {attempt}"),
             );
         }
+        if let Some(command) = &command
+            && self.is_too_early(at, command)
+        {
+            return self.refused_by_host(at, attempt);
+        }
         let input = match command {
             Some(command) => Input::Event(CoreEvent::Propose {
                 id: ProposalId::new(attempt),
@@ -330,6 +343,17 @@ impl<W: Workload> Simulation<'_, W> {
             }
         };
         self.step_request(at, input)
+    }
+
+    /// Whether the host must not propose the command yet: its level is not in force.
+    fn is_too_early(&self, at: usize, command: &[u8]) -> bool {
+        let replica = self.servers.get(at).and_then(|server| server.replica.as_ref());
+        let Some(replica) = replica.filter(|_| self.schedule.knobs.programs == Some(Programs::Levelled))
+        else {
+            return false;
+        };
+        let (program, _) = program_and_command(command);
+        program > replica.raft().level().value().max(OLDER)
     }
 
     /// A client stops waiting, unless it was answered.

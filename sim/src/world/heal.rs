@@ -83,6 +83,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         self.quiet.heal(self.now);
         self.calm_weather();
+        self.finish_upgrade(core);
         for place in 0..self.servers.len() {
             self.restore(place, core >> place & 1 == 1);
         }
@@ -179,7 +180,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// Whether the server may lead by its own configuration.
-    fn may_lead(&self, place: usize) -> bool {
+    pub(super) fn may_lead(&self, place: usize) -> bool {
         let replica = self.servers.get(place).and_then(|server| server.replica.as_ref());
         let votes = match replica {
             Some(replica) => replica.raft().membership().is_voter(node_at(place)),
@@ -189,7 +190,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// The last entry that a server's log may have after the heal.
-    fn last_of(&self, place: usize) -> Option<LogId> {
+    pub(super) fn last_of(&self, place: usize) -> Option<LogId> {
         let server = self.servers.get(place)?;
         match server.is_running() {
             true => server.vitals.last,
@@ -198,7 +199,7 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// The last entry that a server's log certainly has after the heal.
-    fn last_kept_by(&self, place: usize) -> Option<LogId> {
+    pub(super) fn last_kept_by(&self, place: usize) -> Option<LogId> {
         let server = self.servers.get(place)?;
         match server.has_to_restart() {
             true => server.disk.durable().last(),
@@ -422,6 +423,7 @@ impl<W: Workload> Simulation<'_, W> {
             Some(Member {
                 node: server.node,
                 vitals: server.is_running().then_some(server.vitals),
+                is_stuck: self.is_stuck(place),
             })
         };
         super::targets::members(self.belonging(core))
@@ -463,6 +465,9 @@ impl<W: Workload> Simulation<'_, W> {
             };
             let witness = replica.machine();
             apply::applied(facts, server.node, server.vitals.applied, witness.history())?;
+            if self.is_stuck(place) {
+                continue;
+            }
             let answers = |machine: &W::Machine, choice| machine.query(self.workload.query(choice));
             // A machine with a wrong snapshot may hide a difference from its bytes, but not from its answers.
             let choices = 0..self.schedule.workload.choices.min(COMPARED_CHOICES);

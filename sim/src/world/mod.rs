@@ -21,6 +21,7 @@ mod observe;
 mod operator;
 mod outputs;
 mod process;
+mod programs;
 mod quiet;
 mod server;
 mod step;
@@ -244,6 +245,8 @@ struct Simulation<'a, W: Workload> {
     clients: Clients,
     nemesis: Nemesis,
     operator: Operator,
+    /// The servers that run the newer of two programs from now on, whatever is drawn, one bit each.
+    upgraded: u8,
     /// Which servers are healthy.
     quiet: Quiet,
     phase: Phase,
@@ -287,7 +290,8 @@ impl<'a, W: Workload> Simulation<'a, W> {
             founders,
             held: Vec::new(),
             oracles: Oracles {
-                facts: Facts::new(first_configuration(&schedule.cluster)),
+                facts: Facts::new(first_configuration(&schedule.cluster))
+                    .with_programs(schedule.knobs.programs),
                 elections: Elections::default(),
                 commits: Commits::new(count),
                 promises: Promises::default(),
@@ -304,6 +308,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             clients: Clients::new(schedule),
             nemesis: Nemesis::new(schedule),
             operator: Operator::default(),
+            upgraded: 0,
             quiet: Quiet::new(schedule, workload.apply_takes()),
             phase: Phase::Faulty,
             misfit: None,
@@ -596,6 +601,7 @@ mod tests {
             membership: three().into(),
             membership_id: None,
             withheld: false,
+            level: raft_core::Level::ZERO,
         }));
         let bytes = Payload::from(b"nonsense".as_slice());
         reports(Oracle::S22, start_from(&[(log, None), (snapshot, Some(bytes))]));

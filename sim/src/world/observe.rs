@@ -619,7 +619,8 @@ fn wakes_up<W: Workload>(server: &Server<W>, after: &Vitals) -> Judgement {
     if server.disk_failed || !server.conduct.wakeups.is_up_to_date() {
         return Ok(());
     }
-    let is_applied = after.applied >= after.commit;
+    // A server that has halted has a reason, which oracle S26 judges.
+    let is_applied = after.applied >= after.commit || server.stuck_since.is_some();
     concluded(node, "has not applied what is committed", is_applied)?;
     match after.role {
         RoleName::Leader => {

@@ -82,6 +82,8 @@ impl<W: Workload> Simulation<'_, W> {
                 self.happened(Probe::InstallSnapshot, Some(at));
                 Ok(())
             }
+            // A newer program made it.
+            Output::SnapshotRefused { .. } if self.runs_older(at) => Ok(()),
             Output::SnapshotRefused { from, error } => {
                 let node = node_at(at);
                 self.ruled(violated(
@@ -95,6 +97,12 @@ impl<W: Workload> Simulation<'_, W> {
                 Ok(())
             }
             Output::Notice(Notice::RoleChanged { .. } | Notice::LeaderChanged { .. } | Notice::Trace(_)) => {
+                Ok(())
+            }
+            Output::Notice(Notice::Halted(_)) => {
+                // It has good reasons to step down, and others to take over.
+                self.quiet.disturb_all(self.now);
+                self.happened(Probe::Halted, Some(at));
                 Ok(())
             }
             Output::Changed { id, at: log_id } => self.change_made(at, id, log_id),
@@ -149,6 +157,9 @@ impl<W: Workload> Simulation<'_, W> {
             self.ruled(judgement)?;
         }
         let (leads, is_waited_for) = (vitals.role == RoleName::Leader, persist.sync);
+        if leads {
+            self.level_is_raised_by_all(at, &persist)?;
+        }
         let snapshot_ahead = persist
             .snapshot
             .as_ref()

@@ -5,7 +5,7 @@ use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::places::node_at;
 use crate::report::Place;
-use crate::schedule::{Class, FaultKind, Survival};
+use crate::schedule::{Class, FaultKind, NEWER, Survival};
 use crate::workload::Workload;
 
 /// How long a server whose disk has failed keeps running before it exits by itself.
@@ -48,6 +48,9 @@ impl<W: Workload> Simulation<'_, W> {
             return false;
         };
         server.replica = None;
+        if server.program == Some(NEWER) {
+            server.ran_newer = Some(self.now);
+        }
         if self.is_wired {
             self.break_connections(place);
         }

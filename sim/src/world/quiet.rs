@@ -406,6 +406,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let (node, follower, now) = (server.node, server.vitals, self.now);
+        let is_stuck = self.is_stuck(place);
         let quiet = &mut self.quiet;
         let (Some(lag), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
             quiet.lag.get_mut(place),
@@ -421,6 +422,11 @@ impl<W: Workload> Simulation<'_, W> {
         // A server that was disturbed since the last survey begins again, although it may be healthy at this very
         // instant.
         if !quiet.order.lasts(place, now, lasted) || now < slow_until {
+            *lag = None;
+            *idle_since = None;
+            return Ok(());
+        }
+        if is_stuck {
             *lag = None;
             *idle_since = None;
             return Ok(());
@@ -491,7 +497,8 @@ impl<W: Workload> Simulation<'_, W> {
             .filter(is_healthy)
             .fold(0, |set, place| set | bit(place));
         let is_healthy_node = |node: NodeId| healthy_servers & bit(place_of(node)) != 0;
-        let leads = is_healthy_node(leads.node) && membership.is_voter(leads.node);
+        // A leader that has halted is about to hand over, or to step down.
+        let leads = is_healthy_node(leads.node) && membership.is_voter(leads.node) && !self.is_stuck(leader);
         (leads && membership.has_quorum(is_healthy_node)).then_some((leader, term, healthy_servers))
     }
 

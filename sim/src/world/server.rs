@@ -68,6 +68,14 @@ pub(super) struct Server<W: Workload> {
     pub(super) silenced: bool,
     /// Whether it stays down for good.
     pub(super) retired: bool,
+    /// The program that it runs, where there are two.
+    pub(super) program: Option<u32>,
+    /// When it last ran the newer one, if it does not run that now.
+    pub(super) ran_newer: Option<Nanos>,
+    /// Since when it has led, if it does.
+    pub(super) leads_since: Nanos,
+    /// Since which tick of this boot its program has not understood what is committed.
+    pub(super) stuck_since: Option<u64>,
 }
 
 /// The vitals of a server that is not running.
@@ -121,6 +129,10 @@ impl<W: Workload> Server<W> {
             admitted: false,
             silenced: false,
             retired: false,
+            program: None,
+            ran_newer: None,
+            leads_since: Nanos::ZERO,
+            stuck_since: None,
         }
     }
 

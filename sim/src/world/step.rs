@@ -91,6 +91,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         self.judge(at, &before, &after, was, given, &outputs)?;
+        self.judge_program(at, &before, &after)?;
         self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
         self.keeps_silent(at, &outputs)?;
         self.changes(at, &before, &after)?;

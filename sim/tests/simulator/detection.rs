@@ -1,8 +1,8 @@
 //! The oracles find flawed state machines under the shipping replica.
 
 use crate::codec::{Checks, Encoded};
-use raft_core::LogId;
 use raft_core::replica::{SnapshotError, StateMachine};
+use raft_core::{Halt, LogId};
 use sim::schedule::WorkloadPlan;
 use sim::{Call, Concluded, Oracle, Probe, Profile, Report, Schedule, Verdict, Violation, Workload};
 
@@ -43,16 +43,16 @@ impl StateMachine for Counter {
     type Query = ();
     type Answer = u64;
 
-    fn apply(&mut self, _at: LogId, _command: &[u8]) -> u64 {
+    fn apply(&mut self, _at: LogId, _command: &[u8]) -> Result<u64, Halt> {
         self.count += match self.flaw {
             Flaw::Double => 2,
             _ => 1,
         };
-        match self.flaw {
+        Ok(match self.flaw {
             Flaw::Fragile if self.count == 10 => panic!("ten is too many"),
             Flaw::Moody => self.count + (std::ptr::from_ref::<u8>(&self.anchor).addr() as u64 >> 4 & 0xff),
             _ => self.count,
-        }
+        })
     }
 
     fn query(&self, (): ()) -> u64 {

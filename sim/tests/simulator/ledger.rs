@@ -75,7 +75,9 @@ fn signatures_are_verified_at_the_edge_and_never_looked_at_again() {
             .map(|(index, action)| {
                 let time = UnixSeconds(index);
                 let at = LogId::new(Term::new(1), Index::new(index).expect("positions begin at 1"));
-                machine.apply(at, &encode_command(&Command { time, action }))
+                machine
+                    .apply(at, &encode_command(&Command { time, action }))
+                    .expect("the command is understood")
             })
             .collect();
         (outcomes, machine.state_hash())

@@ -10,6 +10,7 @@ use super::super::wire::{Sink, Source, Wire, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::level::Level;
 use crate::types::{GroupId, Index, NodeId, Term, Ticket};
 
 wire_struct!(HardState {
@@ -20,6 +21,7 @@ wire_struct!(HardState {
     promise_micros: u64,
     silenced: bool,
     cluster: ClusterId,
+    level: Level,
 });
 
 wire_struct!(Persist {
@@ -55,6 +57,7 @@ impl From<crate::HardState> for HardState {
             promise_micros: hard_state.promise_micros,
             silenced: hard_state.silenced,
             cluster: hard_state.cluster,
+            level: hard_state.level,
         }
     }
 }
@@ -69,6 +72,7 @@ impl From<HardState> for crate::HardState {
             promise_micros: hard_state.promise_micros,
             silenced: hard_state.silenced,
             cluster: hard_state.cluster,
+            level: hard_state.level,
         }
     }
 }

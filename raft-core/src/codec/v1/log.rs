@@ -9,6 +9,7 @@ use bincode::error::EncodeError;
 use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, put_each, take_each, wire_enum, wire_struct};
 use crate::identity::{Boot, ClusterId, Incarnation};
+use crate::level::Level;
 use crate::types::{LogId, NodeId, Payload};
 
 wire_struct!(Entry {
@@ -23,6 +24,7 @@ wire_enum!(EntryBody {
     3 = Forwarded { origin: Origin, command: Payload },
     4 = Withheld,
     5 = Founding { cluster: ClusterId },
+    6 = Level { level: Level },
 });
 
 wire_struct!(Origin {
@@ -51,6 +53,7 @@ wire_struct!(SnapshotMeta {
     membership_id: Option<LogId>,
     withheld: bool,
     cluster: ClusterId,
+    level: Level,
 });
 
 /// A list in strictly ascending order of what identifies its elements, so that a set has one encoding.
@@ -132,6 +135,7 @@ impl From<&crate::Entry> for Entry {
                 command: forwarded.command.clone(),
             },
             crate::EntryBody::Withheld => EntryBody::Withheld,
+            crate::EntryBody::Level(level) => EntryBody::Level { level: *level },
         };
         Self { id: entry.id, body }
     }
@@ -149,6 +153,7 @@ impl From<Entry> for crate::Entry {
                 crate::EntryBody::Forwarded(Arc::new(crate::Forwarded { origin, command }))
             }
             EntryBody::Withheld => crate::EntryBody::Withheld,
+            EntryBody::Level { level } => crate::EntryBody::Level(level),
         };
         Self { id: entry.id, body }
     }
@@ -211,6 +216,7 @@ impl From<&crate::SnapshotMeta> for SnapshotMeta {
             membership_id: meta.membership_id,
             withheld: meta.withheld,
             cluster: meta.cluster,
+            level: meta.level,
         }
     }
 }
@@ -223,6 +229,7 @@ impl From<SnapshotMeta> for crate::SnapshotMeta {
             membership_id: meta.membership_id,
             withheld: meta.withheld,
             cluster: meta.cluster,
+            level: meta.level,
         }
     }
 }

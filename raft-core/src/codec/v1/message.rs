@@ -10,6 +10,7 @@ use super::super::wire::{Sink, Source, Wire, wire_enum, wire_struct};
 use super::log::{Run, SnapshotMeta};
 use crate::entries::Entries;
 use crate::identity::{Boot, Incarnation};
+use crate::level::Level;
 use crate::types::{Index, LogId, NodeId, Payload, PeerSession, Round, Term};
 
 wire_enum!(Message {
@@ -22,7 +23,7 @@ wire_enum!(Message {
     6 = Append { session: PeerSession, round: Round, prev: Option<LogId>, commit: Option<Index>, entries: Run<Entries> },
     7 = AppendReply { session: PeerSession, round: Round, promise_micros: u64, outcome: AppendOutcome },
     8 = Heartbeat { session: PeerSession, round: Round, commit: Option<LogId> },
-    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64 },
+    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64, level: Level, halted: bool },
     10 = SnapshotChunk { session: PeerSession, meta: SnapshotMeta, total_bytes: u64, checksum: u32, offset: u64, data: Payload },
     11 = SnapshotReply { session: PeerSession, last: LogId, received_bytes: u64 },
     12 = TimeoutNow,
@@ -141,10 +142,14 @@ impl From<&crate::Message> for Message {
                 session,
                 round,
                 promise_micros,
+                level,
+                halted,
             } => Self::HeartbeatReply {
                 session: *session,
                 round: *round,
                 promise_micros: *promise_micros,
+                level: *level,
+                halted: *halted,
             },
             crate::Message::SnapshotChunk {
                 session,
@@ -265,10 +270,14 @@ impl From<Message> for crate::Message {
                 session,
                 round,
                 promise_micros,
+                level,
+                halted,
             } => Self::HeartbeatReply {
                 session,
                 round,
                 promise_micros,
+                level,
+                halted,
             },
             Message::SnapshotChunk {
                 session,

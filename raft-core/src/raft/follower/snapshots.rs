@@ -25,6 +25,9 @@ impl Follower {
             let last = server.commit.and_then(|commit| server.log.log_id(commit));
             let promise = Promise::Log(last.map(|last| last.index));
             acknowledge(server, from, session, last, promise);
+        } else if !server.may_take(&meta) {
+            // The sender gives up when nothing is acknowledged, and tries again: a newer program may have been started.
+            server.ignored.beyond_halt += 1;
         } else if meta.withheld {
             self.on_snapshot_ready(server, from, *meta);
         } else if chunk.total_bytes <= server.config.snapshots.max_bytes {
@@ -94,7 +97,7 @@ impl Follower {
         // A snapshot older than the commit index changes nothing; nor does one that no leader can have announced to
         // this server.
         let is_sound = meta.is_well_formed(server.out.term()) && meta.withheld == server.is_witness();
-        if Some(last.index) <= server.commit || !is_sound {
+        if Some(last.index) <= server.commit || !is_sound || !server.may_take(&meta) {
             return;
         }
         let membership_before = server.log.membership_id();

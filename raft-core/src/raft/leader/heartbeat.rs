@@ -1,5 +1,6 @@
 //! Heartbeats: how a leader keeps its authority (paper §5.2), and how it learns that it has lost it (dissertation §6.2).
 
+use crate::level::Level;
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::types::{NodeId, PeerSession, Round};
@@ -58,6 +59,7 @@ impl Leader {
         {
             self.to_bind |= peer.note_folder(from.incarnation);
             peer.heard_at = Some(server.now);
+            peer.note_boot(from.boot);
             return Some(peer);
         }
         server.ignored.stale += 1;
@@ -70,8 +72,10 @@ impl Leader {
         from: Sender,
         (session, round): (PeerSession, Round),
         promise_micros: u64,
+        program: (Level, bool),
     ) {
         if self.heard(server, from, session).is_some() {
+            self.note_program(from.node, from.boot, program);
             self.confirm_round(server, from.node, round, promise_micros);
         }
     }

@@ -170,7 +170,10 @@ impl Leader {
             Rejection::TooLarge { limit, .. } => Some(Refusal::TooLarge { limit: limit as u64 }),
             Rejection::Transferring { to } => Some(Refusal::Transferring { to }),
             Rejection::Busy { limit, .. } => Some(Refusal::Busy { limit: limit as u64 }),
-            Rejection::NotLeader { .. } | Rejection::NotATarget { .. } | Rejection::Failed => {
+            Rejection::NotLeader { .. }
+            | Rejection::NotATarget { .. }
+            | Rejection::Halted(_)
+            | Rejection::Failed => {
                 debug_assert!(false, "a leader whose disk works takes proposals");
                 Some(Refusal::Busy { limit: 0 })
             }

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use super::levels::Program;
 use super::removal::Removal;
 use crate::config::Limits;
 use crate::identity::{Boot, Incarnation};
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     /// For how many ticks it then is.
     pub(super) bound_ticks: u64,
     catching_up: CatchingUp,
+    /// What it has said of its program in its present boot.
+    pub(super) program: Option<Program>,
     /// Set once the configuration in force does not name the peer any more.
     pub(super) removal: Option<Removal>,
 }
@@ -151,6 +154,7 @@ impl Progress {
                 began_at: now,
                 last_took: None,
             },
+            program: None,
             removal: None,
         }
     }
@@ -170,6 +174,8 @@ impl Progress {
             inflight_messages,
             snapshot_bytes,
             silent_ticks: now.value() - self.heard_at.unwrap_or(elected_at).value(),
+            level: self.level(),
+            is_halted: self.is_halted(),
         }
     }
 

@@ -184,6 +184,7 @@ impl Leader {
         let (me, now, next) = (server.me(), server.now, server.log.next_index());
         let mut ended = Vec::new();
         self.to_bind = true;
+        self.to_raise = true;
         for (node, peer) in self.peers.iter_mut() {
             if !membership.contains(node) && peer.removal.is_none() {
                 peer.removal = Some(removal.clone());

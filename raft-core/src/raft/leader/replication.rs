@@ -31,6 +31,7 @@ impl Leader {
     pub(in crate::raft) fn replicate(&mut self, server: &mut Server) {
         self.maybe_leave_joint(server);
         self.maybe_bind(server);
+        self.maybe_raise_level(server);
         self.maybe_tell_target(server);
         self.begin_round(server);
         let mut latest = None;

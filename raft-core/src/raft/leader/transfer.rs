@@ -9,6 +9,7 @@ use crate::outbox::Promise;
 use crate::trace::Trace;
 use crate::types::{NodeId, Tick};
 
+use super::progress::Progress;
 use super::{Leader, Next, STAY, Server, Transition};
 
 /// A transfer that this leader has begun.
@@ -16,11 +17,35 @@ use super::{Leader, Next, STAY, Server, Transition};
 pub(super) struct Handover {
     to: NodeId,
     gives_up_at: Tick,
+    /// Whether the host asked for it, and is told how it ends.
+    asked: bool,
     /// Whether the target was told to campaign since the last heartbeat.
     told: bool,
 }
 
 impl Handover {
+    fn new(server: &Server, to: NodeId, asked: bool) -> Self {
+        Self {
+            to,
+            gives_up_at: server.after(server.config.timing.election_timeout_min_ticks),
+            asked,
+            told: false,
+        }
+    }
+
+    /// One that the leader begins by itself.
+    pub(super) fn unasked(server: &Server, to: NodeId) -> Self {
+        Self::new(server, to, false)
+    }
+
+    pub(super) fn to(&self) -> NodeId {
+        self.to
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     pub(super) fn gives_up_at(&self) -> Tick {
         self.gives_up_at
     }
@@ -32,11 +57,7 @@ impl Leader {
             server.end_transfer(to, TransferOutcome::Rejected(reason));
             return;
         }
-        self.handover = Some(Handover {
-            to,
-            gives_up_at: server.after(server.config.timing.election_timeout_min_ticks),
-            told: false,
-        });
+        self.handover = Some(Handover::new(server, to, true));
     }
 
     fn check_transfer(&self, server: &Server, to: NodeId) -> Result<(), Rejection> {
@@ -46,7 +67,8 @@ impl Leader {
         // A voter that the joint configuration removes would have to hand over again.
         let membership = server.log.membership();
         let stays = membership.voters().any(|voter| voter == to) && !membership.is_witness(to);
-        if to == server.me() || !stays {
+        let has_halted = self.peer(to).is_some_and(Progress::is_halted);
+        if to == server.me() || !stays || has_halted {
             return Err(Rejection::NotATarget { to });
         }
         Ok(())
@@ -82,7 +104,8 @@ impl Leader {
         let best = self
             .peers()
             .filter(|(node, peer)| {
-                membership.is_voter(*node) && !peer.is_witness && peer.answers(now, patience)
+                let may_lead = membership.is_voter(*node) && !peer.is_witness && !peer.is_halted();
+                may_lead && peer.answers(now, patience)
             })
             .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
             .map(|(node, _)| node);
@@ -125,14 +148,18 @@ impl Leader {
             let is_over = server.now >= handover.gives_up_at;
             plant!(is_over, TRANSFERS_WITHOUT_END => false)
         };
-        if let Some(handover) = self.handover.take_if(is_over) {
+        if let Some(handover) = self.handover.take_if(is_over)
+            && handover.asked
+        {
             server.end_transfer(handover.to, TransferOutcome::TimedOut);
         }
     }
 
     /// Ends the transfer that is under way: leadership is over.
     pub(super) fn end_handover(&mut self, server: &mut Server, outcome: TransferOutcome) {
-        if let Some(handover) = self.handover.take() {
+        if let Some(handover) = self.handover.take()
+            && handover.asked
+        {
             unless_planted!(HANDS_OVER_SILENTLY, server.end_transfer(handover.to, outcome));
         }
     }

@@ -1,0 +1,126 @@
+//! Two programs that run side by side, where the schedule has them: which one a server runs, and what that means for it.
+
+use raft_core::{EntryBody, Persist, RoleName, Vitals};
+
+use super::Simulation;
+use super::server::Server;
+use crate::coverage::Probe;
+use crate::nanos::Nanos;
+use crate::oracle::levels::{cannot_go_on, is_raised_by_all, keeps_quiet, understands};
+use crate::oracle::{Judgement, Violation};
+use crate::places::{node_at, place_of};
+use crate::random::Domain;
+use crate::schedule::{NEWER, OLDER, Survival};
+use crate::workload::Workload;
+
+/// How many of 10,000 heals leave one server with the older program.
+const ONE_STAYS_OLD_PERMYRIAD: u32 = 5_000;
+
+impl<W: Workload> Simulation<'_, W> {
+    /// Whether the server runs the older of two programs.
+    pub(super) fn runs_older(&self, at: usize) -> bool {
+        let server = self.servers.get(at);
+        server.is_some_and(|server| server.program == Some(OLDER))
+    }
+
+    /// Whether the server's program does not understand the next entry that it would have to apply.
+    pub(super) fn is_stuck(&self, at: usize) -> bool {
+        self.servers
+            .get(at)
+            .is_some_and(|server| self.cannot_go_on(at, server))
+    }
+
+    fn cannot_go_on(&self, at: usize, server: &Server<W>) -> bool {
+        let is_witness = self.schedule.cluster.is_witness(at);
+        let program = server.program.filter(|_| server.is_running());
+        program.is_some_and(|program| cannot_go_on(&self.oracles.facts, &server.vitals, program, is_witness))
+    }
+
+    /// S26, after a step.
+    pub(super) fn judge_program(&mut self, at: usize, before: &Vitals, after: &Vitals) -> Judgement {
+        let now = self.now;
+        let is_stuck = self.is_stuck(at);
+        let is_witness = self.schedule.cluster.is_witness(at);
+        let Some(server) = self.servers.get_mut(at) else {
+            return Ok(());
+        };
+        if after.role == RoleName::Leader && (before.role, before.term) != (after.role, after.term) {
+            server.leads_since = now;
+        }
+        let Some(program) = server.program else {
+            return Ok(());
+        };
+        let (node, ticks) = (server.node, server.ticks_told);
+        let longest = server.knobs.election_timeout_max_ticks;
+        let stuck_since = is_stuck.then(|| *server.stuck_since.get_or_insert(ticks));
+        server.stuck_since = stuck_since;
+        if self.budget.is_exceeded() {
+            return Ok(());
+        }
+        understands(&self.oracles.facts, node, after.applied, program, is_witness)?;
+        match stuck_since {
+            Some(since) => keeps_quiet(node, after.role, (since, ticks), longest),
+            None => Ok(()),
+        }
+    }
+
+    /// S26: a leader writes an entry that raises the level.
+    pub(super) fn level_is_raised_by_all(&mut self, at: usize, persist: &Persist) -> Result<(), Violation> {
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
+        let (node, term, since) = (server.node, server.vitals.term, server.leads_since);
+        let raised = persist.entries.iter().find_map(|entry| match entry.body {
+            EntryBody::Level(level) if entry.id.term == term => Some(level.value()),
+            _ => None,
+        });
+        let (Some(level), Some(replica)) = (raised, &server.replica) else {
+            return Ok(());
+        };
+        let ran = |server: &Server<W>, since: Nanos| match server.program {
+            _ if server.ran_newer.is_some_and(|last| last >= since) => NEWER,
+            Some(program) if server.is_running() => program,
+            _ => OLDER,
+        };
+        let members = replica.raft().membership().members();
+        let members = members.filter_map(|member| {
+            let server = self.servers.get(place_of(member))?;
+            Some((member, ran(server, since)))
+        });
+        is_raised_by_all(node, level, members)?;
+        self.happened(Probe::LevelRaised, Some(at));
+        Ok(())
+    }
+
+    /// The operator finishes the upgrade: every server of the core runs the newer program from now on, or all but one
+    /// whose log another one has as well. A server that is up to date and runs the newer program can always lead then.
+    pub(super) fn finish_upgrade(&mut self, core: u8) {
+        if self.schedule.knobs.programs.is_none() {
+            return;
+        }
+        let mut draws = self.seed.careful(Domain::Heal, 1, 0, 0);
+        let members = || super::targets::members(core);
+        let newest = members().filter_map(|place| self.last_of(place)).max();
+        let can_lead = |place: usize| self.may_lead(place) && self.last_kept_by(place) >= newest;
+        let stays = members().find(|&place| members().any(|other| other != place && can_lead(other)));
+        let stays = stays.filter(|_| draws.chance(ONE_STAYS_OLD_PERMYRIAD));
+        self.upgraded = members()
+            .filter(|&place| Some(place) != stays)
+            .fold(0, |set, place| set | 1 << place);
+        for place in super::targets::members(self.upgraded) {
+            if self.runs_older(place) && self.servers.get(place).is_some_and(Server::is_running) {
+                self.hash_event(16, place as u64);
+                self.crash(place, Survival::All);
+            }
+        }
+        if self.tells() {
+            let places: Vec<_> = super::targets::members(self.upgraded).map(node_at).collect();
+            self.tell(
+                self.event,
+                crate::report::Place::World,
+                "upgrade",
+                format!("servers {places:?} run the newer program"),
+            );
+        }
+    }
+}
