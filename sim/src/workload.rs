@@ -216,7 +216,7 @@ pub(crate) fn fits<W: Workload>(schedule: &Schedule, workload: &W) -> Result<(),
     // A command that fits into no message is refused for ever, which says nothing about Raft.
     let (limit, command_bytes) = (
         schedule.knobs.message_bytes,
-        workload.sizes(&schedule.workload).command_bytes,
+        schedule.largest_command(workload.sizes(&schedule.workload)),
     );
     if limit < command_bytes {
         return Err(ScheduleError::SmallMessages { limit, command_bytes });

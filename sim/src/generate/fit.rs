@@ -21,6 +21,14 @@ const MOST_BYTES: u64 = 32 << 20;
 const FEWEST_OPERATIONS: u64 = 8;
 
 impl Schedule {
+    /// The bytes of the largest command of such a workload, as this schedule carries it: where two programs run, a byte
+    /// says which of them a command is for.
+    pub(crate) fn largest_command(&self, sizes: Sizes) -> u64 {
+        sizes
+            .command_bytes
+            .saturating_add(u64::from(self.knobs.programs.is_some()))
+    }
+
     /// Makes the schedule fit a workload whose commands and snapshots have these sizes.
     ///
     /// * The largest command fits into a message, and a snapshot takes a hundred messages or so.
@@ -29,11 +37,8 @@ impl Schedule {
     ///
     /// Everything else stays as it is: a limit that is drawn for one command of sixteen bytes holds one of a thousand.
     pub(crate) fn fit(&mut self, sizes: Sizes) {
-        let Sizes {
-            command_bytes,
-            snapshot_bytes,
-            ..
-        } = sizes;
+        let command_bytes = self.largest_command(sizes);
+        let Sizes { snapshot_bytes, .. } = sizes;
         let knobs = &mut self.knobs;
         knobs.message_bytes = knobs.message_bytes.max(command_bytes);
         knobs.snapshot_chunk_bytes = knobs.snapshot_chunk_bytes.max(snapshot_bytes / MOST_CHUNKS);

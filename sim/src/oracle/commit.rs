@@ -169,15 +169,17 @@ impl Commits {
             *installing = None;
         }
         // A server that died after the write of a step may have committed several entries that the checker has not seen
-        // committed.
+        // committed, and that write may have compacted all of them but the last.
         let known = Index::new(facts.all_committed().len() as u64);
-        let unknown = positions(known, vitals.commit).filter(|&at| Some(at) < vitals.commit);
-        for at in unknown.chain(vitals.commit) {
-            if let Some(id) = log.log_id(at) {
-                facts.commit(node, id, vitals.term)?;
+        let mut unknown = Vec::from_iter(vitals.commit.and_then(|commit| log.log_id(commit)));
+        while let Some(id) = unknown.last().and_then(|&id| facts.before(id)) {
+            if Some(id.index) <= known {
+                break;
             }
+            unknown.push(id);
         }
-        Ok(())
+        let mut in_order = unknown.into_iter().rev();
+        in_order.try_for_each(|id| facts.commit(node, id, vitals.term).map(drop))
     }
 
     fn verify<L: LogView>(&mut self, step: &Step<'_, L>, message: Option<Verifies>) {
@@ -330,6 +332,34 @@ mod tests {
         let mut image = Image::default();
         image.write(&write, None, usize::MAX);
         image
+    }
+
+    /// Seed 110030881: a leader dies after the one write of a step that commits four entries, takes a snapshot of them
+    /// and compacts them. Nobody else has seen them committed.
+    #[test]
+    fn what_the_last_write_of_a_dying_leader_commits_and_compacts_is_committed() {
+        let entries: Vec<Entry> = (1..=6).map(|index| command(1, index, "x")).collect();
+        let mut facts = facts(&entries, 2);
+        // The log after the restart: only the last entry, which the snapshot ends with, has a name.
+        struct Compacted;
+        impl LogView for Compacted {
+            fn log_id(&self, at: Index) -> Option<LogId> {
+                (at.value() == 6).then(|| id(1, 6))
+            }
+
+            fn first_index(&self) -> Index {
+                Index::FIRST
+            }
+
+            fn snapshot_last(&self) -> Option<LogId> {
+                Some(id(1, 6))
+            }
+        }
+        let mut commits = Commits::new(1);
+        let restarted = vitals(RoleName::Follower, 1, Some(id(1, 6)), 6);
+        let judged = commits.restarted(&mut facts, node(1), 0, &restarted, &Compacted);
+        assert_eq!(judged, Ok(()));
+        assert_eq!(facts.last_committed(), Index::new(6));
     }
 
     fn stepped(

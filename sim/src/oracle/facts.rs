@@ -339,6 +339,12 @@ impl Facts {
         self.configuration(in_force).into_iter().chain(beyond)
     }
 
+    /// The entry before this one, as far as some log has shown it.
+    pub(crate) fn before(&self, id: LogId) -> Option<LogId> {
+        let known = self.places.get(offset(id.index))?.find(id.term)?;
+        Some(LogId::new(known.prev_term??, id.index.previous()?))
+    }
+
     /// The configuration in force at a committed position.
     pub(crate) fn membership_at(&self, at: Index) -> Option<(Option<LogId>, &Membership)> {
         let id = self.committed(at)?.membership;

@@ -312,7 +312,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             quiet: Quiet::new(schedule, workload.apply_takes()),
             phase: Phase::Faulty,
             misfit: None,
-            largest_command: workload.sizes(&schedule.workload).command_bytes,
+            largest_command: schedule.largest_command(workload.sizes(&schedule.workload)),
             drained: Nanos::ZERO,
             coverage: Coverage::default(),
             hash: Rolling::default(),
