@@ -229,6 +229,9 @@ fn trouble(standing: &Standing) -> Option<String> {
             "the disk failed, and this server takes no part until it is restarted: {failure}"
         ));
     }
+    if let Some(halted) = standing.halted {
+        return Some(halted.to_string());
+    }
     standing.fenced.then(|| {
         "this server is fenced: the cluster has bound it to another data folder, which was lost or replaced; restore that folder and restart".into()
     })

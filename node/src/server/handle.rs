@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Index, NodeId, Payload, Rejection, Vitals};
+use raft_core::{Halted, Index, NodeId, Payload, Rejection, Vitals};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ledger::{Answer, Outcome, Query};
@@ -108,6 +108,8 @@ pub(crate) struct Standing {
     pub(crate) denied_picture: Option<[u8; 32]>,
     /// Whether the server is fenced because its data folder was replaced.
     pub(crate) fenced: bool,
+    /// Where the server has halted, because its program does not understand what a newer one has proposed.
+    pub(crate) halted: Option<Halted>,
     /// Why the disk failed, if it did.
     pub(crate) disk_failure: Option<Arc<str>>,
 }
@@ -129,7 +131,7 @@ impl Standing {
 
     /// Whether nothing is wrong that only an operator can repair.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.disk_failure.is_none() && !self.fenced
+        self.disk_failure.is_none() && !self.fenced && self.halted.is_none()
     }
 
     /// Returns a position as a number, 0 for none; for display only.

@@ -76,6 +76,7 @@ impl Shell {
             linked: 0,
             denied_picture: agreed_picture(replica.machine()),
             fenced: false,
+            halted: replica.raft().halted(),
             disk_failure: None,
         };
         let (sender, receiver) = watch::channel(standing);
@@ -319,6 +320,7 @@ impl Shell {
             linked: self.links.count(),
             denied_picture: agreed_picture(self.replica.machine()),
             fenced,
+            halted: raft.halted(),
             disk_failure: self.disk_failure.clone(),
         };
         let was_fenced = self.standing.borrow().fenced;

@@ -329,6 +329,8 @@ mod tests {
             session: PeerSession::new(1),
             round: Round::new(1),
             promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         }
     }
 

@@ -166,6 +166,8 @@ mod tests {
             session: PeerSession::new(1),
             round: Round::new(1),
             promise_micros: 0,
+            level: raft_core::Level::ZERO,
+            halted: false,
         };
         reports(
             Oracle::S13,

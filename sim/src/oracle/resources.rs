@@ -43,6 +43,8 @@ mod tests {
             inflight_messages,
             snapshot_bytes: None,
             silent_ticks: 0,
+            level: None,
+            is_halted: false,
         };
         assert_eq!(window_holds(node(1), &peer(3), 3), Ok(()));
         reports(Oracle::S24, window_holds(node(1), &peer(4), 3));
