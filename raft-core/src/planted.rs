@@ -332,8 +332,6 @@ planted_bank! {
             "A server applies an entry that raises the level beyond that of its program, and what follows."
         TAKES_HIGHER_SNAPSHOTS "takes-higher-snapshots"
             "A server installs a snapshot of a higher level than that of its program."
-        TAKES_SNAPSHOTS_PAST_HALT "takes-snapshots-past-halt"
-            "A halted server takes a snapshot that ends at the entry which it does not understand."
         STARTS_BELOW_FOLDER "starts-below-folder"
             "A program starts on a folder of a higher level."
         SNAPSHOTS_FORGET_LEVEL "snapshots-forget-level"

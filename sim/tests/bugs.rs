@@ -164,7 +164,7 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("stays-joint", &[Oracle::L7]),
     ("tells-target-early", &[Oracle::S20]),
     ("transfers-without-end", &[Oracle::S20]),
-    ("skips-unknown-commands", &[Oracle::S26]),
+    ("skips-unknown-commands", &[Oracle::S15, Oracle::S26]),
     ("passes-higher-level", &[Oracle::S26]),
     ("halted-campaign", &[Oracle::S26, Oracle::Core]),
 ];

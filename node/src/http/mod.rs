@@ -232,6 +232,9 @@ fn trouble(standing: &Standing) -> Option<String> {
     if standing.silenced {
         return Some(SILENCED.into());
     }
+    if let Some(halted) = standing.halted {
+        return Some(halted.to_string());
+    }
     standing.fenced.then(|| {
         "this server is fenced: the cluster has bound it to another data folder, which was lost or replaced; restore that folder and restart".into()
     })

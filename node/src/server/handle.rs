@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Index, NodeId, Payload, Rejection, Vitals};
+use raft_core::{Halted, Index, NodeId, Payload, Rejection, Vitals};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ledger::{Answer, Outcome, Query};
@@ -110,6 +110,8 @@ pub(crate) struct Standing {
     pub(crate) fenced: bool,
     /// Whether the server was told that its data folder went back to an old copy, or that a second copy speaks.
     pub(crate) silenced: bool,
+    /// Where the server has halted, because its program does not understand what a newer one has proposed.
+    pub(crate) halted: Option<Halted>,
     /// Why the disk failed, if it did.
     pub(crate) disk_failure: Option<Arc<str>>,
 }
@@ -136,7 +138,8 @@ impl Standing {
 
     /// Whether nothing is wrong that only an operator can repair.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.disk_failure.is_none() && !self.fenced && !self.silenced
+        let speaks = !self.fenced && !self.silenced && self.halted.is_none();
+        self.disk_failure.is_none() && speaks
     }
 
     /// Returns a position as a number, 0 for none; for display only.

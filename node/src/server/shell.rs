@@ -77,6 +77,7 @@ impl Shell {
             denied_picture: agreed_picture(replica.machine()),
             fenced: false,
             silenced: false,
+            halted: replica.raft().halted(),
             disk_failure: None,
         };
         let (sender, receiver) = watch::channel(standing);
@@ -321,6 +322,7 @@ impl Shell {
             denied_picture: agreed_picture(self.replica.machine()),
             fenced,
             silenced: raft.hard_state().silenced,
+            halted: raft.halted(),
             disk_failure: self.disk_failure.clone(),
         };
         let (was_fenced, was_silenced) = (self.standing.borrow().fenced, self.standing.borrow().silenced);

@@ -147,8 +147,7 @@ impl Server {
             let needs = Some(needs);
             unless_planted!(TAKES_HIGHER_SNAPSHOTS, self.halt(Halted { at, needs }));
         }
-        self.halted
-            .is_none_or(|halted| at < plant!(halted.at, TAKES_SNAPSHOTS_PAST_HALT => at.next()))
+        self.halted.is_none_or(|halted| at < halted.at)
     }
 
     /// Whether so many entries may be stored up to `last`: see [`Limits::halted_entries`](crate::Limits::halted_entries).

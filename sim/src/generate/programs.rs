@@ -2,7 +2,8 @@
 //! own, so that the rest of a seed's schedule stays what it was.
 
 use super::add;
-use super::themes::{crash, cut, election_millis};
+use super::themes::{crash, cut, election_millis, on};
+use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::random::{Domain, Draws, Seed};
 use crate::schedule::{Class, Delivery, FaultKind, Programs, Schedule, Shape, Survival, Target, When};
@@ -23,6 +24,8 @@ fn two_programs(schedule: &mut Schedule, draws: &mut Draws) {
         true => Programs::Levelled,
         false => Programs::Unlevelled,
     });
+    // Every command says which program it is for, in one more byte.
+    schedule.knobs.message_bytes += 1;
     if draws.chance(5_000) {
         schedule.knobs.forwarding = true;
     }
@@ -35,6 +38,18 @@ fn two_programs(schedule: &mut Schedule, draws: &mut Draws) {
     plan.operations = plan.operations.max(120);
     plan.interval = Nanos::new(schedule.heal.at.value() / u64::from(plan.operations));
     let election = election_millis(schedule);
+    if is_levelled {
+        // Servers that have just said that they run the newer program return to the older one.
+        for _ in 0..draws.between(1, 3) {
+            let raised = on(
+                Probe::LevelRaised,
+                draws.between(1, 3),
+                Nanos::from_micros(draws.below(20_000)),
+            );
+            let down = draws.millis(1, 100);
+            add(schedule, raised, crash(Target::Follower, Survival::Random, down));
+        }
+    }
     let starts = u64::from(schedule.cluster.all_servers()) * draws.between(1, 3);
     let end = schedule.heal.at.value() / 1_000_000;
     for _ in 0..starts {

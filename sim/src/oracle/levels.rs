@@ -33,6 +33,19 @@ pub(crate) fn understands(
     violated(Oracle::S26, message)
 }
 
+/// S26: a server takes the level for in force that the log has at its commit index.
+pub(crate) fn says_level(facts: &Facts, node: NodeId, commit: Option<Index>, says: u32) -> Judgement {
+    let committed = commit.and_then(|commit| facts.committed(commit));
+    let in_force = committed.map_or(0, |committed| committed.level);
+    if says == in_force {
+        return Ok(());
+    }
+    let message = format!(
+        "server {node} takes level {says} for in force, and the log is at level {in_force} at {commit:?}"
+    );
+    violated(Oracle::S26, message)
+}
+
 /// Whether a server with this program can apply nothing more: the next entry is committed and durable here, and is for
 /// another program.
 pub(crate) fn cannot_go_on(facts: &Facts, vitals: &Vitals, program: u32, is_witness: bool) -> bool {
@@ -155,6 +168,9 @@ mod tests {
         assert_eq!(judge(1, 1), Ok(()));
         reports(Oracle::S26, judge(2, 1));
         reports(Oracle::S26, judge(3, 1));
+        assert_eq!(says_level(&facts, node(1), Some(at(1)), 0), Ok(()));
+        assert_eq!(says_level(&facts, node(1), Some(at(2)), 2), Ok(()));
+        reports(Oracle::S26, says_level(&facts, node(1), Some(at(1)), 2));
         assert_eq!(judge(3, 2), Ok(()));
         let stuck = Vitals {
             applied: Some(at(1)),

@@ -12,6 +12,8 @@ pub(crate) struct Member {
     pub(crate) vitals: Option<Vitals>,
     /// Whether its program does not understand what it would have to apply next.
     pub(crate) is_stuck: bool,
+    /// Whether it would have to take a snapshot next that its program does not understand.
+    pub(crate) is_cut_off: bool,
 }
 
 /// What keeps the core from having converged, if anything. It has converged when all servers know one leader, have
@@ -40,6 +42,9 @@ pub(crate) fn obstacle(core: &[Member], committed: Option<Index>) -> Option<Stri
                 "server {node} does not follow {}, the leader of term {term}",
                 leader.node
             ));
+        }
+        if member.is_cut_off {
+            continue;
         }
         // A server that has halted holds the log like the others, and applies no more of it.
         if vitals.applied != committed && !member.is_stuck {
@@ -108,6 +113,7 @@ mod tests {
             node: node(number),
             vitals: Some(vitals),
             is_stuck: false,
+            is_cut_off: false,
         }
     }
 
@@ -135,6 +141,7 @@ mod tests {
                     node: node(2),
                     vitals: None,
                     is_stuck: false,
+                    is_cut_off: false,
                 },
             ]),
         );

@@ -568,7 +568,7 @@ impl Schedule {
         let newer = match self.knobs.programs? {
             Programs::Levelled => 3_000,
             // The first one halts every server of the older program.
-            Programs::Unlevelled => self.through_permyriad(now) / 20,
+            Programs::Unlevelled => self.through_permyriad(now) / 10,
         };
         let is_newer = seed
             .quick(Domain::Client, u64::from(u8::MAX), 2, attempt)

@@ -58,7 +58,7 @@ impl<W: Workload> Simulation<'_, W> {
             Rest::Healed => all & !damaged,
             Rest::Broken => self.choose_core(damaged, &mut draws),
         };
-        let is_promised = is_sound && self.can_elect(chosen);
+        let is_promised = is_sound && self.can_elect(chosen) && self.can_be_upgraded(chosen);
         let core = if is_promised { chosen } else { all };
         self.drained = self.now + self.network.backlog(self.now);
         self.phase = match is_promised {
@@ -424,6 +424,7 @@ impl<W: Workload> Simulation<'_, W> {
                 node: server.node,
                 vitals: server.is_running().then_some(server.vitals),
                 is_stuck: self.is_stuck(place),
+                is_cut_off: self.is_cut_off(place),
             })
         };
         super::targets::members(self.belonging(core))
@@ -465,7 +466,7 @@ impl<W: Workload> Simulation<'_, W> {
             };
             let witness = replica.machine();
             apply::applied(facts, server.node, server.vitals.applied, witness.history())?;
-            if self.is_stuck(place) {
+            if self.is_stuck(place) || self.is_cut_off(place) {
                 continue;
             }
             let answers = |machine: &W::Machine, choice| machine.query(self.workload.query(choice));

@@ -170,6 +170,7 @@ impl<W: Workload> Simulation<'_, W> {
         let has_leases = knobs.lease_drift_permyriad.is_some() && !knobs.mixed_settings;
         let persists_at_once = knobs.persists_at_once;
         let is_honest = !self.budget.is_damaged();
+        let stuck = self.stuck_servers();
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
         };
@@ -227,7 +228,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         conduct.wait(occasion, after, ticks, outputs, persists_at_once);
         if is_honest {
-            conduct.yields_when_stalled(node, after, ticks, &knobs, membership)?;
+            conduct.yields_when_stalled(node, after, ticks, &knobs, (membership, stuck))?;
             conduct.wakeups.judge(node, after.term)?;
             let has_written = persists_at_once && outputs.iter().any(is_write);
             if occasion.persisted.is_some() || has_written {
@@ -517,10 +518,11 @@ impl Conduct {
         after: &Vitals,
         ticks: u64,
         knobs: &Knobs,
-        membership: &Membership,
+        (membership, stuck): (&Membership, u8),
     ) -> Judgement {
         let could_lead = |voter: NodeId| {
             voter != node
+                && stuck & bit(place_of(voter)) == 0
                 && !membership.is_witness(voter)
                 && self
                     .contacts

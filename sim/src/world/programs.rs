@@ -1,12 +1,14 @@
 //! Two programs that run side by side, where the schedule has them: which one a server runs, and what that means for it.
 
-use raft_core::{EntryBody, Persist, RoleName, Vitals};
+use raft_core::replica::Output;
+use raft_core::{EntryBody, Index, Persist, RoleName, Vitals};
 
 use super::Simulation;
 use super::server::Server;
+use super::step::OutputOf;
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
-use crate::oracle::levels::{cannot_go_on, is_raised_by_all, keeps_quiet, understands};
+use crate::oracle::levels::{cannot_go_on, is_raised_by_all, keeps_quiet, says_level, understands};
 use crate::oracle::{Judgement, Violation};
 use crate::places::{node_at, place_of};
 use crate::random::Domain;
@@ -28,6 +30,70 @@ impl<W: Workload> Simulation<'_, W> {
         self.servers
             .get(at)
             .is_some_and(|server| self.cannot_go_on(at, server))
+    }
+
+    /// Whether the server lacks entries that its leader has compacted, and its program does not understand the snapshot
+    /// that covers them.
+    pub(super) fn is_cut_off(&self, at: usize) -> bool {
+        let Some(server) = self
+            .servers
+            .get(at)
+            .filter(|server| server.program == Some(OLDER))
+        else {
+            return false;
+        };
+        let leads = |other: &&Server<W>| other.leads() && Some(other.node) == server.vitals.leader;
+        let leader = self
+            .servers
+            .iter()
+            .find(leads)
+            .and_then(|leader| leader.replica.as_ref());
+        let Some(leader) = leader.map(raft_core::replica::Replica::raft) else {
+            return false;
+        };
+        let next = Index::after(server.vitals.last.map(|last| last.index));
+        let covers = leader.snapshot().map(|meta| meta.last.index);
+        let is_witness = self.schedule.cluster.is_witness(at);
+        let committed = covers.and_then(|covers| self.oracles.facts.committed(covers));
+        let is_too_new = committed.is_some_and(|committed| match is_witness {
+            true => committed.level > OLDER,
+            false => committed.needs > OLDER,
+        });
+        next < leader.first_index() && is_too_new
+    }
+
+    /// Whether an operator may start every server of the core again. One whose disk is still empty would have to ask
+    /// first whether it may take part, although others count on it.
+    pub(super) fn can_be_upgraded(&self, core: u8) -> bool {
+        super::targets::members(core).all(|place| {
+            let is_empty = self
+                .servers
+                .get(place)
+                .is_some_and(|server| server.disk.durable().is_empty());
+            !self.runs_older(place) || !is_empty
+        })
+    }
+
+    /// Takes note of what the step gives a leader to do: it raises the level, perhaps long after the last request.
+    pub(super) fn notice_level(&mut self, outputs: &[OutputOf<W>]) {
+        let raises = |output: &OutputOf<W>| match output {
+            Output::Persist { persist, .. } => {
+                (persist.entries.iter()).any(|entry| matches!(entry.body, EntryBody::Level(_)))
+            }
+            _ => false,
+        };
+        if self.schedule.knobs.programs.is_some() && outputs.iter().any(raises) {
+            self.quiet.becomes_busy();
+        }
+    }
+
+    /// The servers that cannot lead because they have halted, one bit each.
+    pub(super) fn stuck_servers(&self) -> u8 {
+        if self.schedule.knobs.programs.is_none() {
+            return 0;
+        }
+        let stuck = (0..self.servers.len()).filter(|&place| self.is_stuck(place) || self.is_cut_off(place));
+        stuck.fold(0, |set, place| set | 1 << place)
     }
 
     fn cannot_go_on(&self, at: usize, server: &Server<W>) -> bool {
@@ -58,6 +124,10 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         understands(&self.oracles.facts, node, after.applied, program, is_witness)?;
+        if let Some(replica) = &server.replica {
+            let says = replica.raft().level().value();
+            says_level(&self.oracles.facts, node, after.commit, says)?;
+        }
         match stuck_since {
             Some(since) => keeps_quiet(node, after.role, (since, ticks), longest),
             None => Ok(()),

@@ -406,7 +406,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         };
         let (node, follower, now) = (server.node, server.vitals, self.now);
-        let is_stuck = self.is_stuck(place);
+        let is_stuck = self.is_stuck(place) || self.is_cut_off(place);
         let quiet = &mut self.quiet;
         let (Some(lag), Some(idle_since), Some(beats), Some(pieces), Some(&slow_until)) = (
             quiet.lag.get_mut(place),

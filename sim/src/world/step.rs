@@ -85,6 +85,7 @@ impl<W: Workload> Simulation<'_, W> {
             // a stalled disk, which steps down that way.
             self.quiet.disturb_all(now);
         }
+        self.notice_level(&outputs);
         if !self.judge_writes(at, &before, &after, &outputs)? {
             outputs.clear();
             self.outputs = outputs;
