@@ -87,13 +87,18 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The servers that cannot lead because they have halted, one bit each.
+    /// The servers that cannot lead because they have halted in their last boot, one bit each.
     pub(super) fn stuck_servers(&self) -> u8 {
         if self.schedule.knobs.programs.is_none() {
             return 0;
         }
-        let stuck = (0..self.servers.len()).filter(|&place| self.is_stuck(place) || self.is_cut_off(place));
-        stuck.fold(0, |set, place| set | 1 << place)
+        // One that has died since is not heard to be another one before it starts again.
+        let has_halted = |place: &usize| {
+            let since = self.servers.get(*place).and_then(|server| server.stuck_since);
+            since.is_some() || self.is_cut_off(*place)
+        };
+        let halted = (0..self.servers.len()).filter(has_halted);
+        halted.fold(0, |set, place| set | 1 << place)
     }
 
     fn cannot_go_on(&self, at: usize, server: &Server<W>) -> bool {
