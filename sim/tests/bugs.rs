@@ -165,7 +165,9 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("tells-target-early", &[Oracle::S20]),
     ("transfers-without-end", &[Oracle::S20]),
     ("skips-unknown-commands", &[Oracle::S15, Oracle::S26]),
-    ("passes-higher-level", &[Oracle::S26]),
+    ("raises-without-silent", &[Oracle::S26]),
+    ("halted-leader-stays", &[Oracle::S26]),
+    ("snapshots-forget-level", &[Oracle::S17]),
     ("halted-campaign", &[Oracle::S26, Oracle::Core]),
 ];
 

@@ -83,7 +83,8 @@ impl<W: Workload> Simulation<'_, W> {
                 self.workload.machine(&self.schedule.workload),
                 self.oracles.responses.clone(),
                 program,
-            );
+            )
+            .trusting_levels(is_levelled);
             Replica::new(setup, machine, snapshot)
         };
         let mut replica = started(server.program, setup.clone(), snapshot.clone());

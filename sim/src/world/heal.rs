@@ -210,7 +210,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// Whether the servers among these that can vote are a quorum of every configuration that may be in force: the last
     /// committed one, and every later one that any log ever held. A log of the core may have such an entry already, or
     /// a late message may bring it.
-    fn is_quorum_of_all(&self, core: u8) -> bool {
+    pub(super) fn is_quorum_of_all(&self, core: u8) -> bool {
         let votes = |node: NodeId| {
             let place = place_of(node);
             core.checked_shr(u32::try_from(place).unwrap_or(u32::MAX))

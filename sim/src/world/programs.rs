@@ -87,13 +87,18 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    /// The servers that cannot lead because they have halted, one bit each.
+    /// The servers that cannot lead because they have halted in their last boot, one bit each.
     pub(super) fn stuck_servers(&self) -> u8 {
         if self.schedule.knobs.programs.is_none() {
             return 0;
         }
-        let stuck = (0..self.servers.len()).filter(|&place| self.is_stuck(place) || self.is_cut_off(place));
-        stuck.fold(0, |set, place| set | 1 << place)
+        // One that has died since is not heard to be another one before it starts again.
+        let has_halted = |place: &usize| {
+            let since = self.servers.get(*place).and_then(|server| server.stuck_since);
+            since.is_some() || self.is_cut_off(*place)
+        };
+        let halted = (0..self.servers.len()).filter(has_halted);
+        halted.fold(0, |set, place| set | 1 << place)
     }
 
     fn cannot_go_on(&self, at: usize, server: &Server<W>) -> bool {
@@ -163,7 +168,8 @@ impl<W: Workload> Simulation<'_, W> {
     }
 
     /// The operator finishes the upgrade: every server of the core runs the newer program from now on, or all but one
-    /// whose log another one has as well. A server that is up to date and runs the newer program can always lead then.
+    /// whose log another one has as well, and whose acknowledgements the others may do without. A server that is up to
+    /// date and runs the newer program can always lead then.
     pub(super) fn finish_upgrade(&mut self, core: u8) {
         if self.schedule.knobs.programs.is_none() {
             return;
@@ -172,7 +178,14 @@ impl<W: Workload> Simulation<'_, W> {
         let members = || super::targets::members(core);
         let newest = members().filter_map(|place| self.last_of(place)).max();
         let can_lead = |place: usize| self.may_lead(place) && self.last_kept_by(place) >= newest;
-        let stays = members().find(|&place| members().any(|other| other != place && can_lead(other)));
+        // One that lacks compacted entries acknowledges nothing more, so the others must do without it.
+        let is_spared = |place: usize| {
+            let is_fed =
+                self.last_kept_by(place) >= newest && self.schedule.knobs.snapshot_keep_entries >= 10;
+            is_fed || self.is_quorum_of_all(core & !(1 << place))
+        };
+        let mut old = members().filter(|&place| is_spared(place));
+        let stays = old.find(|&place| members().any(|other| other != place && can_lead(other)));
         let stays = stays.filter(|_| draws.chance(ONE_STAYS_OLD_PERMYRIAD));
         self.upgraded = members()
             .filter(|&place| Some(place) != stays)
