@@ -1,5 +1,4 @@
 //! The service as people run it: the built programs, as processes, on real sockets and files.
-#![cfg(feature = "tokio")]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on should stop where it is"
