@@ -366,8 +366,13 @@ mod tests {
         assert_eq!(after_forgetting(3, &voted, (3, 2, alive())), Verdict::Exceeded);
         assert_eq!(after_forgetting(4, &voted, (3, 3, granted())), Verdict::Broken);
         assert_eq!(
-            after_forgetting(4, &[(3, campaign())], (3, 3, campaign())),
+            after_forgetting(3, &[(3, campaign())], (3, 3, campaign())),
             Verdict::Exceeded
+        );
+        // The others gave their votes to the start that forgot.
+        assert_eq!(
+            after_forgetting(4, &[(3, campaign())], (3, 3, campaign())),
+            Verdict::Broken
         );
     }
 

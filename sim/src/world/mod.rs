@@ -650,31 +650,42 @@ mod tests {
     #[test]
     fn l5_waits_for_the_disk_of_a_removed_server_and_no_longer() {
         let text = include_str!("../../regressions/removed_while_its_disk_stalls.toml");
-        let schedule = Schedule::from_toml(text).unwrap();
-        let mut simulation = Simulation::new(&schedule, &KeyValue, None);
-        simulation.begin();
-        let core = loop {
-            let Caused { cause, event } = simulation.next_event().unwrap();
-            simulation.happen(cause, event).unwrap();
-            match simulation.phase {
-                Phase::Quiet { core, .. } if simulation.outcomes_wait_for_disks(core) => break core,
-                phase => assert_ne!(
-                    phase,
-                    Phase::Over,
-                    "the disk was done before the cluster was quiet"
-                ),
+        let found = Schedule::from_toml(text).unwrap();
+        // Which draws stall the disk at the right time changes with every message that is sent.
+        let schedules = (0..2_000).map(|n| Schedule {
+            seed: found.seed + n,
+            ..found.clone()
+        });
+        let stalls_to_the_end = |schedule: Schedule| {
+            let mut simulation = Simulation::new(&schedule, &KeyValue, None);
+            simulation.begin();
+            loop {
+                let Caused { cause, event } = simulation.next_event().unwrap();
+                simulation.happen(cause, event).unwrap();
+                match simulation.phase {
+                    Phase::Quiet { core, .. } if simulation.outcomes_wait_for_disks(core) => break,
+                    Phase::Over => return None,
+                    _ => {}
+                }
             }
+            let Phase::Quiet { core, .. } = simulation.phase else {
+                return None;
+            };
+            let (place, _) = simulation.without_outcome(core).next()?;
+            // It is no member any more.
+            (simulation.belonging(core) & 1 << place == 0).then(|| {
+                // Its sync would have ended by then, and it has said nothing.
+                simulation.now += schedule.weather.disk.stall;
+                let waits = simulation.outcomes_wait_for_disks(core);
+                (waits, simulation.every_request_has_an_outcome(core))
+            })
         };
-        let (place, _) = simulation.without_outcome(core).next().unwrap();
-        assert_eq!(
-            simulation.belonging(core) & 1 << place,
-            0,
-            "it is no member any more"
-        );
-        // Its sync would have ended by then, and it has said nothing.
-        simulation.now += schedule.weather.disk.stall;
-        assert!(!simulation.outcomes_wait_for_disks(core));
-        reports(Oracle::L5, simulation.every_request_has_an_outcome(core));
+        let (waits, judged) = schedules
+            .into_iter()
+            .find_map(stalls_to_the_end)
+            .expect("one of these seeds stalls a removed server's disk until all is quiet");
+        assert!(!waits);
+        reports(Oracle::L5, judged);
     }
 
     #[test]
