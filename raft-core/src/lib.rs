@@ -189,6 +189,7 @@ macro_rules! unless_planted {
 }
 
 mod action;
+mod clock;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod config;
@@ -216,6 +217,7 @@ mod types;
 pub use action::{
     Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
 };
+pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
 pub use identity::{Boot, ClusterId, Incarnation};

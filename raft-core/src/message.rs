@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
+use crate::clock::WallTime;
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::input::ReadMode;
@@ -135,6 +136,8 @@ pub enum Message {
         /// For how long the sender withholds its vote from other servers, from the moment at which it got the
         /// heartbeat, in microseconds; 0 if it promises nothing.
         promise_micros: u64,
+        /// What the sender's wall clock showed, if its host gave it in the tick of the reply.
+        wall_time: Option<WallTime>,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {

@@ -325,6 +325,14 @@ planted_bank! {
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
     }
+    "clocks" {
+        STAMPS_ANY_TIME "stamps-any-time"
+            "A leader lets commands carry whatever its own wall clock shows."
+        MEDIAN_OF_WHO_ANSWERS "median-of-who-answers"
+            "The median of the clocks that are known is taken for that of all voters' clocks."
+        CLOCKS_COUNT_FOR_EVER "clocks-count-for-ever"
+            "What a voter's clock showed counts for as long as the leadership lasts."
+    }
     "codec" {
         CHECKSUM_UNCHECKED "checksum-unchecked"
             "An envelope is decoded without a check of its checksum."

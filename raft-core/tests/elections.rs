@@ -250,6 +250,7 @@ fn every_role_follows_after_a_later_term() {
                 session,
                 round,
                 promise_micros: 0,
+                wall_time: None,
             },
         );
         assert_eq!(

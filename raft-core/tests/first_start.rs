@@ -394,6 +394,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
         session: PeerSession::new(1),
         round: Round::new(0),
         promise_micros: 0,
+        wall_time: None,
     };
     scene.receive(2, 2, reply);
     let outcome = raft_core::AppendOutcome::Accepted { last: at(2, 1) };

@@ -496,6 +496,7 @@ fn a_new_leader_takes_in_what_it_had_not_forwarded() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     );
     assert_eq!(ready(&actions), [(8, 2)]);
@@ -570,6 +571,7 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     );
     assert_eq!(sent(&actions), [(2, confirmed(5, 1))]);

@@ -89,6 +89,7 @@ fn confirm(scene: &mut Scene, from: u64, round: Round) -> Vec<Action> {
             session,
             round,
             promise_micros: PROMISE_MICROS,
+            wall_time: None,
         },
     )
 }

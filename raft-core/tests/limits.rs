@@ -234,6 +234,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     );
     let actions = scene.read(7);
@@ -732,7 +733,8 @@ fn a_reply_of_one_session_supersedes_none_of_another() {
                 Message::HeartbeatReply {
                     session,
                     round,
-                    promise_micros: 0
+                    promise_micros: 0,
+                    wall_time: None,
                 }
             )),
             "{released:?}"

@@ -40,6 +40,7 @@ fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     )
 }

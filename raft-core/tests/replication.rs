@@ -542,7 +542,8 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
         [Message::HeartbeatReply {
             session,
             round,
-            promise_micros: 0
+            promise_micros: 0,
+            wall_time: None,
         }]
     );
 }

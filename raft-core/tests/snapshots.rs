@@ -183,6 +183,7 @@ fn an_unreachable_peer_is_sent_no_snapshot() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     ));
     assert_eq!(begun.len(), 1);

@@ -214,6 +214,7 @@ impl Follower {
             session,
             round,
             promise_micros,
+            wall_time: server.wall_time(),
         };
         server.send(from, None, Promise::Term, reply);
     }

@@ -232,8 +232,9 @@ impl Raft {
                     session,
                     round,
                     promise_micros,
+                    wall_time,
                 },
-            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros),
+            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros, wall_time),
             // How much of a snapshot a peer has stored; the next piece may leave.
             (
                 Role::Leader(leader),
@@ -375,6 +376,7 @@ impl Raft {
                     session,
                     round,
                     promise_micros: 0,
+                    wall_time: None,
                 };
                 self.server.send(from.node, met, Promise::Term, reply);
             }
@@ -386,6 +388,7 @@ impl Raft {
                     session,
                     round,
                     promise_micros: 0,
+                    wall_time: None,
                 };
                 self.server.send(from.node, met, Promise::Term, reply);
             }

@@ -237,6 +237,7 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 promise_micros: 900_000,
+                wall_time: None,
             },
         ),
         (

@@ -89,6 +89,7 @@ fn reads_and_check_quorum_need_both_halves() {
         session,
         round,
         promise_micros: 0,
+        wall_time: None,
     };
     assert!(!ready(&scene.receive(4, term, reply)));
     let session = PeerSession::new(1);
@@ -98,7 +99,8 @@ fn reads_and_check_quorum_need_both_halves() {
         Message::HeartbeatReply {
             session,
             round,
-            promise_micros: 0
+            promise_micros: 0,
+            wall_time: None,
         }
     )));
     // Server 4 goes on answering, and no server of the old half does.
@@ -112,6 +114,7 @@ fn reads_and_check_quorum_need_both_halves() {
                 session,
                 round,
                 promise_micros: 0,
+                wall_time: None,
             },
         );
         scene.tick(1);

@@ -148,6 +148,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     );
     assert_eq!(heartbeats(3, &scene.tick(2)).len(), 1);
@@ -159,6 +160,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
     );
     assert_eq!(sent_to(3, &scene.tick(2)), []);
@@ -182,6 +184,7 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
                 session,
                 round,
                 promise_micros: 0,
+                wall_time: None,
             },
         );
     }
@@ -223,6 +226,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
         session: PeerSession::new(session),
         round: Round::new(0),
         promise_micros: 0,
+        wall_time: None,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
     envelope.from_incarnation = Incarnation::new(33);
@@ -313,6 +317,7 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
                 session,
                 round,
                 promise_micros: 0,
+                wall_time: None,
             },
         );
         scene.tick(2);

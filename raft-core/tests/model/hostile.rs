@@ -125,6 +125,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             session,
             round,
             promise_micros: 0,
+            wall_time: None,
         },
         11 => Message::TimeoutNow,
         12 => Message::TransferVote { last: prev },

@@ -166,6 +166,7 @@ mod tests {
             session: PeerSession::new(1),
             round: Round::new(1),
             promise_micros: 0,
+            wall_time: None,
         };
         reports(
             Oracle::S13,

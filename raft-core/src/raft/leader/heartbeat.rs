@@ -1,5 +1,6 @@
 //! Heartbeats: how a leader keeps its authority (paper §5.2), and how it learns that it has lost it (dissertation §6.2).
 
+use crate::clock::WallTime;
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::types::{NodeId, PeerSession, Round};
@@ -70,9 +71,11 @@ impl Leader {
         from: Sender,
         (session, round): (PeerSession, Round),
         promise_micros: u64,
+        wall_time: Option<WallTime>,
     ) {
         if self.heard(server, from, session).is_some() {
             self.confirm_round(server, from.node, round, promise_micros);
+            self.note_clock(server, from.node, round, wall_time);
         }
     }
 }

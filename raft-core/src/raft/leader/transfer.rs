@@ -18,6 +18,8 @@ pub(super) struct Handover {
     gives_up_at: Tick,
     /// Whether the target was told to campaign since the last heartbeat.
     told: bool,
+    /// Whether the host asked for it, and is told how it ends.
+    by_host: bool,
 }
 
 impl Handover {
@@ -32,10 +34,15 @@ impl Leader {
             server.end_transfer(to, TransferOutcome::Rejected(reason));
             return;
         }
+        self.begin_handover(server, to, true);
+    }
+
+    pub(super) fn begin_handover(&mut self, server: &Server, to: NodeId, by_host: bool) {
         self.handover = Some(Handover {
             to,
             gives_up_at: server.after(server.config.timing.election_timeout_min_ticks),
             told: false,
+            by_host,
         });
     }
 
@@ -125,14 +132,18 @@ impl Leader {
             let is_over = server.now >= handover.gives_up_at;
             plant!(is_over, TRANSFERS_WITHOUT_END => false)
         };
-        if let Some(handover) = self.handover.take_if(is_over) {
+        if let Some(handover) = self.handover.take_if(is_over)
+            && handover.by_host
+        {
             server.end_transfer(handover.to, TransferOutcome::TimedOut);
         }
     }
 
     /// Ends the transfer that is under way: leadership is over.
     pub(super) fn end_handover(&mut self, server: &mut Server, outcome: TransferOutcome) {
-        if let Some(handover) = self.handover.take() {
+        if let Some(handover) = self.handover.take()
+            && handover.by_host
+        {
             unless_planted!(HANDS_OVER_SILENTLY, server.end_transfer(handover.to, outcome));
         }
     }
