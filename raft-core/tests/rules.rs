@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 23] = [
+const RULE_FILES: [&str; 24] = [
     "allocation",
     "elections",
     "replication",
@@ -24,6 +24,7 @@ const RULE_FILES: [&str; 23] = [
     "membership",
     "limits",
     "leases",
+    "clocks",
     "forwarding",
     "stalled_disk",
     "witnesses",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_core::{
     AppendOutcome, Boot, ClusterId, Durable, Entry, EntryBody, Envelope, Forwarded, GroupId, HardState,
     Identity, Incarnation, Index, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession, Persist,
-    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket, WallTime,
 };
 
 const BOOT: Boot = Boot::new(3, 0x1234_5678);
@@ -237,6 +237,15 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 session,
                 round,
                 promise_micros: 900_000,
+                wall_time: Some(WallTime::new(1_780_000_000_000_000)),
+            },
+        ),
+        (
+            "HeartbeatReply.NoTime",
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
                 wall_time: None,
             },
         ),
