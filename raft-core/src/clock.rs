@@ -87,7 +87,9 @@ pub struct MedianTime {
 #[non_exhaustive]
 pub enum ClockError {
     /// Only a leader knows what the clocks of the others show. The caller is wrong.
-    #[error("this server does not lead, so it does not know the clocks of the others; let the leader stamp commands")]
+    #[error(
+        "this server does not lead, so it does not know the clocks of the others; let the leader stamp commands"
+    )]
     NotLeader {
         /// The leader of the term, where it is known.
         leader: Option<NodeId>,

@@ -1,7 +1,7 @@
 //! The inputs of a server: the one way in.
 
-use crate::entries::Entries;
 use crate::clock::WallTime;
+use crate::entries::Entries;
 use crate::membership::Change;
 use crate::message::Envelope;
 use crate::types::{Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};

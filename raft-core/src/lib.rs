@@ -144,6 +144,7 @@
 //! * An entry that one server and a witness acknowledged is held by that one server only: see
 //!   [`Membership::with_witnesses`].
 //! * Lease reads are only as safe as the clocks: [`Options::lease`] says what they assume.
+//! * A time that [`Raft::stamp`] returns is only as right as most of the voters' wall clocks.
 //! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose
 //!   state is too large for that drives [`Raft`], which never sees the bytes.
 #![no_std]

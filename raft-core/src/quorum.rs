@@ -57,7 +57,10 @@ pub(crate) fn median_range(
         &mut spilled
     };
     let mut known = 0;
-    for (place, value) in values.iter_mut().zip(voters.iter().filter_map(|&voter| value(voter))) {
+    for (place, value) in values
+        .iter_mut()
+        .zip(voters.iter().filter_map(|&voter| value(voter)))
+    {
         *place = value;
         known += 1;
     }

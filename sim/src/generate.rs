@@ -5,6 +5,7 @@
 //! does. Then the library's settings are turned to extremes, and a few triggers place faults at the most delicate
 //! moments.
 
+mod clocks;
 mod features;
 mod further;
 mod identities;
@@ -137,6 +138,7 @@ fn swarm(seed: u64) -> Schedule {
     reconfigure::add_to(&mut schedule, false);
     features::add_to(&mut schedule, false);
     identities::add_to(&mut schedule);
+    clocks::add_to(&mut schedule);
     schedule
 }
 
@@ -165,6 +167,7 @@ fn hell(seed: u64) -> Schedule {
     further::add_to(&mut schedule, true);
     reconfigure::add_to(&mut schedule, true);
     features::add_to(&mut schedule, true);
+    clocks::add_to(&mut schedule);
     schedule
 }
 

@@ -8,7 +8,9 @@ const ALL_RIGHT: [(u64, Option<i64>); 2] = [(2, Some(0)), (3, Some(0))];
 
 /// The servers that are told to campaign among the actions.
 fn told(actions: &[Action]) -> Vec<u64> {
-    let told = sent(actions).into_iter().filter(|(_, message)| *message == Message::TimeoutNow);
+    let told = sent(actions)
+        .into_iter()
+        .filter(|(_, message)| *message == Message::TimeoutNow);
     told.map(|(to, _)| to).collect()
 }
 
@@ -34,7 +36,11 @@ fn a_leader_with_a_wrong_clock_hands_over_with_the_next_heartbeat() {
     let actions = timed.beat(&[]);
     assert_eq!(told(&actions), [2]);
     assert_eq!(timed.scene.raft.status().transferring_to, Some(node(2)));
-    assert_eq!(timed.scene.role(), RoleName::Leader, "it leads until it is replaced");
+    assert_eq!(
+        timed.scene.role(),
+        RoleName::Leader,
+        "it leads until it is replaced"
+    );
 }
 
 #[test]
@@ -110,7 +116,12 @@ fn a_successor_has_a_clock_within_half_of_the_bound() {
         let mut timed = Timed::leader(5);
         timed.ahead = TWO_YEARS;
         // Server 3's clock is the median.
-        timed.beat(&[(2, Some(second)), (3, Some(0)), (4, Some(-half - 2)), (5, Some(-half - 2))]);
+        timed.beat(&[
+            (2, Some(second)),
+            (3, Some(0)),
+            (4, Some(-half - 2)),
+            (5, Some(-half - 2)),
+        ]);
         assert_eq!(successor(&timed), expected, "{second}");
     }
 }
@@ -170,13 +181,22 @@ fn a_transfer_of_the_hosts_goes_first_and_is_reported() {
     assert_eq!(told(&timed.beat(&ALL_RIGHT)), [3]);
     let mut ended = Vec::new();
     for _ in 0..6 {
-        ended.extend(timed.beat(&ALL_RIGHT).into_iter().filter_map(|action| match action {
-            Action::Notice(Notice::TransferEnded { to, .. }) => Some(to),
-            _ => None,
-        }));
+        ended.extend(
+            timed
+                .beat(&ALL_RIGHT)
+                .into_iter()
+                .filter_map(|action| match action {
+                    Action::Notice(Notice::TransferEnded { to, .. }) => Some(to),
+                    _ => None,
+                }),
+        );
     }
     assert_eq!(ended, [node(3)]);
-    assert_eq!(timed.scene.raft.status().transferring_to, Some(node(2)), "now its own");
+    assert_eq!(
+        timed.scene.raft.status().transferring_to,
+        Some(node(2)),
+        "now its own"
+    );
 }
 
 #[test]

@@ -179,6 +179,9 @@ fn values_expire_by_the_time_in_commands_although_one_clock_is_years_ahead() {
     assert_eq!(read(&service, 1), None);
     for server in &service.servers {
         let now = server.machine().now;
-        assert!(now.abs_diff(service.right) < SECOND, "no command brought another time");
+        assert!(
+            now.abs_diff(service.right) < SECOND,
+            "no command brought another time"
+        );
     }
 }

@@ -118,19 +118,23 @@ impl Timed {
 
 /// The round of the heartbeats among the actions.
 fn round(actions: &[Action]) -> Option<Round> {
-    let rounds = sent(actions).into_iter().filter_map(|(_, message)| match message {
-        Message::Heartbeat { round, .. } => Some(round),
-        _ => None,
-    });
+    let rounds = sent(actions)
+        .into_iter()
+        .filter_map(|(_, message)| match message {
+            Message::Heartbeat { round, .. } => Some(round),
+            _ => None,
+        });
     rounds.last()
 }
 
 /// What the answers to heartbeats among the actions say of the sender's clock.
 fn said(actions: &[Action]) -> Vec<Option<WallTime>> {
-    let said = sent(actions).into_iter().filter_map(|(_, message)| match message {
-        Message::HeartbeatReply { wall_time, .. } => Some(wall_time),
-        _ => None,
-    });
+    let said = sent(actions)
+        .into_iter()
+        .filter_map(|(_, message)| match message {
+            Message::HeartbeatReply { wall_time, .. } => Some(wall_time),
+            _ => None,
+        });
     said.collect()
 }
 
@@ -143,13 +147,21 @@ fn a_leader_near_the_median_stamps_with_its_own_time() {
     let clocks = timed.scene.raft.status().clocks;
     assert_eq!(clocks.stamp, timed.stamp());
     let median = clocks.median.expect("all clocks are known");
-    assert_eq!((median.earliest, median.latest), (timed.shown(2_000_000), timed.shown(2_000_000)));
+    assert_eq!(
+        (median.earliest, median.latest),
+        (timed.shown(2_000_000), timed.shown(2_000_000))
+    );
 }
 
 #[test]
 fn a_leader_beyond_the_bound_stamps_nothing_and_says_by_how_much_it_is_off() {
     let bound = BOUND as i64;
-    for (ahead, is_near) in [(bound, true), (bound + 1, false), (-bound, true), (-bound - 1, false)] {
+    for (ahead, is_near) in [
+        (bound, true),
+        (bound + 1, false),
+        (-bound, true),
+        (-bound - 1, false),
+    ] {
         let mut timed = Timed::leader(3);
         timed.ahead = ahead;
         timed.beat(&[(2, Some(0)), (3, Some(0))]);
@@ -209,7 +221,11 @@ fn an_answer_to_a_heartbeat_carries_the_time_that_was_given_in_its_tick() {
     scene.step(Event::WallTime(time));
     assert_eq!(said(&scene.receive(2, 1, heartbeat(None))), [Some(time)]);
     scene.step(Event::Tick(1));
-    assert_eq!(said(&scene.receive(2, 1, heartbeat(None))), [None], "it is an earlier time");
+    assert_eq!(
+        said(&scene.receive(2, 1, heartbeat(None))),
+        [None],
+        "it is an earlier time"
+    );
     // The answer to an earlier term confirms no round, so it says nothing of the clock.
     scene.step(Event::WallTime(time));
     assert_eq!(said(&scene.receive(2, 0, heartbeat(None))), []);
@@ -230,7 +246,11 @@ fn a_host_that_gives_no_time_begins_no_rounds_for_it() {
     let mut timed = Timed::leader(3);
     timed.beat(&[]);
     timed.beat(&[]);
-    assert_eq!(timed.round, Round::new(2), "every heartbeat is told from the next");
+    assert_eq!(
+        timed.round,
+        Round::new(2),
+        "every heartbeat is told from the next"
+    );
 }
 
 // The peer's clock was read between the beginning of the round and the arrival of the answer, and neither host's time

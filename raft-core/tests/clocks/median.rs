@@ -32,7 +32,12 @@ fn a_clock_that_is_not_known_may_show_anything() {
 fn any_minority_of_wrong_and_silent_clocks_is_outvoted() {
     // Of five: two wrong ones, a wrong and a silent one, two silent ones.
     let cases: [&[(u64, Option<i64>)]; 3] = [
-        &[(2, Some(TWO_YEARS)), (3, Some(-TWO_YEARS)), (4, Some(0)), (5, Some(0))],
+        &[
+            (2, Some(TWO_YEARS)),
+            (3, Some(-TWO_YEARS)),
+            (4, Some(0)),
+            (5, Some(0)),
+        ],
         &[(2, Some(TWO_YEARS)), (3, None), (4, Some(0)), (5, Some(0))],
         &[(2, None), (3, None), (4, Some(0)), (5, Some(0))],
     ];
@@ -90,7 +95,11 @@ fn the_clocks_of_learners_are_shown_and_do_not_count() {
     assert_eq!(timed.stamp(), Err(ClockError::Unknown { known: 1 }));
     timed.beat(&[(2, Some(0)), (3, Some(0)), learners[0], learners[1]]);
     assert_eq!(timed.stamp(), Ok(timed.shown(0)));
-    let offsets: Vec<_> = timed.offsets().into_iter().map(|(node, offset, _)| (node, offset)).collect();
+    let offsets: Vec<_> = timed
+        .offsets()
+        .into_iter()
+        .map(|(node, offset, _)| (node, offset))
+        .collect();
     assert_eq!(offsets, [(2, 0), (3, 0), (4, TWO_YEARS), (5, TWO_YEARS)]);
 }
 
@@ -125,7 +134,13 @@ fn both_halves_of_a_joint_configuration_count() {
     assert_eq!(timed.stamp(), Err(ClockError::Unknown { known: 1 }));
     timed.beat(&[of_old[0], of_old[1], (4, Some(TWO_YEARS)), (5, Some(TWO_YEARS))]);
     assert!(
-        matches!(timed.stamp(), Err(ClockError::Undecided { by_micros: TWO_YEARS, .. })),
+        matches!(
+            timed.stamp(),
+            Err(ClockError::Undecided {
+                by_micros: TWO_YEARS,
+                ..
+            })
+        ),
         "the halves differ: {:?}",
         timed.stamp()
     );

@@ -23,6 +23,7 @@ mod outputs;
 mod process;
 mod quiet;
 mod server;
+mod stamps;
 mod step;
 mod targets;
 mod wire;

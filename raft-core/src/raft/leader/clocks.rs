@@ -189,14 +189,16 @@ impl Leader {
                 && peer.matched() >= server.commit
                 && is_right(*node)
         };
-        let best = (self.peers().filter(may_lead)).max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)));
+        let best =
+            (self.peers().filter(may_lead)).max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)));
         best.map(|(node, _)| node)
     }
 
     /// With every heartbeat: a leader whose clock is wrong hands over to a server whose clock is right, if there is one.
     /// Another transfer, of the host's, goes first.
     pub(super) fn maybe_hand_over_for_clock(&mut self, server: &mut Server) {
-        if server.clock.is_none() || self.transferring_to().is_some() || !self.clock_pause.is_over(server.now) {
+        if server.clock.is_none() || self.transferring_to().is_some() || !self.clock_pause.is_over(server.now)
+        {
             return;
         }
         if let Err(ClockError::Off {
