@@ -20,12 +20,18 @@ pub struct Config {
     pub seed: u64,
     /// Timeouts and intervals, in ticks.
     pub timing: Timing,
-    /// The length of a tick in microseconds; 100,000 by default. It matters with [`Options::lease`] only: servers tell
-    /// each other in real time for how long they withhold their votes, since ticks may differ.
+    /// The length of a tick in microseconds; 100,000 by default. It matters with [`Options::lease`], where servers tell
+    /// each other in real time for how long they withhold their votes, since ticks may differ; and where hosts give
+    /// their wall time ([`Event::WallTime`](crate::Event::WallTime)), which is carried on by ticks.
     pub tick_micros: u64,
     /// A digest of the host's settings that must be the same on all servers, such as limits by which its state machine
     /// judges commands; 0 if there are none. Servers tell each other: see [`Status::greeted`](crate::Status::greeted).
     pub settings: u64,
+    /// How far a leader's wall clock may be from the median of the voters' clocks, in microseconds; 5,000,000 by
+    /// default. Beyond it, the leader's host is given no time for its commands ([`Raft::stamp`](crate::Raft::stamp)), and
+    /// leadership passes to a server whose clock is within half of it. A clock is known with an error of the time that an
+    /// exchange of messages takes and two ticks; the bound should be several times as large.
+    pub clock_bound_micros: u64,
     /// Limits on messages, memory and waiting requests.
     pub limits: Limits,
     /// Up to which level this program understands the log; [`Level::ZERO`] by default, for programs that do not use
@@ -46,6 +52,7 @@ impl Default for Config {
             timing: Timing::default(),
             tick_micros: 100_000,
             settings: 0,
+            clock_bound_micros: 5_000_000,
             limits: Limits::default(),
             level: Level::ZERO,
             snapshots: Snapshots::default(),
@@ -396,6 +403,7 @@ impl Config {
         let limits = &self.limits;
         let positive = [
             ("tick_micros", self.tick_micros),
+            ("clock_bound_micros", self.clock_bound_micros),
             ("snapshot_timeout_ticks", self.timing.snapshot_timeout_ticks),
             ("message_bytes", limits.message_bytes as u64),
             ("inflight_messages", limits.inflight_messages as u64),

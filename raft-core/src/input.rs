@@ -1,5 +1,6 @@
 //! The inputs of a server: the one way in.
 
+use crate::clock::WallTime;
 use crate::entries::Entries;
 use crate::level::Level;
 use crate::membership::Change;
@@ -44,6 +45,12 @@ impl Expected {
 pub enum Event {
     /// This many ticks have passed since the last time. Advance time before any other input.
     Tick(u64),
+    /// The wall clock of this host shows this now. The core reads no clock; with this input it can tell a leader's host
+    /// whether its clock may be trusted: see [`Raft::stamp`](crate::Raft::stamp).
+    ///
+    /// Give it after each [`Tick`](Self::Tick), before any other input: it counts for that tick only. A host that has
+    /// no use for wall time never gives it.
+    WallTime(WallTime),
     /// A message arrived.
     Receive(Envelope),
     /// A client wants a command in the log. It ends in exactly one of [`Done`](crate::Action::Done),

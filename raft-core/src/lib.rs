@@ -150,6 +150,7 @@
 //! * An entry that one server and a witness acknowledged is held by that one server only: see
 //!   [`Membership::with_witnesses`].
 //! * Lease reads are only as safe as the clocks: [`Options::lease`] says what they assume.
+//! * A time that [`Raft::stamp`] returns is only as right as most of the voters' wall clocks.
 //! * [`Replica`] makes a snapshot in one piece, in memory, and keeps the latest one there to send it. A host whose
 //!   state is too large for that drives [`Raft`], which never sees the bytes.
 #![no_std]
@@ -195,6 +196,7 @@ macro_rules! unless_planted {
 }
 
 mod action;
+mod clock;
 #[cfg(feature = "codec")]
 pub mod codec;
 mod config;
@@ -224,6 +226,7 @@ mod types;
 pub use action::{
     Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
 };
+pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
 pub use entries::Entries;
 pub use identity::{Boot, ClusterId, Incarnation};

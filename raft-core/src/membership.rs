@@ -185,6 +185,17 @@ impl Membership {
         )
     }
 
+    /// Returns between which values the median of the voters' values lies, whatever the unknown ones are, in both halves of
+    /// a joint configuration; `None` unless those of a quorum are known.
+    pub(crate) fn median_range(&self, mut value: impl FnMut(NodeId) -> Option<i64>) -> Option<(i64, i64)> {
+        let (least, most) = quorum::median_range(&self.voters, &mut value)?;
+        if self.outgoing.is_empty() {
+            return Some((least, most));
+        }
+        let (other_least, other_most) = quorum::median_range(&self.outgoing, &mut value)?;
+        Some((least.min(other_least), most.max(other_most)))
+    }
+
     /// Returns the highest index that a quorum has reached, given the index that each voter has reached.
     pub fn quorum_index(&self, mut reached: impl FnMut(NodeId) -> Option<Index>) -> Option<Index> {
         let incoming = plant!(

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::action::{Rejection, Waiting};
+use crate::clock::WallTime;
 use crate::entries::Entries;
 use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::input::ReadMode;
@@ -140,6 +141,8 @@ pub enum Message {
         level: Level,
         /// Whether the sender has halted before an entry that its program does not understand.
         halted: bool,
+        /// What the sender's wall clock showed, if its host gave it in the tick of the reply.
+        wall_time: Option<WallTime>,
     },
     /// InstallSnapshot (paper §7, Figure 13): one piece of a snapshot.
     SnapshotChunk {

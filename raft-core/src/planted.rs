@@ -347,6 +347,14 @@ planted_bank! {
         ANSWERS_READS_HALTED "answers-reads-halted"
             "A read that became ready together with the entry that halts the server is answered from the state before."
     }
+    "clocks" {
+        STAMPS_ANY_TIME "stamps-any-time"
+            "A leader lets commands carry whatever its own wall clock shows."
+        MEDIAN_OF_WHO_ANSWERS "median-of-who-answers"
+            "The median of the clocks that are known is taken for that of all voters' clocks."
+        CLOCKS_COUNT_FOR_EVER "clocks-count-for-ever"
+            "What a voter's clock showed counts for as long as the leadership lasts."
+    }
     "codec" {
         CHECKSUM_UNCHECKED "checksum-unchecked"
             "An envelope is decoded without a check of its checksum."

@@ -42,6 +42,42 @@ pub(crate) fn majority_index(
     Index::new(positions[weakest_of_majority])
 }
 
+/// Returns the least and the greatest value that the median of the voters' values may have, whatever the unknown ones are;
+/// `None` unless more than half are known. The median of an even number lies between the middle two.
+pub(crate) fn median_range(
+    voters: &[NodeId],
+    value: &mut impl FnMut(NodeId) -> Option<i64>,
+) -> Option<(i64, i64)> {
+    let mut inline = [0; INLINE];
+    let mut spilled = Vec::new();
+    let values: &mut [i64] = if voters.len() <= INLINE {
+        &mut inline[..voters.len()]
+    } else {
+        spilled.resize(voters.len(), 0);
+        &mut spilled
+    };
+    let mut known = 0;
+    for (place, value) in values
+        .iter_mut()
+        .zip(voters.iter().filter_map(|&voter| value(voter)))
+    {
+        *place = value;
+        known += 1;
+    }
+    let values = &mut values[..known];
+    if known <= voters.len() / 2 {
+        return None;
+    }
+    values.sort_unstable();
+    // The lower middle if all unknown values are below the known ones, and the upper middle if all are above.
+    let unknown = voters.len() - known;
+    let (least, most) = plant!(
+        ((voters.len() - 1) / 2 - unknown, voters.len() / 2),
+        MEDIAN_OF_WHO_ANSWERS => (known / 2, known / 2)
+    );
+    Some((values[least], values[most]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,7 +129,45 @@ mod tests {
         }
     }
 
+    /// The slow and obvious version: the medians with every unknown value as small and as large as can be.
+    fn slow_median_range(values: &[Option<i64>]) -> Option<(i64, i64)> {
+        let filled_with = |unknown: i64| {
+            let mut filled: Vec<i64> = values.iter().map(|value| value.unwrap_or(unknown)).collect();
+            filled.sort_unstable();
+            filled
+        };
+        let known = values.iter().flatten().count();
+        (2 * known > values.len()).then(|| {
+            let (low, high) = (filled_with(i64::MIN), filled_with(i64::MAX));
+            (low[(values.len() - 1) / 2], high[values.len() / 2])
+        })
+    }
+
+    #[test]
+    fn median_range_agrees_with_the_obvious_version_for_up_to_seven_voters() {
+        for count in 0..=7 {
+            let voters = voters(count);
+            for positions in all_positions(count) {
+                // 0 is unknown.
+                let values: Vec<Option<i64>> = (positions.iter())
+                    .map(|&position| (position > 0).then_some(position as i64))
+                    .collect();
+                let found = median_range(&voters, &mut |node| values[node.value() as usize - 1]);
+                assert_eq!(found, slow_median_range(&values), "{values:?}");
+            }
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn median_range_agrees_with_the_obvious_version_for_any_cluster(
+            values in proptest::collection::vec(proptest::option::of(-9_i64..9), 0..30)
+        ) {
+            let voters = voters(values.len() as u64);
+            let found = median_range(&voters, &mut |node| values[node.value() as usize - 1]);
+            proptest::prop_assert_eq!(found, slow_median_range(&values));
+        }
+
         #[test]
         fn majority_index_agrees_with_the_obvious_version_for_any_cluster(
             positions in proptest::collection::vec(0_u64..20, 0..30)

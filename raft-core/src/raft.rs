@@ -210,6 +210,7 @@ impl Raft {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Tick(ticks) => self.on_tick(ticks),
+            Event::WallTime(shown) => self.server.on_wall_time(shown),
             Event::Receive(envelope) => self.on_receive(envelope),
             Event::Propose { id, payload } => self.on_propose(id, payload),
             Event::Campaign => self.on_campaign(),

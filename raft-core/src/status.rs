@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::clock::Clocks;
 use crate::identity::{Boot, ClusterId};
 use crate::level::{Halted, Level};
 use crate::types::{HardState, Index, LogId, NodeId, Term};
@@ -68,6 +69,8 @@ pub struct Status {
     pub stranger: Option<(NodeId, ClusterId)>,
     /// What the other members have said about themselves in their present starts, in the order of their ids.
     pub greeted: Vec<Greeted>,
+    /// What is known of the wall clocks, where hosts give them.
+    pub clocks: Clocks,
     /// Whether this server is fenced: a committed configuration, as far as the server knows, binds it to another
     /// incarnation. Its disk was lost, or was given to it by mistake. Other servers drop its messages until it is
     /// removed from the configuration and added again.

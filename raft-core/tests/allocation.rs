@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use allocation_counter::measure;
 use raft_core::{
     Action, Boot, Config, Durable, Envelope, Event, GroupId, Identity, Incarnation, Input, Membership,
-    Message, NodeId, Payload, ProposalId, Raft, RoleName, Setup,
+    Message, NodeId, Payload, ProposalId, Raft, RoleName, Setup, WallTime,
 };
 
 struct Cluster {
+    /// What every host's wall clock shows, if hosts give their time.
+    wall_micros: Option<u64>,
     servers: Vec<Raft>,
     wire: VecDeque<Envelope>,
     actions: Vec<Action>,
@@ -17,7 +19,7 @@ struct Cluster {
 
 impl Cluster {
     /// Servers that have elected a leader and exchange only heartbeats.
-    fn settled(size: u64) -> Self {
+    fn settled(size: u64, gives_time: bool) -> Self {
         let server = |node| {
             let setup = Setup {
                 identity: Identity {
@@ -33,6 +35,7 @@ impl Cluster {
             Raft::new(setup).expect("the settings are valid")
         };
         let mut cluster = Self {
+            wall_micros: gives_time.then_some(1_780_000_000_000_000),
             servers: (1..=size).map(server).collect(),
             wire: VecDeque::new(),
             actions: Vec::new(),
@@ -51,8 +54,12 @@ impl Cluster {
     /// Lets this many ticks pass, and delivers every message at once.
     fn pass(&mut self, ticks: u64) {
         for _ in 0..ticks {
+            self.wall_micros = self.wall_micros.map(|micros| micros + 100_000);
             for at in 0..self.servers.len() {
                 self.servers[at].step(Event::Tick(1));
+                if let Some(micros) = self.wall_micros {
+                    self.servers[at].step(Event::WallTime(WallTime::new(micros)));
+                }
                 self.carry_out(at);
             }
             self.deliver();
@@ -92,8 +99,8 @@ impl Cluster {
 
 #[test]
 fn a_heartbeat_allocates_nothing() {
-    for size in [3, 5, 7] {
-        let mut cluster = Cluster::settled(size);
+    for (size, gives_time) in [(3, false), (5, false), (7, false), (3, true), (7, true)] {
+        let mut cluster = Cluster::settled(size, gives_time);
         let before = cluster.heartbeats;
         let counted = measure(|| cluster.pass(200));
         let heartbeats = cluster.heartbeats - before;
@@ -118,7 +125,7 @@ fn messages_and_actions_are_small() {
 #[test]
 fn payloads_are_shared_and_not_copied_per_peer() {
     const PAYLOAD_BYTES: usize = 1 << 20;
-    let mut cluster = Cluster::settled(5);
+    let mut cluster = Cluster::settled(5, false);
     let leader = cluster.leader().expect("there is a leader");
     let payload = Payload::from(vec![7; PAYLOAD_BYTES]);
     let counted = measure(|| {

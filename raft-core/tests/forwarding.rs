@@ -498,6 +498,7 @@ fn a_new_leader_takes_in_what_it_had_not_forwarded() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            wall_time: None,
         },
     );
     assert_eq!(ready(&actions), [(8, 2)]);
@@ -574,6 +575,7 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            wall_time: None,
         },
     );
     assert_eq!(sent(&actions), [(2, confirmed(5, 1))]);

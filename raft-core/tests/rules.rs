@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 25] = [
+const RULE_FILES: [&str; 26] = [
     "allocation",
     "elections",
     "replication",
@@ -26,6 +26,7 @@ const RULE_FILES: [&str; 25] = [
     "membership",
     "limits",
     "leases",
+    "clocks",
     "forwarding",
     "stalled_disk",
     "witnesses",

@@ -42,6 +42,11 @@ impl Clock {
         self.since + Nanos::new(scaled(target, MILLION, self.rate, Rounded::Up))
     }
 
+    /// Whether the clock runs at this rate.
+    pub(crate) fn runs_at(&self, drift_ppm: i64) -> bool {
+        self.rate == rate_of(drift_ppm)
+    }
+
     /// From now on the clock runs at another rate.
     pub(crate) fn run_at(&mut self, now: Nanos, drift_ppm: i64) {
         self.stood_at = self.reading(now);

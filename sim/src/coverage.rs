@@ -139,6 +139,10 @@ probes! {
     ClockJump,
     /// A clock jumped back.
     ClockJumpBack,
+    /// A leader let commands carry the time of its wall clock.
+    Stamp,
+    /// A leader whose wall clock was wrong handed over leadership for it.
+    ClockHandover,
     /// A server was told to campaign.
     ForceCampaign,
     /// A message was lost to the weather.

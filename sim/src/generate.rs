@@ -5,6 +5,7 @@
 //! does. Then the library's settings are turned to extremes, and a few triggers place faults at the most delicate
 //! moments.
 
+mod clocks;
 mod features;
 mod fit;
 mod further;
@@ -153,6 +154,7 @@ fn swarm(seed: u64) -> Schedule {
     features::add_to(&mut schedule, false);
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
+    clocks::add_to(&mut schedule);
     schedule
 }
 
@@ -182,6 +184,7 @@ fn hell(seed: u64) -> Schedule {
     reconfigure::add_to(&mut schedule, true);
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
+    clocks::add_to(&mut schedule);
     schedule
 }
 

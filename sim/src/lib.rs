@@ -147,6 +147,7 @@ mod shrink;
 #[cfg(feature = "node")]
 pub mod store;
 mod sweep;
+mod wall;
 mod witness;
 mod workload;
 mod world;

@@ -42,6 +42,8 @@ pub(crate) enum Domain {
     Store = 12,
     /// How a search continues; the entity is the number of the run.
     Fuzz = 13,
+    /// What a server's wall clock shows; the entity is the server's place or the fault that sets the clock.
+    Wall = 14,
 }
 
 /// The width of a bucket for weather, about 16.8 ms. It is long enough that removing a fault shifts few ordinals, and

@@ -274,6 +274,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.shuffle_ties = false);
         self.attempt(|schedule| schedule.knobs.mixed_settings = false);
         self.attempt(|schedule| schedule.knobs.programs = None);
+        self.attempt(|schedule| schedule.knobs.wall_clocks = false);
     }
 
     /// Simplifies crashes: one that loses everything and is not repaired is the simplest.

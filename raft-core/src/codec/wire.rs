@@ -24,6 +24,7 @@ use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::EncodeError;
 
 use super::{DecodeError, DecodeLimits};
+use crate::clock::WallTime;
 use crate::identity::{Boot, ClusterId, Incarnation};
 use crate::level::Level;
 use crate::types::{GroupId, Index, LogId, NodeId, Payload, PeerSession, Round, Term};
@@ -168,7 +169,7 @@ macro_rules! number {
         }
     )*};
 }
-number!(GroupId NodeId Round Term);
+number!(GroupId NodeId Round Term WallTime);
 
 impl Wire for PeerSession {
     const LEAST_BYTES: usize = u32::LEAST_BYTES;

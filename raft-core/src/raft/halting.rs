@@ -166,6 +166,7 @@ impl Server {
             promise_micros,
             level: self.config.level,
             halted: self.halted.is_some(),
+            wall_time: self.wall_time(),
         }
     }
 }

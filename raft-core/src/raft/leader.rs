@@ -1,6 +1,7 @@
 //! What a leader has that no other role has, how a leadership begins and ends, and what a leader does with every
 //! heartbeat (paper §5.2, §8). Each family of its rules is a module.
 
+mod clocks;
 mod commit;
 mod heartbeat;
 mod intake;
@@ -25,6 +26,7 @@ use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, T
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
+use clocks::HandoverPause;
 use commit::Uncommitted;
 use intake::Intakes;
 use lease::Rounds;
@@ -54,6 +56,8 @@ pub(super) struct Leader {
     elected_at: Tick,
     heartbeat_at: Tick,
     handover: Option<Handover>,
+    /// When leadership may next be handed over for the sake of the clock.
+    clock_pause: HandoverPause,
     /// The commands that it has appended or refused for other servers.
     intakes: Intakes,
 }
@@ -75,6 +79,7 @@ impl Leader {
             elected_at: server.now,
             heartbeat_at: server.now,
             handover: None,
+            clock_pause: HandoverPause::default(),
             intakes: Intakes::default(),
         };
         let ended = leader.follow_membership(server);
@@ -139,7 +144,8 @@ impl Leader {
         self.maybe_yield_leadership(server)?;
         self.maybe_yield_after_halt(server)?;
         self.retire_removed_peers(server);
-        if server.honours_leases() {
+        self.maybe_hand_over_for_clock(server);
+        if server.rounds_last_ticks() > 0 {
             self.next_round(server);
         }
         self.broadcast_heartbeat(server);
@@ -221,7 +227,7 @@ impl Leader {
             return Err("a leader's first entry is beyond its log");
         }
         self.check_membership(server)?;
-        self.rounds.check(server.config.lease_ticks())?;
+        self.rounds.check(server.rounds_last_ticks())?;
         for (_, peer) in self.peers() {
             peer.check(last)?;
         }

@@ -234,8 +234,12 @@ impl Raft {
                     promise_micros,
                     level,
                     halted,
+                    wall_time,
                 },
-            ) => leader.on_heartbeat_reply(server, from, (session, round), promise_micros, (level, halted)),
+            ) => {
+                let said = (promise_micros, (level, halted), wall_time);
+                leader.on_heartbeat_reply(server, from, (session, round), said);
+            }
             // How much of a snapshot a peer has stored; the next piece may leave.
             (
                 Role::Leader(leader),

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::action::{ChangeRejection, Notice, Rejection, TransferOutcome};
+use crate::clock::Reading;
 use crate::config::{Config, Setup};
 use crate::entries::Entries;
 use crate::identity::{ClusterId, Incarnation};
@@ -33,6 +34,8 @@ pub(super) struct Server {
     pub(super) config: Config,
     jitter: ChaCha8Rng,
     pub(super) now: Tick,
+    /// What the host's wall clock showed when it was last given.
+    pub(super) clock: Option<Reading>,
     /// Until then, this server withholds its vote from every candidate that no leader asked to campaign: an earlier boot
     /// may have promised that to a leader whose lease still holds.
     pub(super) withholds_until: Tick,
@@ -92,6 +95,7 @@ impl Server {
             yields_left: config.options.yields,
             config,
             now: Tick::new(0),
+            clock: None,
             withholds_until: Tick::new(0),
             leader: None,
             out: Outbox::new(identity, hard_state, log.last_index()),

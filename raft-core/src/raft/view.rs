@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::clock::{ClockError, Clocks, WallTime};
 use crate::membership::Membership;
 use crate::status::{PeerStatus, Status, Vitals};
 use crate::types::{Entry, HardState, Identity, Index, LogId, NodeId, SnapshotMeta};
@@ -54,12 +55,60 @@ impl Raft {
             cluster: self.server.cluster(),
             stranger: self.server.stranger,
             greeted: self.server.boots.greeted(),
+            clocks: self.clocks(),
             fenced: was_told_of_a_fence || self.server.is_bound_elsewhere(),
             halted: self.server.halted,
             level: self.server.level(),
             level_held_back_by,
             failed: self.server.failed,
             ignored: self.server.ignored,
+        }
+    }
+
+    /// Returns the time that a command which this leader's host proposes now may carry: what the host gave with
+    /// [`Event::WallTime`](crate::Event::WallTime) in the present tick, provided that it is within
+    /// [`Config::clock_bound_micros`](crate::Config::clock_bound_micros) of the median of the voters' clocks.
+    ///
+    /// * The clocks are known from the answers to heartbeats of the last longest election timeout, each within
+    ///   [`ClockOffset::error_micros`](crate::ClockOffset::error_micros). The median is that of **all** voters, of both
+    ///   halves of a joint configuration: voters that did not say may show anything. So whichever minority of clocks is
+    ///   wrong or unknown, the time that is returned is within the bound, and that error, of what a right one shows.
+    ///   Learners do not count.
+    /// * Only a leader can know. A command that another server forwards is appended without a stop at the leader's host,
+    ///   so it carries no time: the state machine applies it at the latest time that a command before it carried. A
+    ///   leader's host that wants this time to go on, although only others propose, proposes a command with a time and
+    ///   nothing else.
+    /// * Times of one leader after another need not grow, since clocks differ within the bound. A state machine takes the
+    ///   greatest that it has seen.
+    /// * A single voter has no other to compare its clock with, so its own is the median, whatever it shows. Of two
+    ///   voters whose clocks differ, none is known to be right, and neither stamps.
+    ///
+    /// # Errors
+    ///
+    /// Why no command may carry a time from this server, whose clock differs by how much, and what helps.
+    pub fn stamp(&self) -> Result<WallTime, ClockError> {
+        match &self.role {
+            Role::Leader(leader) => leader.stamp(&self.server),
+            _ => {
+                let leader = self.server.leader();
+                Err(ClockError::NotLeader { leader })
+            }
+        }
+    }
+
+    fn clocks(&self) -> Clocks {
+        let (offsets, median) = match &self.role {
+            Role::Leader(leader) => (
+                leader.clock_offsets(&self.server),
+                leader.median_time(&self.server),
+            ),
+            _ => (Vec::new(), None),
+        };
+        let stamp = self.stamp();
+        Clocks {
+            offsets,
+            median,
+            stamp,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_core::{
     AppendOutcome, Boot, ClusterId, Durable, Entry, EntryBody, Envelope, Forwarded, GroupId, HardState,
     Identity, Incarnation, Index, Level, LogId, Membership, Message, NodeId, Origin, Payload, PeerSession,
-    Persist, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    Persist, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket, WallTime,
 };
 
 const BOOT: Boot = Boot::new(3, 0x1234_5678);
@@ -245,6 +245,18 @@ pub(crate) fn envelopes() -> Vec<(&'static str, Envelope)> {
                 promise_micros: 900_000,
                 level: Level::new(4),
                 halted: true,
+                wall_time: Some(WallTime::new(1_780_000_000_000_000)),
+            },
+        ),
+        (
+            "HeartbeatReply.NoTime",
+            Message::HeartbeatReply {
+                session,
+                round,
+                promise_micros: 0,
+                level: Level::ZERO,
+                halted: false,
+                wall_time: None,
             },
         ),
         (

@@ -91,6 +91,7 @@ fn reads_and_check_quorum_need_both_halves() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        wall_time: None,
     };
     assert!(!ready(&scene.receive(4, term, reply)));
     let session = PeerSession::new(1);
@@ -103,6 +104,7 @@ fn reads_and_check_quorum_need_both_halves() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            wall_time: None,
         }
     )));
     // Server 4 goes on answering, and no server of the old half does.
@@ -118,6 +120,7 @@ fn reads_and_check_quorum_need_both_halves() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                wall_time: None,
             },
         );
         scene.tick(1);

@@ -150,6 +150,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            wall_time: None,
         },
     );
     assert_eq!(heartbeats(3, &scene.tick(2)).len(), 1);
@@ -163,6 +164,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            wall_time: None,
         },
     );
     assert_eq!(sent_to(3, &scene.tick(2)), []);
@@ -188,6 +190,7 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                wall_time: None,
             },
         );
     }
@@ -231,6 +234,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        wall_time: None,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
     envelope.from_incarnation = Incarnation::new(33);
@@ -323,6 +327,7 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                wall_time: None,
             },
         );
         scene.tick(2);

@@ -6,6 +6,7 @@ use raft_core::{
     Action, AppendOutcome, Boot, Change, ClusterId, Durable, Entry, EntryBody, Envelope, Event, Expected,
     GroupId, Incarnation, Index, Input, Lease, Level, LogId, Message, NodeId, Options, Payload, PeerSession,
     ProposalId, Raft, ReadId, ReadMode, ReadOutcome, Refusal, Round, SnapshotMeta, Standing, Term, Ticket,
+    WallTime,
 };
 
 use super::support::{
@@ -20,6 +21,15 @@ fn mode(dice: &mut Dice) -> ReadMode {
     } else {
         ReadMode::Quorum
     }
+}
+
+/// What a wall clock shows that may be right or broken.
+fn random_wall_time(dice: &mut Dice) -> WallTime {
+    WallTime::new(match dice.below(4) {
+        0 => 0,
+        1 => u64::MAX,
+        _ => 1_780_000_000_000_000 + dice.below(10_000_000),
+    })
 }
 
 /// A message that no honest server would send, or that it would send in another state.
@@ -128,6 +138,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             promise_micros: 0,
             level: Level::new(dice.below(4) as u32),
             halted: dice.one_in(3),
+            wall_time: dice.one_in(2).then(|| random_wall_time(dice)),
         },
         11 => Message::TimeoutNow,
         12 => Message::TransferVote { last: prev },
@@ -229,7 +240,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         Term::new(dice.below(6)),
         Index::new(1 + dice.below(12)).unwrap_or(Index::FIRST),
     );
-    match dice.below(17) {
+    match dice.below(18) {
         0 => Input::Event(Event::Tick(if dice.one_in(50) {
             u64::MAX
         } else {
@@ -265,6 +276,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
             meta: random_meta(dice, Some(last)),
         },
         12 => Input::Event(Event::Unreachable(from)),
+        17 => Input::Event(Event::WallTime(random_wall_time(dice))),
         13 => Input::Event(Event::Transfer { to: from }),
         15 => Input::Halted {
             at: last.index,

@@ -48,6 +48,7 @@ fn small_config() -> Config {
         tick_micros: 100_000,
         settings: 0,
         level: raft_core::Level::ZERO,
+        clock_bound_micros: 2_000_000,
         limits: Limits {
             message_bytes: 150,
             inflight_messages: 3,

@@ -6,6 +6,7 @@
 pub(crate) mod apply;
 pub(crate) mod budget;
 pub(crate) mod client;
+pub(crate) mod clocks;
 pub(crate) mod commit;
 pub(crate) mod durability;
 pub(crate) mod election;
@@ -87,6 +88,7 @@ oracles! {
     C7 = "A rejected request has no effect, and every request has one outcome.",
     C8 = "Every committed command was proposed by a client, and is committed once.",
     C9 = "What clients are told agrees with the workload's own rules, over the whole log.",
+    C10 = "A leader lets commands carry a time only near the median of the voters' wall clocks.",
     L1 = "A healed core elects a leader and agrees on everything.",
     L2 = "A healed core serves every client.",
     L3 = "A healthy leader that reaches a healthy quorum stays the leader, whatever happens to the other servers.",

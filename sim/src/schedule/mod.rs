@@ -27,6 +27,9 @@ use crate::random::{Domain, Seed};
 /// The largest cluster that is simulated.
 pub const MAX_SERVERS: u8 = 7;
 
+/// How far a leader's wall clock may be from the median of the voters' clocks, in microseconds.
+pub(crate) const CLOCK_BOUND_MICROS: u64 = 5_000_000;
+
 /// The most operations of a schedule, by rule and listed together.
 pub const MAX_OPERATIONS: usize = 1_000_000;
 
@@ -192,6 +195,10 @@ pub struct Knobs {
     /// Every server has ticks of its own length, and every start has timeouts of its own, some without leases: settings
     /// that an operator changes while the cluster serves.
     pub mixed_settings: bool,
+    /// Whether hosts give the core what their wall clocks show. Some of these clocks are wrong, and faults that make a
+    /// clock jump set the wall clock as well, mostly by much more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wall_clocks: bool,
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
     /// workload without one is refused.
     pub encode_messages: bool,
@@ -239,6 +246,7 @@ impl Default for Knobs {
             persists_at_once: false,
             shuffle_ties: false,
             mixed_settings: false,
+            wall_clocks: false,
             encode_messages: false,
             programs: None,
         }
@@ -259,6 +267,7 @@ impl Knobs {
             },
             tick_micros: (tick.value() / 1_000).max(1),
             settings: 0,
+            clock_bound_micros: CLOCK_BOUND_MICROS,
             limits: Limits {
                 message_bytes: bytes(self.message_bytes),
                 inflight_messages: bytes(self.inflight_messages),

@@ -24,6 +24,7 @@ mod process;
 mod programs;
 mod quiet;
 mod server;
+mod stamps;
 mod step;
 mod targets;
 mod wire;

@@ -216,10 +216,13 @@ impl<W: Workload> Simulation<'_, W> {
             }
             FaultKind::ClockJump { by, back: false, .. } => {
                 self.change_clock(at, |clock, now| clock.jump(now, by));
+                self.set_wall_clock(at, fault);
                 Probe::ClockJump
             }
             FaultKind::ClockJump { by, back: true, .. } => {
                 self.change_clock(at, |clock, now| clock.jump_back(now, by));
+                self.clock_was_put_back(at, by);
+                self.set_wall_clock(at, fault);
                 Probe::ClockJumpBack
             }
             FaultKind::BreakConnections { .. } => {

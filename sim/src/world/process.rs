@@ -208,6 +208,7 @@ impl<W: Workload> Simulation<'_, W> {
         let now = self.now;
         if let Some(server) = self.servers.get_mut(place) {
             change(&mut server.clock, now);
+            server.ticks_mislead(now);
             server.wake_at = None;
         }
         self.reschedule(place);

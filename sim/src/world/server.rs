@@ -13,6 +13,7 @@ use crate::nanos::Nanos;
 use crate::random::{Domain, Seed};
 use crate::recording::Standing;
 use crate::schedule::{Knobs, Schedule};
+use crate::wall::WallClock;
 use crate::witness::Witness;
 use crate::workload::Workload;
 
@@ -30,6 +31,10 @@ pub(super) struct Server<W: Workload> {
     pub(super) clock: Clock,
     /// The rate of the clock when no fault changes it.
     pub(super) drift_ppm: i64,
+    /// What it shows of the time of day, if the host gives that to the core.
+    pub(super) wall: Option<WallClock>,
+    /// Until when its ticks were last no measure of time, if they ever were.
+    pub(super) ticks_mislead_until: Option<Nanos>,
     /// The settings of the present start.
     pub(super) knobs: Knobs,
     /// None while the process is not running.
@@ -108,6 +113,8 @@ impl<W: Workload> Server<W> {
             disk: Disk::new(seed, place as u64),
             clock: Clock::new(tick, phase, drift_ppm),
             drift_ppm,
+            wall: (schedule.knobs.wall_clocks).then(|| WallClock::new(seed, place as u64, drift_ppm)),
+            ticks_mislead_until: None,
             knobs: schedule.knobs,
             replica: None,
             vitals: NOTHING,
@@ -155,6 +162,16 @@ impl<W: Workload> Server<W> {
     pub(super) fn ticks_by(&self, now: Nanos) -> u64 {
         let ticks = self.clock.ticks(now).saturating_sub(self.boot_ticks);
         ticks.max(self.ticks_told)
+    }
+
+    /// Notes that its ticks are no measure of time until then.
+    pub(super) fn ticks_mislead(&mut self, until: Nanos) {
+        self.ticks_mislead_until = self.ticks_mislead_until.max(Some(until));
+    }
+
+    /// Whether its clock runs at its own rate, and has not been put back.
+    pub(super) fn counts_time(&self, now: Nanos) -> bool {
+        self.clock.runs_at(self.drift_ppm) && self.clock.ticks(now) >= self.boot_ticks + self.ticks_told
     }
 
     pub(super) fn leads(&self) -> bool {

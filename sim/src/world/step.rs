@@ -54,7 +54,7 @@ impl Given {
     }
 }
 
-fn orders_campaign<M: StateMachine>(output: &Output<M>) -> bool {
+pub(super) fn orders_campaign<M: StateMachine>(output: &Output<M>) -> bool {
     matches!(output, Output::Send(envelope) if envelope.message == Message::TimeoutNow)
 }
 
@@ -71,6 +71,9 @@ impl<W: Workload> Simulation<'_, W> {
         if told > 0 {
             replica.step(CoreEvent::Tick(told));
             server.ticks_told += told;
+        }
+        if let Some(wall) = &server.wall {
+            replica.step(CoreEvent::WallTime(wall.shows(now)));
         }
         if let Some(input) = input {
             replica.step(input);
@@ -94,6 +97,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.judge(at, &before, &after, was, given, &outputs)?;
         self.judge_program(at, &before, &after)?;
         self.observe(at, (&before, &after), given.occasion, told, &outputs)?;
+        self.judge_stamp(at, &outputs)?;
         self.keeps_silent(at, &outputs)?;
         self.changes(at, &before, &after)?;
         self.hash_step(at, &before, &after);

@@ -8,6 +8,7 @@ use bincode::error::EncodeError;
 use super::super::DecodeError;
 use super::super::wire::{Sink, Source, Wire, wire_enum, wire_struct};
 use super::log::{Run, SnapshotMeta};
+use crate::clock::WallTime;
 use crate::entries::Entries;
 use crate::identity::{Boot, Incarnation};
 use crate::level::Level;
@@ -23,7 +24,7 @@ wire_enum!(Message {
     6 = Append { session: PeerSession, round: Round, prev: Option<LogId>, commit: Option<Index>, entries: Run<Entries> },
     7 = AppendReply { session: PeerSession, round: Round, promise_micros: u64, outcome: AppendOutcome },
     8 = Heartbeat { session: PeerSession, round: Round, commit: Option<LogId> },
-    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64, level: Level, halted: bool },
+    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64, level: Level, halted: bool, wall_time: Option<WallTime> },
     10 = SnapshotChunk { session: PeerSession, meta: SnapshotMeta, total_bytes: u64, checksum: u32, offset: u64, data: Payload },
     11 = SnapshotReply { session: PeerSession, last: LogId, received_bytes: u64 },
     12 = TimeoutNow,
@@ -144,12 +145,14 @@ impl From<&crate::Message> for Message {
                 promise_micros,
                 level,
                 halted,
+                wall_time,
             } => Self::HeartbeatReply {
                 session: *session,
                 round: *round,
                 promise_micros: *promise_micros,
                 level: *level,
                 halted: *halted,
+                wall_time: *wall_time,
             },
             crate::Message::SnapshotChunk {
                 session,
@@ -272,12 +275,14 @@ impl From<Message> for crate::Message {
                 promise_micros,
                 level,
                 halted,
+                wall_time,
             } => Self::HeartbeatReply {
                 session,
                 round,
                 promise_micros,
                 level,
                 halted,
+                wall_time,
             },
             Message::SnapshotChunk {
                 session,

@@ -1,5 +1,6 @@
 //! Heartbeats: how a leader keeps its authority (paper §5.2), and how it learns that it has lost it (dissertation §6.2).
 
+use crate::clock::WallTime;
 use crate::level::Level;
 use crate::message::Message;
 use crate::outbox::Promise;
@@ -71,12 +72,12 @@ impl Leader {
         server: &mut Server,
         from: Sender,
         (session, round): (PeerSession, Round),
-        promise_micros: u64,
-        program: (Level, bool),
+        (promise_micros, program, wall_time): (u64, (Level, bool), Option<WallTime>),
     ) {
         if self.heard(server, from, session).is_some() {
             self.note_program(from.node, from.boot, program);
             self.confirm_round(server, from.node, round, promise_micros);
+            self.note_clock(server, from.node, round, wall_time);
         }
     }
 }

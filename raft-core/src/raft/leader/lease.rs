@@ -19,7 +19,7 @@ use crate::types::{NodeId, Round, Tick};
 use super::progress::Progress;
 use super::{Leader, Server};
 
-/// When the leader's rounds began, for those that a lease may still come of, the oldest first.
+/// When the leader's rounds began, for those that a lease or a peer's clock may still come of, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     /// The first round of each tick.
@@ -30,20 +30,20 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// The tick in which this round began, if that is recent enough to count.
-    fn began_at(&self, round: Round) -> Option<Tick> {
+    pub(super) fn began_at(&self, round: Round) -> Option<Tick> {
         let after = self.begun.partition_point(|(first, _)| *first <= round);
         let (_, at) = self.begun.get(after.checked_sub(1)?)?;
         Some(*at)
     }
 
-    /// Checks that no more rounds are kept than a lease can come of.
+    /// Checks that no more rounds are kept than a lease or a peer's clock can come of.
     pub(super) fn check(&self, lasts: u64) -> Result<(), &'static str> {
         if !self.begun.iter().is_sorted_by(|(_, one), (_, other)| one < other) {
             return Err("a leader keeps two rounds of one tick");
         }
         match (self.begun.front(), self.begun.back()) {
             (Some((_, first)), Some((_, last))) if last.value() - first.value() > lasts => {
-                Err("a leader keeps rounds that no lease can come of")
+                Err("a leader keeps rounds that nothing can come of")
             }
             _ => Ok(()),
         }
@@ -53,7 +53,7 @@ impl Rounds {
 impl Leader {
     /// Begins another round of confirmation: only answers to messages sent from now on confirm it.
     pub(super) fn next_round(&mut self, server: &Server) -> Round {
-        let (now, lasts) = (server.now, server.config.lease_ticks());
+        let (now, lasts) = (server.now, server.rounds_last_ticks());
         self.round = Round::new(self.round.value() + 1);
         if lasts > 0 {
             let begun = &mut self.rounds.begun;

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::levels::Program;
 use super::removal::Removal;
+use crate::clock::Reading;
 use crate::config::Limits;
 use crate::identity::{Boot, Incarnation};
 use crate::queue::Ends;
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     pub(super) bound_at: Option<Tick>,
     /// For how many ticks it then is.
     pub(super) bound_ticks: u64,
+    /// What the peer's wall clock showed, and the round whose answer said so.
+    pub(super) clock: Option<(Round, Reading)>,
     catching_up: CatchingUp,
     /// What it has said of its program in its present boot.
     pub(super) program: Option<Program>,
@@ -149,6 +152,7 @@ impl Progress {
             round: Round::new(0),
             bound_at: None,
             bound_ticks: 0,
+            clock: None,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,
