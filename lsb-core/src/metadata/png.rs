@@ -41,7 +41,7 @@ pub(super) fn parts(file: &[u8]) -> Option<Vec<Part<'_>>> {
 
 pub(super) fn role<'a>(kind: &[u8; 4], content: &'a [u8]) -> Role<'a> {
     match kind {
-        b"tRNS" | b"bKGD" | b"hIST" | b"sBIT" | b"sPLT" => Role::Picture,
+        b"tRNS" | b"bKGD" | b"hIST" | b"sBIT" => Role::Picture,
         b"iCCP" | b"sRGB" | b"cICP" | b"mDCV" | b"cLLI" | b"mDCv" | b"cLLi" => Role::Needed(Kind::Profile),
         b"gAMA" | b"cHRM" => Role::Needed(Kind::Gamma),
         b"pHYs" => Role::Needed(Kind::Density),
@@ -50,7 +50,7 @@ pub(super) fn role<'a>(kind: &[u8; 4], content: &'a [u8]) -> Role<'a> {
         b"tIME" => Role::Removable(Kind::Time, None),
         b"iTXt" if content.starts_with(b"XML:com.adobe.xmp\0") => Role::Removable(Kind::Xmp, None),
         b"tEXt" | b"zTXt" | b"iTXt" => Role::Removable(Kind::Text, keyword(content)),
-        // Offsets of pixel data, screenshots' scale, Fireworks' layers, C2PA, and whatever comes.
+        // Suggested palettes with their names, offsets of pixel data, screenshots' scale, Fireworks' layers, C2PA, and whatever comes.
         kind if kind[0] & 0x20 != 0 => Role::Removable(Kind::Private, None),
         _ => Role::Picture,
     }

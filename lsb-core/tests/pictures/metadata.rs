@@ -54,6 +54,7 @@ fn talkative_png() -> Vec<u8> {
         .chunk(b"gAMA", &45455u32.to_be_bytes())
         .chunk(b"pHYs", &[0, 0, 0, 1, 0, 0, 0, 2, 0])
         .chunk(b"iDOT", &[0, 0, 0, 2, 0, 0, 0, 0])
+        .chunk(b"sPLT", b"colours of alice\0\x08")
         .chunk(b"prVt", b"private, safe to copy")
         .chunk(b"prVT", b"private, not safe to copy")
         .chunk(b"eXIf", &exif(6))
@@ -224,7 +225,9 @@ fn a_file_is_stripped_without_touching_its_pixels() {
             left.iter().any(|item| item.kind == Kind::Orientation),
             orientation
         );
-        assert!(!contains(&stripped.file, b"Cam\0") && !contains(&stripped.file, b"thumbnail"));
+        for said in [b"Cam\0".as_slice(), b"thumbnail", b"colours of alice"] {
+            assert!(!contains(&stripped.file, said), "{}", said.escape_ascii());
+        }
         assert_eq!(
             stripped.removed.len() + stripped.kept.len(),
             before.len(),

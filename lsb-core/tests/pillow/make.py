@@ -178,6 +178,16 @@ def jpeg():
     frame = whole.index(b"\xff\xc0")
     write("stray-bytes.jpg", whole[:frame] + b"\0\0\7" + whole[frame:], whole)
     write("short-adobe.jpg", whole[:frame] + b"\xff\xee\0\x07Adobe" + whole[frame:], whole)
+    short = b"".join(
+        b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content
+        for marker, content in [
+            (0xE1, b"http://ns.adobe.com/xmp/extension/\0short"),
+            (0xE2, b"urn:iso:std:iso:ts:21496:-1\0short"),
+            (0xE2, b"MPF\0short"),
+            (0xED, b"Photoshop 3.0\x00short"),
+        ]
+    )
+    write("short-segments.jpg", whole[:frame] + short + whole[frame:], whole)
     write("bytes-behind.jpg", whole + b"behind the end")
     # JFIF allows nothing else than luma and chroma, whatever Adobe's marker and the components' names say.
     adobe = [b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([colors]) for colors in range(2)]

@@ -66,6 +66,8 @@ fn without_surprises(file: &[u8]) -> Result<Vec<u8>, UploadError> {
                 marker: NUMBER_OF_LINES,
                 ..
             } => continue,
+            // The decoder looks into more segments than are asked for, and stops at some that are too short.
+            Piece::Segment { marker, content, .. } if !is_asked_for(marker, content) => continue,
             Piece::Segment {
                 marker,
                 whole,
@@ -173,6 +175,17 @@ impl Facts {
             lines: lines.unwrap_or(0),
             numbers: numbers.map(|numbers| (numbers, meant(numbers))),
         }
+    }
+}
+
+/// Whether a segment is not an application's, or says something that is asked for: EXIF, XMP, a profile, or what colours
+/// mean.
+fn is_asked_for(marker: u8, content: &[u8]) -> bool {
+    match marker {
+        0xe1 => content.starts_with(b"Exif\0") || content.starts_with(b"http://ns.adobe.com/xap/1.0/\0"),
+        0xe2 => content.starts_with(b"ICC_PROFILE\0"),
+        ADOBE => true,
+        _ => !matches!(marker, APP0..=0xef),
     }
 }
 
