@@ -21,7 +21,7 @@ const WRONG_BY: [i64; 5] = [
 ];
 
 /// How many of 10,000 servers begin with a wrong clock.
-const BEGINS_WRONG_PERMYRIAD: u64 = 2_500;
+const BEGINS_WRONG_PERMYRIAD: u32 = 2_500;
 
 /// A clock that shows the true time, plus how far it is ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,11 @@ impl WallClock {
     /// Somebody sets it, as one fault says: mostly to another wrong time, and now and then to the right one.
     pub(crate) fn is_set_by(&mut self, seed: Seed, fault: u64, now: Nanos) {
         let is_right = seed.quick(Domain::Wall, fault, 1, 1).chance(2_500);
-        self.ahead_micros = if is_right { 0 } else { wrong_by(seed, 1_000 + fault) };
+        self.ahead_micros = if is_right {
+            0
+        } else {
+            wrong_by(seed, 1_000 + fault)
+        };
         self.set_at = now;
     }
 
@@ -86,7 +90,10 @@ mod tests {
             let shown = |now| clock.shows(now).value() as i64;
             let ahead = shown(Nanos::ZERO) - BEGINNING_MICROS;
             right += u64::from(ahead.abs() <= SECOND / 2);
-            assert!(ahead.abs() <= SECOND / 2 || WRONG_BY.contains(&ahead.abs()), "{ahead}");
+            assert!(
+                ahead.abs() <= SECOND / 2 || WRONG_BY.contains(&ahead.abs()),
+                "{ahead}"
+            );
             let passed = shown(Nanos::from_millis(10_000)) - shown(Nanos::ZERO);
             assert_eq!(passed, 10 * SECOND + 1_000, "it is fast by a ten-thousandth");
         }

@@ -165,6 +165,8 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("stays-joint", &[Oracle::L7]),
     ("tells-target-early", &[Oracle::S20]),
     ("transfers-without-end", &[Oracle::S20]),
+    ("stamps-any-time", &[Oracle::C10]),
+    ("median-of-who-answers", &[Oracle::C10]),
 ];
 
 #[test]

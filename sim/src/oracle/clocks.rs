@@ -19,7 +19,11 @@ pub(crate) fn stamps(
         membership.outgoing().collect(),
     ];
     for half in halves {
-        let mut clocks: Vec<u64> = half.iter().filter_map(|&voter| shows(voter)).map(WallTime::value).collect();
+        let mut clocks: Vec<u64> = half
+            .iter()
+            .filter_map(|&voter| shows(voter))
+            .map(WallTime::value)
+            .collect();
         clocks.sort_unstable();
         let middle = [clocks.len().saturating_sub(1) / 2, clocks.len() / 2];
         for median in middle.into_iter().filter_map(|place| clocks.get(place)) {

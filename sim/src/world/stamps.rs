@@ -22,6 +22,9 @@ impl<W: Workload> Simulation<'_, W> {
         if !server.counts_time(now) {
             server.ticks_mislead(now);
         }
+        let Some(server) = self.servers.get(at) else {
+            return Ok(());
+        };
         let Some(raft) = (server.replica.as_ref())
             .map(|replica| replica.raft())
             .filter(|_| server.vitals.role == RoleName::Leader)
@@ -45,7 +48,11 @@ impl<W: Workload> Simulation<'_, W> {
         let node = server.node;
         let is_misled = server.ticks_mislead_until.is_some_and(|until| until >= then);
         let servers = &self.servers;
-        let wall = |node: NodeId| servers.get(place_of(node)).and_then(|server| server.wall.as_ref());
+        let wall = |node: NodeId| {
+            servers
+                .get(place_of(node))
+                .and_then(|server| server.wall.as_ref())
+        };
         let membership = raft.membership();
         let voters = membership.voters().chain(membership.outgoing());
         let was_set = |node: NodeId| wall(node).is_some_and(|wall| wall.was_set_since(then));
@@ -58,6 +65,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.happened(Probe::Stamp, Some(at));
         Ok(())
     }
+
     /// A clock that was put back counts no ticks until it has caught up; the slowest takes ten times as long.
     pub(super) fn clock_was_put_back(&mut self, at: usize, by: Nanos) {
         let until = self.now + by.times(10);
