@@ -352,8 +352,6 @@ planted_bank! {
             "A leader lets commands carry whatever its own wall clock shows."
         MEDIAN_OF_WHO_ANSWERS "median-of-who-answers"
             "The median of the clocks that are known is taken for that of all voters' clocks."
-        CLOCKS_COUNT_FOR_EVER "clocks-count-for-ever"
-            "What a voter's clock showed counts for as long as the leadership lasts."
     }
     "codec" {
         CHECKSUM_UNCHECKED "checksum-unchecked"

@@ -169,6 +169,8 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("halted-leader-stays", &[Oracle::S26]),
     ("snapshots-forget-level", &[Oracle::S17]),
     ("halted-campaign", &[Oracle::S26, Oracle::Core]),
+    ("stamps-any-time", &[Oracle::C10]),
+    ("median-of-who-answers", &[Oracle::C10]),
 ];
 
 #[test]

@@ -78,7 +78,7 @@ impl Leader {
             self.peer(node).and_then(of_peer)
         };
         let lasts = server.config.timing.election_timeout_max_ticks;
-        reading.filter(|reading| plant!(reading.is_recent(server.now, lasts), CLOCKS_COUNT_FOR_EVER => true))
+        reading.filter(|reading| reading.is_recent(server.now, lasts))
     }
 
     /// How far this member's clock is ahead of this server's, if both are known.
