@@ -158,7 +158,7 @@ impl Server {
         })
     }
 
-    /// A follower's answer, with what it says of its program.
+    /// A follower's answer, with what it says of its program and, if it answers a round, of its wall clock.
     pub(super) fn heartbeat_reply(&self, session: PeerSession, round: Round, promise_micros: u64) -> Message {
         Message::HeartbeatReply {
             session,
@@ -166,7 +166,7 @@ impl Server {
             promise_micros,
             level: self.config.level,
             halted: self.halted.is_some(),
-            wall_time: self.wall_time(),
+            wall_time: self.wall_time().filter(|_| session != PeerSession::NONE),
         }
     }
 }
