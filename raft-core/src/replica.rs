@@ -40,7 +40,7 @@ pub trait StateMachine: Sized {
     /// # Errors
     ///
     /// This program does not understand the command: a newer one must have proposed it, and may have applied it on
-    /// another server. No response would be right then, so the server halts before it ([`Halted`](crate::Halted)). To
+    /// another server. No response would be right then, so the server halts before it ([`Halted`]). To
     /// tell such commands from malformed ones, begin each with the [`Level`](crate::Level) that it needs.
     ///
     /// Whatever was changed before the error does no harm: this state machine is asked nothing more, neither for
