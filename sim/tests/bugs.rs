@@ -163,7 +163,7 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("learners-campaign", &[Oracle::S19]),
     ("stays-joint", &[Oracle::L7]),
     ("tells-target-early", &[Oracle::S20]),
-    ("transfers-without-end", &[Oracle::S20]),
+    ("transfers-without-end", &[Oracle::S20, Oracle::S24]),
     ("skips-unknown-commands", &[Oracle::S15, Oracle::S26]),
     ("raises-without-silent", &[Oracle::S26]),
     ("halted-leader-stays", &[Oracle::S26]),
