@@ -110,6 +110,11 @@ impl Membership {
         self.voters.contains(node) || self.outgoing.contains(node)
     }
 
+    /// Returns whether the server votes in the incoming half, which is the only one unless the configuration is joint.
+    pub(crate) fn is_incoming_voter(&self, node: NodeId) -> bool {
+        self.voters.contains(node)
+    }
+
     /// Returns whether the server is a witness: a member that holds no commands. It counts like any other voter or
     /// learner, but never leads.
     pub fn is_witness(&self, node: NodeId) -> bool {

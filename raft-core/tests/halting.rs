@@ -26,6 +26,14 @@ fn led_by(leader: u64, newer: &[u64]) -> Cluster {
     cluster
 }
 
+/// Server 1 gets the newer program, and leads.
+fn lead_by_newer(cluster: &mut Cluster) {
+    cluster.elect();
+    cluster.upgrade(1);
+    cluster.elect();
+    hand_over(cluster, 1);
+}
+
 fn hand_over(cluster: &mut Cluster, to: u64) {
     let leader = cluster.leader().unwrap();
     if leader != to {
@@ -294,10 +302,7 @@ fn a_newer_program_goes_on_from_the_entry() {
 fn a_halted_server_takes_no_snapshot_and_keeps_its_log() {
     let mut cluster = Cluster::with_snapshots(3, 4, 0);
     cluster.newer.insert(1);
-    cluster.elect();
-    cluster.upgrade(1);
-    cluster.elect();
-    hand_over(&mut cluster, 1);
+    lead_by_newer(&mut cluster);
     cluster.propose(1, b"!!a");
     cluster.tick(3);
     let at = halted(&mut cluster, 2).unwrap().at;
@@ -318,10 +323,7 @@ fn a_halted_server_takes_no_snapshot_and_keeps_its_log() {
 #[test]
 fn a_halted_server_takes_no_snapshot_that_reaches_to_the_entry() {
     let mut cluster = Cluster::with_snapshots(3, 4, 0);
-    cluster.elect();
-    cluster.upgrade(1);
-    cluster.elect();
-    hand_over(&mut cluster, 1);
+    lead_by_newer(&mut cluster);
     cluster.propose(1, b"!!a");
     cluster.tick(3);
     let before = halted(&mut cluster, 2);
@@ -355,10 +357,7 @@ fn a_halted_server_stores_no_more_than_its_limit() {
         ..Config::default()
     };
     let mut cluster = Cluster::with(3, config);
-    cluster.elect();
-    cluster.upgrade(1);
-    cluster.elect();
-    hand_over(&mut cluster, 1);
+    lead_by_newer(&mut cluster);
     cluster.upgrade(3);
     cluster.tick(5);
     cluster.propose(1, b"!!a");
@@ -390,10 +389,7 @@ fn entries_beyond_the_halt_do_not_stay_in_memory() {
         ..Config::default()
     };
     let mut cluster = Cluster::with(3, config);
-    cluster.elect();
-    cluster.upgrade(1);
-    cluster.elect();
-    hand_over(&mut cluster, 1);
+    lead_by_newer(&mut cluster);
     cluster.propose(1, b"!!a");
     cluster.tick(5);
     let at = halted(&mut cluster, 2).unwrap().at;

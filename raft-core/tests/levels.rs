@@ -297,8 +297,8 @@ fn a_folder_keeps_its_level_and_no_program_below_it_starts_there() {
     assert_eq!(Recovery::of(&setup).unwrap().write.hard_state.unwrap().level, TWO);
 }
 
-#[test]
-fn a_snapshot_carries_the_level_and_no_program_below_it_starts_from_it() {
+/// Three servers with the newer program, which take snapshots often and keep nothing of the log before them.
+fn of_level_two_with_snapshots() -> (Cluster, u64) {
     let mut cluster = Cluster::with_snapshots(3, 4, 0);
     for id in 1..=3 {
         cluster.levels.insert(id, TWO);
@@ -306,6 +306,12 @@ fn a_snapshot_carries_the_level_and_no_program_below_it_starts_from_it() {
         cluster.restart(id);
     }
     let leader = cluster.elect();
+    (cluster, leader)
+}
+
+#[test]
+fn a_snapshot_carries_the_level_and_no_program_below_it_starts_from_it() {
+    let (mut cluster, leader) = of_level_two_with_snapshots();
     for _ in 0..10 {
         cluster.propose(leader, b"a");
         cluster.tick(2);
@@ -328,13 +334,7 @@ fn a_snapshot_carries_the_level_and_no_program_below_it_starts_from_it() {
 // A server that was down for all of it.
 #[test]
 fn a_server_that_is_sent_a_snapshot_has_its_level() {
-    let mut cluster = Cluster::with_snapshots(3, 4, 0);
-    for id in 1..=3 {
-        cluster.levels.insert(id, TWO);
-        cluster.crash(id);
-        cluster.restart(id);
-    }
-    let leader = cluster.elect();
+    let (mut cluster, leader) = of_level_two_with_snapshots();
     cluster.tick(5);
     let other = leader % 3 + 1;
     cluster.crash(other);

@@ -226,11 +226,36 @@ impl StateMachine for KeptValues {
 }
 
 /// Clients that write values, so that commands have this many bytes.
+#[derive(Clone, Copy)]
 struct Writes {
     bytes: usize,
+    states: States,
+    /// How long the machine takes for each command.
+    takes: Nanos,
+}
+
+/// What a workload states of its sizes.
+#[derive(Clone, Copy)]
+enum States {
+    Truth,
+    /// Commands of half their size.
+    Half,
+    Nothing,
 }
 
 impl Writes {
+    const fn of(bytes: usize) -> Self {
+        Self {
+            bytes,
+            states: States::Truth,
+            takes: Nanos::ZERO,
+        }
+    }
+
+    const fn slow(takes: Nanos) -> Self {
+        Self { takes, ..WRITES_100 }
+    }
+
     fn command_of(&self, call: &Call) -> Vec<u8> {
         let mut command = call.choice.to_le_bytes().to_vec();
         // Each value is another one from its first byte to its last.
@@ -240,10 +265,17 @@ impl Writes {
 
     fn sizes_of(&self, plan: &WorkloadPlan) -> Sizes {
         let bytes = self.bytes as u64;
-        Sizes {
-            command_bytes: bytes,
-            response_bytes: bytes,
-            snapshot_bytes: plan.choices * (bytes + 16),
+        match self.states {
+            States::Truth => Sizes {
+                command_bytes: bytes,
+                response_bytes: bytes,
+                snapshot_bytes: plan.choices * (bytes + 16),
+            },
+            States::Half => Sizes {
+                command_bytes: bytes / 2,
+                ..Sizes::default()
+            },
+            States::Nothing => Sizes::default(),
         }
     }
 }
@@ -265,6 +297,10 @@ impl Workload for Writes {
 
     fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
         self.sizes_of(plan)
+    }
+
+    fn apply_takes(&self) -> Nanos {
+        self.takes
     }
 }
 
@@ -450,38 +486,14 @@ impl Workload for LargeSnapshots {
     }
 }
 
-/// A machine that takes this long for each command.
-struct Slow(Nanos);
-
-impl Workload for Slow {
-    type Machine = Values;
-
-    fn machine(&self, _plan: &WorkloadPlan) -> Values {
-        Values::default()
-    }
-
-    fn command(&self, call: &Call) -> Vec<u8> {
-        WRITES_100.command_of(call)
-    }
-
-    fn query(&self, choice: u64) -> u64 {
-        choice
-    }
-
-    fn sizes(&self, plan: &WorkloadPlan) -> Sizes {
-        WRITES_100.sizes_of(plan)
-    }
-
-    fn apply_takes(&self) -> Nanos {
-        self.0
-    }
-}
-
-const WRITES_100: Writes = Writes { bytes: 100 };
-const WRITES_10K: Writes = Writes { bytes: 10_000 };
-const WRITES_1M: Writes = Writes { bytes: 1_000_000 };
+const WRITES_100: Writes = Writes::of(100);
+const WRITES_10K: Writes = Writes::of(10_000);
+const WRITES_1M: Writes = Writes::of(1_000_000);
 /// Less than a disk takes to sync, and several times as much.
-const SLOW: [Slow; 2] = [Slow(Nanos::from_micros(300)), Slow(Nanos::from_millis(8))];
+const SLOW: [Writes; 2] = [
+    Writes::slow(Nanos::from_micros(300)),
+    Writes::slow(Nanos::from_millis(8)),
+];
 
 #[test]
 fn commands_and_answers_of_a_byte_raise_no_alarm() {
@@ -536,7 +548,7 @@ fn a_machine_whose_apply_is_slow_raises_no_alarm() {
 #[test]
 fn a_slow_apply_delays_what_comes_after_it() {
     let ends = |takes| {
-        let report = sim::run(&Schedule::calm(1), &Slow(takes)).expect("the schedule fits");
+        let report = sim::run(&Schedule::calm(1), &Writes::slow(takes)).expect("the schedule fits");
         assert_eq!(report.violation, None);
         report.at
     };
@@ -561,59 +573,22 @@ fn a_schedule_whose_messages_are_too_small_for_the_commands_is_refused() {
     assert!(sim::run(&Profile::Swarm.schedule_for(seed, &WRITES_100), &WRITES_100).is_ok());
 }
 
-/// Has no more than it must have, and commands of a kilobyte.
-struct Unstated;
-
-impl Workload for Unstated {
-    type Machine = Values;
-
-    fn machine(&self, _plan: &WorkloadPlan) -> Values {
-        Values::default()
-    }
-
-    fn command(&self, call: &Call) -> Vec<u8> {
-        Writes { bytes: 1 << 10 }.command_of(call)
-    }
-
-    fn query(&self, choice: u64) -> u64 {
-        choice
-    }
-}
-
 #[test]
 fn a_machine_that_states_no_sizes_raises_no_alarm() {
-    passes_and_does(&Unstated, 100, &[Probe::SendForward, Probe::InstallSnapshot]);
-}
-
-/// Says that its commands are half as long as they are.
-struct Understated;
-
-impl Workload for Understated {
-    type Machine = Values;
-
-    fn machine(&self, _plan: &WorkloadPlan) -> Values {
-        Values::default()
-    }
-
-    fn command(&self, call: &Call) -> Vec<u8> {
-        WRITES_100.command_of(call)
-    }
-
-    fn query(&self, choice: u64) -> u64 {
-        choice
-    }
-
-    fn sizes(&self, _plan: &WorkloadPlan) -> Sizes {
-        Sizes {
-            command_bytes: 50,
-            ..Sizes::default()
-        }
-    }
+    let workload = Writes {
+        states: States::Nothing,
+        ..Writes::of(1 << 10)
+    };
+    passes_and_does(&workload, 100, &[Probe::SendForward, Probe::InstallSnapshot]);
 }
 
 #[test]
 fn a_command_that_is_larger_than_stated_is_the_workloads_mistake_and_no_alarm() {
-    let refused = sim::sweep(Profile::Swarm, 0..1, &Understated).expect_err("100 bytes are more than 50");
+    let workload = Writes {
+        states: States::Half,
+        ..WRITES_100
+    };
+    let refused = sim::sweep(Profile::Swarm, 0..1, &workload).expect_err("100 bytes are more than 50");
     assert!(
         matches!(
             refused,

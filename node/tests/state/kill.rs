@@ -9,24 +9,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use node::store::{NewFolder, Opened, Store};
+use crate::store::new_folder;
+use node::store::{Opened, Store};
 use raft_core::{
-    Entry, EntryBody, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist,
-    SnapshotMeta, Term, Ticket,
+    Entry, EntryBody, HardState, Index, LogId, NodeId, Payload, Persist, SnapshotMeta, Term, Ticket,
 };
 
 const FOLDER_VARIABLE: &str = "NODE_TEST_KILL_FOLDER";
 const KILLS: u64 = 12;
-
-fn new_folder() -> NewFolder {
-    NewFolder {
-        boot_nonce: 5,
-        group: GroupId::new(7),
-        node: NodeId::new(1),
-        incarnation: Incarnation::new(11),
-        bootstrap: Membership::of_voters([1, 2, 3].map(NodeId::new)),
-    }
-}
 
 fn log_id(index: u64) -> LogId {
     LogId::new(Term::new(1), Index::new(index).unwrap())

@@ -13,7 +13,8 @@ const SMALL: StoreOptions = StoreOptions {
     journal_bytes: 256 << 10,
 };
 
-fn new_folder() -> NewFolder {
+/// The folder of server 1 of three.
+pub(crate) fn new_folder() -> NewFolder {
     NewFolder {
         boot_nonce: 5,
         group: GroupId::new(7),

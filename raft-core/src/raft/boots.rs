@@ -7,16 +7,16 @@
 //! * Of two starts with the same count, one at least speaks from a copy. A server that has heard both counts neither.
 //! * A start holds what earlier starts of its folder acknowledged. If it denies that to the leader that counted it, the
 //!   folder went back, and the leader drops what it says from then on.
-//! * Whoever is dropped is told why. A server that is told of a start of its own folder that is not before its own, and
-//!   that is not its own, knows that there is another copy: its own start has not ended. One that is told what it lacks
-//!   knows that its folder went back. Either notes that on its disk and keeps silent, in this start and in every later
-//!   one, until its folder is replaced.
+//! * A start that is dropped is told why. A server that is told of a start of its own folder that is not before its own,
+//!   and that is not its own, knows that there is another copy: its own start has not ended. One that is told what it
+//!   lacks knows that its folder went back. Either notes that on its disk and keeps silent, in this start and in every
+//!   later one, until its folder is replaced.
 //!
 //! Every message names its sender's start, so each is judged by itself and none waits for a greeting. Starts are
 //! remembered for the members of the configuration, one folder each, and not beyond this server's own start.
 //!
-//! What nobody notices: two quorums, each of which has heard one of two copies; a vote that a folder gave and forgot when
-//! it went back; an acknowledgement that it forgot, once the leader that counted it leads no more, if every server that
+//! What no server notices: two quorums, each of which has heard one of two copies; a vote that a folder gave and forgot
+//! when it went back; an acknowledgement that it forgot, once the leader that counted it leads no more, if every server that
 //! had heard a later start was itself restarted since, or if the folder has been started so often that it counts beyond.
 
 use alloc::collections::BTreeMap;
@@ -84,29 +84,34 @@ enum Judgement {
 
 impl Boots {
     fn judge(&mut self, from: Sender) -> Judgement {
-        let fresh = Known::new(from.incarnation, from.boot);
-        let known = self.0.entry(from.node).or_insert(fresh);
+        let fresh = || Known::new(from.incarnation, from.boot);
+        let known = self.0.entry(from.node).or_insert_with(fresh);
         let is_of_other_folder = known.incarnation != from.incarnation;
         if is_of_other_folder || from.boot.counter > known.boot.counter {
             let lacks = known.lacks.filter(|_| !is_of_other_folder);
-            *known = Known::new(from.incarnation, from.boot);
-            known.lacks = lacks;
+            *known = Known { lacks, ..fresh() };
             if lacks.is_none() {
                 return Judgement::Begins;
             }
         }
         let is_twin = from.boot.counter == known.boot.counter && from.boot != known.boot;
-        let is_news = is_twin && known.twin.is_none();
-        if is_news {
+        if is_twin && known.twin.is_none() {
             known.twin = Some(from.boot);
-        }
-        if is_news {
             Judgement::Doubled
         } else if known.lacks.is_some() || known.instead_of(from.boot).is_some() {
             Judgement::Dropped
         } else {
             Judgement::Counts
         }
+    }
+
+    /// Whether this start counts and has greeted: nothing more is to be found out about it. So it is with nearly every
+    /// message.
+    fn is_settled(&self, from: Sender) -> bool {
+        self.0.get(&from.node).is_some_and(|known| {
+            let is_known = known.incarnation == from.incarnation && known.boot == from.boot;
+            is_known && known.twin.is_none() && known.lacks.is_none() && known.said.is_some()
+        })
     }
 
     /// What the members have said about themselves, in the order of their ids.
@@ -126,10 +131,9 @@ impl Boots {
 impl Server {
     /// Judges the start that a message comes from. Servers that are no members are not remembered: strangers must not
     /// fill the memory.
-    fn judge_boot(&mut self, envelope: &Envelope) -> Judgement {
-        let from = Sender::of(envelope);
+    fn judge_boot(&mut self, from: Sender, message: &Message) -> Judgement {
         let asks_where_it_stands = matches!(
-            envelope.message,
+            message,
             Message::Hello | Message::HelloReply { .. } | Message::OtherCluster
         );
         let (_, committed) = self.log.membership_at(self.commit);
@@ -155,14 +159,13 @@ impl Server {
 
     /// Greets a start that is new here or that asks for it, and one that is dropped, once in a heartbeat interval.
     fn greet(&mut self, to: Sender, message: &Message) {
-        // Whoever only asks where it stands may come from another folder than the one that is remembered.
+        // A server that only asks where it stands may speak from another folder than the one that is remembered.
         let known = self.boots.0.get_mut(&to.node);
         let Some(known) = known.filter(|known| known.incarnation == to.incarnation) else {
             return;
         };
         let is_asked = matches!(message, Message::Greeting { is_answer: false, .. });
-        let says_it_now = matches!(message, Message::Greeting { .. });
-        let has_said = known.said.is_some() || says_it_now;
+        let has_said = known.said.is_some() || matches!(message, Message::Greeting { .. });
         let interval = self.config.timing.heartbeat_ticks;
         let is_due = known
             .greeted_at
@@ -187,34 +190,36 @@ impl Raft {
     /// forgotten: a leader asks it anew what it holds, which no answer will tell, and a campaign that counted its vote is
     /// given up.
     pub(super) fn boot_counts(&mut self, envelope: &Envelope) -> bool {
-        let judgement = self.server.judge_boot(envelope);
+        let from = Sender::of(envelope);
+        let greets = matches!(envelope.message, Message::Greeting { .. });
+        if !greets && self.server.boots.is_settled(from) {
+            return true;
+        }
+        let judgement = self.server.judge_boot(from, &envelope.message);
         // A server that waits to be admitted says hello, and nothing else.
         if !matches!(self.role, Role::Joining(_)) {
-            self.server.greet(Sender::of(envelope), &envelope.message);
+            self.server.greet(from, &envelope.message);
         }
         match judgement {
             Judgement::Counts => return true,
             Judgement::Begins => {
                 // What was on its way is lost with the start before. Does this one hold what that one acknowledged?
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_unreachable(envelope.from);
+                    leader.on_unreachable(from.node);
                 }
                 return true;
             }
-            Judgement::Dropped => self.server.ignored.other_boot += 1,
-            Judgement::Doubled => {
-                self.server.ignored.other_boot += 1;
-                let from = envelope.from;
-                match &mut self.role {
-                    Role::Leader(leader) => leader.forget_peer(&mut self.server, from),
-                    Role::Candidate(_) => self.carry_out(Transition::Follow(None).into()),
-                    Role::Follower(_) if self.server.leader() == Some(from) => {
-                        self.carry_out(Transition::Follow(None).into());
-                    }
-                    Role::Follower(_) | Role::Joining(_) => {}
+            Judgement::Dropped => {}
+            Judgement::Doubled => match &mut self.role {
+                Role::Leader(leader) => leader.forget_peer(&mut self.server, from.node),
+                Role::Candidate(_) => self.carry_out(Transition::Follow(None).into()),
+                Role::Follower(_) if self.server.leader() == Some(from.node) => {
+                    self.carry_out(Transition::Follow(None).into());
                 }
-            }
+                Role::Follower(_) | Role::Joining(_) => {}
+            },
         }
+        self.server.ignored.other_boot += 1;
         false
     }
 

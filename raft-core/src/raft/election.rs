@@ -152,7 +152,7 @@ fn others_to_ask(server: &Server) -> Vec<NodeId> {
     let membership = server.log.membership();
     let is_asked = |node: NodeId| {
         let votes = node != me && membership.is_voter(node);
-        plant!(votes, ASKS_ONE_HALF => votes && membership.voters().any(|voter| voter == node))
+        plant!(votes, ASKS_ONE_HALF => votes && membership.is_incoming_voter(node))
     };
     membership.members().filter(|&node| is_asked(node)).collect()
 }

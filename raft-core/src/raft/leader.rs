@@ -238,7 +238,7 @@ impl Leader {
     fn check_membership(&self, server: &Server) -> Result<(), &'static str> {
         let membership = server.log.membership();
         let me = server.me();
-        let is_target = |to| to != me && membership.voters().any(|voter| voter == to);
+        let is_target = |to| to != me && membership.is_incoming_voter(to);
         if self.transferring_to().is_some_and(|to| !is_target(to)) {
             return Err("leadership is handed over to a server that could not take it");
         }

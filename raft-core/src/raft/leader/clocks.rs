@@ -13,8 +13,6 @@
 //! What the comparison cannot tell: which clocks are right if most are wrong together, and whether that of a single voter
 //! is.
 
-use core::cmp::Reverse;
-
 use alloc::vec::Vec;
 
 use crate::clock::{ClockError, ClockOffset, MedianTime, Reading, WallTime};
@@ -175,7 +173,6 @@ impl Leader {
     /// not make them hand over to each other.
     fn successor_by_clock(&self, server: &Server, (least, most): (i64, i64)) -> Option<NodeId> {
         let membership = server.log.membership();
-        let (now, patience) = (server.now, server.config.timing.election_timeout_min_ticks);
         let half = server.config.clock_bound_micros / 2;
         let is_right = |node| {
             let offset = self.offset_of(server, node);
@@ -183,17 +180,9 @@ impl Leader {
                 is_near(offset.saturating_sub(least), half) && is_near(offset.saturating_sub(most), half)
             })
         };
-        let may_lead = |(node, peer): &(NodeId, &Progress)| {
-            membership.voters().any(|voter| voter == *node)
-                && !membership.is_witness(*node)
-                && !peer.is_halted()
-                && peer.answers(now, patience)
-                && peer.matched() >= server.commit
-                && is_right(*node)
-        };
-        let best =
-            (self.peers().filter(may_lead)).max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)));
-        best.map(|(node, _)| node)
+        self.best_voter(server, |node, peer| {
+            membership.is_incoming_voter(node) && peer.matched() >= server.commit && is_right(node)
+        })
     }
 
     /// With every heartbeat: a leader whose clock is wrong hands over to a server whose clock is right, if there is one.

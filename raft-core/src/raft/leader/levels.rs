@@ -5,6 +5,8 @@
 //! member may return to its former program right after it has said so. It rests on the entry itself. A program below it
 //! does not get past it (`halting`), and commands of the new level come after it in every log.
 
+use alloc::vec::Vec;
+
 use crate::identity::Boot;
 use crate::level::Level;
 use crate::types::{Entry, EntryBody, LogId, NodeId};
@@ -103,10 +105,10 @@ impl Leader {
     }
 
     /// The members that keep the leader from raising the level to that of its own program.
-    pub(in crate::raft) fn level_held_back_by(&self, server: &Server) -> alloc::vec::Vec<NodeId> {
+    pub(in crate::raft) fn level_held_back_by(&self, server: &Server) -> Vec<NodeId> {
         let wanted = server.config.level;
         if server.log.newest_level().1 >= wanted {
-            return alloc::vec::Vec::new();
+            return Vec::new();
         }
         let members = server.log.membership().members();
         members

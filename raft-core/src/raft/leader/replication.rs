@@ -58,7 +58,7 @@ impl Leader {
     /// How far a server that may lead after this one holds its log: this server itself, unless it has removed itself.
     fn safe_for_witnesses(&self, server: &Server) -> Option<Index> {
         let membership = server.log.membership();
-        let stays = |node: NodeId| membership.voters().any(|voter| voter == node);
+        let stays = |node: NodeId| membership.is_incoming_voter(node);
         let durable = server.out.durable_index();
         if stays(server.me()) || membership.witnesses().next().is_none() {
             return durable;

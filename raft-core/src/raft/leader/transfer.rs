@@ -66,7 +66,7 @@ impl Leader {
         }
         // A voter that the joint configuration removes would have to hand over again.
         let membership = server.log.membership();
-        let stays = membership.voters().any(|voter| voter == to) && !membership.is_witness(to);
+        let stays = membership.is_incoming_voter(to) && !membership.is_witness(to);
         let has_halted = self.peer(to).is_some_and(Progress::is_halted);
         if to == server.me() || !stays || has_halted {
             return Err(Rejection::NotATarget { to });
@@ -96,20 +96,26 @@ impl Leader {
         }
     }
 
-    /// The server that should lead instead: of the voters that answer and may lead, the one that holds most. A transfer
-    /// that is under way has its successor: two campaigns at once would split the vote.
+    /// The server that should lead instead. A transfer that is under way has its successor: two campaigns at once would
+    /// split the vote.
     pub(super) fn successor(&self, server: &Server) -> Option<NodeId> {
-        let (now, patience) = (server.now, server.config.timing.election_timeout_min_ticks);
         let membership = server.log.membership();
-        let best = self
-            .peers()
-            .filter(|(node, peer)| {
-                let may_lead = membership.is_voter(*node) && !peer.is_witness && !peer.is_halted();
-                may_lead && peer.answers(now, patience)
-            })
-            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
-            .map(|(node, _)| node);
+        let best = self.best_voter(server, |node, _| membership.is_voter(node));
         self.transferring_to().or(best)
+    }
+
+    /// Of the servers that vote by this rule, that answer, and that may lead, the one that holds most.
+    pub(super) fn best_voter(
+        &self,
+        server: &Server,
+        votes: impl Fn(NodeId, &Progress) -> bool,
+    ) -> Option<NodeId> {
+        let (now, patience) = (server.now, server.config.timing.election_timeout_min_ticks);
+        let may_lead = |peer: &Progress| !peer.is_witness && !peer.is_halted() && peer.answers(now, patience);
+        self.peers()
+            .filter(|&(node, peer)| may_lead(peer) && votes(node, peer))
+            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .map(|(node, _)| node)
     }
 
     /// Steps down, and tells the successor to campaign at once, whatever it holds, so that the cluster need not wait for

@@ -4,11 +4,9 @@
 //! * It waits for one heartbeat and its answers, which say who has halted as well.
 //! * Then it hands leadership over (`transfer`) to the voter that holds most, of those that answer and have not said
 //!   that they halted. It goes on to feed that voter until it is up to date: a newer program may be the one that lags.
-//! * It tries the next one if that takes too long, and steps down when nobody is left, or after four of the longest
-//!   election timeouts. From then on no server leads that needs a newer program. If every server that is up to date
+//! * It tries the next one if that takes too long, and steps down when no other voter may lead, or after four of the
+//!   longest election timeouts. From then on no server leads that needs a newer program. If every server that is up to date
 //!   needs one, no server leads until it is started.
-
-use core::cmp::Reverse;
 
 use crate::types::{NodeId, Tick};
 
@@ -61,14 +59,7 @@ impl Leader {
 
     /// The voter that holds most, of those that answer and have not halted.
     fn heir(&self, server: &Server) -> Option<NodeId> {
-        let (now, patience) = (server.now, server.config.timing.election_timeout_min_ticks);
         let membership = server.log.membership();
-        let candidates = membership
-            .voters()
-            .filter_map(|node| Some((node, self.peer(node)?)));
-        candidates
-            .filter(|(_, peer)| !peer.is_witness && !peer.is_halted() && peer.answers(now, patience))
-            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
-            .map(|(node, _)| node)
+        self.best_voter(server, |node, _| membership.is_incoming_voter(node))
     }
 }
