@@ -325,6 +325,10 @@ planted_bank! {
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
     }
+    "clusters" {
+        COMPARES_FOUNDINGS_ALONE "compares-foundings-alone"
+            "Two clusters that were founded with the same list take each other's messages for their own."
+    }
     "levels" {
         SKIPS_UNKNOWN_COMMANDS "skips-unknown-commands"
             "A command that the state machine does not understand is skipped, and the next one is applied."

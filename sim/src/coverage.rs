@@ -109,6 +109,8 @@ probes! {
     LieExposed,
     /// An earlier state of a disk was put back.
     BackupRestored,
+    /// Two copies of a disk have taken over from each other.
+    CopyTookOver,
     /// A record on a disk rotted.
     RecordCorrupted,
     /// A server read a record that had rotted, and stopped.
@@ -145,6 +147,8 @@ probes! {
     ClockHandover,
     /// A server was told to campaign.
     ForceCampaign,
+    /// A server heard another cluster.
+    StrangerHeard,
     /// A message was lost to the weather.
     MessageLost,
     /// A message arrived twice.

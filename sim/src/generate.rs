@@ -62,6 +62,9 @@ impl Profile {
     }
 }
 
+/// How many of 10,000 schedules have another cluster on the same network.
+const STRANGERS_PERMYRIAD: u32 = 1_000;
+
 /// A fault family: the chance that a seed has it, in 10,000, how many faults it then makes, and how one is drawn.
 struct Family {
     permyriad: u32,
@@ -155,6 +158,9 @@ fn swarm(seed: u64) -> Schedule {
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
     clocks::add_to(&mut schedule);
+    schedule.knobs.strangers = Seed(seed)
+        .quick(Domain::Strangers, 0, 0, 0)
+        .chance(STRANGERS_PERMYRIAD);
     schedule
 }
 
@@ -185,6 +191,9 @@ fn hell(seed: u64) -> Schedule {
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
     clocks::add_to(&mut schedule);
+    schedule.knobs.strangers = Seed(seed)
+        .quick(Domain::Strangers, 0, 0, 0)
+        .chance(STRANGERS_PERMYRIAD);
     schedule
 }
 

@@ -275,6 +275,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.mixed_settings = false);
         self.attempt(|schedule| schedule.knobs.programs = None);
         self.attempt(|schedule| schedule.knobs.wall_clocks = false);
+        self.attempt(|schedule| schedule.knobs.strangers = false);
     }
 
     /// Simplifies crashes: one that loses everything and is not repaired is the simplest.

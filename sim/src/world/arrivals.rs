@@ -207,6 +207,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.held.push((*envelope, cause));
             return Ok(());
         }
+        self.hear_stranger(cause, &envelope)?;
         let Some(server) = self.servers.get_mut(to) else {
             return Ok(());
         };

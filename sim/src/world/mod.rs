@@ -26,6 +26,7 @@ mod quiet;
 mod server;
 mod stamps;
 mod step;
+mod strangers;
 mod targets;
 mod wire;
 
