@@ -132,4 +132,29 @@ mod tests {
         let mut draws = Seed(0).careful(Domain::Strangers, 0, 0, 0);
         assert_eq!(other_cluster(ClusterId::UNKNOWN, &mut draws), None);
     }
+
+    #[test]
+    fn s27_reports_a_server_that_another_cluster_changes() {
+        let setup = raft_core::Setup {
+            identity: raft_core::Identity {
+                group: raft_core::GroupId::new(1),
+                node: NodeId::new(1),
+                incarnation: Incarnation::new(1),
+                boot: Boot::new(1, 1),
+            },
+            config: raft_core::Config::default(),
+            bootstrap: raft_core::Membership::of_voters([NodeId::new(1), NodeId::new(2)]),
+            durable: raft_core::Durable::default(),
+        };
+        let raft = raft_core::Raft::new(setup).expect("an empty disk is valid");
+        let (vitals, kept) = (raft.vitals(), raft.hard_state());
+        let node = NodeId::new(1);
+        assert_eq!(changes_nothing(node, (vitals, &kept), (vitals, &kept)), Ok(()));
+        let voted = HardState {
+            vote: Some(NodeId::new(2)),
+            ..kept
+        };
+        let judgement = changes_nothing(node, (vitals, &kept), (vitals, &voted));
+        assert_eq!(judgement.expect_err("a vote was given").oracle, Oracle::S27);
+    }
 }
