@@ -12,6 +12,7 @@ mod further;
 mod identities;
 mod programs;
 mod reconfigure;
+mod snapshots;
 mod themes;
 
 use crate::coverage::Probe;
@@ -155,6 +156,7 @@ fn swarm(seed: u64) -> Schedule {
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
     clocks::add_to(&mut schedule);
+    snapshots::add_to(&mut schedule, false);
     schedule
 }
 
@@ -185,6 +187,7 @@ fn hell(seed: u64) -> Schedule {
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
     clocks::add_to(&mut schedule);
+    snapshots::add_to(&mut schedule, true);
     schedule
 }
 
