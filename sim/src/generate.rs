@@ -12,6 +12,7 @@ mod further;
 mod identities;
 mod programs;
 mod reconfigure;
+mod snapshots;
 mod themes;
 
 use crate::coverage::Probe;
@@ -158,9 +159,9 @@ fn swarm(seed: u64) -> Schedule {
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
     clocks::add_to(&mut schedule);
-    schedule.knobs.strangers = Seed(seed)
-        .quick(Domain::Strangers, 0, 0, 0)
-        .chance(STRANGERS_PERMYRIAD);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, false);
     schedule
 }
 
@@ -191,9 +192,9 @@ fn hell(seed: u64) -> Schedule {
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
     clocks::add_to(&mut schedule);
-    schedule.knobs.strangers = Seed(seed)
-        .quick(Domain::Strangers, 0, 0, 0)
-        .chance(STRANGERS_PERMYRIAD);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, true);
     schedule
 }
 

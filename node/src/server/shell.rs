@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::founding::{Founding, agreed_picture};
 use super::handle::{ClientRequest, Contact, RequestFailure, SILENCED, Standing};
-use super::storage::{Completion, Disk, Job};
+use super::storage::{Completion, Disk, Job, SnapshotJob};
 use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
 use crate::transport::{Greeting, LinkEvent, Links};
@@ -175,6 +175,17 @@ impl Shell {
                     entries: entries.into(),
                 });
             }
+            Wake::Disk(Completion::SnapshotWritten(last)) => {
+                self.replica.step(Input::SnapshotWritten { last });
+            }
+            Wake::Disk(Completion::SnapshotNotWritten(last, error)) => {
+                let error = crate::with_causes(&error);
+                tracing::error!(
+                    "the snapshot up to {last} cannot be written: {error}. This server goes on, and its log grows; look \
+                     for a full or failing disk"
+                );
+                self.replica.step(Input::SnapshotNotWritten { last });
+            }
             Wake::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);
                 tracing::error!(
@@ -203,7 +214,11 @@ impl Shell {
 
     fn carry_out(&mut self, output: Output<Ledger>) {
         match output {
-            Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
+            Output::Persist(persist) => self.disk.queue(Job::Persist(persist)),
+            Output::WriteSnapshot { last, bytes } => {
+                self.disk.queue_snapshot(SnapshotJob::Write(last, bytes));
+            }
+            Output::DiscardSnapshot { last } => self.disk.queue_snapshot(SnapshotJob::Discard(last)),
             Output::Send(envelope) => self.links.send(envelope),
             Output::LoadEntries(LoadEntries {
                 ticket,

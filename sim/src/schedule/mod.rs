@@ -376,6 +376,10 @@ pub struct DiskWeather {
     pub group_commit: bool,
     /// The time that reading entries back takes.
     pub load: Nanos,
+    /// The longest time that the bytes of a snapshot take to be durable, beside all other writes.
+    pub snapshot: Nanos,
+    /// How many snapshots of 10,000 cannot be written.
+    pub snapshot_fails_permyriad: u32,
 }
 
 impl Default for DiskWeather {
@@ -388,6 +392,8 @@ impl Default for DiskWeather {
             write_back: Nanos::from_millis(100),
             group_commit: false,
             load: Nanos::from_micros(300),
+            snapshot: Nanos::ZERO,
+            snapshot_fails_permyriad: 0,
         }
     }
 }

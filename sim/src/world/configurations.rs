@@ -77,7 +77,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(());
         }
         for output in outputs {
-            if let Output::Persist { persist, .. } = output {
+            if let Output::Persist(persist) = output {
                 turn.appends(facts, &persist.entries)?;
             }
         }

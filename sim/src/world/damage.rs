@@ -368,7 +368,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.silenced = replica.raft().hard_state().silenced;
         if server.silenced {
             let is_noted = |output: &OutputOf<W>| {
-                matches!(output, Output::Persist { persist, .. }
+                matches!(output, Output::Persist(persist)
                     if persist.hard_state.as_ref().is_some_and(|state| state.silenced))
             };
             if !outputs.iter().any(is_noted) {

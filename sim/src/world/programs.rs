@@ -82,7 +82,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// Takes note of what the step gives a leader to do: it raises the level, perhaps long after the last request.
     pub(super) fn notice_level(&mut self, outputs: &[OutputOf<W>]) {
         let raises = |output: &OutputOf<W>| match output {
-            Output::Persist { persist, .. } => {
+            Output::Persist(persist) => {
                 (persist.entries.iter()).any(|entry| matches!(entry.body, EntryBody::Level(_)))
             }
             _ => false,
