@@ -272,6 +272,8 @@ planted_bank! {
     "stability" {
         HELPS_REBELS "helps-rebels"
             "A pre-vote is granted although the voter hears a leader."
+        CANDIDATES_HEAR_NOBODY "candidates-hear-nobody"
+            "A server that campaigns forgets that it hears a leader, and grants others the pre-votes that it should deny."
         FOLLOWS_ANY_CAMPAIGN "follows-any-campaign"
             "A request for votes moves a server to the candidate's term although the server hears a leader."
         SKIPS_PRE_VOTE "skips-pre-vote"
