@@ -212,6 +212,10 @@ planted_bank! {
             "The log is compacted one entry beyond the snapshot."
         ACKS_SNAPSHOT_BEFORE_DURABLE "acks-snapshot-before-durable"
             "A snapshot is acknowledged before it is durable."
+        NAMES_UNWRITTEN_SNAPSHOTS "names-unwritten-snapshots"
+            "The core hears of a snapshot when its write begins, and not when it ends."
+        ADOPTS_UNWRITTEN_SNAPSHOTS "adopts-unwritten-snapshots"
+            "A snapshot that arrived is installed while its bytes are still being written."
         LABELS_SNAPSHOT_EARLY "labels-snapshot-early"
             "The description of a snapshot names the entry before its last one as its last."
         RESTORES_APPLIED_FROM_COMMIT "restores-applied-from-commit"
@@ -268,6 +272,8 @@ planted_bank! {
     "stability" {
         HELPS_REBELS "helps-rebels"
             "A pre-vote is granted although the voter hears a leader."
+        CANDIDATES_HEAR_NOBODY "candidates-hear-nobody"
+            "A server that campaigns forgets that it hears a leader, and grants others the pre-votes that it should deny."
         FOLLOWS_ANY_CAMPAIGN "follows-any-campaign"
             "A request for votes moves a server to the candidate's term although the server hears a leader."
         SKIPS_PRE_VOTE "skips-pre-vote"
@@ -324,6 +330,10 @@ planted_bank! {
             "A transfer that fails is never aborted."
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
+    }
+    "clusters" {
+        COMPARES_FOUNDINGS_ALONE "compares-foundings-alone"
+            "Two clusters that were founded with the same list take each other's messages for their own."
     }
     "levels" {
         SKIPS_UNKNOWN_COMMANDS "skips-unknown-commands"

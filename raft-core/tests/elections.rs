@@ -718,3 +718,70 @@ fn a_learner_that_hears_no_leader_knows_none() {
         "{actions:?}"
     );
 }
+
+// §4.2.3: what a server has heard does not depend on what it wants. A candidate denies pre-votes for as long as it hears
+// the leader, its own among them, and grants them afterwards.
+#[test]
+fn a_server_that_campaigns_still_hears_its_leader() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.receive(3, 1, heartbeat(None));
+    scene.step(Event::Campaign);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    assert_eq!(ask_pre_vote(&mut scene, 2, 1, at(1, 1)), Some((2, false)));
+    scene.grant(2);
+    assert_eq!(
+        scene.role(),
+        RoleName::PreCandidate,
+        "its own pre-vote is denied as well"
+    );
+    scene.tick(SHORTEST);
+    assert_eq!(ask_pre_vote(&mut scene, 2, 1, at(1, 1)), Some((2, true)));
+    scene.tick(LONGEST);
+    scene.grant(2);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+}
+
+// A leader that asks for a campaign releases its follower from it.
+#[test]
+fn a_server_that_was_asked_to_take_over_hears_no_leader() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.receive(3, 1, heartbeat(None));
+    scene.receive(3, 1, Message::TimeoutNow);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+    assert_eq!(ask_pre_vote(&mut scene, 2, 2, at(1, 1)), Some((3, true)));
+}
+
+// `Event::Campaign` promises that it fails while a quorum hears a leader, however many servers are told to campaign.
+#[test]
+fn servers_that_campaign_at_once_depose_no_leader_that_a_quorum_hears() {
+    for servers in [3, 5] {
+        let mut cluster = Cluster::new(servers);
+        let leader = cluster.elect();
+        cluster.tick(10);
+        let term = cluster.server(leader).replica.raft().vitals().term;
+        for other in (1..=servers).filter(|&other| other != leader) {
+            cluster.step(other, Event::Campaign);
+        }
+        cluster.deliver();
+        cluster.tick(5 * LONGEST);
+        let vitals = cluster.server(leader).replica.raft().vitals();
+        assert_eq!((vitals.role, vitals.term), (RoleName::Leader, term));
+    }
+}
+
+// The server itself is one of that quorum: another one that hears no leader does not make up for it.
+#[test]
+fn a_campaign_fails_although_a_server_that_hears_no_leader_would_help() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.tick(10);
+    let term = cluster.server(leader).replica.raft().vitals().term;
+    let (hears, deaf) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    cluster.cut.insert((leader, deaf));
+    cluster.tick(3 * LONGEST);
+    cluster.step(hears, Event::Campaign);
+    cluster.deliver();
+    cluster.tick(3 * LONGEST);
+    let vitals = cluster.server(leader).replica.raft().vitals();
+    assert_eq!((vitals.role, vitals.term), (RoleName::Leader, term));
+}

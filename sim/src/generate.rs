@@ -12,6 +12,7 @@ mod further;
 mod identities;
 mod programs;
 mod reconfigure;
+mod snapshots;
 mod themes;
 
 use crate::coverage::Probe;
@@ -72,6 +73,9 @@ impl Profile {
         }
     }
 }
+
+/// How many of 10,000 schedules have another cluster on the same network.
+const STRANGERS_PERMYRIAD: u32 = 1_000;
 
 /// A fault family: the chance that a seed has it, in 10,000, how many faults it then makes, and how one is drawn.
 struct Family {
@@ -166,6 +170,9 @@ fn swarm(seed: u64) -> Schedule {
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
     clocks::add_to(&mut schedule);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, false);
     schedule
 }
 
@@ -196,6 +203,9 @@ fn hell(seed: u64) -> Schedule {
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
     clocks::add_to(&mut schedule);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, true);
     schedule
 }
 

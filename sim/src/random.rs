@@ -45,6 +45,8 @@ pub enum Domain {
     Fuzz = 13,
     /// What a server's wall clock shows; the entity is the server's place or the fault that sets the clock.
     Wall = 14,
+    /// What another cluster says; the entity is the server that hears it.
+    Strangers = 15,
 }
 
 /// The width of a bucket for weather, about 16.8 ms. It is long enough that removing a fault shifts few ordinals, and

@@ -237,6 +237,8 @@ impl<W: Workload> Shrinker<'_, W> {
             self.attempt(|schedule| schedule.weather.disk = Weather::default().disk);
             self.attempt(|schedule| schedule.weather.disk.stall_permyriad = 0);
             self.attempt(|schedule| schedule.weather.disk.group_commit = false);
+            self.attempt(|schedule| schedule.weather.disk.snapshot = Nanos::ZERO);
+            self.attempt(|schedule| schedule.weather.disk.snapshot_fails_permyriad = 0);
             self.attempt(|schedule| schedule.weather.clock_drift_ppm = 0);
         }
         self.attempt(|schedule| schedule.workload.sessions = None);
@@ -269,6 +271,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.mixed_settings = false);
         self.attempt(|schedule| schedule.knobs.programs = None);
         self.attempt(|schedule| schedule.knobs.wall_clocks = false);
+        self.attempt(|schedule| schedule.knobs.strangers = false);
     }
 
     /// Simplifies crashes: one that loses everything and is not repaired is the simplest.

@@ -3,7 +3,7 @@
 use std::io;
 
 use node::store::{Disk, DiskFile, NewFolder, Store, StoreError, StoreOptions};
-use raft_core::{Entry, Index, Payload, Persist};
+use raft_core::{Entry, Index, LogId, Payload, Persist};
 use sim::store::{NewStore, OpenStore, Opened, SimulatedDisk, SimulatedFile, StoreFailure, StoreUnderTest};
 
 /// The store that the servers use: [`node::store::Store`].
@@ -39,7 +39,15 @@ impl StoreUnderTest for ShippingStore {
 struct Running(Store<Folder>);
 
 impl OpenStore for Running {
-    fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreFailure> {
+    fn write_snapshot(&self, last: LogId, bytes: &Payload) -> Result<(), StoreFailure> {
+        let written = self.0.snapshots().write(last, bytes);
+        written.map_err(|error| StoreFailure {
+            message: node::with_causes(&error),
+            is_damage: false,
+        })
+    }
+
+    fn persist(&mut self, group: &[Persist]) -> Result<(), StoreFailure> {
         self.0.persist(group).map_err(failure)
     }
 

@@ -1,6 +1,8 @@
 //! What must always hold within one server. It is checked after every step in debug builds and in the simulator. What
 //! must hold between servers is the simulator's to check.
 
+use crate::status::RoleName;
+
 use super::server::Server;
 use super::{Raft, Role};
 
@@ -27,6 +29,31 @@ impl Raft {
                 Err("a server that campaigns or joins follows a leader")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Asserts what is known once a role has begun, so that a broken promise is found where it was made.
+    pub(super) fn assert_begun(&self) {
+        let server = &self.server;
+        let leader = server.leader();
+        match &self.role {
+            Role::Joining(_) => debug_assert!(false, "a server joins once, before any other role"),
+            Role::Follower(_) => debug_assert_ne!(leader, Some(server.me()), "a follower does not lead"),
+            Role::Candidate(candidate) => {
+                debug_assert_eq!(leader, None, "a server that campaigns follows no leader");
+                debug_assert!(
+                    candidate.role_name() == RoleName::PreCandidate || server.voted_for_itself(),
+                    "a candidate votes for itself"
+                );
+            }
+            Role::Leader(_) => {
+                debug_assert_eq!(leader, Some(server.me()), "a leader knows that it leads");
+                debug_assert!(
+                    server.voted_for_itself(),
+                    "a leader was elected with its own vote"
+                );
+                debug_assert!(server.may_campaign(), "a leader may campaign");
+            }
         }
     }
 }

@@ -196,6 +196,13 @@ impl Server {
         self.now.value() - then.value()
     }
 
+    /// Whether a leader that was heard then is still to be protected: within the shortest election timeout (paper §6,
+    /// dissertation §4.2.3).
+    pub(super) fn is_recent(&self, heard_at: Option<Tick>) -> bool {
+        let patience = self.config.timing.election_timeout_min_ticks;
+        heard_at.is_some_and(|heard_at| self.ticks_since(heard_at) < patience)
+    }
+
     pub(super) fn next_request_ticket(&mut self) -> Ticket {
         let ticket = Ticket::new(self.next_request);
         self.next_request += 1;

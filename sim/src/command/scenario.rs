@@ -79,6 +79,7 @@ const ALL: &[(&str, &str)] = scenarios![
     "slow_links",
     "torn_term_and_entries",
     "torn_write",
+    "two_copies_of_a_folder",
     "wiped_disk",
     "wrong_clocks",
 ];

@@ -19,7 +19,7 @@ pub(crate) const PLACES: usize = 8;
 /// What one server has heard since its start, by its own clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Contacts {
-    /// When it last heard a leader, as long as it follows.
+    /// When it last heard a leader, until it leads, or that leader asks it to. To campaign is no reason to forget.
     leader_heard: Option<u64>,
     /// Which peers have granted a pre-vote, one bit each, and for which term.
     granted: (Term, u8),
@@ -33,7 +33,7 @@ impl Contacts {
         self.leader_heard = Some(ticks);
     }
 
-    /// It does not follow, and so has no leader to be loyal to.
+    /// It leads or joins, or its leader wants to be replaced: it has no leader to be loyal to.
     pub(crate) fn has_no_leader(&mut self) {
         self.leader_heard = None;
     }
@@ -63,23 +63,36 @@ impl Contacts {
     /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another server to
     /// replace it, by granting a pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
     pub(crate) fn is_loyal(&self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
-        match self.leader_heard {
-            Some(heard) if ticks.saturating_sub(heard) < shortest => violated(
+        match self.hears(ticks, shortest) {
+            Some(ago) => violated(
                 Oracle::L4,
                 format!(
-                    "server {node} heard its leader {} ticks ago, but helps {candidate} to replace it",
-                    ticks.saturating_sub(heard)
+                    "server {node} heard its leader {ago} ticks ago, but helps {candidate} to replace it"
                 ),
             ),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
+    /// How many ticks ago it heard a leader, if that was within the shortest election timeout.
+    fn hears(&self, ticks: u64, shortest: u64) -> Option<u64> {
+        let ago = ticks.saturating_sub(self.leader_heard?);
+        (ago < shortest).then_some(ago)
+    }
+
     /// L4 (a): a server raises its term only after a quorum has said that it would vote for it (dissertation §9.6), so
-    /// that a server that was partitioned does not disturb the others when it comes back.
-    pub(crate) fn has_pre_votes(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
+    /// that a server that was partitioned does not disturb the others when it comes back. Its own pre-vote is one that it
+    /// would grant to others.
+    pub(crate) fn has_pre_votes(
+        &self,
+        node: NodeId,
+        term: Term,
+        membership: &Membership,
+        (ticks, shortest): (u64, u64),
+    ) -> Judgement {
+        let own = self.hears(ticks, shortest).is_none();
         let granted = |voter: NodeId| {
-            voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
+            (voter == node && own) || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
         };
         if membership.has_quorum(granted) {
             return Ok(());
@@ -350,15 +363,18 @@ mod tests {
 
         reports(
             Oracle::L4,
-            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+            contacts.has_pre_votes(node(1), Term::new(5), &three(), (100, SHORTEST)),
         );
         contacts.is_granted(Term::new(5), 2);
-        assert_eq!(contacts.has_pre_votes(node(1), Term::new(5), &three()), Ok(()));
+        let judge = |contacts: &Contacts, ticks| {
+            contacts.has_pre_votes(node(1), Term::new(5), &three(), (ticks, SHORTEST))
+        };
+        assert_eq!(judge(&contacts, 100), Ok(()));
+        contacts.hears_leader(100);
+        reports(Oracle::L4, judge(&contacts, 114));
+        assert_eq!(judge(&contacts, 115), Ok(()));
         contacts.is_granted(Term::new(6), 1);
-        reports(
-            Oracle::L4,
-            contacts.has_pre_votes(node(1), Term::new(5), &three()),
-        );
+        reports(Oracle::L4, judge(&contacts, 115));
     }
 
     #[test]

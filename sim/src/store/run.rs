@@ -356,18 +356,32 @@ impl<'a> Run<'a> {
 
     fn persist(&mut self, writes: &[Write]) -> Result<(), Stop> {
         let mut after = self.now();
-        let mut group = Vec::new();
+        let (mut group, mut snapshots) = (Vec::new(), Vec::new());
         for &write in writes {
             self.number += 1;
             let (persist, bytes) = after.persist(self.schedule.seed, self.number, write);
             after.apply(&persist, bytes.as_ref());
             self.written.add(&persist, bytes.as_ref());
-            group.push((persist, bytes));
+            snapshots.extend(persist.snapshot.as_ref().map(|meta| meta.last).zip(bytes));
+            group.push(persist);
         }
         let is_synced = group
             .iter()
-            .any(|(persist, _)| persist.sync || persist.snapshot.is_some());
+            .any(|persist| persist.sync || persist.snapshot.is_some());
         let failures = self.failures();
+        // The bytes of snapshots first, as a server does. A failure costs this attempt, and poisons nothing.
+        let result = self.call("writing a snapshot", |store| {
+            let store = store.as_ref();
+            store.map(|store| {
+                let mut snapshots = snapshots.iter();
+                snapshots.try_for_each(|(last, bytes)| store.write_snapshot(*last, bytes))
+            })
+        })?;
+        if let Some(Err(failure)) = result {
+            self.judge_error("writing a snapshot", &failure, failures)?;
+            let is_down = self.disk.lock().is_down();
+            return if is_down { self.reopen() } else { Ok(()) };
+        }
         let result = self.call("persist", |store| {
             store.as_mut().map(|store| store.persist(&group))
         })?;
@@ -397,7 +411,7 @@ impl<'a> Run<'a> {
             sync: true,
         };
         self.number += 1;
-        let group = [self.now().persist(self.schedule.seed, self.number, vote)];
+        let group = [self.now().persist(self.schedule.seed, self.number, vote).0];
         let result = self.call("persist after a failure", |store| {
             store.as_mut().map(|store| store.persist(&group))
         })?;
@@ -482,7 +496,11 @@ mod tests {
     }
 
     impl OpenStore for Forgetful {
-        fn persist(&mut self, _group: &[(Persist, Option<Payload>)]) -> Result<(), StoreFailure> {
+        fn write_snapshot(&self, _last: LogId, _bytes: &Payload) -> Result<(), StoreFailure> {
+            Ok(())
+        }
+
+        fn persist(&mut self, _group: &[Persist]) -> Result<(), StoreFailure> {
             Ok(())
         }
 

@@ -1,7 +1,7 @@
 //! What a store must offer to be simulated.
 
 use raft_core::{
-    Durable, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
+    Durable, Entry, GroupId, Identity, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist,
 };
 
 use super::disk::SimulatedDisk;
@@ -20,13 +20,22 @@ pub trait StoreUnderTest: Sync {
 
 /// An open store.
 pub trait OpenStore {
-    /// Carries out these in order, as one group; snapshots come with their bytes. When it returns, everything up to the
-    /// last one with [`Persist::sync`] or with a snapshot is durable; the rest becomes durable with the next.
+    /// Writes the bytes of a snapshot that ends at `last`. They count from the [`Persist`] on that names the snapshot;
+    /// what no `Persist` has named may be removed by the next start.
+    ///
+    /// # Errors
+    ///
+    /// The disk fails. That poisons nothing: the store goes on without the snapshot.
+    fn write_snapshot(&self, last: LogId, bytes: &Payload) -> Result<(), StoreFailure>;
+
+    /// Carries out these in order, as one group. The snapshots that they name were written before. When it returns,
+    /// everything up to the last one with [`Persist::sync`] or with a snapshot is durable; the rest becomes durable with
+    /// the next.
     ///
     /// # Errors
     ///
     /// After any error every further call must fail (oracle D4): what is durable is known only after another start.
-    fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreFailure>;
+    fn persist(&mut self, group: &[Persist]) -> Result<(), StoreFailure>;
 
     /// Reads entries from `first` to `last`, until `max_bytes` of [`Entry::cost_bytes`] are reached; the first is always
     /// returned. Returns nothing if `first` is not there.

@@ -80,6 +80,7 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("stays-joint", &[Oracle::L7]),
     ("tells-target-early", &[Oracle::S20]),
     ("transfers-without-end", &[Oracle::S20, Oracle::S24]),
+    ("compares-foundings-alone", &[Oracle::S27]),
     ("skips-unknown-commands", &[Oracle::S15, Oracle::S26]),
     ("raises-without-silent", &[Oracle::S26]),
     ("halted-leader-stays", &[Oracle::S26]),
