@@ -26,6 +26,7 @@ use crate::workload::Workload;
 
 /// What kind of schedule a seed gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 pub enum Profile {
     /// Everything is drawn: sizes, settings, weather, faults.
     #[default]
@@ -40,6 +41,16 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// Returns the name, as the command line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Calm => "calm",
+            Self::Hell => "hell",
+            Self::Bench => "bench",
+        }
+    }
+
     /// Returns the schedule of this seed for a workload: that of the seed, made to fit its sizes, and under its
     /// name. Limits that are drawn small stay as small as its largest command allows; slow links and the number of
     /// operations are in proportion.
