@@ -26,10 +26,10 @@ pub struct ClusterInfo {
     pub unified_image: String,
     /// The largest upload that this server accepts, in bytes.
     pub upload_limit_bytes: u64,
-    /// The last position of the log that this server has applied, 0 for none; and the ledger's time there. A first view
-    /// names both ([`FirstViewRequest`](crate::ledger::request::FirstViewRequest)).
+    /// The last position of the log that this server has applied, 0 for none. A first view names it, and the time
+    /// ([`FirstViewRequest`](crate::ledger::request::FirstViewRequest)).
     pub position: u64,
-    /// See `position`; in seconds since 1970.
+    /// The time that the ledger would have if this server stamped a command now, in seconds since 1970.
     pub time: UnixSeconds,
 }
 

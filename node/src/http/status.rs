@@ -21,7 +21,8 @@ pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
         unified_image: HEXLOWER.encode(&app.0.image.hash()),
         upload_limit_bytes: app.0.upload_limit_bytes as u64,
         position: Standing::position(standing.vitals.applied),
-        time: standing.ledger_time,
+        // The ledger's time stands still while nothing is proposed.
+        time: standing.ledger_time.max(super::now()),
     })
 }
 

@@ -180,7 +180,7 @@ pub struct FirstViewRequest {
     pub view: ViewRequest,
     /// The last position of the log of which the client had been told: a later grant does not count for the request.
     pub after: Option<Index>,
-    /// The ledger's time that it had been told.
+    /// The time that it had been told by a server.
     pub told: UnixSeconds,
 }
 

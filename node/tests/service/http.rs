@@ -79,6 +79,22 @@ async fn every_answer_that_is_no_success_is_json_with_a_code_and_a_sentence() {
 }
 
 #[tokio::test]
+async fn servers_tell_the_present_time_while_the_ledgers_stands_still() {
+    let cluster = Cluster::started(1);
+    let leader = cluster.leader().await;
+    let now = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.unwrap().as_secs()
+    };
+    let before = now();
+    // Nobody has done anything yet, and a first view is judged by the time that its client was told.
+    let (status, body) = ask(cluster.ports[leader], "GET /v1/cluster", b"");
+    let info: node::api::ClusterInfo = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert!((before..=now()).contains(&info.time.0), "{body}");
+}
+
+#[tokio::test]
 async fn without_a_majority_everybody_says_so() {
     let mut cluster = Cluster::new(3);
     cluster.start(0);
