@@ -152,8 +152,10 @@ pub enum Input {
         /// The level of the program that would understand it, if that is known.
         needs: Option<Level>,
     },
-    /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
-    /// become durable with the [`Persist`](crate::Persist) that this input leads to.
+    /// The host has a snapshot of the state machine as of this entry, which it has applied, and its bytes are durable: the
+    /// host wrote them beside its other writes, whose order they do not concern. The [`Persist`](crate::Persist) that
+    /// this input leads to names the snapshot and compacts the log. If there is none, because a later snapshot has arrived
+    /// meanwhile, the bytes may go.
     SnapshotTaken {
         /// The last entry that the snapshot covers.
         last: LogId,
@@ -188,8 +190,9 @@ pub enum Input {
         /// How many bytes have arrived, from the start.
         received_bytes: u64,
     },
-    /// A whole snapshot has arrived, was checked, and can be restored. Its bytes become durable with the
-    /// [`Persist`](crate::Persist) that this input leads to.
+    /// A whole snapshot has arrived, was checked, can be restored, and its bytes are durable. The
+    /// [`Persist`](crate::Persist) that this input leads to names it. If there is none, because the log has brought the
+    /// same meanwhile or another server leads, the bytes may go.
     SnapshotReady {
         /// The sender.
         from: NodeId,

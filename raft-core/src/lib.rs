@@ -72,7 +72,10 @@
 //!         for output in outputs {
 //!             match output {
 //!                 // A real host writes `persist` to its disk first, and syncs it.
-//!                 Output::Persist { persist, .. } => server.step(Event::Persisted(persist.ticket)),
+//!                 Output::Persist(persist) => server.step(Event::Persisted(persist.ticket)),
+//!                 // And the bytes of a snapshot, on another thread. This cluster ends before it takes one.
+//!                 Output::WriteSnapshot { last, bytes } => drop((last, bytes)),
+//!                 Output::DiscardSnapshot { .. } => {}
 //!                 Output::Send(envelope) => wire.push(envelope),
 //!                 Output::Done { id, response, .. } => told = Some((id, response)),
 //!                 // A real host reads its store. A log this short is always in memory.

@@ -212,6 +212,10 @@ planted_bank! {
             "The log is compacted one entry beyond the snapshot."
         ACKS_SNAPSHOT_BEFORE_DURABLE "acks-snapshot-before-durable"
             "A snapshot is acknowledged before it is durable."
+        NAMES_UNWRITTEN_SNAPSHOTS "names-unwritten-snapshots"
+            "The core hears of a snapshot when its write begins, and not when it ends."
+        ADOPTS_UNWRITTEN_SNAPSHOTS "adopts-unwritten-snapshots"
+            "A snapshot that arrived is installed while its bytes are still being written."
         LABELS_SNAPSHOT_EARLY "labels-snapshot-early"
             "The description of a snapshot names the entry before its last one as its last."
         RESTORES_APPLIED_FROM_COMMIT "restores-applied-from-commit"
@@ -330,6 +334,10 @@ planted_bank! {
             "A transfer that fails is never aborted."
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
+    }
+    "clusters" {
+        COMPARES_FOUNDINGS_ALONE "compares-foundings-alone"
+            "Two clusters that were founded with the same list take each other's messages for their own."
     }
     "levels" {
         SKIPS_UNKNOWN_COMMANDS "skips-unknown-commands"

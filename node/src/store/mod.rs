@@ -28,6 +28,7 @@ mod snapshots;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use raft_core::codec::Record;
 use raft_core::{
@@ -38,6 +39,7 @@ use redb::{Database, Durability, ReadableDatabase};
 pub use self::damage::Damage;
 pub use self::disk::{DataFolder, Disk, DiskFile};
 pub use self::records::{LogError, RecordError};
+pub use self::snapshots::SnapshotWriter;
 
 use self::blocks::BlockFile;
 use self::checked_backend::{CheckedBackend, FINISHED, FileNames, UNFINISHED};
@@ -195,8 +197,8 @@ pub enum StoreError {
         /// The contradiction that the database found.
         what: String,
     },
-    /// The caller passed a snapshot's description without its bytes.
-    #[error("a snapshot is to be stored, but its bytes were not passed")]
+    /// The caller names a snapshot whose bytes were not written.
+    #[error("a snapshot is to be named whose bytes were not written")]
     SnapshotBytesMissing,
     /// An earlier operation failed.
     #[error("the data folder {folder} failed earlier; nothing more is written until the server is restarted")]
@@ -211,9 +213,9 @@ pub enum StoreError {
 pub struct Store<D: Disk = DataFolder> {
     database: Closing,
     backend: CheckedBackend<D::File>,
-    disk: D,
+    disk: Arc<D>,
+    snapshots: SnapshotWriter<D>,
     standing: Standing,
-    next_snapshot: u64,
     poisoned: bool,
     buffer: Vec<u8>,
 }
@@ -249,12 +251,13 @@ impl<D: Disk> Store<D> {
             Some(_) => {}
         }
         let (database, backend) = open_database(&disk, FINISHED)?;
+        let disk = Arc::new(disk);
         let mut store = Self {
             database,
             backend,
+            snapshots: SnapshotWriter::new(Arc::clone(&disk)),
             disk,
             standing: Standing::default(),
-            next_snapshot: 0,
             poisoned: false,
             buffer: Vec::new(),
         };
@@ -263,13 +266,19 @@ impl<D: Disk> Store<D> {
         Ok((store, opened))
     }
 
-    /// Makes these durable, as one transaction; snapshots come with their bytes. When it returns, everything up to the
-    /// last one with [`Persist::sync`] is durable; the rest becomes durable with the next sync.
+    /// Returns the writer of snapshots, which another thread may have.
+    pub fn snapshots(&self) -> SnapshotWriter<D> {
+        self.snapshots.clone()
+    }
+
+    /// Makes these durable, as one transaction. The snapshots that they name were [written](SnapshotWriter::write)
+    /// before. When it returns, everything up to the last one with [`Persist::sync`] is durable; the rest becomes
+    /// durable with the next sync.
     ///
     /// # Errors
     ///
     /// After any error the store is poisoned.
-    pub fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+    pub fn persist(&mut self, group: &[Persist]) -> Result<(), StoreError> {
         if self.poisoned {
             return Err(StoreError::Poisoned {
                 folder: self.disk.place(),
@@ -301,36 +310,32 @@ impl<D: Disk> Store<D> {
         Ok(if wanted { entries } else { Vec::new() })
     }
 
-    fn persist_group(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+    fn persist_group(&mut self, group: &[Persist]) -> Result<(), StoreError> {
         let mut standing = self.standing.clone();
         let mut sync = false;
-        for (persist, bytes) in group {
+        for persist in group {
             standing.write(persist);
             sync |= persist.sync;
-            if persist.snapshot.is_some() {
-                let bytes = bytes.as_ref().ok_or(StoreError::SnapshotBytesMissing)?;
-                let file = snapshots::write(&self.disk, self.next_snapshot, bytes)
-                    .map_err(|error| self.io(error))?;
-                self.next_snapshot += 1;
-                standing.snapshot = Some(file);
+            if let Some(meta) = &persist.snapshot {
+                let file = self.snapshots.take(meta.last);
+                standing.snapshot = Some(file.ok_or(StoreError::SnapshotBytesMissing)?);
                 sync = true;
             }
         }
         self.commit(group, &standing, sync)
-            .map_err(|error| explain(&self.disk, &self.backend, error))?;
-        if standing.snapshot != self.standing.snapshot {
-            snapshots::clean(&self.disk, standing.snapshot.as_ref()).map_err(|error| self.io(error))?;
+            .map_err(|error| explain(&*self.disk, &self.backend, error))?;
+        if let Some(current) = &standing.snapshot
+            && standing.snapshot != self.standing.snapshot
+        {
+            self.snapshots
+                .remove_older(current)
+                .map_err(|error| self.io(error))?;
         }
         self.standing = standing;
         Ok(())
     }
 
-    fn commit(
-        &mut self,
-        group: &[(Persist, Option<Payload>)],
-        standing: &Standing,
-        sync: bool,
-    ) -> Result<(), redb::Error> {
+    fn commit(&mut self, group: &[Persist], standing: &Standing, sync: bool) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(if sync {
             Durability::Immediate
@@ -339,7 +344,7 @@ impl<D: Disk> Store<D> {
         })?;
         {
             let mut log = transaction.open_table(LOG)?;
-            for (persist, _) in group {
+            for persist in group {
                 records::change_log(&mut log, persist, &mut self.buffer)?;
             }
             if *standing != self.standing {
@@ -366,13 +371,13 @@ impl<D: Disk> Store<D> {
         }
         identity.boot = Boot::new(identity.boot.counter.saturating_add(1), new.boot_nonce);
         write_state(&self.database, &identity, None)
-            .map_err(|error| explain(&self.disk, &self.backend, error))?;
+            .map_err(|error| explain(&*self.disk, &self.backend, error))?;
 
         let file = self.standing.snapshot.as_ref();
-        snapshots::clean(&self.disk, file).map_err(|error| self.io(error))?;
-        self.next_snapshot = file.map_or(0, |file| file.number + 1);
+        snapshots::clean(&*self.disk, file).map_err(|error| self.io(error))?;
+        self.snapshots.begin_after(file);
         let snapshot = file
-            .map(|file| snapshots::read(&self.disk, file))
+            .map(|file| snapshots::read(&*self.disk, file))
             .transpose()
             .map_err(|error| self.io(error))?;
         let durable = Durable {
@@ -397,7 +402,7 @@ impl<D: Disk> Store<D> {
         decode: impl FnOnce(&[u8]) -> Result<T, RecordError>,
     ) -> Result<T, StoreError> {
         let bytes = read_state(&self.database, record)
-            .map_err(|error| explain(&self.disk, &self.backend, error))?
+            .map_err(|error| explain(&*self.disk, &self.backend, error))?
             .ok_or_else(|| StoreError::Missing {
                 folder: self.disk.place(),
                 record,
@@ -416,7 +421,7 @@ impl<D: Disk> Store<D> {
             Ok(records::read_log(&log, first, last, max_bytes)?)
         };
         read()
-            .map_err(|error: redb::Error| explain(&self.disk, &self.backend, error))?
+            .map_err(|error: redb::Error| explain(&*self.disk, &self.backend, error))?
             .map_err(|source| StoreError::Log {
                 folder: self.disk.place(),
                 source,

@@ -126,7 +126,7 @@ fn parts_of_a_persist_are_carried_out_in_order() {
     };
     {
         let (mut store, _) = open(&disk).unwrap();
-        store.persist(&[(append(1, 1..=20), None)]).unwrap();
+        store.persist(&[append(1, 1..=20)]).unwrap();
         let replace = Persist {
             hard_state: Some(Box::new(hard_state)),
             truncate_from: Some(index(11)),
@@ -139,9 +139,9 @@ fn parts_of_a_persist_are_carried_out_in_order() {
             compact_to: Some(index(5)),
             ..nothing()
         };
-        store
-            .persist(&[(replace, None), (snapshot, Some(Payload::from(vec![5; 10_000])))])
-            .unwrap();
+        let bytes = Payload::from(vec![5; 10_000]);
+        store.snapshots().write(snapshot_at(8).last, &bytes).unwrap();
+        store.persist(&[replace, snapshot]).unwrap();
         let loaded = store.load_entries(index(6), index(12), usize::MAX).unwrap();
         assert_eq!(loaded.len(), 7);
     }
@@ -176,16 +176,19 @@ fn parts_of_a_persist_are_carried_out_in_order() {
 fn a_later_snapshot_replaces_the_earlier_file() {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=9), None)]).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
     for at in 1..=5_u8 {
         let persist = Persist {
             snapshot: Some(Box::new(snapshot_at(at.into()))),
             sync: false,
             ..nothing()
         };
+        let bytes = Payload::from(vec![at; 100]);
         store
-            .persist(&[(persist, Some(Payload::from(vec![at; 100])))])
+            .snapshots()
+            .write(snapshot_at(at.into()).last, &bytes)
             .unwrap();
+        store.persist(&[persist]).unwrap();
     }
     // The earlier file is removed only once no crash can make it current again.
     let crashed = disk.after_crash(|| false);
@@ -206,6 +209,51 @@ fn a_later_snapshot_replaces_the_earlier_file() {
     assert_eq!(open(&disk).unwrap().1.snapshot, Some(Payload::from(vec![5; 100])));
 }
 
+fn snapshot_files(disk: &MemoryDisk) -> usize {
+    use node::store::Disk;
+    let names = disk.names().unwrap();
+    names.iter().filter(|name| name.starts_with("snapshot")).count()
+}
+
+// A crash between the write of a snapshot and the write that names it, and one in the middle of the first.
+#[test]
+fn a_snapshot_that_was_written_and_not_named_is_removed_at_the_next_start() {
+    let disk = MemoryDisk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
+    let bytes = Payload::from(vec![7; 100]);
+    store.snapshots().write(snapshot_at(4).last, &bytes).unwrap();
+    disk.fail_after(Some(1));
+    store.snapshots().write(snapshot_at(5).last, &bytes).unwrap_err();
+    disk.fail_after(None);
+    let crashed = disk.after_crash(|| true);
+    assert!(snapshot_files(&crashed) > 0);
+    let (_store, opened) = open(&crashed).unwrap();
+    assert_eq!((opened.durable.snapshot, opened.snapshot), (None, None));
+    assert_eq!(opened.durable.entries.len(), 9);
+    assert_eq!(snapshot_files(&crashed), 0);
+}
+
+#[test]
+fn a_snapshot_cannot_be_named_before_it_is_written_and_a_discarded_one_leaves_no_file() {
+    let disk = MemoryDisk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
+    let bytes = Payload::from(vec![7; 100]);
+    store.snapshots().write(snapshot_at(4).last, &bytes).unwrap();
+    assert_eq!(snapshot_files(&disk), 1);
+    store.snapshots().discard(snapshot_at(4).last);
+    assert_eq!(snapshot_files(&disk), 0);
+    let persist = Persist {
+        snapshot: Some(Box::new(snapshot_at(4))),
+        ..nothing()
+    };
+    assert!(matches!(
+        store.persist(&[persist]),
+        Err(StoreError::SnapshotBytesMissing)
+    ));
+}
+
 #[test]
 fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
     let disk = MemoryDisk::default();
@@ -214,14 +262,14 @@ fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
         sync: false,
         ..append(1, 1..=3)
     };
-    store.persist(&[(lazy, None)]).unwrap();
+    store.persist(&[lazy]).unwrap();
     assert_eq!(
         store.load_entries(index(1), index(3), usize::MAX).unwrap().len(),
         3
     );
     let crashed = disk.after_crash(|| true);
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 0);
-    store.persist(&[(append(1, 4..=4), None)]).unwrap();
+    store.persist(&[append(1, 4..=4)]).unwrap();
     let crashed = disk.after_crash(|| false);
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 4);
 }
@@ -237,7 +285,7 @@ fn a_journal_may_have_any_size() {
         let (mut store, _) = open(&disk);
         for round in 0..40 {
             let persist = append(1, round * 5 + 1..=round * 5 + 5);
-            store.persist(&[(persist, None)]).unwrap();
+            store.persist(&[persist]).unwrap();
         }
         let limit = journal_bytes + (200 << 10);
         assert!(
@@ -271,15 +319,18 @@ fn run_history(disk: &MemoryDisk) -> u64 {
         let first = round * 10 + 1;
         let mut persist = append(1, first..=first + 9);
         persist.commit = Index::new(first - 1);
-        let mut bytes = None;
         if round == 6 {
+            let bytes = Payload::from(vec![6; 20_000]);
+            if store.snapshots().write(snapshot_at(50).last, &bytes).is_err() {
+                // Nothing was promised: the log goes on, on a disk that can.
+                break;
+            }
             persist.snapshot = Some(Box::new(snapshot_at(50)));
             persist.compact_to = Some(index(30));
-            bytes = Some(Payload::from(vec![6; 20_000]));
         }
-        if store.persist(&[(persist, bytes)]).is_err() {
+        if store.persist(&[persist]).is_err() {
             assert!(matches!(
-                store.persist(&[(nothing(), None)]),
+                store.persist(&[nothing()]),
                 Err(StoreError::Poisoned { .. })
             ));
             break;
@@ -346,7 +397,7 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
                 .entries
                 .last()
                 .map_or(0, |entry| entry.id.index.value());
-            while store.persist(&[(append(1, last + 1..=last + 3), None)]).is_ok() {
+            while store.persist(&[append(1, last + 1..=last + 3)]).is_ok() {
                 last += 3;
                 acknowledged = last;
             }
@@ -374,7 +425,7 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
 fn written(clean: bool) -> MemoryDisk {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=12), None)]).unwrap();
+    store.persist(&[append(1, 1..=12)]).unwrap();
     let persist = Persist {
         hard_state: Some(Box::new(HardState {
             term: Term::new(2),
@@ -387,10 +438,10 @@ fn written(clean: bool) -> MemoryDisk {
         compact_to: Some(index(4)),
         ..nothing()
     };
-    store
-        .persist(&[(persist, Some(Payload::from(vec![6; 3000])))])
-        .unwrap();
-    store.persist(&[(append(2, 13..=14), None)]).unwrap();
+    let bytes = Payload::from(vec![6; 3000]);
+    store.snapshots().write(snapshot_at(6).last, &bytes).unwrap();
+    store.persist(&[persist]).unwrap();
+    store.persist(&[append(2, 13..=14)]).unwrap();
     if clean {
         drop(store);
         disk

@@ -1,7 +1,7 @@
 //! What a leader has that no other role has, how a leadership begins and ends, and what a leader does with every
 //! heartbeat (paper §5.2, §8). Each family of its rules is a module.
 
-mod clocks;
+pub(super) mod clocks;
 mod commit;
 mod health;
 mod heartbeat;
@@ -27,7 +27,6 @@ use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, T
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
-use clocks::HandoverPause;
 use commit::Uncommitted;
 use intake::Intakes;
 use lease::Rounds;
@@ -57,8 +56,6 @@ pub(super) struct Leader {
     elected_at: Tick,
     heartbeat_at: Tick,
     handover: Option<Handover>,
-    /// When leadership may next be handed over for the sake of the clock.
-    clock_pause: HandoverPause,
     /// The commands that it has appended or refused for other servers.
     intakes: Intakes,
 }
@@ -80,7 +77,6 @@ impl Leader {
             elected_at: server.now,
             heartbeat_at: server.now,
             handover: None,
-            clock_pause: HandoverPause::default(),
             intakes: Intakes::default(),
         };
         let ended = leader.follow_membership(server);

@@ -27,6 +27,7 @@ use crate::types::{
 use super::Sender;
 use super::boots::Boots;
 use super::forwarding::Forwarding;
+use super::leader::clocks::HandoverPause;
 use super::waiting::Proposal;
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Server {
     pub(super) now: Tick,
     /// What the host's wall clock showed when it was last given.
     pub(super) clock: Option<Reading>,
+    /// When this server last handed over its leadership because that clock is wrong.
+    pub(super) clock_pause: HandoverPause,
     /// Until then, this server withholds its vote from every candidate that no leader asked to campaign: an earlier boot
     /// may have promised that to a leader whose lease still holds.
     pub(super) withholds_until: Tick,
@@ -96,6 +99,7 @@ impl Server {
             config,
             now: Tick::new(0),
             clock: None,
+            clock_pause: HandoverPause::default(),
             withholds_until: Tick::new(0),
             leader: None,
             out: Outbox::new(identity, hard_state, log.last_index()),

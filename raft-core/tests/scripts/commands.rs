@@ -179,7 +179,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             id,
             Disk {
                 durable,
-                snapshot: None,
+                ..Disk::default()
             },
             scene::voters(count),
         );
@@ -218,7 +218,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
         id,
         Disk {
             durable,
-            snapshot: None,
+            ..Disk::default()
         },
         scene::voters(count),
     );

@@ -217,6 +217,7 @@ impl Budget {
             envelope.message,
             Message::Hello
                 | Message::HelloReply { .. }
+                | Message::OtherCluster
                 | Message::PreVote { .. }
                 | Message::PreVoteReply { .. }
         ) {

@@ -84,7 +84,7 @@ impl<W: Workload> Simulation<'_, W> {
             written.flatten()
         };
         for output in outputs {
-            if let Output::Persist { persist, .. } = output {
+            if let Output::Persist(persist) = output {
                 turn.appends(facts, &persist.entries)?;
             }
         }
@@ -138,7 +138,8 @@ impl<W: Workload> Simulation<'_, W> {
         turn.uses_the_last_in_its_log(&self.oracles.facts)
     }
 
-    /// S21 for servers that begin outside the cluster: they say hello, and send nothing else before a committed
+    /// S21 for servers that begin outside the cluster: they say hello, and tell another cluster's
+    /// servers that they do not belong to it. They send nothing else before a committed
     /// configuration binds them.
     pub(super) fn outsider_sends_only_hello(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
@@ -147,7 +148,10 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at).filter(|server| !server.admitted) else {
             return Ok(());
         };
-        if matches!(envelope.message, Message::Hello | Message::HelloReply { .. }) {
+        if matches!(
+            envelope.message,
+            Message::Hello | Message::HelloReply { .. } | Message::OtherCluster
+        ) {
             return Ok(());
         }
         server.admitted = self

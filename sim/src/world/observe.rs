@@ -554,7 +554,7 @@ impl Conduct {
         }
         for output in outputs {
             match output {
-                Output::Persist { persist, .. } if persist.sync => {
+                Output::Persist(persist) if persist.sync => {
                     self.wakeups.issued(persist.ticket.value());
                     self.backlog.issued(persist.ticket.value(), ticks);
                     if persists_at_once {
@@ -581,7 +581,7 @@ impl Conduct {
 }
 
 fn is_write<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {
-    matches!(output, Output::Persist { .. })
+    matches!(output, Output::Persist(_))
 }
 
 fn is_vote<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {

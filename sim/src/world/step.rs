@@ -155,7 +155,7 @@ impl<W: Workload> Simulation<'_, W> {
                     && entry.command().is_some()
             };
             let appended = outputs.iter().filter_map(|output| match output {
-                Output::Persist { persist, .. } => Some(&persist.entries),
+                Output::Persist(persist) => Some(&persist.entries),
                 _ => None,
             });
             let appended = appended.flat_map(|entries| entries.iter());
@@ -170,7 +170,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let Oracles { facts, commits, .. } = &mut self.oracles;
         for (place, output) in (0..).zip(outputs) {
-            let Output::Persist { persist, snapshot } = output else {
+            let Output::Persist(persist) = output else {
                 continue;
             };
             if is_judged {
@@ -200,12 +200,14 @@ impl<W: Workload> Simulation<'_, W> {
                 && left <= place
             {
                 if left == place {
-                    server.disk.begin_last_write(persist.clone(), snapshot.clone());
+                    let snapshot = persist.snapshot.as_ref().and_then(|meta| server.disk.named(meta));
+                    server.disk.begin_last_write(persist.clone(), snapshot);
                 }
                 self.crash_by(at, fault);
                 self.happened(Probe::CrashMidStep, Some(at));
                 return Ok(false);
             }
+            let snapshot = persist.snapshot.as_ref().and_then(|meta| server.disk.named(meta));
             server.disk.look_ahead(persist, snapshot.as_ref());
         }
         Ok(true)
@@ -259,7 +261,7 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         for output in outputs {
-            if let Output::Persist { persist, .. } = output {
+            if let Output::Persist(persist) = output {
                 log::snapshot_issued(facts, node, persist)?;
             }
         }

@@ -290,7 +290,7 @@ impl Progress {
         news
     }
 
-    /// Whether a rejection concerns an append in flight. `rejected_prev` is the entry before that append, which the peer
+    /// Whether a rejection concerns an append in flight, or the snapshot. `rejected_prev` is the entry before that append, which the peer
     /// does not hold. A stale rejection rewinds nothing.
     pub(super) fn concerns(&self, rejected_prev: Option<Index>) -> bool {
         match self.feed {
@@ -300,7 +300,10 @@ impl Progress {
                 let is_in_flight = rejected_prev == self.next.previous() || window.ends_at(rejected_prev);
                 rejected_prev > self.matched && is_in_flight
             }
-            Feed::Snapshot { .. } => false,
+            // Only a peer that has halted answers a snapshot so: it must not take it, and says what it holds.
+            Feed::Snapshot { ref transfer } => {
+                self.is_halted() && rejected_prev == Some(transfer.meta.last.index)
+            }
         }
     }
 

@@ -241,7 +241,14 @@ impl Leader {
             None => server.log.first_index(),
         };
         let before = prev.map_or(Index::FIRST, |prev| prev.index);
-        peer.probe_from(resume.min(before));
+        let resume = resume.min(before);
+        if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
+            if resume < server.log.first_index() {
+                return;
+            }
+            server.out.push(Action::SnapshotEnded { ticket });
+        }
+        peer.probe_from(resume);
     }
 
     /// With every heartbeat: asks those peers that acknowledged nothing since the last one whether they have what was
