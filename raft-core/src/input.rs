@@ -86,6 +86,7 @@ pub enum Event {
     ///         id: ProposalId::new(1),
     ///         expect: Expected::This(raft.membership_id()),
     ///         change: Change::Promote(learner),
+    ///         force: false,
     ///     });
     /// }
     /// ```
@@ -97,6 +98,10 @@ pub enum Event {
         expect: Expected,
         /// The change.
         change: Change,
+        /// Whether to make it although the leader knows of no healthy quorum of the voters that it leads to
+        /// ([`NoHealthyQuorum`](crate::ChangeRejection::NoHealthyQuorum)). Such a change may leave the cluster without a
+        /// quorum for good. Every other rule holds for it as well.
+        force: bool,
     },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),

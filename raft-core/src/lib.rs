@@ -227,7 +227,7 @@ mod trace;
 mod types;
 
 pub use action::{
-    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
 };
 pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};

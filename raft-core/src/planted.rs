@@ -316,6 +316,10 @@ planted_bank! {
             "A leader leaves its own joint configurations, but not one that it inherited."
         REMOVED_LEADER_STAYS "removed-leader-stays"
             "A leader keeps leading after the configuration that removes it is committed."
+        CHANGES_WITHOUT_HEALTH "changes-without-health"
+            "A change is made even if its voters have no healthy quorum, and nobody forces it."
+        COUNTS_UNHEARD_AS_HEALTHY "counts-unheard-as-healthy"
+            "A new leader takes voters for healthy that it has not heard yet."
         IGNORES_EXPECTATION "ignores-expectation"
             "A change is made even if the configuration in force is not the one that its caller expected."
     }

@@ -224,7 +224,12 @@ impl Raft {
             Event::Propose { id, payload } => self.on_propose(id, payload),
             Event::Campaign => self.on_campaign(),
             Event::Transfer { to } => self.on_transfer(to),
-            Event::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
+            Event::ChangeMembership {
+                id,
+                expect,
+                change,
+                force,
+            } => self.on_change_membership(id, (expect, force), change),
             Event::Persisted(ticket) => self.on_persisted(ticket),
             Event::PersistFailed => self.on_persist_failed(),
             Event::EntriesLoaded { ticket, entries } => {
@@ -420,13 +425,13 @@ impl Raft {
         }
     }
 
-    fn on_change_membership(&mut self, id: ProposalId, expect: Expected, change: Change) {
+    fn on_change_membership(&mut self, id: ProposalId, how: (Expected, bool), change: Change) {
         if let Err(reason) = self.check_halted() {
             self.server.reject_change(id, reason.into(), change);
             return;
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, expect, change),
+            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, how, change),
             _ => {
                 let reason = self.server.not_leader();
                 self.server.reject_change(id, reason.into(), change);

@@ -130,6 +130,8 @@ pub struct PeerStatus {
     pub level: Option<Level>,
     /// Whether it has said that it halted.
     pub is_halted: bool,
+    /// Whether it has said that its disk owes a write for longer than the longest election timeout.
+    pub is_stalled: bool,
 }
 
 /// How a leader sends a peer the log.

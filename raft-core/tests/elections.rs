@@ -252,6 +252,7 @@ fn every_role_follows_after_a_later_term() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );

@@ -421,7 +421,12 @@ fn a_strangers_commands_are_not_taken_in() {
 fn change(scene: &mut Scene, change: Change) {
     let id = ProposalId::new(99);
     let expect = Expected::Any;
-    scene.step(Event::ChangeMembership { id, expect, change });
+    scene.step(Event::ChangeMembership {
+        id,
+        expect,
+        change,
+        force: false,
+    });
     let last = scene.raft.vitals().last;
     scene.accept(2, last);
 }
@@ -498,6 +503,7 @@ fn a_new_leader_takes_in_what_it_had_not_forwarded() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -575,6 +581,7 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );

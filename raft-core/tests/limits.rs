@@ -236,6 +236,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -738,6 +739,7 @@ fn a_reply_of_one_session_supersedes_none_of_another() {
                     promise_micros: 0,
                     level: raft_core::Level::ZERO,
                     halted: false,
+                    stalled: false,
                     wall_time: None,
                 }
             )),

@@ -545,6 +545,7 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         }]
     );

@@ -217,6 +217,8 @@ probes! {
     ChangeMade,
     /// A leader rejected an operator's change.
     ChangeRefused,
+    /// A leader made a change without a healthy quorum, because the operator forced it.
+    ChangeForced,
     /// A leader told a server to campaign.
     SendTimeoutNow,
     /// A server forwarded commands of its clients.

@@ -3,6 +3,7 @@
 
 pub(super) mod clocks;
 mod commit;
+mod health;
 mod heartbeat;
 mod intake;
 mod lease;

@@ -91,6 +91,7 @@ fn reads_and_check_quorum_need_both_halves() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     assert!(!ready(&scene.receive(4, term, reply)));
@@ -104,6 +105,7 @@ fn reads_and_check_quorum_need_both_halves() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         }
     )));
@@ -120,6 +122,7 @@ fn reads_and_check_quorum_need_both_halves() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );

@@ -105,7 +105,12 @@ fn a_change_of_another_configuration_than_expected_is_refused() {
     let mut with = |proposal, expect| {
         let id = ProposalId::new(proposal);
         let change = Change::Remove(node(4));
-        refusals(&scene.step(Event::ChangeMembership { id, expect, change }))
+        refusals(&scene.step(Event::ChangeMembership {
+            id,
+            expect,
+            change,
+            force: false,
+        }))
     };
     let reason = ChangeRejection::Outdated { current };
     assert_eq!(with(2, Expected::This(at(2, 2))), [(2, reason)]);

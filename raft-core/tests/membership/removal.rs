@@ -150,6 +150,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -164,6 +165,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -190,6 +192,7 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -234,6 +237,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
@@ -327,6 +331,7 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );

@@ -297,6 +297,7 @@ fn reconfigure(world: &mut World, id: u64, words: &[&str]) -> Result<(), String>
             id: proposal,
             expect,
             change,
+            force: false,
         },
     )
 }

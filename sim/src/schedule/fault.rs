@@ -244,6 +244,9 @@ pub enum FaultKind {
         insist: Nanos,
         /// The change.
         change: Reconfiguration,
+        /// Whether the operator wants it even if the leader knows of no healthy quorum for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// An operator asks the leader to hand its leadership over (dissertation §3.10).
     TransferLeadership {

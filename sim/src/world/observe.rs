@@ -23,7 +23,7 @@ use crate::workload::Workload;
 /// What is remembered of one server from its start on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct {
-    contacts: Contacts,
+    pub(super) contacts: Contacts,
     bond: Bond,
     wakeups: Wakeups,
     backlog: Backlog,

@@ -180,6 +180,7 @@ impl Progress {
             silent_ticks: now.value() - self.heard_at.unwrap_or(elected_at).value(),
             level: self.level(),
             is_halted: self.is_halted(),
+            is_stalled: self.is_stalled(),
         }
     }
 
