@@ -290,7 +290,9 @@ impl Raft {
         server
             .log
             .evict(settled.min(matched_by_all.unwrap_or(settled)), spare);
+        let before = server.log.tail_bytes();
         server.log.evict(settled, limit);
+        server.limited.tail_bytes += u64::from(server.log.tail_bytes() < before);
     }
 
     /// How many ticks have passed since this boot.
@@ -403,6 +405,7 @@ impl Raft {
             _ => self.server.forward_read(id, mode),
         });
         if let Err(reason) = outcome {
+            self.server.limited.note(&reason);
             self.server.out.push(Notice::ReadRejected { id, reason });
         }
     }

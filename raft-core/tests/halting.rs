@@ -400,6 +400,7 @@ fn a_leader_feeds_a_halted_peer_from_its_log_again_where_that_suffices() {
         promise_micros: 0,
         level: Level::ZERO,
         halted: true,
+        stalled: false,
         wall_time: None,
     };
     scene.receive(2, 2, has_halted);

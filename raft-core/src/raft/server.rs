@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::queue::Ends;
 use crate::restore::Restored;
-use crate::status::{Ignored, RoleName};
+use crate::status::{Ignored, Limited, RoleName};
 use crate::trace::Trace;
 use crate::types::{
     Entry, EntryBody, Identity, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Tick, Ticket,
@@ -73,6 +73,7 @@ pub(super) struct Server {
     /// Where this server has halted: see `halting`.
     pub(super) halted: Option<Halted>,
     pub(super) failed: bool,
+    pub(super) limited: Limited,
 }
 
 impl Server {
@@ -118,6 +119,7 @@ impl Server {
             boots: Boots::default(),
             halted: None,
             failed: false,
+            limited: Limited::default(),
             log,
         };
         if discarded {
@@ -239,10 +241,14 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
+        self.limited.note(&reason);
         self.out.push(Notice::Rejected { id, reason, payload });
     }
 
     pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
+        if let ChangeRejection::Refused(reason) = &reason {
+            self.limited.note(reason);
+        }
         self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 

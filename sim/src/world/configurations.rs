@@ -78,7 +78,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let appended = || {
             let written = outputs.iter().filter_map(|output| match output {
-                Output::Persist { persist, .. } => Some(&persist.entries),
+                Output::Persist(persist) => Some(&persist.entries),
                 _ => None,
             });
             written.flatten()
