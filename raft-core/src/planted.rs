@@ -222,6 +222,8 @@ planted_bank! {
             "The core hears of a snapshot when its write begins, and not when it ends."
         ADOPTS_UNWRITTEN_SNAPSHOTS "adopts-unwritten-snapshots"
             "A snapshot that arrived is installed while its bytes are still being written."
+        WRITES_SNAPSHOT_AFTER_SNAPSHOT "writes-snapshot-after-snapshot"
+            "A snapshot is taken whenever one is due, although the last one is still being written."
         LABELS_SNAPSHOT_EARLY "labels-snapshot-early"
             "The description of a snapshot names the entry before its last one as its last."
         RESTORES_APPLIED_FROM_COMMIT "restores-applied-from-commit"

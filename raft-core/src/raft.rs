@@ -44,6 +44,7 @@ use joining::Joining;
 use leader::Leader;
 use leader::reads::Reader;
 use server::Server;
+pub(crate) use server::drawn_stream;
 
 /// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) stays in memory although no known peer needs it: the
 /// next leader may find one that does.
