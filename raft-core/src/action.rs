@@ -292,9 +292,27 @@ pub enum ChangeRejection {
     /// A proposal would have been rejected as well.
     #[error(transparent)]
     Refused(#[from] Rejection),
-    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
-    #[error("this leader has committed nothing in its term yet; try again in a moment")]
+    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015), or it has not heard enough of
+    /// the voters since its election to know whether they are healthy.
+    #[error(
+        "this leader is new, and does not know yet what is committed and who is healthy; try again in a moment"
+    )]
     NotReady,
+    /// No quorum of the voters that the change leads to is healthy: no majority of one half, if it is joint. It would be in force at once, and without a quorum nothing could take it back.
+    #[error(
+        "only {healthy} of the {voters} voters would be healthy, which is no majority: server {node} {ailment}. \
+             Bring it back, or remove it instead; force the change only if you know better"
+    )]
+    NoHealthyQuorum {
+        /// A voter that is not healthy.
+        node: NodeId,
+        /// Why it is not.
+        ailment: Ailment,
+        /// How many voters are healthy.
+        healthy: usize,
+        /// Of how many.
+        voters: usize,
+    },
     /// An earlier change is in progress: one at a time.
     #[error("the last change of the configuration{} is not over; try again when it is", At(*.current))]
     InProgress {
@@ -325,6 +343,27 @@ pub enum ChangeRejection {
     /// The change would give an invalid configuration.
     #[error(transparent)]
     Impossible(#[from] ChangeError),
+}
+
+/// Why a server does not count as healthy for its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Ailment {
+    /// It has not answered since the leader was elected, which was less than the shortest election timeout ago.
+    #[error("has not answered yet")]
+    Unheard,
+    /// It has not answered for longer than the shortest election timeout.
+    #[error("has not answered for {ticks} ticks")]
+    Silent {
+        /// For how many ticks; since the leader's election if it never has.
+        ticks: u64,
+    },
+    /// Its disk has owed a write for longer than the longest election timeout.
+    #[error("waits for its disk")]
+    Stalled,
+    /// It has halted before an entry that its program does not understand ([`Halted`]).
+    #[error("has halted and needs a newer program")]
+    Halted,
 }
 
 /// How a transfer of leadership ended.

@@ -227,7 +227,7 @@ mod trace;
 mod types;
 
 pub use action::{
-    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
 };
 pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
@@ -241,7 +241,7 @@ pub use raft::Raft;
 pub use recovery::{Recovery, RecoveryError};
 pub use replica::Replica;
 pub use restore::RestoreError;
-pub use status::{Feeding, Greeted, Ignored, PeerStatus, RoleName, Status, Vitals};
+pub use status::{Feeding, Greeted, Ignored, Limited, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
     Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Index, LogId, NodeId, Origin, Payload,

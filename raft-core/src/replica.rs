@@ -20,6 +20,7 @@ use crate::restore::RestoreError;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
 
+mod invariants;
 mod policy;
 mod snapshots;
 mod transfer;
@@ -285,11 +286,15 @@ impl<M: StateMachine> Replica<M> {
             }
         }
         self.actions = actions;
+        // Every proposal among what was applied is reported by now, and most entries were never a proposal of this
+        // server's.
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         // What the log has brought meanwhile need not be collected any more.
         let commit = self.raft.vitals().commit;
         self.inbound
             .take_if(|inbound| Some(inbound.meta.last.index) <= commit);
         into.append(&mut self.outputs);
+        debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
     }
 
     /// Returns the core.
@@ -355,7 +360,7 @@ impl<M: StateMachine> Replica<M> {
             Action::InstallSnapshot { meta } => self.install(meta),
             Action::Notice(notice) => {
                 if let Notice::ReadRejected { id, .. } = &notice {
-                    self.queries.remove(id);
+                    unless_planted!(KEEPS_QUERIES, _ = self.queries.remove(id));
                 }
                 self.outputs.push(Output::Notice(notice));
             }
@@ -369,7 +374,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn apply(&mut self, entries: &[Entry]) {
-        self.responses.clear();
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         for entry in entries {
             if self.halted_at(entry.id.index).is_some() {
                 return;

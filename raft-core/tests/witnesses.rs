@@ -63,6 +63,7 @@ fn change(scene: &mut Scene, change: Change) -> Result<(), ChangeRejection> {
         id,
         expect: Expected::Any,
         change,
+        force: false,
     });
     let refused = actions.iter().find_map(|action| match action {
         Action::Notice(Notice::ChangeRejected { reason, .. }) => Some(*reason),
@@ -90,6 +91,7 @@ fn a_witness_gets_configurations_in_full() {
         id: ProposalId::new(1),
         expect: Expected::Any,
         change: Change::AddLearner(node(4)),
+        force: false,
     });
     let [EntryBody::Membership(membership)] = &bodies(3, &actions)[..] else {
         panic!("{actions:?}")
@@ -396,6 +398,7 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
         id: ProposalId::new(77),
         expect: Expected::Any,
         change: Change::Remove(node(1)),
+        force: false,
     });
     assert_eq!((bodies(2, &actions).len(), bodies(4, &actions).len()), (1, 1));
     assert_eq!(bodies(3, &actions), []);

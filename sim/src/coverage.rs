@@ -117,6 +117,8 @@ probes! {
     LieExposed,
     /// An earlier state of a disk was put back.
     BackupRestored,
+    /// Two copies of a disk have taken over from each other.
+    CopyTookOver,
     /// A record on a disk rotted.
     RecordCorrupted,
     /// A server read a record that had rotted, and stopped.
@@ -153,6 +155,8 @@ probes! {
     ClockHandover,
     /// A server was told to campaign.
     ForceCampaign,
+    /// A server heard another cluster.
+    StrangerHeard,
     /// A message was lost to the weather.
     MessageLost,
     /// A message arrived twice.
@@ -213,6 +217,8 @@ probes! {
     ChangeMade,
     /// A leader rejected an operator's change.
     ChangeRefused,
+    /// A leader made a change without a healthy quorum, because the operator forced it.
+    ChangeForced,
     /// A leader told a server to campaign.
     SendTimeoutNow,
     /// A server forwarded commands of its clients.

@@ -443,6 +443,7 @@ impl Cluster {
             id: ProposalId::new(proposal),
             expect: Expected::Any,
             change,
+            force: false,
         });
         self.step(id, input);
         proposal

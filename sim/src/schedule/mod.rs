@@ -199,6 +199,9 @@ pub struct Knobs {
     /// clock jump set the wall clock as well, mostly by much more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wall_clocks: bool,
+    /// Whether another cluster, whose servers have the same ids, is heard on the same network until the heal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strangers: bool,
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
     /// workload without one is refused.
     pub encode_messages: bool,
@@ -247,6 +250,7 @@ impl Default for Knobs {
             shuffle_ties: false,
             mixed_settings: false,
             wall_clocks: false,
+            strangers: false,
             encode_messages: false,
             programs: None,
         }

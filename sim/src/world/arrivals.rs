@@ -6,7 +6,7 @@ use raft_core::{
 };
 
 use super::observe::Occasion;
-use super::step::{Given, InputOf};
+use super::step::{Ask, Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation};
 use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
@@ -211,6 +211,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.held.push((*envelope, cause));
             return Ok(());
         }
+        self.hear_stranger(cause, &envelope)?;
         let Some(server) = self.servers.get_mut(to) else {
             return Ok(());
         };
@@ -399,7 +400,10 @@ impl<W: Workload> Simulation<'_, W> {
         let mut given = Given::on(Occasion::told());
         let input = match command {
             HostCommand::ChangeMembership(ask) => match self.change_asked(ask) {
-                Some(input) => input,
+                Some((input, force)) => {
+                    given.asked_to_change = Some(Ask { force });
+                    input
+                }
                 None => return Ok(()),
             },
             HostCommand::Transfer(to) => {

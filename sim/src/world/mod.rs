@@ -27,6 +27,7 @@ mod server;
 mod snapshots;
 mod stamps;
 mod step;
+mod strangers;
 mod targets;
 mod wire;
 

@@ -27,8 +27,17 @@ pub(super) struct Given {
     acknowledged_by: Option<NodeId>,
     /// The server to which an operator wants leadership to be transferred.
     pub(super) asked_to_hand_over: Option<NodeId>,
+    /// An operator wants the configuration to be changed.
+    pub(super) asked_to_change: Option<Ask>,
     /// The occasion by which the server's conduct is judged.
     occasion: Occasion,
+}
+
+/// An operator's request for a change of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    /// Whether it is to be made without a healthy quorum as well.
+    pub(super) force: bool,
 }
 
 impl Given {
@@ -49,6 +58,7 @@ impl Given {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
             asked_to_hand_over: None,
+            asked_to_change: None,
             occasion: Occasion::of(envelope),
         }
     }
