@@ -177,6 +177,10 @@ pub struct Snapshots {
     /// How many of the entries that a snapshot covers remain in the log, so that a slow peer need not be sent the
     /// snapshot.
     pub keep_entries: u64,
+    /// How many bytes of log a leader keeps at most, beyond `keep_entries`, for peers that are being fed and have not
+    /// caught up yet: what they need next is not compacted. A peer that is slower than that is sent a snapshot again. This
+    /// is space in the store, not in memory.
+    pub keep_bytes: u64,
     /// The size of the chunks in which a snapshot is sent, in bytes.
     pub chunk_bytes: usize,
     /// The largest snapshot that is accepted from a leader, in bytes. A larger one is refused and reported
@@ -219,6 +223,7 @@ impl Default for Snapshots {
             log_bytes: 16 << 20,
             every_entries: u64::MAX,
             keep_entries: 1_000,
+            keep_bytes: 256 << 20,
             chunk_bytes: 256 << 10,
             max_bytes: 1 << 30,
         }

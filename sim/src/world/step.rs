@@ -136,6 +136,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let index = |vitals: &Vitals| crate::oracle::count(vitals.applied);
         self.applies(at, index(&after).saturating_sub(index(&before)));
+        self.note_fed(at);
         self.reschedule(at);
         Ok(())
     }
