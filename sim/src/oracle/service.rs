@@ -18,7 +18,7 @@ pub(crate) enum Unserved {
 /// C11: a server that was healthy together with its leader and a quorum, for as long as the request took and for a while
 /// before, had a reason not to serve it.
 ///
-/// `may_ask_leader`: it does not lead, and forwards nothing. A limit that a schedule draws small is a reason.
+/// `may_ask_leader`: it does not lead. A limit that a schedule draws small is a reason.
 pub(crate) fn has_a_reason(
     node: NodeId,
     attempt: u64,

@@ -402,7 +402,8 @@ impl<W: Workload> Simulation<'_, W> {
             let leads = &leads.vitals;
             leads.commit == last(leads) && last(&server.vitals) >= leads.commit
         });
-        if !keeps_up && matches!(unserved, Unserved::Unknown) {
+        // A command that the program does not understand halts its server, whatever is in order besides.
+        if (!keeps_up || self.is_stuck(at)) && matches!(unserved, Unserved::Unknown) {
             return Ok(());
         }
         let (order, settled) = (&self.quiet.order, self.quiet.limits.settled);
@@ -414,8 +415,8 @@ impl<W: Workload> Simulation<'_, W> {
         {
             return Ok(());
         }
-        let forwards = server.knobs.forwarding && !membership.is_witness(server.node);
-        let may_ask_leader = at != leader && !forwards;
+        // One that forwards may give up waiting, or may have been added so recently that its log does not say so.
+        let may_ask_leader = at != leader;
         has_a_reason(server.node, attempt, may_ask_leader, unserved)
     }
 
