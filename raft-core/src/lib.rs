@@ -242,7 +242,7 @@ pub use raft::Raft;
 pub use recovery::{Recovery, RecoveryError};
 pub use replica::Replica;
 pub use restore::RestoreError;
-pub use status::{Feeding, Greeted, Ignored, PeerStatus, RoleName, Status, Vitals};
+pub use status::{Feeding, Greeted, Ignored, Limited, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
     Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Index, LogId, NodeId, Origin, Payload,

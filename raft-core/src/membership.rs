@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 mod change;
 mod nodes;
+#[cfg(test)]
+mod tables;
 
 pub use change::{Change, ChangeError};
 

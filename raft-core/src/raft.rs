@@ -45,6 +45,7 @@ use joining::Joining;
 use leader::Leader;
 use leader::reads::Reader;
 use server::Server;
+pub(crate) use server::drawn_stream;
 
 /// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) stays in memory although no known peer needs it: the
 /// next leader may find one that does.
@@ -292,7 +293,9 @@ impl Raft {
         server
             .log
             .evict(settled.min(matched_by_all.unwrap_or(settled)), spare);
+        let before = server.log.tail_bytes();
         server.log.evict(settled, limit);
+        server.limited.tail_bytes += u64::from(server.log.tail_bytes() < before);
     }
 
     /// How many ticks have passed since this boot.
@@ -412,6 +415,7 @@ impl Raft {
             _ => self.server.forward_read(id, mode),
         });
         if let Err(reason) = outcome {
+            self.server.limited.note(&reason);
             self.server.out.push(Notice::ReadRejected { id, reason });
         }
     }

@@ -428,3 +428,35 @@ fn a_host_is_told_how_far_its_state_machine_has_applied() {
         "nothing is said twice"
     );
 }
+
+// Most entries of a follower's log were proposed elsewhere. What its state machine says to them is of use to no client.
+#[test]
+fn a_follower_keeps_no_responses() {
+    let mut server = follower();
+    for position in 1..=3_u64 {
+        let prev = (position > 1).then(|| id(1, position - 1));
+        let message = append(prev, entries(position - 1, &[1]), position);
+        receive(&mut server, 2, message);
+        while let [ticket, ..] = tickets(&drain(&mut server))[..] {
+            server.step(Event::Persisted(ticket));
+        }
+        assert_eq!(server.raft().vitals().applied, Index::new(position));
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
+}
+
+// A query is kept until its read has an outcome, and no longer: here the read is refused at once.
+#[test]
+fn a_refused_read_leaves_no_query() {
+    let mut server = follower();
+    drain(&mut server);
+    for number in 0..3 {
+        server.step(Input::Read {
+            id: raft_core::ReadId::new(number),
+            mode: raft_core::ReadMode::Quorum,
+            query: (),
+        });
+        assert_eq!(drain(&mut server).len(), 1);
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
+}

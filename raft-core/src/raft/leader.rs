@@ -16,6 +16,7 @@ mod removal;
 mod replication;
 mod snapshots;
 mod transfer;
+mod window;
 mod yielding;
 
 use alloc::vec::Vec;
@@ -206,6 +207,16 @@ impl Leader {
         self.uncommitted.bytes()
     }
 
+    /// How many reads no quorum has confirmed yet.
+    pub(super) fn unconfirmed_reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// How many snapshots are on their way to peers.
+    pub(super) fn snapshot_transfers(&self) -> usize {
+        self.peers().filter(|(_, peer)| peer.is_sent_a_snapshot()).count()
+    }
+
     pub(super) fn peer_status(&self, node: NodeId, now: Tick) -> Option<PeerStatus> {
         let peer = self.peer(node)?;
         Some(peer.status(node, self.elected_at, now))
@@ -224,9 +235,10 @@ impl Leader {
             return Err("a leader's first entry is beyond its log");
         }
         self.check_membership(server)?;
+        self.uncommitted.check(server.commit)?;
         self.rounds.check(server.rounds_last_ticks())?;
         for (_, peer) in self.peers() {
-            peer.check(last)?;
+            peer.check(last, &server.config.limits)?;
         }
         Ok(())
     }

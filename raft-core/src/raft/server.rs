@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::queue::Ends;
 use crate::restore::Restored;
-use crate::status::{Ignored, RoleName};
+use crate::status::{Ignored, Limited, RoleName};
 use crate::trace::Trace;
 use crate::types::{
     Entry, EntryBody, Identity, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Tick, Ticket,
@@ -79,6 +79,7 @@ pub(super) struct Server {
     pub(super) greatest_id: Option<ProposalId>,
     pub(super) greatest_read: Option<ReadId>,
     pub(super) failed: bool,
+    pub(super) limited: Limited,
 }
 
 impl Server {
@@ -100,7 +101,7 @@ impl Server {
         let applied = plant!(applied, RESTORES_APPLIED_FROM_COMMIT => durable.commit.max(covered));
         let applied = plant!(applied, REPLAYS_FROM_LOG_START => covered.and(log.first_index().previous()));
         let mut server = Self {
-            jitter: jitter(config.seed, &identity),
+            jitter: drawn_stream(config.seed, &identity, 0),
             yields_left: config.options.yields,
             config,
             now: Tick::new(0),
@@ -127,6 +128,7 @@ impl Server {
             greatest_id: None,
             greatest_read: None,
             failed: false,
+            limited: Limited::default(),
             log,
         };
         if discarded {
@@ -251,10 +253,14 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
+        self.limited.note(&reason);
         self.out.push(Notice::Rejected { id, reason, payload });
     }
 
     pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
+        if let ChangeRejection::Refused(reason) = &reason {
+            self.limited.note(reason);
+        }
         self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 
@@ -353,8 +359,9 @@ impl Server {
     }
 }
 
-/// The stream that election timeouts are drawn from: the same for the same seed, another one on every server and boot.
-fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
+/// A stream of draws: the same for the same seed, another one on every server and boot, and for each number. Election
+/// timeouts are drawn from number 0.
+pub(crate) fn drawn_stream(seed: u64, identity: &Identity, number: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     let words = [
         seed,
@@ -365,5 +372,7 @@ fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
     for (part, word) in key.chunks_exact_mut(8).zip(words) {
         part.copy_from_slice(&word.to_le_bytes());
     }
-    ChaCha8Rng::from_seed(key)
+    let mut stream = ChaCha8Rng::from_seed(key);
+    stream.set_stream(number);
+    stream
 }

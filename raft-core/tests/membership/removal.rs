@@ -432,3 +432,25 @@ fn a_new_server_is_told_of_no_removal_before_its_own() {
     let others: Vec<usize> = (1..=3).map(|id| cluster.server(id).removals.len()).collect();
     assert_eq!(others, [0, 0, 0]);
 }
+
+// A server that was partitioned may learn of its removal by a snapshot instead of an entry.
+#[test]
+fn a_server_that_learns_of_its_removal_by_a_snapshot_keeps_silent() {
+    let mut scene = follower_with(3, vec![]);
+    let meta = raft_core::SnapshotMeta {
+        last: id(1, 5),
+        membership: Membership::of_voters([2, 3].map(node)).into(),
+        membership_id: at(1, 4),
+        withheld: false,
+        level: raft_core::Level::ZERO,
+        cluster: scene.raft.status().cluster,
+    };
+    scene.receive(2, 1, heartbeat(at(1, 1)));
+    scene.step(Input::SnapshotReady { from: node(2), meta });
+    assert_eq!(scene.applied(), 5);
+    let mut actions = scene.tick(100);
+    actions.extend(scene.step(Event::Campaign));
+    actions.extend(scene.receive(2, 1, Message::TimeoutNow));
+    assert_eq!(sent(&actions), []);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
+}

@@ -332,7 +332,7 @@ mod tests {
         let tells = |to, image: &Image| {
             let mut transfers = Transfers::new(3);
             transfers.under_way[0] = Some(UnderWay {
-                to: node(2),
+                to: Some(node(2)),
                 term: Term::new(2),
                 since_ticks: 0,
             });
