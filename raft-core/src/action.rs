@@ -162,10 +162,17 @@ pub enum Notice {
     },
     /// A [`Transfer`](crate::Event::Transfer) is over.
     TransferEnded {
-        /// The target.
-        to: NodeId,
+        /// The target; `None` if the leader was to choose and did not.
+        to: Option<NodeId>,
         /// The outcome.
         outcome: TransferOutcome,
+    },
+    /// The configuration that removes this server is committed: no leader sends it the log any more, and it does not
+    /// campaign. It is said when this server learns of it, and at each start at which its log still
+    /// says so. A host may stop the server and wipe its folder, unless an operator is about to add it again.
+    Removed {
+        /// The entry that set the configuration.
+        at: LogId,
     },
     /// This server has another role now, or the same one in another term.
     RoleChanged {
@@ -272,12 +279,21 @@ pub enum Rejection {
         /// The target.
         to: NodeId,
     },
-    /// Only another server that votes, goes on voting and has not halted can be handed the leadership.
-    #[error("server {to} cannot take over: name another voter of the configuration in force")]
+    /// The server cannot be handed the leadership. If the leader was to choose, it is the best of those that it could
+    /// not choose.
+    #[error("server {to} cannot take over: it {why}")]
     NotATarget {
-        /// The target.
+        /// The server.
         to: NodeId,
+        /// The reason.
+        why: Unfit,
     },
+    /// The leader was to choose whom it hands over to, and no other server goes on voting.
+    #[error("no other server votes, so none can take over; promote one first")]
+    NoTarget,
+    /// Another request of the same name is unfinished.
+    #[error("another request with this id is unfinished; wait for its outcome, or use another id")]
+    IdInUse,
     /// This server has halted before an entry that its program does not understand. Another server may know the answer.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -345,6 +361,24 @@ pub enum ChangeRejection {
     Impossible(#[from] ChangeError),
 }
 
+/// Why a server cannot be handed the leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Unfit {
+    /// It leads.
+    #[error("leads already")]
+    Leads,
+    /// It does not vote, or the configuration that follows a joint one does not let it.
+    #[error("does not go on voting")]
+    NotVoter,
+    /// It holds no commands.
+    #[error("is a witness")]
+    Witness,
+    /// It is not healthy.
+    #[error(transparent)]
+    Ailing(#[from] Ailment),
+}
+
 /// Why a server does not count as healthy for its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -369,8 +403,11 @@ pub enum Ailment {
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server stepped down, for any reason. [`LeaderChanged`](Notice::LeaderChanged) names the next leader, which
-    /// need not be the target.
+    /// The target leads.
+    Succeeded,
+    /// This server stepped down, for any reason, and the target does not lead: another server does
+    /// ([`LeaderChanged`](Notice::LeaderChanged) names it), or no leader was heard of within an election timeout of the
+    /// transfer's beginning.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server stays the leader. The target may
     /// still do so, if its `TimeoutNow` is late.

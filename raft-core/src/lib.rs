@@ -84,7 +84,7 @@
 //!                 }
 //!                 // Answers to requests that this host does not make, and news.
 //!                 Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
-//!                 Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
+//!                 Output::Applied { .. } | Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
 //!             }
 //!         }
 //!     }
@@ -227,7 +227,8 @@ mod trace;
 mod types;
 
 pub use action::{
-    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Unfit,
+    Waiting,
 };
 pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};

@@ -354,6 +354,8 @@ planted_bank! {
             "A leader's order to campaign is obeyed in later terms as well."
         TRANSFERS_WITHOUT_END "transfers-without-end"
             "A transfer that fails is never aborted."
+        HANDS_OVER_TO_THE_SICK "hands-over-to-the-sick"
+            "The target that a leader chooses may be one that is silent, has halted, or waits for its disk."
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
     }

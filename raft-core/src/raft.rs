@@ -34,6 +34,7 @@ mod persisted;
 mod receive;
 mod server;
 mod stalled_disk;
+mod succession;
 mod view;
 mod waiting;
 mod witness;
@@ -193,6 +194,7 @@ impl Raft {
             raft.carry_out(Transition::FollowAfterStart.into());
         }
         raft.server.maybe_apply();
+        raft.server.recall_removal();
         Ok(raft)
     }
 
@@ -313,7 +315,12 @@ impl Raft {
             Role::Leader(leader) => Some(leader.deadline()),
         };
         let of_forwarding = self.server.forwarding_deadline();
-        of_role.into_iter().chain(of_forwarding).min()
+        let of_succession = self.server.succession_deadline();
+        of_role
+            .into_iter()
+            .chain(of_forwarding)
+            .chain(of_succession)
+            .min()
     }
 
     /// Carries out what a rule made of the role. A transition may lead to the next one: a single voter wins each stage
@@ -377,6 +384,7 @@ impl Raft {
         let next = self.tick_role();
         self.carry_out(next);
         self.server.forwarding_tick();
+        self.server.succession_tick();
     }
 
     fn tick_role(&mut self) -> Next {
@@ -390,7 +398,7 @@ impl Raft {
     }
 
     fn on_propose(&mut self, id: ProposalId, payload: Payload) {
-        if let Err(reason) = self.check_halted() {
+        if let Err(reason) = self.check_id(id).and_then(|()| self.check_halted()) {
             self.server.reject(id, reason, payload);
             return;
         }
@@ -401,7 +409,8 @@ impl Raft {
     }
 
     fn on_read(&mut self, id: ReadId, mode: ReadMode) {
-        let outcome = self.check_halted().and_then(|()| match &mut self.role {
+        let is_welcome = self.check_read_id(id).and_then(|()| self.check_halted());
+        let outcome = is_welcome.and_then(|()| match &mut self.role {
             Role::Leader(leader) => leader.read(&mut self.server, Reader::Client(id), mode),
             _ => self.server.forward_read(id, mode),
         });
@@ -419,7 +428,7 @@ impl Raft {
         }
     }
 
-    fn on_transfer(&mut self, to: NodeId) {
+    fn on_transfer(&mut self, to: Option<NodeId>) {
         match &mut self.role {
             Role::Leader(leader) => leader.on_transfer(&mut self.server, to),
             _ => {
@@ -430,7 +439,7 @@ impl Raft {
     }
 
     fn on_change_membership(&mut self, id: ProposalId, how: (Expected, bool), change: Change) {
-        if let Err(reason) = self.check_halted() {
+        if let Err(reason) = self.check_id(id).and_then(|()| self.check_halted()) {
             self.server.reject_change(id, reason.into(), change);
             return;
         }

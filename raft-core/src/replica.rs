@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::action::{Action, LoadEntries, Notice, Persist};
+use crate::action::{Action, LoadEntries, Notice, Persist, Rejection};
 use crate::config::{Setup, Snapshots};
 use crate::input::{Event, ReadMode};
 use crate::level::{Halt, Halted};
@@ -79,7 +79,8 @@ pub enum Input<M: StateMachine> {
     /// A client wants a linearizable answer. It ends in exactly one of [`Output::Answered`] and
     /// [`Notice::ReadRejected`].
     Read {
-        /// The host's name for it, not in use for another unfinished read.
+        /// The host's name for it. While another read of this name is unfinished, it is rejected as
+        /// [`IdInUse`](crate::Rejection::IdInUse), and that one goes on.
         id: ReadId,
         /// What the answer relies on.
         mode: ReadMode,
@@ -150,6 +151,12 @@ pub enum Output<M: StateMachine> {
         /// The entry that set the configuration.
         at: LogId,
     },
+    /// The state machine has applied everything up to this entry, commands or not; it comes last of a
+    /// [`drain`](Replica::drain).
+    Applied {
+        /// The last entry that it has applied.
+        up_to: LogId,
+    },
     /// The answer to a query, as of an instant between asking and now.
     Answered {
         /// The host's name for it.
@@ -188,6 +195,8 @@ pub struct Replica<M: StateMachine> {
     /// The machine's responses to the entries of the last apply, until their proposals are reported.
     responses: VecDeque<(Index, M::Response)>,
     last_applied: Option<LogId>,
+    /// What the host was last told of it.
+    told_applied: Option<LogId>,
     /// When the next snapshot is due.
     policy: Policy,
     /// The latest snapshot, kept to be sent to peers.
@@ -241,6 +250,7 @@ impl<M: StateMachine> Replica<M> {
         };
         let snapshot_bytes = snapshot.as_ref().map_or(0, Snapshot::total_bytes);
         Ok(Self {
+            told_applied: stored.as_ref().map(|meta| meta.last),
             policy: Policy::new(&config, raft.identity(), snapshot_bytes),
             last_applied: stored.map(|meta| meta.last),
             raft,
@@ -264,6 +274,12 @@ impl<M: StateMachine> Replica<M> {
         match input.into() {
             Input::Event(event) => self.raft.step(event),
             Input::Read { id, mode, query } => {
+                if self.queries.contains_key(&id) {
+                    let reason = Rejection::IdInUse;
+                    self.outputs
+                        .push(Output::Notice(Notice::ReadRejected { id, reason }));
+                    return;
+                }
                 self.queries.insert(id, query);
                 self.raft.step(input::Input::Read { id, mode });
             }
@@ -293,6 +309,12 @@ impl<M: StateMachine> Replica<M> {
         let commit = self.raft.vitals().commit;
         self.inbound
             .take_if(|inbound| Some(inbound.meta.last.index) <= commit);
+        if self.last_applied != self.told_applied
+            && let Some(up_to) = self.last_applied
+        {
+            self.told_applied = self.last_applied;
+            self.outputs.push(Output::Applied { up_to });
+        }
         into.append(&mut self.outputs);
         debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
     }

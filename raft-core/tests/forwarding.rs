@@ -362,7 +362,7 @@ fn a_refusal_by_a_leader_is_final() {
         let actions = scene.receive(2, 2, forward(1, &[(1, "six...")]));
         assert_eq!(sent(&actions), [(2, refused.clone())]);
     }
-    scene.step(Event::Transfer { to: node(3) });
+    scene.step(Event::Transfer { to: Some(node(3)) });
     let actions = scene.receive(2, 2, forward(1, &[(2, "two")]));
     let reason = Refusal::Transferring { to: node(3) };
     assert_eq!(
@@ -670,7 +670,7 @@ fn a_copy_of_a_refused_command_is_refused_after_the_reason_has_passed() {
     let actions = scene.receive(2, 2, forward(1, &[(1, "one too many")]));
     assert_eq!((sent(&actions), scene.log()), (vec![(2, busy)], log.clone()));
 
-    scene.step(Event::Transfer { to: node(3) });
+    scene.step(Event::Transfer { to: Some(node(3)) });
     let handing_over = Message::ForwardRefused {
         boot: Boot::new(1, 1),
         refused: vec![(2, Refusal::Transferring { to: node(3) })],

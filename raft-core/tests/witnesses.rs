@@ -148,12 +148,18 @@ fn a_witness_never_campaigns() {
 fn a_witness_is_no_target_and_no_successor() {
     let mut scene = leader(&[]);
     scene.accept(3, at(2, 1));
-    let actions = scene.step(Event::Transfer { to: node(3) });
-    let reason = Rejection::NotATarget { to: node(3) };
+    let actions = scene.step(Event::Transfer { to: Some(node(3)) });
+    let reason = Rejection::NotATarget {
+        to: node(3),
+        why: raft_core::Unfit::Witness,
+    };
     let outcome = TransferOutcome::Rejected(reason);
     assert_eq!(
         actions,
-        [Action::Notice(Notice::TransferEnded { to: node(3), outcome })]
+        [Action::Notice(Notice::TransferEnded {
+            to: Some(node(3)),
+            outcome
+        })]
     );
     // A leader that removes itself names a successor: of those that answer, not the witness.
     change(&mut scene, Change::AddLearner(node(4))).expect("it makes sense");

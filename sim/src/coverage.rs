@@ -213,6 +213,8 @@ probes! {
     SpareAdmitted,
     /// A leader stepped down because the configuration without its vote was committed.
     LeaderRemoved,
+    /// A server told its host that the configuration that removes it is committed.
+    ToldOfRemoval,
     /// An operator's change of the configuration is committed.
     ChangeMade,
     /// A leader rejected an operator's change.

@@ -30,7 +30,12 @@ impl Server {
         self.settle_truncated();
         self.maybe_apply();
         let (membership, _) = self.log.membership_at(to);
-        membership.map(|id| id.index) > before
+        let commits_membership = membership.map(|id| id.index) > before;
+        if commits_membership {
+            let was_member = self.log.membership_at(before).1.contains(self.me());
+            self.note_removal(was_member);
+        }
+        commits_membership
     }
 
     /// Hands out entries to apply, if it may be now. A host that applies at once is asked in a drain, for everything

@@ -104,6 +104,11 @@ impl Forwarding {
         }
     }
 
+    /// Whether a proposal of this id has not been seen in the log.
+    pub(super) fn is_used(&self, id: ProposalId) -> bool {
+        self.proposals.iter().any(|forwarded| forwarded.id == id)
+    }
+
     fn is_idle(&self) -> bool {
         self.proposals.is_empty() && self.reads.is_empty()
     }

@@ -21,7 +21,7 @@ mod yielding;
 
 use alloc::vec::Vec;
 
-use crate::action::{Rejection, TransferOutcome};
+use crate::action::Rejection;
 use crate::identity::Incarnation;
 use crate::status::PeerStatus;
 use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, Tick};
@@ -109,13 +109,13 @@ impl Leader {
     pub(super) fn step_down(&mut self, server: &mut Server) {
         self.fail_reads(server, Rejection::NotLeader { leader: None });
         self.end_snapshot_transfers(server);
-        self.end_handover(server, TransferOutcome::SteppedDown);
+        self.leave_handover(server);
     }
 
     /// Ends the same for a leader whose disk failed.
     pub(super) fn fail(&mut self, server: &mut Server) {
         self.end_snapshot_transfers(server);
-        self.end_handover(server, TransferOutcome::Rejected(Rejection::Failed));
+        self.fail_handover(server);
         self.fail_reads(server, Rejection::Failed);
     }
 

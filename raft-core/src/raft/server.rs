@@ -28,6 +28,7 @@ use super::Sender;
 use super::boots::Boots;
 use super::forwarding::Forwarding;
 use super::leader::clocks::HandoverPause;
+use super::succession::Succession;
 use super::waiting::Proposal;
 
 #[derive(Debug)]
@@ -72,6 +73,11 @@ pub(super) struct Server {
     pub(super) yields_left: u32,
     /// Where this server has halted: see `halting`.
     pub(super) halted: Option<Halted>,
+    /// A transfer of leadership whose outcome the next leader decides.
+    pub(super) succession: Option<Succession>,
+    /// The greatest ids that clients have used: one beyond them is in use for no other request.
+    pub(super) greatest_id: Option<ProposalId>,
+    pub(super) greatest_read: Option<ReadId>,
     pub(super) failed: bool,
     pub(super) limited: Limited,
 }
@@ -118,6 +124,9 @@ impl Server {
             stranger: None,
             boots: Boots::default(),
             halted: None,
+            succession: None,
+            greatest_id: None,
+            greatest_read: None,
             failed: false,
             limited: Limited::default(),
             log,
@@ -166,6 +175,9 @@ impl Server {
         if leader != before {
             let term = self.out.term();
             self.out.push(Notice::LeaderChanged { leader, term });
+        }
+        if let Some(leader) = leader {
+            self.settle_succession(leader);
         }
     }
 
@@ -252,7 +264,7 @@ impl Server {
         self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 
-    pub(super) fn end_transfer(&mut self, to: NodeId, outcome: TransferOutcome) {
+    pub(super) fn end_transfer(&mut self, to: Option<NodeId>, outcome: TransferOutcome) {
         self.out.push(Notice::TransferEnded { to, outcome });
     }
 

@@ -7,12 +7,41 @@ use crate::queue::Ends;
 use crate::types::{Index, LogId, ProposalId, ReadId};
 
 use super::server::Server;
+use super::{Raft, Role};
 
 /// A proposal of this server's in the log.
 #[derive(Debug)]
 pub(super) struct Proposal {
     pub(super) id: ProposalId,
     pub(super) at: LogId,
+}
+
+impl Raft {
+    /// Checks that no other proposal or change of this id is unfinished. A host that counts its requests pays nothing for
+    /// this: an id beyond all before it is new.
+    pub(super) fn check_id(&mut self, id: ProposalId) -> Result<(), Rejection> {
+        let server = &mut self.server;
+        if server.greatest_id.is_none_or(|greatest| id > greatest) {
+            server.greatest_id = Some(id);
+            return Ok(());
+        }
+        let mut in_log = server.proposals.iter().chain(&server.truncated);
+        let is_used = in_log.any(|proposal| proposal.id == id) || server.forwarding.is_used(id);
+        if is_used { Err(Rejection::IdInUse) } else { Ok(()) }
+    }
+
+    /// The same for reads.
+    pub(super) fn check_read_id(&mut self, id: ReadId) -> Result<(), Rejection> {
+        let server = &mut self.server;
+        if server.greatest_read.is_none_or(|greatest| id > greatest) {
+            server.greatest_read = Some(id);
+            return Ok(());
+        }
+        let of_leader = matches!(&self.role, Role::Leader(leader) if leader.is_read(id));
+        let mut confirmed = server.confirmed_reads.iter();
+        let is_used = of_leader || confirmed.any(|(other, _)| *other == id) || server.forwarding.is_read(id);
+        if is_used { Err(Rejection::IdInUse) } else { Ok(()) }
+    }
 }
 
 impl Server {
@@ -98,6 +127,7 @@ impl Server {
         }
         self.give_up_all_forwarded();
         self.fail_forwarded_reads(reason);
+        self.fail_succession();
     }
 
     /// A snapshot has taken the place of the log up to `last`. A proposal there may have been committed or not: its

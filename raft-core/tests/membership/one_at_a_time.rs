@@ -143,7 +143,7 @@ fn a_change_elsewhere_is_handed_back_with_the_leaders_name() {
 #[test]
 fn no_change_while_leadership_is_handed_over() {
     let mut scene = leader(3);
-    scene.step(Event::Transfer { to: node(2) });
+    scene.step(Event::Transfer { to: Some(node(2)) });
     let reason = Rejection::Transferring { to: node(2) }.into();
     assert_eq!(
         refusals(&change(&mut scene, 1, Change::Remove(node(3)))),

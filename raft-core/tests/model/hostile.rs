@@ -278,7 +278,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         },
         12 => Input::Event(Event::Unreachable(from)),
         17 => Input::Event(Event::WallTime(random_wall_time(dice))),
-        13 => Input::Event(Event::Transfer { to: from }),
+        13 => Input::Event(Event::Transfer { to: Some(from) }),
         15 => Input::Halted {
             at: last.index,
             needs: dice.one_in(2).then(|| Level::new(dice.below(4) as u32)),

@@ -75,7 +75,7 @@ pub(crate) fn carry_out(world: &mut World, line: &str) -> Result<(), String> {
         ["change", id, ref change @ ..] => reconfigure(world, number(id)?, change),
         ["transfer", id, to] => {
             let to = NodeId::new(number(to)?);
-            world.step(number(id)?, Input::Event(Event::Transfer { to }))
+            world.step(number(id)?, Input::Event(Event::Transfer { to: Some(to) }))
         }
         ["snapshot", id] => world.step(number(id)?, Input::TakeSnapshot),
         ["tick", id, ticks] => tick(world, number(id)?, number(ticks)?),

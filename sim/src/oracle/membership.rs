@@ -204,6 +204,20 @@ impl<L: LogView> Turn<'_, L> {
     }
 }
 
+/// S19: a server that is told of its removal was removed: by a committed configuration that does not name it.
+pub(crate) fn is_removed(facts: &Facts, node: NodeId, by: LogId) -> Judgement {
+    let is_committed = facts.committed(by.index).map(|committed| committed.id) == Some(by);
+    let names = facts
+        .configuration(Some(by))
+        .map(|membership| membership.contains(node));
+    if is_committed && names == Some(false) {
+        return Ok(());
+    }
+    let message =
+        format!("server {node} says that {by} removes it, and no committed configuration there does");
+    violated(Oracle::S19, message)
+}
+
 /// S1: a quorum of the configuration in force at the new leader voted for it. `agrees` says which servers did.
 pub(crate) fn elected(
     facts: &Facts,

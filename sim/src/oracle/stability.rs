@@ -112,6 +112,30 @@ impl Contacts {
         answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
     }
 
+    /// Whether the peer has answered since this leader's election, within the shortest election timeout.
+    fn is_answered_by(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
+        let place = place_of(peer);
+        let answered = self.answered.get(place);
+        let is_recent = answered.is_some_and(|&at| ticks.saturating_sub(at) <= shortest);
+        self.met & bit(place) != 0 && is_recent
+    }
+
+    /// S20: a leader that is to choose its successor chooses one that has answered it lately.
+    pub(crate) fn chooses_the_healthy(
+        &self,
+        node: NodeId,
+        to: NodeId,
+        ticks: u64,
+        shortest: u64,
+    ) -> Judgement {
+        if self.is_answered_by(to, ticks, shortest) {
+            return Ok(());
+        }
+        let message =
+            format!("server {node} chooses {to} to lead, which has not answered for {shortest} ticks");
+        violated(Oracle::S20, message)
+    }
+
     /// S18: a change that is not forced leads to voters of which a quorum has answered the leader since its election,
     /// within the shortest election timeout.
     pub(crate) fn leaves_a_healthy_quorum(
@@ -121,12 +145,7 @@ impl Contacts {
         shortest: u64,
         changed: &Membership,
     ) -> Judgement {
-        let is_healthy = |voter: NodeId| {
-            let place = place_of(voter);
-            let answered = self.answered.get(place);
-            let is_recent = answered.is_some_and(|&at| ticks.saturating_sub(at) <= shortest);
-            voter == node || (self.met & bit(place) != 0 && is_recent)
-        };
+        let is_healthy = |voter: NodeId| voter == node || self.is_answered_by(voter, ticks, shortest);
         if is_quorum(changed, is_healthy) {
             return Ok(());
         }

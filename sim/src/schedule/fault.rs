@@ -252,6 +252,9 @@ pub enum FaultKind {
     TransferLeadership {
         /// The server that is to lead.
         target: Target,
+        /// Whether the leader is to choose instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        best: bool,
     },
 }
 
@@ -274,7 +277,7 @@ impl FaultKind {
             | Self::ClockRate { target, .. }
             | Self::ClockJump { target, .. }
             | Self::Campaign { target }
-            | Self::TransferLeadership { target }
+            | Self::TransferLeadership { target, .. }
             | Self::Snapshot { target } => Some(*target),
             Self::ChangeMembership { target, change, .. } if change.is_about_a_server() => Some(*target),
             Self::Storm { .. } | Self::ChangeMembership { .. } => None,

@@ -40,7 +40,7 @@ impl<W: Workload> Simulation<'_, W> {
             transfers,
             ..
         } = &mut self.oracles;
-        let ended: Vec<(NodeId, TransferOutcome)> = outputs
+        let ended: Vec<(Option<NodeId>, TransferOutcome)> = outputs
             .iter()
             .filter_map(|output| match *output {
                 Output::Notice(Notice::TransferEnded { to, outcome }) => Some((to, outcome)),
@@ -59,6 +59,12 @@ impl<W: Workload> Simulation<'_, W> {
                 patience_ticks: server.knobs.election_timeout_min_ticks,
             },
         )?;
+        if given.asked_to_hand_over == Some(None)
+            && let Some(to) = raft.status().transferring_to
+        {
+            let shortest = server.knobs.election_timeout_min_ticks;
+            (server.conduct.contacts).chooses_the_healthy(node, to, server.ticks_told, shortest)?;
+        }
         if before == after {
             return Ok(());
         }

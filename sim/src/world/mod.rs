@@ -188,7 +188,7 @@ enum HostCommand {
     /// An operator's attempt to have the configuration changed, by its number.
     ChangeMembership(usize),
     /// An operator wants this server to lead.
-    Transfer(NodeId),
+    Transfer(Option<NodeId>),
     TakeSnapshot,
     Unreachable(NodeId),
 }

@@ -156,7 +156,7 @@ impl<W: Workload> Simulation<'_, W> {
                 force,
                 ..
             } => self.wish_change(id, servers, change, (compare, force), insist, draws),
-            FaultKind::TransferLeadership { .. } => self.wish_transfer(servers),
+            FaultKind::TransferLeadership { best, .. } => self.wish_transfer(servers, best),
             _ => {
                 for place in members(servers) {
                     match kind.breaks_assumptions() {

@@ -7,7 +7,7 @@
 use raft_core::replica::Input;
 use raft_core::{
     Change, ChangeError, ChangeRejection, Event as CoreEvent, Expected, LogId, Membership, NodeId,
-    ProposalId, RoleName, TransferOutcome,
+    ProposalId, TransferOutcome,
 };
 
 use super::step::InputOf;
@@ -263,19 +263,21 @@ impl<W: Workload> Simulation<'_, W> {
         self.operator.wishes.get_mut(wish)
     }
 
-    /// Asks the leader to hand over to each of these servers, one after the other.
-    pub(super) fn wish_transfer(&mut self, servers: u8) {
+    /// Asks the leader to hand over to each of these servers, one after the other, or to the one that it finds best.
+    pub(super) fn wish_transfer(&mut self, servers: u8, best: bool) {
         let Some(server) = self.latest_leader() else {
             return;
         };
-        for place in members(servers) {
-            let command = HostCommand::Transfer(node_at(place));
+        let targets = members(servers).take(if best { 1 } else { usize::MAX });
+        for place in targets {
+            let command = HostCommand::Transfer((!best).then_some(node_at(place)));
             self.push(self.now, Event::Command { server, command });
         }
     }
 
-    pub(super) fn transfer_ended(&mut self, at: usize, to: NodeId, outcome: TransferOutcome) {
+    pub(super) fn transfer_ended(&mut self, at: usize, to: Option<NodeId>, outcome: TransferOutcome) {
         if self.tells() {
+            let to = to.map_or("the best".to_owned(), |to| to.to_string());
             let node = node_at(at);
             self.tell(
                 self.event,
@@ -284,12 +286,8 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("to {to}: {outcome:?}"),
             );
         }
-        let is_down = self
-            .servers
-            .get(at)
-            .is_some_and(|server| server.vitals.role != RoleName::Leader);
         let probe = match outcome {
-            TransferOutcome::SteppedDown if is_down => Probe::TransferDone,
+            TransferOutcome::Succeeded => Probe::TransferDone,
             TransferOutcome::TimedOut => Probe::TransferTimedOut,
             TransferOutcome::SteppedDown | TransferOutcome::Rejected(_) => Probe::TransferRefused,
         };

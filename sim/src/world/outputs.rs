@@ -11,7 +11,7 @@ use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::durability::Promises;
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, Oracle, resources, violated};
+use crate::oracle::{Judgement, Oracle, apply, membership, resources, violated};
 use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::schedule::Class;
@@ -72,6 +72,17 @@ impl<W: Workload> Simulation<'_, W> {
                         load,
                     },
                 );
+                Ok(())
+            }
+            Output::Applied { up_to } => {
+                let applied = self.servers.get(at).and_then(|server| server.vitals.applied);
+                let node = node_at(at);
+                self.ruled(apply::says_how_far(node, up_to, applied))
+            }
+            Output::Notice(Notice::Removed { at: by }) => {
+                let judged = membership::is_removed(&self.oracles.facts, node_at(at), by);
+                self.ruled(judged)?;
+                self.happened(Probe::ToldOfRemoval, Some(at));
                 Ok(())
             }
             Output::SnapshotInstalled { meta } => {

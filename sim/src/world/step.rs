@@ -25,8 +25,8 @@ pub(super) struct Given {
     verifies: Option<Verifies>,
     /// The peer that acknowledged something.
     acknowledged_by: Option<NodeId>,
-    /// The server to which an operator wants leadership to be transferred.
-    pub(super) asked_to_hand_over: Option<NodeId>,
+    /// The server to which an operator wants leadership to be transferred, if it does not leave that to the leader.
+    pub(super) asked_to_hand_over: Option<Option<NodeId>>,
     /// An operator wants the configuration to be changed.
     pub(super) asked_to_change: Option<Ask>,
     /// The occasion by which the server's conduct is judged.

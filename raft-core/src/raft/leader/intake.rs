@@ -177,6 +177,8 @@ impl Leader {
             Rejection::Busy { limit, .. } => Some(Refusal::Busy { limit: limit as u64 }),
             Rejection::NotLeader { .. }
             | Rejection::NotATarget { .. }
+            | Rejection::NoTarget
+            | Rejection::IdInUse
             | Rejection::Halted(_)
             | Rejection::Failed => {
                 debug_assert!(false, "a leader whose disk works takes proposals");

@@ -47,6 +47,15 @@ impl Reads {
 }
 
 impl Leader {
+    /// Whether a client's read of this id is not confirmed yet.
+    pub(in crate::raft) fn is_read(&self, id: ReadId) -> bool {
+        let Reads { early, fresh, asked } = &self.reads;
+        let fresh = fresh.iter().map(|(reader, _)| reader);
+        let asked = asked.iter().map(|(_, reader, _)| reader);
+        let mut readers = early.iter().chain(fresh).chain(asked);
+        readers.any(|reader| matches!(reader, Reader::Client(other) if *other == id))
+    }
+
     pub(in crate::raft) fn read(
         &mut self,
         server: &mut Server,
