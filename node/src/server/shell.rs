@@ -283,6 +283,10 @@ impl Shell {
             Output::Notice(Notice::LeaderChanged { leader: None, term }) => {
                 tracing::info!("term {term}: no leader is known")
             }
+            Output::Notice(Notice::Removed { at }) => {
+                tracing::warn!("this server was removed from the cluster by entry {at}; stop it");
+            }
+            Output::Applied { .. } => {}
             Output::Notice(Notice::Halted(halted)) => tracing::error!("{halted}"),
             Output::Notice(Notice::MembershipChanged { .. }) => {
                 tracing::info!(

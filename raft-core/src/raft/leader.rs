@@ -3,6 +3,7 @@
 
 pub(super) mod clocks;
 mod commit;
+mod health;
 mod heartbeat;
 mod intake;
 mod lease;
@@ -15,11 +16,12 @@ mod removal;
 mod replication;
 mod snapshots;
 mod transfer;
+mod window;
 mod yielding;
 
 use alloc::vec::Vec;
 
-use crate::action::{Rejection, TransferOutcome};
+use crate::action::Rejection;
 use crate::identity::Incarnation;
 use crate::status::PeerStatus;
 use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, Tick};
@@ -107,13 +109,13 @@ impl Leader {
     pub(super) fn step_down(&mut self, server: &mut Server) {
         self.fail_reads(server, Rejection::NotLeader { leader: None });
         self.end_snapshot_transfers(server);
-        self.end_handover(server, TransferOutcome::SteppedDown);
+        self.leave_handover(server);
     }
 
     /// Ends the same for a leader whose disk failed.
     pub(super) fn fail(&mut self, server: &mut Server) {
         self.end_snapshot_transfers(server);
-        self.end_handover(server, TransferOutcome::Rejected(Rejection::Failed));
+        self.fail_handover(server);
         self.fail_reads(server, Rejection::Failed);
     }
 
@@ -205,6 +207,16 @@ impl Leader {
         self.uncommitted.bytes()
     }
 
+    /// How many reads no quorum has confirmed yet.
+    pub(super) fn unconfirmed_reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// How many snapshots are on their way to peers.
+    pub(super) fn snapshot_transfers(&self) -> usize {
+        self.peers().filter(|(_, peer)| peer.is_sent_a_snapshot()).count()
+    }
+
     pub(super) fn peer_status(&self, node: NodeId, now: Tick) -> Option<PeerStatus> {
         let peer = self.peer(node)?;
         Some(peer.status(node, self.elected_at, now))
@@ -223,9 +235,10 @@ impl Leader {
             return Err("a leader's first entry is beyond its log");
         }
         self.check_membership(server)?;
+        self.uncommitted.check(server.commit)?;
         self.rounds.check(server.rounds_last_ticks())?;
         for (_, peer) in self.peers() {
-            peer.check(last)?;
+            peer.check(last, &server.config.limits)?;
         }
         Ok(())
     }

@@ -228,7 +228,7 @@ fn a_pause_that_is_long_over_does_not_lengthen_the_next_one() {
 #[test]
 fn a_transfer_of_the_hosts_goes_first_and_is_reported() {
     let mut timed = wrong();
-    timed.scene.step(Event::Transfer { to: node(3) });
+    timed.scene.step(Event::Transfer { to: Some(node(3)) });
     assert_eq!(told(&timed.beat(&ALL_RIGHT)), [3]);
     let mut ended = Vec::new();
     for _ in 0..6 {
@@ -242,7 +242,7 @@ fn a_transfer_of_the_hosts_goes_first_and_is_reported() {
                 }),
         );
     }
-    assert_eq!(ended, [node(3)]);
+    assert_eq!(ended, [Some(node(3))]);
     assert_eq!(
         timed.scene.raft.status().transferring_to,
         Some(node(2)),
