@@ -91,11 +91,10 @@ fn clusters_keep_every_promise_under_random_faults() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 56, "every kind of action is seen: {seen:?}");
-    assert!(
-        seen.values().all(|&count| count >= 10),
-        "and more than by chance: {seen:?}"
-    );
+    assert_eq!(seen.len(), 57, "every kind of action is seen: {seen:?}");
+    // A leader that hears no quorum steps down at once, so a change seldom has to be forced.
+    let by_chance = |(kind, count): (&&str, &u64)| *count < 10 && *kind != "ChangeForced";
+    assert!(!seen.iter().any(by_chance), "and more than by chance: {seen:?}");
     assert!(back > 0, "a server that lost its disk was removed and came back");
 }
 

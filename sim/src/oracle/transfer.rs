@@ -18,6 +18,8 @@ struct UnderWay {
     to: Option<NodeId>,
     term: Term,
     since_ticks: u64,
+    /// Whether its leader has stepped down, and waits for the next one.
+    is_left: bool,
 }
 
 /// What a server was asked for in a step, and what it reported about transfers.
@@ -83,7 +85,8 @@ impl Transfers {
             let is_true = match outcome {
                 TransferOutcome::Succeeded => leads,
                 TransferOutcome::SteppedDown => !leads,
-                TransferOutcome::TimedOut => told.after.role == RoleName::Leader,
+                // It led until then, and may have stepped down in the same step.
+                TransferOutcome::TimedOut => told.before.role == RoleName::Leader,
                 TransferOutcome::Rejected(_) => true,
             };
             if !is_true {
@@ -106,9 +109,12 @@ impl Transfers {
                 to,
                 term: told.after.term,
                 since_ticks: told.ticks,
+                is_left: false,
             });
         }
-        let Some(is) = *slot else { return Ok(()) };
+        let Some(is) = slot else { return Ok(()) };
+        // Once it has stepped down, the next leader decides.
+        is.is_left |= told.after.role != RoleName::Leader || told.after.term != is.term;
         if told.ticks.saturating_sub(is.since_ticks) >= told.patience_ticks {
             let message = format!(
                 "server {node} still hands over to {} after {} ticks",
@@ -117,9 +123,7 @@ impl Transfers {
             );
             return violated(Oracle::S20, message);
         }
-        // Once it has stepped down, the next leader decides.
-        let leads = told.after.role == RoleName::Leader && told.after.term == is.term;
-        if leads && was.is_some() && told.asked.is_none() && told.before.last != told.after.last {
+        if !is.is_left && was.is_some() && told.asked.is_none() && told.before.last != told.after.last {
             let message = format!(
                 "server {node} hands over to {}, but appends {:?} meanwhile",
                 name(is.to),
@@ -145,8 +149,9 @@ impl Transfers {
         match envelope.message {
             Message::TimeoutNow => {
                 self.told.insert((to, term.next()));
-                let Some(under_way) = self.under_way.get(place).copied().flatten() else {
-                    // A leader that was removed names a successor.
+                let under_way = self.under_way.get(place).copied().flatten();
+                // A leader that was removed, or whose disk stalls, steps down and names a successor.
+                let Some(under_way) = under_way.filter(|under_way| !under_way.is_left) else {
                     return Ok(());
                 };
                 let holds = |image: &Image| {

@@ -59,7 +59,10 @@ impl<W: Workload> Simulation<'_, W> {
                 patience_ticks: server.knobs.election_timeout_min_ticks,
             },
         )?;
+        let is_refused =
+            |(_, outcome): &(_, TransferOutcome)| matches!(outcome, TransferOutcome::Rejected(_));
         if given.asked_to_hand_over == Some(None)
+            && !ended.iter().any(is_refused)
             && let Some(to) = raft.status().transferring_to
         {
             let shortest = server.knobs.election_timeout_min_ticks;

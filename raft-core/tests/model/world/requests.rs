@@ -102,6 +102,8 @@ impl World {
         } else {
             Expected::Any
         };
+        // An operator may know more than a leader that was cut off.
+        let force = !self.dice.one_in(4);
         self.servers
             .get_mut(&id)
             .expect("it leads")
@@ -114,7 +116,7 @@ impl World {
                 id: id_of_change,
                 expect,
                 change,
-                force: false,
+                force,
             },
         );
     }
