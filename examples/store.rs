@@ -150,7 +150,10 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
                 Output::Answered { .. } => server.step(Input::TakeSnapshot),
                 // The cluster of one sends nothing, and this run needs no news.
                 Output::Done { .. } | Output::Changed { .. } | Output::Send(_) => {}
-                Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } | Output::Notice(_) => {}
+                Output::Applied { .. }
+                | Output::SnapshotInstalled { .. }
+                | Output::SnapshotRefused { .. }
+                | Output::Notice(_) => {}
             }
         }
         if take_snapshot && store.contents.snapshot.is_some() {

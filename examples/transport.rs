@@ -157,7 +157,9 @@ impl Server {
                         );
                     }
                     Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
-                    Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
+                    Output::Applied { .. }
+                    | Output::SnapshotInstalled { .. }
+                    | Output::SnapshotRefused { .. } => {}
                 }
             }
             self.replica.drain(&mut outputs);

@@ -162,10 +162,17 @@ pub enum Notice {
     },
     /// A [`Transfer`](crate::Event::Transfer) is over.
     TransferEnded {
-        /// The target.
-        to: NodeId,
+        /// The target; `None` if the leader was to choose and did not.
+        to: Option<NodeId>,
         /// The outcome.
         outcome: TransferOutcome,
+    },
+    /// The configuration that removes this server is committed: no leader sends it the log any more, and it does not
+    /// campaign. It is said when this server learns of it, and at each start at which its log still
+    /// says so. A host may stop the server and wipe its folder, unless an operator is about to add it again.
+    Removed {
+        /// The entry that set the configuration.
+        at: LogId,
     },
     /// This server has another role now, or the same one in another term.
     RoleChanged {
@@ -272,12 +279,21 @@ pub enum Rejection {
         /// The target.
         to: NodeId,
     },
-    /// Only another server that votes, goes on voting and has not halted can be handed the leadership.
-    #[error("server {to} cannot take over: name another voter of the configuration in force")]
+    /// The server cannot be handed the leadership. If the leader was to choose, it is the best of those that it could
+    /// not choose.
+    #[error("server {to} cannot take over: it {why}")]
     NotATarget {
-        /// The target.
+        /// The server.
         to: NodeId,
+        /// The reason.
+        why: Unfit,
     },
+    /// The leader was to choose whom it hands over to, and no other server goes on voting.
+    #[error("no other server votes, so none can take over; promote one first")]
+    NoTarget,
+    /// Another request of the same name is unfinished.
+    #[error("another request with this id is unfinished; wait for its outcome, or use another id")]
+    IdInUse,
     /// This server has halted before an entry that its program does not understand. Another server may know the answer.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -292,9 +308,27 @@ pub enum ChangeRejection {
     /// A proposal would have been rejected as well.
     #[error(transparent)]
     Refused(#[from] Rejection),
-    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
-    #[error("this leader has committed nothing in its term yet; try again in a moment")]
+    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015), or it has not heard enough of
+    /// the voters since its election to know whether they are healthy.
+    #[error(
+        "this leader is new, and does not know yet what is committed and who is healthy; try again in a moment"
+    )]
     NotReady,
+    /// No quorum of the voters that the change leads to is healthy: no majority of one half, if it is joint. It would be in force at once, and without a quorum nothing could take it back.
+    #[error(
+        "only {healthy} of the {voters} voters would be healthy, which is no majority: server {node} {ailment}. \
+             Bring it back, or remove it instead; force the change only if you know better"
+    )]
+    NoHealthyQuorum {
+        /// A voter that is not healthy.
+        node: NodeId,
+        /// Why it is not.
+        ailment: Ailment,
+        /// How many voters are healthy.
+        healthy: usize,
+        /// Of how many.
+        voters: usize,
+    },
     /// An earlier change is in progress: one at a time.
     #[error("the last change of the configuration{} is not over; try again when it is", At(*.current))]
     InProgress {
@@ -327,11 +361,53 @@ pub enum ChangeRejection {
     Impossible(#[from] ChangeError),
 }
 
+/// Why a server cannot be handed the leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Unfit {
+    /// It leads.
+    #[error("leads already")]
+    Leads,
+    /// It does not vote, or the configuration that follows a joint one does not let it.
+    #[error("does not go on voting")]
+    NotVoter,
+    /// It holds no commands.
+    #[error("is a witness")]
+    Witness,
+    /// It is not healthy.
+    #[error(transparent)]
+    Ailing(#[from] Ailment),
+}
+
+/// Why a server does not count as healthy for its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Ailment {
+    /// It has not answered since the leader was elected, which was less than the shortest election timeout ago.
+    #[error("has not answered yet")]
+    Unheard,
+    /// It has not answered for longer than the shortest election timeout.
+    #[error("has not answered for {ticks} ticks")]
+    Silent {
+        /// For how many ticks; since the leader's election if it never has.
+        ticks: u64,
+    },
+    /// Its disk has owed a write for longer than the longest election timeout.
+    #[error("waits for its disk")]
+    Stalled,
+    /// It has halted before an entry that its program does not understand ([`Halted`]).
+    #[error("has halted and needs a newer program")]
+    Halted,
+}
+
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferOutcome {
-    /// This server stepped down, for any reason. [`LeaderChanged`](Notice::LeaderChanged) names the next leader, which
-    /// need not be the target.
+    /// The target leads.
+    Succeeded,
+    /// This server stepped down, for any reason, and the target does not lead: another server does
+    /// ([`LeaderChanged`](Notice::LeaderChanged) names it), or no leader was heard of within an election timeout of the
+    /// transfer's beginning.
     SteppedDown,
     /// The target did not take over within an election timeout, and this server stays the leader. The target may
     /// still do so, if its `TimeoutNow` is late.

@@ -57,7 +57,8 @@ pub enum Event {
     /// [`Rejected`](crate::Notice::Rejected), [`Superseded`](crate::Notice::Superseded) and
     /// [`Unknown`](crate::Notice::Unknown). Proposals that are fed before actions are drained travel together.
     Propose {
-        /// The host's name for it, not in use for another unfinished proposal.
+        /// The host's name for it. While another proposal or change of this name is unfinished, it is rejected as
+        /// [`IdInUse`](crate::Rejection::IdInUse), and that one goes on. To tell costs nothing if ids grow.
         id: ProposalId,
         /// The command.
         payload: Payload,
@@ -67,11 +68,12 @@ pub enum Event {
     /// [`Transfer`](Self::Transfer). A refusal is silent. A server ignores this if it leads, joins, has no vote, is a witness, or still withholds its vote for a
     /// lease that it may have granted before its start.
     Campaign,
-    /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
-    /// [`TransferEnded`](crate::Notice::TransferEnded); until then a leader takes no proposals.
+    /// Hand leadership over to this voter (dissertation §3.10), or to the one that is fit best: of the voters that are
+    /// healthy, the one that holds most of the log. Ends in exactly one [`TransferEnded`](crate::Notice::TransferEnded);
+    /// until then a leader takes no proposals.
     Transfer {
-        /// The target.
-        to: NodeId,
+        /// The target; `None` to let the leader choose.
+        to: Option<NodeId>,
     },
     /// Change the configuration (dissertation chapter 4). It ends like a proposal, in exactly one of
     /// [`Done`](crate::Action::Done), [`ChangeRejected`](crate::Notice::ChangeRejected),
@@ -86,17 +88,22 @@ pub enum Event {
     ///         id: ProposalId::new(1),
     ///         expect: Expected::This(raft.membership_id()),
     ///         change: Change::Promote(learner),
+    ///         force: false,
     ///     });
     /// }
     /// ```
     ChangeMembership {
-        /// The host's name for it, not in use for another unfinished change or proposal.
+        /// The host's name for it, as for a proposal: the two share their names.
         id: ProposalId,
         /// The configuration that is to be changed. If another one is in force, the change is rejected as
         /// [`Outdated`](crate::ChangeRejection::Outdated).
         expect: Expected,
         /// The change.
         change: Change,
+        /// Whether to make it although the leader knows of no healthy quorum of the voters that it leads to
+        /// ([`NoHealthyQuorum`](crate::ChangeRejection::NoHealthyQuorum)). Such a change may leave the cluster without a
+        /// quorum for good. Every other rule holds for it as well.
+        force: bool,
     },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
@@ -124,7 +131,8 @@ pub enum Input {
     /// A client wants to read what is committed now, linearizably (dissertation §6.4). It ends in exactly one of
     /// [`ReadReady`](crate::Action::ReadReady) and [`ReadRejected`](crate::Notice::ReadRejected).
     Read {
-        /// The host's name for it, not in use for another unfinished read.
+        /// The host's name for it. While another read of this name is unfinished, it is rejected as
+        /// [`IdInUse`](crate::Rejection::IdInUse), and that one goes on.
         id: ReadId,
         /// What the answer relies on.
         mode: ReadMode,

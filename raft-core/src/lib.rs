@@ -84,7 +84,7 @@
 //!                 }
 //!                 // Answers to requests that this host does not make, and news.
 //!                 Output::Changed { .. } | Output::Answered { .. } | Output::Notice(_) => {}
-//!                 Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
+//!                 Output::Applied { .. } | Output::SnapshotInstalled { .. } | Output::SnapshotRefused { .. } => {}
 //!             }
 //!         }
 //!     }
@@ -227,7 +227,8 @@ mod trace;
 mod types;
 
 pub use action::{
-    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Unfit,
+    Waiting,
 };
 pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
@@ -241,7 +242,7 @@ pub use raft::Raft;
 pub use recovery::{Recovery, RecoveryError};
 pub use replica::Replica;
 pub use restore::RestoreError;
-pub use status::{Feeding, Greeted, Ignored, PeerStatus, RoleName, Status, Vitals};
+pub use status::{Feeding, Greeted, Ignored, Limited, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
     Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Index, LogId, NodeId, Origin, Payload,

@@ -34,6 +34,7 @@ mod persisted;
 mod receive;
 mod server;
 mod stalled_disk;
+mod succession;
 mod view;
 mod waiting;
 mod witness;
@@ -44,6 +45,7 @@ use joining::Joining;
 use leader::Leader;
 use leader::reads::Reader;
 use server::Server;
+pub(crate) use server::drawn_stream;
 
 /// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) stays in memory although no known peer needs it: the
 /// next leader may find one that does.
@@ -192,6 +194,7 @@ impl Raft {
             raft.carry_out(Transition::FollowAfterStart.into());
         }
         raft.server.maybe_apply();
+        raft.server.recall_removal();
         Ok(raft)
     }
 
@@ -224,7 +227,12 @@ impl Raft {
             Event::Propose { id, payload } => self.on_propose(id, payload),
             Event::Campaign => self.on_campaign(),
             Event::Transfer { to } => self.on_transfer(to),
-            Event::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
+            Event::ChangeMembership {
+                id,
+                expect,
+                change,
+                force,
+            } => self.on_change_membership(id, (expect, force), change),
             Event::Persisted(ticket) => self.on_persisted(ticket),
             Event::PersistFailed => self.on_persist_failed(),
             Event::EntriesLoaded { ticket, entries } => {
@@ -285,7 +293,9 @@ impl Raft {
         server
             .log
             .evict(settled.min(matched_by_all.unwrap_or(settled)), spare);
+        let before = server.log.tail_bytes();
         server.log.evict(settled, limit);
+        server.limited.tail_bytes += u64::from(server.log.tail_bytes() < before);
     }
 
     /// How many ticks have passed since this boot.
@@ -305,7 +315,12 @@ impl Raft {
             Role::Leader(leader) => Some(leader.deadline()),
         };
         let of_forwarding = self.server.forwarding_deadline();
-        of_role.into_iter().chain(of_forwarding).min()
+        let of_succession = self.server.succession_deadline();
+        of_role
+            .into_iter()
+            .chain(of_forwarding)
+            .chain(of_succession)
+            .min()
     }
 
     /// Carries out what a rule made of the role. A transition may lead to the next one: a single voter wins each stage
@@ -369,6 +384,7 @@ impl Raft {
         let next = self.tick_role();
         self.carry_out(next);
         self.server.forwarding_tick();
+        self.server.succession_tick();
     }
 
     fn tick_role(&mut self) -> Next {
@@ -382,7 +398,7 @@ impl Raft {
     }
 
     fn on_propose(&mut self, id: ProposalId, payload: Payload) {
-        if let Err(reason) = self.check_halted() {
+        if let Err(reason) = self.check_id(id).and_then(|()| self.check_halted()) {
             self.server.reject(id, reason, payload);
             return;
         }
@@ -393,11 +409,13 @@ impl Raft {
     }
 
     fn on_read(&mut self, id: ReadId, mode: ReadMode) {
-        let outcome = self.check_halted().and_then(|()| match &mut self.role {
+        let is_welcome = self.check_read_id(id).and_then(|()| self.check_halted());
+        let outcome = is_welcome.and_then(|()| match &mut self.role {
             Role::Leader(leader) => leader.read(&mut self.server, Reader::Client(id), mode),
             _ => self.server.forward_read(id, mode),
         });
         if let Err(reason) = outcome {
+            self.server.limited.note(&reason);
             self.server.out.push(Notice::ReadRejected { id, reason });
         }
     }
@@ -410,7 +428,7 @@ impl Raft {
         }
     }
 
-    fn on_transfer(&mut self, to: NodeId) {
+    fn on_transfer(&mut self, to: Option<NodeId>) {
         match &mut self.role {
             Role::Leader(leader) => leader.on_transfer(&mut self.server, to),
             _ => {
@@ -420,13 +438,13 @@ impl Raft {
         }
     }
 
-    fn on_change_membership(&mut self, id: ProposalId, expect: Expected, change: Change) {
-        if let Err(reason) = self.check_halted() {
+    fn on_change_membership(&mut self, id: ProposalId, how: (Expected, bool), change: Change) {
+        if let Err(reason) = self.check_id(id).and_then(|()| self.check_halted()) {
             self.server.reject_change(id, reason.into(), change);
             return;
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, expect, change),
+            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, how, change),
             _ => {
                 let reason = self.server.not_leader();
                 self.server.reject_change(id, reason.into(), change);
@@ -440,8 +458,8 @@ impl Raft {
         let server = &mut self.server;
         match (&mut self.role, input) {
             (Role::Leader(leader), Input::SnapshotTaken { last }) => {
-                let oldest_transfer = leader.oldest_transfer();
-                server.on_snapshot_taken(last, oldest_transfer);
+                let needed = leader.first_needed(server);
+                server.on_snapshot_taken(last, needed);
             }
             (_, Input::SnapshotTaken { last }) => server.on_snapshot_taken(last, None),
             (Role::Leader(leader), Input::SnapshotAborted { ticket }) => {

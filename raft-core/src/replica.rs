@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::action::{Action, LoadEntries, Notice, Persist};
+use crate::action::{Action, LoadEntries, Notice, Persist, Rejection};
 use crate::config::{Setup, Snapshots};
 use crate::input::{Event, ReadMode};
 use crate::level::{Halt, Halted};
@@ -20,9 +20,12 @@ use crate::restore::RestoreError;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
 
+mod invariants;
+mod policy;
 mod snapshots;
 mod transfer;
 
+use policy::Policy;
 use transfer::{Inbound, Landing, Snapshot};
 
 /// The state machine that is replicated. It must be deterministic: the same commands in the same order give the same
@@ -76,14 +79,15 @@ pub enum Input<M: StateMachine> {
     /// A client wants a linearizable answer. It ends in exactly one of [`Output::Answered`] and
     /// [`Notice::ReadRejected`].
     Read {
-        /// The host's name for it, not in use for another unfinished read.
+        /// The host's name for it. While another read of this name is unfinished, it is rejected as
+        /// [`IdInUse`](crate::Rejection::IdInUse), and that one goes on.
         id: ReadId,
         /// What the answer relies on.
         mode: ReadMode,
         /// The question.
         query: M::Query,
     },
-    /// Take a snapshot now, without waiting for [`Snapshots::every_entries`]. While one is being written, this does
+    /// Take a snapshot now, without waiting until one is due ([`Snapshots::log_bytes`]). While one is being written, this does
     /// nothing.
     TakeSnapshot,
     /// The bytes of [`Output::WriteSnapshot`] are durable.
@@ -147,6 +151,12 @@ pub enum Output<M: StateMachine> {
         /// The entry that set the configuration.
         at: LogId,
     },
+    /// The state machine has applied everything up to this entry, commands or not; it comes last of a
+    /// [`drain`](Replica::drain).
+    Applied {
+        /// The last entry that it has applied.
+        up_to: LogId,
+    },
     /// The answer to a query, as of an instant between asking and now.
     Answered {
         /// The host's name for it.
@@ -185,6 +195,10 @@ pub struct Replica<M: StateMachine> {
     /// The machine's responses to the entries of the last apply, until their proposals are reported.
     responses: VecDeque<(Index, M::Response)>,
     last_applied: Option<LogId>,
+    /// What the host was last told of it.
+    told_applied: Option<LogId>,
+    /// When the next snapshot is due.
+    policy: Policy,
     /// The latest snapshot, kept to be sent to peers.
     snapshot: Option<Snapshot>,
     /// The snapshot of this server's own that is being written.
@@ -217,7 +231,7 @@ impl<M: StateMachine> Replica<M> {
     /// Those of [`Raft::new`]; a snapshot without its bytes, or bytes that are not a state.
     pub fn new(mut setup: Setup, machine: M, snapshot: Option<Payload>) -> Result<Self, RestoreError> {
         setup.config.options.applies_at_once = true;
-        let settings = setup.config.snapshots;
+        let config = setup.config.clone();
         // What the disk has: a witness may take another one while it starts.
         let stored = setup.durable.snapshot.clone();
         let raft = Raft::new(setup)?;
@@ -234,11 +248,14 @@ impl<M: StateMachine> Replica<M> {
             (Some(_), None) => return Err(RestoreError::Snapshot("its bytes are missing".into())),
             (None, Some(_)) => return Err(RestoreError::Snapshot("there are bytes of none".into())),
         };
+        let snapshot_bytes = snapshot.as_ref().map_or(0, Snapshot::total_bytes);
         Ok(Self {
+            told_applied: stored.as_ref().map(|meta| meta.last),
+            policy: Policy::new(&config, raft.identity(), snapshot_bytes),
             last_applied: stored.map(|meta| meta.last),
             raft,
             machine,
-            settings,
+            settings: config.snapshots,
             actions: Vec::new(),
             outputs: Vec::new(),
             queries: BTreeMap::new(),
@@ -257,6 +274,12 @@ impl<M: StateMachine> Replica<M> {
         match input.into() {
             Input::Event(event) => self.raft.step(event),
             Input::Read { id, mode, query } => {
+                if self.queries.contains_key(&id) {
+                    let reason = Rejection::IdInUse;
+                    self.outputs
+                        .push(Output::Notice(Notice::ReadRejected { id, reason }));
+                    return;
+                }
                 self.queries.insert(id, query);
                 self.raft.step(input::Input::Read { id, mode });
             }
@@ -279,11 +302,21 @@ impl<M: StateMachine> Replica<M> {
             }
         }
         self.actions = actions;
+        // Every proposal among what was applied is reported by now, and most entries were never a proposal of this
+        // server's.
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         // What the log has brought meanwhile need not be collected any more.
         let commit = self.raft.vitals().commit;
         self.inbound
             .take_if(|inbound| Some(inbound.meta.last.index) <= commit);
+        if self.last_applied != self.told_applied
+            && let Some(up_to) = self.last_applied
+        {
+            self.told_applied = self.last_applied;
+            self.outputs.push(Output::Applied { up_to });
+        }
         into.append(&mut self.outputs);
+        debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
     }
 
     /// Returns the core.
@@ -349,7 +382,7 @@ impl<M: StateMachine> Replica<M> {
             Action::InstallSnapshot { meta } => self.install(meta),
             Action::Notice(notice) => {
                 if let Notice::ReadRejected { id, .. } = &notice {
-                    self.queries.remove(id);
+                    unless_planted!(KEEPS_QUERIES, _ = self.queries.remove(id));
                 }
                 self.outputs.push(Output::Notice(notice));
             }
@@ -363,7 +396,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn apply(&mut self, entries: &[Entry]) {
-        self.responses.clear();
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         for entry in entries {
             if self.halted_at(entry.id.index).is_some() {
                 return;
@@ -380,12 +413,10 @@ impl<M: StateMachine> Replica<M> {
                 }
             }
             self.last_applied = Some(entry.id);
+            self.policy.applied(entry.cost_bytes());
         }
-        if let Some(last) = self.last_applied {
-            let covered = Index::count(self.snapshot.as_ref().map(|snapshot| snapshot.last.index));
-            if last.index.value().saturating_sub(covered) >= self.settings.every_entries {
-                self.take_snapshot();
-            }
+        if self.policy.is_due() {
+            self.take_snapshot();
         }
     }
 

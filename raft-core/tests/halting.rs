@@ -39,7 +39,12 @@ fn lead_by_newer(cluster: &mut Cluster) {
 fn hand_over(cluster: &mut Cluster, to: u64) {
     let leader = cluster.leader().unwrap();
     if leader != to {
-        cluster.step(leader, Event::Transfer { to: NodeId::new(to) });
+        cluster.step(
+            leader,
+            Event::Transfer {
+                to: Some(NodeId::new(to)),
+            },
+        );
         cluster.tick(6);
     }
     assert_eq!(cluster.leader(), Some(to));
@@ -264,8 +269,9 @@ fn a_halted_server_is_no_target_of_a_transfer() {
     cluster.propose(1, b"!!a");
     cluster.tick(5);
     let to = NodeId::new(2);
-    cluster.step(1, Event::Transfer { to });
-    let outcome = TransferOutcome::Rejected(Rejection::NotATarget { to });
+    cluster.step(1, Event::Transfer { to: Some(to) });
+    let why = raft_core::Unfit::Ailing(raft_core::Ailment::Halted);
+    let outcome = TransferOutcome::Rejected(Rejection::NotATarget { to, why });
     assert_eq!(cluster.server(1).transfers, [(2, outcome)]);
     let status = cluster.server(1).replica.raft().status();
     assert!(status.peers.iter().all(|peer| peer.is_halted));
@@ -400,6 +406,7 @@ fn a_leader_feeds_a_halted_peer_from_its_log_again_where_that_suffices() {
         promise_micros: 0,
         level: Level::ZERO,
         halted: true,
+        stalled: false,
         wall_time: None,
     };
     scene.receive(2, 2, has_halted);

@@ -348,7 +348,12 @@ fn a_server_of_another_founding_is_refused_by_both_sides() {
         cluster.propose(leader, b"other");
         cluster.tick(10);
         if in_a_later_term {
-            cluster.step(leader, Event::Transfer { to: node(5 - leader) });
+            cluster.step(
+                leader,
+                Event::Transfer {
+                    to: Some(node(5 - leader)),
+                },
+            );
             cluster.tick(20);
         }
         let (disk, boot) = cluster.crashed.remove(&1).expect("it is down");

@@ -2,17 +2,20 @@
 
 mod support;
 
-use raft_core::{Action, Event, Message, NodeId, Notice, Rejection, RoleName, TransferOutcome};
+use raft_core::{
+    Action, Ailment, Change, Event, Level, Message, NodeId, Notice, Rejection, RoleName, Round,
+    TransferOutcome, Unfit,
+};
 use support::Cluster;
 use support::scene::{Scene, at, heartbeat, kinds, node, sent, sent_to};
 
 fn transfer(scene: &mut Scene, to: u64) -> Vec<Action> {
-    scene.step(Event::Transfer { to: node(to) })
+    scene.step(Event::Transfer { to: Some(node(to)) })
 }
 
 fn ended(actions: &[Action]) -> Vec<(NodeId, TransferOutcome)> {
     let ended = actions.iter().filter_map(|action| match action {
-        Action::Notice(Notice::TransferEnded { to, outcome }) => Some((*to, *outcome)),
+        Action::Notice(Notice::TransferEnded { to, outcome }) => Some((to.unwrap_or(node(0)), *outcome)),
         _ => None,
     });
     ended.collect()
@@ -73,8 +76,8 @@ fn no_proposals_are_taken_while_leadership_is_handed_over() {
 #[test]
 fn only_another_voter_is_a_target() {
     let mut scene = leader();
-    for to in [1, 4] {
-        let reason = Rejection::NotATarget { to: node(to) };
+    for (to, why) in [(1, Unfit::Leads), (4, Unfit::NotVoter)] {
+        let reason = Rejection::NotATarget { to: node(to), why };
         assert_eq!(ended(&transfer(&mut scene, to)), rejected(to, reason));
     }
     let mut follower = Scene::follower(3, 2, &[]);
@@ -112,9 +115,12 @@ fn a_transfer_ends_with_the_leadership() {
     let mut scene = leader();
     transfer(&mut scene, 2);
     let actions = scene.receive(2, 3, Message::TransferVote { last: at(2, 1) });
-    assert_eq!(ended(&actions), [(node(2), TransferOutcome::SteppedDown)]);
+    assert_eq!(ended(&actions), [], "the target has not won yet");
     assert_eq!(sent(&actions), [(2, Message::VoteReply { granted: true })]);
     assert_eq!((scene.role(), scene.vote()), (RoleName::Follower, Some(2)));
+    let actions = scene.receive(2, 3, heartbeat(None));
+    assert_eq!(ended(&actions), [(node(2), TransferOutcome::Succeeded)]);
+    assert_eq!(ended(&scene.receive(2, 3, heartbeat(None))), [], "once");
 
     let mut failing = leader();
     transfer(&mut failing, 2);
@@ -234,11 +240,16 @@ fn leadership_is_handed_to_every_server_in_turn() {
         let leader = cluster.leader().expect("there is a leader");
         let to = if leader == to { from } else { to };
         let written = cluster.propose(leader, b"before");
-        cluster.step(leader, Event::Transfer { to: NodeId::new(to) });
+        cluster.step(
+            leader,
+            Event::Transfer {
+                to: Some(NodeId::new(to)),
+            },
+        );
         cluster.tick(1);
         assert_eq!(cluster.leader(), Some(to), "turn {turn}");
         let ends = core::mem::take(&mut cluster.server(leader).transfers);
-        assert_eq!(ends, [(to, TransferOutcome::SteppedDown)]);
+        assert_eq!(ends, [(to, TransferOutcome::Succeeded)]);
         cluster.tick(5);
         assert!(cluster.server(leader).done.contains_key(&written));
         assert_eq!(cluster.role(leader), RoleName::Follower);
@@ -257,7 +268,7 @@ fn a_partitioned_target_costs_an_election_timeout() {
     cluster.step(
         leader,
         Event::Transfer {
-            to: NodeId::new(target),
+            to: Some(NodeId::new(target)),
         },
     );
     let refused = cluster.propose(leader, b"during");
@@ -269,4 +280,147 @@ fn a_partitioned_target_costs_an_election_timeout() {
     assert_eq!(server.transfers, [(target, TransferOutcome::TimedOut)]);
     assert!(server.rejected.contains_key(&refused) && server.done.contains_key(&taken));
     assert_eq!(server.replica.raft().vitals().term, term);
+}
+
+// A transfer that succeeded is told from one after which another server leads, or none.
+#[test]
+fn a_leader_that_stepped_down_says_whether_the_target_leads() {
+    let deposed = || {
+        let mut scene = leader();
+        transfer(&mut scene, 2);
+        scene.tick(4);
+        scene.accept(2, at(2, 1));
+        scene.receive(2, 3, Message::TransferVote { last: at(2, 1) });
+        scene
+    };
+    let mut scene = deposed();
+    let actions = scene.receive(3, 4, heartbeat(None));
+    assert_eq!(ended(&actions), [(node(2), TransferOutcome::SteppedDown)]);
+
+    let mut scene = deposed();
+    let deadline = scene.raft.next_deadline().expect("it waits for the outcome");
+    assert!(
+        deadline <= raft_core::Tick::new(10),
+        "an election timeout after it began"
+    );
+    assert_eq!(ended(&scene.tick(5)), []);
+    assert_eq!(ended(&scene.tick(1)), [(node(2), TransferOutcome::SteppedDown)]);
+    assert_eq!(ended(&scene.receive(2, 3, heartbeat(None))), [], "once");
+
+    let mut scene = deposed();
+    let failed = scene.step(Event::PersistFailed);
+    assert_eq!(ended(&failed), rejected(2, Rejection::Failed));
+}
+
+fn transfer_to_the_best(scene: &mut Scene) -> Vec<Action> {
+    scene.step(Event::Transfer { to: None })
+}
+
+fn says(scene: &mut Scene, from: u64, halted: bool, stalled: bool) {
+    let reply = Message::HeartbeatReply {
+        session: scene.session(from),
+        round: Round::new(0),
+        promise_micros: 0,
+        level: Level::ZERO,
+        halted,
+        stalled,
+        wall_time: None,
+    };
+    scene.receive(from, 2, reply);
+}
+
+// Of the voters that are healthy, the leader chooses the one that holds most of the log.
+#[test]
+fn a_leader_that_is_to_choose_hands_over_to_the_healthy_voter_that_holds_most() {
+    let mut scene = Scene::leader(5, 2, &[]);
+    scene.accept(2, at(2, 1));
+    scene.accept(3, at(2, 1));
+    scene.propose(1, b"one");
+    for peer in [3, 4, 5] {
+        scene.accept(peer, at(2, 2));
+    }
+    says(&mut scene, 3, true, false);
+    says(&mut scene, 4, false, true);
+    assert_eq!(kinds(&transfer_to_the_best(&mut scene)), [(5, "TimeoutNow")]);
+    assert_eq!(scene.raft.status().transferring_to, Some(node(5)));
+    scene.receive(5, 3, Message::TransferVote { last: at(2, 2) });
+    let actions = scene.receive(5, 3, heartbeat(None));
+    assert_eq!(
+        ended(&actions),
+        [(node(5), TransferOutcome::Succeeded)],
+        "it names its choice"
+    );
+}
+
+#[test]
+fn a_leader_that_cannot_choose_says_why() {
+    let refused = |scene: &mut Scene| {
+        let actions = transfer_to_the_best(scene);
+        let [Action::Notice(Notice::TransferEnded { to: None, outcome })] = actions[..] else {
+            panic!("{actions:?}")
+        };
+        outcome
+    };
+    let ailing = |to, ailment| {
+        let why = Unfit::Ailing(ailment);
+        TransferOutcome::Rejected(Rejection::NotATarget { to: node(to), why })
+    };
+    let mut alone = Scene::leader(1, 2, &[]);
+    assert_eq!(
+        refused(&mut alone),
+        TransferOutcome::Rejected(Rejection::NoTarget)
+    );
+
+    let mut scene = Scene::leader(3, 2, &[]);
+    assert_eq!(refused(&mut scene), ailing(2, Ailment::Unheard));
+    scene.accept(3, at(2, 1));
+    says(&mut scene, 3, true, false);
+    assert_eq!(
+        refused(&mut scene),
+        ailing(3, Ailment::Halted),
+        "of the two, it holds more"
+    );
+    says(&mut scene, 3, false, true);
+    assert_eq!(refused(&mut scene), ailing(3, Ailment::Stalled));
+    let mut follower = Scene::follower(3, 2, &[]);
+    let reason = Rejection::NotLeader { leader: None };
+    assert_eq!(refused(&mut follower), TransferOutcome::Rejected(reason));
+}
+
+// A target that was named is refused for the same reasons, but for one: a new leader has not heard of it yet.
+#[test]
+fn a_target_that_is_not_healthy_is_refused() {
+    let mut scene = leader();
+    says(&mut scene, 3, false, true);
+    let why = Unfit::Ailing(Ailment::Stalled);
+    let reason = Rejection::NotATarget { to: node(3), why };
+    assert_eq!(ended(&transfer(&mut scene, 3)), rejected(3, reason));
+    for _ in 0..11 {
+        scene.tick(1);
+        scene.accept(2, at(2, 1));
+    }
+    let why = Unfit::Ailing(Ailment::Silent { ticks: 11 });
+    let reason = Rejection::NotATarget { to: node(3), why };
+    assert_eq!(ended(&transfer(&mut scene, 3)), rejected(3, reason));
+    let mut new = leader();
+    assert_eq!(ended(&transfer(&mut new, 3)), [], "it may be in good health");
+}
+
+#[test]
+fn a_cluster_goes_on_under_the_leader_that_was_chosen() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.tick(10);
+    let dead = leader % 3 + 1;
+    cluster.crash(dead);
+    cluster.tick(15);
+    cluster.step(leader, Event::Transfer { to: None });
+    cluster.tick(3);
+    let chosen = (leader + 1) % 3 + 1;
+    assert_eq!(cluster.leader(), Some(chosen));
+    let ends = core::mem::take(&mut cluster.server(leader).transfers);
+    assert_eq!(ends, [(chosen, TransferOutcome::Succeeded)]);
+    let change = cluster.change(chosen, Change::Remove(node(dead)));
+    cluster.tick(10);
+    assert!(cluster.server(chosen).changed.contains_key(&change));
 }

@@ -91,6 +91,7 @@ fn confirm(scene: &mut Scene, from: u64, round: Round) -> Vec<Action> {
             promise_micros: PROMISE_MICROS,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     )
@@ -187,7 +188,7 @@ fn a_lease_without_a_commit_of_the_own_term_answers_nothing() {
 fn a_leader_that_has_told_another_server_to_campaign_has_no_lease() {
     let mut scene = leader();
     renew(&mut scene);
-    scene.step(Event::Transfer { to: node(2) });
+    scene.step(Event::Transfer { to: Some(node(2)) });
     assert_eq!(read(&mut scene, 1), []);
     // Also when nothing comes of it.
     for _ in 0..6 {
@@ -258,7 +259,7 @@ fn led_with_longer_timeouts(leader: (u64, u64), others: Config) -> Cluster {
     );
     while cluster.elect() != 1 {
         let from = cluster.leader().expect("there is a leader");
-        cluster.step(from, Event::Transfer { to: node(1) });
+        cluster.step(from, Event::Transfer { to: Some(node(1)) });
         cluster.tick(10);
     }
     cluster.config = others;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use raft_core::{Action, Event, Input, Notice, Rejection};
+use raft_core::{Action, Change, ChangeRejection, Event, Expected, Input, Notice, ProposalId, Rejection};
 use support::Cluster;
 use support::scene::{Scene, append, at, entries, heartbeat, id, index, node, snapshot, writes};
 
@@ -270,4 +270,66 @@ fn every_proposal_has_one_outcome_through_changes_of_leaders() {
             "{proposal}: {told:?}"
         );
     }
+}
+
+// Reads, proposals and changes of the configuration alike: of two unfinished ones with one id, the later is refused, and
+// the earlier goes on. Proposals and changes share their ids.
+#[test]
+fn a_request_whose_id_is_in_use_is_refused_and_the_unfinished_one_goes_on() {
+    let mut scene = leader_with_two();
+    let refused = Outcome::Rejected(Rejection::IdInUse, b"again".to_vec());
+    assert_eq!(outcomes(&scene.propose(1, b"again")), [(1, refused)]);
+    let change = Event::ChangeMembership {
+        id: ProposalId::new(2),
+        expect: Expected::Any,
+        change: Change::AddLearner(node(4)),
+        force: false,
+    };
+    let actions = scene.step(change.clone());
+    assert!(matches!(
+        actions[..],
+        [Action::Notice(Notice::ChangeRejected {
+            reason: ChangeRejection::Refused(Rejection::IdInUse),
+            ..
+        })]
+    ));
+    assert_eq!(scene.raft.vitals().last, at(2, 3), "nothing was appended");
+    let done = scene.accept(2, at(2, 3));
+    assert_eq!(
+        outcomes(&done),
+        [(1, Outcome::Done(id(2, 2))), (2, Outcome::Done(id(2, 3)))]
+    );
+    scene.step(change);
+    assert_eq!(scene.raft.vitals().last, at(2, 4), "the id is free again");
+    let refused = Outcome::Rejected(Rejection::IdInUse, b"again".to_vec());
+    assert_eq!(outcomes(&scene.propose(2, b"again")), [(2, refused)]);
+}
+
+// A proposal whose entry was truncated is unfinished as well, and so is one that is on its way to the leader.
+#[test]
+fn an_id_is_in_use_wherever_its_request_waits() {
+    let mut scene = leader_with_two();
+    scene.receive(3, 3, append(at(2, 1), entries(1, &[3]), 1));
+    assert_eq!(scene.raft.vitals().last, at(3, 2));
+    let mut setup = support::scene::setup(3, 1, &[]);
+    setup.config.options.forwarding = true;
+    let mut helpful = Scene::new(setup).expect("the disk is valid");
+    helpful.receive(2, 2, heartbeat(None));
+    helpful.propose(5, b"on its way");
+    helpful.read(5);
+    for (id, scene) in [(2, &mut scene), (5, &mut helpful)] {
+        let refused = Outcome::Rejected(Rejection::IdInUse, b"again".to_vec());
+        assert_eq!(outcomes(&scene.propose(id, b"again")), [(id, refused)]);
+    }
+    let refused = |action: &Action| {
+        matches!(
+            action,
+            Action::Notice(Notice::ReadRejected {
+                reason: Rejection::IdInUse,
+                ..
+            })
+        )
+    };
+    assert!(helpful.read(5).iter().any(refused));
+    assert!(!helpful.read(4).iter().any(refused), "a smaller id may be free");
 }

@@ -42,6 +42,7 @@ fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     )
@@ -312,4 +313,47 @@ fn a_leader_that_was_replaced_does_not_answer() {
     cluster.deliver();
     assert!(!cluster.server(old).answered.contains_key(&read));
     assert!(cluster.server(old).reads_rejected.contains_key(&read));
+}
+
+// Wherever it waits: for the leader's first commit, for the next round, for a quorum, or for the state machine.
+#[test]
+fn a_read_whose_id_is_in_use_is_refused_and_the_unfinished_one_is_answered_once() {
+    let in_use = [(7, Rejection::IdInUse)];
+    let mut early = Scene::leader(5, 2, &[]);
+    early.read(7);
+    assert_eq!(refused(&early.read(7)), in_use);
+
+    let mut scene = leader();
+    scene.raft.step(Input::Read {
+        id: raft_core::ReadId::new(7),
+        mode: raft_core::ReadMode::Quorum,
+    });
+    let actions = scene.read(7);
+    assert_eq!((refused(&actions), round(&actions)), (in_use.to_vec(), Some(1)));
+    assert_eq!(refused(&scene.read(7)), in_use);
+    confirm(&mut scene, 2, 1);
+    assert_eq!(ready(&confirm(&mut scene, 3, 1)), [(7, 1)]);
+    assert_eq!(refused(&scene.read(7)), [], "the id is free again");
+}
+
+// The question of the unfinished read is the one that is answered.
+#[test]
+fn a_replica_keeps_the_question_of_the_unfinished_read() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.tick(10);
+    let read = || raft_core::replica::Input::Read {
+        id: raft_core::ReadId::new(7),
+        mode: raft_core::ReadMode::Quorum,
+        query: (),
+    };
+    cluster.step(leader, read());
+    cluster.step(leader, read());
+    assert_eq!(
+        cluster.server(leader).reads_rejected.get(&7),
+        Some(&Rejection::IdInUse)
+    );
+    assert!(cluster.server(leader).answered.is_empty());
+    cluster.tick(5);
+    assert!(cluster.server(leader).answered.contains_key(&7));
 }

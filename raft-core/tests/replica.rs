@@ -397,3 +397,66 @@ fn a_host_that_writes_at_once_finds_every_consequence_after_its_write() {
     assert_eq!(server.machine(), &state(7));
     assert_eq!(server.raft().vitals().applied, Index::new(7));
 }
+
+// What waits for the state machine to reach a certain entry need not look at it again and again.
+#[test]
+fn a_host_is_told_how_far_its_state_machine_has_applied() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    for command in 0..5_u8 {
+        cluster.propose(leader, &[command]);
+        cluster.tick(3);
+    }
+    for server in 1..=3 {
+        let applied = cluster.server(server).replica.raft().vitals().applied;
+        let told = &cluster.server(server).applied;
+        assert!(
+            told.len() > 3 && told.is_sorted_by(|one, other| one < other),
+            "{told:?}"
+        );
+        assert_eq!(
+            told.last().map(|last| last.index),
+            applied,
+            "no-ops count as well"
+        );
+    }
+    let before = cluster.server(leader).applied.len();
+    cluster.tick(30);
+    assert_eq!(
+        cluster.server(leader).applied.len(),
+        before,
+        "nothing is said twice"
+    );
+}
+
+// Most entries of a follower's log were proposed elsewhere. What its state machine says to them is of use to no client.
+#[test]
+fn a_follower_keeps_no_responses() {
+    let mut server = follower();
+    for position in 1..=3_u64 {
+        let prev = (position > 1).then(|| id(1, position - 1));
+        let message = append(prev, entries(position - 1, &[1]), position);
+        receive(&mut server, 2, message);
+        while let [ticket, ..] = tickets(&drain(&mut server))[..] {
+            server.step(Event::Persisted(ticket));
+        }
+        assert_eq!(server.raft().vitals().applied, Index::new(position));
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
+}
+
+// A query is kept until its read has an outcome, and no longer: here the read is refused at once.
+#[test]
+fn a_refused_read_leaves_no_query() {
+    let mut server = follower();
+    drain(&mut server);
+    for number in 0..3 {
+        server.step(Input::Read {
+            id: raft_core::ReadId::new(number),
+            mode: raft_core::ReadMode::Quorum,
+            query: (),
+        });
+        assert_eq!(drain(&mut server).len(), 1);
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
+}

@@ -63,6 +63,7 @@ fn change(scene: &mut Scene, change: Change) -> Result<(), ChangeRejection> {
         id,
         expect: Expected::Any,
         change,
+        force: false,
     });
     let refused = actions.iter().find_map(|action| match action {
         Action::Notice(Notice::ChangeRejected { reason, .. }) => Some(*reason),
@@ -90,6 +91,7 @@ fn a_witness_gets_configurations_in_full() {
         id: ProposalId::new(1),
         expect: Expected::Any,
         change: Change::AddLearner(node(4)),
+        force: false,
     });
     let [EntryBody::Membership(membership)] = &bodies(3, &actions)[..] else {
         panic!("{actions:?}")
@@ -146,12 +148,18 @@ fn a_witness_never_campaigns() {
 fn a_witness_is_no_target_and_no_successor() {
     let mut scene = leader(&[]);
     scene.accept(3, at(2, 1));
-    let actions = scene.step(Event::Transfer { to: node(3) });
-    let reason = Rejection::NotATarget { to: node(3) };
+    let actions = scene.step(Event::Transfer { to: Some(node(3)) });
+    let reason = Rejection::NotATarget {
+        to: node(3),
+        why: raft_core::Unfit::Witness,
+    };
     let outcome = TransferOutcome::Rejected(reason);
     assert_eq!(
         actions,
-        [Action::Notice(Notice::TransferEnded { to: node(3), outcome })]
+        [Action::Notice(Notice::TransferEnded {
+            to: Some(node(3)),
+            outcome
+        })]
     );
     // A leader that removes itself names a successor: of those that answer, not the witness.
     change(&mut scene, Change::AddLearner(node(4))).expect("it makes sense");
@@ -396,6 +404,7 @@ fn a_witness_gets_nothing_that_only_a_removed_leader_holds() {
         id: ProposalId::new(77),
         expect: Expected::Any,
         change: Change::Remove(node(1)),
+        force: false,
     });
     assert_eq!((bodies(2, &actions).len(), bodies(4, &actions).len()), (1, 1));
     assert_eq!(bodies(3, &actions), []);

@@ -101,7 +101,10 @@ impl ApiError {
         match failure {
             RequestFailure::Rejected(Rejection::NotLeader { .. }) => Self::not_leader(app),
             RequestFailure::Rejected(
-                rejection @ (Rejection::Transferring { .. } | Rejection::NotATarget { .. }),
+                rejection @ (Rejection::Transferring { .. }
+                | Rejection::NotATarget { .. }
+                | Rejection::NoTarget
+                | Rejection::IdInUse),
             ) => unavailable("TRANSFERRING", rejection.to_string()),
             RequestFailure::Rejected(Rejection::TooLarge { size, limit }) => {
                 let message = format!("the request has {size} bytes; the limit is {limit}");

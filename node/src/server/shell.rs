@@ -79,6 +79,7 @@ impl Shell {
             vitals: replica.raft().vitals(),
             directory: Arc::clone(&directory),
             linked: 0,
+            ledger_time: replica.machine().now(),
             denied_picture: agreed_picture(replica.machine()),
             fenced: false,
             silenced: false,
@@ -282,6 +283,10 @@ impl Shell {
             Output::Notice(Notice::LeaderChanged { leader: None, term }) => {
                 tracing::info!("term {term}: no leader is known")
             }
+            Output::Notice(Notice::Removed { at }) => {
+                tracing::warn!("this server was removed from the cluster by entry {at}; stop it");
+            }
+            Output::Applied { .. } => {}
             Output::Notice(Notice::Halted(halted)) => tracing::error!("{halted}"),
             Output::Notice(Notice::MembershipChanged { .. }) => {
                 tracing::info!(
@@ -357,6 +362,7 @@ impl Shell {
             vitals,
             directory: Arc::clone(&self.directory),
             linked: self.links.count(),
+            ledger_time: self.replica.machine().now(),
             denied_picture: agreed_picture(self.replica.machine()),
             fenced,
             silenced: raft.hard_state().silenced,

@@ -30,7 +30,12 @@ impl Server {
         self.settle_truncated();
         self.maybe_apply();
         let (membership, _) = self.log.membership_at(to);
-        membership.map(|id| id.index) > before
+        let commits_membership = membership.map(|id| id.index) > before;
+        if commits_membership {
+            let was_member = self.log.membership_at(before).1.contains(self.me());
+            self.note_removal(was_member);
+        }
+        commits_membership
     }
 
     /// Hands out entries to apply, if it may be now. A host that applies at once is asked in a drain, for everything
@@ -75,6 +80,8 @@ impl Server {
             return false;
         };
         let entries = self.log.slice(first, last, self.config.limits.apply_bytes);
+        let holds_all = entries.last().is_some_and(|entry| entry.id.index == last);
+        self.limited.apply_bytes += u64::from(!holds_all);
         let Some(last) = entries.last().map(|entry| entry.id.index) else {
             debug_assert!(false, "an entry that is not applied yet stays in memory");
             return false;

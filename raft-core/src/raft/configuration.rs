@@ -74,6 +74,25 @@ impl Server {
         !committed.contains(me) && !self.log.membership().contains(me)
     }
 
+    /// Tells the host that the configuration that removes this server is committed, if the last committed one before had
+    /// it. What a log that catches up says of earlier times is no news: a later configuration may name this server again.
+    pub(super) fn note_removal(&mut self, was_member: bool) {
+        let (at, _) = self.log.membership_at(self.commit);
+        if was_member
+            && self.is_outside()
+            && let Some(at) = at
+        {
+            self.out.push(Notice::Removed { at });
+        }
+    }
+
+    /// At a start: says again what the log says, in case the host was not told before.
+    pub(super) fn recall_removal(&mut self) {
+        let me = self.me();
+        let was_member = self.log.memberships().any(|membership| membership.contains(me));
+        self.note_removal(was_member);
+    }
+
     /// Another configuration is in force than before.
     pub(super) fn membership_changed(&mut self) {
         self.maybe_give_up_proposals();

@@ -154,6 +154,7 @@ impl Follower {
         let verified_index = verified.map(|id| id.index);
         if !entries.is_empty() && !server.may_store(verified_index) {
             server.ignored.beyond_halt += 1;
+            server.limited.halted_entries += 1;
             return;
         }
         let outcome = if verified_index <= server.commit {

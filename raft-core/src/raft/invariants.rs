@@ -7,14 +7,15 @@ use super::server::Server;
 use super::{Raft, Role};
 
 impl Raft {
-    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, and of the
-    /// requests that it has forwarded.
+    /// Checks every invariant of this server, in time linear in the number of its peers, of its terms, of the requests
+    /// that it has forwarded, and of what it leads: uncommitted commands, and appends in flight.
     ///
     /// # Errors
     ///
     /// Says which invariant is broken: a bug of this crate.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
         self.server.check()?;
+        self.server.check_waiting(self.unconfirmed_reads())?;
         let leads = self.server.leader() == Some(self.server.me());
         match &self.role {
             Role::Leader(leader) => {
@@ -54,6 +55,27 @@ impl Raft {
                 );
                 debug_assert!(server.may_campaign(), "a leader may campaign");
             }
+        }
+    }
+
+    /// How many reads this server has as a leader that no quorum has confirmed yet.
+    fn unconfirmed_reads(&self) -> usize {
+        match &self.role {
+            Role::Leader(leader) => leader.unconfirmed_reads(),
+            _ => 0,
+        }
+    }
+
+    /// How many reads have no outcome yet, those of other servers' clients included.
+    pub(crate) fn waiting_reads(&self) -> usize {
+        self.unconfirmed_reads() + self.server.waiting_reads()
+    }
+
+    /// How many snapshots are on their way to peers.
+    pub(crate) fn snapshot_transfers(&self) -> usize {
+        match &self.role {
+            Role::Leader(leader) => leader.snapshot_transfers(),
+            _ => 0,
         }
     }
 }

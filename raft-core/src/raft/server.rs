@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::queue::Ends;
 use crate::restore::Restored;
-use crate::status::{Ignored, RoleName};
+use crate::status::{Ignored, Limited, RoleName};
 use crate::trace::Trace;
 use crate::types::{
     Entry, EntryBody, Identity, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Tick, Ticket,
@@ -27,6 +27,8 @@ use crate::types::{
 use super::Sender;
 use super::boots::Boots;
 use super::forwarding::Forwarding;
+use super::leader::clocks::HandoverPause;
+use super::succession::Succession;
 use super::waiting::Proposal;
 
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(super) struct Server {
     pub(super) now: Tick,
     /// What the host's wall clock showed when it was last given.
     pub(super) clock: Option<Reading>,
+    /// When this server last handed over its leadership because that clock is wrong.
+    pub(super) clock_pause: HandoverPause,
     /// Until then, this server withholds its vote from every candidate that no leader asked to campaign: an earlier boot
     /// may have promised that to a leader whose lease still holds.
     pub(super) withholds_until: Tick,
@@ -69,7 +73,13 @@ pub(super) struct Server {
     pub(super) yields_left: u32,
     /// Where this server has halted: see `halting`.
     pub(super) halted: Option<Halted>,
+    /// A transfer of leadership whose outcome the next leader decides.
+    pub(super) succession: Option<Succession>,
+    /// The greatest ids that clients have used: one beyond them is in use for no other request.
+    pub(super) greatest_id: Option<ProposalId>,
+    pub(super) greatest_read: Option<ReadId>,
     pub(super) failed: bool,
+    pub(super) limited: Limited,
 }
 
 impl Server {
@@ -91,11 +101,12 @@ impl Server {
         let applied = plant!(applied, RESTORES_APPLIED_FROM_COMMIT => durable.commit.max(covered));
         let applied = plant!(applied, REPLAYS_FROM_LOG_START => covered.and(log.first_index().previous()));
         let mut server = Self {
-            jitter: jitter(config.seed, &identity),
+            jitter: drawn_stream(config.seed, &identity, 0),
             yields_left: config.options.yields,
             config,
             now: Tick::new(0),
             clock: None,
+            clock_pause: HandoverPause::default(),
             withholds_until: Tick::new(0),
             leader: None,
             out: Outbox::new(identity, hard_state, log.last_index()),
@@ -113,7 +124,11 @@ impl Server {
             stranger: None,
             boots: Boots::default(),
             halted: None,
+            succession: None,
+            greatest_id: None,
+            greatest_read: None,
             failed: false,
+            limited: Limited::default(),
             log,
         };
         if discarded {
@@ -160,6 +175,9 @@ impl Server {
         if leader != before {
             let term = self.out.term();
             self.out.push(Notice::LeaderChanged { leader, term });
+        }
+        if let Some(leader) = leader {
+            self.settle_succession(leader);
         }
     }
 
@@ -235,14 +253,18 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
+        self.limited.note(&reason);
         self.out.push(Notice::Rejected { id, reason, payload });
     }
 
     pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
+        if let ChangeRejection::Refused(reason) = &reason {
+            self.limited.note(reason);
+        }
         self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 
-    pub(super) fn end_transfer(&mut self, to: NodeId, outcome: TransferOutcome) {
+    pub(super) fn end_transfer(&mut self, to: Option<NodeId>, outcome: TransferOutcome) {
         self.out.push(Notice::TransferEnded { to, outcome });
     }
 
@@ -337,8 +359,9 @@ impl Server {
     }
 }
 
-/// The stream that election timeouts are drawn from: the same for the same seed, another one on every server and boot.
-fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
+/// A stream of draws: the same for the same seed, another one on every server and boot, and for each number. Election
+/// timeouts are drawn from number 0.
+pub(crate) fn drawn_stream(seed: u64, identity: &Identity, number: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     let words = [
         seed,
@@ -349,5 +372,7 @@ fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
     for (part, word) in key.chunks_exact_mut(8).zip(words) {
         part.copy_from_slice(&word.to_le_bytes());
     }
-    ChaCha8Rng::from_seed(key)
+    let mut stream = ChaCha8Rng::from_seed(key);
+    stream.set_stream(number);
+    stream
 }

@@ -7,6 +7,7 @@ use crate::queue::Ends;
 use crate::types::{Index, LogId, ProposalId, ReadId};
 
 use super::server::Server;
+use super::{Raft, Role};
 
 /// A proposal of this server's in the log.
 #[derive(Debug)]
@@ -15,14 +16,65 @@ pub(super) struct Proposal {
     pub(super) at: LogId,
 }
 
+impl Raft {
+    /// Checks that no other proposal or change of this id is unfinished. A host that counts its requests pays nothing for
+    /// this: an id beyond all before it is new.
+    pub(super) fn check_id(&mut self, id: ProposalId) -> Result<(), Rejection> {
+        let server = &mut self.server;
+        if server.greatest_id.is_none_or(|greatest| id > greatest) {
+            server.greatest_id = Some(id);
+            return Ok(());
+        }
+        let mut in_log = server.proposals.iter().chain(&server.truncated);
+        let is_used = in_log.any(|proposal| proposal.id == id) || server.forwarding.is_used(id);
+        if is_used { Err(Rejection::IdInUse) } else { Ok(()) }
+    }
+
+    /// The same for reads.
+    pub(super) fn check_read_id(&mut self, id: ReadId) -> Result<(), Rejection> {
+        let server = &mut self.server;
+        if server.greatest_read.is_none_or(|greatest| id > greatest) {
+            server.greatest_read = Some(id);
+            return Ok(());
+        }
+        let of_leader = matches!(&self.role, Role::Leader(leader) if leader.is_read(id));
+        let mut confirmed = server.confirmed_reads.iter();
+        let is_used = of_leader || confirmed.any(|(other, _)| *other == id) || server.forwarding.is_read(id);
+        if is_used { Err(Rejection::IdInUse) } else { Ok(()) }
+    }
+}
+
 impl Server {
+    /// How many clients of this server wait for the outcome of a proposal.
+    fn waiting_proposals(&self) -> usize {
+        (self.proposals.len())
+            .saturating_add(self.truncated.len())
+            .saturating_add(self.forwarding.waiting_proposals())
+    }
+
+    /// How many clients of this server wait for a read, beside those that a leader has not confirmed yet.
+    pub(super) fn waiting_reads(&self) -> usize {
+        (self.confirmed_reads.len()).saturating_add(self.forwarding.waiting_reads())
+    }
+
+    /// Checks that no more clients wait than the limits allow; so many reads of a leader are not confirmed yet.
+    pub(super) fn check_waiting(&self, unconfirmed: usize) -> Result<(), &'static str> {
+        let limits = &self.config.limits;
+        if self.waiting_proposals() > limits.proposals {
+            return Err("more proposals wait than the limit allows");
+        }
+        if unconfirmed.saturating_add(self.waiting_reads()) > limits.reads {
+            return Err("more reads wait than the limit allows");
+        }
+        Ok(())
+    }
+
     /// Checks that one more client of this server may wait for the outcome of a proposal.
     pub(super) fn check_room_for_proposal(&self) -> Result<(), Rejection> {
         let (what, limit) = (Waiting::Proposals, self.config.limits.proposals);
-        let waiting = (self.proposals.len())
-            .saturating_add(self.truncated.len())
-            .saturating_add(self.forwarding.waiting_proposals());
-        if waiting < limit {
+        let waiting = self.waiting_proposals();
+        let has_room = plant!(waiting < limit, BUSY_AT_THE_FIRST => waiting == 0);
+        if has_room {
             Ok(())
         } else {
             Err(Rejection::Busy { what, limit })
@@ -33,10 +85,7 @@ impl Server {
     /// yet.
     pub(super) fn check_room_for_read(&self, unconfirmed: usize) -> Result<(), Rejection> {
         let (what, limit) = (Waiting::Reads, self.config.limits.reads);
-        let waiting = unconfirmed
-            .saturating_add(self.confirmed_reads.len())
-            .saturating_add(self.forwarding.waiting_reads());
-        if waiting < limit {
+        if unconfirmed.saturating_add(self.waiting_reads()) < limit {
             Ok(())
         } else {
             Err(Rejection::Busy { what, limit })
@@ -78,6 +127,7 @@ impl Server {
         }
         self.give_up_all_forwarded();
         self.fail_forwarded_reads(reason);
+        self.fail_succession();
     }
 
     /// A snapshot has taken the place of the log up to `last`. A proposal there may have been committed or not: its

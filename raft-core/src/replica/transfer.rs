@@ -79,6 +79,10 @@ impl Inbound {
             && self.checksum == other.checksum
     }
 
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Takes a piece if it is the next one. Memory grows with what has arrived, never with what was announced.
     pub(super) fn add(&mut self, offset: u64, data: &[u8]) -> Progress {
         let received = self.data.len() as u64;

@@ -150,6 +150,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -164,6 +165,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -190,6 +192,7 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -234,6 +237,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
@@ -327,6 +331,7 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -363,4 +368,89 @@ fn an_entry_is_committed_when_a_smaller_configuration_needs_no_further_copy() {
     assert_eq!(scene.commit(), 1);
     change(&mut scene, 1, Change::Remove(node(4)));
     assert_eq!(scene.commit(), 2);
+}
+
+fn removals(actions: &[Action]) -> Vec<Option<LogId>> {
+    let removals = actions.iter().filter_map(|action| match action {
+        Action::Notice(Notice::Removed { at }) => Some(*at),
+        _ => None,
+    });
+    removals.map(Some).collect()
+}
+
+// A host learns that the server may be stopped: when the removal is committed, and not before.
+#[test]
+fn a_server_is_told_once_that_its_removal_is_committed() {
+    let without_me = sets(1, 2, Membership::of_voters([node(2), node(3)]));
+    let mut scene = follower_with(3, vec![without_me]);
+    let more = scene.receive(2, 1, append(at(1, 2), entries(2, &[1]), 1));
+    assert_eq!(removals(&more), [], "it may yet be truncated");
+    let committed = scene.receive(2, 1, heartbeat(at(1, 3)));
+    assert_eq!(removals(&committed), [at(1, 2)]);
+    let again = scene.receive(2, 1, append(at(1, 3), entries(3, &[1]), 4));
+    assert_eq!((removals(&again), scene.commit()), (vec![], 4));
+}
+
+#[test]
+fn a_removed_leader_is_told_as_well() {
+    let mut scene = leader(3);
+    change(&mut scene, 1, Change::Remove(node(1)));
+    scene.accept(2, at(2, 2));
+    assert_eq!(removals(&scene.accept(3, at(2, 2))), [at(2, 2)]);
+    assert_eq!(scene.role(), RoleName::Follower);
+}
+
+// The news may have been lost in a crash. What the log says, it says again at the next start.
+#[test]
+fn a_removed_server_is_told_again_at_its_next_start() {
+    let mut setup = setup(3, 2, &[1]);
+    let without_me = sets(2, 2, Membership::of_voters([node(2), node(3)]));
+    setup.durable.entries.extend([without_me]);
+    setup.durable.commit = Some(index(1));
+    let mut scene = Scene::new(setup.clone()).expect("the disk is valid");
+    assert_eq!(removals(&scene.drain()), []);
+    setup.durable.commit = Some(index(2));
+    let mut raft = raft_core::Raft::new(setup).expect("the disk is valid");
+    let mut actions = Vec::new();
+    raft.drain(&mut actions);
+    assert_eq!(removals(&actions), [at(2, 2)]);
+}
+
+// What a new server reads of times in which it was no member is no news.
+#[test]
+fn a_new_server_is_told_of_no_removal_before_its_own() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect();
+    cluster.tick(10);
+    cluster.start_new(4);
+    assert!(cluster.make_change(Change::AddLearner(node(4))));
+    cluster.tick(60);
+    assert_eq!(cluster.server(4).removals, []);
+    assert!(cluster.make_change(Change::Remove(node(4))));
+    cluster.tick(60);
+    assert_eq!(cluster.server(4).removals.len(), 1);
+    let others: Vec<usize> = (1..=3).map(|id| cluster.server(id).removals.len()).collect();
+    assert_eq!(others, [0, 0, 0]);
+}
+
+// A server that was partitioned may learn of its removal by a snapshot instead of an entry.
+#[test]
+fn a_server_that_learns_of_its_removal_by_a_snapshot_keeps_silent() {
+    let mut scene = follower_with(3, vec![]);
+    let meta = raft_core::SnapshotMeta {
+        last: id(1, 5),
+        membership: Membership::of_voters([2, 3].map(node)).into(),
+        membership_id: at(1, 4),
+        withheld: false,
+        level: raft_core::Level::ZERO,
+        cluster: scene.raft.status().cluster,
+    };
+    scene.receive(2, 1, heartbeat(at(1, 1)));
+    scene.step(Input::SnapshotReady { from: node(2), meta });
+    assert_eq!(scene.applied(), 5);
+    let mut actions = scene.tick(100);
+    actions.extend(scene.step(Event::Campaign));
+    actions.extend(scene.receive(2, 1, Message::TimeoutNow));
+    assert_eq!(sent(&actions), []);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
 }

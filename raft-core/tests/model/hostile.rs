@@ -138,6 +138,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             promise_micros: 0,
             level: Level::new(dice.below(4) as u32),
             halted: dice.one_in(3),
+            stalled: false,
             wall_time: dice.one_in(2).then(|| random_wall_time(dice)),
         },
         11 => Message::TimeoutNow,
@@ -277,7 +278,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
         },
         12 => Input::Event(Event::Unreachable(from)),
         17 => Input::Event(Event::WallTime(random_wall_time(dice))),
-        13 => Input::Event(Event::Transfer { to: from }),
+        13 => Input::Event(Event::Transfer { to: Some(from) }),
         15 => Input::Halted {
             at: last.index,
             needs: dice.one_in(2).then(|| Level::new(dice.below(4) as u32)),
@@ -290,6 +291,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
                 Expected::Any
             },
             change: random_change(dice, from),
+            force: false,
         }),
         _ => Input::Event(Event::Campaign),
     }

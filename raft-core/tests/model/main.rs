@@ -65,6 +65,8 @@ fn small_config() -> Config {
             keep_entries: 3,
             chunk_bytes: 8,
             max_bytes: 1 << 20,
+            keep_bytes: 300,
+            ..Snapshots::default()
         },
         options: Options::default(),
     }
@@ -89,7 +91,7 @@ fn clusters_keep_every_promise_under_random_faults() {
             *seen.entry(kind).or_default() += count;
         }
     }
-    assert_eq!(seen.len(), 55, "every kind of action is seen: {seen:?}");
+    assert_eq!(seen.len(), 56, "every kind of action is seen: {seen:?}");
     assert!(
         seen.values().all(|&count| count >= 10),
         "and more than by chance: {seen:?}"

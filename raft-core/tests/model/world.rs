@@ -90,6 +90,7 @@ fn kind(action: &Action) -> &'static str {
         Action::Notice(Notice::LeaderChanged { .. }) => "LeaderChanged",
         Action::Notice(Notice::MembershipChanged { .. }) => "MembershipChanged",
         Action::Notice(Notice::Halted(_)) => "Halted",
+        Action::Notice(Notice::Removed { .. }) => "Removed",
         Action::Notice(Notice::Trace(step)) => step.name(),
     }
 }
@@ -370,6 +371,7 @@ impl World {
                 Notice::LeaderChanged { .. }
                 | Notice::MembershipChanged { .. }
                 | Notice::Halted(_)
+                | Notice::Removed { .. }
                 | Notice::Trace(_),
             ) => {}
         }

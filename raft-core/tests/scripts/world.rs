@@ -274,9 +274,12 @@ impl World {
                 to,
                 outcome: TransferOutcome::Rejected(reason),
             }) => {
+                let to = to.map_or("the best".to_string(), |to| to.to_string());
                 format!("refuses the transfer to {to}: {reason}")
             }
+            Output::Notice(Notice::Removed { at }) => format!("knows that it is removed by {at}"),
             Output::Notice(Notice::TransferEnded { to, outcome }) => {
+                let to = to.map_or("the best".to_string(), |to| to.to_string());
                 format!("ends the transfer to {to}: {outcome:?}")
             }
             _ => return None,

@@ -114,6 +114,8 @@ pub struct Server {
     pub changed: BTreeMap<u64, LogId>,
     pub changes_rejected: BTreeMap<u64, raft_core::ChangeRejection>,
     pub halts: Vec<raft_core::Halted>,
+    pub removals: Vec<LogId>,
+    pub applied: Vec<LogId>,
 }
 
 pub struct Cluster {
@@ -223,6 +225,8 @@ impl Cluster {
             changed: BTreeMap::new(),
             changes_rejected: BTreeMap::new(),
             halts: Vec::new(),
+            removals: Vec::new(),
+            applied: Vec::new(),
         };
         self.servers.insert(id, server);
         self.drain(id);
@@ -338,7 +342,7 @@ impl Cluster {
                 server.changes_rejected.insert(id.value(), reason);
             }
             Output::Notice(Notice::TransferEnded { to, outcome }) => {
-                server.transfers.push((to.value(), outcome))
+                server.transfers.push((to.map_or(0, NodeId::value), outcome))
             }
             Output::Notice(
                 Notice::RoleChanged { .. }
@@ -347,6 +351,8 @@ impl Cluster {
                 | Notice::Trace(_),
             ) => {}
             Output::Notice(Notice::Halted(halted)) => server.halts.push(halted),
+            Output::Notice(Notice::Removed { at }) => server.removals.push(at),
+            Output::Applied { up_to } => server.applied.push(up_to),
         }
     }
 
@@ -443,6 +449,7 @@ impl Cluster {
             id: ProposalId::new(proposal),
             expect: Expected::Any,
             change,
+            force: false,
         });
         self.step(id, input);
         proposal

@@ -182,6 +182,7 @@ fn old_leaders(schedule: &mut Schedule, draws: &mut Draws) {
                     When::At(at),
                     FaultKind::TransferLeadership {
                         target: Target::Follower,
+                        best: false,
                     },
                 );
                 let told = on(

@@ -73,6 +73,7 @@ fn two_programs(schedule: &mut Schedule, draws: &mut Draws) {
                 When::At(at),
                 FaultKind::TransferLeadership {
                     target: Target::Follower,
+                    best: false,
                 },
             );
         }

@@ -19,6 +19,7 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
         transfers(schedule, &mut draws);
     }
     if !draws.chance(if all { 5_000 } else { 2_800 }) {
+        vary(schedule);
         return;
     }
     let room = u64::from(MAX_SERVERS - schedule.cluster.servers);
@@ -30,6 +31,7 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
         2 => inside_joint_configurations(schedule, &mut draws),
         _ => narrow_configurations(schedule, &mut draws),
     }
+    vary(schedule);
 }
 
 fn any_time(schedule: &Schedule, draws: &mut Draws) -> Nanos {
@@ -42,6 +44,21 @@ fn ask(draws: &mut Draws, change: Reconfiguration, target: Target, insist: Nanos
         compare: draws.chance(4_000),
         insist,
         change,
+        force: false,
+    }
+}
+
+/// Some operators insist on changes that take the quorum away, and some let the leader choose its successor. The draws
+/// are apart from those of the changes, so that the rest of a seed's schedule stays what it was.
+fn vary(schedule: &mut Schedule) {
+    let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 9, 0, 0);
+    let forces = draws.chance(5_000);
+    for fault in &mut schedule.faults {
+        match &mut fault.kind {
+            FaultKind::ChangeMembership { force, .. } => *force = forces && draws.chance(5_000),
+            FaultKind::TransferLeadership { best, .. } => *best = draws.chance(4_000),
+            _ => {}
+        }
     }
 }
 
@@ -61,7 +78,11 @@ fn transfers(schedule: &mut Schedule, draws: &mut Draws) {
         let target = draws
             .pick(&[Target::Follower, Target::Follower, Target::Follower, Target::Any])
             .unwrap_or(Target::Follower);
-        add(schedule, when, FaultKind::TransferLeadership { target });
+        add(
+            schedule,
+            when,
+            FaultKind::TransferLeadership { target, best: false },
+        );
     }
     // What was to be handed over is truncated, or comes late.
     if draws.chance(5_000) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Index, NodeId, SnapshotMeta};
+use raft_core::{Index, LogId, NodeId, SnapshotMeta};
 
 use super::facts::Facts;
 use super::levels::names_level;
@@ -118,6 +118,15 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// S15: a server tells its host how far it has applied, no less and no more.
+pub(crate) fn says_how_far(node: NodeId, up_to: LogId, applied: Option<Index>) -> Judgement {
+    if Some(up_to.index) == applied {
+        return Ok(());
+    }
+    let message = format!("server {node} says that it has applied up to {up_to}, and has up to {applied:?}");
+    violated(Oracle::S15, message)
 }
 
 #[cfg(test)]

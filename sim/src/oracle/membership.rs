@@ -153,6 +153,24 @@ impl<L: LogView> Turn<'_, L> {
         Ok(())
     }
 
+    /// Returns the first configuration that a leader appends in this step, if it has other members than the one before.
+    pub(crate) fn changes_members<'e>(
+        &self,
+        facts: &Facts,
+        mut entries: impl Iterator<Item = &'e Entry>,
+    ) -> Option<&'e Membership> {
+        let changed = entries.find_map(|entry| match &entry.body {
+            EntryBody::Membership(changed) if entry.id.term == self.after.term => Some(changed),
+            _ => None,
+        })?;
+        let sets = |membership: &Membership| {
+            let (voters, outgoing) = (membership.voters().collect(), membership.outgoing().collect());
+            [voters, outgoing, membership.learners().collect::<Vec<NodeId>>()]
+        };
+        let before = facts.configuration(self.was)?;
+        (sets(changed) != sets(before)).then_some(changed)
+    }
+
     /// S19: a server that knows it is no longer a voter neither campaigns nor leads. Its removal may be taken back as
     /// long as it is not committed, so until then it may do both.
     pub(crate) fn leads_only_as_a_voter(&self, facts: &Facts) -> Judgement {
@@ -184,6 +202,20 @@ impl<L: LogView> Turn<'_, L> {
         }
         Ok(())
     }
+}
+
+/// S19: a server that is told of its removal was removed: by a committed configuration that does not name it.
+pub(crate) fn is_removed(facts: &Facts, node: NodeId, by: LogId) -> Judgement {
+    let is_committed = facts.committed(by.index).map(|committed| committed.id) == Some(by);
+    let names = facts
+        .configuration(Some(by))
+        .map(|membership| membership.contains(node));
+    if is_committed && names == Some(false) {
+        return Ok(());
+    }
+    let message =
+        format!("server {node} says that {by} removes it, and no committed configuration there does");
+    violated(Oracle::S19, message)
 }
 
 /// S1: a quorum of the configuration in force at the new leader voted for it. `agrees` says which servers did.

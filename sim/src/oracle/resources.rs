@@ -68,6 +68,7 @@ mod tests {
             silent_ticks: 0,
             level: None,
             is_halted: false,
+            is_stalled: false,
         };
         assert_eq!(window_holds(node(1), &peer(3), 3), Ok(()));
         reports(Oracle::S24, window_holds(node(1), &peer(4), 3));

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use raft_core::{Membership, NodeId, RoleName, Term, Vitals};
 
+use super::membership::{describe, is_quorum};
 use super::{Judgement, Oracle, violated};
 use crate::nanos::Nanos;
 use crate::places::place_of;
@@ -25,6 +26,8 @@ pub(crate) struct Contacts {
     granted: (Term, u8),
     /// On a leader: when each peer last answered, or when it was elected.
     answered: [u64; PLACES],
+    /// On a leader: the peers that have answered since it was elected, one bit each.
+    met: u8,
 }
 
 impl Contacts {
@@ -51,12 +54,14 @@ impl Contacts {
     /// It becomes the leader.
     pub(crate) fn becomes_leader(&mut self, ticks: u64) {
         self.answered = [ticks; PLACES];
+        self.met = 0;
     }
 
     /// A peer has answered it as the leader that it is.
     pub(crate) fn is_answered(&mut self, by: usize, ticks: u64) {
         if let Some(answered) = self.answered.get_mut(by) {
             *answered = ticks;
+            self.met |= bit(by);
         }
     }
 
@@ -105,6 +110,50 @@ impl Contacts {
     pub(crate) fn has_just_heard(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
         let answered = self.answered.get(place_of(peer));
         answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
+    }
+
+    /// Whether the peer has answered since this leader's election, within the shortest election timeout.
+    fn is_answered_by(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
+        let place = place_of(peer);
+        let answered = self.answered.get(place);
+        let is_recent = answered.is_some_and(|&at| ticks.saturating_sub(at) <= shortest);
+        self.met & bit(place) != 0 && is_recent
+    }
+
+    /// S20: a leader that is to choose its successor chooses one that has answered it lately.
+    pub(crate) fn chooses_the_healthy(
+        &self,
+        node: NodeId,
+        to: NodeId,
+        ticks: u64,
+        shortest: u64,
+    ) -> Judgement {
+        if self.is_answered_by(to, ticks, shortest) {
+            return Ok(());
+        }
+        let message =
+            format!("server {node} chooses {to} to lead, which has not answered for {shortest} ticks");
+        violated(Oracle::S20, message)
+    }
+
+    /// S18: a change that is not forced leads to voters of which a quorum has answered the leader since its election,
+    /// within the shortest election timeout.
+    pub(crate) fn leaves_a_healthy_quorum(
+        &self,
+        node: NodeId,
+        ticks: u64,
+        shortest: u64,
+        changed: &Membership,
+    ) -> Judgement {
+        let is_healthy = |voter: NodeId| voter == node || self.is_answered_by(voter, ticks, shortest);
+        if is_quorum(changed, is_healthy) {
+            return Ok(());
+        }
+        let message = format!(
+            "server {node} makes a change that nobody forces to {}, of which it has heard no quorum for {shortest} ticks",
+            describe(changed)
+        );
+        violated(Oracle::S18, message)
     }
 
     /// L5: a leader has heard from a quorum within twice the shortest election timeout (dissertation §6.2).
@@ -400,6 +449,20 @@ mod tests {
             Ok(())
         );
         assert_eq!(backlog.yields_when_stalled(node(1), 164, heartbeat, true), Ok(()));
+    }
+
+    #[test]
+    fn s18_reports_a_change_that_leaves_no_healthy_quorum() {
+        let mut contacts = Contacts::default();
+        contacts.becomes_leader(100);
+        let judge =
+            |contacts: &Contacts, ticks| contacts.leaves_a_healthy_quorum(node(1), ticks, SHORTEST, &three());
+        reports(Oracle::S18, judge(&contacts, 101));
+        contacts.is_answered(2, 105);
+        assert_eq!(judge(&contacts, 120), Ok(()));
+        reports(Oracle::S18, judge(&contacts, 121));
+        contacts.becomes_leader(121);
+        reports(Oracle::S18, judge(&contacts, 121));
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::disk::Image;
 /// A transfer that a leader has begun.
 #[derive(Clone, Copy, Debug)]
 struct UnderWay {
-    to: NodeId,
+    /// The target, unless the leader was to choose.
+    to: Option<NodeId>,
     term: Term,
     since_ticks: u64,
 }
@@ -22,10 +23,10 @@ struct UnderWay {
 /// What a server was asked for in a step, and what it reported about transfers.
 pub(crate) struct Told<'a> {
     pub(crate) node: NodeId,
-    /// It was asked to hand over to this server.
-    pub(crate) asked: Option<NodeId>,
+    /// It was asked to hand over, to this server if it was not to choose.
+    pub(crate) asked: Option<Option<NodeId>>,
     /// How transfers ended in the step, in order.
-    pub(crate) ended: &'a [(NodeId, TransferOutcome)],
+    pub(crate) ended: &'a [(Option<NodeId>, TransferOutcome)],
     pub(crate) before: &'a Vitals,
     pub(crate) after: &'a Vitals,
     /// The ticks since its start, and the ticks after which a transfer must be given up.
@@ -72,16 +73,32 @@ impl Transfers {
                 true => asked.take(),
                 false => slot.take().map(|under_way| under_way.to),
             };
-            if ends != Some(to) {
+            // Where it was to choose, the outcome names its choice.
+            if ends.is_none_or(|asked| asked.is_some() && asked != to) {
+                let to = name(to);
                 let message = format!("server {node} ends a transfer to {to} that no one asked for");
+                return violated(Oracle::S20, message);
+            }
+            let leads = to.is_some() && told.after.leader == to;
+            let is_true = match outcome {
+                TransferOutcome::Succeeded => leads,
+                TransferOutcome::SteppedDown => !leads,
+                TransferOutcome::TimedOut => told.after.role == RoleName::Leader,
+                TransferOutcome::Rejected(_) => true,
+            };
+            if !is_true {
+                let (to, leader) = (name(to), name(told.after.leader));
+                let message =
+                    format!("server {node} says of its transfer to {to}: {outcome:?}, and follows {leader}");
                 return violated(Oracle::S20, message);
             }
         }
         if let Some(to) = asked {
             if let Some(other) = slot {
                 let message = format!(
-                    "server {node} hands over to {to} while it hands over to {}",
-                    other.to
+                    "server {node} hands over to {} while it hands over to {}",
+                    name(to),
+                    name(other.to)
                 );
                 return violated(Oracle::S20, message);
             }
@@ -92,25 +109,21 @@ impl Transfers {
             });
         }
         let Some(is) = *slot else { return Ok(()) };
-        if told.after.role != RoleName::Leader || told.after.term != is.term {
-            let message = format!(
-                "server {node} has stepped down without reporting the outcome of its transfer to {}",
-                is.to
-            );
-            return violated(Oracle::S20, message);
-        }
         if told.ticks.saturating_sub(is.since_ticks) >= told.patience_ticks {
             let message = format!(
                 "server {node} still hands over to {} after {} ticks",
-                is.to,
+                name(is.to),
                 told.ticks - is.since_ticks
             );
             return violated(Oracle::S20, message);
         }
-        if was.is_some() && told.asked.is_none() && told.before.last != told.after.last {
+        // Once it has stepped down, the next leader decides.
+        let leads = told.after.role == RoleName::Leader && told.after.term == is.term;
+        if leads && was.is_some() && told.asked.is_none() && told.before.last != told.after.last {
             let message = format!(
                 "server {node} hands over to {}, but appends {:?} meanwhile",
-                is.to, told.after.last
+                name(is.to),
+                told.after.last
             );
             return violated(Oracle::S20, message);
         }
@@ -139,12 +152,14 @@ impl Transfers {
                 let holds = |image: &Image| {
                     image.hard_state.term > term || last.is_none_or(|last| covers(facts, image, last))
                 };
-                if to == under_way.to && (is_excused(to) || image(to).is_some_and(holds)) {
+                if under_way.to.is_none_or(|wanted| wanted == to)
+                    && (is_excused(to) || image(to).is_some_and(holds))
+                {
                     return Ok(());
                 }
                 let message = format!(
                     "server {from}, which hands over to {}, tells {to} to campaign before it holds {last:?}",
-                    under_way.to
+                    name(under_way.to)
                 );
                 violated(Oracle::S20, message)
             }
@@ -157,6 +172,11 @@ impl Transfers {
             _ => Ok(()),
         }
     }
+}
+
+/// A server that may not be known.
+fn name(node: Option<NodeId>) -> String {
+    node.map_or("no known server".to_owned(), |node| format!("server {node}"))
 }
 
 #[cfg(test)]
@@ -187,14 +207,14 @@ mod tests {
     fn judge(steps: &[Step]) -> Judgement {
         let mut transfers = Transfers::new(3);
         for step in steps {
-            let ended: Vec<(NodeId, TransferOutcome)> = step
+            let ended: Vec<(Option<NodeId>, TransferOutcome)> = step
                 .ended
                 .iter()
-                .map(|&(to, outcome)| (node(to), outcome))
+                .map(|&(to, outcome)| (Some(node(to)), outcome))
                 .collect();
             let told = Told {
                 node: node(1),
-                asked: step.asked.map(node),
+                asked: step.asked.map(|to| Some(node(to))),
                 ended: &ended,
                 before: &vitals(RoleName::Leader, 2, Some(id(2, step.lasts.0)), 1),
                 after: &vitals(step.role, 2, Some(id(2, step.lasts.1)), 1),
@@ -251,7 +271,17 @@ mod tests {
             Ok(())
         );
         reports(Oracle::S20, judge(&[asked(), late()]));
-        reports(Oracle::S20, judge(&[asked(), deposed()]));
+        // Whether it has succeeded is known when the next leader is, and soon enough.
+        assert_eq!(judge(&[asked(), deposed()]), Ok(()));
+        let deposed_for_long = Step {
+            ticks: PATIENCE,
+            ..deposed()
+        };
+        reports(Oracle::S20, judge(&[asked(), deposed(), deposed_for_long]));
+        reports(
+            Oracle::S20,
+            judge(&[asked(), ends(TransferOutcome::Succeeded, deposed())]),
+        );
         reports(Oracle::S20, judge(&[ends(TransferOutcome::TimedOut, QUIET)]));
         // A second one is refused, and does not end the first.
         let refused = TransferOutcome::Rejected(Rejection::Transferring { to: node(2) });
@@ -302,7 +332,7 @@ mod tests {
         let tells = |to, image: &Image| {
             let mut transfers = Transfers::new(3);
             transfers.under_way[0] = Some(UnderWay {
-                to: node(2),
+                to: Some(node(2)),
                 term: Term::new(2),
                 since_ticks: 0,
             });

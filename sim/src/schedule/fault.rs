@@ -244,11 +244,17 @@ pub enum FaultKind {
         insist: Nanos,
         /// The change.
         change: Reconfiguration,
+        /// Whether the operator wants it even if the leader knows of no healthy quorum for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// An operator asks the leader to hand its leadership over (dissertation §3.10).
     TransferLeadership {
         /// The server that is to lead.
         target: Target,
+        /// Whether the leader is to choose instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        best: bool,
     },
 }
 
@@ -271,7 +277,7 @@ impl FaultKind {
             | Self::ClockRate { target, .. }
             | Self::ClockJump { target, .. }
             | Self::Campaign { target }
-            | Self::TransferLeadership { target }
+            | Self::TransferLeadership { target, .. }
             | Self::Snapshot { target } => Some(*target),
             Self::ChangeMembership { target, change, .. } if change.is_about_a_server() => Some(*target),
             Self::Storm { .. } | Self::ChangeMembership { .. } => None,

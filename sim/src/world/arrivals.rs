@@ -6,7 +6,7 @@ use raft_core::{
 };
 
 use super::observe::Occasion;
-use super::step::{Given, InputOf};
+use super::step::{Ask, Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation};
 use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
@@ -128,6 +128,7 @@ impl<W: Workload> Simulation<'_, W> {
             let history = replica.machine().history();
             apply::applied(&self.oracles.facts, node, vitals.applied, history)?;
         }
+        server.limited = replica.raft().limited();
         server.replica = Some(replica);
         if orphans > 0 {
             self.happened(Probe::OrphanRemoved, Some(at));
@@ -233,7 +234,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.tell_message(cause, envelope.to, "receive", &envelope);
         if let Message::SnapshotChunk { offset, data, .. } = &envelope.message {
             self.quiet
-                .piece_arrived(to, offset.saturating_add(data.len() as u64));
+                .piece_arrived(to, offset.saturating_add(data.len() as u64), self.now);
         }
         self.read_index_arrives(to, &envelope);
         if super::quiet::is_for_a_client(&envelope.message) {
@@ -400,7 +401,10 @@ impl<W: Workload> Simulation<'_, W> {
         let mut given = Given::on(Occasion::told());
         let input = match command {
             HostCommand::ChangeMembership(ask) => match self.change_asked(ask) {
-                Some(input) => input,
+                Some((input, force)) => {
+                    given.asked_to_change = Some(Ask { force });
+                    input
+                }
                 None => return Ok(()),
             },
             HostCommand::Transfer(to) => {

@@ -40,7 +40,7 @@ impl<W: Workload> Simulation<'_, W> {
             transfers,
             ..
         } = &mut self.oracles;
-        let ended: Vec<(NodeId, TransferOutcome)> = outputs
+        let ended: Vec<(Option<NodeId>, TransferOutcome)> = outputs
             .iter()
             .filter_map(|output| match *output {
                 Output::Notice(Notice::TransferEnded { to, outcome }) => Some((to, outcome)),
@@ -59,6 +59,12 @@ impl<W: Workload> Simulation<'_, W> {
                 patience_ticks: server.knobs.election_timeout_min_ticks,
             },
         )?;
+        if given.asked_to_hand_over == Some(None)
+            && let Some(to) = raft.status().transferring_to
+        {
+            let shortest = server.knobs.election_timeout_min_ticks;
+            (server.conduct.contacts).chooses_the_healthy(node, to, server.ticks_told, shortest)?;
+        }
         if before == after {
             return Ok(());
         }
@@ -76,9 +82,28 @@ impl<W: Workload> Simulation<'_, W> {
         if after.role != RoleName::Leader {
             return Ok(());
         }
+        let appended = || {
+            let written = outputs.iter().filter_map(|output| match output {
+                Output::Persist(persist) => Some(&persist.entries),
+                _ => None,
+            });
+            written.flatten()
+        };
         for output in outputs {
             if let Output::Persist(persist) = output {
                 turn.appends(facts, &persist.entries)?;
+            }
+        }
+        let mut is_forced = false;
+        if let Some(ask) = given.asked_to_change
+            && let Some(changed) = turn.changes_members(facts, appended())
+        {
+            let shortest = server.knobs.election_timeout_min_ticks;
+            let contacts = &server.conduct.contacts;
+            let judged = contacts.leaves_a_healthy_quorum(node, server.ticks_told, shortest, changed);
+            is_forced = ask.force && judged.is_err();
+            if !ask.force {
+                judged?;
             }
         }
         if before.role != RoleName::Leader || before.term != after.term {
@@ -91,6 +116,9 @@ impl<W: Workload> Simulation<'_, W> {
                 promises.vote(after.term, voter) == Some(node) || budget.is_faulty(place) || own()
             };
             membership::elected(facts, node, after.term, server.configuration, agrees)?;
+        }
+        if is_forced {
+            self.happened(Probe::ChangeForced, Some(at));
         }
         Ok(())
     }

@@ -153,9 +153,10 @@ impl<W: Workload> Simulation<'_, W> {
                 compare,
                 insist,
                 ref change,
+                force,
                 ..
-            } => self.wish_change(id, servers, change, compare, insist, draws),
-            FaultKind::TransferLeadership { .. } => self.wish_transfer(servers),
+            } => self.wish_change(id, servers, change, (compare, force), insist, draws),
+            FaultKind::TransferLeadership { best, .. } => self.wish_transfer(servers, best),
             _ => {
                 for place in members(servers) {
                     match kind.breaks_assumptions() {

@@ -7,7 +7,7 @@
 use raft_core::replica::Input;
 use raft_core::{
     Change, ChangeError, ChangeRejection, Event as CoreEvent, Expected, LogId, Membership, NodeId,
-    ProposalId, RoleName, TransferOutcome,
+    ProposalId, TransferOutcome,
 };
 
 use super::step::InputOf;
@@ -46,6 +46,7 @@ struct Wish {
     fault: u32,
     change: Change,
     expect: Expected,
+    force: bool,
     until: Nanos,
     /// Whether it is made, or never can be.
     settled: bool,
@@ -102,7 +103,7 @@ impl<W: Workload> Simulation<'_, W> {
         fault: u32,
         servers: u8,
         change: &Reconfiguration,
-        compare: bool,
+        (compare, force): (bool, bool),
         insist: Nanos,
         draws: &mut Draws,
     ) {
@@ -130,6 +131,7 @@ impl<W: Workload> Simulation<'_, W> {
                 fault,
                 change,
                 expect,
+                force,
                 until: self.now + insist,
                 settled: false,
             });
@@ -171,15 +173,17 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Command { server, command });
     }
 
-    /// Returns the input for an ask.
-    pub(super) fn change_asked(&mut self, ask: usize) -> Option<InputOf<W>> {
+    /// Returns the input for an ask, and whether it is forced.
+    pub(super) fn change_asked(&mut self, ask: usize) -> Option<(InputOf<W>, bool)> {
         let wish = self.operator.wishes.get(self.operator.asks.get(ask)?.wish)?;
         self.hash.word(u64::from(wish.fault));
-        Some(Input::Event(CoreEvent::ChangeMembership {
+        let input = Input::Event(CoreEvent::ChangeMembership {
             id: ProposalId::new(FIRST_ID + ask as u64),
             expect: wish.expect,
             change: wish.change.clone(),
-        }))
+            force: wish.force,
+        });
+        Some((input, wish.force))
     }
 
     /// A server reports that a change is made.
@@ -259,19 +263,21 @@ impl<W: Workload> Simulation<'_, W> {
         self.operator.wishes.get_mut(wish)
     }
 
-    /// Asks the leader to hand over to each of these servers, one after the other.
-    pub(super) fn wish_transfer(&mut self, servers: u8) {
+    /// Asks the leader to hand over to each of these servers, one after the other, or to the one that it finds best.
+    pub(super) fn wish_transfer(&mut self, servers: u8, best: bool) {
         let Some(server) = self.latest_leader() else {
             return;
         };
-        for place in members(servers) {
-            let command = HostCommand::Transfer(node_at(place));
+        let targets = members(servers).take(if best { 1 } else { usize::MAX });
+        for place in targets {
+            let command = HostCommand::Transfer((!best).then_some(node_at(place)));
             self.push(self.now, Event::Command { server, command });
         }
     }
 
-    pub(super) fn transfer_ended(&mut self, at: usize, to: NodeId, outcome: TransferOutcome) {
+    pub(super) fn transfer_ended(&mut self, at: usize, to: Option<NodeId>, outcome: TransferOutcome) {
         if self.tells() {
+            let to = to.map_or("the best".to_owned(), |to| to.to_string());
             let node = node_at(at);
             self.tell(
                 self.event,
@@ -280,12 +286,8 @@ impl<W: Workload> Simulation<'_, W> {
                 format!("to {to}: {outcome:?}"),
             );
         }
-        let is_down = self
-            .servers
-            .get(at)
-            .is_some_and(|server| server.vitals.role != RoleName::Leader);
         let probe = match outcome {
-            TransferOutcome::SteppedDown if is_down => Probe::TransferDone,
+            TransferOutcome::Succeeded => Probe::TransferDone,
             TransferOutcome::TimedOut => Probe::TransferTimedOut,
             TransferOutcome::SteppedDown | TransferOutcome::Rejected(_) => Probe::TransferRefused,
         };

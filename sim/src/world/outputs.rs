@@ -11,7 +11,7 @@ use crate::coverage::Probe;
 use crate::network::Fate;
 use crate::oracle::durability::Promises;
 use crate::oracle::election::terms_grow;
-use crate::oracle::{Judgement, Oracle, resources, violated};
+use crate::oracle::{Judgement, Oracle, apply, membership, resources, violated};
 use crate::places::{node_at, place_of};
 use crate::report::Place;
 use crate::schedule::Class;
@@ -72,6 +72,17 @@ impl<W: Workload> Simulation<'_, W> {
                         load,
                     },
                 );
+                Ok(())
+            }
+            Output::Applied { up_to } => {
+                let applied = self.servers.get(at).and_then(|server| server.vitals.applied);
+                let node = node_at(at);
+                self.ruled(apply::says_how_far(node, up_to, applied))
+            }
+            Output::Notice(Notice::Removed { at: by }) => {
+                let judged = membership::is_removed(&self.oracles.facts, node_at(at), by);
+                self.ruled(judged)?;
+                self.happened(Probe::ToldOfRemoval, Some(at));
                 Ok(())
             }
             Output::SnapshotInstalled { meta } => {
@@ -166,6 +177,9 @@ impl<W: Workload> Simulation<'_, W> {
         let (leads, is_waited_for) = (vitals.role == RoleName::Leader, persist.sync);
         if leads {
             self.level_is_raised_by_all(at, &persist)?;
+        }
+        if let Some(to) = persist.compact_to {
+            self.keeps_what_is_fed(at, to)?;
         }
         let snapshot_ahead = persist
             .snapshot
@@ -266,7 +280,10 @@ impl<W: Workload> Simulation<'_, W> {
             self.outsider_sends_only_hello(at, &envelope)?;
         }
         match envelope.message {
-            Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
+            Message::SnapshotChunk { .. } => {
+                self.feeds(at, &envelope);
+                self.happened(Probe::SendSnapshot, Some(at));
+            }
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
             Message::Forward { .. } => self.happened(Probe::SendForward, Some(at)),
             Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),

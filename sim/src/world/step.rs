@@ -1,7 +1,7 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out its outputs.
 
 use raft_core::replica::{Input, Output, StateMachine};
-use raft_core::{Entry, Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
+use raft_core::{Entry, Envelope, Event as CoreEvent, Limited, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds};
@@ -25,10 +25,19 @@ pub(super) struct Given {
     verifies: Option<Verifies>,
     /// The peer that acknowledged something.
     acknowledged_by: Option<NodeId>,
-    /// The server to which an operator wants leadership to be transferred.
-    pub(super) asked_to_hand_over: Option<NodeId>,
+    /// The server to which an operator wants leadership to be transferred, if it does not leave that to the leader.
+    pub(super) asked_to_hand_over: Option<Option<NodeId>>,
+    /// An operator wants the configuration to be changed.
+    pub(super) asked_to_change: Option<Ask>,
     /// The occasion by which the server's conduct is judged.
     occasion: Occasion,
+}
+
+/// An operator's request for a change of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    /// Whether it is to be made without a healthy quorum as well.
+    pub(super) force: bool,
 }
 
 impl Given {
@@ -49,10 +58,24 @@ impl Given {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
             asked_to_hand_over: None,
+            asked_to_change: None,
             occasion: Occasion::of(envelope),
         }
     }
 }
+
+/// Each limit of the library, and how often it held something back.
+type LimitOf = (Probe, fn(&Limited) -> u64);
+const LIMITS: &[LimitOf] = &[
+    (Probe::MessageLimit, |limited| limited.message_bytes),
+    (Probe::WindowLimit, |limited| limited.inflight_messages),
+    (Probe::WindowBytesLimit, |limited| limited.inflight_bytes),
+    (Probe::ApplyLimit, |limited| limited.apply_bytes),
+    (Probe::UncommittedLimit, |limited| limited.uncommitted_bytes),
+    (Probe::TailLimit, |limited| limited.tail_bytes),
+    (Probe::ProposalLimit, |limited| limited.proposals),
+    (Probe::ReadLimit, |limited| limited.reads),
+];
 
 pub(super) fn orders_campaign<M: StateMachine>(output: &Output<M>) -> bool {
     matches!(output, Output::Send(envelope) if envelope.message == Message::TimeoutNow)
@@ -88,6 +111,7 @@ impl<W: Workload> Simulation<'_, W> {
             // a stalled disk, which steps down that way.
             self.quiet.disturb_all(now);
         }
+        self.notice_limits(at);
         self.notice_level(&outputs);
         if !self.judge_writes(at, &before, &after, &outputs)? {
             outputs.clear();
@@ -112,8 +136,27 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let index = |vitals: &Vitals| crate::oracle::count(vitals.applied);
         self.applies(at, index(&after).saturating_sub(index(&before)));
+        self.note_fed(at);
         self.reschedule(at);
         Ok(())
+    }
+
+    /// Counts which limits of the library held something back in this step.
+    fn notice_limits(&mut self, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let Some(replica) = &server.replica else { return };
+        let now = replica.raft().limited();
+        let before = std::mem::replace(&mut server.limited, now);
+        if now == before {
+            return;
+        }
+        for (probe, count) in LIMITS {
+            if count(&now) > count(&before) {
+                self.happened(*probe, Some(at));
+            }
+        }
     }
 
     /// Runs the oracles of the log over the writes of the step, one after another. A server that waits for its writes
@@ -135,7 +178,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(true);
         };
         let (node, raft) = (server.node, replica.raft());
-        core_holds(node, raft.check_invariants())?;
+        core_holds(node, replica.check_invariants())?;
         // A disk that has lost or refused entries does not show what the leader counts.
         let has_all = !server.has_to_restart() && !self.budget.is_faulty(at);
         if after.role == RoleName::Leader && has_all {

@@ -116,6 +116,7 @@ impl Follower {
             return;
         }
         let membership_before = server.log.membership_id();
+        let was_member = server.log.membership_at(server.commit).1.contains(server.me());
         let keeps_suffix = server.log.holds(Some(last));
         let keeps_suffix = plant!(
             keeps_suffix,
@@ -137,6 +138,7 @@ impl Follower {
         server.learn_cluster();
         server.out.commit_advanced(server.commit);
         server.trace(Trace::Committed { to: server.commit });
+        server.note_removal(was_member);
         server.settle_truncated();
         if server.log.membership_id() != membership_before {
             server.membership_changed();

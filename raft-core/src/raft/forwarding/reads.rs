@@ -38,6 +38,11 @@ impl ForwardedReads {
 }
 
 impl Forwarding {
+    /// Whether a read of this id waits for the leader's answer or for the state machine.
+    pub(in crate::raft) fn is_read(&self, id: ReadId) -> bool {
+        self.reads.iter().any(|reads| reads.ids.contains(&id))
+    }
+
     pub(in crate::raft) fn waiting_reads(&self) -> usize {
         self.reads.iter().map(|reads| reads.ids.len()).sum()
     }

@@ -1,14 +1,13 @@
 //! What a leader knows of one peer, and how fast the peer may be fed (paper §5.3; dissertation §10.2.1 for pipelining).
 
-use alloc::collections::VecDeque;
-
 use super::levels::Program;
 use super::removal::Removal;
+use super::window::Window;
 use crate::clock::Reading;
 use crate::config::Limits;
 use crate::identity::{Boot, Incarnation};
 use crate::queue::Ends;
-use crate::status::{Feeding, PeerStatus};
+use crate::status::{Feeding, Limited, PeerStatus};
 use crate::types::{Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
 #[derive(Debug)]
@@ -36,6 +35,8 @@ pub(super) struct Progress {
     /// What the peer's wall clock showed, and the round whose answer said so.
     pub(super) clock: Option<(Round, Reading)>,
     catching_up: CatchingUp,
+    /// Whether it was sent a snapshot, or entries from the store, and has not been seen to have caught up since.
+    lags: bool,
     /// What it has said of its program in its present boot.
     pub(super) program: Option<Program>,
     /// Set once the configuration in force does not name the peer any more.
@@ -113,26 +114,6 @@ impl Transfer {
     }
 }
 
-/// Appends on their way to a peer, oldest first.
-#[derive(Debug, Default)]
-struct Window {
-    inflight: VecDeque<(Index, usize)>,
-    bytes: usize,
-    /// How many appends have been acknowledged since the last probe. The window opens with them, as TCP's slow start
-    /// does, so that a rejection costs a few messages and not a window.
-    acknowledged: usize,
-    /// Whether nothing was acknowledged since the last heartbeat.
-    stalled: bool,
-}
-
-impl Window {
-    /// Whether an append in flight ends with this entry.
-    fn ends_at(&self, last: Option<Index>) -> bool {
-        let place = |last| self.inflight.binary_search_by_key(&last, |(end, _)| *end);
-        last.is_some_and(|last| place(last).is_ok())
-    }
-}
-
 impl Progress {
     pub(super) fn new(
         session: PeerSession,
@@ -153,6 +134,7 @@ impl Progress {
             bound_at: None,
             bound_ticks: 0,
             clock: None,
+            lags: false,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,
@@ -180,6 +162,7 @@ impl Progress {
             silent_ticks: now.value() - self.heard_at.unwrap_or(elected_at).value(),
             level: self.level(),
             is_halted: self.is_halted(),
+            is_stalled: self.is_stalled(),
         }
     }
 
@@ -225,6 +208,20 @@ impl Progress {
         self.next
     }
 
+    /// Whether the peer is being fed by snapshot or from the store, and has not caught up since.
+    pub(super) fn lags(&mut self, last: Option<Index>, now: Tick, patience: u64) -> bool {
+        self.lags &= !self.has_caught_up(last, now, patience);
+        self.lags
+    }
+
+    /// A round that began before says nothing of how the peer keeps up.
+    fn begin_to_lag(&mut self) {
+        if !self.lags {
+            self.lags = true;
+            self.catching_up.last_took = None;
+        }
+    }
+
     /// Whether another append may leave now.
     pub(super) fn may_send(&self, limits: &Limits) -> bool {
         match &self.feed {
@@ -236,6 +233,14 @@ impl Progress {
                     && window.bytes < limits.inflight_bytes
             }
             Feed::Snapshot { .. } => false,
+        }
+    }
+
+    /// Counts which limit of its window keeps the peer from the next append, if one does.
+    pub(super) fn note_full_window(&self, limits: &Limits, limited: &mut Limited) {
+        if let Feed::Replicate { window, .. } = &self.feed {
+            limited.inflight_messages += u64::from(window.inflight.len() >= limits.inflight_messages);
+            limited.inflight_bytes += u64::from(window.bytes >= limits.inflight_bytes);
         }
     }
 
@@ -279,7 +284,10 @@ impl Progress {
             Feed::Replicate { window, .. } => {
                 let matched = self.matched;
                 while let Some((_, bytes)) = window.inflight.take_front_if(|(end, _)| Some(*end) <= matched) {
-                    window.bytes = window.bytes.saturating_sub(bytes);
+                    unless_planted!(
+                        KEEPS_WINDOW_BYTES,
+                        window.bytes = window.bytes.saturating_sub(bytes)
+                    );
                     window.acknowledged = window.acknowledged.saturating_add(1);
                     window.stalled = false;
                 }
@@ -314,6 +322,7 @@ impl Progress {
 
     /// Ends a snapshot transfer, one way or the other: the peer is probed right after what it is known to hold.
     pub(super) fn end_transfer(&mut self) {
+        self.catching_up.last_took = None;
         self.probe_from(Index::after(self.matched));
     }
 
@@ -363,6 +372,7 @@ impl Progress {
     }
 
     pub(super) fn begin_loading(&mut self, ticket: Ticket, asked_at: Tick) {
+        self.begin_to_lag();
         if let Feed::Replicate { loading, .. } = &mut self.feed {
             *loading = Some(Loading { ticket, asked_at });
         }
@@ -375,6 +385,7 @@ impl Progress {
     }
 
     pub(super) fn begin_snapshot(&mut self, ticket: Ticket, meta: SnapshotMeta, now: Tick) {
+        self.begin_to_lag();
         let transfer = Transfer {
             ticket,
             meta,
@@ -386,6 +397,10 @@ impl Progress {
         self.feed = Feed::Snapshot { transfer };
     }
 
+    pub(super) fn is_sent_a_snapshot(&self) -> bool {
+        matches!(self.feed, Feed::Snapshot { .. })
+    }
+
     pub(super) fn transfer(&mut self) -> Option<&mut Transfer> {
         match &mut self.feed {
             Feed::Snapshot { transfer } => Some(transfer),
@@ -394,12 +409,15 @@ impl Progress {
     }
 
     /// What must always hold of a peer, given the leader's last entry.
-    pub(super) fn check(&self, last: Option<Index>) -> Result<(), &'static str> {
+    pub(super) fn check(&self, last: Option<Index>, limits: &Limits) -> Result<(), &'static str> {
         if Some(self.next) <= self.matched {
             return Err("a peer's next entry is one that it already holds");
         }
         if self.matched > last {
             return Err("a peer holds more than its leader");
+        }
+        if let Feed::Replicate { window, .. } = &self.feed {
+            window.check(self.matched, self.next, limits)?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(in crate::raft) struct Reads {
 }
 
 impl Reads {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.early.len() + self.fresh.len() + self.asked.len()
     }
 
@@ -47,6 +47,15 @@ impl Reads {
 }
 
 impl Leader {
+    /// Whether a client's read of this id is not confirmed yet.
+    pub(in crate::raft) fn is_read(&self, id: ReadId) -> bool {
+        let Reads { early, fresh, asked } = &self.reads;
+        let fresh = fresh.iter().map(|(reader, _)| reader);
+        let asked = asked.iter().map(|(_, reader, _)| reader);
+        let mut readers = early.iter().chain(fresh).chain(asked);
+        readers.any(|reader| matches!(reader, Reader::Client(other) if *other == id))
+    }
+
     pub(in crate::raft) fn read(
         &mut self,
         server: &mut Server,
@@ -82,7 +91,8 @@ impl Leader {
             return;
         }
         let reader = Reader::Peer { node, boot, request };
-        if self.read(server, reader, mode).is_err() {
+        if let Err(reason) = self.read(server, reader, mode) {
+            server.limited.note(&reason);
             let limit = server.config.limits.reads as u64;
             let outcome = ReadOutcome::Busy { limit };
             self.answer_peer(server, node, boot, request, outcome);

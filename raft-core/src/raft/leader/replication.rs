@@ -77,6 +77,9 @@ impl Leader {
         let (last, next) = (self.last_for(server, peer), peer.next());
         let is_due = Some(next) <= last || peer.is_probing();
         if !peer.may_send(&server.config.limits) || !is_due {
+            if is_due {
+                peer.note_full_window(&server.config.limits, &mut server.limited);
+            }
             return false;
         }
         if next < server.log.first_index() {
@@ -157,8 +160,13 @@ impl Leader {
         });
         if in_order && !entries.is_empty() && next >= server.log.first_index() {
             self.send_append(server, to, next, entries);
-        } else {
-            peer.pause();
+            return;
+        }
+        peer.pause();
+        // The store cannot read them. If a snapshot covers them, the peer need not wait until it can.
+        let covered = server.log.snapshot().map(|meta| meta.last.index);
+        if entries.is_empty() && Some(next) <= covered {
+            unless_planted!(LOADS_WITHOUT_END, self.begin_snapshot_transfer(server, to));
         }
     }
 
@@ -286,6 +294,8 @@ fn share(server: &mut Server, first: Index, last: Index, latest: &mut Option<Sli
         return entries.clone();
     }
     let entries = server.log.slice(first, last, server.config.limits.message_bytes);
+    let holds_all = entries.last().is_some_and(|entry| entry.id.index == last);
+    server.limited.message_bytes += u64::from(!holds_all);
     let slice = Slice { first, last, entries };
     latest.insert(slice).entries.clone()
 }

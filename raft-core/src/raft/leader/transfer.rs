@@ -3,12 +3,13 @@
 
 use core::cmp::Reverse;
 
-use crate::action::{Rejection, TransferOutcome};
+use crate::action::{Ailment, Rejection, TransferOutcome, Unfit};
 use crate::message::Message;
 use crate::outbox::Promise;
 use crate::trace::Trace;
 use crate::types::{NodeId, Tick};
 
+use super::super::succession::Succession;
 use super::progress::Progress;
 use super::{Leader, Next, STAY, Server, Transition};
 
@@ -52,26 +53,55 @@ impl Handover {
 }
 
 impl Leader {
-    pub(in crate::raft) fn on_transfer(&mut self, server: &mut Server, to: NodeId) {
-        if let Err(reason) = self.check_transfer(server, to) {
-            server.end_transfer(to, TransferOutcome::Rejected(reason));
-            return;
+    pub(in crate::raft) fn on_transfer(&mut self, server: &mut Server, wanted: Option<NodeId>) {
+        match self.choose_target(server, wanted) {
+            Ok(to) => self.handover = Some(Handover::new(server, to, true)),
+            Err(reason) => server.end_transfer(wanted, TransferOutcome::Rejected(reason)),
         }
-        self.handover = Some(Handover::new(server, to, true));
     }
 
-    fn check_transfer(&self, server: &Server, to: NodeId) -> Result<(), Rejection> {
+    /// The server to hand over to: the one that is wanted, or of those that are fit the one that holds most.
+    fn choose_target(&self, server: &Server, wanted: Option<NodeId>) -> Result<NodeId, Rejection> {
         if let Some(to) = self.transferring_to() {
             return Err(Rejection::Transferring { to });
         }
-        // A voter that the joint configuration removes would have to hand over again.
-        let membership = server.log.membership();
-        let stays = membership.is_incoming_voter(to) && !membership.is_witness(to);
-        let has_halted = self.peer(to).is_some_and(Progress::is_halted);
-        if to == server.me() || !stays || has_halted {
-            return Err(Rejection::NotATarget { to });
+        if let Some(to) = wanted {
+            // One that was not heard yet may be in good health: it is asked, and has an election timeout to answer.
+            return match self.unfit(server, to) {
+                None | Some(Unfit::Ailing(Ailment::Unheard)) => Ok(to),
+                Some(why) => Err(Rejection::NotATarget { to, why }),
+            };
         }
-        Ok(())
+        let voters = server
+            .log
+            .membership()
+            .voters()
+            .filter(|&node| node != server.me());
+        let matched = |node| self.peer(node).and_then(Progress::matched);
+        let best = voters
+            .map(|node| (self.unfit(server, node), node))
+            .max_by_key(|&(unfit, node)| (unfit.is_none(), matched(node), Reverse(node)));
+        match best {
+            None => Err(Rejection::NoTarget),
+            Some((None, to)) => Ok(to),
+            Some((Some(why), to)) => Err(Rejection::NotATarget { to, why }),
+        }
+    }
+
+    /// Why the server cannot be handed the leadership, as far as this leader knows.
+    fn unfit(&self, server: &Server, to: NodeId) -> Option<Unfit> {
+        let membership = server.log.membership();
+        if to == server.me() {
+            Some(Unfit::Leads)
+        } else if !membership.is_incoming_voter(to) {
+            // A voter that the joint configuration removes would have to hand over again.
+            Some(Unfit::NotVoter)
+        } else if membership.is_witness(to) {
+            Some(Unfit::Witness)
+        } else {
+            let ailment = self.ailment(server, to);
+            plant!(ailment, HANDS_OVER_TO_THE_SICK => None).map(Unfit::Ailing)
+        }
     }
 
     /// The target of the transfer that is under way. This leader appends nothing for clients meanwhile (§3.10, step 1).
@@ -104,7 +134,8 @@ impl Leader {
         self.transferring_to().or(best)
     }
 
-    /// Of the servers that vote by this rule, that answer, and that may lead, the one that holds most.
+    /// Of the servers that vote by this rule, that answer, and that may lead, the one that holds most; one whose disk
+    /// stalls only if there is no other.
     pub(super) fn best_voter(
         &self,
         server: &Server,
@@ -114,7 +145,7 @@ impl Leader {
         let may_lead = |peer: &Progress| !peer.is_witness && !peer.is_halted() && peer.answers(now, patience);
         self.peers()
             .filter(|&(node, peer)| may_lead(peer) && votes(node, peer))
-            .max_by_key(|(node, peer)| (peer.matched(), Reverse(*node)))
+            .max_by_key(|(node, peer)| (!peer.is_stalled(), peer.matched(), Reverse(*node)))
             .map(|(node, _)| node)
     }
 
@@ -157,16 +188,30 @@ impl Leader {
         if let Some(handover) = self.handover.take_if(is_over)
             && handover.asked
         {
-            server.end_transfer(handover.to, TransferOutcome::TimedOut);
+            server.end_transfer(Some(handover.to), TransferOutcome::TimedOut);
         }
     }
 
-    /// Ends the transfer that is under way: leadership is over.
-    pub(super) fn end_handover(&mut self, server: &mut Server, outcome: TransferOutcome) {
+    /// Leadership is over. Whether the transfer that was under way has succeeded is known when the next leader is.
+    pub(super) fn leave_handover(&mut self, server: &mut Server) {
+        if let Some(Handover {
+            to,
+            gives_up_at,
+            asked: true,
+            ..
+        }) = self.handover.take()
+        {
+            let succession = Succession { to, gives_up_at };
+            unless_planted!(HANDS_OVER_SILENTLY, server.succession = Some(succession));
+        }
+    }
+
+    /// The disk failed: the transfer that is under way may succeed, and this server will not learn of it.
+    pub(super) fn fail_handover(&mut self, server: &mut Server) {
         if let Some(handover) = self.handover.take()
             && handover.asked
         {
-            unless_planted!(HANDS_OVER_SILENTLY, server.end_transfer(handover.to, outcome));
+            server.end_transfer(Some(handover.to), TransferOutcome::Rejected(Rejection::Failed));
         }
     }
 }

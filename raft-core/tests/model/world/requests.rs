@@ -114,6 +114,7 @@ impl World {
                 id: id_of_change,
                 expect,
                 change,
+                force: false,
             },
         );
     }
@@ -125,7 +126,7 @@ impl World {
             && let Some(server) = self.servers.get_mut(&id)
         {
             server.handovers += 1;
-            self.step(id, Event::Transfer { to });
+            self.step(id, Event::Transfer { to: Some(to) });
         }
     }
 
