@@ -77,7 +77,7 @@ fn the_planted_bug_is_found_replayed_shrunk_and_viewed_with_the_same_command() {
     let (small, page) = (target("forgetful.toml"), target("forgetful.html"));
     ends(&["shrink", seed, "--workload", "forgetful", "-o", &small], 1);
     let shrunk = std::fs::read_to_string(&small).expect("the schedule was written");
-    let items = shrunk.matches("[[faults]]").count() + shrunk.matches("[[operations]]").count();
+    let items = shrunk.matches("[[fault]]").count() + shrunk.matches("[[operation]]").count();
     assert!((1..20).contains(&items), "{shrunk}");
     assert!(ends(&["replay", &small], 1).contains(&format!("violation of {oracle}")));
     ends(&["view", &small, "-o", &page], 0);

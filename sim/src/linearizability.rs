@@ -207,13 +207,15 @@ fn search<W: Workload, M: Model<W>>(
         };
         let possible = || open().filter(|(_, span)| span.invoked < deadline);
         let next = |(number, span): (usize, &Span<'_, W>)| Some((number, span.after(model, &state)?));
-        // A query that fits changes nothing, so it may as well come now: no other choice need be tried.
-        let query = possible().filter(|(_, span)| span.is_read()).find_map(next);
-        let choices: Vec<(usize, M::State)> = match query {
-            Some(query) => vec![query],
+        // What fits and changes nothing, such as a query or a conditional that is not met, may as well come now: no
+        // other choice need be tried. If its outcome is unknown, it need not come at all.
+        let changes_nothing = |(_, after): &(usize, M::State)| *after == state;
+        let told = possible().filter(|(_, span)| span.returned.is_some());
+        let choices: Vec<(usize, M::State)> = match told.filter_map(next).find(changes_nothing) {
+            Some(idle) => vec![idle],
             None => possible()
-                .filter(|(_, span)| !span.is_read())
                 .filter_map(next)
+                .filter(|choice| !changes_nothing(choice))
                 .collect(),
         };
         for (number, state) in choices {

@@ -4,12 +4,12 @@
 use std::sync::Once;
 
 const ADVICE: &str = "\
-sim is built without optimisation, and runs ten to twenty times slower than it could. In the Cargo.toml of your workspace:
+sim is built without optimisation, and runs many times slower than it could. In the Cargo.toml of your workspace:
 
-    [profile.dev.package]
-    raft-core.opt-level = 3
-    sim.opt-level = 3
-    rand_chacha.opt-level = 3
+    [profile.dev]
+    opt-level = 2
+
+The simulator is compiled for your workload in your own package, so that optimising sim alone is not enough.
 ";
 
 /// Prints the advice to standard error, once in a process, if it applies.

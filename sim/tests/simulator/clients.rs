@@ -132,22 +132,22 @@ fn a_request_depends_on_what_its_client_was_told_before() {
     );
 }
 
-/// In good weather every client reads, writes, and reads again, although the schedule drew both at random.
+/// Nearly every request is the step that comes next by what its client remembers, although the schedule drew reads and
+/// writes at random. The exceptions were begun before an answer to another request of the same client.
 #[test]
-fn a_client_follows_its_script() {
-    let mut schedule = Profile::Calm.schedule_for(1, &SOUND);
-    schedule.workload.clients = 1;
-    schedule.workload.interval = sim::Nanos::from_millis(200);
+fn clients_follow_a_script() {
+    let schedule = Profile::Calm.schedule_for(1, &SOUND);
     let (_, history) = sim::record(&schedule, &SOUND).expect("the schedule can be run");
     let invoked = history
         .iter()
         .filter(|event| matches!(event.what, Happened::Invoked));
-    let kinds: Vec<OperationKind> = invoked.map(|event| event.kind).collect();
-    assert!(kinds.len() > 10, "{kinds:?}");
-    let script = [OperationKind::Read, OperationKind::Write].into_iter().cycle();
-    let followed = kinds.iter().zip(script).take_while(|(kind, step)| *kind == step);
-    // Those at the end are asked for at once, after the heal.
-    assert!(followed.count() + 2 >= kinds.len(), "{kinds:?}");
+    let (mut followed, mut all) = (0, 0);
+    for event in invoked {
+        let has_read = event.memory & 1 == 1;
+        followed += usize::from(has_read == (event.kind == OperationKind::Write));
+        all += 1;
+    }
+    assert!(all > 20 && followed * 10 > all * 8, "{followed} of {all}");
 }
 
 #[test]
@@ -156,27 +156,24 @@ fn a_model_of_the_workload_judges_its_histories_and_a_wrong_one_is_contradicted(
         a_conflict_raises: true,
     };
     let mut opinions: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..40 {
-        let schedule = Profile::Swarm.schedule_for(seed, &SOUND);
-        let (report, history) = sim::record(&schedule, &SOUND).expect("the schedule can be run");
-        if !report.is_within_budget() {
-            continue;
-        }
+    for seed in 0..10 {
+        let schedule = Profile::Calm.schedule_for(seed, &SOUND);
+        let (_, history) = sim::record(&schedule, &SOUND).expect("the schedule can be run");
         let name = |opinion| match opinion {
             Opinion::Linearizable => "linearizable",
             Opinion::NotLinearizable { .. } => "not",
             Opinion::Unknown { .. } => "unknown",
         };
-        let sound = name(sim::linearizable(&history, &SOUND, 20_000));
+        let sound = name(sim::linearizable(&history, &SOUND, 5_000));
         assert_ne!(sound, "not", "seed {seed}");
         *opinions.entry(sound).or_default() += 1;
-        let wrong = name(sim::linearizable(&history, &wrong, 20_000));
+        let wrong = name(sim::linearizable(&history, &wrong, 5_000));
         *opinions
             .entry(if wrong == "not" { "contradicted" } else { "" })
             .or_default() += 1;
     }
-    assert!(opinions["linearizable"] > 20, "{opinions:?}");
-    assert!(opinions["contradicted"] > 20, "{opinions:?}");
+    let of = |opinion| opinions.get(opinion).copied().unwrap_or(0);
+    assert!(of("linearizable") > 5 && of("contradicted") > 5, "{opinions:?}");
 }
 
 #[test]
