@@ -340,6 +340,7 @@ mod tests {
                 to: Some(node(2)),
                 term: Term::new(2),
                 since_ticks: 0,
+                is_left: false,
             });
             let wish = envelope(1, to, 2, Message::TimeoutNow);
             transfers.sent(&known, 0, Some(id(1, 2)), &wish, |_| Some(image), |_| false)

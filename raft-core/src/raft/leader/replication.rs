@@ -166,7 +166,7 @@ impl Leader {
         // The store cannot read them. If a snapshot covers them, the peer need not wait until it can.
         let covered = server.log.snapshot().map(|meta| meta.last.index);
         if entries.is_empty() && Some(next) <= covered {
-            unless_planted!(LOADS_WITHOUT_END, self.begin_snapshot_transfer(server, to));
+            self.begin_snapshot_transfer(server, to);
         }
     }
 

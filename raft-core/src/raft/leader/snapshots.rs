@@ -163,7 +163,6 @@ impl Leader {
         let Some(transfer) = peer.transfer() else { return };
         let base = server.log.base().map(|base| base.index);
         let suffices = matched.is_some() && matched >= base;
-        let suffices = plant!(suffices, SENDS_NEEDLESS_SNAPSHOTS => false);
         if suffices || matched >= Some(transfer.meta.last.index) {
             let ticket = transfer.ticket;
             peer.end_transfer();
