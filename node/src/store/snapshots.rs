@@ -1,10 +1,10 @@
-//! Snapshots, each in a file of its own: written under a temporary name, synced, renamed, and only then recorded in the
-//! database.
+//! Snapshots, each in a file of its own: written under a temporary name, synced, renamed, and only then named in the
+//! log.
 //!
-//! They are kept out of the database because they are large and written once. A database would write each twice (once
-//! to the journal), delay the log meanwhile, and not return the space. The switch from one snapshot to the next is
-//! nevertheless atomic: the current file, its length and its checksum are recorded in the transaction that makes the
-//! snapshot current.
+//! They are kept out of the log because they are large: the log's writes would wait for them, and its segments would hold
+//! them longer than they are needed. The switch from one snapshot to the next is nevertheless atomic: a record of the log
+//! names the current file with its length and its checksum. A file that no record names is what a crash left of one that
+//! was being written; the next start removes it.
 
 use std::io;
 
@@ -12,12 +12,21 @@ use raft_core::Payload;
 
 use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
-use super::records::SnapshotFile;
 
 const PREFIX: &str = "snapshot-";
 
 /// The suffix of a file until it is complete.
 const UNFINISHED: &str = ".new";
+
+/// The file that contains the bytes of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SnapshotFile {
+    /// Numbers the file; never used twice in a folder's life.
+    pub(super) number: u64,
+    pub(super) bytes: u64,
+    /// CRC-32 of the file.
+    pub(super) checksum: u32,
+}
 
 fn file_name(number: u64) -> String {
     format!("{PREFIX}{number:016x}")
@@ -57,11 +66,11 @@ pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotFile) -> io::Result<Paylo
     Ok(Payload::from(bytes))
 }
 
-/// Removes every snapshot except the current one, and every unfinished file.
+/// Removes every snapshot except the current one, unfinished ones included.
 pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotFile>) -> io::Result<()> {
     let current = current.map(|record| file_name(record.number));
     for name in disk.names()? {
-        if (name.starts_with(PREFIX) && Some(&name) != current.as_ref()) || name.ends_with(UNFINISHED) {
+        if name.starts_with(PREFIX) && Some(&name) != current.as_ref() {
             disk.remove(&name)?;
         }
     }

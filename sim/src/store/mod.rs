@@ -1,7 +1,6 @@
 //! Runs the shipping store on a simulated disk of bytes.
 //!
-//! Clusters are simulated on disks that hold values. Here one server's [`node::store::Store`], unchanged and with redb,
-//! runs on a disk of sectors that tears, loses, reorders, rots and lies. A [`StoreSchedule`] lists the store's tasks
+//! Clusters are simulated on disks that hold values. Here one server's [`node::store::Store`], unchanged, runs on a disk of sectors that tears, loses, reorders, rots and lies. A [`StoreSchedule`] lists the store's tasks
 //! and the disk's faults. [`run`] carries it out and compares the store's answers with a model.
 //!
 //! It has a type of schedule of its own, because nothing of a cluster's applies: there is no time, no network and no

@@ -36,6 +36,10 @@ pub struct StoreReport {
     pub crashes: u64,
     /// How many typed errors the store returned.
     pub errors: u64,
+    /// How often a store said that its last batch is lost, and that the server keeps silent: in classes B and C only.
+    pub silenced: u64,
+    /// How often the store had no room, and was asked again.
+    pub waited: u64,
     /// Whether the run ended with a store that cannot be opened, as is right for a damaged one.
     pub is_refused: bool,
     /// How often a store had lost acknowledged writes undetected: in class C only, where that is a known limit and not
@@ -134,12 +138,16 @@ struct Run<'a> {
     /// What the store may hold after the next start: the last state that it reported as durable, and those after it.
     /// The last one is what it holds now.
     allowed: Vec<Contents>,
+    /// What it could hold before the last sync: a store that says that it has lost its last batch may hold it again.
+    before: Vec<Contents>,
     written: Written,
     /// Counts the writes, to give each its own contents.
     number: u64,
     boot: u64,
     /// Whether a step has left garbage on the disk.
     is_garbled: bool,
+    /// Whether the store said at its last start that it keeps silent.
+    was_silenced: bool,
     hash: Rolling,
     report: StoreReport,
 }
@@ -153,10 +161,12 @@ impl<'a> Run<'a> {
             disk: SharedDisk::new(disk),
             store: None,
             allowed: vec![Contents::default()],
+            before: Vec::new(),
             written: Written::default(),
             number: 0,
             boot: 0,
             is_garbled: false,
+            was_silenced: false,
             hash: Rolling::default(),
             report: StoreReport::default(),
         }
@@ -256,10 +266,11 @@ impl<'a> Run<'a> {
         let blames = matches!(
             error,
             StoreError::Damaged { .. }
-                | StoreError::Log { .. }
+                | StoreError::RolledBack { .. }
                 | StoreError::Record { .. }
-                | StoreError::Missing { .. }
-                | StoreError::Contradiction { .. }
+                | StoreError::FormerFormat { .. }
+                | StoreError::Format { .. }
+                | StoreError::NotNext { .. }
         );
         let is_damaged = self.has_struck(Class::B) || self.has_struck(Class::C);
         if is_damaged || excused && !blames {
@@ -291,7 +302,7 @@ impl<'a> Run<'a> {
             let failures = self.failures();
             let folder = new_folder();
             let options = StoreOptions {
-                journal_bytes: self.schedule.journal_bytes,
+                segment_bytes: self.schedule.segment_bytes,
             };
             let disk = self.disk.clone();
             let result = self.call("open", |store| {
@@ -319,8 +330,28 @@ impl<'a> Run<'a> {
         self.report.opened += 1;
         let identity = opened.identity;
         let found_boot = u64::from(identity.boot.counter);
-        let found = Contents::of(opened);
+        let lost_end = opened.lost_end.clone();
+        let mut found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
+        if let Some(damage) = &lost_end {
+            self.report.silenced += 1;
+            self.say(&format!("the last batch is lost, and the server keeps silent: {damage}"));
+            if !self.has_struck(Class::B) && !self.has_struck(Class::C) {
+                return violated(
+                    Oracle::D2,
+                    format!("the disk kept its contract, but the store says that its last batch is lost: {damage}"),
+                );
+            }
+            if !found.hard_state.silenced {
+                return violated(Oracle::D1, "the store has lost its last batch, and goes on".to_owned());
+            }
+        }
+        // A store that lost its last batch says so until it is written to, also if a crash interrupts the start that
+        // finds it.
+        let silenced = std::mem::take(&mut found.hard_state.silenced);
+        if silenced && !self.has_struck(Class::B) && !self.has_struck(Class::C) {
+            return violated(Oracle::D3, "the store keeps silent for no reason".to_owned());
+        }
         found.hash_into(&mut self.hash);
         self.hash.word(found_boot);
         let folder = new_folder();
@@ -329,7 +360,9 @@ impl<'a> Run<'a> {
         {
             return violated(Oracle::D3, format!("the store says that it is {identity:?}"));
         }
-        let is_known = self.allowed.contains(&found) && found_boot > self.boot;
+        let says_so = lost_end.is_some() || silenced && !self.was_silenced;
+        let is_earlier = says_so && self.before.contains(&found);
+        let is_known = (self.allowed.contains(&found) || is_earlier) && found_boot > self.boot;
         if !is_known {
             if let Some(stranger) = self.written.stranger(&found) {
                 return violated(Oracle::D3, format!("the store has {stranger}"));
@@ -349,6 +382,8 @@ impl<'a> Run<'a> {
         }
         self.boot = found_boot;
         // Opening counts the start durably, and makes everything that was found durable with it.
+        self.was_silenced = silenced;
+        self.before.clear();
         self.allowed = vec![found];
         Ok(())
     }
@@ -370,17 +405,14 @@ impl<'a> Run<'a> {
         let is_synced = group
             .iter()
             .any(|(persist, _)| persist.sync || persist.snapshot.is_some());
-        let failures = self.failures();
-        let result = self.call("persist", |store| {
-            store.as_mut().map(|store| store.persist(&group))
-        })?;
+        let (result, failures) = self.persist_with_room(&group)?;
         match result {
             None => Ok(()),
             Some(Ok(())) => {
                 self.report.acknowledged += 1;
                 self.hash.word(self.number);
                 if is_synced {
-                    self.allowed.clear();
+                    self.before = std::mem::take(&mut self.allowed);
                 }
                 self.allowed.push(after);
                 Ok(())
@@ -390,6 +422,32 @@ impl<'a> Run<'a> {
                 self.fail("persisting", &error, failures)
             }
         }
+    }
+
+    /// Persists a group, as often as the store has no room for it. Returns the last answer, and how many calls the disk
+    /// had failed before that attempt.
+    fn persist_with_room(
+        &mut self,
+        group: &[(Persist, Option<Payload>)],
+    ) -> Result<(Option<Result<(), StoreError>>, u64), Stop> {
+        for _ in 0..MAX_ATTEMPTS {
+            let failures = self.failures();
+            let result = self.call("persist", |store| store.as_mut().map(|store| store.persist(group)))?;
+            match result {
+                Some(Err(error @ StoreError::NoRoom { .. })) => {
+                    self.judge_error("persisting", &error, failures)?;
+                    self.report.waited += 1;
+                    if self.disk.lock().is_down() {
+                        return Ok((Some(Err(error)), failures));
+                    }
+                }
+                answer => return Ok((answer, failures)),
+            }
+        }
+        Ok(violated(
+            Oracle::D2,
+            format!("the store has no room, even at attempt {MAX_ATTEMPTS}"),
+        )?)
     }
 
     /// After an error the store must refuse to write; then the process is started again.
@@ -483,7 +541,7 @@ mod tests {
             profile: StoreProfile::Store,
             seed: 1,
             class: Class::A,
-            journal_bytes: 1 << 16,
+            segment_bytes: 1 << 16,
             steps: Vec::new(),
             faults,
         }
