@@ -123,7 +123,16 @@ fn live(folder: &Path, numbers: &[u8], take_snapshot: bool) -> Result<u64, Box<d
         for output in outputs {
             match output {
                 // The write is durable before the next output is carried out; if it fails, no output counts.
-                Output::Persist { persist, snapshot } => store.write(persist, snapshot)?,
+                Output::Persist(persist) => store.write(persist)?,
+                // This store keeps the bytes in memory until a write names them, and then puts both into one file. A
+                // store of large states writes them to a file of their own here, on a thread of their own.
+                Output::WriteSnapshot { last, bytes } => {
+                    store.unnamed.insert(last, bytes);
+                    server.step(Input::SnapshotWritten { last });
+                }
+                Output::DiscardSnapshot { last } => {
+                    store.unnamed.remove(&last);
+                }
                 Output::LoadEntries(LoadEntries {
                     ticket,
                     first,

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
-use raft_core::replica::{Output, Replica, SnapshotError, StateMachine};
+use raft_core::replica::{Input, Output, Replica, SnapshotError, StateMachine};
 use raft_core::{
     Boot, Config, Durable, Envelope, Event, GroupId, Halt, Identity, Incarnation, LoadEntries, LogId,
     Membership, NodeId, Notice, ProposalId, Rejection, RoleName, Setup,
@@ -116,7 +116,7 @@ impl Server {
         while !outputs.is_empty() {
             for output in outputs.drain(..) {
                 match output {
-                    Output::Persist { persist, .. } => {
+                    Output::Persist(persist) => {
                         self.disk.write(&persist);
                         self.replica.step(Event::Persisted(persist.ticket));
                     }
@@ -129,6 +129,12 @@ impl Server {
                         let entries = self.disk.load(first, last, max_bytes);
                         self.replica.step(Event::EntriesLoaded { ticket, entries });
                     }
+                    // This disk is memory, and ends with the process: what a snapshot covers need not be read back.
+                    Output::WriteSnapshot { last, bytes } => {
+                        drop(bytes);
+                        self.replica.step(Input::SnapshotWritten { last });
+                    }
+                    Output::DiscardSnapshot { .. } => {}
                     Output::Send(envelope) => self.send(&envelope),
                     Output::Done { id, response, .. } => self.tell(Answer::Done(id, response)),
                     Output::Notice(Notice::Superseded { id }) => self.tell(Answer::TryAgain(id)),

@@ -1,5 +1,6 @@
 //! The store: a file of records, each with its length and a checksum.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use raft_core::codec::{DecodeLimits, decode_record, encode_record};
-use raft_core::{Durable, Payload, Persist};
+use raft_core::{Durable, LogId, Payload, Persist};
 
 /// Everything that a data folder contains, and what the first record of a file holds.
 #[derive(Clone, Default)]
@@ -87,6 +88,8 @@ pub(crate) struct Store {
     path: PathBuf,
     file: File,
     pub(crate) contents: Contents,
+    /// The bytes of snapshots that no write has named yet.
+    pub(crate) unnamed: BTreeMap<LogId, Payload>,
 }
 
 impl Store {
@@ -119,24 +122,28 @@ impl Store {
             );
             file.set_len(whole as u64)?;
         }
-        let mut store = Self { path, file, contents };
+        let mut store = Self {
+            path,
+            file,
+            contents,
+            unnamed: BTreeMap::new(),
+        };
         store.append(&Change::Started)?;
         Ok(store)
     }
 
     /// Writes and syncs. Nothing may be reported as durable before this has returned; if it fails, nothing ever again.
-    pub(crate) fn write(
-        &mut self,
-        persist: Persist,
-        snapshot: Option<Payload>,
-    ) -> Result<(), Box<dyn Error>> {
-        let shortens = persist.snapshot.is_some() || persist.compact_to.is_some();
+    pub(crate) fn write(&mut self, persist: Persist) -> Result<(), Box<dyn Error>> {
+        let named = persist.snapshot.as_ref().map(|meta| meta.last);
+        let shortens = named.is_some() || persist.compact_to.is_some();
         let change = Change::Written(persist);
         if !shortens {
             return self.append(&change);
         }
         self.contents.take(&change);
-        self.contents.snapshot = snapshot.or(self.contents.snapshot.take());
+        if let Some(last) = named {
+            self.contents.snapshot = self.unnamed.remove(&last);
+        }
         self.file = replace(&self.path, &self.contents)?;
         Ok(())
     }

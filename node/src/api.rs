@@ -1,11 +1,17 @@
 //! The JSON that clients and servers exchange over HTTP. Identifiers, keys, signatures and shares are hexadecimal.
 
+use std::collections::BTreeMap;
+
 use lsb_core::ClusterId;
 use lsb_core::envelope::UserName;
 use lsb_core::seal::{ExchangePublicKey, ShareForViewer};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::request::{ProtectRequest, Signed};
+
+/// The header of `POST /v1/objects` in which an enrolled device announces its upload: a
+/// [`Signed`](crate::ledger::request::Signed) [`UploadRequest`](crate::ledger::request::UploadRequest) in JSON.
+pub const UPLOAD_HEADER: &str = "upload-request";
 
 /// The answer to `GET /v1/cluster`: what a client needs to know before it protects anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +53,9 @@ pub struct ServerStatus {
     pub linked: usize,
     /// What an operator has to repair, if anything.
     pub trouble: Option<String>,
+    /// How much was turned away since the start, by the limit that was reached.
+    #[serde(default)]
+    pub turned_away: BTreeMap<String, u64>,
 }
 
 /// The role of a server, in the three words of the paper.

@@ -78,6 +78,8 @@ mod listen;
 #[cfg(feature = "tokio")]
 pub mod logging;
 #[cfg(feature = "tokio")]
+mod rates;
+#[cfg(feature = "tokio")]
 pub mod server;
 #[cfg(feature = "tokio")]
 pub mod settings;

@@ -57,9 +57,8 @@ pub enum Action {
         ticket: Ticket,
         /// The peer.
         to: NodeId,
-        /// The snapshot of `meta.last`, which the host holds since
-        /// [`SnapshotTaken`](crate::Input::SnapshotTaken) or [`SnapshotReady`](crate::Input::SnapshotReady). The write
-        /// that makes it durable may come later than this.
+        /// The snapshot of `meta.last`, whose bytes are durable since before
+        /// [`SnapshotTaken`](crate::Input::SnapshotTaken) or [`SnapshotReady`](crate::Input::SnapshotReady).
         meta: SnapshotMeta,
     },
     /// The peer has this much of the snapshot; hand over the next piece.
@@ -75,7 +74,7 @@ pub enum Action {
         ticket: Ticket,
     },
     /// A piece of a snapshot arrived from the leader. Collect it and answer by
-    /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there,
+    /// [`SnapshotStored`](crate::Input::SnapshotStored) or, when all is there and durable,
     /// [`SnapshotReady`](crate::Input::SnapshotReady).
     SnapshotArrived {
         /// The sender.
@@ -102,7 +101,7 @@ pub enum Action {
         /// The limit.
         limit: u64,
     },
-    /// The snapshot that arrived is durable: restore the state machine from it, then report
+    /// The snapshot that arrived is durable and named: restore the state machine from it, then report
     /// [`Applied`](crate::Input::Applied) for `meta.last.index`, also with
     /// [`Options::applies_at_once`](crate::Options::applies_at_once). Nothing is applied until then.
     InstallSnapshot {
@@ -213,6 +212,10 @@ pub struct LoadEntries {
 
 /// A write to make durable.
 ///
+/// The bytes of a snapshot are no part of it. They may take long to write, and are written beside these tickets, so that
+/// no entry waits for them; only when they are durable does a `Persist` *name* their snapshot. A crash in between
+/// leaves bytes that no `Persist` names, and the next start removes them.
+///
 /// A store carries out the parts in the order of the fields. After a crash it must hold the result of a
 /// prefix of all `Persist`s, which includes every one that was reported as [`Persisted`](crate::Event::Persisted); of
 /// the last one in that prefix it may hold a prefix of its parts, `entries` one by one among them.
@@ -223,7 +226,8 @@ pub struct Persist {
     pub ticket: Ticket,
     /// The term and the vote; boxed, as the snapshot is, so that a rare part does not make every write larger.
     pub hard_state: Option<Box<HardState>>,
-    /// The snapshot to store, of which the host holds the bytes. It replaces any earlier one.
+    /// The snapshot to start from, now: its bytes are durable already (those of a witness's, which is
+    /// [withheld](SnapshotMeta::withheld), are none). It replaces any earlier one, whose bytes may go once this is durable.
     pub snapshot: Option<Box<SnapshotMeta>>,
     /// Remove the entries at and after this position.
     pub truncate_from: Option<Index>,
@@ -288,9 +292,27 @@ pub enum ChangeRejection {
     /// A proposal would have been rejected as well.
     #[error(transparent)]
     Refused(#[from] Rejection),
-    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015).
-    #[error("this leader has committed nothing in its term yet; try again in a moment")]
+    /// No entry of this leader's term is committed yet (dissertation §4.1, corrected 2015), or it has not heard enough of
+    /// the voters since its election to know whether they are healthy.
+    #[error(
+        "this leader is new, and does not know yet what is committed and who is healthy; try again in a moment"
+    )]
     NotReady,
+    /// No quorum of the voters that the change leads to is healthy: no majority of one half, if it is joint. It would be in force at once, and without a quorum nothing could take it back.
+    #[error(
+        "only {healthy} of the {voters} voters would be healthy, which is no majority: server {node} {ailment}. \
+             Bring it back, or remove it instead; force the change only if you know better"
+    )]
+    NoHealthyQuorum {
+        /// A voter that is not healthy.
+        node: NodeId,
+        /// Why it is not.
+        ailment: Ailment,
+        /// How many voters are healthy.
+        healthy: usize,
+        /// Of how many.
+        voters: usize,
+    },
     /// An earlier change is in progress: one at a time.
     #[error("the last change of the configuration{} is not over; try again when it is", At(*.current))]
     InProgress {
@@ -321,6 +343,27 @@ pub enum ChangeRejection {
     /// The change would give an invalid configuration.
     #[error(transparent)]
     Impossible(#[from] ChangeError),
+}
+
+/// Why a server does not count as healthy for its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Ailment {
+    /// It has not answered since the leader was elected, which was less than the shortest election timeout ago.
+    #[error("has not answered yet")]
+    Unheard,
+    /// It has not answered for longer than the shortest election timeout.
+    #[error("has not answered for {ticks} ticks")]
+    Silent {
+        /// For how many ticks; since the leader's election if it never has.
+        ticks: u64,
+    },
+    /// Its disk has owed a write for longer than the longest election timeout.
+    #[error("waits for its disk")]
+    Stalled,
+    /// It has halted before an entry that its program does not understand ([`Halted`]).
+    #[error("has halted and needs a newer program")]
+    Halted,
 }
 
 /// How a transfer of leadership ended.

@@ -253,7 +253,7 @@ impl Durable {
     }
 
     /// Applies this write to the content of the disk. The function states the contract of a store; it is for tests, and
-    /// for stores that keep a copy of their content in memory. The bytes of the snapshot are stored by the host.
+    /// for stores that keep a copy of their content in memory. The bytes of the snapshot that it names are durable before.
     pub fn write(&mut self, persist: &Persist) {
         if let Some(hard_state) = persist.hard_state.as_deref() {
             self.hard_state = *hard_state;

@@ -20,8 +20,8 @@ impl Persist {
     ///    not be: [`Sessions::into_new_log`](crate::sessions::Sessions::into_new_log) drops them, so that no client of
     ///    the other cluster is answered with a response of this one. Take the bytes of what comes out.
     /// 2. Draw a number at random, once for the new cluster, and give it to all founders.
-    /// 3. For each founder, make a folder with a new [`Incarnation`](crate::Incarnation), and let its store perform this
-    ///    write with these bytes. A witness gets the write without the bytes.
+    /// 3. For each founder, make a folder with a new [`Incarnation`](crate::Incarnation), and let its store make
+    ///    these bytes durable and then perform this write, which names them. A witness gets the write without the bytes.
     /// 4. Start all founders with [`Setup::bootstrap`](crate::Setup::bootstrap) as here.
     ///
     /// `level` is the level of the log that the state comes from ([`SnapshotMeta::level`]): the state may hold what only

@@ -63,8 +63,8 @@ pub enum Event {
         payload: Payload,
     },
     /// Try to become leader now, without waiting for the election timeout. A pre-vote comes first, so it fails while a
-    /// quorum hears a leader: to replace that one, ask it for a [`Transfer`](Self::Transfer). A refusal is
-    /// silent. A server ignores this if it leads, joins, has no vote, is a witness, or still withholds its vote for a
+    /// quorum hears a leader, also if several servers campaign at once: to replace that leader, ask it for a
+    /// [`Transfer`](Self::Transfer). A refusal is silent. A server ignores this if it leads, joins, has no vote, is a witness, or still withholds its vote for a
     /// lease that it may have granted before its start.
     Campaign,
     /// Hand leadership over to this voter (dissertation §3.10). Ends in exactly one
@@ -86,6 +86,7 @@ pub enum Event {
     ///         id: ProposalId::new(1),
     ///         expect: Expected::This(raft.membership_id()),
     ///         change: Change::Promote(learner),
+    ///         force: false,
     ///     });
     /// }
     /// ```
@@ -97,6 +98,10 @@ pub enum Event {
         expect: Expected,
         /// The change.
         change: Change,
+        /// Whether to make it although the leader knows of no healthy quorum of the voters that it leads to
+        /// ([`NoHealthyQuorum`](crate::ChangeRejection::NoHealthyQuorum)). Such a change may leave the cluster without a
+        /// quorum for good. Every other rule holds for it as well.
+        force: bool,
     },
     /// Everything up to and including this ticket is durable.
     Persisted(Ticket),
@@ -147,8 +152,10 @@ pub enum Input {
         /// The level of the program that would understand it, if that is known.
         needs: Option<Level>,
     },
-    /// The host has a snapshot of the state machine as of this entry, which it has applied. The bytes
-    /// become durable with the [`Persist`](crate::Persist) that this input leads to.
+    /// The host has a snapshot of the state machine as of this entry, which it has applied, and its bytes are durable: the
+    /// host wrote them beside its other writes, whose order they do not concern. The [`Persist`](crate::Persist) that
+    /// this input leads to names the snapshot and compacts the log. If there is none, because a later snapshot has arrived
+    /// meanwhile, the bytes may go.
     SnapshotTaken {
         /// The last entry that the snapshot covers.
         last: LogId,
@@ -183,8 +190,9 @@ pub enum Input {
         /// How many bytes have arrived, from the start.
         received_bytes: u64,
     },
-    /// A whole snapshot has arrived, was checked, and can be restored. Its bytes become durable with the
-    /// [`Persist`](crate::Persist) that this input leads to.
+    /// A whole snapshot has arrived, was checked, can be restored, and its bytes are durable. The
+    /// [`Persist`](crate::Persist) that this input leads to names it. If there is none, because the log has brought the
+    /// same meanwhile or another server leads, the bytes may go.
     SnapshotReady {
         /// The sender.
         from: NodeId,

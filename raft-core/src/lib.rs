@@ -72,7 +72,10 @@
 //!         for output in outputs {
 //!             match output {
 //!                 // A real host writes `persist` to its disk first, and syncs it.
-//!                 Output::Persist { persist, .. } => server.step(Event::Persisted(persist.ticket)),
+//!                 Output::Persist(persist) => server.step(Event::Persisted(persist.ticket)),
+//!                 // And the bytes of a snapshot, on another thread. This cluster ends before it takes one.
+//!                 Output::WriteSnapshot { last, bytes } => drop((last, bytes)),
+//!                 Output::DiscardSnapshot { .. } => {}
 //!                 Output::Send(envelope) => wire.push(envelope),
 //!                 Output::Done { id, response, .. } => told = Some((id, response)),
 //!                 // A real host reads its store. A log this short is always in memory.
@@ -224,7 +227,7 @@ mod trace;
 mod types;
 
 pub use action::{
-    Action, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
+    Action, Ailment, ChangeRejection, LoadEntries, Notice, Persist, Rejection, TransferOutcome, Waiting,
 };
 pub use clock::{ClockError, ClockOffset, Clocks, MedianTime, WallTime};
 pub use config::{Config, ConfigError, Durable, Lease, Limits, Options, Setup, Snapshots, Timing};
@@ -238,7 +241,7 @@ pub use raft::Raft;
 pub use recovery::{Recovery, RecoveryError};
 pub use replica::Replica;
 pub use restore::RestoreError;
-pub use status::{Feeding, Greeted, Ignored, PeerStatus, RoleName, Status, Vitals};
+pub use status::{Feeding, Greeted, Ignored, Limited, PeerStatus, RoleName, Status, Vitals};
 pub use trace::Trace;
 pub use types::{
     Entry, EntryBody, Forwarded, GroupId, HardState, Identity, Index, LogId, NodeId, Origin, Payload,

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 mod change;
 mod nodes;
+#[cfg(test)]
+mod tables;
 
 pub use change::{Change, ChangeError};
 
@@ -188,6 +190,15 @@ impl Membership {
                 && (self.outgoing.is_empty() || quorum::majority(&self.outgoing, &mut agrees)),
             AGREES_BY_ONE_HALF => quorum::majority(&self.voters, &mut agrees)
         )
+    }
+
+    /// Returns how many voters agree, and of how many, in the half of the configuration that is furthest from a majority.
+    pub(crate) fn scarcest_half(&self, mut agrees: impl FnMut(NodeId) -> bool) -> (usize, usize) {
+        let mut count = |half: &Nodes| (half.iter().filter(|&&node| agrees(node)).count(), half.len());
+        let (incoming, outgoing) = (count(&self.voters), count(&self.outgoing));
+        // Compared as fractions; an empty half lacks no vote.
+        let is_scarcer = outgoing.1 > 0 && outgoing.0 * incoming.1 < incoming.0 * outgoing.1;
+        if is_scarcer { outgoing } else { incoming }
     }
 
     /// Returns between which values the median of the voters' values lies, whatever the unknown ones are, in both halves of

@@ -141,6 +141,8 @@ pub enum Message {
         level: Level,
         /// Whether the sender has halted before an entry that its program does not understand.
         halted: bool,
+        /// Whether its disk has owed a write for longer than the longest election timeout.
+        stalled: bool,
         /// What the sender's wall clock showed, if its host gave it in the tick of the reply.
         wall_time: Option<WallTime>,
     },

@@ -194,6 +194,12 @@ planted_bank! {
             "A server that knows of its removal forwards proposals, and waits for entries that are never sent to it."
         FORWARDS_TWICE "forwards-twice"
             "A leader appends every copy of a forwarded command that the network has duplicated."
+        KEEPS_FORWARDING_COSTS "keeps-forwarding-costs"
+            "A forwarded command that is seen in the log still counts against the limit of waiting bytes."
+        BUSY_AT_THE_FIRST "busy-at-the-first"
+            "A server counts as busy as soon as one of its clients waits for the outcome of a proposal."
+        JUDGES_REFUSALS_ANEW "judges-refusals-anew"
+            "A copy of a forwarded command that was refused is judged anew, when the reason may have passed."
     }
     "snapshots" {
         KEEPS_SUFFIX_BEHIND_SNAPSHOT "keeps-suffix-behind-snapshot"
@@ -212,12 +218,20 @@ planted_bank! {
             "The log is compacted one entry beyond the snapshot."
         ACKS_SNAPSHOT_BEFORE_DURABLE "acks-snapshot-before-durable"
             "A snapshot is acknowledged before it is durable."
+        NAMES_UNWRITTEN_SNAPSHOTS "names-unwritten-snapshots"
+            "The core hears of a snapshot when its write begins, and not when it ends."
+        ADOPTS_UNWRITTEN_SNAPSHOTS "adopts-unwritten-snapshots"
+            "A snapshot that arrived is installed while its bytes are still being written."
         LABELS_SNAPSHOT_EARLY "labels-snapshot-early"
             "The description of a snapshot names the entry before its last one as its last."
         RESTORES_APPLIED_FROM_COMMIT "restores-applied-from-commit"
             "After a restart, everything up to the commit index counts as applied."
         REPLAYS_FROM_LOG_START "replays-from-log-start"
             "After a restart, the log is applied from its first entry on, although the snapshot covers more."
+        KEEPS_QUERIES "keeps-queries"
+            "The query of a read that was refused is kept."
+        KEEPS_RESPONSES "keeps-responses"
+            "A follower keeps the responses of its state machine, although no client of its own waits for them."
         LEAVES_OLD_LOG "leaves-old-log"
             "An old log that remained on the disk after a torn installation of a snapshot is not removed."
     }
@@ -240,6 +254,10 @@ planted_bank! {
             "A probe that was lost is not repeated."
         NEVER_ASKS_AGAIN "never-asks-again"
             "A peer whose window of appends was lost is never probed again."
+        KEEPS_WINDOW_BYTES "keeps-window-bytes"
+            "An append that was acknowledged still counts against the bytes of its peer's window."
+        KEEPS_UNCOMMITTED_COSTS "keeps-uncommitted-costs"
+            "A command that is committed still counts against the limit of uncommitted bytes."
         LOADS_ONCE "loads-once"
             "A peer waits for old entries for ever once some have been loaded for it."
         COMMITS_ON_ACKS_ONLY "commits-on-acks-only"
@@ -268,6 +286,8 @@ planted_bank! {
     "stability" {
         HELPS_REBELS "helps-rebels"
             "A pre-vote is granted although the voter hears a leader."
+        CANDIDATES_HEAR_NOBODY "candidates-hear-nobody"
+            "A server that campaigns forgets that it hears a leader, and grants others the pre-votes that it should deny."
         FOLLOWS_ANY_CAMPAIGN "follows-any-campaign"
             "A request for votes moves a server to the candidate's term although the server hears a leader."
         SKIPS_PRE_VOTE "skips-pre-vote"
@@ -310,6 +330,10 @@ planted_bank! {
             "A leader leaves its own joint configurations, but not one that it inherited."
         REMOVED_LEADER_STAYS "removed-leader-stays"
             "A leader keeps leading after the configuration that removes it is committed."
+        CHANGES_WITHOUT_HEALTH "changes-without-health"
+            "A change is made even if its voters have no healthy quorum, and nobody forces it."
+        COUNTS_UNHEARD_AS_HEALTHY "counts-unheard-as-healthy"
+            "A new leader takes voters for healthy that it has not heard yet."
         IGNORES_EXPECTATION "ignores-expectation"
             "A change is made even if the configuration in force is not the one that its caller expected."
     }
@@ -324,6 +348,10 @@ planted_bank! {
             "A transfer that fails is never aborted."
         HANDS_OVER_SILENTLY "hands-over-silently"
             "A leader that is deposed during a transfer does not report that the transfer is over."
+    }
+    "clusters" {
+        COMPARES_FOUNDINGS_ALONE "compares-foundings-alone"
+            "Two clusters that were founded with the same list take each other's messages for their own."
     }
     "levels" {
         SKIPS_UNKNOWN_COMMANDS "skips-unknown-commands"

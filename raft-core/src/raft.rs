@@ -112,6 +112,15 @@ impl Role {
             Self::Leader(_) => RoleName::Leader,
         }
     }
+
+    /// When a leader was last heard: the time outlives each change between following and campaigning.
+    fn heard_at(&self) -> Option<Tick> {
+        match self {
+            Self::Follower(follower) => follower.heard_at(),
+            Self::Candidate(candidate) => candidate.heard_at(),
+            Self::Joining(_) | Self::Leader(_) => None,
+        }
+    }
 }
 
 /// The server that a message comes from, the data folder from which it speaks, and its start on that folder.
@@ -215,7 +224,12 @@ impl Raft {
             Event::Propose { id, payload } => self.on_propose(id, payload),
             Event::Campaign => self.on_campaign(),
             Event::Transfer { to } => self.on_transfer(to),
-            Event::ChangeMembership { id, expect, change } => self.on_change_membership(id, expect, change),
+            Event::ChangeMembership {
+                id,
+                expect,
+                change,
+                force,
+            } => self.on_change_membership(id, (expect, force), change),
             Event::Persisted(ticket) => self.on_persisted(ticket),
             Event::PersistFailed => self.on_persist_failed(),
             Event::EntriesLoaded { ticket, entries } => {
@@ -276,7 +290,9 @@ impl Raft {
         server
             .log
             .evict(settled.min(matched_by_all.unwrap_or(settled)), spare);
+        let before = server.log.tail_bytes();
         server.log.evict(settled, limit);
+        server.limited.tail_bytes += u64::from(server.log.tail_bytes() < before);
     }
 
     /// How many ticks have passed since this boot.
@@ -309,12 +325,16 @@ impl Raft {
 
     /// Ends the present role and begins the next one: the only place where the role of a running server changes.
     fn enter(&mut self, transition: Transition) -> Next {
+        let heard_at = self.role.heard_at();
         let (role, leader) = match transition {
             Transition::Follow(leader) => (Role::Follower(self.begin_following(leader)), leader),
             Transition::FollowAfterStart => (Role::Follower(self.begin_following(None)), None),
-            Transition::PreCampaign => (Role::Candidate(Candidate::ask_first(&mut self.server)), None),
+            Transition::PreCampaign => (
+                Role::Candidate(Candidate::ask_first(&mut self.server, heard_at)),
+                None,
+            ),
             Transition::Campaign { in_transfer } => {
-                let candidate = Candidate::campaign(&mut self.server, in_transfer);
+                let candidate = Candidate::campaign(&mut self.server, in_transfer, heard_at);
                 (Role::Candidate(candidate), None)
             }
             Transition::Lead => {
@@ -342,37 +362,8 @@ impl Raft {
         }
     }
 
-    /// Asserts what is known once a role has begun, so that a broken promise is found where it was made.
-    fn assert_begun(&self) {
-        let server = &self.server;
-        let leader = server.leader();
-        match &self.role {
-            Role::Joining(_) => debug_assert!(false, "a server joins once, before any other role"),
-            Role::Follower(_) => debug_assert_ne!(leader, Some(server.me()), "a follower does not lead"),
-            Role::Candidate(candidate) => {
-                debug_assert_eq!(leader, None, "a server that campaigns follows no leader");
-                debug_assert!(
-                    candidate.role_name() == RoleName::PreCandidate || server.voted_for_itself(),
-                    "a candidate votes for itself"
-                );
-            }
-            Role::Leader(_) => {
-                debug_assert_eq!(leader, Some(server.me()), "a leader knows that it leads");
-                debug_assert!(
-                    server.voted_for_itself(),
-                    "a leader was elected with its own vote"
-                );
-                debug_assert!(server.may_campaign(), "a leader may campaign");
-            }
-        }
-    }
-
     fn begin_following(&mut self, leader: Option<Sender>) -> Follower {
-        let heard_at = match &self.role {
-            _ if leader.is_some() => Some(self.server.now),
-            Role::Follower(follower) => follower.heard_at(),
-            _ => None,
-        };
+        let heard_at = leader.map_or(self.role.heard_at(), |_| Some(self.server.now));
         if let Role::Leader(leader) = &mut self.role {
             leader.step_down(&mut self.server);
         }
@@ -414,6 +405,7 @@ impl Raft {
             _ => self.server.forward_read(id, mode),
         });
         if let Err(reason) = outcome {
+            self.server.limited.note(&reason);
             self.server.out.push(Notice::ReadRejected { id, reason });
         }
     }
@@ -436,13 +428,13 @@ impl Raft {
         }
     }
 
-    fn on_change_membership(&mut self, id: ProposalId, expect: Expected, change: Change) {
+    fn on_change_membership(&mut self, id: ProposalId, how: (Expected, bool), change: Change) {
         if let Err(reason) = self.check_halted() {
             self.server.reject_change(id, reason.into(), change);
             return;
         }
         match &mut self.role {
-            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, expect, change),
+            Role::Leader(leader) => leader.on_change_membership(&mut self.server, id, how, change),
             _ => {
                 let reason = self.server.not_leader();
                 self.server.reject_change(id, reason.into(), change);

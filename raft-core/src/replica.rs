@@ -20,10 +20,11 @@ use crate::restore::RestoreError;
 use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Ticket};
 use crate::{Raft, input};
 
+mod invariants;
 mod snapshots;
 mod transfer;
 
-use transfer::{Inbound, Snapshot};
+use transfer::{Inbound, Landing, Snapshot};
 
 /// The state machine that is replicated. It must be deterministic: the same commands in the same order give the same
 /// state and the same responses on every server.
@@ -83,8 +84,20 @@ pub enum Input<M: StateMachine> {
         /// The question.
         query: M::Query,
     },
-    /// Take a snapshot now, without waiting for [`Snapshots::every_entries`].
+    /// Take a snapshot now, without waiting for [`Snapshots::every_entries`]. While one is being written, this does
+    /// nothing.
     TakeSnapshot,
+    /// The bytes of [`Output::WriteSnapshot`] are durable.
+    SnapshotWritten {
+        /// The last entry that the snapshot covers.
+        last: LogId,
+    },
+    /// The bytes of [`Output::WriteSnapshot`] cannot be written, for example because the disk is full. The log stays as it
+    /// is, and a later snapshot is written in full; unlike a failed [`Persist`], this breaks no promise.
+    SnapshotNotWritten {
+        /// The last entry that the snapshot covers.
+        last: LogId,
+    },
 }
 
 impl<M: StateMachine> From<Event> for Input<M> {
@@ -97,11 +110,23 @@ impl<M: StateMachine> From<Event> for Input<M> {
 #[derive(Debug)]
 pub enum Output<M: StateMachine> {
     /// Make this durable, then report [`Event::Persisted`].
-    Persist {
-        /// The write.
-        persist: Persist,
-        /// The bytes of `persist.snapshot`; there exactly when that is.
-        snapshot: Option<Payload>,
+    Persist(Persist),
+    /// Make the bytes of this snapshot durable, beside the `Persist`s and never before one of them, then report
+    /// [`Input::SnapshotWritten`], also with [`Options::persists_at_once`](crate::Options::persists_at_once). At most two
+    /// are being written at a time, of different entries: one taken here, and one that arrived.
+    ///
+    /// Once written, it ends in one of two ways: a [`Persist`] names it ([`Persist::snapshot`]), or
+    /// [`Output::DiscardSnapshot`] does. A crash before that leaves an orphan, which the next start removes.
+    WriteSnapshot {
+        /// The last entry that the snapshot covers.
+        last: LogId,
+        /// The whole snapshot.
+        bytes: Payload,
+    },
+    /// Remove the bytes of this snapshot, which were written and which no [`Persist`] will name.
+    DiscardSnapshot {
+        /// The last entry that the snapshot covers.
+        last: LogId,
     },
     /// Send this.
     Send(Envelope),
@@ -163,10 +188,12 @@ pub struct Replica<M: StateMachine> {
     last_applied: Option<LogId>,
     /// The latest snapshot, kept to be sent to peers.
     snapshot: Option<Snapshot>,
-    /// Snapshots whose `Persist` has not come out yet: a later one may be taken before it does.
-    unwritten: VecDeque<Snapshot>,
+    /// The snapshot of this server's own that is being written.
+    writing: Option<Snapshot>,
     outbound: BTreeMap<Ticket, Snapshot>,
     inbound: Option<Inbound>,
+    /// The snapshot that arrived whole and is being written.
+    landing: Option<Landing<M>>,
     /// The states of snapshots that arrived, until they are durable: the one that is about to be installed and a newer
     /// one, at most.
     arrived: VecDeque<(LogId, M)>,
@@ -183,7 +210,8 @@ impl<M: StateMachine> fmt::Debug for Replica<M> {
 
 impl<M: StateMachine> Replica<M> {
     /// Creates a server from what its disk holds. `machine` is an empty state machine; `snapshot` has the bytes that
-    /// belong to `setup.durable.snapshot`, and the machine is restored from them.
+    /// belong to `setup.durable.snapshot`, and the machine is restored from them. A witness's has none. The bytes of any
+    /// other snapshot on the disk are orphans of a crash: remove them before.
     ///
     /// # Errors
     ///
@@ -197,7 +225,7 @@ impl<M: StateMachine> Replica<M> {
         let (machine, snapshot) = match (&stored, snapshot) {
             (None, None) => (machine, None),
             // A witness has no state that could be restored.
-            (Some(meta), Some(data)) if meta.withheld => (machine, Some(Snapshot::new(meta.last, data))),
+            (Some(meta), None) if meta.withheld => (machine, None),
             (Some(meta), Some(data)) => {
                 let restored = machine
                     .restore(&data)
@@ -217,9 +245,10 @@ impl<M: StateMachine> Replica<M> {
             queries: BTreeMap::new(),
             responses: VecDeque::new(),
             snapshot,
-            unwritten: VecDeque::new(),
+            writing: None,
             outbound: BTreeMap::new(),
             inbound: None,
+            landing: None,
             arrived: VecDeque::new(),
         })
     }
@@ -233,6 +262,8 @@ impl<M: StateMachine> Replica<M> {
                 self.raft.step(input::Input::Read { id, mode });
             }
             Input::TakeSnapshot => self.take_snapshot(),
+            Input::SnapshotWritten { last } => self.snapshot_written(last),
+            Input::SnapshotNotWritten { last } => self.snapshot_not_written(last),
         }
     }
 
@@ -249,11 +280,15 @@ impl<M: StateMachine> Replica<M> {
             }
         }
         self.actions = actions;
+        // Every proposal among what was applied is reported by now, and most entries were never a proposal of this
+        // server's.
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         // What the log has brought meanwhile need not be collected any more.
         let commit = self.raft.vitals().commit;
         self.inbound
             .take_if(|inbound| Some(inbound.meta.last.index) <= commit);
         into.append(&mut self.outputs);
+        debug_assert_eq!(self.check_invariants(), Ok(()), "an invariant broke");
     }
 
     /// Returns the core.
@@ -268,7 +303,7 @@ impl<M: StateMachine> Replica<M> {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Persist(persist) => self.persist(persist),
+            Action::Persist(persist) => self.outputs.push(Output::Persist(persist)),
             Action::Send(envelope) => self.outputs.push(Output::Send(envelope)),
             Action::LoadEntries(request) => self.outputs.push(Output::LoadEntries(request)),
             Action::Apply { entries } => self.apply(&entries),
@@ -319,35 +354,11 @@ impl<M: StateMachine> Replica<M> {
             Action::InstallSnapshot { meta } => self.install(meta),
             Action::Notice(notice) => {
                 if let Notice::ReadRejected { id, .. } = &notice {
-                    self.queries.remove(id);
+                    unless_planted!(KEEPS_QUERIES, _ = self.queries.remove(id));
                 }
                 self.outputs.push(Output::Notice(notice));
             }
         }
-    }
-
-    fn persist(&mut self, persist: Persist) {
-        if persist.snapshot.as_ref().is_some_and(|meta| meta.withheld) {
-            let nothing = Payload::from(&b""[..]);
-            let snapshot = Some(nothing);
-            self.outputs.push(Output::Persist { persist, snapshot });
-            return;
-        }
-        let last = persist.snapshot.as_ref().map(|meta| meta.last);
-        let mut snapshot = None;
-        while snapshot.is_none()
-            && last.is_some()
-            && let Some(unwritten) = self.unwritten.pop_front()
-        {
-            // Those before it were replaced before they were handed out.
-            snapshot = (Some(unwritten.last) == last).then_some(unwritten.data);
-        }
-        assert_eq!(
-            snapshot.is_some(),
-            last.is_some(),
-            "the snapshot to persist is one that was taken or received"
-        );
-        self.outputs.push(Output::Persist { persist, snapshot });
     }
 
     /// Where this server has halted, if that is at this entry or before it. The core learns of a halt after it has handed
@@ -357,7 +368,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     fn apply(&mut self, entries: &[Entry]) {
-        self.responses.clear();
+        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
         for entry in entries {
             if self.halted_at(entry.id.index).is_some() {
                 return;

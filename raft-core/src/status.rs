@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::action::{Rejection, Waiting};
 use crate::clock::Clocks;
 use crate::identity::{Boot, ClusterId};
 use crate::level::{Halted, Level};
@@ -86,6 +87,8 @@ pub struct Status {
     pub failed: bool,
     /// Inputs that were dropped, by reason.
     pub ignored: Ignored,
+    /// How often each limit held something back.
+    pub limited: Limited,
 }
 
 /// What a server has heard of another member's present start.
@@ -130,6 +133,8 @@ pub struct PeerStatus {
     pub level: Option<Level>,
     /// Whether it has said that it halted.
     pub is_halted: bool,
+    /// Whether it has said that its disk owes a write for longer than the longest election timeout.
+    pub is_stalled: bool,
 }
 
 /// How a leader sends a peer the log.
@@ -175,6 +180,46 @@ pub struct Ignored {
     /// Pieces of a snapshot that reaches to the entry before which this server has halted, or beyond it, and appends of
     /// more entries than it may store after that entry ([`Limits::halted_entries`](crate::Limits::halted_entries)).
     pub beyond_halt: u64,
+}
+
+/// How often each of [`Limits`](crate::Limits) held something back since this start. A limit that does so often is too
+/// low for the load, or something that it waits for is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Limited {
+    /// Appends that hold fewer entries than there were to send.
+    pub message_bytes: u64,
+    /// Drains in which a peer was due for an append and its window was full of messages...
+    pub inflight_messages: u64,
+    /// ...or of bytes.
+    pub inflight_bytes: u64,
+    /// [`Apply`](crate::Action::Apply)s that hold fewer entries than there were to apply.
+    pub apply_bytes: u64,
+    /// Commands that were refused for the bytes that wait already.
+    pub uncommitted_bytes: u64,
+    /// Drains in which applied entries were dropped from memory that a slow peer may yet need.
+    pub tail_bytes: u64,
+    /// Proposals and changes that were refused for the number of those that wait.
+    pub proposals: u64,
+    /// Reads that were refused for the number of those that wait.
+    pub reads: u64,
+    /// Appends that a halted server did not store.
+    pub halted_entries: u64,
+}
+
+impl Limited {
+    /// Counts a refusal, if a limit was its reason.
+    pub(crate) fn note(&mut self, reason: &Rejection) {
+        let Rejection::Busy { what, .. } = reason else {
+            return;
+        };
+        let count = match what {
+            Waiting::UncommittedBytes => &mut self.uncommitted_bytes,
+            Waiting::Proposals => &mut self.proposals,
+            Waiting::Reads => &mut self.reads,
+        };
+        *count += 1;
+    }
 }
 
 /// The part of [`Status`] that is cheap enough to ask after every step.

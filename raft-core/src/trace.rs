@@ -86,6 +86,11 @@ pub enum Trace {
         /// The server.
         to: NodeId,
     },
+    /// A leader appends a configuration whose voters have no healthy quorum, because the operator forces it.
+    ChangeForced {
+        /// The entry.
+        at: LogId,
+    },
 }
 
 impl Trace {
@@ -105,6 +110,7 @@ impl Trace {
             Self::Compacted { .. } => "Compacted",
             Self::SnapshotAccepted { .. } => "SnapshotAccepted",
             Self::CampaignOrdered { .. } => "CampaignOrdered",
+            Self::ChangeForced { .. } => "ChangeForced",
         }
     }
 }

@@ -199,6 +199,22 @@ fn a_single_server_commits_what_is_durable_on_it() {
     assert_eq!(scene.commit(), 3);
 }
 
+// Without peers nothing else reminds it that its log is longer than what is durable.
+#[test]
+fn a_single_server_with_two_writes_under_way_commits_what_the_first_one_holds() {
+    let mut scene = Scene::leader(1, 2, &[]);
+    assert_eq!(scene.commit(), 1);
+    scene.prompt = false;
+    let first = writes(&scene.propose(1, b"one"))[0].ticket;
+    let second = writes(&scene.propose(2, b"two"))[0].ticket;
+    assert_eq!(scene.commit(), 1);
+    let actions = scene.step(Event::Persisted(first));
+    assert_eq!((scene.commit(), applied(&actions)), (2, vec![2]));
+    scene.step(Input::Applied(index(2)));
+    let actions = scene.step(Event::Persisted(second));
+    assert_eq!((scene.commit(), applied(&actions)), (3, vec![3]));
+}
+
 // Figure 8: S1 leads in term 4 and has brought its entry of term 2 to a majority, as in (c). It must not count as
 // committed, as S5, with an entry of term 3, can still win and take its place (d). Once an entry of term 4 is on a
 // majority, S5 cannot win any more (e).

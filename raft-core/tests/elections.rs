@@ -76,6 +76,87 @@ fn election_timeouts_are_drawn_from_the_whole_range() {
     );
 }
 
+/// How long this server waits from now on before it does something, in ticks.
+fn waits(scene: &Scene) -> u64 {
+    let deadline = scene.raft.next_deadline().expect("a voter waits for something");
+    deadline.value() - scene.raft.now().value()
+}
+
+// §5.2: a server draws anew with every heartbeat, and not once for its life: two servers that drew the same would go on
+// to split the vote.
+#[test]
+fn a_follower_draws_a_timeout_anew_whenever_it_hears_its_leader() {
+    let mut scene = Scene::follower(3, 1, &[]);
+    let mut drawn = Vec::new();
+    for _ in 0..400 {
+        scene.receive(2, 1, heartbeat(None));
+        drawn.push(waits(&scene));
+        scene.tick(1);
+    }
+    let all: BTreeSet<u64> = drawn.iter().copied().collect();
+    assert_eq!(
+        all.into_iter().collect::<Vec<_>>(),
+        (SHORTEST..=LONGEST).collect::<Vec<_>>()
+    );
+    // With eleven values, one in eleven repeats the one before it.
+    let repeats = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!((10..=80).contains(&repeats), "{repeats} of 400");
+}
+
+// §5.2: each candidate restarts its randomised election timeout at the start of an election.
+#[test]
+fn a_candidate_draws_a_timeout_anew_for_every_election() {
+    let mut scene = Scene::follower(5, 1, &[]);
+    let mut drawn = Vec::new();
+    for _ in 0..400 {
+        scene.tick(waits(&scene));
+        assert_eq!(scene.role(), RoleName::PreCandidate);
+        scene.grant(2);
+        scene.grant(3);
+        assert_eq!(scene.role(), RoleName::Candidate);
+        drawn.push(waits(&scene));
+    }
+    let all: BTreeSet<u64> = drawn.iter().copied().collect();
+    assert_eq!(
+        all.into_iter().collect::<Vec<_>>(),
+        (SHORTEST..=LONGEST).collect::<Vec<_>>()
+    );
+    let repeats = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!((10..=80).contains(&repeats), "{repeats} of 400");
+}
+
+// §5.2, §9.3: the first to time out is mostly alone. Of three servers with eleven timeouts to draw from, two share the
+// shortest one in about one election of eight, as followers and as candidates.
+#[test]
+fn two_servers_rarely_time_out_first_at_once() {
+    const ELECTIONS: u64 = 1_000;
+    for as_candidates in [false, true] {
+        let servers = (1..=3).map(|server| {
+            let mut setup = setup(3, 1, &[]);
+            setup.identity.boot = Boot::new(server, server);
+            Scene::new(setup).expect("the disk is valid")
+        });
+        let mut servers: Vec<Scene> = servers.collect();
+        let mut shared = 0;
+        for _ in 0..ELECTIONS {
+            let mut timeouts: Vec<u64> = servers.iter().map(waits).collect();
+            timeouts.sort_unstable();
+            shared += u64::from(timeouts[0] == timeouts[1]);
+            for server in &mut servers {
+                if as_candidates {
+                    server.tick(waits(server));
+                } else {
+                    server.receive(2, 1, heartbeat(None));
+                }
+            }
+        }
+        assert!(
+            (ELECTIONS / 20..ELECTIONS / 5).contains(&shared),
+            "{shared} of {ELECTIONS}, as candidates: {as_candidates}"
+        );
+    }
+}
+
 // Figure 2, Candidates: increment the term, vote for self, ask all other servers.
 #[test]
 fn a_candidate_increments_its_term_votes_for_itself_and_asks_all_others() {
@@ -252,6 +333,7 @@ fn every_role_follows_after_a_later_term() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -717,4 +799,71 @@ fn a_learner_that_hears_no_leader_knows_none() {
         actions.contains(&Action::Notice(Notice::LeaderChanged { leader, term })),
         "{actions:?}"
     );
+}
+
+// §4.2.3: what a server has heard does not depend on what it wants. A candidate denies pre-votes for as long as it hears
+// the leader, its own among them, and grants them afterwards.
+#[test]
+fn a_server_that_campaigns_still_hears_its_leader() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.receive(3, 1, heartbeat(None));
+    scene.step(Event::Campaign);
+    assert_eq!(scene.role(), RoleName::PreCandidate);
+    assert_eq!(ask_pre_vote(&mut scene, 2, 1, at(1, 1)), Some((2, false)));
+    scene.grant(2);
+    assert_eq!(
+        scene.role(),
+        RoleName::PreCandidate,
+        "its own pre-vote is denied as well"
+    );
+    scene.tick(SHORTEST);
+    assert_eq!(ask_pre_vote(&mut scene, 2, 1, at(1, 1)), Some((2, true)));
+    scene.tick(LONGEST);
+    scene.grant(2);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+}
+
+// A leader that asks for a campaign releases its follower from it.
+#[test]
+fn a_server_that_was_asked_to_take_over_hears_no_leader() {
+    let mut scene = Scene::follower(3, 1, &[1]);
+    scene.receive(3, 1, heartbeat(None));
+    scene.receive(3, 1, Message::TimeoutNow);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Candidate, 2));
+    assert_eq!(ask_pre_vote(&mut scene, 2, 2, at(1, 1)), Some((3, true)));
+}
+
+// `Event::Campaign` promises that it fails while a quorum hears a leader, however many servers are told to campaign.
+#[test]
+fn servers_that_campaign_at_once_depose_no_leader_that_a_quorum_hears() {
+    for servers in [3, 5] {
+        let mut cluster = Cluster::new(servers);
+        let leader = cluster.elect();
+        cluster.tick(10);
+        let term = cluster.server(leader).replica.raft().vitals().term;
+        for other in (1..=servers).filter(|&other| other != leader) {
+            cluster.step(other, Event::Campaign);
+        }
+        cluster.deliver();
+        cluster.tick(5 * LONGEST);
+        let vitals = cluster.server(leader).replica.raft().vitals();
+        assert_eq!((vitals.role, vitals.term), (RoleName::Leader, term));
+    }
+}
+
+// The server itself is one of that quorum: another one that hears no leader does not make up for it.
+#[test]
+fn a_campaign_fails_although_a_server_that_hears_no_leader_would_help() {
+    let mut cluster = Cluster::new(3);
+    let leader = cluster.elect();
+    cluster.tick(10);
+    let term = cluster.server(leader).replica.raft().vitals().term;
+    let (hears, deaf) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    cluster.cut.insert((leader, deaf));
+    cluster.tick(3 * LONGEST);
+    cluster.step(hears, Event::Campaign);
+    cluster.deliver();
+    cluster.tick(3 * LONGEST);
+    let vitals = cluster.server(leader).replica.raft().vitals();
+    assert_eq!((vitals.role, vitals.term), (RoleName::Leader, term));
 }

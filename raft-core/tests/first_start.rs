@@ -396,6 +396,7 @@ fn a_second_folder_does_not_answer_for_the_first() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     scene.receive(2, 2, reply);

@@ -421,7 +421,12 @@ fn a_strangers_commands_are_not_taken_in() {
 fn change(scene: &mut Scene, change: Change) {
     let id = ProposalId::new(99);
     let expect = Expected::Any;
-    scene.step(Event::ChangeMembership { id, expect, change });
+    scene.step(Event::ChangeMembership {
+        id,
+        expect,
+        change,
+        force: false,
+    });
     let last = scene.raft.vitals().last;
     scene.accept(2, last);
 }
@@ -498,6 +503,7 @@ fn a_new_leader_takes_in_what_it_had_not_forwarded() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -575,6 +581,7 @@ fn a_leader_answers_a_request_when_a_quorum_has_confirmed_it() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -640,4 +647,146 @@ fn commands_of_an_unknown_folder_are_not_taken_in() {
     let last = scene.log().len();
     scene.receive(2, 2, forward(1, &[(1, "early")]));
     assert_eq!(scene.log().len(), last + 1, "it is sent again, and taken in");
+}
+
+// The client was told that it was refused for good. It may have done something else since.
+#[test]
+fn a_copy_of_a_refused_command_is_refused_after_the_reason_has_passed() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.limits.uncommitted_bytes = 100;
+    let mut scene = Scene::new(setup).expect("the disk is valid");
+    scene.win();
+    scene.accept(2, at(2, 1));
+    scene.propose(1, b"fills the limit");
+    let log = scene.log();
+    let busy = Message::ForwardRefused {
+        boot: Boot::new(1, 1),
+        refused: vec![(1, Refusal::Busy { limit: 100 })],
+    };
+    let actions = scene.receive(2, 2, forward(1, &[(1, "one too many")]));
+    assert_eq!(sent(&actions), [(2, busy.clone())]);
+    scene.accept(2, at(2, 2));
+    assert_eq!(scene.raft.uncommitted_bytes(), 0, "there is room now");
+    let actions = scene.receive(2, 2, forward(1, &[(1, "one too many")]));
+    assert_eq!((sent(&actions), scene.log()), (vec![(2, busy)], log.clone()));
+
+    scene.step(Event::Transfer { to: node(3) });
+    let handing_over = Message::ForwardRefused {
+        boot: Boot::new(1, 1),
+        refused: vec![(2, Refusal::Transferring { to: node(3) })],
+    };
+    let actions = scene.receive(2, 2, forward(2, &[(2, "too late")]));
+    assert_eq!(sent(&actions), [(2, handing_over.clone())]);
+    while scene.raft.status().transferring_to.is_some() {
+        scene.accept(2, at(2, 2));
+        scene.tick(1);
+    }
+    assert_eq!(scene.role(), RoleName::Leader);
+    let actions = scene.receive(2, 2, forward(2, &[(2, "too late")]));
+    assert_eq!((sent(&actions), scene.log()), (vec![(2, handing_over)], log));
+}
+
+/// Server 1 of three, which follows server 2 and may have a few commands waiting at a time.
+fn follower_with_little_room() -> Scene {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.forwarding = true;
+    setup.config.limits.uncommitted_bytes = 300;
+    let mut scene = Scene::new(setup).expect("the disk is valid");
+    scene.receive(2, 2, heartbeat(None));
+    scene
+}
+
+// A limit that fills up for good refuses everything in the end, long after the mistake.
+#[test]
+fn a_forwarded_command_gives_its_room_back_when_it_is_seen_in_the_log() {
+    let mut scene = follower_with_little_room();
+    for number in 1..=50 {
+        assert_eq!(
+            outcomes(&scene.propose(number, b"some bytes")),
+            [],
+            "command {number}"
+        );
+        let entry = taken_in(2, number, 1, number, "some bytes");
+        let prev = at(if number == 1 { 0 } else { 2 }, number - 1);
+        let actions = scene.receive(2, 2, append(prev, vec![entry], number));
+        assert_eq!(outcomes(&actions), [(number, "done")]);
+    }
+}
+
+#[test]
+fn a_forwarded_command_gives_its_room_back_however_it_ends() {
+    let mut scene = follower_with_little_room();
+    let mut id = 0;
+    let mut propose = |scene: &mut Scene| {
+        id += 1;
+        outcomes(&scene.propose(id, b"some bytes"))
+    };
+    // Refused by the leader.
+    for number in 1..=50 {
+        assert_eq!(propose(&mut scene), []);
+        let refused = Message::ForwardRefused {
+            boot: Boot::new(1, 1),
+            refused: vec![(number, Refusal::Busy { limit: 9 })],
+        };
+        assert_eq!(outcomes(&scene.receive(2, 2, refused)), [(number, "rejected")]);
+    }
+    // Given up, again and again.
+    for _ in 0..50 {
+        assert_eq!(propose(&mut scene), []);
+        let mut ended = Vec::new();
+        while ended.is_empty() {
+            scene.receive(2, 2, heartbeat(None));
+            ended = outcomes(&scene.tick(1));
+        }
+        assert!(
+            ended.iter().all(|(_, outcome)| *outcome == "unknown"),
+            "{ended:?}"
+        );
+    }
+}
+
+// Commands that were not forwarded yet are the new leader's own: they count as such, and as nothing else.
+#[test]
+fn a_new_leader_is_not_held_back_by_what_it_had_not_forwarded() {
+    let mut setup = setup(3, 1, &[]);
+    setup.config.options.forwarding = true;
+    setup.config.limits.uncommitted_bytes = 300;
+    let mut scene = Scene::new(setup).expect("the disk is valid");
+    for round in 0..20_u64 {
+        let (term, last) = (scene.term() + 1, scene.raft.vitals().last);
+        scene.receive(2, term, heartbeat(None));
+        scene.raft.step(Event::Propose {
+            id: ProposalId::new(round),
+            payload: command("some bytes"),
+        });
+        scene.receive(2, term, Message::TimeoutNow);
+        scene.grant(2);
+        assert_eq!(scene.role(), RoleName::Leader);
+        let position = last.map_or(0, |last| last.index.value()) + 2;
+        let actions = scene.accept(2, at(term + 1, position));
+        assert_eq!(outcomes(&actions), [(round, "done")]);
+    }
+}
+
+// Two folders of different servers may well have drawn the same number.
+#[test]
+fn a_folder_counts_together_with_its_server() {
+    let mut setup = setup(3, 1, &[]);
+    let folders = [(1, 1), (2, 7), (3, 7)].map(|(server, folder)| (node(server), Incarnation::new(folder)));
+    setup.bootstrap = Membership::of_voters([1, 2, 3].map(node)).bind(folders);
+    let mut scene = Scene::new(setup).expect("the disk is valid");
+    let receive = |scene: &mut Scene, from, term, message| {
+        let mut envelope = scene.envelope(from, term, message);
+        envelope.from_incarnation = Incarnation::new(7);
+        scene.step(Event::Receive(envelope))
+    };
+    scene.step(Event::Campaign);
+    let ask = raft_core::Term::new(2);
+    receive(&mut scene, 2, 1, Message::PreVoteReply { ask, granted: true });
+    receive(&mut scene, 2, 2, Message::VoteReply { granted: true });
+    assert_eq!(scene.role(), RoleName::Leader);
+    for from in [2, 3] {
+        receive(&mut scene, from, 2, forward(1, &[(1, "first of its server")]));
+    }
+    assert_eq!(scene.log(), [2, 2, 2], "each server has a first command");
 }

@@ -7,10 +7,12 @@ mod support;
 
 use raft_core::replica::Input as ReplicaInput;
 use raft_core::{
-    Action, Change, ChangeRejection, Config, Event, Halted, Index, Input, Level, Limits, Message, NodeId,
-    Notice, Rejection, RoleName, TransferOutcome,
+    Action, AppendOutcome, Change, ChangeRejection, Config, Event, Feeding, Halted, Index, Input, Level,
+    Limits, Message, NodeId, Notice, Payload, PeerSession, Rejection, RoleName, Round, TransferOutcome,
 };
-use support::scene::{Scene, append, entries, heartbeat, index, setup};
+use support::scene::{
+    Scene, append, appends, at, entries, heartbeat, id, index, node, outcomes, setup, snapshot,
+};
 use support::{Cluster, Disk};
 
 /// A cluster of three in which these servers have the newer program, and its leader, which is `leader`.
@@ -345,6 +347,71 @@ fn a_halted_server_takes_no_snapshot_that_reaches_to_the_entry() {
     cluster.tick(60);
     let all = cluster.journal(1);
     assert_eq!(cluster.journal(2), all, "the newer program takes it");
+}
+
+// Its leader compacts what was acknowledged by others, and acknowledgements are lost. What this server holds is all that
+// counts: it takes the snapshot neither now nor later.
+#[test]
+fn a_halted_server_that_is_offered_a_snapshot_says_what_it_holds() {
+    let mut scene = told_to_apply(true);
+    scene.receive(2, 1, append(at(1, 3), entries(3, &[1, 1]), 3));
+    scene.step(Input::Halted {
+        at: index(2),
+        needs: None,
+    });
+    let offered = |position| Message::SnapshotChunk {
+        session: PeerSession::new(1),
+        meta: Box::new(snapshot(1, position, 3)),
+        total_bytes: 10,
+        checksum: 0,
+        offset: 0,
+        data: Payload::from(&b"ten bytes."[..]),
+    };
+    let actions = scene.receive(2, 1, offered(4));
+    assert_eq!(outcomes(&actions), [AppendOutcome::Accepted { last: at(1, 4) }]);
+    let actions = scene.receive(2, 1, offered(8));
+    let says = AppendOutcome::Rejected {
+        prev: at(1, 8),
+        hint: at(1, 5),
+    };
+    assert_eq!(outcomes(&actions), [says]);
+    assert_eq!(scene.raft.status().ignored.beyond_halt, 2);
+}
+
+#[test]
+fn a_leader_feeds_a_halted_peer_from_its_log_again_where_that_suffices() {
+    let mut setup = setup(3, 1, &[1; 9]);
+    setup.config.snapshots.keep_entries = 3;
+    setup.durable.commit = Index::new(9);
+    let mut scene = Scene::new(setup).unwrap();
+    scene.win();
+    scene.step(Input::SnapshotTaken { last: id(1, 8) });
+    assert_eq!(scene.raft.first_index(), index(6));
+    let feeding = |scene: &Scene| scene.raft.progress(node(2)).map(|peer| peer.feeding);
+    scene.reject(2, at(1, 9), None);
+    assert_eq!(feeding(&scene), Some(Feeding::Snapshot));
+    // An answer to an append that went before does not stop the snapshot.
+    scene.reject(2, at(1, 8), at(1, 5));
+    assert_eq!(feeding(&scene), Some(Feeding::Snapshot));
+    let session = scene.session(2);
+    let has_halted = Message::HeartbeatReply {
+        session,
+        round: Round::new(1),
+        promise_micros: 0,
+        level: Level::ZERO,
+        halted: true,
+        stalled: false,
+        wall_time: None,
+    };
+    scene.receive(2, 2, has_halted);
+    // Its log ends where this one has been compacted.
+    assert_eq!(scene.reject(2, at(1, 8), at(1, 4)), []);
+    assert_eq!(feeding(&scene), Some(Feeding::Snapshot));
+    let actions = scene.reject(2, at(1, 8), at(1, 5));
+    let ended = |action: &&Action| matches!(action, Action::SnapshotEnded { .. });
+    assert_eq!(actions.iter().filter(ended).count(), 1);
+    assert_eq!(appends(2, &actions)[0].0, at(1, 5));
+    assert_eq!(feeding(&scene), Some(Feeding::Probe));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn recover(cluster: &mut Cluster) {
     };
     let recovery = Recovery::of(&setup).expect("a survivor can be recovered");
     let (disk, _) = cluster.crashed.get_mut(&1).expect("server 1 is down");
-    disk.write(&recovery.write, None);
+    disk.write(&recovery.write);
     cluster.restart(1);
     assert_eq!(cluster.elect(), 1);
 }
@@ -514,11 +514,11 @@ fn a_cluster_that_begins_with_a_snapshot_is_another_one() {
     let founders = Membership::of_voters((1..=3).map(node));
     let mut copy = Cluster::with(0, Config::default());
     for id in 1..=3 {
+        let founding = Persist::founding(node(id), &founders, raft_core::Level::ZERO, 77);
+        let meta = founding.snapshot.as_ref().expect("it begins with a snapshot");
         let mut disk = Disk::default();
-        disk.write(
-            &Persist::founding(node(id), &founders, raft_core::Level::ZERO, 77),
-            Some(&bytes),
-        );
+        disk.unnamed.insert(meta.last, bytes.clone());
+        disk.write(&founding);
         copy.start_with(id, disk, 1, 200 + id, founders.clone());
     }
     let leading = copy.elect();

@@ -91,6 +91,7 @@ fn confirm(scene: &mut Scene, from: u64, round: Round) -> Vec<Action> {
             promise_micros: PROMISE_MICROS,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     )

@@ -137,6 +137,7 @@ fn says(scene: &mut Scene, from: u64, boot: u64, level: u32) -> Vec<Action> {
         promise_micros: 0,
         level: Level::new(level),
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     let mut envelope = scene.envelope(from, scene.term(), message);

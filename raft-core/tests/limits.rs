@@ -236,6 +236,7 @@ fn a_round_that_was_never_begun_confirms_nothing() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -386,6 +387,7 @@ fn proposals_without_an_outcome_are_limited() {
         limit: 2,
     };
     assert_eq!(refusals(&scene.propose(3, b"three")), [busy]);
+    assert_eq!(scene.raft.limited().proposals, 1);
     scene.accept(2, at(2, 3));
     assert_eq!(refusals(&scene.propose(4, b"four")), []);
 }
@@ -409,6 +411,7 @@ fn uncommitted_bytes_are_limited_and_a_single_large_command_goes_through() {
     scene.accept(2, at(2, 2));
     assert_eq!(refusals(&scene.propose(3, &[0; 68])), []);
     assert_eq!(refusals(&scene.propose(4, b"")), [busy]);
+    assert_eq!(scene.raft.limited().uncommitted_bytes, 2);
     scene.accept(2, at(2, 3));
     assert_eq!(refusals(&scene.propose(5, b"")), []);
 }
@@ -432,6 +435,7 @@ fn reads_without_an_outcome_are_limited() {
     // They count while they wait for the leader's first commit, and while they wait for a round.
     scene.accept(2, at(2, 1));
     assert_eq!(refusals(&scene.read(4)), [busy]);
+    assert_eq!(scene.raft.limited().reads, 2);
 }
 
 // Entries leave in messages of a bounded size, and an apply is bounded as well.
@@ -456,6 +460,12 @@ fn messages_and_applies_are_bounded_in_bytes() {
         _ => None,
     });
     assert_eq!(applied, Some(2));
+    let limited = scene.raft.status().limited;
+    assert_eq!(
+        (limited.message_bytes, limited.apply_bytes),
+        (2, 1),
+        "what held something back is counted"
+    );
 }
 
 #[test]
@@ -738,6 +748,7 @@ fn a_reply_of_one_session_supersedes_none_of_another() {
                     promise_micros: 0,
                     level: raft_core::Level::ZERO,
                     halted: false,
+                    stalled: false,
                     wall_time: None,
                 }
             )),

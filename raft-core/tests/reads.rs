@@ -42,6 +42,7 @@ fn confirm(scene: &mut Scene, from: u64, round: u64) -> Vec<Action> {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     )

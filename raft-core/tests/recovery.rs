@@ -24,7 +24,7 @@ fn recover(cluster: &mut Cluster, number: u64) -> Recovery {
     let (disk, _) = &cluster.crashed[&number];
     let recovery = Recovery::of(&setup_of(cluster, number, disk)).expect("it is a member");
     let (disk, _) = cluster.crashed.get_mut(&number).expect("it is down");
-    disk.write(&recovery.write, None);
+    disk.write(&recovery.write);
     cluster.restart(number);
     recovery
 }

@@ -4,8 +4,8 @@ mod support;
 
 use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Boot, Config, Envelope, Event, GroupId, Incarnation, Index, Message, Options, Payload, PeerSession,
-    ProposalId, Snapshots, Term, Ticket,
+    Boot, Config, Envelope, Event, GroupId, Incarnation, Index, LogId, Message, Options, Payload,
+    PeerSession, ProposalId, Snapshots, Term, Ticket,
 };
 use support::scene::{append, entries, id, node, setup, snapshot};
 use support::{Cluster, Journal};
@@ -45,7 +45,25 @@ fn receive(server: &mut Server, from: u64, message: Message) {
     }));
 }
 
+/// Drains, with a disk that writes snapshots at once.
 fn drain(server: &mut Server) -> Vec<Output<Journal>> {
+    let mut outputs = Vec::new();
+    let mut looked_at = 0;
+    loop {
+        server.drain(&mut outputs);
+        let written = snapshots(&outputs[looked_at..]);
+        looked_at = outputs.len();
+        if written.is_empty() {
+            return outputs;
+        }
+        for last in written {
+            server.step(Input::SnapshotWritten { last });
+        }
+    }
+}
+
+/// Drains, and leaves the snapshots to be written to the test.
+fn drain_once(server: &mut Server) -> Vec<Output<Journal>> {
     let mut outputs = Vec::new();
     server.drain(&mut outputs);
     outputs
@@ -53,10 +71,19 @@ fn drain(server: &mut Server) -> Vec<Output<Journal>> {
 
 fn tickets(outputs: &[Output<Journal>]) -> Vec<Ticket> {
     let tickets = outputs.iter().filter_map(|output| match output {
-        Output::Persist { persist, .. } => Some(persist.ticket),
+        Output::Persist(persist) => Some(persist.ticket),
         _ => None,
     });
     tickets.collect()
+}
+
+/// The ends of the snapshots whose write is asked for.
+fn snapshots(outputs: &[Output<Journal>]) -> Vec<LogId> {
+    let asked = outputs.iter().filter_map(|output| match output {
+        Output::WriteSnapshot { last, .. } => Some(*last),
+        _ => None,
+    });
+    asked.collect()
 }
 
 /// The state after so many commands.
@@ -140,6 +167,81 @@ fn a_snapshot_that_arrives_twice_at_once_is_installed_once() {
         .iter()
         .filter(|output| matches!(output, Output::SnapshotInstalled { .. }));
     assert_eq!(installed.count(), 1);
+    assert_eq!(server.machine(), &state(3));
+}
+
+// The old state stands until then, and nothing is acknowledged.
+#[test]
+fn a_snapshot_that_arrives_is_named_and_installed_only_when_its_bytes_are_durable() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    let outputs = drain_once(&mut server);
+    assert_eq!(snapshots(&outputs), [id(1, 3)]);
+    assert_eq!(server.raft().snapshot(), None);
+    assert_eq!(server.raft().vitals().commit, None);
+    server.step(Input::SnapshotWritten { last: id(1, 3) });
+    let named = tickets(&drain_once(&mut server));
+    assert_eq!(server.raft().snapshot().map(|meta| meta.last), Some(id(1, 3)));
+    assert_eq!(server.machine(), &state(0), "the name is not durable yet");
+    server.step(Event::Persisted(named[0]));
+    drain_once(&mut server);
+    assert_eq!(server.machine(), &state(3));
+}
+
+#[test]
+fn a_leader_that_sends_again_while_the_snapshot_is_written_hears_that_all_of_it_is_here() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    drain_once(&mut server);
+    receive(&mut server, 2, chunk(3, 0, 4));
+    let outputs = drain_once(&mut server);
+    assert_eq!(stored(&outputs), [state(3).snapshot().len() as u64]);
+    assert_eq!(snapshots(&outputs), [], "it is written once");
+}
+
+#[test]
+fn a_newer_snapshot_that_arrives_while_one_is_written_is_written_after_it() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    drain_once(&mut server);
+    receive(&mut server, 2, whole(7));
+    assert_eq!(snapshots(&drain_once(&mut server)), [], "one at a time");
+    server.step(Input::SnapshotWritten { last: id(1, 3) });
+    assert_eq!(snapshots(&drain_once(&mut server)), [id(1, 7)]);
+}
+
+#[test]
+fn a_snapshot_that_the_log_has_overtaken_while_it_was_written_is_discarded() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(2));
+    drain_once(&mut server);
+    receive(&mut server, 2, append(None, entries(0, &[1, 1, 1]), 3));
+    for ticket in tickets(&drain_once(&mut server)) {
+        server.step(Event::Persisted(ticket));
+    }
+    server.step(Input::SnapshotWritten { last: id(1, 2) });
+    let outputs = drain_once(&mut server);
+    let discarded =
+        |output: &Output<Journal>| matches!(output, Output::DiscardSnapshot { last } if *last == id(1, 2));
+    assert!(outputs.iter().any(discarded));
+    assert_eq!(server.machine().0.len(), 3);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_forgotten_and_the_next_one_is_accepted() {
+    let mut server = follower();
+    receive(&mut server, 2, whole(3));
+    drain_once(&mut server);
+    server.step(Input::SnapshotNotWritten { last: id(1, 3) });
+    drain_once(&mut server);
+    server.step(Input::SnapshotWritten { last: id(1, 3) });
+    drain_once(&mut server);
+    assert_eq!(server.raft().snapshot(), None, "a late report changes nothing");
+    receive(&mut server, 2, whole(3));
+    for ticket in tickets(&drain(&mut server)) {
+        server.step(Event::Persisted(ticket));
+    }
+    drain(&mut server);
     assert_eq!(server.machine(), &state(3));
 }
 
@@ -284,13 +386,46 @@ fn a_host_that_writes_at_once_finds_every_consequence_after_its_write() {
     assert_eq!(tickets(&drain(&mut server)).len(), 1);
     assert_eq!(server.machine().0.len(), 2);
     receive(&mut server, 2, whole(7));
+    assert_eq!(snapshots(&drain_once(&mut server)), [id(1, 7)]);
+    server.step(Input::SnapshotWritten { last: id(1, 7) });
     let outputs = drain(&mut server);
-    let written = outputs.iter().position(|output| match output {
-        Output::Persist { snapshot, .. } => snapshot.is_some(),
-        _ => false,
-    });
+    let named =
+        |output: &Output<Journal>| matches!(output, Output::Persist(persist) if persist.snapshot.is_some());
+    let named = outputs.iter().position(named);
     let installed = |output: &Output<Journal>| matches!(output, Output::SnapshotInstalled { .. });
-    assert!(written.is_some() && outputs.iter().position(installed) > written);
+    assert!(named.is_some() && outputs.iter().position(installed) > named);
     assert_eq!(server.machine(), &state(7));
     assert_eq!(server.raft().vitals().applied, Index::new(7));
+}
+
+// Most entries of a follower's log were proposed elsewhere. What its state machine says to them is of use to no client.
+#[test]
+fn a_follower_keeps_no_responses() {
+    let mut server = follower();
+    for position in 1..=3_u64 {
+        let prev = (position > 1).then(|| id(1, position - 1));
+        let message = append(prev, entries(position - 1, &[1]), position);
+        receive(&mut server, 2, message);
+        while let [ticket, ..] = tickets(&drain(&mut server))[..] {
+            server.step(Event::Persisted(ticket));
+        }
+        assert_eq!(server.raft().vitals().applied, Index::new(position));
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
+}
+
+// A query is kept until its read has an outcome, and no longer: here the read is refused at once.
+#[test]
+fn a_refused_read_leaves_no_query() {
+    let mut server = follower();
+    drain(&mut server);
+    for number in 0..3 {
+        server.step(Input::Read {
+            id: raft_core::ReadId::new(number),
+            mode: raft_core::ReadMode::Quorum,
+            query: (),
+        });
+        assert_eq!(drain(&mut server).len(), 1);
+        assert_eq!(server.check_invariants(), Ok(()));
+    }
 }

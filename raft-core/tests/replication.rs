@@ -521,6 +521,70 @@ fn a_long_diverging_log_costs_few_rejections() {
     assert!(converge(&[], &follower, 10) <= 2);
 }
 
+/// Brings a follower up to date in calm weather, in which nothing is lost, but every reply arrives again after so many
+/// others. Returns how many appends the leader sent, and how many entries in them.
+fn sent_until_up_to_date(leader_log: &[u64], follower_log: &[u64], again_after: usize) -> (usize, usize) {
+    let term = 1_000;
+    let mut setup = setup(3, term - 1, leader_log);
+    setup.config.limits.message_bytes = 4 * entries(0, &[1])[0].cost_bytes();
+    let mut leader = Scene::new(setup).expect("the disk is valid");
+    leader.win();
+    let mut follower = Scene::follower(3, term, follower_log);
+    let mut to_follower: Vec<Message> = sent_to(2, &leader.tick(2));
+    let (mut appends, mut carried) = (0, 0);
+    let mut late = std::collections::VecDeque::new();
+    while follower.log() != leader.log() {
+        let mut replies = Vec::new();
+        for message in to_follower.drain(..) {
+            if let Message::Append { entries, .. } = &message {
+                appends += 1;
+                carried += entries.len();
+            }
+            replies.extend(sent_to(2, &follower.receive(2, term, message)));
+        }
+        for reply in replies {
+            late.push_back(reply.clone());
+            let repeated = (late.len() > again_after).then(|| late.pop_front()).flatten();
+            for reply in [Some(reply), repeated].into_iter().flatten() {
+                to_follower.extend(sent_to(2, &leader.receive(2, term, reply)));
+            }
+        }
+        if to_follower.is_empty() {
+            to_follower = sent_to(2, &leader.tick(2));
+        }
+        assert!(appends < 10_000, "{follower_log:?} never becomes {leader_log:?}");
+    }
+    (appends, carried)
+}
+
+// What is wasted breaks no rule, and so no other test sees it: every entry that the follower lacks is sent once, and
+// what is asked for beside that is bounded by the terms in which the logs differ, whatever arrives twice.
+#[test]
+fn a_follower_is_brought_up_to_date_without_wasted_round_trips() {
+    let shared = vec![1; 20];
+    let leader: Vec<u64> = [
+        shared.clone(),
+        (1..=80).flat_map(|term| [2 * term + 1; 3]).collect(),
+    ]
+    .concat();
+    for terms in [0, 1, 5, 20] {
+        // A term has one leader: those of the follower's own entries are others.
+        let own = (1..=terms).flat_map(|term| [2 * term; 4]);
+        let follower: Vec<u64> = shared.iter().copied().chain(own).collect();
+        // With the leader's no-op.
+        let lacks = leader.len() + 1 - shared.len();
+        for again_after in [0, 1, 2, 7] {
+            let (appends, carried) = sent_until_up_to_date(&leader, &follower, again_after);
+            let needed = lacks.div_ceil(4);
+            let asked = terms as usize + 3;
+            assert!(
+                appends <= needed + asked && carried <= lacks + 4 * asked,
+                "{appends} appends with {carried} entries for {lacks} that it lacks, after {terms} terms of its own"
+            );
+        }
+    }
+}
+
 // Heartbeats are answered whatever the log is like, and never wait for it.
 #[test]
 fn a_heartbeat_is_answered_with_its_session_and_round() {
@@ -545,6 +609,7 @@ fn a_heartbeat_is_answered_with_its_session_and_round() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         }]
     );

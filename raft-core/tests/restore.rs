@@ -209,7 +209,7 @@ fn a_log_that_conflicts_with_the_snapshot_is_removed_from_the_disk_before_anythi
 fn acknowledged_entries_after_a_torn_install_survive_the_next_crash() {
     let mut disk = support::Disk {
         durable: torn_install(&[1, 1, 2, 2, 2, 2]).durable,
-        snapshot: None,
+        ..support::Disk::default()
     };
     let mut setup = setup(3, 3, &[]);
     setup.durable = disk.durable.clone();
@@ -218,7 +218,7 @@ fn acknowledged_entries_after_a_torn_install_survive_the_next_crash() {
     actions.extend(scene.append(3, at(3, 4), &[3], 4));
     assert_eq!(outcomes(&actions).len(), 1);
     for write in writes(&actions) {
-        disk.write(&write, None);
+        disk.write(&write);
     }
     disk.durable.snapshot = Some(snapshot(3, 4, 3));
     setup.durable = disk.durable;

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 26] = [
+const RULE_FILES: [&str; 27] = [
     "allocation",
     "elections",
     "replication",
     "commitment",
     "persistence",
     "snapshots",
+    "snapshot_writes",
     "replica",
     "reads",
     "sessions",

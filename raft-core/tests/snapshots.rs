@@ -185,6 +185,7 @@ fn an_unreachable_peer_is_sent_no_snapshot() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     ));

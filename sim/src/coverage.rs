@@ -51,13 +51,21 @@ probes! {
     LeaderCommits,
     /// A leader committed entries of an earlier term by one of its own (paper §5.4.2, Figure 8).
     CommitOfEarlierTerm,
-    /// A server took a snapshot.
+    /// The bytes of a snapshot began to be written.
+    WriteSnapshot,
+    /// The bytes of a snapshot could not be written.
+    SnapshotNotWritten,
+    /// A snapshot was written, and something newer was there by then.
+    SnapshotDiscarded,
+    /// A start removed a snapshot that was written and not named when its server died.
+    OrphanRemoved,
+    /// A server named a snapshot of its own.
     TakeSnapshot,
     /// A server removed entries that a snapshot covers.
     Compact,
     /// A leader sent a piece of a snapshot.
     SendSnapshot,
-    /// A leader's snapshot, complete, went to a server's disk to be installed.
+    /// A server named a leader's snapshot, complete and on its disk, to install it.
     IssueInstall,
     /// A server installed a leader's snapshot.
     InstallSnapshot,
@@ -109,6 +117,8 @@ probes! {
     LieExposed,
     /// An earlier state of a disk was put back.
     BackupRestored,
+    /// Two copies of a disk have taken over from each other.
+    CopyTookOver,
     /// A record on a disk rotted.
     RecordCorrupted,
     /// A server read a record that had rotted, and stopped.
@@ -145,6 +155,8 @@ probes! {
     ClockHandover,
     /// A server was told to campaign.
     ForceCampaign,
+    /// A server heard another cluster.
+    StrangerHeard,
     /// A message was lost to the weather.
     MessageLost,
     /// A message arrived twice.
@@ -205,6 +217,8 @@ probes! {
     ChangeMade,
     /// A leader rejected an operator's change.
     ChangeRefused,
+    /// A leader made a change without a healthy quorum, because the operator forced it.
+    ChangeForced,
     /// A leader told a server to campaign.
     SendTimeoutNow,
     /// A server forwarded commands of its clients.

@@ -11,6 +11,7 @@
 //! and rotting) are in `damage`.
 
 mod damage;
+mod snapshots;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -230,6 +231,8 @@ pub(crate) struct Disk {
     /// The real contents, while the disk lies about its syncs.
     truth: Option<Box<Image>>,
     pending: VecDeque<Write>,
+    /// Snapshots that no write has named.
+    files: snapshots::Files,
     /// What will be durable at the end of the current step, if its server waits for its writes.
     ahead: Option<Box<Image>>,
     /// When the last sync that was begun ends.
@@ -261,6 +264,7 @@ impl Disk {
             durable: Image::default(),
             truth: None,
             pending: VecDeque::new(),
+            files: snapshots::Files::default(),
             ahead: None,
             busy_until: Nanos::ZERO,
             syncing: None,

@@ -12,6 +12,7 @@ mod further;
 mod identities;
 mod programs;
 mod reconfigure;
+mod snapshots;
 mod themes;
 
 use crate::coverage::Probe;
@@ -25,6 +26,7 @@ use crate::workload::Workload;
 
 /// What kind of schedule a seed gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 pub enum Profile {
     /// Everything is drawn: sizes, settings, weather, faults.
     #[default]
@@ -39,6 +41,16 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// Returns the name, as the command line has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Calm => "calm",
+            Self::Hell => "hell",
+            Self::Bench => "bench",
+        }
+    }
+
     /// Returns the schedule of this seed for a workload: that of the seed, made to fit its sizes, and under its
     /// name. Limits that are drawn small stay as small as its largest command allows; slow links and the number of
     /// operations are in proportion.
@@ -61,6 +73,9 @@ impl Profile {
         }
     }
 }
+
+/// How many of 10,000 schedules have another cluster on the same network.
+const STRANGERS_PERMYRIAD: u32 = 1_000;
 
 /// A fault family: the chance that a seed has it, in 10,000, how many faults it then makes, and how one is drawn.
 struct Family {
@@ -155,6 +170,9 @@ fn swarm(seed: u64) -> Schedule {
     identities::add_to(&mut schedule);
     programs::add_to(&mut schedule, false);
     clocks::add_to(&mut schedule);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, false);
     schedule
 }
 
@@ -185,6 +203,9 @@ fn hell(seed: u64) -> Schedule {
     features::add_to(&mut schedule, true);
     programs::add_to(&mut schedule, true);
     clocks::add_to(&mut schedule);
+    let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
+    schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
+    snapshots::add_to(&mut schedule, true);
     schedule
 }
 

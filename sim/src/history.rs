@@ -1,10 +1,11 @@
 //! What clients did and were told, in order: the history that other people's checkers judge.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use crate::nanos::Nanos;
 use crate::schedule::OperationKind;
-use crate::workload::{AnswerOf, ResponseOf, Workload};
+use crate::workload::{AnswerOf, Call, ResponseOf, Workload};
 
 /// One line of a history.
 pub struct HistoryEvent<W: Workload> {
@@ -20,6 +21,8 @@ pub struct HistoryEvent<W: Workload> {
     pub kind: OperationKind,
     /// ...and on which of the workload's objects.
     pub choice: u64,
+    /// What the client remembered when it made the request ([`Call::memory`]).
+    pub memory: u64,
     /// What happened.
     pub what: Happened<W>,
 }
@@ -36,6 +39,46 @@ pub enum Happened<W: Workload> {
     Failed,
     /// It is unknown whether the request took effect.
     Unknown,
+}
+
+/// Writes a history as Jepsen does: EDN, one operation a line, unknown outcomes as `:info`, values as
+/// `[object attempt]`. What a client was told is a string.
+pub(crate) fn write_edn<W: Workload>(history: &[HistoryEvent<W>], out: &mut dyn io::Write) -> io::Result<()> {
+    for (event, index) in history.iter().zip(0_u64..) {
+        let HistoryEvent {
+            process,
+            choice,
+            attempt,
+            ..
+        } = event;
+        let function = match event.kind {
+            OperationKind::Write => "write",
+            OperationKind::Read => "read",
+        };
+        let told = match &event.what {
+            Happened::Written(response) => format!(", :told {:?}", format!("{response:?}")),
+            Happened::Read(answer) => format!(", :told {:?}", format!("{answer:?}")),
+            Happened::Invoked | Happened::Failed | Happened::Unknown => String::new(),
+        };
+        let (kind, at) = (event.what.kind(), event.at.value());
+        writeln!(
+            out,
+            "{{:process {process}, :type :{kind}, :f :{function}, :value [{choice} {attempt}]{told}, :time {at}, :index {index}}}"
+        )?;
+    }
+    Ok(())
+}
+
+impl<W: Workload> Happened<W> {
+    /// The type of the operation, as Jepsen names it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Invoked => "invoke",
+            Self::Written(_) | Self::Read(_) => "ok",
+            Self::Failed => "fail",
+            Self::Unknown => "info",
+        }
+    }
 }
 
 /// A history that is being recorded.
@@ -58,30 +101,25 @@ impl<W: Workload> History<W> {
         }
     }
 
-    pub(crate) fn invoked(&mut self, at: Nanos, attempt: u64, kind: OperationKind, choice: u64) {
+    pub(crate) fn invoked(&mut self, at: Nanos, call: &Call, kind: OperationKind) {
         let process = self.idle.pop_first().unwrap_or_else(|| {
             self.processes += 1;
             self.processes - 1
         });
-        self.waiting.push((attempt, process));
+        self.waiting.push((call.request, process));
         self.events.push(HistoryEvent {
             process,
             at,
-            attempt,
+            attempt: call.request,
             kind,
-            choice,
+            choice: call.choice,
+            memory: call.memory,
             what: Happened::Invoked,
         });
     }
 
-    pub(crate) fn ended(
-        &mut self,
-        at: Nanos,
-        attempt: u64,
-        kind: OperationKind,
-        choice: u64,
-        what: Happened<W>,
-    ) {
+    pub(crate) fn ended(&mut self, at: Nanos, call: &Call, kind: OperationKind, what: Happened<W>) {
+        let attempt = call.request;
         let Some(place) = self.waiting.iter().position(|(waiting, _)| *waiting == attempt) else {
             return;
         };
@@ -94,7 +132,8 @@ impl<W: Workload> History<W> {
             at,
             attempt,
             kind,
-            choice,
+            choice: call.choice,
+            memory: call.memory,
             what,
         });
     }

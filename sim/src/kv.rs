@@ -1,12 +1,14 @@
 //! A key-value store, the workload of the `sim` command.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::sessions::StoredResponse;
 use raft_core::{Halt, LogId};
 
 use crate::history::{Happened, HistoryEvent};
+use crate::linearizability::{Model, Opinion, Request, linearizable};
 use crate::oracle::Violation;
 use crate::schedule::{OperationKind, WorkloadPlan};
 use crate::sessions::{Machine, Reply, WithSessions};
@@ -169,19 +171,64 @@ impl Workload for KeyValue {
     fn check(&self, run: &Concluded<'_, Self::Machine>) -> Result<(), Violation> {
         INSIDE.check(run)
     }
+
+    fn opinion(&self, history: &[HistoryEvent<Self>], steps: u64) -> Option<Opinion> {
+        Some(linearizable(history, &Registers, steps))
+    }
+
+    fn write_history(&self, history: &[HistoryEvent<Self>], out: &mut dyn io::Write) -> io::Result<()> {
+        write_edn(history, out)
+    }
+}
+
+/// Every key as a register: a write stores the number of its request, and is told the value before.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers;
+
+impl Model<KeyValue> for Registers {
+    type State = Option<u64>;
+
+    fn start(&self, _key: u64) -> Option<u64> {
+        None
+    }
+
+    fn write(
+        &self,
+        state: &Option<u64>,
+        request: &Request,
+        told: Option<&Reply<Response>>,
+    ) -> Option<Option<u64>> {
+        let fits = match told.and_then(Reply::response) {
+            Some(Response::Written { previous }) => previous == state,
+            Some(Response::Malformed) | None => true,
+        };
+        fits.then_some(Some(request.request))
+    }
+
+    fn reads(&self, state: &Option<u64>, answer: &Option<u64>) -> bool {
+        state == answer
+    }
+
+    /// Every value is written once, and so shows its request.
+    fn may_show(&self, told: &Happened<KeyValue>, request: &Request) -> bool {
+        let seen = match told {
+            Happened::Read(value) => *value,
+            Happened::Written(reply) => match reply.response() {
+                Some(Response::Written { previous }) => *previous,
+                Some(Response::Malformed) | None => None,
+            },
+            Happened::Invoked | Happened::Failed | Happened::Unknown => None,
+        };
+        seen == Some(request.request)
+    }
 }
 
 /// Writes a history as Jepsen does: EDN, one operation a line, unknown outcomes as `:info`, values as `[key value]`.
 /// The answer to a write includes the value before it (`:previous`), which a checker of plain reads and writes may
 /// ignore.
-pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut impl std::io::Write) -> std::io::Result<()> {
+pub fn write_edn(history: &[HistoryEvent<KeyValue>], out: &mut dyn io::Write) -> io::Result<()> {
     for (event, index) in history.iter().zip(0_u64..) {
-        let kind = match event.what {
-            Happened::Invoked => "invoke",
-            Happened::Written(_) | Happened::Read(_) => "ok",
-            Happened::Failed => "fail",
-            Happened::Unknown => "info",
-        };
+        let kind = event.what.kind();
         let (function, value) = match (event.kind, &event.what) {
             (OperationKind::Write, _) => ("write", event.attempt.to_string()),
             (OperationKind::Read, Happened::Read(Some(value))) => ("read", value.to_string()),

@@ -75,7 +75,9 @@
 //! | [`Oracle`] | what is checked: safety (S), what clients see (C), liveness after the faults (L), the store on its disk (D) |
 //! | [`Probe`] | a counted kind of event; faults can strike on it, and a schedule can require it |
 //! | [`Codec`] | messages as bytes, to be damaged; [`CoreCodec`] unless you have your own |
-//! | [`Workload`] | your state machine and what clients ask of it; [`kv`] and the ledger are those of the `sim` command |
+//! | [`Workload`] | your state machine and what clients ask of it; [`kv`] is that of the program `sim` |
+//! | [`store`] | a store of one server on a simulated disk of sectors, judged apart from any cluster |
+//! | [`main`], [`Command`] | the whole command, for one workload or several |
 //! | [`WithSessions`] | the same with clients that repeat their requests in sessions, and an oracle for it |
 //!
 //! Randomness is keyed, not streamed: every draw is named by its purpose, place and time. Removing one fault from a
@@ -85,15 +87,17 @@
 //! the answers must be, says so in [`Workload`]'s other methods. `examples/simulate.rs` finds a bug in an example
 //! machine.
 //!
+//! [`main`] makes a program of a workload: the whole `sim` command with your machine. `docs/simulate-your-own.md` in the
+//! repository goes through it step by step.
+//!
 //! Without default features this library depends on `raft-core`, `rand_chacha`, `serde`, `toml` and `thiserror`. The
-//! feature `command` adds the `sim` command, and `node` the service's ledger as a workload;
-//! `docs/simulate.md`, `docs/model.md` and `docs/oracles.md` in the repository explain the command lines, the model,
-//! and every oracle.
+//! feature `command` adds [`main`] and the program `sim`. `docs/simulate.md`, `docs/model.md` and `docs/oracles.md` in
+//! the repository explain the command lines, the model, and every oracle.
 //!
 //! # What it does not promise
 //!
 //! A run that passes shows that *these* events in *this* order violated no rule. Disks hold values and not bytes here,
-//! so the shipping store is tested apart, on a simulated disk of bytes (`sim store`). Messages are bytes only in the
+//! so a store is tested apart, on a simulated disk of bytes ([`store`]). Messages are bytes only in the
 //! schedules that ask for it ([`encode_messages`](schedule::Knobs::encode_messages)). Where disks lose more than the
 //! fault budget allows ([`schedule::Class`]), Raft promises
 //! little, and so little is judged.
@@ -121,6 +125,8 @@ macro_rules! planted {
 mod canary;
 mod clock;
 mod codec;
+#[cfg(feature = "command")]
+mod command;
 mod coverage;
 mod disk;
 pub mod fuzz;
@@ -128,8 +134,6 @@ mod generate;
 mod hash;
 mod history;
 pub mod kv;
-#[cfg(feature = "node")]
-pub mod ledger;
 mod linearizability;
 mod nanos;
 mod network;
@@ -138,15 +142,15 @@ mod places;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod queue;
-mod random;
+pub mod random;
 pub mod recording;
 mod report;
 pub mod schedule;
 pub mod sessions;
 mod shrink;
-#[cfg(feature = "node")]
 pub mod store;
 mod sweep;
+mod unoptimised;
 mod wall;
 mod witness;
 mod workload;
@@ -154,10 +158,12 @@ mod world;
 
 pub use canary::{Canary, Sighting};
 pub use codec::{Codec, CoreCodec, Undecodable};
+#[cfg(feature = "command")]
+pub use command::{Command, main};
 pub use coverage::{Coverage, Probe};
 pub use generate::Profile;
 pub use history::{Happened, HistoryEvent};
-pub use linearizability::{Opinion, linearizable};
+pub use linearizability::{Model, Opinion, Request, linearizable};
 pub use nanos::{Nanos, NanosError};
 pub use oracle::{Oracle, Violation};
 pub use report::{Place, Report, TraceEvent, Verdict};
@@ -165,5 +171,5 @@ pub use schedule::{Schedule, ScheduleError};
 pub use sessions::WithSessions;
 pub use shrink::{Shrunk, shrink};
 pub use sweep::{Found, sweep};
-pub use workload::{Applied, Call, Concluded, Heard, Retry, SessionCall, Sizes, Workload};
+pub use workload::{Applied, Asks, Call, Concluded, Heard, Retry, SessionCall, Sizes, Told, Workload};
 pub use world::{record, replay, run};

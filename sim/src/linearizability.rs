@@ -1,16 +1,16 @@
 //! C3: a second opinion on linearizability, by a search that does not look at the log (Wing and Gong 1993; Lowe 2017).
 //!
-//! The history is split by key, as linearizability is local (Herlihy and Wing 1990). For each key the checker looks for
-//! an order of the operations that respects real time and explains every answer. An attempt of unknown outcome may take
-//! effect at any time after its invocation, or never. A search that takes too many steps ends with "unknown", which is
-//! neither yes nor no.
+//! The history is split by object, as linearizability is local (Herlihy and Wing 1990). For each object the checker
+//! looks for an order of the operations that respects real time and explains every answer, by a model that the workload
+//! gives. An attempt of unknown outcome may take effect at any time after its invocation, or never. A search that takes
+//! too many steps ends with "unknown", which is neither yes nor no.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Happened, HistoryEvent};
-use crate::kv::{KeyValue, Response};
 use crate::oracle::{Oracle, Violation};
 use crate::schedule::OperationKind;
+use crate::workload::{AnswerOf, ResponseOf, Workload};
 
 /// The checker's opinion on a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,32 +42,75 @@ impl Opinion {
     }
 }
 
-/// What an operation does to a register, and what it saw there.
+/// How one object of a workload behaves by itself: the sequential specification that a linearization follows. Objects are
+/// told apart by their `choice`, and must not influence one another: linearizability is local (Herlihy and Wing 1990).
+pub trait Model<W: Workload> {
+    /// The state of an object. States that compare as equal are searched once.
+    type State: Clone + Ord;
+
+    /// Returns the state of an object to which nothing has happened.
+    fn start(&self, choice: u64) -> Self::State;
+
+    /// Carries out a request that changes something. Returns the state after it, or `None` if a client could not have
+    /// been told this in that state. `told` is `None` if the client was told nothing.
+    fn write(
+        &self,
+        state: &Self::State,
+        request: &Request,
+        told: Option<&ResponseOf<W>>,
+    ) -> Option<Self::State>;
+
+    /// Whether a query is answered like this in that state.
+    fn reads(&self, state: &Self::State, answer: &AnswerOf<W>) -> bool;
+
+    /// Whether a client that was told this may have seen the effect of that request. Requests of unknown outcome whose
+    /// effect nobody saw are left out of the search, which each of them would double.
+    fn may_show(&self, _told: &Happened<W>, _request: &Request) -> bool {
+        true
+    }
+}
+
+/// A request as a model sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    /// Writes a value; `saw` is the value before, if the client was told.
-    Swap {
-        value: u64,
-        saw: Option<Option<u64>>,
-    },
-    Read {
-        saw: Option<u64>,
-    },
+pub struct Request {
+    /// The number of the request's first attempt ([`Call::request`](crate::Call::request)).
+    pub request: u64,
+    /// The object.
+    pub choice: u64,
+    /// What the client remembered when it made the request ([`Call::memory`](crate::Call::memory)).
+    pub memory: u64,
+    /// Whether it changes something.
+    pub kind: OperationKind,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Call {
-    action: Action,
+/// A request with what the client was told, and between which lines of the history it ran.
+struct Span<'a, W: Workload> {
+    request: Request,
     invoked: usize,
-    /// When the call returned; `None` if its outcome is unknown.
-    returned: Option<usize>,
+    /// When the client was told the outcome; `None` if it never was.
+    returned: Option<(usize, &'a Happened<W>)>,
 }
 
-/// Judges a history of the key-value workload, taking at most `steps` steps per key.
-pub fn linearizable(history: &[HistoryEvent<KeyValue>], steps: u64) -> Opinion {
+impl<W: Workload> Span<'_, W> {
+    /// Returns the state after the request, where it fits. A query leaves the state as it is.
+    fn after<M: Model<W>>(&self, model: &M, state: &M::State) -> Option<M::State> {
+        match self.returned.map(|(_, told)| told) {
+            Some(Happened::Read(answer)) => model.reads(state, answer).then(|| state.clone()),
+            Some(Happened::Written(response)) => model.write(state, &self.request, Some(response)),
+            _ => model.write(state, &self.request, None),
+        }
+    }
+
+    fn is_read(&self) -> bool {
+        self.request.kind == OperationKind::Read
+    }
+}
+
+/// Judges a history by a model of the workload's objects, taking at most `steps` steps per object.
+pub fn linearizable<W: Workload, M: Model<W>>(history: &[HistoryEvent<W>], model: &M, steps: u64) -> Opinion {
     let mut unknown = None;
-    for (key, calls) in by_key(history) {
-        match search(&calls, steps) {
+    for (key, spans) in by_object(history) {
+        match search(model, model.start(key), &relevant(model, spans), steps) {
             Some(true) => {}
             Some(false) => return Opinion::NotLinearizable { key },
             None => unknown = Some(key),
@@ -76,81 +119,54 @@ pub fn linearizable(history: &[HistoryEvent<KeyValue>], steps: u64) -> Opinion {
     unknown.map_or(Opinion::Linearizable, |key| Opinion::Unknown { key })
 }
 
-fn by_key(history: &[HistoryEvent<KeyValue>]) -> BTreeMap<u64, Vec<Call>> {
-    let mut keys: BTreeMap<u64, BTreeMap<u64, Call>> = BTreeMap::new();
+fn by_object<W: Workload>(history: &[HistoryEvent<W>]) -> BTreeMap<u64, Vec<Span<'_, W>>> {
+    let mut objects: BTreeMap<u64, BTreeMap<u64, Span<'_, W>>> = BTreeMap::new();
     for (event, now) in history.iter().zip(0..) {
-        let calls = keys.entry(event.choice).or_default();
+        let spans = objects.entry(event.choice).or_default();
         match (&event.what, event.kind) {
             (Happened::Invoked, kind) => {
-                let action = match kind {
-                    OperationKind::Write => Action::Swap {
-                        value: event.attempt,
-                        saw: None,
-                    },
-                    OperationKind::Read => Action::Read { saw: None },
+                let request = Request {
+                    request: event.attempt,
+                    choice: event.choice,
+                    memory: event.memory,
+                    kind,
                 };
-                calls.insert(
-                    event.attempt,
-                    Call {
-                        action,
-                        invoked: now,
-                        returned: None,
-                    },
-                );
+                let span = Span {
+                    request,
+                    invoked: now,
+                    returned: None,
+                };
+                spans.insert(event.attempt, span);
             }
-            (Happened::Written(response), _) => {
-                let saw = match response.response() {
-                    Some(Response::Written { previous }) => Some(*previous),
-                    Some(Response::Malformed) | None => None,
-                };
-                let ended = |call: &mut Call| {
-                    call.action = Action::Swap {
-                        value: event.attempt,
-                        saw,
-                    };
-                    call.returned = Some(now);
-                };
-                calls.entry(event.attempt).and_modify(ended);
+            (told @ (Happened::Written(_) | Happened::Read(_)), _) => {
+                let span = spans.entry(event.attempt);
+                span.and_modify(|span| span.returned = Some((now, told)));
             }
-            (Happened::Read(saw), _) => {
-                let ended = |call: &mut Call| {
-                    call.action = Action::Read { saw: *saw };
-                    call.returned = Some(now);
-                };
-                calls.entry(event.attempt).and_modify(ended);
-            }
-            // An operation without effect is left out. A read without an answer has no effect either.
+            // A request without effect is left out. A query without an answer has no effect either.
             (Happened::Failed, _) | (Happened::Unknown, OperationKind::Read) => {
-                calls.remove(&event.attempt);
+                spans.remove(&event.attempt);
             }
             (Happened::Unknown, OperationKind::Write) => {}
         }
     }
-    keys.into_iter()
-        .map(|(key, calls)| (key, relevant(calls.into_values().collect())))
+    let spans = objects.into_iter();
+    spans
+        .map(|(object, spans)| (object, spans.into_values().collect()))
         .collect()
 }
 
-/// Leaves out reads that were never answered, and writes of unknown outcome whose value no client saw. Those may take
-/// effect after everything else, and each of them would double the search.
-fn relevant(calls: Vec<Call>) -> Vec<Call> {
-    let seen: BTreeSet<u64> = calls
-        .iter()
-        .filter_map(|call| match call.action {
-            Action::Read { saw } => saw,
-            Action::Swap { saw, .. } => saw.flatten(),
-        })
+/// Leaves out queries that were never answered, and requests of unknown outcome whose effect no client saw. Those may
+/// take effect after everything else.
+fn relevant<'a, W: Workload, M: Model<W>>(model: &M, spans: Vec<Span<'a, W>>) -> Vec<Span<'a, W>> {
+    let told: Vec<&Happened<W>> = (spans.iter())
+        .filter_map(|span| span.returned.map(|(_, told)| told))
         .collect();
-    let matters = |call: &Call| match (call.returned, call.action) {
-        (Some(_), _) => true,
-        (None, Action::Read { .. }) => false,
-        (None, Action::Swap { value, .. }) => seen.contains(&value),
+    let matters = |span: &Span<'_, W>| {
+        span.returned.is_some()
+            || !span.is_read() && told.iter().any(|told| model.may_show(told, &span.request))
     };
-    calls.into_iter().filter(matters).collect()
+    spans.into_iter().filter(matters).collect()
 }
-
-/// The calls that have been put in order so far, and the register's value after them.
-type State = (Vec<u64>, Option<u64>);
 
 fn is_placed(placed: &[u64], call: usize) -> bool {
     placed
@@ -167,42 +183,41 @@ fn place(placed: &[u64], call: usize) -> Vec<u64> {
 }
 
 /// Whether such an order exists; `None` if the search took too many steps.
-fn search(calls: &[Call], steps: u64) -> Option<bool> {
-    let mut visited: BTreeSet<State> = BTreeSet::new();
-    let mut stack: Vec<State> = vec![(vec![0; calls.len().div_ceil(64)], None)];
+fn search<W: Workload, M: Model<W>>(
+    model: &M,
+    start: M::State,
+    spans: &[Span<'_, W>],
+    steps: u64,
+) -> Option<bool> {
+    // The requests that have been put in order so far, and the object's state after them.
+    let mut visited: BTreeSet<(Vec<u64>, M::State)> = BTreeSet::new();
+    let mut stack = vec![(vec![0; spans.len().div_ceil(64)], start)];
     let mut left = steps;
-    while let Some((placed, value)) = stack.pop() {
+    while let Some((placed, state)) = stack.pop() {
         left = left.checked_sub(1)?;
         let open = || {
-            calls
-                .iter()
-                .enumerate()
-                .filter(|(number, _)| !is_placed(&placed, *number))
+            let spans = spans.iter().enumerate();
+            spans.filter(|(number, _)| !is_placed(&placed, *number))
         };
-        // The next call must have been invoked before any other that is left returned.
-        let Some(deadline) = open().filter_map(|(_, call)| call.returned).min() else {
-            // Only calls of unknown outcome are left, and none of them has to have happened.
+        // The next request must have been invoked before any other that is left returned.
+        let ends = open().filter_map(|(_, span)| span.returned.map(|(at, _)| at));
+        let Some(deadline) = ends.min() else {
+            // Only requests of unknown outcome are left, and none of them has to have happened.
             return Some(true);
         };
-        let possible = || open().filter(|(_, call)| call.invoked < deadline);
-        let fits = |call: &Call| match call.action {
-            Action::Read { saw } => saw == value,
-            Action::Swap { saw, .. } => saw.is_none_or(|saw| saw == value),
-        };
-        // A read that fits changes nothing, so it may as well come now: no other choice need be tried.
-        let read = possible().find(|(_, call)| matches!(call.action, Action::Read { .. }) && fits(call));
-        let choices: Vec<(usize, &Call)> = match read {
-            Some(read) => vec![read],
+        let possible = || open().filter(|(_, span)| span.invoked < deadline);
+        let next = |(number, span): (usize, &Span<'_, W>)| Some((number, span.after(model, &state)?));
+        // A query that fits changes nothing, so it may as well come now: no other choice need be tried.
+        let query = possible().filter(|(_, span)| span.is_read()).find_map(next);
+        let choices: Vec<(usize, M::State)> = match query {
+            Some(query) => vec![query],
             None => possible()
-                .filter(|(_, call)| matches!(call.action, Action::Swap { .. }) && fits(call))
+                .filter(|(_, span)| !span.is_read())
+                .filter_map(next)
                 .collect(),
         };
-        for (number, call) in choices {
-            let value = match call.action {
-                Action::Swap { value, .. } => Some(value),
-                Action::Read { .. } => value,
-            };
-            let next = (place(&placed, number), value);
+        for (number, state) in choices {
+            let next = (place(&placed, number), state);
             if visited.insert(next.clone()) {
                 stack.push(next);
             }
@@ -214,6 +229,7 @@ fn search(calls: &[Call], steps: u64) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kv::{KeyValue, Registers, Response};
     use crate::nanos::Nanos;
     use crate::sessions::Reply;
     use Happened::{Failed, Invoked, Read, Unknown, Written};
@@ -228,6 +244,7 @@ mod tests {
             attempt,
             kind,
             choice: 7,
+            memory: 0,
             what,
         };
         lines.into_iter().map(event).collect()
@@ -244,7 +261,7 @@ mod tests {
         } else {
             Opinion::NotLinearizable { key: 7 }
         };
-        assert_eq!(linearizable(&history(lines), STEPS), wanted);
+        assert_eq!(linearizable(&history(lines), &Registers, STEPS), wanted);
     }
 
     #[test]
@@ -297,7 +314,7 @@ mod tests {
                 (1, Reads, Read(seen)),
             ]
         };
-        let judged = |seen, steps| linearizable(&history(lines(seen)), steps).violation();
+        let judged = |seen, steps| linearizable(&history(lines(seen)), &Registers, steps).violation();
         assert_eq!(judged(Some(0), STEPS), None);
         let found = judged(None, STEPS).expect("the read is stale");
         assert_eq!(found.oracle, Oracle::C3);
@@ -363,6 +380,9 @@ mod tests {
         let mut lines: Vec<_> = (0..12).map(|attempt| (attempt, Writes, Invoked)).collect();
         lines.extend((0..12).map(|attempt| (attempt, Writes, Written(Reply::Plain(Response::Malformed)))));
         lines.extend([(99, Reads, Invoked), (99, Reads, Read(Some(77)))]);
-        assert_eq!(linearizable(&history(lines), 500), Opinion::Unknown { key: 7 });
+        assert_eq!(
+            linearizable(&history(lines), &Registers, 500),
+            Opinion::Unknown { key: 7 }
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Planted bugs in the host's duties, which the simulator carries out itself, and the list of all banks.
+//! Planted bugs in the host's duties, which the simulator carries out itself, and the hunt for bugs of any bank.
 //!
 //! See [`raft_core::planted`] for what a planted bug is and how it is switched on.
 
@@ -8,6 +8,7 @@ pub use raft_core::planted::{Bug, Planted};
 
 use crate::oracle::{Oracle, Violation};
 use crate::schedule::Schedule;
+use crate::store::{self, StoreSchedule, StoreUnderTest};
 use crate::workload::Workload;
 
 raft_core::planted_bank! {
@@ -45,12 +46,9 @@ pub mod unrepeatable {
     }
 }
 
-/// Every bug that an oracle is to find, from the banks of all crates.
+/// Every bug of the library and of the host's duties that an oracle is to find.
 pub fn bank() -> impl Iterator<Item = &'static Bug> {
-    let banks = raft_core::planted::BANK.iter().chain(BANK);
-    #[cfg(feature = "node")]
-    let banks = banks.chain(node::planted::BANK);
-    banks.copied()
+    raft_core::planted::BANK.iter().chain(BANK).copied()
 }
 
 /// Returns the bug of this name.
@@ -82,11 +80,11 @@ pub fn hunt<W: Workload>(
     })
 }
 
-/// As [`hunt`], for bugs of the store that ships: see [`crate::store`].
-#[cfg(feature = "node")]
-pub fn hunt_store(bug: &'static Bug, seeds: Range<u64>) -> Option<Find> {
-    use crate::store::{StoreSchedule, run};
-    hunt_with(bug, seeds, |seed| run(&StoreSchedule::of(seed)).violation)
+/// As [`hunt`], for bugs of a store: see [`crate::store`].
+pub fn hunt_store(bug: &'static Bug, seeds: Range<u64>, store: &dyn StoreUnderTest) -> Option<Find> {
+    hunt_with(bug, seeds, |seed| {
+        store::run(&StoreSchedule::of(seed), store).violation
+    })
 }
 
 fn hunt_with(

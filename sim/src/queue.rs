@@ -66,6 +66,11 @@ impl<E> Queue<E> {
         }
     }
 
+    /// The events that have not been taken, in no order that means anything.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &E> {
+        self.slots.iter().flatten()
+    }
+
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<(Nanos, E)> {
         if !self.has_begun {

@@ -1,4 +1,4 @@
-//! Randomness by key instead of by stream.
+//! Randomness by key instead of by stream: for the simulator, and for workloads that draw what their clients ask.
 //!
 //! A draw is named by (seed, domain, entity, time bucket, ordinal), and depends on nothing else: what one part of a run
 //! draws never depends on how often another part drew before. So a shrinker can remove one fault and leave the rest of
@@ -12,9 +12,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::nanos::Nanos;
 
-/// The purpose of a draw. The numbers are part of the table.
+/// The purpose of a draw. The numbers are part of the table. A workload draws under [`Domain::Workload`], with an entity
+/// of its own, such as the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Domain {
+#[non_exhaustive]
+pub enum Domain {
     /// Sizes, knobs and which faults a seed has.
     Configuration = 1,
     /// What clients do.
@@ -38,12 +40,13 @@ pub(crate) enum Domain {
     /// How long a broken connection takes to come back, and how bytes are damaged; the entity is the directed link.
     Wire = 11,
     /// What a simulated file loses, and how it rots; the entity is the fault.
-    #[cfg(feature = "node")]
     Store = 12,
     /// How a search continues; the entity is the number of the run.
     Fuzz = 13,
     /// What a server's wall clock shows; the entity is the server's place or the fault that sets the clock.
     Wall = 14,
+    /// What another cluster says; the entity is the server that hears it.
+    Strangers = 15,
 }
 
 /// The width of a bucket for weather, about 16.8 ms. It is long enough that removing a fault shifts few ordinals, and
@@ -70,19 +73,19 @@ const fn name(domain: Domain, entity: u64) -> u64 {
 
 /// The root of all draws of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seed(pub(crate) u64);
+pub struct Seed(pub u64);
 
 impl Seed {
-    /// One draw for what happens often: three rounds of a hash.
-    pub(crate) const fn quick(self, domain: Domain, entity: u64, bucket: u64, ordinal: u64) -> Draw {
+    /// Returns one draw for what happens often: three rounds of a hash.
+    pub const fn quick(self, domain: Domain, entity: u64, bucket: u64, ordinal: u64) -> Draw {
         let named = mix(self.0.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ mix(name(domain, entity)));
         Draw(mix(
             mix(named ^ bucket).wrapping_add(0x9e37_79b9_7f4a_7c15) ^ ordinal
         ))
     }
 
-    /// A run of draws for what happens rarely, from ChaCha8 keyed with the name.
-    pub(crate) fn careful(self, domain: Domain, entity: u64, bucket: u64, ordinal: u64) -> Draws {
+    /// Returns a run of draws for what happens rarely, from ChaCha8 keyed with the name.
+    pub fn careful(self, domain: Domain, entity: u64, bucket: u64, ordinal: u64) -> Draws {
         let mut key = [0; 32];
         let words = [self.0, name(domain, entity), bucket, ordinal];
         for (bytes, word) in key.chunks_exact_mut(8).zip(words) {
@@ -94,72 +97,73 @@ impl Seed {
 
 /// 64 uniform bits, from which several independent small draws can be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Draw(u64);
+pub struct Draw(u64);
 
 impl Draw {
     /// Returns all bits.
-    pub(crate) const fn bits(self) -> u64 {
+    pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// A number of 32 bits.
-    pub(crate) const fn half(self) -> u32 {
+    /// Returns a number of 32 bits.
+    pub const fn half(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
     /// Returns the `n`th draw derived from this one.
-    pub(crate) const fn part(self, n: u64) -> Self {
+    pub const fn part(self, n: u64) -> Self {
         Self(mix(self.0 ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// A uniform number below `bound`; 0 when the bound is 0. Multiplication instead of a remainder (Lemire 2019): the
+    /// Returns a uniform number below `bound`; 0 when the bound is 0. Multiplication instead of a remainder (Lemire 2019): the
     /// bias is bound / 2⁶⁴.
-    pub(crate) const fn below(self, bound: u64) -> u64 {
+    pub const fn below(self, bound: u64) -> u64 {
         ((self.0 as u128 * bound as u128) >> 64) as u64
     }
 
-    /// A uniform number in the range, both ends included.
-    pub(crate) const fn between(self, low: u64, high: u64) -> u64 {
+    /// Returns a uniform number in the range, both ends included.
+    pub const fn between(self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low).saturating_add(1))
     }
 
-    /// True with a chance of `permyriad` in ten thousand.
-    pub(crate) const fn chance(self, permyriad: u32) -> bool {
+    /// Returns true with a chance of `permyriad` in ten thousand.
+    pub const fn chance(self, permyriad: u32) -> bool {
         self.below(10_000) < permyriad as u64
     }
 }
 
 /// A run of draws under one name.
-pub(crate) struct Draws(ChaCha8Rng);
+#[derive(Debug)]
+pub struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// Returns the next draw.
-    pub(crate) fn draw(&mut self) -> Draw {
+    pub fn draw(&mut self) -> Draw {
         Draw(self.0.next_u64())
     }
 
-    /// A uniform number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// Returns a uniform number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.draw().below(bound)
     }
 
-    /// A uniform number in the range, both ends included.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    /// Returns a uniform number in the range, both ends included.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.draw().between(low, high)
     }
 
-    /// A uniform time in the range, in milliseconds.
-    pub(crate) fn millis(&mut self, low: u64, high: u64) -> Nanos {
+    /// Returns a uniform time in the range, in milliseconds.
+    pub fn millis(&mut self, low: u64, high: u64) -> Nanos {
         Nanos::from_millis(self.between(low, high))
     }
 
-    /// True with a chance of `permyriad` in ten thousand.
-    pub(crate) fn chance(&mut self, permyriad: u32) -> bool {
+    /// Returns true with a chance of `permyriad` in ten thousand.
+    pub fn chance(&mut self, permyriad: u32) -> bool {
         self.draw().chance(permyriad)
     }
 
     /// Returns one of the choices; `None` if there are none.
-    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
         choices
             .get(usize::try_from(self.below(choices.len() as u64)).ok()?)
             .copied()

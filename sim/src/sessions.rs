@@ -10,12 +10,14 @@ use raft_core::sessions::{Outcome, SessionCommand, SessionLimits, SessionRequest
 use raft_core::{Halt, LogId};
 
 use crate::codec::Codec;
+use crate::history::{Happened, HistoryEvent};
+use crate::linearizability::Opinion;
 use crate::nanos::Nanos;
 use crate::oracle::Violation;
 use crate::schedule::{SessionPlan, WorkloadPlan};
 use crate::witness::Witness;
 use crate::workload::{
-    AnswerOf, Applied, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Sizes, Workload,
+    AnswerOf, Applied, Asks, Call, Concluded, Heard, ResponseOf, Retry, SessionCall, Sizes, Told, Workload,
 };
 
 /// A workload whose clients use sessions in the schedules that have [`WorkloadPlan::sessions`]. In the other schedules
@@ -191,6 +193,27 @@ where
         self.0.apply_takes()
     }
 
+    fn remember(&self, memory: u64, call: &Call, told: Told<'_, Self>) -> u64 {
+        let told = match told {
+            Told::Answer(answer) => Told::Answer(answer),
+            Told::Response(reply) => match reply.response() {
+                Some(response) => Told::Response(response),
+                None => return memory,
+            },
+        };
+        self.0.remember(memory, call, told)
+    }
+
+    fn asks(&self, client: u8, memory: u64, drawn: Asks) -> Asks {
+        self.0.asks(client, memory, drawn)
+    }
+
+    /// The opinion of the workload inside: to clients, sessions change nothing but that a request takes effect once.
+    fn opinion(&self, history: &[HistoryEvent<Self>], steps: u64) -> Option<Opinion> {
+        let inside: Vec<HistoryEvent<W>> = history.iter().map(HistoryEvent::inside).collect();
+        self.0.opinion(&inside, steps)
+    }
+
     fn codec(&self) -> Option<&dyn Codec> {
         self.0.codec()
     }
@@ -242,5 +265,28 @@ where
         };
         let log = &log;
         self.0.check(&Concluded { plan, log, machine })
+    }
+}
+impl<W: Workload<Machine: StateMachine<Response: StoredResponse>>> HistoryEvent<WithSessions<W>> {
+    /// The same line, without the session around the response.
+    fn inside(&self) -> HistoryEvent<W> {
+        HistoryEvent {
+            process: self.process,
+            at: self.at,
+            attempt: self.attempt,
+            kind: self.kind,
+            choice: self.choice,
+            memory: self.memory,
+            what: match &self.what {
+                Happened::Invoked => Happened::Invoked,
+                Happened::Written(reply) => match reply.response() {
+                    Some(response) => Happened::Written(response.clone()),
+                    None => Happened::Unknown,
+                },
+                Happened::Read(answer) => Happened::Read(answer.clone()),
+                Happened::Failed => Happened::Failed,
+                Happened::Unknown => Happened::Unknown,
+            },
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! left. A smaller schedule counts only if the *same* oracle finds something in it. Because every draw is keyed (see
 //! the crate's documentation), a removal leaves the draws of the rest as they were.
 
+use std::ops::Range;
+
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::Oracle;
@@ -31,6 +33,23 @@ pub struct Shrunk {
     pub items_after: usize,
     /// How many runs that took.
     pub runs: u64,
+}
+
+/// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: takes ever smaller runs of neighbours out of a
+/// list of so many items. `take` tries to do without a run, and returns how many items the list has then.
+pub(crate) fn take_runs(mut length: usize, mut take: impl FnMut(Range<usize>) -> usize) {
+    let mut size = length.next_power_of_two();
+    while size > 0 {
+        let mut from = 0;
+        while from < length {
+            let to = (from + size).min(length);
+            let before = std::mem::replace(&mut length, take(from..to));
+            if length == before {
+                from = to;
+            }
+        }
+        size /= 2;
+    }
 }
 
 /// Shrinks a failing schedule; `None` if it does not fail. `progress` is told the number of runs and of items left.
@@ -135,11 +154,10 @@ impl<W: Workload> Shrinker<'_, W> {
 
     fn take_faults(&mut self) {
         let count = self.best.faults.len();
-        self.take(
-            count,
-            |schedule| schedule.faults.len(),
-            |schedule, from, to| drop(schedule.faults.drain(from..to)),
-        );
+        take_runs(count, |run| {
+            self.attempt(|schedule| drop(schedule.faults.drain(run)));
+            self.best.faults.len()
+        });
     }
 
     /// A fault that waits for the thirtieth commit needs thirty operations; one that waits for an earlier one needs
@@ -182,34 +200,10 @@ impl<W: Workload> Shrinker<'_, W> {
 
     fn take_operations(&mut self) {
         let count = self.best.operations.len();
-        self.take(
-            count,
-            |schedule| schedule.operations.len(),
-            |schedule, from, to| drop(schedule.operations.drain(from..to)),
-        );
-    }
-
-    /// Delta debugging (Zeller and Hildebrandt 2002), the greedy half of it: removes ever smaller runs of neighbours.
-    fn take(
-        &mut self,
-        count: usize,
-        length: impl Fn(&Schedule) -> usize,
-        remove: impl Fn(&mut Schedule, usize, usize),
-    ) {
-        let mut size = count.next_power_of_two().max(1);
-        loop {
-            let mut from = 0;
-            while from < length(&self.best) {
-                let to = (from + size).min(length(&self.best));
-                if !self.attempt(|schedule| remove(schedule, from, to)) {
-                    from = to;
-                }
-            }
-            if size == 1 {
-                return;
-            }
-            size /= 2;
-        }
+        take_runs(count, |run| {
+            self.attempt(|schedule| drop(schedule.operations.drain(run)));
+            self.best.operations.len()
+        });
     }
 
     fn take_servers(&mut self) {
@@ -243,6 +237,8 @@ impl<W: Workload> Shrinker<'_, W> {
             self.attempt(|schedule| schedule.weather.disk = Weather::default().disk);
             self.attempt(|schedule| schedule.weather.disk.stall_permyriad = 0);
             self.attempt(|schedule| schedule.weather.disk.group_commit = false);
+            self.attempt(|schedule| schedule.weather.disk.snapshot = Nanos::ZERO);
+            self.attempt(|schedule| schedule.weather.disk.snapshot_fails_permyriad = 0);
             self.attempt(|schedule| schedule.weather.clock_drift_ppm = 0);
         }
         self.attempt(|schedule| schedule.workload.sessions = None);
@@ -275,6 +271,7 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.mixed_settings = false);
         self.attempt(|schedule| schedule.knobs.programs = None);
         self.attempt(|schedule| schedule.knobs.wall_clocks = false);
+        self.attempt(|schedule| schedule.knobs.strangers = false);
     }
 
     /// Simplifies crashes: one that loses everything and is not repaired is the simplest.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::generate::Profile;
 use crate::report::Verdict;
 use crate::schedule::{Schedule, ScheduleError};
+use crate::unoptimised;
 use crate::workload::Workload;
 use crate::world::run;
 
@@ -25,6 +26,7 @@ pub fn sweep<W: Workload>(
     mut seeds: Range<u64>,
     workload: &W,
 ) -> Result<Option<Found>, ScheduleError> {
+    unoptimised::tell();
     let found = seeds.find_map(|seed| {
         let schedule = profile.schedule_for(seed, workload);
         let verdict = match run(&schedule, workload) {

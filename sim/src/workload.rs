@@ -1,15 +1,18 @@
 //! What is simulated: a user's state machine, and what clients ask of it.
 
 use std::fmt::Debug;
+use std::io;
 
 use raft_core::replica::StateMachine;
 use raft_core::sessions::SessionId;
 use raft_core::{Index, LogId};
 
 use crate::codec::{Codec, CoreCodec};
+use crate::history::{HistoryEvent, write_edn};
+use crate::linearizability::Opinion;
 use crate::nanos::Nanos;
 use crate::oracle::Violation;
-use crate::schedule::{Schedule, ScheduleError, WorkloadPlan};
+use crate::schedule::{OperationKind, Schedule, ScheduleError, WorkloadPlan};
 
 /// A state machine under simulation.
 ///
@@ -57,6 +60,24 @@ pub trait Workload {
         Nanos::ZERO
     }
 
+    /// Returns what a client remembers from now on, after it was told this about its request. With [`Call::memory`] its
+    /// later requests can depend on what it read: a conditional can expect the version that the client saw last.
+    ///
+    /// One number is enough for a version, a value, or the place in a script. Clients of a cluster remember nothing that
+    /// they were not told.
+    fn remember(&self, memory: u64, _call: &Call, _told: Told<'_, Self>) -> u64
+    where
+        Self: Sized,
+    {
+        memory
+    }
+
+    /// Returns what a client asks for, in place of what its schedule drew. With what it remembers, a client can follow
+    /// a script: read, then write what it read, then read again.
+    fn asks(&self, _client: u8, _memory: u64, drawn: Asks) -> Asks {
+        drawn
+    }
+
     /// What a client does when it was not answered.
     fn retry(&self, _plan: &WorkloadPlan) -> Retry {
         Retry::Anew
@@ -72,6 +93,28 @@ pub trait Workload {
     /// and damage some. A workload without a codec cannot be run with them.
     fn codec(&self) -> Option<&dyn Codec> {
         Some(&CoreCodec)
+    }
+
+    /// Judges what clients saw, without the log (oracle C3), in at most so many steps for each object: usually by
+    /// [`linearizable`](crate::linearizable). Returns `None` for a workload without a model to search with.
+    fn opinion(&self, _history: &[HistoryEvent<Self>], _steps: u64) -> Option<Opinion>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Writes what clients saw, for other people's checkers. By default in Jepsen's form, with responses and answers as
+    /// `Debug` prints them.
+    ///
+    /// # Errors
+    ///
+    /// The text cannot be written.
+    fn write_history(&self, history: &[HistoryEvent<Self>], out: &mut dyn io::Write) -> io::Result<()>
+    where
+        Self: Sized,
+    {
+        write_edn(history, out)
     }
 
     /// Judges a whole run at its end, with everything that was committed and answered. Report a violation as one of
@@ -119,8 +162,27 @@ pub struct Call {
     pub at: Nanos,
     /// When it made the request's first one.
     pub made: Nanos,
+    /// What the client remembered when it made the first one ([`Workload::remember`]); 0 to begin with.
+    pub memory: u64,
     /// The attempt's role in the client's session, for [`Retry::InSession`].
     pub session: Option<SessionCall>,
+}
+
+/// What a client was told.
+pub enum Told<'a, W: Workload> {
+    /// The machine's response to its command.
+    Response(&'a ResponseOf<W>),
+    /// The machine's answer to its query.
+    Answer(&'a AnswerOf<W>),
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// A command or a query.
+    pub kind: OperationKind,
+    /// The object.
+    pub choice: u64,
 }
 
 /// An attempt's role in a session.

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = ServerArguments::parse();
-    node::logging::to_standard_error();
+    let _logs = node::logging::to_standard_error();
     let settings = match arguments.settings() {
         Ok(settings) => settings,
         Err(error) => {

@@ -30,6 +30,8 @@ pub(super) struct Call {
     pub(super) path: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
+    /// A further header.
+    pub(super) header: Option<(&'static str, String)>,
     /// How long one server may take, from the connection to the last byte of its answer.
     pub(super) patience: Duration,
 }
@@ -42,6 +44,7 @@ impl Call {
             path,
             content_type: "application/json",
             body: Bytes::new(),
+            header: None,
             patience: Duration::from_secs(5),
         }
     }
@@ -55,6 +58,7 @@ impl Call {
             path,
             content_type,
             body: body.into(),
+            header: None,
             patience,
         }
     }
@@ -130,12 +134,15 @@ async fn converse(
     call: &Call,
 ) -> Result<Reply, CallError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(&call.method)
         .uri(call.path)
         .header(HOST, address.to_string())
-        .header(CONTENT_TYPE, call.content_type)
-        .body(Full::new(call.body.clone()))?;
+        .header(CONTENT_TYPE, call.content_type);
+    if let Some((name, value)) = &call.header {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(call.body.clone()))?;
     // The connection runs beside the request, and ends with it.
     let driver = tokio::spawn(connection);
     let answer = async {

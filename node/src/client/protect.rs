@@ -7,17 +7,20 @@ use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
 use lsb_core::upload::{self, Unusual, UploadError};
-use lsb_core::{FileName, Limits, ObjectId, picture};
+use lsb_core::{FileName, Limits, ObjectId, UnixSeconds, picture};
 use sha2::{Digest, Sha256};
 
 use super::connection::Call;
 use super::{Client, ClientError, now};
-use crate::api::{ClusterInfo, ProtectHead, Registered};
+use crate::api::{ClusterInfo, ProtectHead, Registered, UPLOAD_HEADER};
 use crate::decoding::{DecodingError, Finding, LabelInput, Made};
-use crate::ledger::request::{ProtectRequest, Signed};
+use crate::ledger::request::{ProtectRequest, Signed, UploadRequest};
 
 /// The views of an owner without a grant.
 pub const OWNER_VIEWS: u32 = 5;
+
+/// How long the announcement of an upload is valid: long enough for a slow line, and for a clock that differs.
+const UPLOAD_SECONDS: u64 = 1800;
 
 /// What everyone sees in a protected picture.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -251,7 +254,18 @@ impl Client {
         } else {
             body.extend_from_slice(&prepared.envelope.manifest().to_bytes());
         }
-        let call = Call::post("/v1/objects", "application/octet-stream", body);
+        let announcement = UploadRequest {
+            cluster,
+            object,
+            owner: policy.owner().clone(),
+            device: owner.public(),
+            bytes: body.len() as u64,
+            expires: UnixSeconds(now().0.saturating_add(UPLOAD_SECONDS)),
+        };
+        let announcement =
+            serde_json::to_string(&Signed::sign(announcement, owner)?).map_err(ClientError::Request)?;
+        let mut call = Call::post("/v1/objects", "application/octet-stream", body);
+        call.header = Some((UPLOAD_HEADER, announcement));
         if let Some(made) = &prepared.picture {
             self.cluster.ask::<Registered>(&call).await?;
             return Ok(made.file.clone());

@@ -1,12 +1,12 @@
 //! Error responses: a status for HTTP, a code for programs, a sentence for people.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use raft_core::Rejection;
 
 use super::App;
+use super::turned_away::Limit;
 use crate::api::ErrorBody;
 use crate::ledger::Refusal;
 use crate::ledger::request::RequestError;
@@ -17,6 +17,7 @@ use crate::server::RequestFailure;
 pub(super) struct ApiError {
     status: StatusCode,
     retry_after_seconds: Option<u32>,
+    turned_away: Option<Limit>,
     // Boxed, because every function here returns one and almost none ever does.
     body: Box<ErrorBody>,
 }
@@ -33,13 +34,9 @@ impl ApiError {
         Self {
             status,
             retry_after_seconds: None,
+            turned_away: None,
             body: Box::new(body),
         }
-    }
-
-    /// The body is not the expected JSON.
-    pub(super) fn from_json(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "BAD_REQUEST", rejection.body_text())
     }
 
     /// The request is malformed.
@@ -55,6 +52,25 @@ impl ApiError {
     /// Too many requests are in progress.
     pub(super) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", message).retry_after(1)
+    }
+
+    /// Too many of something were sent.
+    pub(super) fn too_many(limit: Limit, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", message)
+            .retry_after(1)
+            .turned_away(limit)
+    }
+
+    /// Counts the request among those that were turned away at a limit.
+    pub(super) fn turned_away(mut self, limit: Limit) -> Self {
+        self.turned_away = Some(limit);
+        self
+    }
+
+    /// Returns the status.
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// Returns the message for people.
@@ -108,6 +124,8 @@ impl ApiError {
                 .hint("send the same request again; it is recognised if it was carried out already"),
             failure @ RequestFailure::Timeout(_) => unavailable("TIMEOUT", failure.to_string())
                 .hint("check that a majority of the servers runs, then send the same request again"),
+            // Callers that set a condition handle it.
+            failure @ RequestFailure::NotAdmitted => Self::internal(failure.to_string()),
             failure @ RequestFailure::Stopping => unavailable("STOPPING", failure.to_string()),
         }
     }
@@ -179,6 +197,9 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limit) = self.turned_away {
+            response.extensions_mut().insert(limit);
         }
         response
     }

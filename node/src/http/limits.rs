@@ -1,13 +1,16 @@
-//! Limits on the requests of one device, and of all together.
+//! Limits on the requests of one address, of one device, and of all together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::http::StatusCode;
+use axum::http::Method;
 use lsb_core::PublicKey;
 
 use super::error::ApiError;
+use super::turned_away::Limit;
+use crate::rates::{PerSource, Rate, Shared, Source};
+use crate::settings::{FIRST_DENIALS, FIRST_NAMES_OF_ALL, FIRST_NAMES_OF_AN_ADDRESS, ServiceLimits};
 
 /// How many requests of one device may be in progress at a time.
 const REQUESTS_PER_DEVICE: usize = 64;
@@ -35,7 +38,7 @@ impl PerDevice {
         let count = counts.entry(device).or_default();
         if *count >= REQUESTS_PER_DEVICE {
             let message = format!("this device has {REQUESTS_PER_DEVICE} requests in progress, the limit");
-            return Err(too_many(message).limit(REQUESTS_PER_DEVICE as u64));
+            return Err(ApiError::too_many(Limit::Device, message).limit(REQUESTS_PER_DEVICE as u64));
         }
         *count += 1;
         Ok(InProgress {
@@ -57,50 +60,119 @@ impl Drop for InProgress {
     }
 }
 
-/// So many events a second on average, and so many at once (a token bucket).
+/// The rates of requests.
 #[derive(Debug)]
-pub(super) struct Rate {
-    per_second: f64,
-    at_once: f64,
-    /// How many more events may happen, as of when.
-    left: Mutex<(f64, Instant)>,
+pub(super) struct Gate {
+    reads: PerSource,
+    unsigned: PerSource,
+    strangers: Shared,
+    devices: PerSource,
+    names: PerSource,
+    all_names: Shared,
+    denials: Shared,
+    denials_of_a_device: PerSource,
 }
 
-impl Rate {
-    pub(super) fn new(per_second: u32, at_once: u32) -> Self {
-        let at_once = f64::from(at_once);
+/// How many times as many requests may come at once as in a second.
+const AT_ONCE: u32 = 10;
+
+/// How many requests that cost no signature an address may send for each that does.
+const READS: u32 = 10;
+
+/// How many questions of strangers a second the consensus thread answers, and at once.
+const STRANGERS_PER_SECOND: u32 = 1000;
+
+/// How many denials a minute are recorded for one device that is not listed, and at once.
+const DENIALS_OF_A_DEVICE: (u32, u32) = (6, 30);
+
+impl Gate {
+    pub(super) fn new(limits: &ServiceLimits) -> Self {
+        let per_second = |events: u32| Rate::per_second(f64::from(events), events.saturating_mul(AT_ONCE));
         Self {
-            per_second: f64::from(per_second),
-            at_once,
-            left: Mutex::new((at_once, Instant::now())),
+            reads: PerSource::new(per_second(limits.requests_per_second.saturating_mul(READS))),
+            unsigned: PerSource::new(per_second(limits.requests_per_second)),
+            strangers: Shared::new(per_second(STRANGERS_PER_SECOND)),
+            devices: PerSource::new(per_second(limits.device_requests_per_second)),
+            names: PerSource::new(Rate::per_minute(
+                limits.enrolments_per_minute,
+                FIRST_NAMES_OF_AN_ADDRESS,
+            )),
+            all_names: Shared::new(Rate::per_minute(
+                limits.cluster_enrolments_per_minute,
+                FIRST_NAMES_OF_ALL,
+            )),
+            denials: Shared::new(Rate::per_minute(limits.denials_per_minute, FIRST_DENIALS)),
+            denials_of_a_device: PerSource::new(Rate::per_minute(
+                DENIALS_OF_A_DEVICE.0,
+                DENIALS_OF_A_DEVICE.1,
+            )),
         }
     }
 
-    /// Counts one more event, or refuses it.
-    pub(super) fn take(&self, what: &str) -> Result<(), ApiError> {
-        self.take_at(Instant::now())
-            .then_some(())
-            .ok_or_else(|| too_many(format!("too many {what} at once")))
+    /// Counts a request before anything of it is read or verified. A request that an enrolled device has signed is
+    /// [taken back](Self::proved) later.
+    pub(super) fn arrived(&self, from: Source, method: &Method) -> Result<(), ApiError> {
+        let now = Instant::now();
+        let granted = match method.is_safe() {
+            true => self.reads.take(&from, now),
+            false => self.unsigned.take(&from, now),
+        };
+        refuse_unless(
+            granted,
+            Limit::Address,
+            "too many requests from this address; slow down",
+        )
     }
 
-    fn take_at(&self, now: Instant) -> bool {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let gained = now.saturating_duration_since(left.1).as_secs_f64() * self.per_second;
-        let available = (left.0 + gained).min(self.at_once);
-        let granted = available >= 1.0;
-        *left = (if granted { available - 1.0 } else { available }, now);
-        granted
+    /// Counts a request for its device, and no longer for its address.
+    pub(super) fn proved(&self, from: Source, device: &PublicKey) -> Result<(), ApiError> {
+        self.unsigned.give_back(&from);
+        let granted = self.devices.take(device, Instant::now());
+        refuse_unless(
+            granted,
+            Limit::Device,
+            "too many requests of this device; slow down",
+        )
+    }
+
+    /// Counts a question of a stranger for the consensus thread.
+    pub(super) fn stranger(&self) -> Result<(), ApiError> {
+        let granted = self.strangers.take(Instant::now());
+        let message = "too many requests of devices that are not enrolled; try again in a moment";
+        refuse_unless(granted, Limit::Strangers, message)
+    }
+
+    /// Counts a new name.
+    pub(super) fn name(&self, from: Source) -> Result<(), ApiError> {
+        let now = Instant::now();
+        refuse_unless(
+            self.names.take(&from, now),
+            Limit::Names,
+            "too many new names from this address; try again in a minute",
+        )?;
+        let message = "too many new names in this cluster; try again in a minute";
+        refuse_unless(self.all_names.take(now), Limit::Names, message)
+    }
+
+    /// Counts a denial that is to be recorded.
+    pub(super) fn denial(&self, device: &PublicKey) -> Result<(), ApiError> {
+        let now = Instant::now();
+        let granted = self.denials_of_a_device.take(device, now) && self.denials.take(now);
+        let message = "this user may not view this picture, and too many such requests were made; this one was not \
+                       recorded";
+        refuse_unless(granted, Limit::Denials, message)
     }
 }
 
-fn too_many(message: String) -> ApiError {
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", message).retry_after(1)
+fn refuse_unless(granted: bool, limit: Limit, message: &str) -> Result<(), ApiError> {
+    granted
+        .then_some(())
+        .ok_or_else(|| ApiError::too_many(limit, message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn one_device_cannot_take_everything() {
@@ -117,13 +189,22 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_allows_a_burst_and_then_its_average() {
-        let rate = Rate::new(2, 3);
-        let start = Instant::now();
-        assert_eq!((0..5).filter(|_| rate.take_at(start)).count(), 3);
-        let later = start + Duration::from_secs(1);
-        assert_eq!((0..5).filter(|_| rate.take_at(later)).count(), 2);
-        let much_later = start + Duration::from_secs(100);
-        assert_eq!((0..5).filter(|_| rate.take_at(much_later)).count(), 3);
+    fn what_an_enrolled_device_has_signed_does_not_count_for_its_address() {
+        let limits = ServiceLimits {
+            requests_per_second: 1,
+            ..ServiceLimits::default()
+        };
+        let gate = Gate::new(&limits);
+        let from = Source::of("10.0.0.1".parse().unwrap());
+        let device = PublicKey::from_bytes([1; 32]);
+        for _ in 0..100 {
+            gate.arrived(from, &Method::POST).unwrap();
+            gate.proved(from, &device).unwrap();
+        }
+        let unsigned = (0..100)
+            .filter(|_| gate.arrived(from, &Method::POST).is_ok())
+            .count();
+        assert_eq!(unsigned, AT_ONCE as usize);
+        assert!(gate.arrived(from, &Method::GET).is_ok());
     }
 }

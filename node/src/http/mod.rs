@@ -13,15 +13,27 @@
 //! | `POST /v1/views` | charges a view, and releases the key share for it |
 //! | `POST /v1/views/ack` | forgets the stored outcome of a view |
 //!
+//! # Strangers
+//!
+//! Anyone may send anything. What a request costs before an enrolled device has proved to be its author is limited: a
+//! place that it loses to a newcomer (`callers`), the rates of its address (`limits`), a small body (`body`), and time
+//! for each phase (`listener`, `body`, `patience`). `SECURITY.md` has a table of it.
+//!
+//! # Errors
+//!
 //! Every error response carries an [`ErrorBody`](crate::api::ErrorBody). Commands go through the leader: another server
 //! answers 421 with `NOT_LEADER:<id>` and the leader's address, or 503 with `NO_LEADER`.
 
 mod body;
+mod callers;
 mod error;
 mod limits;
 mod listener;
 mod objects;
+mod patience;
+mod proof;
 mod status;
+mod turned_away;
 mod users;
 mod views;
 
@@ -30,20 +42,24 @@ pub(crate) use listener::serve;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lsb_core::UnixSeconds;
 use raft_core::{NodeId, RoleName};
 
 use self::body::MemoryBudget;
+use self::callers::Caller;
 use self::error::ApiError;
-use self::limits::{PerDevice, Rate};
+use self::limits::{Gate, PerDevice};
+use self::turned_away::{Limit, TurnedAway};
 use crate::api::Leader;
 use crate::cluster_key::ClusterKey;
 use crate::decoding::Decoder;
 use crate::ledger::{Action, Answer, Command, Outcome, Query, encode_command};
-use crate::server::{Handle, SILENCED, Standing, UnifiedImage};
+use crate::server::{Condition, Handle, RequestFailure, SILENCED, Standing, UnifiedImage};
 use crate::settings::ServerSettings;
 
 /// The memory that one upload takes while it is processed, as a multiple of its size: the body, its envelope, the
@@ -53,12 +69,8 @@ const MEMORY_FACTOR: usize = 10;
 /// The memory for all uploads in progress; one of the largest always fits.
 const MEMORY_BYTES: usize = 512 << 20;
 
-/// The limits on new names, which are permanent: so many a second, and so many at once.
-const ENROLMENTS_PER_SECOND: u32 = 20;
-const ENROLMENTS_AT_ONCE: u32 = 200;
-
-/// The largest body of a request other than an upload.
-const REQUEST_LIMIT_BYTES: usize = 256 << 10;
+/// What an upload may hold beside the envelope: its first line.
+const HEAD_LIMIT_BYTES: usize = 256 << 10;
 
 /// The state that all requests share.
 #[derive(Clone)]
@@ -76,7 +88,8 @@ struct Inner {
     memory: MemoryBudget,
     processors: tokio::sync::Semaphore,
     devices: PerDevice,
-    enrolments: Rate,
+    gate: Gate,
+    turned_away: Arc<TurnedAway>,
 }
 
 impl App {
@@ -90,9 +103,7 @@ impl App {
         decoder: Decoder,
     ) -> Self {
         let memory = MEMORY_BYTES.max(settings.upload_limit_bytes.saturating_mul(MEMORY_FACTOR));
-        // One processor is left for consensus, which must never wait for a picture.
-        let processors =
-            std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1));
+        let processors = processors();
         Self(Arc::new(Inner {
             server_id: settings.server_id.clone(),
             address: settings.address.to_string(),
@@ -105,12 +116,13 @@ impl App {
             memory: MemoryBudget::of_bytes(memory),
             processors: tokio::sync::Semaphore::new(processors),
             devices: PerDevice::default(),
-            enrolments: Rate::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE),
+            gate: Gate::new(&settings.limits),
+            turned_away: Arc::default(),
         }))
     }
 
     /// Returns the routes.
-    pub(crate) fn router(self) -> Router {
+    fn router(self) -> Router {
         Router::new()
             .route("/v1/cluster", get(status::cluster))
             .route("/v1/unified-image", get(status::unified_image))
@@ -124,7 +136,7 @@ impl App {
             .route("/readyz", get(status::ready))
             .fallback(unknown)
             .method_not_allowed_fallback(unknown)
-            .layer(DefaultBodyLimit::max(REQUEST_LIMIT_BYTES))
+            .layer(from_fn_with_state(self.clone(), admit))
             .with_state(self)
     }
 
@@ -186,6 +198,17 @@ impl App {
         }
     }
 
+    /// The same, if this server's own state fulfils the condition; `None` if it does not, and nothing was proposed.
+    async fn commit_if(&self, condition: Condition, action: Action) -> Result<Option<Outcome>, ApiError> {
+        let command = encode_command(&Command { time: now(), action });
+        match self.0.handle.propose_if(condition, command).await {
+            Ok(Outcome::Refused(refusal)) => Err(ApiError::from_refusal(refusal)),
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(RequestFailure::NotAdmitted) => Ok(None),
+            Err(failure) => Err(ApiError::from_failure(self, failure)),
+        }
+    }
+
     /// Queries the ledger, linearizably and without a log entry.
     async fn read(&self, query: Query) -> Result<Answer, ApiError> {
         let answer = self.0.handle.read(query).await;
@@ -202,6 +225,30 @@ impl App {
         let _processor = self.0.processors.acquire().await.map_err(|_| stopped())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| stopped())
     }
+}
+
+/// Returns how many pictures are processed at a time. One processor is left for consensus, which must never wait for a
+/// picture.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1))
+}
+
+/// Counts every request against the rate of its address, before anything of it is read or verified, and every response
+/// that turns a request away.
+async fn admit(
+    State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = match app.0.gate.arrived(caller.source(), request.method()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    if let Some(limit) = response.extensions().get::<Limit>() {
+        app.0.turned_away.count(*limit);
+    }
+    response
 }
 
 /// Returns the reading of this server's clock.

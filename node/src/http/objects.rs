@@ -1,36 +1,58 @@
 //! Registers pictures, and hides their envelopes.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lsb_core::envelope::{Envelope, Manifest, Mode, SectionKind, Views};
 use lsb_core::seal::LedgerShare;
 use lsb_core::{Error, Limits, picture};
 
+use super::body::{STRANGERS_BODY_BYTES, Small};
+use super::callers::Caller;
 use super::error::ApiError;
-use super::{App, MEMORY_FACTOR, REQUEST_LIMIT_BYTES, body, mismatched};
-use crate::api::{GrantInfo, ObjectInfo, ProtectHead, Registered};
+use super::{App, HEAD_LIMIT_BYTES, MEMORY_FACTOR, body, mismatched};
+use crate::api::{GrantInfo, ObjectInfo, ProtectHead, Registered, UPLOAD_HEADER};
 use crate::decoding::DecodingError;
 use crate::ledger::query::ObjectFacts;
 use crate::ledger::request::{ObjectRequest, ProtectRequest, Signed};
-use crate::ledger::{Action, Answer, Outcome, Query, Registration};
+use crate::ledger::{Action, Answer, Outcome, Query, Refusal, Registration};
+
+/// The memory for a picture whose upload is small: the unified image, which it is hidden in, has its own size.
+const SMALLEST_PICTURE_BYTES: usize = MEMORY_FACTOR * STRANGERS_BODY_BYTES;
 
 /// Registers a picture. Everything is checked, and the picture is made, before anything is registered.
+///
+/// A large body is read only after an enrolled device has signed for it, in a header. A small one needs no header: the
+/// request in it is signed.
 pub(super) async fn protect(
     State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
     headers: HeaderMap,
     request_body: Body,
 ) -> Result<Response, ApiError> {
     app.require_leadership()?;
     app.require_same_picture()?;
     // An envelope consists of the upload, the denied picture, and little more.
-    let limit = app.0.upload_limit_bytes + app.0.image.bytes().len() + REQUEST_LIMIT_BYTES;
+    let limit = app.0.upload_limit_bytes + app.0.image.bytes().len() + HEAD_LIMIT_BYTES;
     let announced = body::announced_bytes(&headers, limit)?;
-    let _memory = app.0.memory.take(announced.saturating_mul(MEMORY_FACTOR)).await?;
-    let mut bytes = body::read(request_body, limit).await?;
+    let is_small = announced.is_some_and(|bytes| bytes <= STRANGERS_BODY_BYTES);
+    let upload = match is_small && !headers.contains_key(UPLOAD_HEADER) {
+        true => None,
+        false => Some(app.signed_upload(&headers, announced).await?),
+    };
+    let mut under_way = None;
+    if let Some(upload) = &upload {
+        under_way = Some(app.proved(&caller, &upload.device)?);
+    }
+    let mut memory = None;
+    if let Some(bytes) = announced.filter(|_| upload.is_some()) {
+        memory = Some(app.0.memory.take(bytes.saturating_mul(MEMORY_FACTOR)).await?);
+    }
+    let mut bytes = body::read(request_body, announced.unwrap_or(0)).await?;
 
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| {
         ApiError::bad_request(
@@ -48,7 +70,28 @@ pub(super) async fn protect(
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    let _under_way = app.0.devices.enter(*signed.request.policy.owner_key())?;
+    let policy = &signed.request.policy;
+    match &upload {
+        Some(upload) => {
+            let announced = (&upload.owner, &upload.device, upload.object);
+            if announced != (policy.owner(), policy.owner_key(), signed.request.object) {
+                let message =
+                    "the header `upload-request` announces another owner's picture, or another picture";
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "OTHER_UPLOAD", message));
+            }
+        }
+        None => {
+            if !app.is_enrolled(policy.owner(), policy.owner_key()).await? {
+                return Err(ApiError::from_refusal(Refusal::UnknownOwner));
+            }
+            under_way = Some(app.proved(&caller, policy.owner_key())?);
+        }
+    }
+    let memory = match memory {
+        Some(memory) => memory,
+        // Only now is its author known; the picture that is made of it is larger than it.
+        None => app.0.memory.take(SMALLEST_PICTURE_BYTES).await?,
+    };
     let share = LedgerShare::open_for_cluster(
         &signed.request.sealed_share,
         &app.0.key.exchange_key(),
@@ -73,9 +116,11 @@ pub(super) async fn protect(
         }
     };
     let registration = Registration::new(signed, wrapped);
-    match app.commit(Action::Protect(Box::new(registration))).await? {
+    let outcome = app.commit(Action::Protect(Box::new(registration))).await?;
+    drop(under_way);
+    match outcome {
         Outcome::Protected { index, .. } => Ok(match made {
-            Some(png) => ([(header::CONTENT_TYPE, "image/png")], png).into_response(),
+            Some(png) => ([(header::CONTENT_TYPE, "image/png")], memory.answer(png)).into_response(),
             None => Json(Registered { index: index.value() }).into_response(),
         }),
         other => Err(mismatched(&other)),
@@ -170,14 +215,12 @@ fn unprocessable(error: &Error) -> ApiError {
 /// Returns to an owner what is left of a picture's grants, linearizably.
 pub(super) async fn query(
     State(app): State<App>,
-    body: Result<Json<Signed<ObjectRequest>>, JsonRejection>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Small(signed): Small<Signed<ObjectRequest>>,
 ) -> Result<Json<ObjectInfo>, ApiError> {
-    let Json(signed) = body.map_err(ApiError::from_json)?;
-    app.require_leadership()?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    let _under_way = app.0.devices.enter(signed.request.device)?;
     let ObjectRequest {
         object,
         owner,
@@ -201,22 +244,14 @@ pub(super) async fn query(
             "this user owns no such picture here",
         )
     };
-    match ask(&app, Query::Device(owner.clone())).await? {
-        Answer::Device(Some(known)) if known == device => {}
-        _ => return Err(unknown()),
+    if !app.is_enrolled(&owner, &device).await? {
+        return Err(unknown());
     }
-    match ask(&app, Query::Object(object)).await? {
+    let _under_way = app.proved(&caller, &device)?;
+    match app.read(Query::Object(object)).await? {
         Answer::Object(Some(facts)) if facts.owner == owner => Ok(Json(info(facts))),
         _ => Err(unknown()),
     }
-}
-
-async fn ask(app: &App, query: Query) -> Result<Answer, ApiError> {
-    app.0
-        .handle
-        .read(query)
-        .await
-        .map_err(|failure| ApiError::from_failure(app, failure))
 }
 
 fn info(facts: ObjectFacts) -> ObjectInfo {

@@ -47,26 +47,38 @@ pub(super) async fn status(State(app): State<App>) -> Json<ServerStatus> {
         leader: app.leader(),
         ready: standing.is_ready(),
         linked: standing.linked,
-        trouble: trouble(&standing).or_else(|| app.require_same_picture().err().map(|error| error.message())),
+        trouble: trouble(&standing)
+            .or_else(|| app.0.handle.stalled())
+            .or_else(|| app.require_same_picture().err().map(|error| error.message())),
+        turned_away: app.0.turned_away.totals(),
     })
 }
 
-pub(super) async fn healthy(State(app): State<App>) -> Result<&'static str, ApiError> {
-    match trouble(&app.standing()) {
-        None => Ok("ok\n"),
-        Some(trouble) => Err(ApiError::new(
+/// Fails only when an operator must act. A server that turns requests away is healthy, and says so: to restart it would
+/// help those who attack it.
+pub(super) async fn healthy(State(app): State<App>) -> Result<String, ApiError> {
+    if let Some(trouble) = trouble(&app.standing()) {
+        return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "OUT_OF_SERVICE",
             trouble,
-        )),
+        ));
     }
+    Ok(match app.0.turned_away.recent() {
+        None => "ok\n".to_owned(),
+        Some(recent) => format!("ok, but turned away in the last two minutes: {recent}\n"),
+    })
 }
 
+/// Succeeds while the server can serve, judged by its progress.
 pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
     let standing = app.standing();
-    if standing.is_ready() {
+    let stalled = app.0.handle.stalled();
+    if standing.is_ready() && stalled.is_none() {
         return Ok("ready\n");
     }
-    let reason = trouble(&standing).unwrap_or_else(|| "No leader elected yet".into());
+    let reason = trouble(&standing)
+        .or(stalled)
+        .unwrap_or_else(|| "No leader elected yet".into());
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", reason).retry_after(1))
 }

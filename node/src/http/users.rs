@@ -1,31 +1,35 @@
 //! Names and device keys.
 
-use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use std::sync::Arc;
 
+use axum::Json;
+use axum::extract::{Extension, State};
+
+use super::body::Small;
+use super::callers::Caller;
 use super::error::ApiError;
 use super::{App, mismatched};
 use crate::api::Enrolled;
 use crate::ledger::request::{EnrolRequest, Signed};
-use crate::ledger::{Action, Answer, Outcome, Query};
+use crate::ledger::{Action, Answer, Outcome, Query, Refusal};
 
-/// Binds a name to a key, for good.
+/// Binds a name to a key, for good. Only a name that is free, linearizably, costs a place in the log.
 pub(super) async fn enrol(
     State(app): State<App>,
-    body: Result<Json<Signed<EnrolRequest>>, JsonRejection>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Small(signed): Small<Signed<EnrolRequest>>,
 ) -> Result<Json<Enrolled>, ApiError> {
-    let Json(signed) = body.map_err(ApiError::from_json)?;
-    app.require_leadership()?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    // Clients enrol before everything they do, so that they need not remember what a cluster knows. A query first keeps
-    // all but the first enrolment out of the log.
-    let request = &signed.request;
-    match app.read(Query::Device(request.user.clone())).await? {
-        Answer::Device(Some(key)) if key == request.key => return Ok(Json(Enrolled { already: true })),
-        _ => app.0.enrolments.take("new names")?,
+    let EnrolRequest { user, key, .. } = &signed.request;
+    if app.is_enrolled(user, key).await? {
+        let _under_way = app.proved(&caller, key)?;
+        return Ok(Json(Enrolled { already: true }));
+    }
+    match app.read(Query::Device(user.clone())).await? {
+        Answer::Device(None) => app.0.gate.name(caller.source())?,
+        _ => return Err(ApiError::from_refusal(Refusal::NameTaken)),
     }
     match app.commit(Action::Enrol(signed)).await? {
         Outcome::Enrolled { already } => Ok(Json(Enrolled { already })),

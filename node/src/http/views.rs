@@ -1,31 +1,49 @@
 //! Charges views and releases key shares.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use lsb_core::envelope::Views;
 use lsb_core::seal::ReleaseContext;
 
+use super::body::Small;
+use super::callers::Caller;
 use super::error::ApiError;
 use super::{App, mismatched};
 use crate::api::{Reason, ViewAnswer};
 use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
-use crate::ledger::{Action, Denial, GrantedView, Outcome};
+use crate::ledger::{Action, Denial, GrantedView, Ledger, Outcome};
 
 /// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader with a
 /// quorum. A deposed leader never releases a share for an entry that was not committed.
+///
+/// A device that is not enrolled is denied here. A user who is enrolled and not listed is denied by the ledger, which
+/// keeps the denial, so that the request is not charged when it comes again after a grant; but only so many of them.
 pub(super) async fn view(
     State(app): State<App>,
-    body: Result<Json<Signed<ViewRequest>>, JsonRejection>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Small(signed): Small<Signed<ViewRequest>>,
 ) -> Result<Json<ViewAnswer>, ApiError> {
-    let Json(signed) = body.map_err(ApiError::from_json)?;
-    app.require_leadership()?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    let _under_way = app.0.devices.enter(signed.request.device)?;
-    match app.commit(Action::View(signed)).await? {
+    let request = signed.request.clone();
+    if !app.is_enrolled(&request.user, &request.device).await? {
+        return deny(Denial::UnknownDevice).map(Json);
+    }
+    let _under_way = app.proved(&caller, &request.device)?;
+    let listed = request.clone();
+    let condition = Box::new(move |ledger: &Ledger| ledger.lists(&listed));
+    let outcome = match app.commit_if(condition, Action::View(signed.clone())).await? {
+        Some(outcome) => outcome,
+        None => {
+            app.0.gate.denial(&request.device)?;
+            app.commit(Action::View(signed)).await?
+        }
+    };
+    match outcome {
         Outcome::Granted(granted) => release(&app, &granted).map(Json),
         Outcome::Denied(denial) => deny(denial).map(Json),
         other => Err(mismatched(&other)),
@@ -94,16 +112,19 @@ fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
 /// Forgets the stored outcome of a view, which the client has received.
 pub(super) async fn acknowledge(
     State(app): State<App>,
-    body: Result<Json<Signed<AcknowledgeRequest>>, JsonRejection>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Small(signed): Small<Signed<AcknowledgeRequest>>,
 ) -> Result<StatusCode, ApiError> {
-    let Json(signed) = body.map_err(ApiError::from_json)?;
-    app.require_leadership()?;
     signed
         .verify(app.0.key.cluster_id())
         .map_err(ApiError::from_request)?;
-    let _under_way = app.0.devices.enter(signed.request.device)?;
+    let request = &signed.request;
+    // A device that is not the user's has nothing to forget, and learns nothing.
+    if !app.is_enrolled(&request.user, &request.device).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let _under_way = app.proved(&caller, &request.device)?;
     match app.commit(Action::Acknowledge(signed)).await? {
-        // A device that is not the user's has nothing to forget, and learns nothing.
         Outcome::Acknowledged | Outcome::Denied(_) => Ok(StatusCode::NO_CONTENT),
         other => Err(mismatched(&other)),
     }

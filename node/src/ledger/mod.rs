@@ -23,7 +23,8 @@ mod snapshot;
 mod state;
 mod view;
 
-use lsb_core::ClusterId;
+use lsb_core::envelope::UserName;
+use lsb_core::{ClusterId, PublicKey};
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::{Halt, Index, LogId};
 
@@ -37,6 +38,7 @@ pub use self::snapshot::SNAPSHOT_VERSION;
 pub use self::state::{MOST_OBJECTS, MOST_USERS};
 
 use self::audit::BrokenChain;
+use self::request::ViewRequest;
 use self::state::State;
 use crate::codec::CodecError;
 
@@ -58,6 +60,21 @@ impl Ledger {
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         snapshot::hash(&self.state)
+    }
+
+    /// Whether the key is a device of the user.
+    #[must_use]
+    pub fn is_device(&self, user: &UserName, key: &PublicKey) -> bool {
+        self.state.is_device(user, key)
+    }
+
+    /// Whether the device belongs to the user, and the user is listed among the viewers of the object, whatever is left
+    /// of the grant. Once this is so, it stays so.
+    #[must_use]
+    pub fn lists(&self, request: &ViewRequest) -> bool {
+        let object = self.state.objects.get(&request.object);
+        self.is_device(&request.user, &request.device)
+            && object.is_some_and(|object| object.grants.contains_key(&request.user))
     }
 
     /// Recomputes the audit chain.

@@ -105,7 +105,8 @@ verify_for_cluster!(
     ProtectRequest,
     ViewRequest,
     AcknowledgeRequest,
-    ObjectRequest
+    ObjectRequest,
+    UploadRequest
 );
 
 /// "This name is mine": signed by the key that the name is to have.
@@ -177,6 +178,24 @@ pub struct ObjectRequest {
     pub owner: UserName,
     /// The device that asks, and that signs.
     pub device: PublicKey,
+    /// The first moment at which the request is invalid.
+    pub expires: UnixSeconds,
+}
+
+/// "An upload of mine follows": signed by a device of its owner. It comes in a header, before the upload, so that a
+/// server grants no memory to strangers. It is never in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRequest {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The object to be registered.
+    pub object: ObjectId,
+    /// Its owner.
+    pub owner: UserName,
+    /// The device that uploads, and that signs.
+    pub device: PublicKey,
+    /// The length of the request's body, in bytes.
+    pub bytes: u64,
     /// The first moment at which the request is invalid.
     pub expires: UnixSeconds,
 }
@@ -273,6 +292,23 @@ impl Request for ObjectRequest {
         let mut bytes = [self.cluster.as_bytes().as_slice(), self.object.as_bytes()].concat();
         put_name(&mut bytes, &self.owner);
         bytes.extend_from_slice(self.device.as_bytes());
+        bytes.extend_from_slice(&self.expires.0.to_be_bytes());
+        bytes
+    }
+
+    fn signer(&self) -> &PublicKey {
+        &self.device
+    }
+}
+
+impl Request for UploadRequest {
+    const PURPOSE: &'static str = "raft-lsb upload v1";
+
+    fn message(&self) -> Vec<u8> {
+        let mut bytes = [self.cluster.as_bytes().as_slice(), self.object.as_bytes()].concat();
+        put_name(&mut bytes, &self.owner);
+        bytes.extend_from_slice(self.device.as_bytes());
+        bytes.extend_from_slice(&self.bytes.to_be_bytes());
         bytes.extend_from_slice(&self.expires.0.to_be_bytes());
         bytes
     }

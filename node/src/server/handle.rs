@@ -7,13 +7,15 @@ use std::time::Duration;
 use raft_core::{Halted, Index, NodeId, Payload, Rejection, Vitals};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::ledger::{Answer, Outcome, Query};
+use super::progress::Progress;
+use crate::ledger::{Answer, Ledger, Outcome, Query};
 
 /// A client's request to the replica.
 pub(super) enum ClientRequest {
-    /// A command in the log.
+    /// A command in the log, if this server's own state, which may be stale, fulfils the condition.
     Propose {
         command: Payload,
+        condition: Option<Condition>,
         answer: oneshot::Sender<Result<Outcome, RequestFailure>>,
     },
     /// A linearizable read.
@@ -21,7 +23,15 @@ pub(super) enum ClientRequest {
         query: Query,
         answer: oneshot::Sender<Result<Answer, RequestFailure>>,
     },
+    /// A read of this server's own state, which may be stale.
+    Peek {
+        query: Query,
+        answer: oneshot::Sender<Result<Answer, RequestFailure>>,
+    },
 }
+
+/// What a command needs in order to be proposed.
+pub(crate) type Condition = Box<dyn FnOnce(&Ledger) -> bool + Send>;
 
 /// Why a request has no answer. Every command can be sent again: the ledger recognises a repetition.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +51,9 @@ pub(crate) enum RequestFailure {
     /// No quorum answered in time: the request may have taken effect or not.
     #[error("no majority of the servers answered within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// The state does not fulfil the command's condition, and nothing was proposed.
+    #[error("the command's condition is not fulfilled")]
+    NotAdmitted,
     /// The server is stopping.
     #[error("this server is stopping")]
     Stopping,
@@ -55,18 +68,50 @@ pub(crate) struct Handle {
     pub(super) requests: mpsc::Sender<ClientRequest>,
     pub(super) standing: watch::Receiver<Standing>,
     pub(super) patience: Duration,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Handle {
     /// Replicates a command, and returns the ledger's outcome when it was applied here.
     pub(crate) async fn propose(&self, command: Payload) -> Result<Outcome, RequestFailure> {
-        self.ask(|answer| ClientRequest::Propose { command, answer })
-            .await
+        let condition = None;
+        self.ask(|answer| ClientRequest::Propose {
+            command,
+            condition,
+            answer,
+        })
+        .await
+    }
+
+    /// The same, if the state that this server has applied fulfils the condition. The condition may find less than is
+    /// committed, and never more.
+    pub(crate) async fn propose_if(
+        &self,
+        condition: Condition,
+        command: Payload,
+    ) -> Result<Outcome, RequestFailure> {
+        let condition = Some(condition);
+        self.ask(|answer| ClientRequest::Propose {
+            command,
+            condition,
+            answer,
+        })
+        .await
+    }
+
+    /// Queries the state that this server has applied, which may be stale.
+    pub(crate) async fn peek(&self, query: Query) -> Result<Answer, RequestFailure> {
+        self.ask(|answer| ClientRequest::Peek { query, answer }).await
     }
 
     /// Queries the ledger, linearizably.
     pub(crate) async fn read(&self, query: Query) -> Result<Answer, RequestFailure> {
         self.ask(|answer| ClientRequest::Read { query, answer }).await
+    }
+
+    /// Returns what this server has been waiting for too long, if anything.
+    pub(crate) fn stalled(&self) -> Option<String> {
+        self.progress.stalled(self.patience)
     }
 
     /// Returns the state that the server last published.

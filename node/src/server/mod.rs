@@ -10,21 +10,26 @@
 //!
 //! Consensus has a thread to itself, so that neither an upload nor a slow disk delays a heartbeat.
 
+mod descriptors;
 mod founding;
 mod handle;
 mod picture;
+mod progress;
 mod shell;
 mod storage;
 
 pub use crate::listen::ListenError;
 pub use crate::tls::TlsError;
+pub use descriptors::TooFewFiles;
 pub use picture::UnifiedImageError;
 
-pub(crate) use handle::{Contact, Handle, RequestFailure, SILENCED, Standing};
+pub(crate) use handle::{Condition, Contact, Handle, RequestFailure, SILENCED, Standing};
 pub(crate) use picture::UnifiedImage;
+use progress::Progress;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -65,6 +70,9 @@ pub enum ServerError {
     /// A port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The system allows too few open files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,11 +131,18 @@ impl Server {
             .port
             .saturating_add(crate::settings::CONSENSUS_PORT_OFFSET);
         let consensus = listen(settings.listen, consensus_port, "other servers")?;
+        let connections = descriptors::places_for_clients(
+            settings.limits.connections,
+            settings.peers.len(),
+            http::processors(),
+        )?;
         let image = UnifiedImage::load(&settings.unified_image, settings.unified_image_required)?;
         image.check_pixels(&decoder).await?;
         let (store, opened) = Store::create_or_open(&settings.data_dir, &new_folder(&settings, &key)?)?;
         if let Some(damage) = &opened.lost_end {
-            tracing::error!("the last write to the data folder is lost, and may have been acknowledged: {damage}");
+            tracing::error!(
+                "the last write to the data folder is lost, and may have been acknowledged: {damage}"
+            );
         }
         let node = opened.identity.node;
         let authority = Authority::derive(&key)?;
@@ -157,7 +172,7 @@ impl Server {
         let address = clients.local_addr()?;
         let app = http::App::new(&settings, node, key.clone(), image, handle, decoder);
         let listener = tokio::net::TcpListener::from_std(clients)?;
-        let http = tokio::spawn(http::serve(listener, client_tls, app.router(), stopping));
+        let http = tokio::spawn(http::serve(listener, client_tls, connections, app, stopping));
         Ok(Self {
             clients: address,
             node,
@@ -277,6 +292,7 @@ impl Parts<'_> {
             longest_pause: longest_pause(settings),
             inbox,
             events,
+            known: Mutex::default(),
         };
         let mail = shell::Mailboxes {
             disk: completions,
@@ -290,7 +306,9 @@ impl Parts<'_> {
             server_id: settings.server_id.clone(),
             address: settings.address.to_string(),
         };
-        let (shell, standing) = shell::Shell::new(replica, disk, mail, founding, (identity.node, contact));
+        let progress = Arc::new(Progress::new());
+        let own = (identity.node, contact);
+        let (shell, standing) = shell::Shell::new(replica, disk, mail, founding, own, Arc::clone(&progress));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -313,6 +331,7 @@ impl Parts<'_> {
                 requests,
                 standing,
                 patience,
+                progress,
             },
             stop,
             ended,

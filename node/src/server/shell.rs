@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::replica::{Input, Output, Replica};
+use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
-    Envelope, Event, LoadEntries, NodeId, Notice, ProposalId, ReadId, ReadMode, RoleName, Term, Tick,
+    Envelope, Event, LoadEntries, NodeId, Notice, ProposalId, ReadId, ReadMode, RoleName, Term, Tick, Ticket,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::founding::{Founding, agreed_picture};
 use super::handle::{ClientRequest, Contact, RequestFailure, SILENCED, Standing};
-use super::storage::{Completion, Disk, Job};
+use super::progress::{LONGEST_SLEEP, Progress};
+use super::storage::{Completion, Disk, Job, SnapshotJob};
 use crate::ledger::{Answer, Ledger, Outcome};
 use crate::settings::TICK;
 use crate::transport::{Greeting, LinkEvent, Links};
@@ -57,6 +58,9 @@ pub(super) struct Shell {
     founding: Founding,
     directory: Arc<BTreeMap<NodeId, Contact>>,
     disk_failure: Option<Arc<str>>,
+    progress: Arc<Progress>,
+    /// The ticket of the last write that the disk was given.
+    writing: Option<Ticket>,
     standing: watch::Sender<Standing>,
 }
 
@@ -68,6 +72,7 @@ impl Shell {
         mail: Mailboxes,
         founding: Founding,
         own: (NodeId, Contact),
+        progress: Arc<Progress>,
     ) -> (Self, watch::Receiver<Standing>) {
         let directory = Arc::new(BTreeMap::from([own]));
         let standing = Standing {
@@ -93,6 +98,8 @@ impl Shell {
             founding,
             directory,
             disk_failure: None,
+            progress,
+            writing: None,
             standing: sender,
         };
         (shell, receiver)
@@ -103,6 +110,7 @@ impl Shell {
         let mut outputs = Vec::new();
         loop {
             let event = self.receive().await;
+            self.progress.turn();
             self.advance_clock();
             if matches!(event, Wake::Stop) {
                 return;
@@ -120,17 +128,13 @@ impl Shell {
 
     /// Waits for an event, or for the core's next deadline.
     async fn receive(&mut self) -> Wake {
+        let longest = Instant::now() + LONGEST_SLEEP;
         let deadline = self
             .replica
             .raft()
             .next_deadline()
             .map(|tick| self.instant_of(tick));
-        let wake = async {
-            match deadline {
-                Some(instant) => tokio::time::sleep_until(instant).await,
-                None => std::future::pending().await,
-            }
-        };
+        let wake = tokio::time::sleep_until(deadline.map_or(longest, |deadline| deadline.min(longest)));
         // The disk's completions come first, because everything else waits for them.
         tokio::select! {
             biased;
@@ -168,12 +172,26 @@ impl Shell {
 
     fn step(&mut self, event: Wake) {
         match event {
-            Wake::Disk(Completion::Persisted(ticket)) => self.replica.step(Event::Persisted(ticket)),
+            Wake::Disk(Completion::Persisted(ticket)) => {
+                self.progress.disk(true, self.writing > Some(ticket));
+                self.replica.step(Event::Persisted(ticket));
+            }
             Wake::Disk(Completion::Loaded { ticket, entries }) => {
                 self.replica.step(Event::EntriesLoaded {
                     ticket,
                     entries: entries.into(),
                 });
+            }
+            Wake::Disk(Completion::SnapshotWritten(last)) => {
+                self.replica.step(Input::SnapshotWritten { last });
+            }
+            Wake::Disk(Completion::SnapshotNotWritten(last, error)) => {
+                let error = crate::with_causes(&error);
+                tracing::error!(
+                    "the snapshot up to {last} cannot be written: {error}. This server goes on, and its log grows; look \
+                     for a full or failing disk"
+                );
+                self.replica.step(Input::SnapshotNotWritten { last });
             }
             Wake::Disk(Completion::Failed(error)) => {
                 let error = crate::with_causes(&error);
@@ -186,7 +204,16 @@ impl Shell {
             }
             Wake::Peer(envelope) => self.replica.step(Event::Receive(envelope)),
             Wake::Link(event) => self.note_link(event),
-            Wake::Client(ClientRequest::Propose { command, answer }) => {
+            Wake::Client(ClientRequest::Propose {
+                command,
+                condition,
+                answer,
+            }) => {
+                if condition.is_some_and(|holds| !holds(self.replica.machine())) {
+                    // A client that has given up no longer listens.
+                    let _ = answer.send(Err(RequestFailure::NotAdmitted));
+                    return;
+                }
                 let id = ProposalId::new(self.next_id());
                 self.proposals.insert(id, answer);
                 self.replica.step(Event::Propose { id, payload: command });
@@ -197,13 +224,24 @@ impl Shell {
                 let mode = ReadMode::Quorum;
                 self.replica.step(Input::Read { id, mode, query });
             }
+            Wake::Client(ClientRequest::Peek { query, answer }) => {
+                let _ = answer.send(Ok(self.replica.machine().query(query)));
+            }
             Wake::Deadline | Wake::Stop => {}
         }
     }
 
     fn carry_out(&mut self, output: Output<Ledger>) {
         match output {
-            Output::Persist { persist, snapshot } => self.disk.queue(Job::Persist(persist, snapshot)),
+            Output::Persist(persist) => {
+                self.writing = Some(persist.ticket);
+                self.progress.disk(false, true);
+                self.disk.queue(Job::Persist(persist));
+            }
+            Output::WriteSnapshot { last, bytes } => {
+                self.disk.queue_snapshot(SnapshotJob::Write(last, bytes));
+            }
+            Output::DiscardSnapshot { last } => self.disk.queue_snapshot(SnapshotJob::Discard(last)),
             Output::Send(envelope) => self.links.send(envelope),
             Output::LoadEntries(LoadEntries {
                 ticket,

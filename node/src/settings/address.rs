@@ -91,6 +91,14 @@ impl Address {
         }
     }
 
+    /// Returns the IP address, if the host is one; a name has to be resolved.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match &self.host {
+            Host::Ip(ip) => Some(*ip),
+            Host::Name(_) => None,
+        }
+    }
+
     /// Returns the port for clients.
     pub fn port(&self) -> u16 {
         self.port

@@ -7,6 +7,7 @@ use clap::Parser;
 use serde::Deserialize;
 
 use super::address::{Address, AddressError, CONSENSUS_PORT_OFFSET, parse_port};
+use super::limits::{LimitChoices, LimitError};
 use super::{ServerSettings, TICK, Timeouts};
 use crate::cluster_key::{ClusterKey, ClusterKeyError};
 
@@ -41,7 +42,8 @@ pub struct ServerArguments {
     /// The other servers: host:port, with the port for clients.
     #[arg(value_name = "PEER")]
     peers: Vec<String>,
-    /// Reads settings from this TOML file; flags take precedence. Its keys are the names of the flags below.
+    /// Reads settings from this TOML file; flags take precedence. Its keys are the names of the flags below; those of
+    /// the limits are in its table `[limits]`.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -86,6 +88,9 @@ struct Choices {
     /// Serves clients on other machines without TLS: their pictures' policies and requests can then be read on the way.
     #[arg(long, num_args = 0, default_missing_value = "true")]
     insecure: Option<bool>,
+    #[command(flatten)]
+    #[serde(default)]
+    limits: LimitChoices,
 }
 
 /// Why a server cannot start with its settings. The operator is wrong.
@@ -183,6 +188,9 @@ pub enum SettingsError {
         /// The value.
         mib: u64,
     },
+    /// A limit is out of range.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The TOML file cannot be read.
     #[error("cannot read the settings in {}: {source}", path.display())]
     FileUnreadable {
@@ -262,6 +270,7 @@ impl ServerArguments {
                 .unwrap_or_else(|| "unified_image.png".into()),
             upload_limit_bytes: (upload_mib as usize) << 20,
             insecure: choices.insecure.unwrap_or(false),
+            limits: choices.limits.limits()?,
             server_id,
             address,
             listen,
@@ -286,6 +295,7 @@ impl Choices {
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
             max_upload_mib: self.max_upload_mib.or(other.max_upload_mib),
             insecure: self.insecure.or(other.insecure),
+            limits: self.limits.or(other.limits),
         }
     }
 
@@ -504,5 +514,18 @@ mod tests {
         );
         std::fs::write(&path, "hartbeat-ms = 50\n").unwrap();
         refused(&line, "hartbeat-ms");
+        std::fs::write(&path, "[limits]\nmax-connections = 7\ndenials-per-minute = 8\n").unwrap();
+        let line = format!(
+            "8080 s --cluster-key k --max-connections 9 --config {}",
+            path.display()
+        );
+        let merged = settings(&line).expect("limits of a file and a flag").limits;
+        assert_eq!((merged.connections, merged.denials_per_minute), (9, 8));
+        std::fs::write(&path, "[limits]\nconnections = 7\n").unwrap();
+        refused(&line, "max-connections");
+        refused(
+            "8080 s --cluster-key k --requests-per-second 0",
+            "choose from 1 to",
+        );
     }
 }

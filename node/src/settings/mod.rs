@@ -2,10 +2,12 @@
 
 mod address;
 mod arguments;
+mod limits;
 pub mod servers_conf;
 
 pub use address::{Address, AddressError, CONSENSUS_PORT_OFFSET, LARGEST_PORT, parse_port};
 pub use arguments::{ServerArguments, SettingsError};
+pub use limits::{FIRST_DENIALS, FIRST_NAMES_OF_ALL, FIRST_NAMES_OF_AN_ADDRESS, LimitError, ServiceLimits};
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -44,6 +46,8 @@ pub struct ServerSettings {
     pub upload_limit_bytes: usize,
     /// Whether clients may connect from other machines without TLS.
     pub insecure: bool,
+    /// How much of the server its clients may use.
+    pub limits: ServiceLimits,
 }
 
 impl ServerSettings {

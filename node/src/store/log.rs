@@ -102,7 +102,8 @@ fn begin_segment<D: Disk>(
     beginning: &Beginning,
     standing: &Standing,
 ) -> Result<(Arc<Segment<D::File>>, Range<u64>, u32), Failure> {
-    let filled = fill(disk, spare, bytes, u64::MAX).and_then(|()| spare.take().ok_or(io::ErrorKind::NotFound.into()));
+    let filled =
+        fill(disk, spare, bytes, u64::MAX).and_then(|()| spare.take().ok_or(io::ErrorKind::NotFound.into()));
     let spare = filled.map_err(|error| match is_exhausted(&error) {
         true => Failure::NoRoom(error),
         false => Failure::Disk(error),
@@ -223,7 +224,9 @@ impl<F: DiskFile> Log<F> {
             self.segment.file.write_at(again.start * sector, &bytes)?;
         }
         for position in garbage {
-            self.segment.file.write_at(position * sector, &[0; SECTOR_BYTES])?;
+            self.segment
+                .file
+                .write_at(position * sector, &[0; SECTOR_BYTES])?;
         }
         self.segment.file.sync()
     }
@@ -356,7 +359,9 @@ impl<F: DiskFile> Log<F> {
         let mut places = self.shared.places();
         let needed = places.lowest_segment().unwrap_or(self.number).min(self.number);
         let kept = places.segments.split_off(&needed);
-        std::mem::replace(&mut places.segments, kept).into_iter().collect()
+        std::mem::replace(&mut places.segments, kept)
+            .into_iter()
+            .collect()
     }
 
     /// Frees the segments in which no entry stands: one becomes the spare, if there is none, and the others are removed.

@@ -42,12 +42,14 @@ use std::sync::Arc;
 
 use raft_core::codec::DecodeError;
 use raft_core::{
-    Boot, Durable, Entries, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload, Persist,
+    Boot, Durable, Entries, Entry, GroupId, Identity, Incarnation, Index, Membership, NodeId, Payload,
+    Persist,
 };
 
 pub use self::damage::Damage;
 pub use self::disk::{DataFolder, Disk, DiskFile};
 pub use self::places::LogReader;
+pub use self::snapshots::SnapshotWriter;
 
 use self::identity::IdentityFile;
 use self::log::{Failure, Log, is_exhausted};
@@ -213,8 +215,8 @@ pub enum StoreError {
         /// The folder.
         folder: String,
     },
-    /// The caller passed a snapshot's description without its bytes.
-    #[error("a snapshot is to be stored, but its bytes were not passed")]
+    /// The caller names a snapshot whose bytes were not written.
+    #[error("a snapshot is to be named whose bytes were not written")]
     SnapshotBytesMissing,
     /// The caller passed an entry that does not follow the last one.
     #[error("entry {found} cannot be stored after entry {last}")]
@@ -285,14 +287,14 @@ impl StoreError {
 pub struct Store<D: Disk = DataFolder> {
     log: Log<D::File>,
     shared: Arc<Shared<D::File>>,
-    disk: D,
+    disk: Arc<D>,
+    snapshots: SnapshotWriter<D>,
     identity: Identity,
     bootstrap: Membership,
     /// With the commit index as it was last handed over, which may be ahead of the log.
     standing: Standing,
     /// The commit index as the log has it.
     written_commit: Option<Index>,
-    next_snapshot: u64,
 }
 
 /// A change of the log, in the order of the records.
@@ -340,15 +342,14 @@ impl<D: Disk> Store<D> {
             Some(identity) => {
                 // The process that wrote it may have died before the names were durable.
                 if !planted!(TRUSTS_UNSYNCED_NAMES) {
-                    disk.sync().map_err(|error| StoreError::from_io(&disk.place(), error))?;
+                    disk.sync()
+                        .map_err(|error| StoreError::from_io(&disk.place(), error))?;
                 }
                 identity
             }
         };
         if identity.identity.group != new.group {
-            return Err(StoreError::OtherCluster {
-                folder: disk.place(),
-            });
+            return Err(StoreError::OtherCluster { folder: disk.place() });
         }
         let found = recover::recover(&disk, &identity)?;
         Self::begin(disk, identity, found, new.boot_nonce, options)
@@ -374,27 +375,43 @@ impl<D: Disk> Store<D> {
             });
         }
         let file = standing.snapshot.as_ref();
-        let snapshot = file.map(|file| snapshots::read(&disk, file)).transpose().map_err(io)?;
+        let snapshot = file
+            .map(|file| snapshots::read(&disk, file))
+            .transpose()
+            .map_err(io)?;
         standing.boot = Boot::new(standing.boot.counter.saturating_add(1), nonce);
         standing.named_boot = named_boot;
         standing.durable.hard_state.silenced |= found.lost_end.is_some();
 
         let places = std::mem::take(&mut found.places);
         let shared = Arc::new(Shared::new(place.clone(), places));
-        let missing = || StoreError::damaged(&place, Damage::new(&segment::file_name(found.number), 0, "the file is missing"));
-        let log = Log::resume(Arc::clone(&shared), &identity.identity, &found, options.segment_bytes)
-            .ok_or_else(missing)?;
+        let missing = || {
+            StoreError::damaged(
+                &place,
+                Damage::new(&segment::file_name(found.number), 0, "the file is missing"),
+            )
+        };
+        let log = Log::resume(
+            Arc::clone(&shared),
+            &identity.identity,
+            &found,
+            options.segment_bytes,
+        )
+        .ok_or_else(missing)?;
+        let disk = Arc::new(disk);
+        let snapshots = SnapshotWriter::new(Arc::clone(&disk));
+        snapshots.begin_after(standing.snapshot.as_ref());
         let mut store = Self {
             log,
             shared,
             disk,
+            snapshots,
             identity: Identity {
                 boot: standing.boot,
                 ..identity.identity
             },
             bootstrap: identity.bootstrap,
             written_commit: standing.durable.commit,
-            next_snapshot: standing.snapshot.as_ref().map_or(0, |file| file.number + 1),
             standing,
         };
         // What failed to start does not stop cleanly.
@@ -426,27 +443,28 @@ impl<D: Disk> Store<D> {
             for name in &found.leftovers {
                 self.disk.remove(name)?;
             }
-            snapshots::clean(&self.disk, self.standing.snapshot.as_ref())?;
-            self.log.adopt_spare(&self.disk)
+            snapshots::clean(&*self.disk, self.standing.snapshot.as_ref())?;
+            self.log.adopt_spare(&*self.disk)
         };
         tidy().map_err(|error| StoreError::from_io(&place, error))?;
         if found.lost_end.is_some() {
             self.log
-                .begin_next(&self.disk, 0, &self.standing)
+                .begin_next(&*self.disk, 0, &self.standing)
                 .map_err(|failure| StoreError::from_failure(&place, failure))?;
         }
         let mut draft = self.log.draft();
         draft.state(&self.standing);
         self.log
-            .make_room(&self.disk, &draft, true, &self.standing)
+            .make_room(&*self.disk, &draft, true, &self.standing)
             .map_err(|failure| StoreError::from_failure(&place, failure))?;
         let write = || {
             self.log.append(draft)?;
             self.log.sync()?;
-            self.log.free(&self.disk)
+            self.log.free(&*self.disk)
         };
         write().map_err(|error| StoreError::from_io(&place, error))?;
-        self.write_identity().map_err(|error| StoreError::from_allocation(&place, error))
+        self.write_identity()
+            .map_err(|error| StoreError::from_allocation(&place, error))
     }
 
     fn write_identity(&self) -> io::Result<()> {
@@ -455,17 +473,23 @@ impl<D: Disk> Store<D> {
             bootstrap: self.bootstrap.clone(),
             sequence: self.log.sequence(),
         };
-        file.write(&self.disk)
+        file.write(&*self.disk)
     }
 
-    /// Makes these durable, as one batch; snapshots come with their bytes. When it returns, everything up to the last one
-    /// with [`Persist::sync`] is durable; the rest becomes durable with the next sync.
+    /// Returns the writer of snapshots, which another thread may have.
+    pub fn snapshots(&self) -> SnapshotWriter<D> {
+        self.snapshots.clone()
+    }
+
+    /// Makes these durable, as one batch. The snapshots that they name were [written](SnapshotWriter::write) before. When
+    /// it returns, everything up to the last one with [`Persist::sync`] is durable; the rest becomes durable with the
+    /// next sync.
     ///
     /// # Errors
     ///
     /// After [`StoreError::NoRoom`] nothing has changed, and the same call may be made again. After errors of the disk
     /// the store is poisoned.
-    pub fn persist(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+    pub fn persist(&mut self, group: &[Persist]) -> Result<(), StoreError> {
         if self.shared.is_poisoned() {
             return Err(StoreError::Poisoned {
                 folder: self.disk.place(),
@@ -498,44 +522,46 @@ impl<D: Disk> Store<D> {
         LogReader::new(Arc::clone(&self.shared))
     }
 
-    fn persist_group(&mut self, group: &[(Persist, Option<Payload>)]) -> Result<(), StoreError> {
+    fn persist_group(&mut self, group: &[Persist]) -> Result<(), StoreError> {
         let place = self.disk.place();
         let Some(group) = self.put_together(group)? else {
             return Ok(());
         };
         let begun = self
             .log
-            .make_room(&self.disk, &group.draft, !group.has_entries, &self.standing)
+            .make_room(&*self.disk, &group.draft, !group.has_entries, &self.standing)
             .map_err(|failure| StoreError::from_failure(&place, failure))?;
         let write = || {
             if begun {
                 // A mark: without it, nothing would show that the new segment is missing.
-                self.write_identity().or_else(|error| match is_exhausted(&error) {
-                    true => Ok(()),
-                    false => Err(error),
-                })?;
+                self.write_identity()
+                    .or_else(|error| match is_exhausted(&error) {
+                        true => Ok(()),
+                        false => Err(error),
+                    })?;
             }
             let places = self.log.append(group.draft)?;
             self.apply(&group.changes, places);
             if group.sync {
                 self.log.sync()?;
             }
-            let has_other_snapshot = group.standing.snapshot != self.standing.snapshot;
+            let named =
+                (group.standing.snapshot).filter(|_| group.standing.snapshot != self.standing.snapshot);
             self.written_commit = group.standing.durable.commit;
             self.standing = group.standing;
-            if has_other_snapshot {
-                snapshots::clean(&self.disk, self.standing.snapshot.as_ref())?;
+            if let Some(current) = &named {
+                self.snapshots.remove_older(current)?;
             }
-            self.log.free(&self.disk)
+            self.log.free(&*self.disk)
         };
         write().map_err(|error| StoreError::from_io(&place, error))?;
-        self.log.prepare_spare(&self.disk);
+        self.log.prepare_spare(&*self.disk);
         Ok(())
     }
 
     /// Makes one batch of these writes; `None` if they only move the commit index, which is a hint and joins the next
     /// batch, or ask for nothing but what is durable already.
-    fn put_together(&mut self, writes: &[(Persist, Option<Payload>)]) -> Result<Option<Group>, StoreError> {
+    fn put_together(&mut self, writes: &[Persist]) -> Result<Option<Group>, StoreError> {
         let mut group = Group {
             draft: self.log.draft(),
             changes: Vec::new(),
@@ -545,14 +571,14 @@ impl<D: Disk> Store<D> {
             bounds: self.shared.places().bounds(),
         };
         let mut is_hint = true;
-        for (persist, bytes) in writes {
+        for persist in writes {
             is_hint &= persist.hard_state.is_none()
                 && persist.snapshot.is_none()
                 && persist.truncate_from.is_none()
                 && persist.entries.is_empty()
                 && persist.compact_to.is_none()
                 && !persist.sync;
-            self.add(&mut group, persist, bytes.as_ref())?;
+            self.add(&mut group, persist)?;
         }
         let is_new = group.standing.durable.commit != self.written_commit;
         let has_effect = group.draft.has_records() || is_new || !self.log.is_synced();
@@ -572,24 +598,15 @@ impl<D: Disk> Store<D> {
         Ok(Some(group))
     }
 
-    fn add(
-        &mut self,
-        group: &mut Group,
-        persist: &Persist,
-        bytes: Option<&Payload>,
-    ) -> Result<(), StoreError> {
+    fn add(&self, group: &mut Group, persist: &Persist) -> Result<(), StoreError> {
         group.sync |= persist.sync;
         group.standing.durable.write(&Persist {
             entries: Entries::default(),
             ..persist.clone()
         });
-        if persist.snapshot.is_some() {
-            let bytes = bytes.ok_or(StoreError::SnapshotBytesMissing)?;
-            let place = self.disk.place();
-            let number = self.next_snapshot;
-            self.next_snapshot += 1;
-            let file = snapshots::write(&self.disk, number, bytes);
-            group.standing.snapshot = Some(file.map_err(|error| StoreError::from_allocation(&place, error))?);
+        if let Some(meta) = &persist.snapshot {
+            let file = self.snapshots.written(meta.last);
+            group.standing.snapshot = Some(file.ok_or(StoreError::SnapshotBytesMissing)?);
             group.sync = true;
         }
         if persist.snapshot.is_some() || persist.hard_state.is_some() {
@@ -649,7 +666,7 @@ impl<D: Disk> Store<D> {
         {
             let mut draft = self.log.draft();
             draft.mark(Kind::Commit, commit.value());
-            self.log.make_room(&self.disk, &draft, true, &self.standing)?;
+            self.log.make_room(&*self.disk, &draft, true, &self.standing)?;
             self.log.append(draft)?;
         }
         if !self.log.is_synced() {
@@ -657,7 +674,7 @@ impl<D: Disk> Store<D> {
         }
         for _ in 0..2 {
             let draft = self.log.draft();
-            self.log.make_room(&self.disk, &draft, true, &self.standing)?;
+            self.log.make_room(&*self.disk, &draft, true, &self.standing)?;
             self.log.append(draft)?;
         }
         Ok(self.log.sync()?)
@@ -699,7 +716,8 @@ fn create<D: Disk>(disk: &D, new: &NewFolder, options: StoreOptions) -> Result<I
         bootstrap: new.bootstrap.clone(),
         sequence,
     };
-    file.write(disk).map_err(|error| StoreError::from_allocation(&place, error))?;
+    file.write(disk)
+        .map_err(|error| StoreError::from_allocation(&place, error))?;
     Ok(file)
 }
 

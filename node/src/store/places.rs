@@ -195,7 +195,9 @@ impl<F: DiskFile> LogReader<F> {
                 break;
             }
             for (place, segment) in found {
-                let entry = self.read(next, &place, &segment).inspect_err(|_| self.shared.poison())?;
+                let entry = self
+                    .read(next, &place, &segment)
+                    .inspect_err(|_| self.shared.poison())?;
                 bytes = bytes.saturating_add(entry.cost_bytes());
                 if bytes > max_bytes && !entries.is_empty() {
                     return Ok(entries);
@@ -237,7 +239,12 @@ impl<F: DiskFile> LogReader<F> {
                 Sector::Whole { stamp, content: part } if stamp.salt == segment.salt => {
                     content.extend_from_slice(part);
                 }
-                _ => return Err(damaged(position, "a sector of an entry does not match its checksum")),
+                _ => {
+                    return Err(damaged(
+                        position,
+                        "a sector of an entry does not match its checksum",
+                    ));
+                }
             }
         }
         let skipped = usize::try_from(place.at % CONTENT_BYTES as u64).unwrap_or_default();

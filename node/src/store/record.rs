@@ -234,13 +234,7 @@ impl Draft {
         self.push(Kind::Segment, 0, 0, |body| {
             body.extend(SEGMENT_MAGIC);
             body.extend(FORMAT.to_be_bytes());
-            for number in [
-                head.number,
-                head.incarnation,
-                head.sectors,
-                head.first,
-                head.last,
-            ] {
+            for number in [head.number, head.incarnation, head.sectors, head.first, head.last] {
                 body.extend(number.to_be_bytes());
             }
         });

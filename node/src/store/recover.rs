@@ -74,7 +74,9 @@ pub(super) fn recover<D: Disk>(disk: &D, identity: &IdentityFile) -> Result<Reco
     })?;
     // A crash may leave any of the segments that were being removed. What is needed has no gap.
     let counted_down = numbers.iter().rev().zip((0..=last).rev());
-    let run = counted_down.take_while(|(found, expected)| *found == expected).count();
+    let run = counted_down
+        .take_while(|(found, expected)| *found == expected)
+        .count();
     let (leftovers, run) = numbers.split_at(numbers.len() - run);
 
     let mut replay = Replay::new(place.clone(), identity);
@@ -85,10 +87,17 @@ pub(super) fn recover<D: Disk>(disk: &D, identity: &IdentityFile) -> Result<Reco
         let bytes = read_whole(&file).map_err(io)?;
         replay.segment(number, &bytes, number == last)?;
         let salt = replay.salt;
-        replay.places.segments.insert(number, Arc::new(Segment { file, salt }));
+        replay
+            .places
+            .segments
+            .insert(number, Arc::new(Segment { file, salt }));
     }
     let lowest = run.first().copied().unwrap_or_default();
-    replay.finish(lowest, last, leftovers.iter().map(|&number| file_name(number)).collect())
+    replay.finish(
+        lowest,
+        last,
+        leftovers.iter().map(|&number| file_name(number)).collect(),
+    )
 }
 
 fn read_whole(file: &impl DiskFile) -> io::Result<Vec<u8>> {
@@ -99,13 +108,19 @@ fn read_whole(file: &impl DiskFile) -> io::Result<Vec<u8>> {
 
 /// What stands where a batch should begin.
 enum Next {
-    Batch { stamp: Stamp, content: Vec<u8> },
+    Batch {
+        stamp: Stamp,
+        content: Vec<u8>,
+    },
     /// Nothing that was written after the last batch.
     End,
     /// Some of a batch's sectors were never written.
     Torn,
     /// Something that no interrupted write leaves.
-    Suspect { sector: u64, what: &'static str },
+    Suspect {
+        sector: u64,
+        what: &'static str,
+    },
 }
 
 struct Sectors<'a> {
@@ -135,15 +150,19 @@ impl<'a> Sectors<'a> {
         };
         if stamp.ordinal != 0 || stamp.count == 0 {
             let what = "a batch begins in its middle";
-            return Next::Suspect { sector: position, what };
+            return Next::Suspect {
+                sector: position,
+                what,
+            };
         }
         let (mut content, mut damaged) = (first.to_vec(), None);
         for ordinal in 1..stamp.count {
             let place = position + u64::from(ordinal);
             match self.at(place) {
-                Sector::Whole { stamp: found, content: part }
-                    if found == (Stamp { ordinal, ..stamp }) || planted!(STALE_VALIDATES) =>
-                {
+                Sector::Whole {
+                    stamp: found,
+                    content: part,
+                } if found == (Stamp { ordinal, ..stamp }) || planted!(STALE_VALIDATES) => {
                     content.extend_from_slice(part);
                 }
                 Sector::Whole { .. } | Sector::Blank => return Next::Torn,
@@ -388,14 +407,22 @@ impl<F> Replay<F> {
                 if !follows || !self.places.push(record.index, Place::new(number, position, &at)) {
                     return Err(self.damaged(number, position, "the entry before this one is missing"));
                 }
-                let first = if self.bounds.0 == 0 { record.index } else { self.bounds.0 };
+                let first = if self.bounds.0 == 0 {
+                    record.index
+                } else {
+                    self.bounds.0
+                };
                 self.bounds = (first, record.index);
                 self.entries.push_back(entry);
             }
             Kind::Commit => self.standing.durable.commit = raft_core::Index::new(record.index),
             Kind::Compact => {
                 self.places.compact(record.index);
-                while self.entries.front().is_some_and(|entry| entry.id.index.value() <= record.index) {
+                while self
+                    .entries
+                    .front()
+                    .is_some_and(|entry| entry.id.index.value() <= record.index)
+                {
                     self.entries.pop_front();
                 }
                 self.bounds = match self.bounds {

@@ -56,7 +56,10 @@ pub(super) fn seal(content: &[u8], salt: u32, sequence: u64, position: u64, out:
         out.extend_from_slice(&sequence.to_be_bytes());
         out.extend_from_slice(&ordinal.to_be_bytes());
         out.extend_from_slice(&count.to_be_bytes());
-        let checksum = checksum(position + u64::from(ordinal), out.get(start..).unwrap_or_default());
+        let checksum = checksum(
+            position + u64::from(ordinal),
+            out.get(start..).unwrap_or_default(),
+        );
         out.extend_from_slice(&checksum.to_be_bytes());
     }
 }

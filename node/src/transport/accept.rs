@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 use raft_core::codec::{DecodeError, DecodeLimits, decode_envelope};
 use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::greeting::{Greeting, GreetingError};
+use super::places::{Admission, Place, Places};
 use super::{HANDSHAKE_TIMEOUT, LinkEvent, Transport, frame};
 use crate::tls;
-
-/// How many connections are allowed beyond two per peer, for strangers that are about to be rejected.
-const SPARE_CONNECTIONS: usize = 32;
 
 /// How long attempts of servers of another cluster are not reported again.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
@@ -43,26 +40,27 @@ enum AcceptError {
     Impostor,
 }
 
-/// Accepts other servers as long as this one runs.
-pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, peers: usize) {
-    let connections = Arc::new(Semaphore::new(
-        peers.saturating_mul(2).saturating_add(SPARE_CONNECTIONS),
-    ));
+/// Accepts other servers as long as this one runs. It never waits for a connection to prove or to end, so that strangers
+/// cannot keep members waiting: [`Places`] has the rules.
+pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener) {
     let complained = Complained::default();
+    let places = Arc::new(Places::default());
     loop {
-        let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((socket, from)) => {
+                let known = transport.is_known(from.ip());
+                let Admission::Admitted(place) = places.admit(from.ip(), known, Instant::now()) else {
+                    // Dropping the socket is the answer: a handshake would cost the time that is to be saved.
+                    continue;
+                };
                 let (transport, complained) = (Arc::clone(&transport), Arc::clone(&complained));
-                tokio::spawn(async move {
-                    serve(&transport, socket, from, &complained).await;
-                    drop(permit);
-                });
+                let number = place.number();
+                let task =
+                    tokio::spawn(async move { serve(&transport, socket, from, &complained, place).await });
+                places.fill(number, task.abort_handle());
             }
             Err(error) => {
-                // Most likely the process is out of file descriptors, which come back when connections end.
+                // Most likely the system is out of file descriptors or of memory, which come back.
                 tracing::warn!("cannot accept a connection from another server: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -70,7 +68,13 @@ pub(super) async fn accept(transport: Arc<Transport>, listener: TcpListener, pee
     }
 }
 
-async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr, complained: &Complained) {
+async fn serve(
+    transport: &Transport,
+    socket: TcpStream,
+    from: SocketAddr,
+    complained: &Complained,
+    place: Place,
+) {
     let greeted = timeout(HANDSHAKE_TIMEOUT, greet(transport, socket, from)).await;
     let (stream, peer) = match greeted.unwrap_or(Err(AcceptError::Timeout)) {
         Ok(greeted) => greeted,
@@ -82,9 +86,12 @@ async fn serve(transport: &Transport, socket: TcpStream, from: SocketAddr, compl
             }
             return;
         }
-        // The dialling side of this connection knows the whole reason and reports it.
-        Err(error) => return tracing::info!("turned away a connection from {from}: {error}"),
+        // The dialling side of this connection knows the whole reason and reports it. Strangers are a debugging matter:
+        // each of them must not cost a line.
+        Err(error) => return tracing::debug!("turned away a connection from {from}: {error}"),
     };
+    place.prove(peer.node());
+    transport.remember(from.ip());
     let name = peer.name();
     tracing::debug!("{name} is linked to this server");
     match receive(transport, stream, peer).await {

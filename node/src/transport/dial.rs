@@ -102,6 +102,9 @@ async fn connect(
     let greeting = Greeting::receive(&mut stream).await?;
     transport.greeting.check(&greeting)?;
     transport.check_certificate(&greeting, stream.get_ref().1)?;
+    if let Ok(address) = stream.get_ref().0.peer_addr() {
+        transport.remember(address.ip());
+    }
     Ok((stream, greeting))
 }
 

@@ -16,13 +16,15 @@ mod backoff;
 mod dial;
 mod frame;
 mod greeting;
+mod places;
 
 pub(crate) use greeting::Greeting;
 use greeting::GreetingError;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use raft_core::{Envelope, NodeId};
@@ -40,6 +42,12 @@ const LINK_QUEUE_MESSAGES: usize = 512;
 
 /// The time limit for connecting, encrypting and greeting.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many accepted connections there are at most, beside those of members.
+pub(crate) const MOST_ACCEPTED_STRANGERS: u64 = places::STRANGERS as u64 + 1;
+
+/// How many addresses of members are remembered.
+const MOST_KNOWN_ADDRESSES: usize = 1024;
 
 /// The time limit for sending one frame, after which the link is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,15 +72,35 @@ pub(crate) struct Transport {
     pub(crate) inbox: mpsc::Sender<Envelope>,
     /// The receiver of link events.
     pub(crate) events: mpsc::Sender<LinkEvent>,
+    /// Where members were met: by their addresses in the settings, by dialling them, or because they proved themselves.
+    pub(crate) known: Mutex<HashSet<IpAddr>>,
 }
 
 impl Transport {
     /// Starts to accept and to dial, on the current runtime, until that is shut down.
     pub(crate) fn start(self, listener: TcpListener, peers: &[Address]) {
         let transport = Arc::new(self);
-        tokio::spawn(accept::accept(Arc::clone(&transport), listener, peers.len()));
+        for ip in peers.iter().filter_map(Address::ip) {
+            transport.remember(ip);
+        }
+        tokio::spawn(accept::accept(Arc::clone(&transport), listener));
         for peer in peers {
             tokio::spawn(dial::keep_linked(Arc::clone(&transport), peer.clone()));
+        }
+    }
+
+    /// Whether a member was met at this address.
+    fn is_known(&self, ip: IpAddr) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&ip.to_canonical())
+    }
+
+    /// Takes note of an address where a member was met.
+    fn remember(&self, ip: IpAddr) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only members get here, and an operator who moves them around restarts this server now and then.
+        if known.len() < MOST_KNOWN_ADDRESSES {
+            known.insert(ip.to_canonical());
         }
     }
 

@@ -196,7 +196,10 @@ impl MemoryDisk {
     pub(crate) fn used_bytes(&self, name: &str) -> usize {
         let bytes = self.read(name);
         let is_used = |sector: &[u8]| sector.iter().any(|&byte| byte != 0);
-        bytes.chunks(SECTOR).rposition(is_used).map_or(0, |last| (last + 1) * SECTOR)
+        bytes
+            .chunks(SECTOR)
+            .rposition(is_used)
+            .map_or(0, |last| (last + 1) * SECTOR)
     }
 
     /// Writes zeros from this offset on.
@@ -218,7 +221,10 @@ impl MemoryDisk {
 
     /// Writes to the file, and creates it if it is missing.
     pub(crate) fn write(&self, name: &str, offset: u64, bytes: &[u8]) {
-        let file = self.open(name).unwrap().unwrap_or_else(|| self.create(name).unwrap());
+        let file = self
+            .open(name)
+            .unwrap()
+            .unwrap_or_else(|| self.create(name).unwrap());
         file.write_at(offset, bytes).unwrap();
     }
 

@@ -83,7 +83,10 @@ fn child(folder: &Path) -> ! {
     let mut out = std::io::stdout();
     loop {
         let (persist, bytes, new_last) = step(last);
-        store.persist(&[(persist, bytes)]).unwrap();
+        if let (Some(meta), Some(bytes)) = (&persist.snapshot, &bytes) {
+            store.snapshots().write(meta.last, bytes).unwrap();
+        }
+        store.persist(&[persist]).unwrap();
         last = new_last;
         // Without the parent there is no reason to go on.
         if writeln!(out, "durable {last}")

@@ -13,7 +13,7 @@ use node::ledger::request::{Signed, ViewRequest};
 use node::ledger::{Action, Command, Ledger, Outcome, encode_command};
 use node::store::{NewFolder, Store, StoreOptions};
 use raft_core::codec::{DecodeLimits, decode_envelope, encode_envelope};
-use raft_core::replica::{Output, Replica, StateMachine};
+use raft_core::replica::{Input, Output, Replica, StateMachine};
 use raft_core::{
     Config, Envelope, Event, GroupId, Incarnation, LoadEntries, Membership, NodeId, ProposalId, RoleName,
     Setup, Snapshots,
@@ -96,11 +96,16 @@ impl Cluster {
                 }
                 for output in outputs {
                     match output {
-                        Output::Persist { persist, snapshot } => {
+                        Output::Persist(persist) => {
                             let ticket = persist.ticket;
-                            server.store.persist(&[(persist, snapshot)]).unwrap();
+                            server.store.persist(&[persist]).unwrap();
                             server.replica.step(Event::Persisted(ticket));
                         }
+                        Output::WriteSnapshot { last, bytes } => {
+                            server.store.snapshots().write(last, &bytes).unwrap();
+                            server.replica.step(Input::SnapshotWritten { last });
+                        }
+                        Output::DiscardSnapshot { last } => server.store.snapshots().discard(last),
                         Output::LoadEntries(LoadEntries {
                             ticket,
                             first,

@@ -126,7 +126,7 @@ fn parts_of_a_persist_are_carried_out_in_order() {
     };
     {
         let (mut store, _) = open(&disk).unwrap();
-        store.persist(&[(append(1, 1..=20), None)]).unwrap();
+        store.persist(&[append(1, 1..=20)]).unwrap();
         let replace = Persist {
             hard_state: Some(Box::new(hard_state)),
             truncate_from: Some(index(11)),
@@ -139,9 +139,9 @@ fn parts_of_a_persist_are_carried_out_in_order() {
             compact_to: Some(index(5)),
             ..nothing()
         };
-        store
-            .persist(&[(replace, None), (snapshot, Some(Payload::from(vec![5; 10_000])))])
-            .unwrap();
+        let bytes = Payload::from(vec![5; 10_000]);
+        store.snapshots().write(snapshot_at(8).last, &bytes).unwrap();
+        store.persist(&[replace, snapshot]).unwrap();
         let loaded = store.load_entries(index(6), index(12), usize::MAX).unwrap();
         assert_eq!(loaded.len(), 7);
     }
@@ -176,16 +176,19 @@ fn parts_of_a_persist_are_carried_out_in_order() {
 fn a_later_snapshot_replaces_the_earlier_file() {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=9), None)]).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
     for at in 1..=5_u8 {
         let persist = Persist {
             snapshot: Some(Box::new(snapshot_at(at.into()))),
             sync: false,
             ..nothing()
         };
+        let bytes = Payload::from(vec![at; 100]);
         store
-            .persist(&[(persist, Some(Payload::from(vec![at; 100])))])
+            .snapshots()
+            .write(snapshot_at(at.into()).last, &bytes)
             .unwrap();
+        store.persist(&[persist]).unwrap();
     }
     // The earlier file is removed only once no crash can make it current again.
     let crashed = disk.after_crash(|| false);
@@ -205,6 +208,51 @@ fn a_later_snapshot_replaces_the_earlier_file() {
     assert_eq!(open(&disk).unwrap().1.snapshot, Some(Payload::from(vec![5; 100])));
 }
 
+fn snapshot_files(disk: &MemoryDisk) -> usize {
+    use node::store::Disk;
+    let names = disk.names().unwrap();
+    names.iter().filter(|name| name.starts_with("snapshot")).count()
+}
+
+// A crash between the write of a snapshot and the write that names it, and one in the middle of the first.
+#[test]
+fn a_snapshot_that_was_written_and_not_named_is_removed_at_the_next_start() {
+    let disk = MemoryDisk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
+    let bytes = Payload::from(vec![7; 100]);
+    store.snapshots().write(snapshot_at(4).last, &bytes).unwrap();
+    disk.fail_after(Some(1));
+    store.snapshots().write(snapshot_at(5).last, &bytes).unwrap_err();
+    disk.fail_after(None);
+    let crashed = disk.after_crash(|| true);
+    assert!(snapshot_files(&crashed) > 0);
+    let (_store, opened) = open(&crashed).unwrap();
+    assert_eq!((opened.durable.snapshot, opened.snapshot), (None, None));
+    assert_eq!(opened.durable.entries.len(), 9);
+    assert_eq!(snapshot_files(&crashed), 0);
+}
+
+#[test]
+fn a_snapshot_cannot_be_named_before_it_is_written_and_a_discarded_one_leaves_no_file() {
+    let disk = MemoryDisk::default();
+    let (mut store, _) = open(&disk).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
+    let bytes = Payload::from(vec![7; 100]);
+    store.snapshots().write(snapshot_at(4).last, &bytes).unwrap();
+    assert_eq!(snapshot_files(&disk), 1);
+    store.snapshots().discard(snapshot_at(4).last);
+    assert_eq!(snapshot_files(&disk), 0);
+    let persist = Persist {
+        snapshot: Some(Box::new(snapshot_at(4))),
+        ..nothing()
+    };
+    assert!(matches!(
+        store.persist(&[persist]),
+        Err(StoreError::SnapshotBytesMissing)
+    ));
+}
+
 #[test]
 fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
     let disk = MemoryDisk::default();
@@ -213,14 +261,14 @@ fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
         sync: false,
         ..append(1, 1..=3)
     };
-    store.persist(&[(lazy, None)]).unwrap();
+    store.persist(&[lazy]).unwrap();
     assert_eq!(
         store.load_entries(index(1), index(3), usize::MAX).unwrap().len(),
         3
     );
     let crashed = disk.after_crash(|| false);
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 0);
-    store.persist(&[(append(1, 4..=4), None)]).unwrap();
+    store.persist(&[append(1, 4..=4)]).unwrap();
     let crashed = disk.after_crash(|| false);
     assert_eq!(open(&crashed).unwrap().1.durable.entries.len(), 4);
 }
@@ -228,7 +276,10 @@ fn what_is_not_synced_is_visible_and_becomes_durable_with_the_next_sync() {
 /// The names of the segments, in order.
 fn segments(disk: &MemoryDisk) -> Vec<String> {
     let names = disk.names().unwrap();
-    names.into_iter().filter(|name| name.starts_with("log-")).collect()
+    names
+        .into_iter()
+        .filter(|name| name.starts_with("log-"))
+        .collect()
 }
 
 #[test]
@@ -242,7 +293,7 @@ fn a_segment_may_have_any_size() {
         let (mut store, _) = open(&disk);
         for round in 0..40 {
             let persist = append(1, round * 5 + 1..=round * 5 + 5);
-            store.persist(&[(persist, None)]).unwrap();
+            store.persist(&[persist]).unwrap();
         }
         let crashed = disk.after_crash(|| false);
         drop(store);
@@ -265,8 +316,8 @@ fn a_batch_larger_than_a_segment_gets_one_of_its_own() {
         entries: vec![entry(1, 1, 100_000), entry(1, 2, 10)].into(),
         ..nothing()
     };
-    store.persist(&[(large.clone(), None)]).unwrap();
-    store.persist(&[(append(1, 3..=9), None)]).unwrap();
+    store.persist(&[large.clone()]).unwrap();
+    store.persist(&[append(1, 3..=9)]).unwrap();
     drop(store);
     let (_store, opened) = open(&disk).unwrap();
     assert_eq!(opened.durable.entries[..2], *large.entries);
@@ -281,12 +332,15 @@ fn segments_come_free_when_their_entries_are_compacted() {
         let first = round * 10 + 1;
         let mut persist = append(1, first..=first + 9);
         persist.compact_to = Index::new(first.saturating_sub(20));
-        store.persist(&[(persist, None)]).unwrap();
+        store.persist(&[persist]).unwrap();
         let bytes: usize = disk.names().unwrap().iter().map(|name| disk.length(name)).sum();
         assert!(bytes <= 4 * (32 << 10) + 1024, "{bytes} bytes in round {round}");
     }
     let names = segments(&disk);
-    assert!(names.last().unwrap().as_str() > "log-0000000000000010", "{names:?}");
+    assert!(
+        names.last().unwrap().as_str() > "log-0000000000000010",
+        "{names:?}"
+    );
     drop(store);
     let (store, opened) = open(&disk).unwrap();
     assert_eq!(opened.durable.entries.first().unwrap().id.index, index(4972));
@@ -303,7 +357,7 @@ fn a_command_costs_one_write_of_two_sectors_at_most_and_one_sync() {
     let (mut store, _) = Store::create_or_open_on(disk.clone(), &new_folder(), options).unwrap();
     // The spare is filled first.
     for at in 1..=8 {
-        store.persist(&[(append(1, at..=at), None)]).unwrap();
+        store.persist(&[append(1, at..=at)]).unwrap();
     }
     let (bytes, syncs) = (disk.bytes_written(), disk.syncs());
     for at in 9..=108 {
@@ -317,8 +371,8 @@ fn a_command_costs_one_write_of_two_sectors_at_most_and_one_sync() {
             sync: false,
             ..nothing()
         };
-        store.persist(&[(write, None)]).unwrap();
-        store.persist(&[(hint, None)]).unwrap();
+        store.persist(&[write]).unwrap();
+        store.persist(&[hint]).unwrap();
     }
     assert_eq!(disk.bytes_written() - bytes, 100 * 512);
     assert_eq!(disk.syncs() - syncs, 100);
@@ -333,13 +387,16 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
         let mut acknowledged = 0;
         let refused = loop {
             let persist = append(1, acknowledged + 1..=acknowledged + 5);
-            match store.persist(&[(persist, None)]) {
+            match store.persist(&[persist]) {
                 Ok(()) => acknowledged += 5,
                 Err(error) => break error,
             }
         };
         assert!(matches!(refused, StoreError::NoRoom { .. }), "{refused:?}");
-        assert!(acknowledged > 50, "the segment that is there is used: {acknowledged}");
+        assert!(
+            acknowledged > 50,
+            "the segment that is there is used: {acknowledged}"
+        );
 
         // Votes have space of their own.
         let vote = Persist {
@@ -350,10 +407,10 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
             })),
             ..nothing()
         };
-        store.persist(&[(vote, None)]).unwrap();
+        store.persist(&[vote]).unwrap();
         let more = append(7, acknowledged + 1..=acknowledged + 5);
         assert!(matches!(
-            store.persist(&[(more.clone(), None)]),
+            store.persist(&[more.clone()]),
             Err(StoreError::NoRoom { .. })
         ));
         let crashed = disk.after_crash(|| false);
@@ -362,7 +419,7 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
         assert_eq!(opened.durable.hard_state.term, Term::new(7));
 
         disk.run_out(None);
-        store.persist(&[(more, None)]).unwrap();
+        store.persist(&[more]).unwrap();
         drop(store);
         let (_store, opened) = open(&disk).unwrap();
         assert_eq!(opened.durable.entries.len() as u64, acknowledged + 5);
@@ -377,28 +434,28 @@ fn a_process_without_descriptors_is_waited_for() {
     let too_many_open_files = 24;
     disk.run_out(Some(std::io::Error::from_raw_os_error(too_many_open_files)));
     let mut at = 0;
-    while store.persist(&[(append(1, at + 1..=at + 1), None)]).is_ok() {
+    while store.persist(&[append(1, at + 1..=at + 1)]).is_ok() {
         at += 1;
     }
     let next = append(1, at + 1..=at + 1);
     assert!(matches!(
-        store.persist(&[(next.clone(), None)]),
+        store.persist(&[next.clone()]),
         Err(StoreError::NoRoom { .. })
     ));
     disk.run_out(None);
-    store.persist(&[(next, None)]).unwrap();
+    store.persist(&[next]).unwrap();
 }
 
 #[test]
 fn an_entry_that_does_not_follow_the_last_one_is_refused_and_harms_nothing() {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=3), None)]).unwrap();
+    store.persist(&[append(1, 1..=3)]).unwrap();
     assert!(matches!(
-        store.persist(&[(append(1, 5..=6), None)]),
+        store.persist(&[append(1, 5..=6)]),
         Err(StoreError::NotNext { last: 3, found: 5 })
     ));
-    store.persist(&[(append(1, 4..=6), None)]).unwrap();
+    store.persist(&[append(1, 4..=6)]).unwrap();
     drop(store);
     assert_eq!(open(&disk).unwrap().1.durable.entries.len(), 6);
 }
@@ -408,11 +465,11 @@ fn an_entry_that_does_not_follow_the_last_one_is_refused_and_harms_nothing() {
 fn a_read_never_waits_for_a_sync() {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=20), None)]).unwrap();
+    store.persist(&[append(1, 1..=20)]).unwrap();
     let reader = store.reader();
     let gate = disk.hold_syncs();
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| store.persist(&[(append(1, 21..=22), None)]));
+        let writer = scope.spawn(|| store.persist(&[append(1, 21..=22)]));
         gate.wait_until_held();
         let read = reader.load_entries(index(1), index(20), usize::MAX).unwrap();
         assert_eq!(read.len(), 20);
@@ -440,15 +497,18 @@ fn run_history(disk: &MemoryDisk) -> u64 {
         let first = round * 10 + 1;
         let mut persist = append(1, first..=first + 9);
         persist.commit = Index::new(first - 1);
-        let mut bytes = None;
         if round == 6 {
+            let bytes = Payload::from(vec![6; 20_000]);
+            if store.snapshots().write(snapshot_at(50).last, &bytes).is_err() {
+                // Nothing was promised: the log goes on, on a disk that can.
+                break;
+            }
             persist.snapshot = Some(Box::new(snapshot_at(50)));
             persist.compact_to = Some(index(30));
-            bytes = Some(Payload::from(vec![6; 20_000]));
         }
-        if store.persist(&[(persist, bytes)]).is_err() {
+        if store.persist(&[persist]).is_err() {
             assert!(matches!(
-                store.persist(&[(nothing(), None)]),
+                store.persist(&[nothing()]),
                 Err(StoreError::Poisoned { .. })
             ));
             break;
@@ -515,7 +575,7 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
                 .entries
                 .last()
                 .map_or(0, |entry| entry.id.index.value());
-            while store.persist(&[(append(1, last + 1..=last + 3), None)]).is_ok() {
+            while store.persist(&[append(1, last + 1..=last + 3)]).is_ok() {
                 last += 3;
                 acknowledged = last;
             }
@@ -543,7 +603,7 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing() {
 fn written(clean: bool) -> MemoryDisk {
     let disk = MemoryDisk::default();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=12), None)]).unwrap();
+    store.persist(&[append(1, 1..=12)]).unwrap();
     let persist = Persist {
         hard_state: Some(Box::new(HardState {
             term: Term::new(2),
@@ -556,10 +616,10 @@ fn written(clean: bool) -> MemoryDisk {
         compact_to: Some(index(4)),
         ..nothing()
     };
-    store
-        .persist(&[(persist, Some(Payload::from(vec![6; 3000])))])
-        .unwrap();
-    store.persist(&[(append(2, 13..=14), None)]).unwrap();
+    let bytes = Payload::from(vec![6; 3000]);
+    store.snapshots().write(snapshot_at(6).last, &bytes).unwrap();
+    store.persist(&[persist]).unwrap();
+    store.persist(&[append(2, 13..=14)]).unwrap();
     if clean {
         drop(store);
         disk
@@ -699,7 +759,7 @@ fn every_prefix_of_a_log_is_a_torn_end() {
             entries: vec![entry(1, at, 300 * usize::try_from(at).unwrap())].into(),
             ..nothing()
         };
-        store.persist(&[(persist, None)]).unwrap();
+        store.persist(&[persist]).unwrap();
         ends.push((disk.used_bytes(&name), at));
     }
     let original = disk.copy();
@@ -757,9 +817,7 @@ fn long_log() -> MemoryDisk {
     let (mut store, _) = open(&disk).unwrap();
     for round in 0..60 {
         let first = round * 10 + 1;
-        store
-            .persist(&[(append(1, first..=first + 9), None)])
-            .unwrap();
+        store.persist(&[append(1, first..=first + 9)]).unwrap();
     }
     let disk = disk.copy();
     assert!(segments(&disk).len() > 2);
@@ -790,7 +848,7 @@ fn a_file_that_went_back_by_itself_is_reported() {
     drop(open(&disk).unwrap());
     let old = disk.copy();
     let (mut store, _) = open(&disk).unwrap();
-    store.persist(&[(append(1, 1..=9), None)]).unwrap();
+    store.persist(&[append(1, 1..=9)]).unwrap();
     drop(store);
     drop(open(&disk).unwrap());
     for name in ["identity".to_owned(), segments(&disk).pop().unwrap()] {
@@ -823,9 +881,7 @@ fn drawn(disk: &MemoryDisk, name: &str) -> String {
     written.fold(String::new(), |mut text, (number, sector)| {
         use std::fmt::Write;
         write!(text, "{name} {} ", number * 512).unwrap();
-        sector
-            .iter()
-            .for_each(|byte| write!(text, "{byte:02x}").unwrap());
+        sector.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
         text.push('\n');
         text
     })

@@ -75,6 +75,8 @@ impl Server {
             return false;
         };
         let entries = self.log.slice(first, last, self.config.limits.apply_bytes);
+        let holds_all = entries.last().is_some_and(|entry| entry.id.index == last);
+        self.limited.apply_bytes += u64::from(!holds_all);
         let Some(last) = entries.last().map(|entry| entry.id.index) else {
             debug_assert!(false, "an entry that is not applied yet stays in memory");
             return false;

@@ -62,7 +62,7 @@ impl Server {
         } else if theirs.is_unknown() {
             matches!(envelope.message, Message::Hello | Message::HelloReply { .. })
         } else {
-            mine.agrees_with(theirs)
+            plant!(mine.agrees_with(theirs), COMPARES_FOUNDINGS_ALONE => mine.founding == theirs.founding)
         }
     }
 }

@@ -3,27 +3,40 @@
 use crate::trace::Trace;
 use crate::types::{Index, LogId, SnapshotMeta};
 
+use super::Raft;
 use super::server::Server;
 
+impl Raft {
+    /// Whether a snapshot of the state as of this entry would be named if the host had one.
+    pub(crate) fn may_name_snapshot(&self, last: LogId) -> bool {
+        !self.server.failed && self.server.describe_snapshot(last).is_some()
+    }
+}
+
 impl Server {
-    /// Notes the snapshot and compacts the log. `oldest_transfer` is where the oldest snapshot ends that is on its way
-    /// to a peer.
-    pub(super) fn on_snapshot_taken(&mut self, last: LogId, oldest_transfer: Option<Index>) {
+    /// The description of the host's snapshot up to this entry; `None` if it is of no use.
+    fn describe_snapshot(&self, last: LogId) -> Option<SnapshotMeta> {
         let covered = self.log.snapshot().map(|meta| meta.last.index);
         // A snapshot of entries that were not applied, or an older one than the latest, is a mistake of the host's that
         // costs nothing to overlook.
         if Some(last.index) > self.applied || Some(last.index) <= covered || !self.log.holds(Some(last)) {
-            return;
+            return None;
         }
         let meta = SnapshotMeta {
             withheld: self.is_witness(),
             ..self.log.snapshot_meta(last, self.cluster())
         };
-        if meta.membership.is_empty() {
-            // A server that was added knows no configuration before it has the entry that set it. A snapshot without one
-            // would tell its receivers of none.
+        // A server that was added knows no configuration before it has the entry that set it. A snapshot without one
+        // would tell its receivers of none.
+        (!meta.membership.is_empty()).then_some(meta)
+    }
+
+    /// Notes the snapshot and compacts the log. `oldest_transfer` is where the oldest snapshot ends that is on its way
+    /// to a peer.
+    pub(super) fn on_snapshot_taken(&mut self, last: LogId, oldest_transfer: Option<Index>) {
+        let Some(meta) = self.describe_snapshot(last) else {
             return;
-        }
+        };
         self.out.snapshot_to_persist(meta.clone());
         self.log.set_snapshot(meta);
         self.trace(Trace::SnapshotTaken { last });

@@ -18,6 +18,8 @@ use super::{Next, Raft, Role, STAY, Sender, Transition};
 #[derive(Debug)]
 pub(super) struct Candidate {
     stage: Stage,
+    /// When this server last heard a leader, unless that leader asked it to campaign.
+    heard_at: Option<Tick>,
     granted: BTreeSet<NodeId>,
     retry_at: Tick,
 }
@@ -30,22 +32,25 @@ enum Stage {
 
 impl Candidate {
     /// Asks first whether an election could be won. This promises nothing: a pre-vote leaves term and vote as they are.
-    pub(super) fn ask_first(server: &mut Server) -> Self {
-        Self::new(server, Stage::PreVote)
+    pub(super) fn ask_first(server: &mut Server, heard_at: Option<Tick>) -> Self {
+        Self::new(server, Stage::PreVote, heard_at)
     }
 
     /// Figure 2, Candidates: increment the term, vote for self, reset the timer. [`begin`](Self::begin) sends
     /// RequestVote to all.
-    pub(super) fn campaign(server: &mut Server, in_transfer: bool) -> Self {
+    pub(super) fn campaign(server: &mut Server, in_transfer: bool, heard_at: Option<Tick>) -> Self {
         server.set_term(server.out.term().next());
         server.out.set_vote(server.me(), server.sender().boot);
-        Self::new(server, Stage::Vote { in_transfer })
+        // The leader that asks for a campaign wants to be replaced.
+        let heard_at = heard_at.filter(|_| !in_transfer);
+        Self::new(server, Stage::Vote { in_transfer }, heard_at)
     }
 
-    fn new(server: &mut Server, stage: Stage) -> Self {
+    fn new(server: &mut Server, stage: Stage, heard_at: Option<Tick>) -> Self {
         server.out.withdraw_requests();
         Self {
             stage,
+            heard_at,
             granted: BTreeSet::from([server.me()]),
             retry_at: server.draw_election_timeout(),
         }
@@ -60,6 +65,15 @@ impl Candidate {
 
     pub(super) fn deadline(&self) -> Tick {
         self.retry_at
+    }
+
+    pub(super) fn heard_at(&self) -> Option<Tick> {
+        self.heard_at
+    }
+
+    /// Whether this server still hears a leader: to campaign is no reason to disown it.
+    fn hears_leader(&self, server: &Server) -> bool {
+        plant!(server.is_recent(self.heard_at), CANDIDATES_HEAR_NOBODY => false)
     }
 
     /// Asks all other voters, and counts this server's own vote, which is all that a single voter needs.
@@ -98,9 +112,12 @@ impl Candidate {
     /// Wins the stage once a quorum agrees; both halves of a joint configuration must (paper §6).
     pub(super) fn count_votes(&mut self, server: &mut Server) -> Next {
         let me = server.me();
-        // A candidate's own vote is a vote: like every other one it counts once it is durable.
-        let own_counts = self.stage == Stage::PreVote || server.out.vote_is_durable();
-        let own_counts = plant!(own_counts, OWN_VOTE_BEFORE_DURABLE => true);
+        // A candidate's own vote is a vote: like every other one it counts once it is durable. So is its own pre-vote: it
+        // counts unless this server hears a leader.
+        let own_counts = match self.stage {
+            Stage::PreVote => !self.hears_leader(server),
+            Stage::Vote { .. } => plant!(server.out.vote_is_durable(), OWN_VOTE_BEFORE_DURABLE => true),
+        };
         let own_counts = own_counts && server.counts_itself();
         let agrees = |node: NodeId| self.granted.contains(&node) && (node != me || own_counts);
         if !server.log.membership().has_quorum(agrees) {
@@ -181,7 +198,8 @@ impl Role {
         match self {
             Self::Leader(_) => true,
             Self::Follower(follower) => follower.hears_leader(server),
-            Self::Joining(_) | Self::Candidate(_) => false,
+            Self::Candidate(candidate) => candidate.hears_leader(server),
+            Self::Joining(_) => false,
         }
     }
 

@@ -91,9 +91,7 @@ impl Follower {
 
     /// Whether the leader was heard within the shortest election timeout.
     pub(super) fn hears_leader(&self, server: &Server) -> bool {
-        let patience = server.config.timing.election_timeout_min_ticks;
-        self.heard_at
-            .is_some_and(|heard_at| server.ticks_since(heard_at) < patience)
+        server.is_recent(self.heard_at)
     }
 
     /// Draws a new election timeout, after a vote was granted or a campaign put off (paper §5.2).
@@ -156,6 +154,7 @@ impl Follower {
         let verified_index = verified.map(|id| id.index);
         if !entries.is_empty() && !server.may_store(verified_index) {
             server.ignored.beyond_halt += 1;
+            server.limited.halted_entries += 1;
             return;
         }
         let outcome = if verified_index <= server.commit {

@@ -166,6 +166,7 @@ impl Server {
             promise_micros,
             level: self.config.level,
             halted: self.halted.is_some(),
+            stalled: self.disk_stalls(),
             wall_time: self.wall_time().filter(|_| session != PeerSession::NONE),
         }
     }

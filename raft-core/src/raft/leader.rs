@@ -1,8 +1,9 @@
 //! What a leader has that no other role has, how a leadership begins and ends, and what a leader does with every
 //! heartbeat (paper §5.2, §8). Each family of its rules is a module.
 
-mod clocks;
+pub(super) mod clocks;
 mod commit;
+mod health;
 mod heartbeat;
 mod intake;
 mod lease;
@@ -15,6 +16,7 @@ mod removal;
 mod replication;
 mod snapshots;
 mod transfer;
+mod window;
 mod yielding;
 
 use alloc::vec::Vec;
@@ -26,7 +28,6 @@ use crate::types::{Entry, EntryBody, Index, LogId, NodeId, PeerSession, Round, T
 
 use super::server::Server;
 use super::{Next, STAY, Sender, Transition};
-use clocks::HandoverPause;
 use commit::Uncommitted;
 use intake::Intakes;
 use lease::Rounds;
@@ -56,8 +57,6 @@ pub(super) struct Leader {
     elected_at: Tick,
     heartbeat_at: Tick,
     handover: Option<Handover>,
-    /// When leadership may next be handed over for the sake of the clock.
-    clock_pause: HandoverPause,
     /// The commands that it has appended or refused for other servers.
     intakes: Intakes,
 }
@@ -79,7 +78,6 @@ impl Leader {
             elected_at: server.now,
             heartbeat_at: server.now,
             handover: None,
-            clock_pause: HandoverPause::default(),
             intakes: Intakes::default(),
         };
         let ended = leader.follow_membership(server);
@@ -209,6 +207,16 @@ impl Leader {
         self.uncommitted.bytes()
     }
 
+    /// How many reads no quorum has confirmed yet.
+    pub(super) fn unconfirmed_reads(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// How many snapshots are on their way to peers.
+    pub(super) fn snapshot_transfers(&self) -> usize {
+        self.peers().filter(|(_, peer)| peer.is_sent_a_snapshot()).count()
+    }
+
     pub(super) fn peer_status(&self, node: NodeId, now: Tick) -> Option<PeerStatus> {
         let peer = self.peer(node)?;
         Some(peer.status(node, self.elected_at, now))
@@ -227,9 +235,10 @@ impl Leader {
             return Err("a leader's first entry is beyond its log");
         }
         self.check_membership(server)?;
+        self.uncommitted.check(server.commit)?;
         self.rounds.check(server.rounds_last_ticks())?;
         for (_, peer) in self.peers() {
-            peer.check(last)?;
+            peer.check(last, &server.config.limits)?;
         }
         Ok(())
     }

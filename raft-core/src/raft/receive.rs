@@ -234,10 +234,11 @@ impl Raft {
                     promise_micros,
                     level,
                     halted,
+                    stalled,
                     wall_time,
                 },
             ) => {
-                let said = (promise_micros, (level, halted), wall_time);
+                let said = (promise_micros, (level, halted, stalled), wall_time);
                 leader.on_heartbeat_reply(server, from, (session, round), said);
             }
             // How much of a snapshot a peer has stored; the next piece may leave.

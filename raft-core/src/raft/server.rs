@@ -18,7 +18,7 @@ use crate::message::Message;
 use crate::outbox::{Outbox, Promise};
 use crate::queue::Ends;
 use crate::restore::Restored;
-use crate::status::{Ignored, RoleName};
+use crate::status::{Ignored, Limited, RoleName};
 use crate::trace::Trace;
 use crate::types::{
     Entry, EntryBody, Identity, Index, NodeId, Payload, ProposalId, ReadId, SnapshotMeta, Term, Tick, Ticket,
@@ -27,6 +27,7 @@ use crate::types::{
 use super::Sender;
 use super::boots::Boots;
 use super::forwarding::Forwarding;
+use super::leader::clocks::HandoverPause;
 use super::waiting::Proposal;
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Server {
     pub(super) now: Tick,
     /// What the host's wall clock showed when it was last given.
     pub(super) clock: Option<Reading>,
+    /// When this server last handed over its leadership because that clock is wrong.
+    pub(super) clock_pause: HandoverPause,
     /// Until then, this server withholds its vote from every candidate that no leader asked to campaign: an earlier boot
     /// may have promised that to a leader whose lease still holds.
     pub(super) withholds_until: Tick,
@@ -70,6 +73,7 @@ pub(super) struct Server {
     /// Where this server has halted: see `halting`.
     pub(super) halted: Option<Halted>,
     pub(super) failed: bool,
+    pub(super) limited: Limited,
 }
 
 impl Server {
@@ -96,6 +100,7 @@ impl Server {
             config,
             now: Tick::new(0),
             clock: None,
+            clock_pause: HandoverPause::default(),
             withholds_until: Tick::new(0),
             leader: None,
             out: Outbox::new(identity, hard_state, log.last_index()),
@@ -114,6 +119,7 @@ impl Server {
             boots: Boots::default(),
             halted: None,
             failed: false,
+            limited: Limited::default(),
             log,
         };
         if discarded {
@@ -196,6 +202,13 @@ impl Server {
         self.now.value() - then.value()
     }
 
+    /// Whether a leader that was heard then is still to be protected: within the shortest election timeout (paper §6,
+    /// dissertation §4.2.3).
+    pub(super) fn is_recent(&self, heard_at: Option<Tick>) -> bool {
+        let patience = self.config.timing.election_timeout_min_ticks;
+        heard_at.is_some_and(|heard_at| self.ticks_since(heard_at) < patience)
+    }
+
     pub(super) fn next_request_ticket(&mut self) -> Ticket {
         let ticket = Ticket::new(self.next_request);
         self.next_request += 1;
@@ -228,10 +241,14 @@ impl Server {
     }
 
     pub(super) fn reject(&mut self, id: ProposalId, reason: Rejection, payload: Payload) {
+        self.limited.note(&reason);
         self.out.push(Notice::Rejected { id, reason, payload });
     }
 
     pub(super) fn reject_change(&mut self, id: ProposalId, reason: ChangeRejection, change: Change) {
+        if let ChangeRejection::Refused(reason) = &reason {
+            self.limited.note(reason);
+        }
         self.out.push(Notice::ChangeRejected { id, reason, change });
     }
 

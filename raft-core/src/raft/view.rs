@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::clock::{ClockError, Clocks, WallTime};
 use crate::membership::Membership;
-use crate::status::{PeerStatus, Status, Vitals};
+use crate::status::{Limited, PeerStatus, Status, Vitals};
 use crate::types::{Entry, HardState, Identity, Index, LogId, NodeId, SnapshotMeta};
 
 use super::{Raft, Role};
@@ -62,7 +62,13 @@ impl Raft {
             level_held_back_by,
             failed: self.server.failed,
             ignored: self.server.ignored,
+            limited: self.server.limited,
         }
+    }
+
+    /// How often each limit held something back since this start, without the rest of the [`Status`].
+    pub fn limited(&self) -> Limited {
+        self.server.limited
     }
 
     /// Returns the time that a command which this leader's host proposes now may carry: what the host gave with

@@ -16,13 +16,36 @@ pub(super) struct Proposal {
 }
 
 impl Server {
+    /// How many clients of this server wait for the outcome of a proposal.
+    fn waiting_proposals(&self) -> usize {
+        (self.proposals.len())
+            .saturating_add(self.truncated.len())
+            .saturating_add(self.forwarding.waiting_proposals())
+    }
+
+    /// How many clients of this server wait for a read, beside those that a leader has not confirmed yet.
+    pub(super) fn waiting_reads(&self) -> usize {
+        (self.confirmed_reads.len()).saturating_add(self.forwarding.waiting_reads())
+    }
+
+    /// Checks that no more clients wait than the limits allow; so many reads of a leader are not confirmed yet.
+    pub(super) fn check_waiting(&self, unconfirmed: usize) -> Result<(), &'static str> {
+        let limits = &self.config.limits;
+        if self.waiting_proposals() > limits.proposals {
+            return Err("more proposals wait than the limit allows");
+        }
+        if unconfirmed.saturating_add(self.waiting_reads()) > limits.reads {
+            return Err("more reads wait than the limit allows");
+        }
+        Ok(())
+    }
+
     /// Checks that one more client of this server may wait for the outcome of a proposal.
     pub(super) fn check_room_for_proposal(&self) -> Result<(), Rejection> {
         let (what, limit) = (Waiting::Proposals, self.config.limits.proposals);
-        let waiting = (self.proposals.len())
-            .saturating_add(self.truncated.len())
-            .saturating_add(self.forwarding.waiting_proposals());
-        if waiting < limit {
+        let waiting = self.waiting_proposals();
+        let has_room = plant!(waiting < limit, BUSY_AT_THE_FIRST => waiting == 0);
+        if has_room {
             Ok(())
         } else {
             Err(Rejection::Busy { what, limit })
@@ -33,10 +56,7 @@ impl Server {
     /// yet.
     pub(super) fn check_room_for_read(&self, unconfirmed: usize) -> Result<(), Rejection> {
         let (what, limit) = (Waiting::Reads, self.config.limits.reads);
-        let waiting = unconfirmed
-            .saturating_add(self.confirmed_reads.len())
-            .saturating_add(self.forwarding.waiting_reads());
-        if waiting < limit {
+        if unconfirmed.saturating_add(self.waiting_reads()) < limit {
             Ok(())
         } else {
             Err(Rejection::Busy { what, limit })

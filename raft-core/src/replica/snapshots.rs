@@ -1,16 +1,26 @@
-//! The life of a snapshot: taken here or collected from a leader, kept until it is written, sent, installed.
+//! The life of a snapshot: taken here or collected from a leader, written, named, sent, installed.
+//!
+//! ```text
+//!   taken here ───────┐                    written      named by a Persist
+//!                     ├─▶ WriteSnapshot ──────────▶ core ────────────────▶ sent to peers, installed
+//!   arrived, checked ─┘                               └──▶ DiscardSnapshot: something newer is here
+//! ```
+//!
+//! The core hears of a snapshot when its bytes are durable, so nothing can name, send or install one that a crash would
+//! take away, and no entry waits for a snapshot's bytes.
 
 use crate::input;
 use crate::queue::Ends;
 use crate::types::{LogId, SnapshotMeta, Ticket};
 
-use super::transfer::{Inbound, Progress, Snapshot};
+use super::transfer::{Inbound, Landing, Progress, Snapshot};
 use super::{Output, Replica, StateMachine};
 
 impl<M: StateMachine> Replica<M> {
     pub(super) fn take_snapshot(&mut self) {
-        if self.raft.halted().is_some() {
-            // A state machine that refused a command may have changed before it did.
+        // A state machine that refused a command may have changed before it did. And one write at a time: with two, a slow
+        // disk would fall back ever further.
+        if self.raft.halted().is_some() || self.writing.is_some() || self.landing.is_some() {
             return;
         }
         let Some(mut last) = self.last_applied else { return };
@@ -19,28 +29,42 @@ impl<M: StateMachine> Replica<M> {
         {
             last = before;
         }
-        if self
-            .raft
-            .snapshot()
-            .is_some_and(|meta| meta.last.index >= last.index)
-        {
+        if !self.raft.may_name_snapshot(last) {
             return;
         }
-        let data = self.machine.snapshot().into();
-        self.raft.step(input::Input::SnapshotTaken { last });
-        if self.has_snapshot(last) {
-            self.keep(Snapshot::new(last, data));
+        let snapshot = Snapshot::new(last, self.machine.snapshot().into());
+        self.outputs.push(snapshot.to_write());
+        if planted!(NAMES_UNWRITTEN_SNAPSHOTS) {
+            self.raft.step(input::Input::SnapshotTaken { last });
         }
+        self.writing = Some(snapshot);
+    }
+
+    /// The bytes of a snapshot are durable: now the core may name it, compact the log, and have it sent or installed.
+    pub(super) fn snapshot_written(&mut self, last: LogId) {
+        if let Some(snapshot) = self.writing.take_if(|snapshot| snapshot.last == last) {
+            self.raft.step(input::Input::SnapshotTaken { last });
+            if self.has_snapshot(last) {
+                self.snapshot = Some(snapshot);
+            } else {
+                self.outputs.push(Output::DiscardSnapshot { last });
+            }
+        } else if let Some(landing) = self.landing.take_if(|landing| landing.snapshot.last == last) {
+            self.adopt(landing);
+            self.maybe_accept_snapshot();
+        }
+    }
+
+    /// The log stays as it is. What arrived may arrive again: its sender gives up, and tries once more.
+    pub(super) fn snapshot_not_written(&mut self, last: LogId) {
+        self.writing.take_if(|snapshot| snapshot.last == last);
+        self.landing.take_if(|landing| landing.snapshot.last == last);
+        self.maybe_accept_snapshot();
     }
 
     /// Whether the core's latest snapshot is this one.
     fn has_snapshot(&self, last: LogId) -> bool {
         self.raft.snapshot().is_some_and(|meta| meta.last == last)
-    }
-
-    fn keep(&mut self, snapshot: Snapshot) {
-        self.unwritten.push_back(snapshot.clone());
-        self.snapshot = Some(snapshot);
     }
 
     pub(super) fn begin_sending(&mut self, ticket: Ticket, meta: &SnapshotMeta) {
@@ -72,6 +96,18 @@ impl<M: StateMachine> Replica<M> {
     }
 
     pub(super) fn receive_piece(&mut self, announced: Inbound, offset: u64, data: &[u8]) {
+        if let Some(landing) = &mut self.landing {
+            // All of it is here. A leader that has not heard so, or a later leader, need not send it again.
+            if landing.is_same(&announced) {
+                landing.from = announced.from;
+                self.raft.step(input::Input::SnapshotStored {
+                    from: landing.from,
+                    last: landing.snapshot.last,
+                    received_bytes: landing.snapshot.total_bytes(),
+                });
+                return;
+            }
+        }
         let inbound = match &mut self.inbound {
             Some(inbound) if inbound.is_same(&announced) => inbound,
             // A late piece of another snapshot must not cost what has arrived of this one. Only a new beginning may.
@@ -87,34 +123,61 @@ impl<M: StateMachine> Replica<M> {
                     received_bytes,
                 });
             }
-            Progress::Complete => self.accept_snapshot(),
+            Progress::Complete => self.maybe_accept_snapshot(),
         }
     }
 
-    /// A snapshot is there as a whole. It is restored before the core hears of it, so that malformed bytes
-    /// cost this server nothing.
-    fn accept_snapshot(&mut self) {
-        let Some(inbound) = self.inbound.take() else {
+    /// Accepts a snapshot that is there as a whole, once no earlier one is being written. It is restored before it is
+    /// written and the core hears of it, so that malformed bytes cost this server nothing.
+    fn maybe_accept_snapshot(&mut self) {
+        if self.landing.is_some() {
+            return;
+        }
+        let Some(inbound) = self.inbound.take_if(|inbound| inbound.is_complete()) else {
             return;
         };
         let from = inbound.from;
         match inbound
             .verify()
-            .and_then(|(meta, data)| Ok((self.machine.restore(&data)?, meta, data)))
+            .and_then(|(meta, snapshot)| Ok((self.machine.restore(&snapshot.data)?, meta, snapshot)))
         {
-            Ok((machine, meta, data)) => {
-                let last = meta.last;
-                let is_news = !self.has_snapshot(last);
-                self.raft.step(input::Input::SnapshotReady { from, meta });
-                if is_news && self.has_snapshot(last) {
-                    self.keep(Snapshot::new(last, data));
-                    // Of those before, only one that the core has handed out already will still be installed.
-                    self.arrived
-                        .retain(|(arrived, _)| self.raft.is_applying(arrived.index));
-                    self.arrived.push_back((last, machine));
+            Ok((machine, meta, snapshot)) => {
+                self.outputs.push(snapshot.to_write());
+                let landing = Landing {
+                    from,
+                    meta,
+                    snapshot,
+                    machine,
+                };
+                if planted!(ADOPTS_UNWRITTEN_SNAPSHOTS) {
+                    self.adopt(landing);
+                } else {
+                    self.landing = Some(landing);
                 }
             }
             Err(error) => self.outputs.push(Output::SnapshotRefused { from, error }),
+        }
+    }
+
+    /// Hands a snapshot that arrived and is durable to the core, which takes it unless it has something newer.
+    fn adopt(&mut self, landing: Landing<M>) {
+        let Landing {
+            from,
+            meta,
+            snapshot,
+            machine,
+        } = landing;
+        let last = snapshot.last;
+        let is_news = !self.has_snapshot(last);
+        self.raft.step(input::Input::SnapshotReady { from, meta });
+        if is_news && self.has_snapshot(last) {
+            self.snapshot = Some(snapshot);
+            // Of those before, only one that the core has handed out already will still be installed.
+            self.arrived
+                .retain(|(arrived, _)| self.raft.is_applying(arrived.index));
+            self.arrived.push_back((last, machine));
+        } else {
+            self.outputs.push(Output::DiscardSnapshot { last });
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::replica::SnapshotError;
+use crate::replica::{Output, SnapshotError, StateMachine};
 use crate::types::{LogId, NodeId, Payload, SnapshotMeta};
 
 /// A snapshot that this server has.
@@ -22,6 +22,14 @@ impl Snapshot {
 
     pub(super) fn total_bytes(&self) -> u64 {
         self.data.len() as u64
+    }
+
+    /// The duty to make it durable.
+    pub(super) fn to_write<M: StateMachine>(&self) -> Output<M> {
+        Output::WriteSnapshot {
+            last: self.last,
+            bytes: self.data.clone(),
+        }
     }
 
     /// At most `chunk_bytes` from `offset` on; nothing beyond the end.
@@ -71,6 +79,10 @@ impl Inbound {
             && self.checksum == other.checksum
     }
 
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.data.len() as u64
+    }
+
     /// Takes a piece if it is the next one. Memory grows with what has arrived, never with what was announced.
     pub(super) fn add(&mut self, offset: u64, data: &[u8]) -> Progress {
         let received = self.data.len() as u64;
@@ -79,16 +91,20 @@ impl Inbound {
         {
             self.data.extend_from_slice(data);
         }
-        let received_bytes = self.data.len() as u64;
-        if received_bytes == self.total_bytes {
+        if self.is_complete() {
             Progress::Complete
         } else {
+            let received_bytes = self.data.len() as u64;
             Progress::Incomplete { received_bytes }
         }
     }
 
-    /// The bytes, if they are those that were sent.
-    pub(super) fn verify(self) -> Result<(SnapshotMeta, Payload), SnapshotError> {
+    pub(super) fn is_complete(&self) -> bool {
+        self.data.len() as u64 == self.total_bytes
+    }
+
+    /// The snapshot, if its bytes are those that were sent.
+    pub(super) fn verify(self) -> Result<(SnapshotMeta, Snapshot), SnapshotError> {
         let found = crc32fast::hash(&self.data);
         if found != self.checksum {
             let expected = self.checksum;
@@ -96,6 +112,30 @@ impl Inbound {
                 "its checksum is {found:08x} where the sender announced {expected:08x}"
             )));
         }
-        Ok((self.meta, self.data.into()))
+        let snapshot = Snapshot {
+            last: self.meta.last,
+            data: self.data.into(),
+            checksum: found,
+        };
+        Ok((self.meta, snapshot))
+    }
+}
+
+/// A snapshot that arrived, was checked, and is being written.
+#[derive(Debug)]
+pub(super) struct Landing<M> {
+    pub(super) from: NodeId,
+    pub(super) meta: SnapshotMeta,
+    pub(super) snapshot: Snapshot,
+    /// The state that it describes.
+    pub(super) machine: M,
+}
+
+impl<M> Landing<M> {
+    /// Whether the other, which begins to arrive, is this snapshot.
+    pub(super) fn is_same(&self, other: &Inbound) -> bool {
+        self.meta == other.meta
+            && self.snapshot.total_bytes() == other.total_bytes
+            && self.snapshot.checksum == other.checksum
     }
 }

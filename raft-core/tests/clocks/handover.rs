@@ -14,6 +14,19 @@ fn told(actions: &[Action]) -> Vec<u64> {
     told.map(|(to, _)| to).collect()
 }
 
+/// How many handovers begin within so many heartbeats, which all peers with right clocks answer.
+fn handovers(timed: &mut Timed, beats: usize) -> usize {
+    let mut begun = 0;
+    let mut was_under_way = timed.scene.raft.status().transferring_to.is_some();
+    for _ in 0..beats {
+        timed.beat(&ALL_RIGHT);
+        let is_under_way = timed.scene.raft.status().transferring_to.is_some();
+        begun += usize::from(is_under_way && !was_under_way);
+        was_under_way = is_under_way;
+    }
+    begun
+}
+
 fn successor(timed: &Timed) -> Option<NodeId> {
     match timed.stamp() {
         Err(ClockError::Off { successor, .. }) => successor,
@@ -172,6 +185,44 @@ fn an_attempt_that_fails_is_repeated_ever_more_rarely() {
     let pauses: Vec<u64> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(pauses, [40, 80, 160, 320, 640]);
     assert_eq!(timed.scene.role(), RoleName::Leader);
+}
+
+// The one that it hands over to may be heard by this server alone, and nobody votes for it. Seed 251 elected them in turns.
+#[test]
+fn the_pause_outlives_the_leadership() {
+    let mut timed = wrong();
+    assert_eq!(told(&timed.beat(&[])), [2]);
+    let mut again = 0;
+    for term in [3, 5, 7] {
+        timed.scene.receive(
+            2,
+            term,
+            Message::TransferVote {
+                last: at(term - 1, term / 2),
+            },
+        );
+        assert_eq!(timed.scene.role(), RoleName::Follower);
+        timed.scene.win();
+        let first = timed.scene.raft.vitals().last;
+        for peer in [2, 3] {
+            timed.scene.accept(peer, first);
+        }
+        again += handovers(&mut timed, 15);
+    }
+    assert_eq!(
+        again, 1,
+        "at first it waits for two of the longest election timeouts, then for four"
+    );
+}
+
+#[test]
+fn a_pause_that_is_long_over_does_not_lengthen_the_next_one() {
+    let mut timed = wrong();
+    assert_eq!(told(&timed.beat(&[])), [2]);
+    timed.ahead = 0;
+    assert_eq!(handovers(&mut timed, 200), 0);
+    timed.ahead = TWO_YEARS;
+    assert_eq!(handovers(&mut timed, 50), 2, "after 40 ticks again");
 }
 
 #[test]

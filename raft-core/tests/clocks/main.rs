@@ -91,6 +91,7 @@ impl Timed {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time,
         };
         self.scene.receive(from, term, reply)
@@ -396,6 +397,7 @@ fn no_value_of_a_clock_breaks_anything() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: Some(WallTime::new(peer)),
             };
             timed.scene.receive(2, term, reply);

@@ -129,6 +129,7 @@ fn both_halves_of_a_joint_configuration_count() {
             voters: [1, 4, 5].map(node).into(),
             learners: [].into(),
         },
+        force: false,
     });
     assert!(timed.scene.raft.membership().is_joint());
     assert_eq!(timed.stamp(), Err(ClockError::Unknown { known: 1 }));
@@ -157,6 +158,7 @@ fn the_clock_of_a_voter_that_is_removed_counts_no_longer() {
         id: ProposalId::new(1),
         expect: Expected::Any,
         change: Change::Remove(node(2)),
+        force: false,
     });
     assert_eq!(timed.scene.raft.membership().voters().count(), 2);
     assert_eq!(timed.stamp(), Err(ClockError::Unknown { known: 1 }));

@@ -72,6 +72,30 @@ fn a_new_leader_leaves_the_joint_configuration_of_an_earlier_one() {
     assert_eq!(scene.raft.membership_id(), at(2, 4));
 }
 
+// A new leader may know already that the joint configuration is committed. Then no step of its own commits it, and it is
+// left all the same.
+#[test]
+fn a_new_leader_leaves_a_joint_configuration_that_it_knows_to_be_committed() {
+    let mut leading = leader_with_learner();
+    change(&mut leading, 2, replace(&[1, 4], &[]));
+    let joint = leading.raft.membership().clone();
+    let mut scene = follower_with(3, vec![sets(1, 2, joint)]);
+    scene.receive(2, 1, heartbeat(at(1, 2)));
+    assert_eq!(scene.commit(), 2, "the joint configuration is committed");
+    // The former leader falls silent.
+    scene.tick(20);
+    scene.step(Event::Campaign);
+    for voter in [4, 2, 4, 2] {
+        scene.grant(voter);
+    }
+    assert_eq!(scene.role(), RoleName::Leader);
+    accept_in(&mut scene, 2, 1, at(2, 3));
+    accept_in(&mut scene, 4, 3, at(2, 3));
+    assert_eq!(scene.commit(), 3);
+    assert_eq!(members(&scene), [vec![1, 4], vec![], vec![]]);
+    assert_eq!(scene.raft.membership_id(), at(2, 4));
+}
+
 // An active quorum, and one that confirms a read, needs voters of both halves.
 #[test]
 fn reads_and_check_quorum_need_both_halves() {
@@ -91,6 +115,7 @@ fn reads_and_check_quorum_need_both_halves() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     assert!(!ready(&scene.receive(4, term, reply)));
@@ -104,6 +129,7 @@ fn reads_and_check_quorum_need_both_halves() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         }
     )));
@@ -120,6 +146,7 @@ fn reads_and_check_quorum_need_both_halves() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );

@@ -1,6 +1,7 @@
 //! Changes of the configuration: paper §6; dissertation chapter 4. This file holds what the tests share; the other
 //! files are named after their subjects.
 
+mod health;
 mod joint;
 mod learners;
 mod life_of_a_cluster;
@@ -26,6 +27,7 @@ fn change(scene: &mut Scene, proposal: u64, change: Change) -> Vec<Action> {
         id: ProposalId::new(proposal),
         expect: Expected::Any,
         change,
+        force: false,
     })
 }
 

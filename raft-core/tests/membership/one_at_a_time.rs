@@ -105,7 +105,12 @@ fn a_change_of_another_configuration_than_expected_is_refused() {
     let mut with = |proposal, expect| {
         let id = ProposalId::new(proposal);
         let change = Change::Remove(node(4));
-        refusals(&scene.step(Event::ChangeMembership { id, expect, change }))
+        refusals(&scene.step(Event::ChangeMembership {
+            id,
+            expect,
+            change,
+            force: false,
+        }))
     };
     let reason = ChangeRejection::Outdated { current };
     assert_eq!(with(2, Expected::This(at(2, 2))), [(2, reason)]);
@@ -203,4 +208,24 @@ fn no_quorum_comes_to_depend_on_a_server_that_has_never_joined() {
     assert_eq!(refusals(&change(&mut scene, 3, Change::AddLearner(node(4)))), []);
     scene.accept(3, at(2, 2));
     assert_eq!(refusals(&change(&mut scene, 4, Change::Remove(node(2)))), []);
+}
+
+// Two leaders may have set configurations at the same index. The one of the earlier term is another one.
+#[test]
+fn a_configuration_is_expected_by_its_term_and_its_index() {
+    let mut scene = leader_with_learner();
+    let current = scene.raft.membership_id().expect("the learner is bound");
+    let expect = Expected::This(at(current.term.value() - 1, current.index.value()));
+    let id = ProposalId::new(9);
+    let change = Change::Remove(node(4));
+    let actions = scene.step(Event::ChangeMembership {
+        id,
+        expect,
+        change,
+        force: false,
+    });
+    let reason = ChangeRejection::Outdated {
+        current: Some(current),
+    };
+    assert_eq!(refusals(&actions), [(9, reason)]);
 }

@@ -150,6 +150,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -164,6 +165,7 @@ fn a_removed_peer_is_sent_entries_until_it_knows() {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         },
     );
@@ -190,6 +192,7 @@ fn a_removed_peer_that_does_not_answer_is_forgotten() {
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -234,6 +237,7 @@ fn a_peer_that_comes_back_starts_a_new_session() {
         promise_micros: 0,
         level: raft_core::Level::ZERO,
         halted: false,
+        stalled: false,
         wall_time: None,
     };
     let mut envelope = scene.envelope(3, 2, reply(3));
@@ -327,6 +331,7 @@ fn a_removed_peer_is_told_of_a_later_entry_when_a_snapshot_covers_its_removal() 
                 promise_micros: 0,
                 level: raft_core::Level::ZERO,
                 halted: false,
+                stalled: false,
                 wall_time: None,
             },
         );
@@ -363,4 +368,26 @@ fn an_entry_is_committed_when_a_smaller_configuration_needs_no_further_copy() {
     assert_eq!(scene.commit(), 1);
     change(&mut scene, 1, Change::Remove(node(4)));
     assert_eq!(scene.commit(), 2);
+}
+
+// A server that was partitioned may learn of its removal by a snapshot instead of an entry.
+#[test]
+fn a_server_that_learns_of_its_removal_by_a_snapshot_keeps_silent() {
+    let mut scene = follower_with(3, vec![]);
+    let meta = raft_core::SnapshotMeta {
+        last: id(1, 5),
+        membership: Membership::of_voters([2, 3].map(node)).into(),
+        membership_id: at(1, 4),
+        withheld: false,
+        level: raft_core::Level::ZERO,
+        cluster: scene.raft.status().cluster,
+    };
+    scene.receive(2, 1, heartbeat(at(1, 1)));
+    scene.step(Input::SnapshotReady { from: node(2), meta });
+    assert_eq!(scene.applied(), 5);
+    let mut actions = scene.tick(100);
+    actions.extend(scene.step(Event::Campaign));
+    actions.extend(scene.receive(2, 1, Message::TimeoutNow));
+    assert_eq!(sent(&actions), []);
+    assert_eq!((scene.role(), scene.term()), (RoleName::Follower, 1));
 }

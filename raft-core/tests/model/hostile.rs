@@ -138,6 +138,7 @@ fn random_message(dice: &mut Dice) -> (Term, Message) {
             promise_micros: 0,
             level: Level::new(dice.below(4) as u32),
             halted: dice.one_in(3),
+            stalled: false,
             wall_time: dice.one_in(2).then(|| random_wall_time(dice)),
         },
         11 => Message::TimeoutNow,
@@ -290,6 +291,7 @@ fn random_input(dice: &mut Dice, number: u64) -> Input {
                 Expected::Any
             },
             change: random_change(dice, from),
+            force: false,
         }),
         _ => Input::Event(Event::Campaign),
     }

@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster 3 [keep=0] [chunk=16] [bytes=36] [forwarding] [lease]` | servers 1 to 3, bound to their folders, in term 1 with empty logs |
+//! | `cluster 3 [keep=0] [chunk=16] [bytes=36] [inflight=2] [forwarding] [lease]` | servers 1 to 3, bound to their folders, in term 1 with empty logs |
 //! | `empty 3` | servers 1 to 3 with empty disks, to start a cluster for the first time |
 //! | `new 4` | a server with an empty disk that knows no other, to be added |
 //! | `disk 2 3 1 1 2 [commit=1]` | server 2 restarts in term 3, with a log of entries of the terms 1, 1 and 2 |
@@ -158,6 +158,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
         match option.split_once('=') {
             Some(("keep", entries)) => config.snapshots.keep_entries = number(entries)?,
             Some(("bytes", bytes)) => config.limits.message_bytes = number(bytes)? as usize,
+            Some(("inflight", messages)) => config.limits.inflight_messages = number(messages)? as usize,
             Some(("chunk", bytes)) => config.snapshots.chunk_bytes = number(bytes)? as usize,
             None if *option == "forwarding" => config.options.forwarding = true,
             None if *option == "lease" => config.options.lease = Some(Lease { drift_permyriad: 500 }),
@@ -179,7 +180,7 @@ fn cluster(world: &mut World, count: u64, options: &[&str]) -> Result<(), String
             id,
             Disk {
                 durable,
-                snapshot: None,
+                ..Disk::default()
             },
             scene::voters(count),
         );
@@ -218,7 +219,7 @@ fn disk(world: &mut World, id: u64, term: u64, log: &[&str]) -> Result<(), Strin
         id,
         Disk {
             durable,
-            snapshot: None,
+            ..Disk::default()
         },
         scene::voters(count),
     );
@@ -297,6 +298,7 @@ fn reconfigure(world: &mut World, id: u64, words: &[&str]) -> Result<(), String>
             id: proposal,
             expect,
             change,
+            force: false,
         },
     )
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use raft_core::replica::{Input, Output, Replica};
 use raft_core::{
     Boot, Config, Envelope, Event, GroupId, Identity, Incarnation, LoadEntries, Membership, Message, NodeId,
-    Notice, Payload, Persist, ProposalId, Setup, TransferOutcome,
+    Notice, Persist, ProposalId, Setup, TransferOutcome,
 };
 
 use crate::support::{Disk, Journal};
@@ -17,7 +17,7 @@ pub(crate) struct Server {
     identity: Identity,
     bootstrap: Membership,
     /// Writes that were requested and not yet made.
-    writes: VecDeque<(Persist, Option<Payload>)>,
+    writes: VecDeque<Persist>,
     pub(crate) slow_disk: bool,
     failed_disk: bool,
 }
@@ -192,7 +192,7 @@ impl World {
     fn duty(&mut self, id: u64, output: Output<Journal>) -> Option<Output<Journal>> {
         let server = self.servers.get_mut(&id)?;
         match output {
-            Output::Persist { persist, snapshot } => {
+            Output::Persist(persist) => {
                 if let Some(from) = persist.truncate_from {
                     self.news.push(format!("{id} cuts off its log from {from} on"));
                 }
@@ -200,10 +200,17 @@ impl World {
                     self.news
                         .push(format!("{id} stores the snapshot of {}", meta.last));
                 }
-                server.writes.push_back((persist, snapshot));
+                server.writes.push_back(persist);
                 if !server.slow_disk && !server.failed_disk {
                     write_one(server);
                 }
+            }
+            Output::WriteSnapshot { last, bytes } => {
+                server.disk.unnamed.insert(last, bytes);
+                server.replica.step(Input::SnapshotWritten { last });
+            }
+            Output::DiscardSnapshot { last } => {
+                server.disk.unnamed.remove(&last);
             }
             // Greetings change nothing in these scripts: every server is started once at a time, on its own folder.
             Output::Send(envelope) if matches!(envelope.message, Message::Greeting { .. }) => {}
@@ -300,8 +307,8 @@ impl World {
 }
 
 fn write_one(server: &mut Server) {
-    if let Some((persist, snapshot)) = server.writes.pop_front() {
-        server.disk.write(&persist, snapshot.as_ref());
+    if let Some(persist) = server.writes.pop_front() {
+        server.disk.write(&persist);
         server.replica.step(Event::Persisted(persist.ticket));
     }
 }

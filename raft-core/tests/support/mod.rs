@@ -70,14 +70,23 @@ impl StateMachine for Journal {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub durable: Durable,
+    /// The bytes of the snapshot that `durable` names.
     pub snapshot: Option<Payload>,
+    /// Snapshots that are written and not named.
+    pub unnamed: BTreeMap<LogId, Payload>,
 }
 
 impl Disk {
-    pub fn write(&mut self, persist: &Persist, snapshot: Option<&Payload>) {
+    pub fn write(&mut self, persist: &Persist) {
         self.durable.write(persist);
-        if persist.snapshot.is_some() {
-            self.snapshot = snapshot.cloned();
+        if let Some(meta) = persist.snapshot.as_ref().filter(|meta| !meta.withheld) {
+            let written = self.unnamed.remove(&meta.last);
+            assert!(
+                written.is_some(),
+                "the snapshot of {} is named and not written",
+                meta.last
+            );
+            self.snapshot = written;
         }
     }
 }
@@ -86,9 +95,13 @@ pub struct Server {
     pub replica: Replica<Journal>,
     pub disk: Disk,
     /// Writes that were requested and not yet made.
-    pub writes: VecDeque<(Persist, Option<Payload>)>,
+    pub writes: VecDeque<Persist>,
     /// Whether writes wait for the test.
     pub slow_disk: bool,
+    /// Snapshots whose write was requested and not yet made.
+    pub snapshot_writes: VecDeque<(LogId, Payload)>,
+    /// Whether the writes of snapshots wait for the test.
+    pub slow_snapshots: bool,
     pub boot: u64,
     pub done: BTreeMap<u64, (LogId, usize)>,
     pub rejected: BTreeMap<u64, raft_core::Rejection>,
@@ -167,7 +180,16 @@ impl Cluster {
         self.start_with(id, Disk::default(), 1, id, Membership::default());
     }
 
-    pub fn start_with(&mut self, id: u64, disk: Disk, boot: u64, incarnation: u64, bootstrap: Membership) {
+    pub fn start_with(
+        &mut self,
+        id: u64,
+        mut disk: Disk,
+        boot: u64,
+        incarnation: u64,
+        bootstrap: Membership,
+    ) {
+        // What a crash left between a snapshot's write and its name.
+        disk.unnamed.clear();
         let identity = Identity {
             group: GroupId::new(1),
             node: NodeId::new(id),
@@ -187,6 +209,8 @@ impl Cluster {
             disk,
             writes: VecDeque::new(),
             slow_disk: false,
+            snapshot_writes: VecDeque::new(),
+            slow_snapshots: false,
             boot,
             done: BTreeMap::new(),
             rejected: BTreeMap::new(),
@@ -258,12 +282,24 @@ impl Cluster {
     fn carry_out(&mut self, id: u64, output: Output<Journal>) {
         let server = self.servers.get_mut(&id).expect("the server runs");
         match output {
-            Output::Persist { persist, snapshot } if server.slow_disk => {
-                server.writes.push_back((persist, snapshot));
-            }
-            Output::Persist { persist, snapshot } => {
-                server.disk.write(&persist, snapshot.as_ref());
+            Output::Persist(persist) if server.slow_disk => server.writes.push_back(persist),
+            Output::Persist(persist) => {
+                server.disk.write(&persist);
                 server.replica.step(Event::Persisted(persist.ticket));
+            }
+            Output::WriteSnapshot { last, bytes } if server.slow_snapshots => {
+                server.snapshot_writes.push_back((last, bytes));
+            }
+            Output::WriteSnapshot { last, bytes } => {
+                server.disk.unnamed.insert(last, bytes);
+                server.replica.step(Input::SnapshotWritten { last });
+            }
+            Output::DiscardSnapshot { last } => {
+                let written = server.disk.unnamed.remove(&last);
+                assert!(
+                    written.is_some(),
+                    "the snapshot of {last} is discarded and not written"
+                );
             }
             Output::Send(envelope) => self.wire.push_back(envelope),
             Output::LoadEntries(LoadEntries {
@@ -317,9 +353,17 @@ impl Cluster {
     /// Makes the oldest waiting write durable.
     pub fn write_one(&mut self, id: u64) {
         let server = self.server(id);
-        let (persist, snapshot) = server.writes.pop_front().expect("a write waits");
-        server.disk.write(&persist, snapshot.as_ref());
+        let persist = server.writes.pop_front().expect("a write waits");
+        server.disk.write(&persist);
         self.step(id, Event::Persisted(persist.ticket));
+    }
+
+    /// Makes the oldest waiting snapshot durable.
+    pub fn write_snapshot(&mut self, id: u64) {
+        let server = self.server(id);
+        let (last, bytes) = server.snapshot_writes.pop_front().expect("a snapshot waits");
+        server.disk.unnamed.insert(last, bytes);
+        self.step(id, Input::SnapshotWritten { last });
     }
 
     /// Delivers the messages on the wire, and those that they lead to, until there are none.
@@ -399,6 +443,7 @@ impl Cluster {
             id: ProposalId::new(proposal),
             expect: Expected::Any,
             change,
+            force: false,
         });
         self.step(id, input);
         proposal

@@ -130,6 +130,7 @@ fn damage(schedule: &mut Schedule, draws: &mut Draws, target: Target) {
             target,
             lasts,
             restart_after,
+            takeovers: u32::try_from(draws.below(8)).unwrap_or(0).saturating_sub(4),
         },
         3 => FaultKind::CorruptDisk {
             target,

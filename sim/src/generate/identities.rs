@@ -47,6 +47,7 @@ fn id_used_again(schedule: &mut Schedule, draws: &mut Draws) {
             compare: false,
             insist: Nanos::from_millis(step),
             change,
+            force: false,
         };
         add(schedule, When::At(Nanos::from_millis(*at)), kind);
         *at += step;

@@ -30,6 +30,7 @@ pub(super) fn add_to(schedule: &mut Schedule, all: bool) {
         2 => inside_joint_configurations(schedule, &mut draws),
         _ => narrow_configurations(schedule, &mut draws),
     }
+    force_some(schedule);
 }
 
 fn any_time(schedule: &Schedule, draws: &mut Draws) -> Nanos {
@@ -42,6 +43,21 @@ fn ask(draws: &mut Draws, change: Reconfiguration, target: Target, insist: Nanos
         compare: draws.chance(4_000),
         insist,
         change,
+        force: false,
+    }
+}
+
+/// Some operators insist on changes that take the quorum away. The draws are apart from those of the changes, so that
+/// the rest of a seed's schedule stays what it was.
+fn force_some(schedule: &mut Schedule) {
+    let mut draws = Seed(schedule.seed).careful(Domain::Configuration, 9, 0, 0);
+    if draws.chance(5_000) {
+        return;
+    }
+    for fault in &mut schedule.faults {
+        if let FaultKind::ChangeMembership { force, .. } = &mut fault.kind {
+            *force = draws.chance(5_000);
+        }
     }
 }
 

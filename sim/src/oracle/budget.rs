@@ -217,6 +217,7 @@ impl Budget {
             envelope.message,
             Message::Hello
                 | Message::HelloReply { .. }
+                | Message::OtherCluster
                 | Message::PreVote { .. }
                 | Message::PreVoteReply { .. }
         ) {
@@ -331,6 +332,7 @@ mod tests {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         }
     }

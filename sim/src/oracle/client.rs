@@ -378,6 +378,7 @@ mod tests {
             attempt,
             at: Nanos::new(attempt),
             made: Nanos::new(attempt),
+            memory: 0,
             session: None,
         }
     }

@@ -168,6 +168,7 @@ mod tests {
             promise_micros: 0,
             level: raft_core::Level::ZERO,
             halted: false,
+            stalled: false,
             wall_time: None,
         };
         reports(

@@ -153,6 +153,24 @@ impl<L: LogView> Turn<'_, L> {
         Ok(())
     }
 
+    /// Returns the first configuration that a leader appends in this step, if it has other members than the one before.
+    pub(crate) fn changes_members<'e>(
+        &self,
+        facts: &Facts,
+        mut entries: impl Iterator<Item = &'e Entry>,
+    ) -> Option<&'e Membership> {
+        let changed = entries.find_map(|entry| match &entry.body {
+            EntryBody::Membership(changed) if entry.id.term == self.after.term => Some(changed),
+            _ => None,
+        })?;
+        let sets = |membership: &Membership| {
+            let (voters, outgoing) = (membership.voters().collect(), membership.outgoing().collect());
+            [voters, outgoing, membership.learners().collect::<Vec<NodeId>>()]
+        };
+        let before = facts.configuration(self.was)?;
+        (sets(changed) != sets(before)).then_some(changed)
+    }
+
     /// S19: a server that knows it is no longer a voter neither campaigns nor leads. Its removal may be taken back as
     /// long as it is not committed, so until then it may do both.
     pub(crate) fn leads_only_as_a_voter(&self, facts: &Facts) -> Judgement {

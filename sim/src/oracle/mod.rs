@@ -79,6 +79,7 @@ oracles! {
     S24 = "The run stays within its budget of events, and every window within its limits.",
     S25 = "Nothing panics and no arithmetic overflows.",
     S26 = "No command is committed before its level is in force. A server applies nothing that its program does not understand, and one that cannot go on neither campaigns nor goes on leading. The level rises only to what every member understands.",
+    S27 = "Nothing that another cluster says changes what a server stands for.",
     Core = "The library's own invariants hold after every step.",
     C1 = "An acknowledged write is committed where the acknowledgement says.",
     C2 = "What clients see is linearizable, witnessed by the order of the log.",

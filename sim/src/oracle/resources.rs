@@ -17,6 +17,16 @@ pub(crate) fn window_holds(leader: NodeId, peer: &PeerStatus, limit: u64) -> Jud
     violated(Oracle::S24, message)
 }
 
+/// S24: at most two snapshots are being written, one taken and one that arrived, and as many are written and not named.
+pub(crate) fn snapshots_are_few(node: NodeId, (writing, unnamed): (usize, usize)) -> Judgement {
+    if writing <= 2 && unnamed <= 2 {
+        return Ok(());
+    }
+    let message =
+        format!("server {node} writes {writing} snapshots, and has {unnamed} that are written and not named");
+    violated(Oracle::S24, message)
+}
+
 /// S24: commands that a leader has appended and that are not committed yet. They stay within the limit, unless a single
 /// one exceeds it: [`raft_core::Limits::uncommitted_bytes`]. The sizes are those of the commands that the leader has
 /// appended in its term and not committed, by [`raft_core::Entry::cost_bytes`].
@@ -58,6 +68,7 @@ mod tests {
             silent_ticks: 0,
             level: None,
             is_halted: false,
+            is_stalled: false,
         };
         assert_eq!(window_holds(node(1), &peer(3), 3), Ok(()));
         reports(Oracle::S24, window_holds(node(1), &peer(4), 3));

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use raft_core::{Membership, NodeId, RoleName, Term, Vitals};
 
+use super::membership::{describe, is_quorum};
 use super::{Judgement, Oracle, violated};
 use crate::nanos::Nanos;
 use crate::places::place_of;
@@ -19,12 +20,14 @@ pub(crate) const PLACES: usize = 8;
 /// What one server has heard since its start, by its own clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Contacts {
-    /// When it last heard a leader, as long as it follows.
+    /// When it last heard a leader, until it leads, or that leader asks it to. To campaign is no reason to forget.
     leader_heard: Option<u64>,
     /// Which peers have granted a pre-vote, one bit each, and for which term.
     granted: (Term, u8),
     /// On a leader: when each peer last answered, or when it was elected.
     answered: [u64; PLACES],
+    /// On a leader: the peers that have answered since it was elected, one bit each.
+    met: u8,
 }
 
 impl Contacts {
@@ -33,7 +36,7 @@ impl Contacts {
         self.leader_heard = Some(ticks);
     }
 
-    /// It does not follow, and so has no leader to be loyal to.
+    /// It leads or joins, or its leader wants to be replaced: it has no leader to be loyal to.
     pub(crate) fn has_no_leader(&mut self) {
         self.leader_heard = None;
     }
@@ -51,35 +54,50 @@ impl Contacts {
     /// It becomes the leader.
     pub(crate) fn becomes_leader(&mut self, ticks: u64) {
         self.answered = [ticks; PLACES];
+        self.met = 0;
     }
 
     /// A peer has answered it as the leader that it is.
     pub(crate) fn is_answered(&mut self, by: usize, ticks: u64) {
         if let Some(answered) = self.answered.get_mut(by) {
             *answered = ticks;
+            self.met |= bit(by);
         }
     }
 
     /// L4 (a): a server that has heard its leader within the shortest election timeout does not help another server to
     /// replace it, by granting a pre-vote or by moving on to a candidate's term (dissertation §4.2.3, §9.6).
     pub(crate) fn is_loyal(&self, node: NodeId, candidate: NodeId, ticks: u64, shortest: u64) -> Judgement {
-        match self.leader_heard {
-            Some(heard) if ticks.saturating_sub(heard) < shortest => violated(
+        match self.hears(ticks, shortest) {
+            Some(ago) => violated(
                 Oracle::L4,
                 format!(
-                    "server {node} heard its leader {} ticks ago, but helps {candidate} to replace it",
-                    ticks.saturating_sub(heard)
+                    "server {node} heard its leader {ago} ticks ago, but helps {candidate} to replace it"
                 ),
             ),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
+    /// How many ticks ago it heard a leader, if that was within the shortest election timeout.
+    fn hears(&self, ticks: u64, shortest: u64) -> Option<u64> {
+        let ago = ticks.saturating_sub(self.leader_heard?);
+        (ago < shortest).then_some(ago)
+    }
+
     /// L4 (a): a server raises its term only after a quorum has said that it would vote for it (dissertation §9.6), so
-    /// that a server that was partitioned does not disturb the others when it comes back.
-    pub(crate) fn has_pre_votes(&self, node: NodeId, term: Term, membership: &Membership) -> Judgement {
+    /// that a server that was partitioned does not disturb the others when it comes back. Its own pre-vote is one that it
+    /// would grant to others.
+    pub(crate) fn has_pre_votes(
+        &self,
+        node: NodeId,
+        term: Term,
+        membership: &Membership,
+        (ticks, shortest): (u64, u64),
+    ) -> Judgement {
+        let own = self.hears(ticks, shortest).is_none();
         let granted = |voter: NodeId| {
-            voter == node || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
+            (voter == node && own) || (self.granted.0 == term && self.granted.1 & bit(place_of(voter)) != 0)
         };
         if membership.has_quorum(granted) {
             return Ok(());
@@ -92,6 +110,31 @@ impl Contacts {
     pub(crate) fn has_just_heard(&self, peer: NodeId, ticks: u64, shortest: u64) -> bool {
         let answered = self.answered.get(place_of(peer));
         answered.is_some_and(|&at| ticks.saturating_sub(at) < shortest)
+    }
+
+    /// S18: a change that is not forced leads to voters of which a quorum has answered the leader since its election,
+    /// within the shortest election timeout.
+    pub(crate) fn leaves_a_healthy_quorum(
+        &self,
+        node: NodeId,
+        ticks: u64,
+        shortest: u64,
+        changed: &Membership,
+    ) -> Judgement {
+        let is_healthy = |voter: NodeId| {
+            let place = place_of(voter);
+            let answered = self.answered.get(place);
+            let is_recent = answered.is_some_and(|&at| ticks.saturating_sub(at) <= shortest);
+            voter == node || (self.met & bit(place) != 0 && is_recent)
+        };
+        if is_quorum(changed, is_healthy) {
+            return Ok(());
+        }
+        let message = format!(
+            "server {node} makes a change that nobody forces to {}, of which it has heard no quorum for {shortest} ticks",
+            describe(changed)
+        );
+        violated(Oracle::S18, message)
     }
 
     /// L5: a leader has heard from a quorum within twice the shortest election timeout (dissertation §6.2).
@@ -350,15 +393,18 @@ mod tests {
 
         reports(
             Oracle::L4,
-            contacts.has_pre_votes(node(1), Term::new(5), &three()),
+            contacts.has_pre_votes(node(1), Term::new(5), &three(), (100, SHORTEST)),
         );
         contacts.is_granted(Term::new(5), 2);
-        assert_eq!(contacts.has_pre_votes(node(1), Term::new(5), &three()), Ok(()));
+        let judge = |contacts: &Contacts, ticks| {
+            contacts.has_pre_votes(node(1), Term::new(5), &three(), (ticks, SHORTEST))
+        };
+        assert_eq!(judge(&contacts, 100), Ok(()));
+        contacts.hears_leader(100);
+        reports(Oracle::L4, judge(&contacts, 114));
+        assert_eq!(judge(&contacts, 115), Ok(()));
         contacts.is_granted(Term::new(6), 1);
-        reports(
-            Oracle::L4,
-            contacts.has_pre_votes(node(1), Term::new(5), &three()),
-        );
+        reports(Oracle::L4, judge(&contacts, 115));
     }
 
     #[test]
@@ -384,6 +430,20 @@ mod tests {
             Ok(())
         );
         assert_eq!(backlog.yields_when_stalled(node(1), 164, heartbeat, true), Ok(()));
+    }
+
+    #[test]
+    fn s18_reports_a_change_that_leaves_no_healthy_quorum() {
+        let mut contacts = Contacts::default();
+        contacts.becomes_leader(100);
+        let judge =
+            |contacts: &Contacts, ticks| contacts.leaves_a_healthy_quorum(node(1), ticks, SHORTEST, &three());
+        reports(Oracle::S18, judge(&contacts, 101));
+        contacts.is_answered(2, 105);
+        assert_eq!(judge(&contacts, 120), Ok(()));
+        reports(Oracle::S18, judge(&contacts, 121));
+        contacts.becomes_leader(121);
+        reports(Oracle::S18, judge(&contacts, 121));
     }
 
     #[test]

@@ -186,6 +186,10 @@ pub enum FaultKind {
         /// How long until it starts again then; without it, it restarts at the heal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         restart_after: Option<Nanos>,
+        /// How often the copy and what it replaced take over from each other after that, each time so much later, as two
+        /// machines do that run copies of one folder under one address.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        takeovers: u32,
     },
     /// A record on the disk rots, for good: a reader finds that its checksum does not match (class B).
     CorruptDisk {
@@ -240,6 +244,9 @@ pub enum FaultKind {
         insist: Nanos,
         /// The change.
         change: Reconfiguration,
+        /// Whether the operator wants it even if the leader knows of no healthy quorum for it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// An operator asks the leader to hand its leadership over (dissertation §3.10).
     TransferLeadership {

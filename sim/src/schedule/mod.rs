@@ -199,6 +199,9 @@ pub struct Knobs {
     /// clock jump set the wall clock as well, mostly by much more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub wall_clocks: bool,
+    /// Whether another cluster, whose servers have the same ids, is heard on the same network until the heal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strangers: bool,
     /// Whether every message between servers goes through the workload's [`Codec`](crate::Codec). A
     /// workload without one is refused.
     pub encode_messages: bool,
@@ -247,6 +250,7 @@ impl Default for Knobs {
             shuffle_ties: false,
             mixed_settings: false,
             wall_clocks: false,
+            strangers: false,
             encode_messages: false,
             programs: None,
         }
@@ -372,6 +376,10 @@ pub struct DiskWeather {
     pub group_commit: bool,
     /// The time that reading entries back takes.
     pub load: Nanos,
+    /// The longest time that the bytes of a snapshot take to be durable, beside all other writes.
+    pub snapshot: Nanos,
+    /// How many snapshots of 10,000 cannot be written.
+    pub snapshot_fails_permyriad: u32,
 }
 
 impl Default for DiskWeather {
@@ -384,6 +392,8 @@ impl Default for DiskWeather {
             write_back: Nanos::from_millis(100),
             group_commit: false,
             load: Nanos::from_micros(300),
+            snapshot: Nanos::ZERO,
+            snapshot_fails_permyriad: 0,
         }
     }
 }

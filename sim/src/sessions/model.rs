@@ -267,6 +267,7 @@ mod tests {
                 attempt,
                 at: Nanos::from_millis(millis),
                 made: Nanos::from_millis(millis),
+                memory: 0,
                 session: Some(session),
             },
             response: Reply::Session(answer),

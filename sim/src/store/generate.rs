@@ -17,7 +17,7 @@ impl StoreSchedule {
             2 => Class::B,
             _ => Class::C,
         };
-        let segment_bytes = draws.pick(&[4, 16, 32, 128]).unwrap_or(16) << 10;
+        let journal_bytes = draws.pick(&[4, 16, 32, 128]).unwrap_or(16) << 10;
         let largest = draws.pick(&[40, 300, 3_000, 12_000]).unwrap_or(300);
         let steps = (0..draws.between(4, 40))
             .map(|_| step(&mut draws, class, largest))
@@ -26,7 +26,7 @@ impl StoreSchedule {
             profile: StoreProfile::Store,
             seed,
             class,
-            segment_bytes,
+            journal_bytes,
             steps,
             faults: Vec::new(),
         };

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use node::store::Opened;
 use raft_core::{
     Entries, Entry, EntryBody, HardState, Index, LogId, Membership, NodeId, Payload, Persist, SnapshotMeta,
     Term, Ticket,
 };
 
 use super::schedule::{Change, Write};
+use super::subject::Opened;
 use crate::hash::Rolling;
 use crate::random::{Domain, Seed};
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use node::store::{NewFolder, Opened, Store, StoreError, StoreOptions};
-use raft_core::{Entry, GroupId, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, Persist};
+use raft_core::{Entry, HardState, Index, LogId, NodeId, Payload, Persist};
 
-use super::disk::SharedDisk;
+use super::disk::SimulatedDisk;
 use super::model::Contents;
 use super::schedule::{Change, Keep, Step, StoreSchedule, Write};
 use super::sectors::SectorDisk;
+use super::subject::{NewStore, OpenStore, Opened, StoreFailure, StoreUnderTest};
 use crate::hash::Rolling;
 use crate::oracle::{Judgement, Oracle, Violation, violated};
 use crate::random::{Domain, Seed};
@@ -36,7 +36,7 @@ pub struct StoreReport {
     pub crashes: u64,
     /// How many typed errors the store returned.
     pub errors: u64,
-    /// How often a store said that its last batch is lost, and that the server keeps silent: in classes B and C only.
+    /// How often a store said that its last group is lost, and that the server keeps silent: in classes B and C only.
     pub silenced: u64,
     /// How often the store had no room, and was asked again.
     pub waited: u64,
@@ -58,13 +58,17 @@ impl StoreReport {
 }
 
 /// Carries out a schedule.
-pub fn run(schedule: &StoreSchedule) -> StoreReport {
-    Run::new(schedule, None).finish()
+pub fn run(schedule: &StoreSchedule, store: &dyn StoreUnderTest) -> StoreReport {
+    Run::new(schedule, store, None).finish()
 }
 
 /// Carries out a schedule, and reports every call and every answer.
-pub fn replay(schedule: &StoreSchedule, tell: &mut dyn FnMut(&str)) -> StoreReport {
-    Run::new(schedule, Some(tell)).finish()
+pub fn replay(
+    schedule: &StoreSchedule,
+    store: &dyn StoreUnderTest,
+    tell: &mut dyn FnMut(&str),
+) -> StoreReport {
+    Run::new(schedule, store, Some(tell)).finish()
 }
 
 /// Why a run ends before its last step.
@@ -132,13 +136,14 @@ impl Written {
 
 struct Run<'a> {
     schedule: &'a StoreSchedule,
+    subject: &'a dyn StoreUnderTest,
     tell: Option<&'a mut dyn FnMut(&str)>,
-    disk: SharedDisk,
-    store: Option<Store<SharedDisk>>,
+    disk: SimulatedDisk,
+    store: Option<Box<dyn OpenStore>>,
     /// What the store may hold after the next start: the last state that it reported as durable, and those after it.
     /// The last one is what it holds now.
     allowed: Vec<Contents>,
-    /// What it could hold before the last sync: a store that says that it has lost its last batch may hold it again.
+    /// What it could hold before the last sync: a store that says that it has lost its last group may hold it again.
     before: Vec<Contents>,
     written: Written,
     /// Counts the writes, to give each its own contents.
@@ -153,12 +158,17 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(schedule: &'a StoreSchedule, tell: Option<&'a mut dyn FnMut(&str)>) -> Self {
+    fn new(
+        schedule: &'a StoreSchedule,
+        subject: &'a dyn StoreUnderTest,
+        tell: Option<&'a mut dyn FnMut(&str)>,
+    ) -> Self {
         let disk = SectorDisk::new(schedule.seed, schedule.faults.clone(), tell.is_some());
         Self {
             schedule,
+            subject,
             tell,
-            disk: SharedDisk::new(disk),
+            disk: SimulatedDisk::new(disk),
             store: None,
             allowed: vec![Contents::default()],
             before: Vec::new(),
@@ -245,7 +255,7 @@ impl<'a> Run<'a> {
     fn call<T>(
         &mut self,
         what: &str,
-        call: impl FnOnce(&mut Option<Store<SharedDisk>>) -> T,
+        call: impl FnOnce(&mut Option<Box<dyn OpenStore>>) -> T,
     ) -> Result<T, Violation> {
         let store = &mut self.store;
         catch_unwind(AssertUnwindSafe(|| call(store))).map_err(|panic| Violation {
@@ -255,30 +265,23 @@ impl<'a> Run<'a> {
     }
 
     /// An error is justified if the disk gave a reason for it.
-    fn judge_error(&mut self, what: &str, error: &StoreError, failures_before: u64) -> Judgement {
+    fn judge_error(&mut self, what: &str, error: &StoreFailure, failures_before: u64) -> Judgement {
         self.report.errors += 1;
-        let text = node::with_causes(error);
-        self.say(&format!("{what}: {text}"));
+        let StoreFailure {
+            message, is_damage, ..
+        } = error;
+        self.say(&format!("{what}: {message}"));
         let disk = self.disk.lock();
         let excused = disk.is_down() || disk.failures() > failures_before;
         drop(disk);
-        // A fault within the contract may fail a call, and must never look like damage.
-        let blames = matches!(
-            error,
-            StoreError::Damaged { .. }
-                | StoreError::RolledBack { .. }
-                | StoreError::Record { .. }
-                | StoreError::FormerFormat { .. }
-                | StoreError::Format { .. }
-                | StoreError::NotNext { .. }
-        );
         let is_damaged = self.has_struck(Class::B) || self.has_struck(Class::C);
-        if is_damaged || excused && !blames {
+        // A fault within the contract may fail a call, and must never look like damage.
+        if is_damaged || excused && !is_damage {
             return Ok(());
         }
         violated(
             Oracle::D2,
-            format!("the disk kept its contract, but {what} failed: {text}"),
+            format!("the disk kept its contract, but {what} failed: {message}"),
         )
     }
 
@@ -300,14 +303,11 @@ impl<'a> Run<'a> {
             disk.restart();
             drop(disk);
             let failures = self.failures();
-            let folder = new_folder();
-            let options = StoreOptions {
-                segment_bytes: self.schedule.segment_bytes,
-            };
-            let disk = self.disk.clone();
+            let new = NewStore::simulated(self.schedule.journal_bytes);
+            let (subject, disk) = (self.subject, self.disk.clone());
             let result = self.call("open", |store| {
-                let (opened_store, opened) = Store::create_or_open_on(disk, &folder, options)?;
-                *store = Some(opened_store);
+                let (open, opened) = subject.open(disk, &new)?;
+                *store = Some(open);
                 Ok(opened)
             })?;
             match result {
@@ -333,31 +333,11 @@ impl<'a> Run<'a> {
         let lost_end = opened.lost_end.clone();
         let mut found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
-        if let Some(damage) = &lost_end {
-            self.report.silenced += 1;
-            self.say(&format!("the last batch is lost, and the server keeps silent: {damage}"));
-            if !self.has_struck(Class::B) && !self.has_struck(Class::C) {
-                return violated(
-                    Oracle::D2,
-                    format!("the disk kept its contract, but the store says that its last batch is lost: {damage}"),
-                );
-            }
-            if !found.hard_state.silenced {
-                return violated(Oracle::D1, "the store has lost its last batch, and goes on".to_owned());
-            }
-        }
-        // A store that lost its last batch says so until it is written to, also if a crash interrupts the start that
-        // finds it.
-        let silenced = std::mem::take(&mut found.hard_state.silenced);
-        if silenced && !self.has_struck(Class::B) && !self.has_struck(Class::C) {
-            return violated(Oracle::D3, "the store keeps silent for no reason".to_owned());
-        }
+        let silenced = self.judge_loss(lost_end.as_deref(), &mut found)?;
         found.hash_into(&mut self.hash);
         self.hash.word(found_boot);
-        let folder = new_folder();
-        if (identity.group, identity.node, identity.incarnation)
-            != (folder.group, folder.node, folder.incarnation)
-        {
+        let new = NewStore::simulated(self.schedule.journal_bytes);
+        if (identity.group, identity.node, identity.incarnation) != (new.group, new.node, new.incarnation) {
             return violated(Oracle::D3, format!("the store says that it is {identity:?}"));
         }
         let says_so = lost_end.is_some() || silenced && !self.was_silenced;
@@ -388,23 +368,68 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Judges what a store says of its last group of writes. Returns whether the server is to keep silent, and takes that
+    /// out of the contents. A store that lost its last group says so until it is written to, also if a crash interrupts
+    /// the start that finds it.
+    fn judge_loss(&mut self, lost_end: Option<&str>, found: &mut Contents) -> Result<bool, Violation> {
+        let may_lose = self.has_struck(Class::B) || self.has_struck(Class::C);
+        let silenced = std::mem::take(&mut found.hard_state.silenced);
+        if let Some(damage) = lost_end {
+            self.report.silenced += 1;
+            self.say(&format!(
+                "the last group is lost, and the server keeps silent: {damage}"
+            ));
+            if !may_lose {
+                let message = format!(
+                    "the disk kept its contract, but the store says that its last group is lost: {damage}"
+                );
+                return violated(Oracle::D2, message);
+            }
+            if !silenced {
+                return violated(
+                    Oracle::D1,
+                    "the store has lost its last group, and goes on".to_owned(),
+                );
+            }
+        }
+        if silenced && !may_lose {
+            return violated(Oracle::D2, "the store keeps silent for no reason".to_owned());
+        }
+        Ok(silenced)
+    }
+
     fn now(&self) -> Contents {
         self.allowed.last().cloned().unwrap_or_default()
     }
 
     fn persist(&mut self, writes: &[Write]) -> Result<(), Stop> {
         let mut after = self.now();
-        let mut group = Vec::new();
+        let (mut group, mut snapshots) = (Vec::new(), Vec::new());
         for &write in writes {
             self.number += 1;
             let (persist, bytes) = after.persist(self.schedule.seed, self.number, write);
             after.apply(&persist, bytes.as_ref());
             self.written.add(&persist, bytes.as_ref());
-            group.push((persist, bytes));
+            snapshots.extend(persist.snapshot.as_ref().map(|meta| meta.last).zip(bytes));
+            group.push(persist);
         }
         let is_synced = group
             .iter()
-            .any(|(persist, _)| persist.sync || persist.snapshot.is_some());
+            .any(|persist| persist.sync || persist.snapshot.is_some());
+        let failures = self.failures();
+        // The bytes of snapshots first, as a server does. A failure costs this attempt, and poisons nothing.
+        let result = self.call("writing a snapshot", |store| {
+            let store = store.as_ref();
+            store.map(|store| {
+                let mut snapshots = snapshots.iter();
+                snapshots.try_for_each(|(last, bytes)| store.write_snapshot(*last, bytes))
+            })
+        })?;
+        if let Some(Err(failure)) = result {
+            self.judge_error("writing a snapshot", &failure, failures)?;
+            let is_down = self.disk.lock().is_down();
+            return if is_down { self.reopen() } else { Ok(()) };
+        }
         let (result, failures) = self.persist_with_room(&group)?;
         match result {
             None => Ok(()),
@@ -428,18 +453,17 @@ impl<'a> Run<'a> {
     /// had failed before that attempt.
     fn persist_with_room(
         &mut self,
-        group: &[(Persist, Option<Payload>)],
-    ) -> Result<(Option<Result<(), StoreError>>, u64), Stop> {
+        group: &[Persist],
+    ) -> Result<(Option<Result<(), StoreFailure>>, u64), Stop> {
         for _ in 0..MAX_ATTEMPTS {
             let failures = self.failures();
-            let result = self.call("persist", |store| store.as_mut().map(|store| store.persist(group)))?;
+            let result = self.call("persist", |store| {
+                store.as_mut().map(|store| store.persist(group))
+            })?;
             match result {
-                Some(Err(error @ StoreError::NoRoom { .. })) => {
+                Some(Err(error)) if error.is_no_room && !self.disk.lock().is_down() => {
                     self.judge_error("persisting", &error, failures)?;
                     self.report.waited += 1;
-                    if self.disk.lock().is_down() {
-                        return Ok((Some(Err(error)), failures));
-                    }
                 }
                 answer => return Ok((answer, failures)),
             }
@@ -451,14 +475,14 @@ impl<'a> Run<'a> {
     }
 
     /// After an error the store must refuse to write; then the process is started again.
-    fn fail(&mut self, what: &str, error: &StoreError, failures: u64) -> Result<(), Stop> {
+    fn fail(&mut self, what: &str, error: &StoreFailure, failures: u64) -> Result<(), Stop> {
         self.judge_error(what, error, failures)?;
         let vote = Write {
             change: Change::Vote,
             sync: true,
         };
         self.number += 1;
-        let group = [self.now().persist(self.schedule.seed, self.number, vote)];
+        let group = [self.now().persist(self.schedule.seed, self.number, vote).0];
         let result = self.call("persist after a failure", |store| {
             store.as_mut().map(|store| store.persist(&group))
         })?;
@@ -513,16 +537,6 @@ impl<'a> Run<'a> {
     }
 }
 
-fn new_folder() -> NewFolder {
-    NewFolder {
-        boot_nonce: 5,
-        group: GroupId::new(7),
-        node: NodeId::new(1),
-        incarnation: Incarnation::new(11),
-        bootstrap: Membership::of_voters([1, 2, 3].map(NodeId::new)),
-    }
-}
-
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
@@ -531,32 +545,74 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{Durable, EntryBody, Identity, Term};
+    use raft_core::{Boot, Durable, EntryBody, Identity, Term};
 
     use super::*;
     use crate::store::{DiskFault, DiskFaultKind, StoreProfile};
+
+    /// A store that holds nothing and acknowledges everything.
+    struct Forgetful;
+
+    impl StoreUnderTest for Forgetful {
+        fn open(
+            &self,
+            disk: SimulatedDisk,
+            _new: &NewStore,
+        ) -> Result<(Box<dyn OpenStore>, Opened), StoreFailure> {
+            match disk.open("anything") {
+                Ok(_) => Ok((Box::new(Self), opened_with(Vec::new()))),
+                Err(error) => Err(failure(&error.to_string())),
+            }
+        }
+    }
+
+    impl OpenStore for Forgetful {
+        fn write_snapshot(&self, _last: LogId, _bytes: &Payload) -> Result<(), StoreFailure> {
+            Ok(())
+        }
+
+        fn persist(&mut self, _group: &[Persist]) -> Result<(), StoreFailure> {
+            Ok(())
+        }
+
+        fn load_entries(
+            &self,
+            _first: Index,
+            _last: Index,
+            _max_bytes: usize,
+        ) -> Result<Vec<Entry>, StoreFailure> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn failure(message: &str) -> StoreFailure {
+        StoreFailure {
+            message: message.to_owned(),
+            is_damage: false,
+            is_no_room: false,
+        }
+    }
 
     fn nothing_to_do(faults: Vec<DiskFault>) -> StoreSchedule {
         StoreSchedule {
             profile: StoreProfile::Store,
             seed: 1,
             class: Class::A,
-            segment_bytes: 1 << 16,
+            journal_bytes: 1 << 16,
             steps: Vec::new(),
             faults,
         }
     }
 
     fn opened_with(entries: Vec<Entry>) -> Opened {
-        let folder = new_folder();
+        let new = NewStore::simulated(1 << 16);
         Opened {
             identity: Identity {
-                group: folder.group,
-                node: folder.node,
-                incarnation: folder.incarnation,
-                boot: raft_core::Boot::new(1, 5),
+                group: new.group,
+                node: new.node,
+                incarnation: new.incarnation,
+                boot: Boot::new(1, new.boot_nonce),
             },
-            bootstrap: folder.bootstrap,
             durable: Durable {
                 hard_state: HardState::default(),
                 snapshot: None,
@@ -564,6 +620,7 @@ mod tests {
                 commit: None,
             },
             snapshot: None,
+            lost_end: None,
         }
     }
 
@@ -584,7 +641,7 @@ mod tests {
     #[test]
     fn d1_reports_a_store_that_lost_what_it_acknowledged() {
         let schedule = nothing_to_do(Vec::new());
-        let mut run = Run::new(&schedule, None);
+        let mut run = Run::new(&schedule, &Forgetful, None);
         run.allowed = vec![Contents::of(opened_with(vec![entry()]))];
         let judged = run.compare(opened_with(Vec::new()));
         assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D1));
@@ -593,7 +650,7 @@ mod tests {
     #[test]
     fn d1_reports_nothing_when_the_store_has_what_it_acknowledged() {
         let schedule = nothing_to_do(Vec::new());
-        let mut run = Run::new(&schedule, None);
+        let mut run = Run::new(&schedule, &Forgetful, None);
         run.allowed = vec![Contents::of(opened_with(vec![entry()]))];
         assert!(run.compare(opened_with(vec![entry()])).is_ok());
     }
@@ -601,10 +658,8 @@ mod tests {
     #[test]
     fn d2_reports_an_error_for_which_the_disk_gave_no_reason() {
         let schedule = nothing_to_do(Vec::new());
-        let mut run = Run::new(&schedule, None);
-        let error = StoreError::Poisoned {
-            folder: "simulated".to_owned(),
-        };
+        let mut run = Run::new(&schedule, &Forgetful, None);
+        let error = failure("the store has had enough");
         let judged = run.judge_error("persisting", &error, 0);
         assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D2));
     }
@@ -612,7 +667,7 @@ mod tests {
     #[test]
     fn d3_reports_an_entry_that_was_never_written() {
         let schedule = nothing_to_do(Vec::new());
-        let mut run = Run::new(&schedule, None);
+        let mut run = Run::new(&schedule, &Forgetful, None);
         let judged = run.compare(opened_with(vec![entry()]));
         assert_eq!(judged.map_err(|violation| violation.oracle), Err(Oracle::D3));
     }
@@ -625,13 +680,11 @@ mod tests {
             kind: DiskFaultKind::FailRead,
         };
         let schedule = nothing_to_do(vec![read_fails]);
-        let mut run = Run::new(&schedule, None);
+        let mut run = Run::new(&schedule, &Forgetful, None);
         assert_eq!(oracle_of(run.open()), None, "the second attempt succeeds");
         assert_eq!(run.failures(), 1);
         // The store is sound, but the caller says that it has failed.
-        let error = StoreError::Poisoned {
-            folder: "simulated".to_owned(),
-        };
+        let error = failure("the store has had enough");
         assert_eq!(oracle_of(run.fail("persisting", &error, 0)), Some(Oracle::D4));
     }
 }

@@ -17,8 +17,8 @@ pub struct StoreSchedule {
     pub seed: u64,
     /// What the disk may do, and so what is promised.
     pub class: Class,
-    /// The size of a segment of the store's log, in bytes: small ones are begun and freed often.
-    pub segment_bytes: u64,
+    /// The size of the store's journal, in bytes: a small one has many checkpoints.
+    pub journal_bytes: u64,
     /// The store's tasks, in order.
     #[serde(rename = "step", default)]
     pub steps: Vec<Step>,
@@ -282,7 +282,7 @@ impl StoreSchedule {
             }
         }
         let bounds = [
-            ("segment_bytes", self.segment_bytes, 1 << 30),
+            ("journal_bytes", self.journal_bytes, 1 << 30),
             ("a number of a step", self.largest_number(), 1 << 20),
         ];
         for (name, value, most) in bounds {
@@ -290,7 +290,7 @@ impl StoreSchedule {
                 return Err(ScheduleError::Value {
                     name,
                     value: value.to_string(),
-                    must: "at most what a machine can hold: 2^30 for segments, 2^20 for the rest",
+                    must: "at most what a machine can hold: 2^30 for journals, 2^20 for the rest",
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! A disk of bytes: files in one folder, made of sectors, with everything that a disk may do to them.
 //!
-//! Within its contract (that of the store's `Disk`, class A) a crash leaves one version of every sector that was
+//! Within its contract (that of `SimulatedDisk`, class A) a crash leaves one version of every sector that was
 //! written since its file's last sync: any version since then, or the old one. The same holds for a file's length. Of
 //! the changes to the folder it leaves any subset. Beyond the contract (classes B and C) sectors rot, turn to garbage
 //! in a crash, end up in the wrong place or nowhere, and syncs lie.

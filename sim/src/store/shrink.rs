@@ -2,7 +2,9 @@
 
 use super::run::run;
 use super::schedule::{DiskFaultKind, Keep, Step, StoreSchedule};
+use super::subject::StoreUnderTest;
 use crate::oracle::Oracle;
+use crate::shrink::take_runs;
 
 /// A failing schedule, made as small as it gets.
 #[derive(Clone, Debug)]
@@ -16,9 +18,10 @@ pub struct ShrunkStore {
 }
 
 /// Removes whatever the same oracle does not need to find something; `None` if it finds nothing to begin with.
-pub fn shrink(schedule: &StoreSchedule) -> Option<ShrunkStore> {
-    let oracle = run(schedule).violation?.oracle;
+pub fn shrink(schedule: &StoreSchedule, store: &dyn StoreUnderTest) -> Option<ShrunkStore> {
+    let oracle = run(schedule, store).violation?.oracle;
     let mut shrinker = Shrinker {
+        store,
         best: schedule.clone(),
         oracle,
         runs: 1,
@@ -40,13 +43,14 @@ pub fn shrink(schedule: &StoreSchedule) -> Option<ShrunkStore> {
     })
 }
 
-struct Shrinker {
+struct Shrinker<'a> {
+    store: &'a dyn StoreUnderTest,
     best: StoreSchedule,
     oracle: Oracle,
     runs: u64,
 }
 
-impl Shrinker {
+impl Shrinker<'_> {
     fn attempt(&mut self, change: impl FnOnce(&mut StoreSchedule)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
@@ -54,7 +58,7 @@ impl Shrinker {
             return false;
         }
         self.runs += 1;
-        let fails = run(&candidate)
+        let fails = run(&candidate, self.store)
             .violation
             .is_some_and(|violation| violation.oracle == self.oracle);
         if fails {
@@ -63,23 +67,12 @@ impl Shrinker {
         fails
     }
 
-    /// Removes ever smaller runs of neighbours, as for clusters.
     fn take<T>(&mut self, list: impl Fn(&mut StoreSchedule) -> &mut Vec<T>) {
-        let mut size = list(&mut self.best).len().next_power_of_two();
-        while size > 0 {
-            let mut from = 0;
-            loop {
-                let length = list(&mut self.best).len();
-                if from >= length {
-                    break;
-                }
-                let to = (from + size).min(length);
-                if !self.attempt(|schedule| drop(list(schedule).drain(from..to))) {
-                    from = to;
-                }
-            }
-            size /= 2;
-        }
+        let length = list(&mut self.best).len();
+        take_runs(length, |run| {
+            self.attempt(|schedule| drop(list(schedule).drain(run)));
+            list(&mut self.best).len()
+        });
     }
 
     fn take_writes(&mut self) {

@@ -13,7 +13,7 @@ use crate::oracle::{Judgement, Oracle, count, violated};
 use crate::places::place_of;
 use crate::report::Place;
 use crate::witness::Witnessed;
-use crate::workload::{AnswerOf, Heard, ResponseOf, Workload};
+use crate::workload::{AnswerOf, Heard, ResponseOf, Told, Workload};
 
 impl<W: Workload> Simulation<'_, W> {
     pub(super) fn done(
@@ -145,6 +145,7 @@ impl<W: Workload> Simulation<'_, W> {
                 return self.heard(attempt, operation, client, server, response);
             }
             Some(Outcome::Read { answer, .. }) => {
+                self.remember(attempt, Told::Answer(&answer));
                 self.attempt_ended(operation, attempt, Happened::Read(answer));
                 let judgement = self.oracles.attempts.returned(attempt, None);
                 self.ruled(judgement)?;
@@ -172,6 +173,7 @@ impl<W: Workload> Simulation<'_, W> {
         let heard = self.workload.heard(&response);
         match heard {
             Heard::Done { first } => {
+                self.remember(attempt, Told::Response(&response));
                 self.attempt_ended(operation, attempt, Happened::Written(response.clone()));
                 self.end_request(operation, Some(Happened::Written(response)));
                 let judgement = self.oracles.attempts.returned(attempt, first);

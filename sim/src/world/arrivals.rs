@@ -6,7 +6,7 @@ use raft_core::{
 };
 
 use super::observe::Occasion;
-use super::step::{Given, InputOf};
+use super::step::{Ask, Given, InputOf};
 use super::{Event, HostCommand, Load, Simulation};
 use crate::coverage::Probe;
 use crate::oracle::election::terms_grow;
@@ -48,6 +48,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.boot += 1;
         server.counted += 1;
         let nonce = self.seed.quick(Domain::Timers, at as u64, server.boot, 3).half();
+        let orphans = server.disk.remove_orphans();
         let image = server.disk.durable();
         let durable = match image.recover() {
             Ok(durable) => durable,
@@ -73,7 +74,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let (is_blank, snapshot) = (
             image.is_empty(),
-            image.snapshot.as_ref().map(|(_, bytes)| bytes.clone()),
+            (image.snapshot.as_ref().filter(|(meta, _)| !meta.withheld)).map(|(_, bytes)| bytes.clone()),
         );
         let from_snapshot = snapshot.is_some();
         let started = |program: Option<u32>, mut setup: Setup, snapshot| {
@@ -128,6 +129,9 @@ impl<W: Workload> Simulation<'_, W> {
             apply::applied(&self.oracles.facts, node, vitals.applied, history)?;
         }
         server.replica = Some(replica);
+        if orphans > 0 {
+            self.happened(Probe::OrphanRemoved, Some(at));
+        }
         if judges {
             self.starts_with_the_last_in_its_log(at)?;
         }
@@ -207,6 +211,7 @@ impl<W: Workload> Simulation<'_, W> {
             self.held.push((*envelope, cause));
             return Ok(());
         }
+        self.hear_stranger(cause, &envelope)?;
         let Some(server) = self.servers.get_mut(to) else {
             return Ok(());
         };
@@ -395,7 +400,10 @@ impl<W: Workload> Simulation<'_, W> {
         let mut given = Given::on(Occasion::told());
         let input = match command {
             HostCommand::ChangeMembership(ask) => match self.change_asked(ask) {
-                Some(input) => input,
+                Some((input, force)) => {
+                    given.asked_to_change = Some(Ask { force });
+                    input
+                }
                 None => return Ok(()),
             },
             HostCommand::Transfer(to) => {

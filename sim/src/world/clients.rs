@@ -22,7 +22,7 @@ use crate::random::{Domain, Seed};
 use crate::report::Place;
 use crate::schedule::{OLDER, Operation, OperationKind, Programs, Schedule, ScheduleError};
 use crate::witness::{for_program, program_and_command};
-use crate::workload::{SessionCall, Workload};
+use crate::workload::{Asks, SessionCall, Workload};
 
 /// How many of 10,000 attempts go to a random server.
 const RANDOM_SERVER_PERMYRIAD: u32 = 500;
@@ -47,6 +47,8 @@ struct Request {
     number: u64,
     /// When that attempt was made.
     made: Nanos,
+    /// What the client remembered then.
+    memory: u64,
     /// Its number in the client's session, and its place there.
     session: Option<SessionCall>,
     /// Whether an attempt may have had an effect that the client does not know of.
@@ -62,6 +64,8 @@ pub(super) struct Clients {
     believed: Vec<Option<usize>>,
     /// The session of each client.
     sessions: Vec<Option<SessionClient>>,
+    /// What each client remembers.
+    memories: Vec<u64>,
     /// How many fresh operations are not done.
     pub(super) fresh_waiting: usize,
     /// For each attempt, the server that has accepted it, and that server's boot.
@@ -78,6 +82,7 @@ impl Clients {
             attempts: Vec::with_capacity(256),
             believed: vec![None; usize::from(schedule.workload.clients) + 1],
             sessions: vec![None; usize::from(schedule.workload.clients) + 1],
+            memories: vec![0; usize::from(schedule.workload.clients) + 1],
             fresh_waiting: 0,
             taken: Vec::with_capacity(256),
         }
@@ -189,6 +194,15 @@ impl<W: Workload> Simulation<'_, W> {
             self.happened(Probe::OperationGivenUp, None);
             return;
         }
+        if running.attempts == 0 {
+            let Operation {
+                client, kind, choice, ..
+            } = running.operation;
+            let memory = self.clients.memories.get(usize::from(client)).copied();
+            let asks = Asks { kind, choice };
+            let asks = self.workload.asks(client, memory.unwrap_or(0), asks);
+            (running.operation.kind, running.operation.choice) = (asks.kind, asks.choice);
+        }
         running.attempts += 1;
         let Operation {
             client, kind, choice, ..
@@ -219,7 +233,7 @@ impl<W: Workload> Simulation<'_, W> {
             && call.request == number
             && matches!(call.session, None | Some(SessionCall::Apply { .. }))
         {
-            history.invoked(self.now, number, kind, choice);
+            history.invoked(self.now, &call, kind);
         }
         let server = self.choose_server(client, number);
         self.clients.attempts.push((operation, server));

@@ -76,9 +76,28 @@ impl<W: Workload> Simulation<'_, W> {
         if after.role != RoleName::Leader {
             return Ok(());
         }
+        let appended = || {
+            let written = outputs.iter().filter_map(|output| match output {
+                Output::Persist(persist) => Some(&persist.entries),
+                _ => None,
+            });
+            written.flatten()
+        };
         for output in outputs {
-            if let Output::Persist { persist, .. } = output {
+            if let Output::Persist(persist) = output {
                 turn.appends(facts, &persist.entries)?;
+            }
+        }
+        let mut is_forced = false;
+        if let Some(ask) = given.asked_to_change
+            && let Some(changed) = turn.changes_members(facts, appended())
+        {
+            let shortest = server.knobs.election_timeout_min_ticks;
+            let contacts = &server.conduct.contacts;
+            let judged = contacts.leaves_a_healthy_quorum(node, server.ticks_told, shortest, changed);
+            is_forced = ask.force && judged.is_err();
+            if !ask.force {
+                judged?;
             }
         }
         if before.role != RoleName::Leader || before.term != after.term {
@@ -91,6 +110,9 @@ impl<W: Workload> Simulation<'_, W> {
                 promises.vote(after.term, voter) == Some(node) || budget.is_faulty(place) || own()
             };
             membership::elected(facts, node, after.term, server.configuration, agrees)?;
+        }
+        if is_forced {
+            self.happened(Probe::ChangeForced, Some(at));
         }
         Ok(())
     }
@@ -116,7 +138,8 @@ impl<W: Workload> Simulation<'_, W> {
         turn.uses_the_last_in_its_log(&self.oracles.facts)
     }
 
-    /// S21 for servers that begin outside the cluster: they say hello, and send nothing else before a committed
+    /// S21 for servers that begin outside the cluster: they say hello, and tell another cluster's
+    /// servers that they do not belong to it. They send nothing else before a committed
     /// configuration binds them.
     pub(super) fn outsider_sends_only_hello(&mut self, at: usize, envelope: &Envelope) -> Judgement {
         if self.is_founder(at) {
@@ -125,7 +148,10 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(server) = self.servers.get_mut(at).filter(|server| !server.admitted) else {
             return Ok(());
         };
-        if matches!(envelope.message, Message::Hello | Message::HelloReply { .. }) {
+        if matches!(
+            envelope.message,
+            Message::Hello | Message::HelloReply { .. } | Message::OtherCluster
+        ) {
             return Ok(());
         }
         server.admitted = self

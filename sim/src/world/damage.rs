@@ -23,6 +23,10 @@ pub(super) struct Backup {
     incarnation: Incarnation,
     counted: u32,
     image: Image,
+    /// Whether it has been the server's disk before, since the copy was taken.
+    was_replaced: bool,
+    /// How often it and the copy take over from each other yet.
+    takeovers: u32,
 }
 
 impl<W: Workload> Simulation<'_, W> {
@@ -49,7 +53,7 @@ impl<W: Workload> Simulation<'_, W> {
                 }
                 self.happened(Probe::DiskLies, Some(at));
             }
-            FaultKind::RestoreBackup { .. } => {
+            FaultKind::RestoreBackup { takeovers, .. } => {
                 if let Some(server) = self.servers.get(at) {
                     let (incarnation, counted) = (server.incarnation, server.counted);
                     let image = server.disk.durable().clone();
@@ -59,6 +63,8 @@ impl<W: Workload> Simulation<'_, W> {
                         incarnation,
                         counted,
                         image,
+                        was_replaced: false,
+                        takeovers,
                     });
                 }
             }
@@ -104,7 +110,7 @@ impl<W: Workload> Simulation<'_, W> {
         true
     }
 
-    /// Puts a copy of the disk back.
+    /// Puts a copy of the disk back, or what a copy has replaced.
     pub(super) fn restore_backup(&mut self, fault: usize, at: usize) {
         let place = self
             .backups
@@ -119,6 +125,17 @@ impl<W: Workload> Simulation<'_, W> {
         self.crash(at, Survival::Random);
         let standing = self.budget.standing(at);
         if let Some(server) = self.servers.get_mut(at) {
+            if let Some(takeovers) = backup.takeovers.checked_sub(1) {
+                self.backups.push(Backup {
+                    fault,
+                    place: at,
+                    incarnation: server.incarnation,
+                    counted: server.counted,
+                    image: server.disk.durable().clone(),
+                    was_replaced: true,
+                    takeovers,
+                });
+            }
             let is_same_disk = server.incarnation == backup.incarnation;
             server.incarnation = backup.incarnation;
             // Others may have heard a later start, and count this one for nothing, whether it lost anything or not.
@@ -137,10 +154,19 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         self.happened(Probe::BackupRestored, Some(at));
-        if let Some(FaultKind::RestoreBackup { restart_after, .. }) =
-            self.schedule.faults.get(fault).map(|fault| &fault.kind)
+        if backup.was_replaced {
+            self.happened(Probe::CopyTookOver, Some(at));
+        }
+        let kind = self.schedule.faults.get(fault).map(|fault| &fault.kind);
+        if let Some(&FaultKind::RestoreBackup {
+            restart_after, lasts, ..
+        }) = kind
         {
-            self.start_after(at, *restart_after);
+            self.start_after(at, restart_after);
+            if backup.takeovers > 0 {
+                let servers = 1 << at;
+                self.push_after(lasts, Event::Relent { fault, servers });
+            }
         }
     }
 
@@ -342,7 +368,7 @@ impl<W: Workload> Simulation<'_, W> {
         server.silenced = replica.raft().hard_state().silenced;
         if server.silenced {
             let is_noted = |output: &OutputOf<W>| {
-                matches!(output, Output::Persist { persist, .. }
+                matches!(output, Output::Persist(persist)
                     if persist.hard_state.as_ref().is_some_and(|state| state.silenced))
             };
             if !outputs.iter().any(is_noted) {

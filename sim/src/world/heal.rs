@@ -106,6 +106,8 @@ impl<W: Workload> Simulation<'_, W> {
         self.disk_weather.sync_max = self.disk_weather.sync_max.min(quick);
         self.disk_weather.sync_min = self.disk_weather.sync_min.min(quick);
         self.disk_weather.stall_permyriad = 0;
+        self.disk_weather.snapshot = self.disk_weather.snapshot.min(quick);
+        self.disk_weather.snapshot_fails_permyriad = 0;
     }
 
     /// Chooses a random quorum and, by draw, a few more servers. Servers that no longer wait for the first start come

@@ -24,14 +24,16 @@ mod process;
 mod programs;
 mod quiet;
 mod server;
+mod snapshots;
 mod stamps;
 mod step;
+mod strangers;
 mod targets;
 mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use raft_core::{Envelope, Index, Membership, NodeId, Payload, Ticket};
+use raft_core::{Envelope, Index, LogId, Membership, NodeId, Payload, Ticket};
 
 use self::clients::Clients;
 pub(crate) use self::clients::planned;
@@ -135,6 +137,13 @@ enum Event {
         server: usize,
         boot: u64,
         ticket: Ticket,
+    },
+    /// The write of a snapshot ends; without bytes it has failed.
+    SnapshotWritten {
+        server: usize,
+        boot: u64,
+        last: LogId,
+        bytes: Option<Payload>,
     },
     /// A slow machine has done what its server gave it.
     Applied { server: usize, boot: u64 },
@@ -423,6 +432,12 @@ impl<'a, W: Workload> Simulation<'a, W> {
             Event::Wake { server, boot } => self.wake(cause, server, boot),
             Event::Synced { server, boot, ticket } => self.synced(cause, server, boot, ticket),
             Event::Persisted { server, boot, ticket } => self.persisted(server, boot, ticket),
+            Event::SnapshotWritten {
+                server,
+                boot,
+                last,
+                bytes,
+            } => self.snapshot_written(cause, server, boot, last, bytes),
             Event::Applied { server, boot } => {
                 self.applied(server, boot);
                 Ok(())
@@ -558,7 +573,7 @@ fn core_holds(node: NodeId, invariants: Result<(), &'static str>) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{LogId, Persist, SnapshotMeta, Term};
+    use raft_core::{Persist, SnapshotMeta, Term};
 
     use super::*;
     use crate::Profile;
@@ -571,12 +586,8 @@ mod tests {
         let mut simulation = Simulation::new(&schedule, &KeyValue, None);
         let disk = &mut simulation.servers[0].disk;
         for (persist, snapshot) in writes {
-            disk.issue(
-                Nanos::ZERO,
-                &schedule.weather.disk,
-                persist.clone(),
-                snapshot.clone(),
-            );
+            let weather = &schedule.weather.disk;
+            disk.issue(Nanos::ZERO, weather, persist.clone(), snapshot.clone());
             disk.synced(Nanos::ZERO, &schedule.weather.disk, persist.ticket);
         }
         simulation.start(0, 0)

@@ -153,8 +153,9 @@ impl<W: Workload> Simulation<'_, W> {
                 compare,
                 insist,
                 ref change,
+                force,
                 ..
-            } => self.wish_change(id, servers, change, compare, insist, draws),
+            } => self.wish_change(id, servers, change, (compare, force), insist, draws),
             FaultKind::TransferLeadership { .. } => self.wish_transfer(servers),
             _ => {
                 for place in members(servers) {

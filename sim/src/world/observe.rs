@@ -23,7 +23,7 @@ use crate::workload::Workload;
 /// What is remembered of one server from its start on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conduct {
-    contacts: Contacts,
+    pub(super) contacts: Contacts,
     bond: Bond,
     wakeups: Wakeups,
     backlog: Backlog,
@@ -197,7 +197,8 @@ impl<W: Workload> Simulation<'_, W> {
                 conduct.bond.may_vote(node, heard.from, ticks, shortest)?;
             }
         }
-        if is_honest && after.role == RoleName::PreCandidate && !occasion.is_told {
+        let begins = (before.role, after.role) != (RoleName::PreCandidate, RoleName::PreCandidate);
+        if is_honest && after.role == RoleName::PreCandidate && begins && !occasion.is_told {
             // While a server follows, it resets its shortest election timeout whenever it hears its leader.
             conduct.contacts.is_loyal(node, node, ticks, shortest)?;
         }
@@ -208,7 +209,7 @@ impl<W: Workload> Simulation<'_, W> {
                 .message
                 .is_none_or(|heard| heard.news != News::TimeoutNow)
         {
-            conduct.contacts.has_pre_votes(node, after.term, membership)?;
+            (conduct.contacts).has_pre_votes(node, after.term, membership, (ticks, shortest))?;
             if has_leases {
                 conduct.bond.may_vote(node, node, ticks, shortest)?;
             }
@@ -218,7 +219,7 @@ impl<W: Workload> Simulation<'_, W> {
                 .contacts
                 .has_active_quorum(node, ticks, shortest, membership)?;
         }
-        if after.role != RoleName::Follower {
+        if matches!(after.role, RoleName::Leader | RoleName::Joining) {
             conduct.contacts.has_no_leader();
         }
         if server.disk_failed {
@@ -471,6 +472,7 @@ impl Conduct {
             }
             News::TimeoutNow if after.role == RoleName::Candidate || after.role == RoleName::Leader => {
                 self.bond.is_released();
+                self.contacts.has_no_leader();
             }
             News::Leads(_) if is_followed(heard, after) => {
                 self.bond.hears(heard.from, heard.term, ticks);
@@ -552,7 +554,7 @@ impl Conduct {
         }
         for output in outputs {
             match output {
-                Output::Persist { persist, .. } if persist.sync => {
+                Output::Persist(persist) if persist.sync => {
                     self.wakeups.issued(persist.ticket.value());
                     self.backlog.issued(persist.ticket.value(), ticks);
                     if persists_at_once {
@@ -579,7 +581,7 @@ impl Conduct {
 }
 
 fn is_write<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {
-    matches!(output, Output::Persist { .. })
+    matches!(output, Output::Persist(_))
 }
 
 fn is_vote<M: raft_core::replica::StateMachine>(output: &Output<M>) -> bool {

@@ -46,6 +46,7 @@ struct Wish {
     fault: u32,
     change: Change,
     expect: Expected,
+    force: bool,
     until: Nanos,
     /// Whether it is made, or never can be.
     settled: bool,
@@ -102,7 +103,7 @@ impl<W: Workload> Simulation<'_, W> {
         fault: u32,
         servers: u8,
         change: &Reconfiguration,
-        compare: bool,
+        (compare, force): (bool, bool),
         insist: Nanos,
         draws: &mut Draws,
     ) {
@@ -130,6 +131,7 @@ impl<W: Workload> Simulation<'_, W> {
                 fault,
                 change,
                 expect,
+                force,
                 until: self.now + insist,
                 settled: false,
             });
@@ -171,15 +173,17 @@ impl<W: Workload> Simulation<'_, W> {
         self.push(self.now, Event::Command { server, command });
     }
 
-    /// Returns the input for an ask.
-    pub(super) fn change_asked(&mut self, ask: usize) -> Option<InputOf<W>> {
+    /// Returns the input for an ask, and whether it is forced.
+    pub(super) fn change_asked(&mut self, ask: usize) -> Option<(InputOf<W>, bool)> {
         let wish = self.operator.wishes.get(self.operator.asks.get(ask)?.wish)?;
         self.hash.word(u64::from(wish.fault));
-        Some(Input::Event(CoreEvent::ChangeMembership {
+        let input = Input::Event(CoreEvent::ChangeMembership {
             id: ProposalId::new(FIRST_ID + ask as u64),
             expect: wish.expect,
             change: wish.change.clone(),
-        }))
+            force: wish.force,
+        });
+        Some((input, wish.force))
     }
 
     /// A server reports that a change is made.

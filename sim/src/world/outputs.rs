@@ -42,7 +42,9 @@ impl<W: Workload> Simulation<'_, W> {
 
     fn carry_out_one(&mut self, at: usize, output: OutputOf<W>) -> Judgement {
         match output {
-            Output::Persist { persist, snapshot } => self.persist(at, persist, snapshot),
+            Output::Persist(persist) => self.persist(at, persist),
+            Output::WriteSnapshot { last, bytes } => self.write_snapshot(at, last, bytes),
+            Output::DiscardSnapshot { last } => self.discard_snapshot(at, last),
             Output::Send(envelope) => self.send(at, Box::new(envelope)),
             Output::LoadEntries(LoadEntries {
                 ticket,
@@ -128,7 +130,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
-    fn persist(&mut self, at: usize, persist: Persist, snapshot: Option<raft_core::Payload>) -> Judgement {
+    fn persist(&mut self, at: usize, persist: Persist) -> Judgement {
         let Some(server) = self.servers.get_mut(at) else {
             return Ok(());
         };
@@ -140,21 +142,26 @@ impl<W: Workload> Simulation<'_, W> {
             self.refuse_write(at);
             return Ok(());
         }
-        if let Some(meta) = persist.snapshot.as_ref().filter(|meta| !meta.withheld) {
-            let Some(bytes) = &snapshot else {
+        let mut snapshot = None;
+        if let Some(meta) = &persist.snapshot {
+            let Some(bytes) = server.disk.named(meta) else {
                 return violated(
                     Oracle::S17,
                     format!(
-                        "server {node} writes the snapshot up to {} without its bytes",
+                        "server {node} names the snapshot up to {}, whose bytes are not durable",
                         meta.last
                     ),
                 );
             };
-            let judgement = self
-                .oracles
-                .snapshots
-                .written(&self.oracles.facts, node, meta, bytes);
-            self.ruled(judgement)?;
+            server.disk.name(meta.last);
+            if !meta.withheld {
+                let judgement = self
+                    .oracles
+                    .snapshots
+                    .written(&self.oracles.facts, node, meta, &bytes);
+                self.ruled(judgement)?;
+            }
+            snapshot = Some(bytes);
         }
         let (leads, is_waited_for) = (vitals.role == RoleName::Leader, persist.sync);
         if leads {

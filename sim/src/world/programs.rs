@@ -1,11 +1,11 @@
 //! Two programs that run side by side, where the schedule has them: which one a server runs, and what that means for it.
 
 use raft_core::replica::Output;
-use raft_core::{EntryBody, Index, Persist, RoleName, Vitals};
+use raft_core::{EntryBody, Message, Persist, RoleName, Vitals};
 
-use super::Simulation;
 use super::server::Server;
 use super::step::OutputOf;
+use super::{Event, Simulation};
 use crate::coverage::Probe;
 use crate::nanos::Nanos;
 use crate::oracle::levels::{cannot_go_on, is_raised_by_all, keeps_quiet, says_level, understands};
@@ -32,8 +32,8 @@ impl<W: Workload> Simulation<'_, W> {
             .is_some_and(|server| self.cannot_go_on(at, server))
     }
 
-    /// Whether the server lacks entries that its leader has compacted, and its program does not understand the snapshot
-    /// that covers them.
+    /// Whether the server's log does not fit to what its leader has not compacted, and its program does not understand
+    /// the snapshot that covers the rest.
     pub(super) fn is_cut_off(&self, at: usize) -> bool {
         let Some(server) = self
             .servers
@@ -51,7 +51,12 @@ impl<W: Workload> Simulation<'_, W> {
         let Some(leader) = leader.map(raft_core::replica::Replica::raft) else {
             return false;
         };
-        let next = Index::after(server.vitals.last.map(|last| last.index));
+        let lacks_what_is_compacted = leader.first_index().previous().is_some_and(|base| {
+            let own = server.replica.as_ref().map(raft_core::replica::Replica::raft);
+            let holds =
+                own.is_some_and(|own| own.log_id(base).is_some_and(|id| leader.log_id(base) == Some(id)));
+            server.vitals.commit < Some(base) && !holds
+        });
         let covers = leader.snapshot().map(|meta| meta.last.index);
         let is_witness = self.schedule.cluster.is_witness(at);
         let committed = covers.and_then(|covers| self.oracles.facts.committed(covers));
@@ -59,7 +64,7 @@ impl<W: Workload> Simulation<'_, W> {
             true => committed.level > OLDER,
             false => committed.needs > OLDER,
         });
-        next < leader.first_index() && is_too_new
+        lacks_what_is_compacted && is_too_new
     }
 
     /// Whether an operator may start every server of the core again. One whose disk is still empty would have to ask
@@ -77,7 +82,7 @@ impl<W: Workload> Simulation<'_, W> {
     /// Takes note of what the step gives a leader to do: it raises the level, perhaps long after the last request.
     pub(super) fn notice_level(&mut self, outputs: &[OutputOf<W>]) {
         let raises = |output: &OutputOf<W>| match output {
-            Output::Persist { persist, .. } => {
+            Output::Persist(persist) => {
                 (persist.entries.iter()).any(|entry| matches!(entry.body, EntryBody::Level(_)))
             }
             _ => false,
@@ -184,7 +189,19 @@ impl<W: Workload> Simulation<'_, W> {
                 self.last_kept_by(place) >= newest && self.schedule.knobs.snapshot_keep_entries >= 10;
             is_fed || self.is_quorum_of_all(core & !(1 << place))
         };
-        let mut old = members().filter(|&place| is_spared(place));
+        // What a leader that is not of the core has sent may make its log the longest one.
+        let is_sent_more = |place: usize| {
+            self.queue.pending().any(|caused| match &caused.event {
+                Event::Deliver { envelope, .. } if place_of(envelope.to) == place => {
+                    match &envelope.message {
+                        Message::Append { entries, .. } => entries.last().map(|entry| entry.id) > newest,
+                        _ => false,
+                    }
+                }
+                _ => false,
+            })
+        };
+        let mut old = members().filter(|&place| is_spared(place) && !is_sent_more(place));
         let stays = old.find(|&place| members().any(|other| other != place && can_lead(other)));
         let stays = stays.filter(|_| draws.chance(ONE_STAYS_OLD_PERMYRIAD));
         self.upgraded = members()

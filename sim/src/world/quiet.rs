@@ -229,6 +229,14 @@ impl Quiet {
         }
     }
 
+    /// The bytes of a snapshot are being written until then. A follower that installs it makes no progress before, and
+    /// nothing else waits.
+    pub(super) fn writes_snapshot(&mut self, place: usize, until: Nanos) {
+        if let Some(slow) = self.slow_until.get_mut(place) {
+            *slow = until.max(*slow);
+        }
+    }
+
     /// A server's machine is busy for this time, and what reaches the server waits. A heartbeat and its answer may take
     /// half of the time that a leader has left; each of the two servers may take another eighth. After a longer time the
     /// server may receive what is long over, and its peers what that leads to.

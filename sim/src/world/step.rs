@@ -27,8 +27,17 @@ pub(super) struct Given {
     acknowledged_by: Option<NodeId>,
     /// The server to which an operator wants leadership to be transferred.
     pub(super) asked_to_hand_over: Option<NodeId>,
+    /// An operator wants the configuration to be changed.
+    pub(super) asked_to_change: Option<Ask>,
     /// The occasion by which the server's conduct is judged.
     occasion: Occasion,
+}
+
+/// An operator's request for a change of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct Ask {
+    /// Whether it is to be made without a healthy quorum as well.
+    pub(super) force: bool,
 }
 
 impl Given {
@@ -49,6 +58,7 @@ impl Given {
             verifies: Verifies::of(envelope),
             acknowledged_by: acknowledges.then_some(envelope.from),
             asked_to_hand_over: None,
+            asked_to_change: None,
             occasion: Occasion::of(envelope),
         }
     }
@@ -145,7 +155,7 @@ impl<W: Workload> Simulation<'_, W> {
                     && entry.command().is_some()
             };
             let appended = outputs.iter().filter_map(|output| match output {
-                Output::Persist { persist, .. } => Some(&persist.entries),
+                Output::Persist(persist) => Some(&persist.entries),
                 _ => None,
             });
             let appended = appended.flat_map(|entries| entries.iter());
@@ -160,7 +170,7 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let Oracles { facts, commits, .. } = &mut self.oracles;
         for (place, output) in (0..).zip(outputs) {
-            let Output::Persist { persist, snapshot } = output else {
+            let Output::Persist(persist) = output else {
                 continue;
             };
             if is_judged {
@@ -190,12 +200,14 @@ impl<W: Workload> Simulation<'_, W> {
                 && left <= place
             {
                 if left == place {
-                    server.disk.begin_last_write(persist.clone(), snapshot.clone());
+                    let snapshot = persist.snapshot.as_ref().and_then(|meta| server.disk.named(meta));
+                    server.disk.begin_last_write(persist.clone(), snapshot);
                 }
                 self.crash_by(at, fault);
                 self.happened(Probe::CrashMidStep, Some(at));
                 return Ok(false);
             }
+            let snapshot = persist.snapshot.as_ref().and_then(|meta| server.disk.named(meta));
             server.disk.look_ahead(persist, snapshot.as_ref());
         }
         Ok(true)
@@ -249,7 +261,7 @@ impl<W: Workload> Simulation<'_, W> {
             }
         }
         for output in outputs {
-            if let Output::Persist { persist, .. } = output {
+            if let Output::Persist(persist) = output {
                 log::snapshot_issued(facts, node, persist)?;
             }
         }

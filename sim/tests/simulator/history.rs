@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sim::kv::KeyValue;
+use sim::kv::{KeyValue, Registers};
 use sim::{Happened, HistoryEvent, Opinion, Profile, linearizable};
 
 fn history(seed: u64) -> Vec<HistoryEvent<KeyValue>> {
@@ -55,7 +55,7 @@ fn a_checker_that_does_not_see_the_log_finds_every_history_linearizable() {
         if !report.is_within_budget() {
             continue;
         }
-        match linearizable(&history, 200_000) {
+        match linearizable(&history, &Registers, 200_000) {
             Opinion::Linearizable => {}
             Opinion::Unknown { .. } => unknown += 1,
             Opinion::NotLinearizable { key } => {
@@ -89,7 +89,7 @@ fn a_stale_read_in_a_real_history_is_found() {
         let old = first(history[place].choice);
         history[place].what = Happened::Read(old);
         found += usize::from(matches!(
-            linearizable(&history, 200_000),
+            linearizable(&history, &Registers, 200_000),
             Opinion::NotLinearizable { .. }
         ));
     }

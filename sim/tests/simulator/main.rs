@@ -1,6 +1,7 @@
 //! The simulator: its runs, its schedules and its command. The bank of planted bugs is a program of its own
 //! (`bugs.rs`), since it needs another build.
 
+mod clients;
 mod codec;
 #[cfg(feature = "command")]
 mod command;
@@ -8,12 +9,9 @@ mod detection;
 mod determinism;
 mod files;
 mod history;
-#[cfg(feature = "node")]
-mod ledger;
 mod oracles;
 mod runs;
 mod scenarios;
 mod seeds;
 mod stability;
-#[cfg(feature = "node")]
 mod store;

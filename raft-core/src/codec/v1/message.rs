@@ -24,7 +24,7 @@ wire_enum!(Message {
     6 = Append { session: PeerSession, round: Round, prev: Option<LogId>, commit: Option<Index>, entries: Run<Entries> },
     7 = AppendReply { session: PeerSession, round: Round, promise_micros: u64, outcome: AppendOutcome },
     8 = Heartbeat { session: PeerSession, round: Round, commit: Option<LogId> },
-    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64, level: Level, halted: bool, wall_time: Option<WallTime> },
+    9 = HeartbeatReply { session: PeerSession, round: Round, promise_micros: u64, level: Level, halted: bool, stalled: bool, wall_time: Option<WallTime> },
     10 = SnapshotChunk { session: PeerSession, meta: SnapshotMeta, total_bytes: u64, checksum: u32, offset: u64, data: Payload },
     11 = SnapshotReply { session: PeerSession, last: LogId, received_bytes: u64 },
     12 = TimeoutNow,
@@ -145,6 +145,7 @@ impl From<&crate::Message> for Message {
                 promise_micros,
                 level,
                 halted,
+                stalled,
                 wall_time,
             } => Self::HeartbeatReply {
                 session: *session,
@@ -152,6 +153,7 @@ impl From<&crate::Message> for Message {
                 promise_micros: *promise_micros,
                 level: *level,
                 halted: *halted,
+                stalled: *stalled,
                 wall_time: *wall_time,
             },
             crate::Message::SnapshotChunk {
@@ -275,6 +277,7 @@ impl From<Message> for crate::Message {
                 promise_micros,
                 level,
                 halted,
+                stalled,
                 wall_time,
             } => Self::HeartbeatReply {
                 session,
@@ -282,6 +285,7 @@ impl From<Message> for crate::Message {
                 promise_micros,
                 level,
                 halted,
+                stalled,
                 wall_time,
             },
             Message::SnapshotChunk {

@@ -10,7 +10,7 @@ use crate::types::{Index, LogId, NodeId, PeerSession, Round, SnapshotMeta};
 
 use super::super::receive::Chunk;
 use super::super::server::Server;
-use super::Follower;
+use super::{Follower, conflict_hint};
 
 impl Follower {
     pub(in crate::raft) fn on_snapshot_chunk(&mut self, server: &mut Server, from: NodeId, chunk: Chunk) {
@@ -26,8 +26,8 @@ impl Follower {
             let promise = Promise::Log(last.map(|last| last.index));
             acknowledge(server, from, session, last, promise);
         } else if !server.may_take(&meta) {
-            // The sender gives up when nothing is acknowledged, and tries again: a newer program may have been started.
             server.ignored.beyond_halt += 1;
+            self.ask_for_the_log_instead(server, from, session, meta.last);
         } else if meta.withheld {
             self.on_snapshot_ready(server, from, *meta);
         } else if chunk.total_bytes <= server.config.snapshots.max_bytes {
@@ -42,6 +42,21 @@ impl Follower {
         } else {
             self.refuse_snapshot(server, from, (session, meta.last), chunk.total_bytes);
         }
+    }
+
+    /// Answers a snapshot that this server must not take as it would an append after the snapshot's last entry. Its
+    /// leader may know less of this log than it holds, because acknowledgements were lost, and may still have what
+    /// follows. If it has not, it offers the snapshot again: a newer program may have been started.
+    fn ask_for_the_log_instead(&self, server: &mut Server, from: NodeId, session: PeerSession, last: LogId) {
+        if server.log.holds(Some(last)) {
+            acknowledge(server, from, session, Some(last), Promise::Log(Some(last.index)));
+            return;
+        }
+        let outcome = AppendOutcome::Rejected {
+            prev: Some(last),
+            hint: conflict_hint(server, Some(last)),
+        };
+        answer(server, from, session, outcome, Promise::Term);
     }
 
     /// Tells the host of a snapshot that is larger than it allows, once for each time that one is begun: without it
@@ -150,7 +165,7 @@ impl Server {
     }
 }
 
-/// Tells the leader that this server holds everything up to `last`, which confirms no read round.
+/// Tells the leader that this server holds everything up to `last`.
 fn acknowledge(
     server: &mut Server,
     from: NodeId,
@@ -158,11 +173,16 @@ fn acknowledge(
     last: Option<LogId>,
     promise: Promise,
 ) {
+    answer(server, from, session, AppendOutcome::Accepted { last }, promise);
+}
+
+/// Answers a snapshot as an append, which confirms no read round.
+fn answer(server: &mut Server, from: NodeId, session: PeerSession, outcome: AppendOutcome, promise: Promise) {
     let reply = Message::AppendReply {
         session,
         round: Round::new(0),
         promise_micros: 0,
-        outcome: AppendOutcome::Accepted { last },
+        outcome,
     };
     server.send(from, None, promise, reply);
 }

@@ -27,24 +27,31 @@ use super::transfer::Handover;
 /// doublings.
 const MOST_DOUBLINGS: u32 = 10;
 
-/// When leadership may next be handed over for the sake of the clock. An attempt that fails is repeated ever more rarely:
-/// each costs the clients up to an election timeout.
+/// When this server may next hand over its leadership for the sake of the clock. An attempt that fails is repeated ever
+/// more rarely: each costs the clients up to an election timeout. It outlives a leadership. A server that all others
+/// hear may hand over to one that only this server hears, and would be elected again at once, without end.
 #[derive(Debug, Default)]
-pub(super) struct HandoverPause {
+pub(in crate::raft) struct HandoverPause {
     attempts: u32,
-    until: Option<Tick>,
+    began: Option<Tick>,
+    lasts: u64,
 }
 
 impl HandoverPause {
     fn is_over(&self, now: Tick) -> bool {
-        self.until.is_none_or(|until| now >= until)
+        self.began
+            .is_none_or(|began| now.value() - began.value() >= self.lasts)
     }
 
-    fn begin(&mut self, server: &Server) {
-        let doublings = self.attempts.min(MOST_DOUBLINGS);
-        let longest = server.config.timing.election_timeout_max_ticks;
+    /// Begins a pause, the first of `shortest` ticks. One that began long before is forgotten.
+    fn begin(&mut self, now: Tick, shortest: u64) {
+        let is_long_ago = |began: Tick| now.value() - began.value() > self.lasts.saturating_mul(4);
+        if self.began.is_some_and(is_long_ago) {
+            self.attempts = 0;
+        }
+        self.lasts = shortest.saturating_mul(1 << self.attempts.min(MOST_DOUBLINGS));
         self.attempts = self.attempts.saturating_add(1);
-        self.until = Some(server.after(longest.saturating_mul(2 << doublings)));
+        self.began = Some(now);
     }
 }
 
@@ -188,8 +195,8 @@ impl Leader {
     /// With every heartbeat: a leader whose clock is wrong hands over to a server whose clock is right, if there is one.
     /// Another transfer, of the host's, goes first.
     pub(super) fn maybe_hand_over_for_clock(&mut self, server: &mut Server) {
-        if server.clock.is_none() || self.transferring_to().is_some() || !self.clock_pause.is_over(server.now)
-        {
+        let is_paused = !server.clock_pause.is_over(server.now);
+        if server.clock.is_none() || self.transferring_to().is_some() || is_paused {
             return;
         }
         if let Err(ClockError::Off {
@@ -197,7 +204,8 @@ impl Leader {
             ..
         }) = self.judge_clock(server)
         {
-            self.clock_pause.begin(server);
+            let shortest = server.config.timing.election_timeout_max_ticks.saturating_mul(2);
+            server.clock_pause.begin(server.now, shortest);
             self.handover = Some(Handover::unasked(server, successor));
         }
     }

@@ -27,8 +27,26 @@ impl Uncommitted {
 
     fn committed(&mut self, to: Option<Index>) {
         while let Some((_, cost)) = self.costs.take_front_if(|(index, _)| Some(*index) <= to) {
-            self.bytes = self.bytes.saturating_sub(cost);
+            unless_planted!(
+                KEEPS_UNCOMMITTED_COSTS,
+                self.bytes = self.bytes.saturating_sub(cost)
+            );
         }
+    }
+
+    /// Checks that the bytes are those of the commands after the commit index: all of them, and no others.
+    pub(super) fn check(&self, commit: Option<Index>) -> Result<(), &'static str> {
+        if self
+            .costs
+            .front()
+            .is_some_and(|(first, _)| Some(*first) <= commit)
+        {
+            return Err("a committed command counts as uncommitted");
+        }
+        if self.costs.iter().map(|(_, cost)| cost).sum::<usize>() != self.bytes {
+            return Err("the uncommitted bytes are not the sum of the uncommitted commands");
+        }
+        Ok(())
     }
 }
 

@@ -72,7 +72,7 @@ impl Leader {
         server: &mut Server,
         from: Sender,
         (session, round): (PeerSession, Round),
-        (promise_micros, program, wall_time): (u64, (Level, bool), Option<WallTime>),
+        (promise_micros, program, wall_time): (u64, (Level, bool, bool), Option<WallTime>),
     ) {
         if self.heard(server, from, session).is_some() {
             self.note_program(from.node, from.boot, program);

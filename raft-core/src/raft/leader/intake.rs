@@ -136,6 +136,8 @@ impl Leader {
             }
             let outcome = intake.outcomes.get(&number);
             let outcome = plant!(outcome, FORWARDS_TWICE => None);
+            let outcome =
+                plant!(outcome, JUDGES_REFUSALS_ANEW => outcome.filter(|refusal| refusal.is_none()));
             if let Some(outcome) = outcome {
                 refused.extend(outcome.map(|refusal| (number, refusal)));
                 continue;
@@ -146,7 +148,10 @@ impl Leader {
             }
             let refusal = self.judge_forwarded(server, &command);
             match refusal {
-                Some(refusal) => refused.push((number, refusal)),
+                Some(refusal) => {
+                    server.limited.uncommitted_bytes += u64::from(matches!(refusal, Refusal::Busy { .. }));
+                    refused.push((number, refusal));
+                }
                 None => {
                     let origin = Origin {
                         node: from.node,

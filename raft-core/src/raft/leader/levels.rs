@@ -14,19 +14,21 @@ use crate::types::{Entry, EntryBody, LogId, NodeId};
 use super::progress::Progress;
 use super::{Leader, Server};
 
-/// What a peer has said of its program.
+/// What a peer has said of its program, and of its disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Program {
     /// The boot in which it said so.
     boot: Boot,
     level: Level,
     is_halted: bool,
+    is_stalled: bool,
 }
 
 impl Progress {
-    /// Notes what the peer says of its program. An earlier boot says nothing about the present one. Returns whether its
-    /// level is news.
-    fn note_program(&mut self, boot: Boot, level: Level, is_halted: bool) -> bool {
+    /// Notes what the peer says of its program, and whether it has halted and its disk stalls. An earlier boot says
+    /// nothing about the present one. Returns whether its level is news.
+    fn note_program(&mut self, boot: Boot, said: (Level, bool, bool)) -> bool {
+        let (level, is_halted, is_stalled) = said;
         if self
             .program
             .is_some_and(|known| boot.counter < known.boot.counter)
@@ -38,6 +40,7 @@ impl Progress {
             boot,
             level,
             is_halted,
+            is_stalled,
         });
         is_news
     }
@@ -53,6 +56,11 @@ impl Progress {
         self.program.map(|program| program.level)
     }
 
+    /// Whether the peer has said, in its present boot, that its disk stalls.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.program.is_some_and(|program| program.is_stalled)
+    }
+
     /// Whether the peer has said, in its present boot, that it halted.
     pub(super) fn is_halted(&self) -> bool {
         self.program.is_some_and(|program| program.is_halted)
@@ -61,9 +69,9 @@ impl Progress {
 
 impl Leader {
     /// Notes what a peer says of its program.
-    pub(super) fn note_program(&mut self, from: NodeId, boot: Boot, (level, is_halted): (Level, bool)) {
+    pub(super) fn note_program(&mut self, from: NodeId, boot: Boot, said: (Level, bool, bool)) {
         if let Some(peer) = self.peers.get_mut(&from) {
-            self.to_raise |= peer.note_program(boot, level, is_halted);
+            self.to_raise |= peer.note_program(boot, said);
         }
     }
 

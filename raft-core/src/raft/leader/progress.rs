@@ -1,14 +1,13 @@
 //! What a leader knows of one peer, and how fast the peer may be fed (paper §5.3; dissertation §10.2.1 for pipelining).
 
-use alloc::collections::VecDeque;
-
 use super::levels::Program;
 use super::removal::Removal;
+use super::window::Window;
 use crate::clock::Reading;
 use crate::config::Limits;
 use crate::identity::{Boot, Incarnation};
 use crate::queue::Ends;
-use crate::status::{Feeding, PeerStatus};
+use crate::status::{Feeding, Limited, PeerStatus};
 use crate::types::{Index, NodeId, PeerSession, Round, SnapshotMeta, Tick, Ticket};
 
 #[derive(Debug)]
@@ -113,26 +112,6 @@ impl Transfer {
     }
 }
 
-/// Appends on their way to a peer, oldest first.
-#[derive(Debug, Default)]
-struct Window {
-    inflight: VecDeque<(Index, usize)>,
-    bytes: usize,
-    /// How many appends have been acknowledged since the last probe. The window opens with them, as TCP's slow start
-    /// does, so that a rejection costs a few messages and not a window.
-    acknowledged: usize,
-    /// Whether nothing was acknowledged since the last heartbeat.
-    stalled: bool,
-}
-
-impl Window {
-    /// Whether an append in flight ends with this entry.
-    fn ends_at(&self, last: Option<Index>) -> bool {
-        let place = |last| self.inflight.binary_search_by_key(&last, |(end, _)| *end);
-        last.is_some_and(|last| place(last).is_ok())
-    }
-}
-
 impl Progress {
     pub(super) fn new(
         session: PeerSession,
@@ -180,6 +159,7 @@ impl Progress {
             silent_ticks: now.value() - self.heard_at.unwrap_or(elected_at).value(),
             level: self.level(),
             is_halted: self.is_halted(),
+            is_stalled: self.is_stalled(),
         }
     }
 
@@ -239,6 +219,14 @@ impl Progress {
         }
     }
 
+    /// Counts which limit of its window keeps the peer from the next append, if one does.
+    pub(super) fn note_full_window(&self, limits: &Limits, limited: &mut Limited) {
+        if let Feed::Replicate { window, .. } = &self.feed {
+            limited.inflight_messages += u64::from(window.inflight.len() >= limits.inflight_messages);
+            limited.inflight_bytes += u64::from(window.bytes >= limits.inflight_bytes);
+        }
+    }
+
     pub(super) fn is_probing(&self) -> bool {
         matches!(self.feed, Feed::Probe { .. })
     }
@@ -279,7 +267,10 @@ impl Progress {
             Feed::Replicate { window, .. } => {
                 let matched = self.matched;
                 while let Some((_, bytes)) = window.inflight.take_front_if(|(end, _)| Some(*end) <= matched) {
-                    window.bytes = window.bytes.saturating_sub(bytes);
+                    unless_planted!(
+                        KEEPS_WINDOW_BYTES,
+                        window.bytes = window.bytes.saturating_sub(bytes)
+                    );
                     window.acknowledged = window.acknowledged.saturating_add(1);
                     window.stalled = false;
                 }
@@ -289,7 +280,7 @@ impl Progress {
         news
     }
 
-    /// Whether a rejection concerns an append in flight. `rejected_prev` is the entry before that append, which the peer
+    /// Whether a rejection concerns an append in flight, or the snapshot. `rejected_prev` is the entry before that append, which the peer
     /// does not hold. A stale rejection rewinds nothing.
     pub(super) fn concerns(&self, rejected_prev: Option<Index>) -> bool {
         match self.feed {
@@ -299,7 +290,10 @@ impl Progress {
                 let is_in_flight = rejected_prev == self.next.previous() || window.ends_at(rejected_prev);
                 rejected_prev > self.matched && is_in_flight
             }
-            Feed::Snapshot { .. } => false,
+            // Only a peer that has halted answers a snapshot so: it must not take it, and says what it holds.
+            Feed::Snapshot { ref transfer } => {
+                self.is_halted() && rejected_prev == Some(transfer.meta.last.index)
+            }
         }
     }
 
@@ -383,6 +377,10 @@ impl Progress {
         self.feed = Feed::Snapshot { transfer };
     }
 
+    pub(super) fn is_sent_a_snapshot(&self) -> bool {
+        matches!(self.feed, Feed::Snapshot { .. })
+    }
+
     pub(super) fn transfer(&mut self) -> Option<&mut Transfer> {
         match &mut self.feed {
             Feed::Snapshot { transfer } => Some(transfer),
@@ -391,12 +389,15 @@ impl Progress {
     }
 
     /// What must always hold of a peer, given the leader's last entry.
-    pub(super) fn check(&self, last: Option<Index>) -> Result<(), &'static str> {
+    pub(super) fn check(&self, last: Option<Index>, limits: &Limits) -> Result<(), &'static str> {
         if Some(self.next) <= self.matched {
             return Err("a peer's next entry is one that it already holds");
         }
         if self.matched > last {
             return Err("a peer holds more than its leader");
+        }
+        if let Feed::Replicate { window, .. } = &self.feed {
+            window.check(self.matched, self.next, limits)?;
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(in crate::raft) struct Reads {
 }
 
 impl Reads {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.early.len() + self.fresh.len() + self.asked.len()
     }
 
@@ -82,7 +82,8 @@ impl Leader {
             return;
         }
         let reader = Reader::Peer { node, boot, request };
-        if self.read(server, reader, mode).is_err() {
+        if let Err(reason) = self.read(server, reader, mode) {
+            server.limited.note(&reason);
             let limit = server.config.limits.reads as u64;
             let outcome = ReadOutcome::Busy { limit };
             self.answer_peer(server, node, boot, request, outcome);

@@ -15,6 +15,7 @@ use crate::action::{Action, ChangeRejection, Rejection};
 use crate::identity::Incarnation;
 use crate::input::Expected;
 use crate::membership::{Change, Membership};
+use crate::trace::Trace;
 use crate::types::{Entry, EntryBody, LogId, NodeId, ProposalId, Ticket};
 
 use super::super::waiting::Proposal;
@@ -27,20 +28,30 @@ impl Leader {
         &mut self,
         server: &mut Server,
         id: ProposalId,
-        expect: Expected,
+        (expect, force): (Expected, bool),
         change: Change,
     ) {
-        match self.judge_change(server, expect, &change) {
-            Ok(membership) => {
+        let judged = self.judge_change(server, expect, &change).and_then(|changed| {
+            let health = self.check_health(server, &changed);
+            health
+                .err()
+                .filter(|_| !force)
+                .map_or(Ok((changed, health.is_err())), Err)
+        });
+        match judged {
+            Ok((membership, is_forced)) => {
                 let at = LogId::new(server.out.term(), server.log.next_index());
                 server.proposals.push_back(Proposal { id, at });
+                if is_forced {
+                    server.trace(Trace::ChangeForced { at });
+                }
                 self.append_membership(server, membership);
             }
             Err(reason) => server.reject_change(id, reason, change),
         }
     }
 
-    /// The configuration to append, or why none is appended.
+    /// The configuration to append, or why none is appended, whatever the health of its voters.
     fn judge_change(
         &self,
         server: &Server,

@@ -77,6 +77,9 @@ impl Leader {
         let (last, next) = (self.last_for(server, peer), peer.next());
         let is_due = Some(next) <= last || peer.is_probing();
         if !peer.may_send(&server.config.limits) || !is_due {
+            if is_due {
+                peer.note_full_window(&server.config.limits, &mut server.limited);
+            }
             return false;
         }
         if next < server.log.first_index() {
@@ -241,7 +244,14 @@ impl Leader {
             None => server.log.first_index(),
         };
         let before = prev.map_or(Index::FIRST, |prev| prev.index);
-        peer.probe_from(resume.min(before));
+        let resume = resume.min(before);
+        if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
+            if resume < server.log.first_index() {
+                return;
+            }
+            server.out.push(Action::SnapshotEnded { ticket });
+        }
+        peer.probe_from(resume);
     }
 
     /// With every heartbeat: asks those peers that acknowledged nothing since the last one whether they have what was
@@ -279,6 +289,8 @@ fn share(server: &mut Server, first: Index, last: Index, latest: &mut Option<Sli
         return entries.clone();
     }
     let entries = server.log.slice(first, last, server.config.limits.message_bytes);
+    let holds_all = entries.last().is_some_and(|entry| entry.id.index == last);
+    server.limited.message_bytes += u64::from(!holds_all);
     let slice = Slice { first, last, entries };
     latest.insert(slice).entries.clone()
 }

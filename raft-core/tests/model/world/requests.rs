@@ -114,6 +114,7 @@ impl World {
                 id: id_of_change,
                 expect,
                 change,
+                force: false,
             },
         );
     }

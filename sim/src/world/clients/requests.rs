@@ -6,7 +6,7 @@ use super::{Clients, Request, Running};
 use crate::history::Happened;
 use crate::random::{Domain, Draw};
 use crate::schedule::OperationKind;
-use crate::workload::{Call, Retry, SessionCall, Workload};
+use crate::workload::{Call, Retry, SessionCall, Told, Workload};
 use crate::world::{Event, Simulation};
 
 /// How many of 10,000 attempts only keep the session alive, and how many end it first.
@@ -19,7 +19,10 @@ impl<W: Workload> Simulation<'_, W> {
         let retry = self.workload.retry(&self.schedule.workload);
         let seed = self.seed;
         let Clients {
-            operations, sessions, ..
+            operations,
+            sessions,
+            memories,
+            ..
         } = &mut self.clients;
         let mut call = Call {
             client: 0,
@@ -28,6 +31,7 @@ impl<W: Workload> Simulation<'_, W> {
             attempt,
             at: self.now,
             made: self.now,
+            memory: 0,
             session: None,
         };
         let Some(running) = operations.get_mut(operation) else {
@@ -35,9 +39,11 @@ impl<W: Workload> Simulation<'_, W> {
         };
         running.waiting_for = Some(attempt);
         (call.client, call.choice) = (running.operation.client, running.operation.choice);
+        call.memory = memories.get(usize::from(call.client)).copied().unwrap_or(0);
         let begun = Request {
             number: attempt,
             made: self.now,
+            memory: call.memory,
             session: None,
             may_have_effect: false,
         };
@@ -69,6 +75,7 @@ impl<W: Workload> Simulation<'_, W> {
         };
         let request = running.request.get_or_insert(begun);
         (call.request, call.made, call.session) = (request.number, request.made, request.session);
+        call.memory = request.memory;
         // With every attempt the client reports the answers that it has received meanwhile.
         if let (
             Some(SessionCall::Apply {
@@ -154,6 +161,16 @@ impl<W: Workload> Simulation<'_, W> {
         is_unknown
     }
 
+    /// Lets a client remember what it was told.
+    pub(in crate::world) fn remember(&mut self, attempt: u64, told: Told<'_, W>) {
+        let Some(call) = self.oracles.attempts.find(attempt).map(|asked| asked.call) else {
+            return;
+        };
+        if let Some(memory) = self.clients.memories.get_mut(usize::from(call.client)) {
+            *memory = self.workload.remember(*memory, &call, told);
+        }
+    }
+
     /// Records the client's session, unless it had one already.
     pub(in crate::world) fn opened(&mut self, client: u8, session: SessionId) {
         if let Some(known @ None) = self.clients.sessions.get_mut(usize::from(client)) {
@@ -184,7 +201,7 @@ impl<W: Workload> Simulation<'_, W> {
     fn note_end(&mut self, request: u64, what: Happened<W>) {
         let Some(history) = &mut self.history else { return };
         if let Some(made) = self.oracles.attempts.find(request) {
-            history.ended(self.now, request, made.kind, made.call.choice, what);
+            history.ended(self.now, &made.call, made.kind, what);
         }
     }
 }
