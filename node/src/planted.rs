@@ -31,8 +31,6 @@ raft_core::planted_bank! {
             "A segment is begun while batches of the one before it are not durable."
         ENDS_ANYWHERE "ends-anywhere"
             "A segment may end before the batch that the next one follows."
-        FREES_UNSYNCED "frees-unsynced"
-            "A segment is freed before the compaction of its entries is durable."
         SECTORS_UNCHECKED "sectors-unchecked"
             "A sector is read without a check of its checksum."
         STALE_VALIDATES "stale-validates"
