@@ -93,15 +93,23 @@ struct Beginning {
     bounds: (u64, u64),
 }
 
-/// Fills the spare up to `bytes`, writes its first batch, and names it. Returns the segment, the sectors that are free in
-/// it, and the checksum of its last record.
+/// A segment that was begun.
+struct Begun<F> {
+    segment: Arc<Segment<F>>,
+    /// The sectors that are free in it.
+    free: Range<u64>,
+    /// The checksum of its last record.
+    chain: u32,
+}
+
+/// Fills the spare up to `bytes`, writes its first batch, and names it.
 fn begin_segment<D: Disk>(
     disk: &D,
     spare: &mut Option<Spare<D::File>>,
     bytes: u64,
     beginning: &Beginning,
     standing: &Standing,
-) -> Result<(Arc<Segment<D::File>>, Range<u64>, u32), Failure> {
+) -> Result<Begun<D::File>, Failure> {
     let filled =
         fill(disk, spare, bytes, u64::MAX).and_then(|()| spare.take().ok_or(io::ErrorKind::NotFound.into()));
     let spare = filled.map_err(|error| match is_exhausted(&error) {
@@ -129,8 +137,11 @@ fn begin_segment<D: Disk>(
     }
     disk.rename(SPARE, &file_name(beginning.number))?;
     disk.sync()?;
-    let free = sectors_for(content.len()) as u64..sectors;
-    Ok((Arc::new(Segment { file, salt }), free, chain))
+    Ok(Begun {
+        segment: Arc::new(Segment { file, salt }),
+        free: sectors_for(content.len()) as u64..sectors,
+        chain,
+    })
 }
 
 /// Returns a number that no other life of a segment of this folder has, unless by a chance of one in four billion; and
@@ -307,14 +318,16 @@ impl<F: DiskFile> Log<F> {
             },
             bounds: self.shared.places().bounds(),
         };
-        let (segment, free, chain) = begin_segment(disk, &mut self.spare, bytes, &beginning, standing)?;
+        let begun = begin_segment(disk, &mut self.spare, bytes, &beginning, standing)?;
         let mut places = self.shared.places();
-        places.segments.insert(beginning.number, Arc::clone(&segment));
+        places
+            .segments
+            .insert(beginning.number, Arc::clone(&begun.segment));
         drop(places);
-        self.segment = segment;
+        self.segment = begun.segment;
         self.number = beginning.number;
-        self.sectors = free;
-        self.chain = chain;
+        self.sectors = begun.free;
+        self.chain = begun.chain;
         self.highest = beginning.sequence;
         self.sequence = beginning.sequence;
         self.synced = beginning.sequence;

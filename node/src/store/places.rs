@@ -104,7 +104,10 @@ impl<F> Places<F> {
 
     /// Removes the entries up to and including this index.
     pub(super) fn compact(&mut self, to: u64) {
-        let gone = (to + 1).saturating_sub(self.first).min(self.places.len() as u64);
+        let gone = to
+            .saturating_add(1)
+            .saturating_sub(self.first)
+            .min(self.places.len() as u64);
         self.places.drain(..usize::try_from(gone).unwrap_or_default());
         self.first += gone;
     }

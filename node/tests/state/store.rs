@@ -316,7 +316,7 @@ fn a_batch_larger_than_a_segment_gets_one_of_its_own() {
         entries: vec![entry(1, 1, 100_000), entry(1, 2, 10)].into(),
         ..nothing()
     };
-    store.persist(&[large.clone()]).unwrap();
+    store.persist(std::slice::from_ref(&large)).unwrap();
     store.persist(&[append(1, 3..=9)]).unwrap();
     drop(store);
     let (_store, opened) = open(&disk).unwrap();
@@ -410,7 +410,7 @@ fn a_full_disk_is_waited_for_and_loses_nothing() {
         store.persist(&[vote]).unwrap();
         let more = append(7, acknowledged + 1..=acknowledged + 5);
         assert!(matches!(
-            store.persist(&[more.clone()]),
+            store.persist(std::slice::from_ref(&more)),
             Err(StoreError::NoRoom { .. })
         ));
         let crashed = disk.after_crash(|| false);
@@ -439,7 +439,7 @@ fn a_process_without_descriptors_is_waited_for() {
     }
     let next = append(1, at + 1..=at + 1);
     assert!(matches!(
-        store.persist(&[next.clone()]),
+        store.persist(std::slice::from_ref(&next)),
         Err(StoreError::NoRoom { .. })
     ));
     disk.run_out(None);
