@@ -168,7 +168,10 @@ fn tour() -> Result<ExitCode, sim::ScheduleError> {
         let mut trace = Vec::new();
         sim::replay(&shrunk.schedule, &flawed, &mut |event| trace.push(event))?;
         let last = trace.len().saturating_sub(12);
-        trace.iter().skip(last).for_each(|event| println!("{event:.150}"));
+        for event in trace.iter().skip(last) {
+            // What a client is told may be a long text.
+            println!("{:.150}", event.to_string());
+        }
     }
     let seeds = 0..found.seed + 300;
     if let Some(Found { seed, verdict, .. }) = sim::sweep(Profile::Swarm, seeds.clone(), &sound)? {

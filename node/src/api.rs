@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lsb_core::ClusterId;
-use lsb_core::envelope::UserName;
+use lsb_core::envelope::{Receipt, UserName};
 use lsb_core::seal::{ExchangePublicKey, ShareForViewer};
+use lsb_core::{ClusterId, PublicKey, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::request::{ProtectRequest, Signed};
@@ -20,10 +20,17 @@ pub struct ClusterInfo {
     pub cluster: ClusterId,
     /// The key that ledger shares are sealed to.
     pub exchange_key: ExchangePublicKey,
+    /// The key that signs the receipts for registered pictures.
+    pub receipt_key: PublicKey,
     /// The SHA-256 of the unified image, which `GET /v1/unified-image` returns.
     pub unified_image: String,
     /// The largest upload that this server accepts, in bytes.
     pub upload_limit_bytes: u64,
+    /// The last position of the log that this server has applied, 0 for none; and the ledger's time there. A first view
+    /// names both ([`FirstViewRequest`](crate::ledger::request::FirstViewRequest)).
+    pub position: u64,
+    /// See `position`; in seconds since 1970.
+    pub time: UnixSeconds,
 }
 
 /// The answer to `GET /v1/status`.
@@ -117,11 +124,17 @@ pub struct ProtectHead {
     pub embed: bool,
 }
 
+/// The header of an answer to `POST /v1/objects` with `embed`: the [`Receipt`] in JSON. The body is the picture.
+pub const RECEIPT_HEADER: &str = "receipt";
+
 /// The answer to `POST /v1/objects` without `embed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     /// The position in the log.
     pub index: u64,
+    /// The cluster's receipt. Nobody without the cluster key can make one, so a client that has verified it knows that
+    /// the views of its picture are counted.
+    pub receipt: Receipt,
 }
 
 /// The answer to `POST /v1/users`.

@@ -159,14 +159,28 @@ pub struct Limits {
 /// When snapshots are taken, how much of the log is kept before them, and how they are sent.
 ///
 /// A host of the bare [`Raft`](crate::Raft) takes and splits its snapshots as it likes. It uses only `keep_entries` and
-/// `max_bytes`, and `every_entries` if it is a witness, whose core takes snapshots by itself.
+/// `max_bytes`, and `log_bytes` and `every_entries` if it is a witness, whose core takes snapshots by itself.
+///
+/// A snapshot is due when the first of two amounts of log has been applied since the last one, by bytes and by entries.
+/// Each server draws its own amounts, anew for each snapshot, between the half of what is stated and the whole, so that
+/// they do not all write at once. None is due while one is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshots {
-    /// A snapshot is taken after this many applied entries.
+    /// A snapshot is due after at most so many bytes of applied entries, counted by
+    /// [`Entry::cost_bytes`](crate::Entry::cost_bytes); or after at most twice the size of the last snapshot, if that is
+    /// more. So a server writes no more than twice as many bytes of snapshots as of its log, and a start applies a log
+    /// that is at most twice as large as the state.
+    pub log_bytes: u64,
+    /// A snapshot is due after at most so many applied entries, however small they are. By default the number of entries
+    /// does not matter: a large state would be written again and again for a few small entries.
     pub every_entries: u64,
     /// How many of the entries that a snapshot covers remain in the log, so that a slow peer need not be sent the
     /// snapshot.
     pub keep_entries: u64,
+    /// How many bytes of log a leader keeps at most, beyond `keep_entries`, for peers that are being fed and have not
+    /// caught up yet: what they need next is not compacted. A peer that is slower than that is sent a snapshot again. This
+    /// is space in the store, not in memory.
+    pub keep_bytes: u64,
     /// The size of the chunks in which a snapshot is sent, in bytes.
     pub chunk_bytes: usize,
     /// The largest snapshot that is accepted from a leader, in bytes. A larger one is refused and reported
@@ -206,8 +220,10 @@ impl Default for Limits {
 impl Default for Snapshots {
     fn default() -> Self {
         Self {
-            every_entries: 10_000,
+            log_bytes: 16 << 20,
+            every_entries: u64::MAX,
             keep_entries: 1_000,
+            keep_bytes: 256 << 20,
             chunk_bytes: 256 << 10,
             max_bytes: 1 << 30,
         }
@@ -414,6 +430,7 @@ impl Config {
             ("proposals", limits.proposals as u64),
             ("reads", limits.reads as u64),
             ("halted_entries", limits.halted_entries),
+            ("log_bytes", self.snapshots.log_bytes),
             ("every_entries", self.snapshots.every_entries),
             ("chunk_bytes", self.snapshots.chunk_bytes as u64),
             ("max_bytes", self.snapshots.max_bytes),

@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 
 mod configurations;
 mod levels;
+mod sizes;
 mod tail;
 mod terms;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::types::{Entry, EntryBody, Index, LogId, SnapshotMeta, Term};
 
 use configurations::Configurations;
 use levels::Levels;
+use sizes::Sizes;
 use tail::Tail;
 use terms::TermRuns;
 
@@ -34,6 +36,7 @@ pub(crate) struct Log {
     base: Option<LogId>,
     /// The terms of the entries after the base.
     terms: TermRuns,
+    sizes: Sizes,
     last: Option<LogId>,
     tail: Tail,
     configurations: Configurations,
@@ -48,6 +51,7 @@ impl Log {
         let mut log = Self {
             base: None,
             terms: TermRuns::default(),
+            sizes: Sizes::default(),
             last: None,
             tail: Tail::default(),
             configurations: Configurations::new((None, Arc::new(bootstrap))),
@@ -60,11 +64,22 @@ impl Log {
         log
     }
 
+    /// Measures the log from here on, for limits of so many bytes and more.
+    pub(crate) fn measure(&mut self, limit: u64) {
+        self.sizes = Sizes::new(limit);
+    }
+
+    /// Returns a position after which the log costs no more than so many bytes; `None` if all of it costs no more.
+    pub(crate) fn within(&self, limit: u64) -> Option<Index> {
+        self.sizes.within(limit)
+    }
+
     /// Discards all entries; the log then begins right after this snapshot (paper §7, Figure 13).
     pub(crate) fn reset(&mut self, meta: SnapshotMeta) {
         self.base = Some(meta.last);
         self.last = Some(meta.last);
         self.terms.clear();
+        self.sizes.clear();
         self.tail = Tail::default();
         self.configurations = plant!(
             Configurations::new((meta.membership_id, Arc::clone(&meta.membership))),
@@ -196,6 +211,7 @@ impl Log {
             "an entry must follow the last one without a gap"
         );
         self.terms.push(entry.id);
+        self.sizes.push(entry.id.index, entry.cost_bytes());
         // A restored log may begin before its snapshot's end. The snapshot's configuration is newer than those that
         // such early entries repeat.
         if let EntryBody::Membership(membership) = &entry.body
@@ -219,7 +235,10 @@ impl Log {
             "a truncation must not reach to the base or before it"
         );
         self.terms.truncate(from);
+        let before = self.tail.bytes();
         self.tail.truncate(from);
+        // What is truncated is not committed, so all of it is in memory.
+        self.sizes.truncate(from, before - self.tail.bytes());
         unless_planted!(KEEPS_CUT_OFF_CONFIGURATION, self.configurations.truncate(from));
         self.levels.truncate(from);
     }
@@ -231,6 +250,7 @@ impl Log {
         if self.last == Some(base) {
             self.terms.clear();
         }
+        self.sizes.compact(to);
         self.tail.remove_to(to);
         self.configurations.compact(to);
         self.levels.compact(to);

@@ -44,6 +44,7 @@ use joining::Joining;
 use leader::Leader;
 use leader::reads::Reader;
 use server::Server;
+pub(crate) use server::drawn_stream;
 
 /// This part of [`Limits::tail_bytes`](crate::Limits::tail_bytes) stays in memory although no known peer needs it: the
 /// next leader may find one that does.
@@ -448,8 +449,8 @@ impl Raft {
         let server = &mut self.server;
         match (&mut self.role, input) {
             (Role::Leader(leader), Input::SnapshotTaken { last }) => {
-                let oldest_transfer = leader.oldest_transfer();
-                server.on_snapshot_taken(last, oldest_transfer);
+                let needed = leader.first_needed(server);
+                server.on_snapshot_taken(last, needed);
             }
             (_, Input::SnapshotTaken { last }) => server.on_snapshot_taken(last, None),
             (Role::Leader(leader), Input::SnapshotAborted { ticket }) => {

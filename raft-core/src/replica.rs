@@ -21,9 +21,11 @@ use crate::types::{Entry, Index, LogId, NodeId, Payload, ProposalId, ReadId, Sna
 use crate::{Raft, input};
 
 mod invariants;
+mod policy;
 mod snapshots;
 mod transfer;
 
+use policy::Policy;
 use transfer::{Inbound, Landing, Snapshot};
 
 /// The state machine that is replicated. It must be deterministic: the same commands in the same order give the same
@@ -84,7 +86,7 @@ pub enum Input<M: StateMachine> {
         /// The question.
         query: M::Query,
     },
-    /// Take a snapshot now, without waiting for [`Snapshots::every_entries`]. While one is being written, this does
+    /// Take a snapshot now, without waiting until one is due ([`Snapshots::log_bytes`]). While one is being written, this does
     /// nothing.
     TakeSnapshot,
     /// The bytes of [`Output::WriteSnapshot`] are durable.
@@ -186,6 +188,8 @@ pub struct Replica<M: StateMachine> {
     /// The machine's responses to the entries of the last apply, until their proposals are reported.
     responses: VecDeque<(Index, M::Response)>,
     last_applied: Option<LogId>,
+    /// When the next snapshot is due.
+    policy: Policy,
     /// The latest snapshot, kept to be sent to peers.
     snapshot: Option<Snapshot>,
     /// The snapshot of this server's own that is being written.
@@ -218,7 +222,7 @@ impl<M: StateMachine> Replica<M> {
     /// Those of [`Raft::new`]; a snapshot without its bytes, or bytes that are not a state.
     pub fn new(mut setup: Setup, machine: M, snapshot: Option<Payload>) -> Result<Self, RestoreError> {
         setup.config.options.applies_at_once = true;
-        let settings = setup.config.snapshots;
+        let config = setup.config.clone();
         // What the disk has: a witness may take another one while it starts.
         let stored = setup.durable.snapshot.clone();
         let raft = Raft::new(setup)?;
@@ -235,11 +239,13 @@ impl<M: StateMachine> Replica<M> {
             (Some(_), None) => return Err(RestoreError::Snapshot("its bytes are missing".into())),
             (None, Some(_)) => return Err(RestoreError::Snapshot("there are bytes of none".into())),
         };
+        let snapshot_bytes = snapshot.as_ref().map_or(0, Snapshot::total_bytes);
         Ok(Self {
+            policy: Policy::new(&config, raft.identity(), snapshot_bytes),
             last_applied: stored.map(|meta| meta.last),
             raft,
             machine,
-            settings,
+            settings: config.snapshots,
             actions: Vec::new(),
             outputs: Vec::new(),
             queries: BTreeMap::new(),
@@ -385,12 +391,10 @@ impl<M: StateMachine> Replica<M> {
                 }
             }
             self.last_applied = Some(entry.id);
+            self.policy.applied(entry.cost_bytes());
         }
-        if let Some(last) = self.last_applied {
-            let covered = Index::count(self.snapshot.as_ref().map(|snapshot| snapshot.last.index));
-            if last.index.value().saturating_sub(covered) >= self.settings.every_entries {
-                self.take_snapshot();
-            }
+        if self.policy.is_due() {
+            self.take_snapshot();
         }
     }
 

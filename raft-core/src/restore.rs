@@ -101,6 +101,7 @@ pub(crate) fn restore_log(setup: &Setup) -> Result<Restored, RestoreError> {
     check_validity(durable)?;
     unless_planted!(STARTS_BELOW_FOLDER, check_level(durable, setup.config.level)?);
     let mut log = Log::new(setup.bootstrap.clone(), durable.snapshot.clone());
+    log.measure(setup.config.snapshots.keep_bytes);
     let belonging = join_with_snapshot(durable)?;
     if let Some(base) = belonging.base {
         log.rebase(base);

@@ -342,7 +342,7 @@ impl Entry {
         }
     }
 
-    const OVERHEAD_BYTES: usize = 32;
+    pub(crate) const OVERHEAD_BYTES: usize = 32;
 
     /// Returns what a forwarded command of this size will count.
     pub(crate) const fn cost_of_forwarded(bytes: usize) -> usize {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files whose every test is the test of a rule.
-const RULE_FILES: [&str; 27] = [
+const RULE_FILES: [&str; 28] = [
     "allocation",
     "elections",
     "replication",
@@ -13,6 +13,7 @@ const RULE_FILES: [&str; 27] = [
     "persistence",
     "snapshots",
     "snapshot_writes",
+    "catching_up",
     "replica",
     "reads",
     "sessions",

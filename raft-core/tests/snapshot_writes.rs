@@ -203,3 +203,75 @@ fn entries_that_become_durable_together_lead_to_one_snapshot_at_a_time() {
     cluster.restart(leader);
     assert!(!cluster.journal(leader).is_empty(), "the snapshot was restored");
 }
+
+/// Where each of three servers takes its snapshots, with one due after at most ten entries.
+fn snapshots_of_three() -> Vec<std::collections::BTreeSet<u64>> {
+    let mut cluster = Cluster::with_snapshots(3, 10, 2);
+    let leader = cluster.elect();
+    let mut taken = vec![std::collections::BTreeSet::new(); 3];
+    for number in 0..120_u32 {
+        cluster.propose(leader, &number.to_be_bytes());
+        cluster.tick(1);
+        for id in 1..=3 {
+            let last = cluster
+                .server(id)
+                .replica
+                .raft()
+                .snapshot()
+                .map(|meta| meta.last.index.value());
+            taken[id as usize - 1].extend(last);
+        }
+    }
+    taken
+}
+
+#[test]
+fn servers_take_their_snapshots_at_different_entries() {
+    let taken = snapshots_of_three();
+    assert_ne!(taken[0], taken[1]);
+    assert_ne!(taken[1], taken[2]);
+    for of_server in &taken {
+        let places: Vec<u64> = of_server.iter().copied().collect();
+        // What is applied together is looked at together: a heartbeat may bring one entry more.
+        assert!(
+            places.windows(2).all(|two| (5..=11).contains(&(two[1] - two[0]))),
+            "{places:?}"
+        );
+    }
+    assert_eq!(
+        taken,
+        snapshots_of_three(),
+        "the same seed draws the same moments"
+    );
+}
+
+// 30 MB of state, and a thousand small entries a second: the default of earlier versions wrote it ten times a second.
+#[test]
+fn a_large_state_is_not_written_again_for_a_little_log() {
+    let mut cluster = Cluster::with(
+        1,
+        Config {
+            snapshots: Snapshots {
+                log_bytes: 2_000,
+                ..Snapshots::default()
+            },
+            ..Config::default()
+        },
+    );
+    let leader = cluster.elect();
+    let mut written = 0;
+    let mut last = None;
+    for _ in 0..100 {
+        cluster.propose(leader, &[7; 968]);
+        let now = cluster
+            .server(leader)
+            .replica
+            .raft()
+            .snapshot()
+            .map(|meta| meta.last);
+        written += u64::from(now != last);
+        last = now;
+    }
+    // The state grows with every command. Written after every second one, it would be written fifty times.
+    assert!((4..=9).contains(&written), "{written} snapshots of 100 commands");
+}

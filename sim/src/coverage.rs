@@ -245,6 +245,22 @@ probes! {
     Converged,
     /// Every client was served after the heal.
     Served,
+    /// An append held fewer entries than there were to send.
+    MessageLimit,
+    /// A peer was due for an append, and its window was full of messages.
+    WindowLimit,
+    /// A peer was due for an append, and its window was full of bytes.
+    WindowBytesLimit,
+    /// Fewer entries were handed to the state machine at once than there were to apply.
+    ApplyLimit,
+    /// A command was refused for the bytes that wait already.
+    UncommittedLimit,
+    /// Entries that a slow peer may need were dropped from memory.
+    TailLimit,
+    /// A proposal was refused for the number of those that wait.
+    ProposalLimit,
+    /// A read was refused for the number of those that wait.
+    ReadLimit,
 }
 
 impl fmt::Display for Probe {

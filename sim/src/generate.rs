@@ -10,6 +10,7 @@ mod features;
 mod fit;
 mod further;
 mod identities;
+mod limits;
 mod programs;
 mod reconfigure;
 mod snapshots;
@@ -173,6 +174,7 @@ fn swarm(seed: u64) -> Schedule {
     let strangers = Seed(seed).quick(Domain::Strangers, 0, 0, 0);
     schedule.knobs.strangers = strangers.chance(STRANGERS_PERMYRIAD);
     snapshots::add_to(&mut schedule, false);
+    limits::add_to(&mut schedule);
     schedule
 }
 

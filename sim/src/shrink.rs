@@ -261,6 +261,9 @@ impl<W: Workload> Shrinker<'_, W> {
         self.attempt(|schedule| schedule.knobs.snapshot_keep_entries = default.snapshot_keep_entries);
         self.attempt(|schedule| schedule.knobs.snapshot_chunk_bytes = default.snapshot_chunk_bytes);
         self.attempt(|schedule| schedule.knobs.uncommitted_bytes = default.uncommitted_bytes);
+        self.attempt(|schedule| schedule.knobs.inflight_bytes = default.inflight_bytes);
+        self.attempt(|schedule| schedule.knobs.proposals = default.proposals);
+        self.attempt(|schedule| schedule.knobs.reads = default.reads);
         self.attempt(|schedule| schedule.knobs.forwarding = false);
         self.attempt(|schedule| schedule.knobs.persists_at_once = false);
         self.attempt(|schedule| schedule.knobs.lease_drift_permyriad = None);

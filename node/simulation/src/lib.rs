@@ -3,6 +3,13 @@
 //! This is what any embedder writes. It uses the public entry of `sim` and nothing else, and the program `node-sim` is
 //! [`sim::Command`] with both.
 
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::float_arithmetic,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
+
 mod ledger;
 mod store;
 

@@ -63,10 +63,19 @@ fn lines_to_paste_name_this_program() {
     );
 }
 
-/// Every situation worth naming happens to the ledger, too, and it passes.
+/// The scenarios are made for the sizes of a key-value store. Some of what they are named after does not come about with
+/// the ledger, which makes them vacuous; none of them may find a violation.
 #[test]
-fn the_ledger_passes_in_every_scenario() {
-    ends(&["scenario", "--all"], 0);
+fn the_ledger_violates_nothing_in_any_scenario() {
+    let output = sim(&["scenario", "--all"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let of = |what: &str| text.matches(what).count();
+    let (passed, vacuous) = (of("\n    as expected: "), of("\n    vacuous: "));
+    let all = text.lines().filter(|line| !line.starts_with(' ')).count();
+    assert_eq!(passed + vacuous, all, "{text}");
+    assert!(passed > 40, "{vacuous} of {all} are vacuous");
+    // A violation would outrank a vacuous run.
+    assert!(matches!(output.status.code(), Some(0 | 4)));
 }
 
 #[test]

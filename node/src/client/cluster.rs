@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
 use super::ClientError;
-use super::connection::{Call, CallError, Reply, call};
+use super::connection::{Call, CallError, Connections, Reply};
 use crate::api::ErrorBody;
 use crate::settings::Address;
 
@@ -26,10 +26,13 @@ const SILENCE_PATIENCE: Duration = Duration::from_secs(5);
 /// The servers of one cluster, with the last known leader.
 pub(super) struct Cluster {
     servers: Vec<Address>,
-    tls: Option<Arc<ClientConfig>>,
+    connections: Connections,
+    encrypted: bool,
     insecure: bool,
     patience: Duration,
     leader: Mutex<Option<Address>>,
+    /// Servers that kept us waiting and have not answered since. They are asked last.
+    late: Mutex<Vec<Address>>,
 }
 
 /// The meaning of one server's answer.
@@ -48,7 +51,10 @@ enum Verdict {
 #[derive(Default)]
 struct Heard {
     refusal: Option<ErrorBody>,
-    silence: Vec<(Address, String)>,
+    /// What each server said, in the order in which they were asked last.
+    said: Vec<(Address, String)>,
+    /// How many of them said nothing.
+    silent: usize,
     any_answer: bool,
 }
 
@@ -61,10 +67,12 @@ impl Cluster {
     ) -> Self {
         Self {
             servers,
-            tls,
+            encrypted: tls.is_some(),
+            connections: Connections::new(tls),
             insecure,
             patience,
             leader: Mutex::new(None),
+            late: Mutex::default(),
         }
     }
 
@@ -111,13 +119,9 @@ impl Cluster {
         address: &Address,
         request: &Call,
     ) -> Result<T, ClientError> {
-        let reply = call(
-            address,
-            self.tls_for(address)?,
-            request,
-            Instant::now() + request.patience,
-        )
-        .await;
+        let encrypted = self.is_encrypted(address)?;
+        let deadline = Instant::now() + request.patience;
+        let reply = self.connections.call(address, encrypted, request, deadline).await;
         let reply = reply.map_err(|error| ClientError::Unreachable {
             servers: error.to_string(),
             waited: request.patience,
@@ -125,80 +129,103 @@ impl Cluster {
         serde_json::from_slice(&accept(reply)?.body).map_err(ClientError::Answer)
     }
 
-    /// Asks every server once, servers that others name as leader first.
+    /// Asks every server once: first the last known leader, servers that others name as leader as soon as they are
+    /// named, and last those that kept us waiting before.
     async fn ask_each(
         &self,
         request: &Call,
         deadline: Instant,
         heard: &mut Heard,
     ) -> Result<Option<Reply>, ClientError> {
-        let mut waiting: Vec<Address> = self.servers.iter().rev().cloned().collect();
         let known = self.known_leader();
-        waiting.retain(|address| Some(address) != known.as_ref());
-        waiting.extend(known);
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut waiting: Vec<Address> = self.servers.iter().rev().cloned().collect();
+        // Stable: among equals, the order of the list counts. The last one is asked first.
+        waiting.sort_by_key(|address| (!late.contains(address), Some(address) == known.as_ref()));
         let mut asked: Vec<Address> = Vec::new();
-        heard.silence.clear();
+        heard.said.clear();
+        heard.silent = 0;
         while let Some(address) = waiting.pop() {
             asked.push(address.clone());
-            let verdict = match call(&address, self.tls_for(&address)?, request, deadline).await {
-                Ok(reply) => judge(reply),
-                Err(error) => Verdict::Silent(error),
-            };
+            let encrypted = self.is_encrypted(&address)?;
+            let reply = self
+                .connections
+                .call(&address, encrypted, request, deadline)
+                .await;
+            self.note_late(&address, reply.as_ref().is_err_and(CallError::is_late));
+            let verdict = reply.map_or_else(Verdict::Silent, judge);
             heard.any_answer |= !matches!(verdict, Verdict::Silent(_));
-            match verdict {
+            let said = match verdict {
                 Verdict::Final(reply) => {
                     self.remember(Some(address));
                     return Ok(Some(reply));
                 }
                 Verdict::Elsewhere(hint) => {
                     self.remember(None);
+                    let said = match &hint {
+                        Some(leader) => format!("{leader} leads"),
+                        None => "another server leads".to_owned(),
+                    };
                     if let Some(leader) = hint.filter(|leader| !asked.contains(leader)) {
                         waiting.retain(|other| *other != leader);
-                        waiting.push(leader);
+                        // The others may not know yet that their leader is frozen.
+                        let place = if late.contains(&leader) { 0 } else { waiting.len() };
+                        waiting.insert(place, leader);
                     }
+                    said
                 }
-                Verdict::Later(body) => heard.refusal = Some(body),
+                Verdict::Later(body) => {
+                    let said = body.message.clone();
+                    heard.refusal = Some(body);
+                    said
+                }
                 Verdict::Silent(error) => {
                     self.remember(None);
-                    heard.silence.push((address, error.to_string()));
+                    heard.silent += 1;
+                    error.to_string()
                 }
-            }
+            };
+            heard.said.push((address, said));
         }
         Ok(None)
     }
 
     fn give_up(&self, heard: Heard, waited: Duration) -> ClientError {
-        let silent = || {
-            let lines = heard
-                .silence
-                .iter()
-                .map(|(address, error)| format!("{address}: {error}"));
-            lines.collect::<Vec<_>>().join("; ")
-        };
+        let lines = heard
+            .said
+            .iter()
+            .map(|(address, said)| format!("{address}: {said}"));
+        let servers = lines.collect::<Vec<_>>().join("; ");
         match heard.refusal {
-            Some(body) if body.error != "NO_LEADER" && body.error != "TIMEOUT" => {
+            Some(mut body) if body.error != "NO_LEADER" && body.error != "TIMEOUT" => {
+                body.message = format!("{} (asked {servers})", body.message);
                 ClientError::Refused(Box::new(body))
             }
             _ if heard.any_answer => ClientError::NoLeader {
                 waited,
-                answering: self.servers.len().saturating_sub(heard.silence.len()),
+                answering: self.servers.len().saturating_sub(heard.silent),
                 listed: self.servers.len(),
+                servers,
             },
-            _ => ClientError::Unreachable {
-                servers: silent(),
-                waited,
-            },
+            _ => ClientError::Unreachable { servers, waited },
         }
     }
 
-    /// Returns how to encrypt. Loopback may be plain; anything else is encrypted unless the user said otherwise.
-    fn tls_for(&self, address: &Address) -> Result<Option<&Arc<ClientConfig>>, ClientError> {
-        match &self.tls {
-            Some(tls) => Ok(Some(tls)),
-            None if self.insecure || address.is_loopback() => Ok(None),
-            None => Err(ClientError::AuthorityMissing {
-                address: address.clone(),
-            }),
+    /// Whether to encrypt. Loopback may be plain; anything else is encrypted unless the user said otherwise.
+    fn is_encrypted(&self, address: &Address) -> Result<bool, ClientError> {
+        if self.encrypted || self.insecure || address.is_loopback() {
+            return Ok(self.encrypted);
+        }
+        Err(ClientError::AuthorityMissing {
+            address: address.clone(),
+        })
+    }
+
+    fn note_late(&self, address: &Address, is_late: bool) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        late.retain(|other| other != address);
+        if is_late {
+            late.push(address.clone());
         }
     }
 

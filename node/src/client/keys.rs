@@ -4,7 +4,8 @@
 //! <keys>/<cluster>/<user>.key        the Ed25519 seed, readable by its owner only
 //! ```
 
-use std::io::{self, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -15,6 +16,9 @@ use lsb_core::seal::{SealError, SigningKey, Zeroizing};
 use crate::atomic_files::{self, Unfinished};
 
 const HEADER: &str = "raft-lsb device key v1: whoever has this file is this user";
+
+/// No device key is as large.
+const LARGEST_FILE_BYTES: usize = 4096;
 
 /// Why there is no usable device key.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,17 @@ pub enum KeyError {
     Malformed {
         /// The file.
         path: PathBuf,
+    },
+    /// Others may read or change the file.
+    #[error(
+        "the device key {} has mode {mode:03o}, and must have 600: whoever has this file is this user. If nobody else has read it, run chmod 600 on it",
+        path.display()
+    )]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A key could not be generated.
     #[error("cannot generate a device key: {0}")]
@@ -89,16 +104,21 @@ fn write_new(path: &Path, key: &SigningKey) -> io::Result<bool> {
 }
 
 fn load(path: &Path) -> Result<Option<SigningKey>, KeyError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(KeyError::File {
-                path: path.to_owned(),
-                source,
-            });
-        }
+    let failed = |source| KeyError::File {
+        path: path.to_owned(),
+        source,
     };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed(source)),
+    };
+    check_permissions(path, &file.metadata().map_err(failed)?)?;
+    // The full capacity at once: a text that grows would leave copies of the secret in memory.
+    let mut text = Zeroizing::new(String::with_capacity(LARGEST_FILE_BYTES));
+    file.take(LARGEST_FILE_BYTES as u64)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     let malformed = || KeyError::Malformed {
         path: path.to_owned(),
     };
@@ -114,6 +134,25 @@ fn load(path: &Path) -> Result<Option<SigningKey>, KeyError> {
     let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits, seed.as_mut_slice());
     decoded.map_err(|_| malformed())?;
     Ok(Some(SigningKey::from_bytes(&seed)))
+}
+
+#[cfg(unix)]
+fn check_permissions(path: &Path, metadata: &Metadata) -> Result<(), KeyError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode == atomic_files::PRIVATE {
+        return Ok(());
+    }
+    Err(KeyError::Permissions {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
+/// Elsewhere the user's own folder is not readable by others.
+#[cfg(not(unix))]
+fn check_permissions(_: &Path, _: &Metadata) -> Result<(), KeyError> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -147,5 +186,27 @@ mod tests {
         let error = DeviceKey::load_or_create(folder.path(), cluster, &alice);
         assert!(matches!(error, Err(KeyError::Malformed { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"garbage");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let alice = UserName::parse("alice").unwrap();
+        let cluster = ClusterId::from_bytes([1; 16]);
+        let load = || DeviceKey::load_or_create(folder.path(), cluster, &alice);
+        load().unwrap();
+        let path = folder.path().join(cluster.to_string()).join("alice.key");
+        for mode in [0o644, 0o640, 0o604, 0o700, 0o620] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = load().err().expect("it is refused").to_string();
+            assert!(
+                error.contains("chmod 600") && error.contains(&format!("{mode:03o}")),
+                "{error}"
+            );
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        load().unwrap();
     }
 }

@@ -21,8 +21,9 @@ pub use protect::{Disclosure, Mode, OWNER_VIEWS, ProtectInput, Protected};
 pub use status::ServerReport;
 pub use view::{ViewOutcome, Viewing};
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lsb_core::envelope::UserName;
@@ -74,6 +75,8 @@ pub struct Client {
     cluster: Arc<Cluster>,
     keys: PathBuf,
     decoder: Decoder,
+    /// The names that were found enrolled with this machine's keys: their requests need no further proof.
+    enrolled: Mutex<BTreeSet<(ClusterId, UserName)>>,
 }
 
 impl Client {
@@ -93,6 +96,7 @@ impl Client {
             cluster: Arc::new(cluster),
             keys: options.keys,
             decoder: options.decoder,
+            enrolled: Mutex::default(),
         })
     }
 
@@ -109,8 +113,8 @@ impl Client {
         Ok(DeviceKey::load_or_create(&self.keys, cluster, user)?)
     }
 
-    /// Binds the name to this device's key. This comes before any other request, because only the cluster knows whether
-    /// the name is bound: its servers may have been founded anew since.
+    /// Binds the name to this device's key. This comes before the first request of an owner, because only the cluster
+    /// knows whether the name is bound: its servers may have been founded anew since.
     async fn enrol(
         &self,
         cluster: ClusterId,
@@ -126,7 +130,21 @@ impl Client {
         self.cluster
             .ask::<Enrolled>(&Call::post("/v1/users", "application/json", body))
             .await?;
+        self.note_enrolled(cluster, user, true);
         Ok(())
+    }
+
+    fn is_enrolled(&self, cluster: ClusterId, user: &UserName) -> bool {
+        let enrolled = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+        enrolled.contains(&(cluster, user.clone()))
+    }
+
+    fn note_enrolled(&self, cluster: ClusterId, user: &UserName, is_enrolled: bool) {
+        let mut enrolled = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_enrolled {
+            true => enrolled.insert((cluster, user.clone())),
+            false => enrolled.remove(&(cluster, user.clone())),
+        };
     }
 }
 
@@ -144,8 +162,8 @@ pub enum ClientError {
     ServersConf(#[from] ServersConfError),
     /// Servers answer, but none of them leads.
     #[error(
-        "No leader elected yet: {answering} of {listed} servers answered for {:.1} s, and none of them leads. Elections take a few seconds; a majority of the \
-         servers must be running. Check with `client status`",
+        "No leader elected yet: {answering} of {listed} servers answered for {:.1} s, and none of them leads ({servers}). Elections take a few seconds; a \
+         majority of the servers must be running. Check with `client status`",
         waited.as_secs_f64()
     )]
     NoLeader {
@@ -155,6 +173,8 @@ pub enum ClientError {
         answering: usize,
         /// How many are listed.
         listed: usize,
+        /// What each of them said.
+        servers: String,
     },
     /// No server answers.
     #[error(
@@ -224,6 +244,12 @@ pub enum ClientError {
         "the picture that came back does not carry what was sealed: the server is at fault. Nothing was saved"
     )]
     PictureDiffers,
+    /// The cluster's receipt is missing or does not verify.
+    #[error(
+        "the picture came back without a valid receipt of the cluster: whoever answered has perhaps not registered it. Nothing was saved; check that \
+         servers.conf lists servers of this cluster, all of the same version"
+    )]
+    Receipt,
     /// A request could not be signed.
     #[error(transparent)]
     Sign(#[from] RequestError),

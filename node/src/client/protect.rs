@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use hyper::body::Bytes;
 use lsb_core::bits::BitsPerSample;
-use lsb_core::envelope::{Envelope, Grant, Policy, UserName, Views};
+use lsb_core::envelope::{Envelope, Grant, Policy, Receipt, UserName, Views};
 use lsb_core::label;
 use lsb_core::seal::{self, LedgerShare, SealRequest, SealedObject, Shown, SigningKey, Zeroizing};
 use lsb_core::upload::{self, Unusual, UploadError};
@@ -267,10 +267,15 @@ impl Client {
         let mut call = Call::post("/v1/objects", "application/octet-stream", body);
         call.header = Some((UPLOAD_HEADER, announcement));
         if let Some(made) = &prepared.picture {
-            self.cluster.ask::<Registered>(&call).await?;
+            let registered = self.cluster.ask::<Registered>(&call).await?;
+            verify_receipt(info, &prepared.envelope, registered.receipt)?;
             return Ok(made.file.clone());
         }
-        let picture = Vec::from(self.cluster.ask_raw(&call).await?.body);
+        let reply = self.cluster.ask_raw(&call).await?;
+        let receipt = reply.receipt.ok_or(ClientError::Receipt)?;
+        let receipt = serde_json::from_slice(&receipt).map_err(ClientError::Answer)?;
+        verify_receipt(info, &prepared.envelope, receipt)?;
+        let picture = Vec::from(reply.body);
         // Otherwise the first viewer would be the one to notice a picture that does not carry what was sealed.
         match self.decoder.extract(picture.clone(), &Limits::DEFAULT).await {
             Ok(envelope) if envelope.as_bytes() == prepared.envelope.as_bytes() => Ok(picture),
@@ -357,6 +362,15 @@ impl Client {
     }
 }
 
+/// Verifies that the cluster has registered this very envelope.
+fn verify_receipt(info: &ClusterInfo, envelope: &Envelope, receipt: Receipt) -> Result<(), ClientError> {
+    let envelope = envelope.clone().with_receipt(receipt);
+    match envelope.verify_receipt(&info.receipt_key) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) | Err(_) => Err(ClientError::Receipt),
+    }
+}
+
 /// The input of [`Client::prepare`].
 struct Preparing {
     mode: Mode,
@@ -412,4 +426,63 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| ClientError::System(std::io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lsb_core::ClusterId;
+    use lsb_core::seal::ExchangeKey;
+
+    #[test]
+    fn only_the_clusters_receipt_for_this_very_picture_is_accepted() {
+        let (owner, cluster_key) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+        let cluster = ClusterId::from_bytes([1; 16]);
+        let alice = UserName::parse("alice").unwrap();
+        let grants = vec![Grant::new(alice.clone(), Views::Total(1))];
+        let policy = Policy::new(alice, owner.public(), grants).unwrap();
+        let picture = include_bytes!("../../assets/unified_image.png");
+        let seal = || {
+            let sealed = seal::seal(&SealRequest {
+                original: picture,
+                name: None,
+                denied_picture: picture,
+                shown: Shown::DeniedPicture,
+                policy: &policy,
+                cluster,
+                created: now(),
+                owner: &owner,
+                limits: &Limits::DEFAULT,
+            });
+            sealed.unwrap().envelope
+        };
+        let (envelope, other) = (seal(), seal());
+        let info = ClusterInfo {
+            cluster,
+            exchange_key: ExchangeKey::generate().unwrap().public(),
+            receipt_key: cluster_key.public(),
+            unified_image: String::new(),
+            upload_limit_bytes: 0,
+            position: 7,
+            time: now(),
+        };
+        let receipt = cluster_key.sign_receipt(envelope.manifest(), 7, now());
+        assert!(verify_receipt(&info, &envelope, receipt).is_ok());
+        let refused = |receipt| {
+            matches!(
+                verify_receipt(&info, &envelope, receipt),
+                Err(ClientError::Receipt)
+            )
+        };
+        assert!(refused(owner.sign_receipt(envelope.manifest(), 7, now())));
+        assert!(refused(cluster_key.sign_receipt(other.manifest(), 7, now())));
+        assert!(refused(Receipt {
+            log_index: 8,
+            ..receipt
+        }));
+        // A stranger who claims the cluster's key cannot sign with it.
+        let mut forged = owner.sign_receipt(envelope.manifest(), 7, now());
+        forged.cluster_key = cluster_key.public();
+        assert!(refused(forged));
+    }
 }

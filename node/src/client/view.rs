@@ -3,14 +3,18 @@
 use lsb_core::envelope::{Envelope, Mode, UserName};
 use lsb_core::seal::{self, ExchangeKey, LedgerShare, ReleaseContext};
 use lsb_core::{ClusterId, FileName, Limits, ObjectId, RequestId, UnixSeconds};
+use raft_core::Index;
 
 use super::connection::Call;
 use super::journal::Journal;
 use super::keys::DeviceKey;
 use super::protect::blocking;
 use super::{Client, ClientError, now};
-use crate::api::{Reason, ViewAnswer};
-use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
+use crate::api::{ClusterInfo, Reason, ViewAnswer};
+use crate::ledger::request::{AcknowledgeRequest, FirstViewRequest, Signed, ViewRequest};
+
+/// How often a first view is signed anew because the servers were further than the client had been told.
+const FRESH_ATTEMPTS: usize = 3;
 
 /// How long a request is valid: well below the ledger's limit, so that clocks may differ by minutes.
 const REQUEST_SECONDS: u64 = 300;
@@ -107,15 +111,8 @@ impl Client {
             });
         }
         let device = self.device(cluster, user)?;
-        match self.enrol(cluster, user, &device).await {
-            // The name belongs to another device. To a viewer that is a refusal like any other.
-            Err(ClientError::Refused(body)) if body.error == "NAME_TAKEN" => {
-                return Ok(denied(&envelope, Reason::UnknownDevice, body.message.clone()));
-            }
-            result => result?,
-        }
         if let Some(journal) = Journal::resume(&self.keys, cluster, object, user) {
-            let answer = self.ask_for_view(&journal).await?;
+            let answer = self.ask_for_view(&journal, &device, &info).await?;
             let void = |reason| matches!(reason, Reason::RequestTooOld | Reason::AlreadyAcknowledged);
             match answer {
                 // It was never charged, or it was acknowledged and only its record remained: this view is a new one.
@@ -128,7 +125,7 @@ impl Client {
             }
         }
         let journal = self.begin_view(cluster, object, user, &device)?;
-        let answer = self.ask_for_view(&journal).await?;
+        let answer = self.ask_for_view(&journal, &device, &info).await?;
         self.conclude(file, envelope, &device, journal, answer, false)
             .await
     }
@@ -160,11 +157,63 @@ impl Client {
         )?)
     }
 
-    async fn ask_for_view(&self, journal: &Journal) -> Result<ViewAnswer, ClientError> {
-        let body = serde_json::to_vec(&journal.request).map_err(ClientError::Request)?;
-        self.cluster
-            .ask(&Call::post("/v1/views", "application/json", body))
-            .await
+    /// Sends the request in the journal: for a user who is not known to be enrolled as their first view, which enrols
+    /// them if it is granted.
+    async fn ask_for_view(
+        &self,
+        journal: &Journal,
+        device: &DeviceKey,
+        info: &ClusterInfo,
+    ) -> Result<ViewAnswer, ClientError> {
+        let view = &journal.request.request;
+        if self.is_enrolled(view.cluster, &view.user) {
+            let body = serde_json::to_vec(&journal.request).map_err(ClientError::Request)?;
+            let answer: ViewAnswer = self
+                .cluster
+                .ask(&Call::post("/v1/views", "application/json", body))
+                .await?;
+            let unknown = matches!(
+                answer,
+                ViewAnswer::Denied {
+                    reason: Reason::UnknownDevice,
+                    ..
+                }
+            );
+            if !unknown {
+                return Ok(answer);
+            }
+            // The cluster was founded anew since.
+            self.note_enrolled(view.cluster, &view.user, false);
+        }
+        let (mut after, mut told) = (Index::new(info.position), info.time);
+        let mut attempts = 1;
+        loop {
+            let request = FirstViewRequest {
+                view: view.clone(),
+                after,
+                told,
+            };
+            let body =
+                serde_json::to_vec(&Signed::sign(request, &device.key)?).map_err(ClientError::Request)?;
+            let call = Call::post("/v1/views/first", "application/json", body);
+            match self.cluster.ask::<ViewAnswer>(&call).await {
+                // What we were told was stale: by now the leader is known, and is asked first.
+                Err(ClientError::Refused(body))
+                    if body.error.starts_with("MADE_") && attempts < FRESH_ATTEMPTS =>
+                {
+                    attempts += 1;
+                    let info = self.cluster_info().await?;
+                    (after, told) = (Index::new(info.position), info.time);
+                }
+                Ok(answer) => {
+                    if matches!(answer, ViewAnswer::Granted { .. }) {
+                        self.note_enrolled(view.cluster, &view.user, true);
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn conclude(

@@ -96,7 +96,7 @@ fn summarize(turned_away: &TurnedAway) {
     }
 }
 
-/// A client took too long for its handshake, for a header, or to read an answer.
+/// A client took too long for its handshake, or to read an answer.
 struct Slow;
 
 async fn serve_client(
@@ -150,12 +150,9 @@ async fn serve_connection(
             tracing::debug!("a client's connection broke: {error}");
             let cause =
                 std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            // A header's deadline also ends connections that are idle, which is nobody's fault.
             let unread = cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut);
-            if error.is_timeout() || unread {
-                Err(Slow)
-            } else {
-                Ok(())
-            }
+            if unread { Err(Slow) } else { Ok(()) }
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `POST /v1/objects` | registers a picture's policy and key share, and returns the picture that carries them |
 //! | `POST /v1/objects/query` | returns to the owner what is left of a picture's grants |
 //! | `POST /v1/views` | charges a view, and releases the key share for it |
+//! | `POST /v1/views/first` | the same for a user who may not be enrolled: a granted view enrols its user |
 //! | `POST /v1/views/ack` | forgets the stored outcome of a view |
 //!
 //! # Strangers
@@ -131,6 +132,7 @@ impl App {
             .route("/v1/objects", post(objects::protect))
             .route("/v1/objects/query", post(objects::query))
             .route("/v1/views", post(views::view))
+            .route("/v1/views/first", post(views::first_view))
             .route("/v1/views/ack", post(views::acknowledge))
             .route("/healthz", get(status::healthy))
             .route("/readyz", get(status::ready))
@@ -259,8 +261,8 @@ fn now() -> UnixSeconds {
 }
 
 /// Answers a client when the ledger's outcome belongs to another kind of command, which is our own bug.
-fn mismatched(outcome: &Outcome) -> ApiError {
-    tracing::error!("the ledger answered a command with the outcome of another kind: {outcome:?}");
+fn mismatched(outcome: &impl std::fmt::Debug) -> ApiError {
+    tracing::error!("the ledger gave an answer of another kind: {outcome:?}");
     ApiError::internal("the ledger gave an answer of the wrong kind")
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lsb_core::envelope::{Envelope, Manifest, Mode, SectionKind, Views};
 use lsb_core::seal::LedgerShare;
@@ -15,7 +15,7 @@ use super::body::{STRANGERS_BODY_BYTES, Small};
 use super::callers::Caller;
 use super::error::ApiError;
 use super::{App, HEAD_LIMIT_BYTES, MEMORY_FACTOR, body, mismatched};
-use crate::api::{GrantInfo, ObjectInfo, ProtectHead, Registered, UPLOAD_HEADER};
+use crate::api::{GrantInfo, ObjectInfo, ProtectHead, RECEIPT_HEADER, Registered, UPLOAD_HEADER};
 use crate::decoding::DecodingError;
 use crate::ledger::query::ObjectFacts;
 use crate::ledger::request::{ObjectRequest, ProtectRequest, Signed};
@@ -104,25 +104,46 @@ pub(super) async fn protect(
     let picture_hash = app.0.image.hash();
     let limits = limits(&app);
     let request = signed.request.clone();
-    let made = match embed {
-        true => Some(hide(&app, rest, &request, picture_hash, &limits).await?),
+    let registered = request.clone();
+    let (manifest, made) = match embed {
+        true => {
+            let (manifest, made) = hide(&app, rest, &request, picture_hash, &limits).await?;
+            (manifest, Some(made))
+        }
         false => {
             let checked = app.compute(move || {
                 let manifest = Manifest::parse(&rest).map_err(|error| unprocessable(&error.into()))?;
-                check(&manifest, &request, picture_hash)
+                check(&manifest, &request, picture_hash).map(|()| manifest)
             });
-            checked.await??;
-            None
+            (checked.await??, None)
         }
     };
     let registration = Registration::new(signed, wrapped);
     let outcome = app.commit(Action::Protect(Box::new(registration))).await?;
     drop(under_way);
     match outcome {
-        Outcome::Protected { index, .. } => Ok(match made {
-            Some(png) => ([(header::CONTENT_TYPE, "image/png")], memory.answer(png)).into_response(),
-            None => Json(Registered { index: index.value() }).into_response(),
-        }),
+        Outcome::Protected { index, already } => {
+            let (object, owner) = (registered.object, registered.policy.owner());
+            tracing::info!(%object, %owner, %index, already, "picture protected");
+            let receipt_key = app.0.key.receipt_key();
+            let receipt = receipt_key.sign_receipt(&manifest, index.value(), super::now());
+            Ok(match made {
+                Some(png) => {
+                    let receipt = serde_json::to_string(&receipt).map_err(|error| {
+                        ApiError::internal(format!("the receipt cannot be written: {error}"))
+                    })?;
+                    let headers = [
+                        (header::CONTENT_TYPE, "image/png".to_owned()),
+                        (HeaderName::from_static(RECEIPT_HEADER), receipt),
+                    ];
+                    (headers, memory.answer(png)).into_response()
+                }
+                None => {
+                    let index = index.value();
+                    Json(Registered { index, receipt }).into_response()
+                }
+            })
+        }
         other => Err(mismatched(&other)),
     }
 }
@@ -135,14 +156,15 @@ fn limits(app: &App) -> Limits {
     }
 }
 
-/// Checks an envelope and hides it in the unified image that it holds itself, in a process of its own.
+/// Checks an envelope and hides it in the unified image that it holds itself, in a process of its own. Returns the
+/// envelope's manifest and the picture.
 async fn hide(
     app: &App,
     envelope: Vec<u8>,
     request: &ProtectRequest,
     picture_hash: [u8; 32],
     limits: &Limits,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<(Manifest, Vec<u8>), ApiError> {
     let request = request.clone();
     let checked = app.compute(move || {
         let envelope = Envelope::parse(envelope).map_err(|error| unprocessable(&error.into()))?;
@@ -155,11 +177,11 @@ async fn hide(
                 message,
             ));
         }
-        Ok(envelope.into_bytes())
+        Ok((envelope.manifest().clone(), envelope.into_bytes()))
     });
-    let envelope = checked.await??;
+    let (manifest, envelope) = checked.await??;
     let made = app.0.decoder.embed(envelope, picture::SEALED_BITS, limits).await;
-    made.map_err(|error| match error {
+    let made = made.map_err(|error| match error {
         DecodingError::System(_) | DecodingError::Crashed { .. } => {
             tracing::error!("a protected picture could not be made: {error}");
             ApiError::internal("a picture could not be made: this server is at fault")
@@ -169,7 +191,8 @@ async fn hide(
             "BAD_ENVELOPE",
             error.to_string(),
         ),
-    })
+    })?;
+    Ok((manifest, made))
 }
 
 /// Checks that the envelope is the registered one, is of this cluster, and contains this cluster's denied picture.

@@ -20,17 +20,22 @@ use crate::ledger::{Answer, Query};
 const LONGEST_UPLOAD_SECONDS: u64 = 3600;
 
 impl App {
-    /// Whether the key is the user's device, linearizably. Names never change hands, so what this server has applied is
-    /// enough where it says yes; only strangers cost a round to a majority.
+    /// Whether the key is the user's device, as far as this server has applied the log. Names never change hands, so it
+    /// can be wrong only where it says no.
+    pub(super) async fn is_known(&self, user: &UserName, device: &PublicKey) -> Result<bool, ApiError> {
+        let peeked = self.0.handle.peek(Query::Device(user.clone())).await;
+        let answer = peeked.map_err(|failure| ApiError::from_failure(self, failure))?;
+        Ok(matches!(answer, Answer::Device(Some(key)) if key == *device))
+    }
+
+    /// The same, linearizably. Only strangers cost a round to a majority.
     pub(super) async fn is_enrolled(&self, user: &UserName, device: &PublicKey) -> Result<bool, ApiError> {
-        let query = Query::Device(user.clone());
-        let is_known = |answer| matches!(answer, Answer::Device(Some(key)) if key == *device);
-        let peeked = self.0.handle.peek(query.clone()).await;
-        if is_known(peeked.map_err(|failure| ApiError::from_failure(self, failure))?) {
+        if self.is_known(user, device).await? {
             return Ok(true);
         }
         self.0.gate.stranger()?;
-        self.read(query).await.map(is_known)
+        let answer = self.read(Query::Device(user.clone())).await?;
+        Ok(matches!(answer, Answer::Device(Some(key)) if key == *device))
     }
 
     /// Counts a request for the enrolled device that has signed it.

@@ -13,11 +13,15 @@ use crate::api::{ClusterInfo, Role, ServerStatus};
 use crate::server::Standing;
 
 pub(super) async fn cluster(State(app): State<App>) -> Json<ClusterInfo> {
+    let standing = app.standing();
     Json(ClusterInfo {
         cluster: app.0.key.cluster_id(),
         exchange_key: app.0.key.exchange_key().public(),
+        receipt_key: app.0.key.receipt_key().public(),
         unified_image: HEXLOWER.encode(&app.0.image.hash()),
         upload_limit_bytes: app.0.upload_limit_bytes as u64,
+        position: Standing::position(standing.vitals.applied),
+        time: standing.ledger_time,
     })
 }
 

@@ -13,8 +13,8 @@ use super::callers::Caller;
 use super::error::ApiError;
 use super::{App, mismatched};
 use crate::api::{Reason, ViewAnswer};
-use crate::ledger::request::{AcknowledgeRequest, Signed, ViewRequest};
-use crate::ledger::{Action, Denial, GrantedView, Ledger, Outcome};
+use crate::ledger::request::{AcknowledgeRequest, FirstViewRequest, Signed, ViewRequest};
+use crate::ledger::{Action, Answer, Denial, GrantedView, Ledger, Outcome, Query};
 
 /// Charges a view. The share is released only after the charge was applied at its place in the log, by a leader with a
 /// quorum. A deposed leader never releases a share for an entry that was not committed.
@@ -43,9 +43,77 @@ pub(super) async fn view(
             app.commit(Action::View(signed)).await?
         }
     };
+    conclude(&app, &request, outcome)
+}
+
+/// Charges the view of a user who may not be enrolled yet. Only a view that would be granted, linearizably, or one that
+/// the ledger has to record costs a place in the log.
+pub(super) async fn first_view(
+    State(app): State<App>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Small(signed): Small<Signed<FirstViewRequest>>,
+) -> Result<Json<ViewAnswer>, ApiError> {
+    signed
+        .verify(app.0.key.cluster_id())
+        .map_err(ApiError::from_request)?;
+    let request = signed.request.clone();
+    let view = request.view.clone();
+    let listed = view.clone();
+    let condition = Box::new(move |ledger: &Ledger| ledger.lists(&listed));
+    // Counted before it is proposed and not after: a listed user is limited like any other.
+    let mut under_way = None;
+    if app.is_known(&view.user, &view.device).await? {
+        under_way = Some(app.proved(&caller, &view.device)?);
+        let outcome = app
+            .commit_if(condition, Action::FirstView(signed.clone()))
+            .await?;
+        if let Some(outcome) = outcome {
+            return conclude(&app, &view, outcome);
+        }
+    }
+    app.0.gate.stranger()?;
+    let query = Query::FirstView(Box::new(request.clone()), super::now());
+    match app.read(query).await? {
+        Answer::FirstView(Some(denial)) => return conclude(&app, &view, Outcome::Denied(denial)),
+        Answer::FirstView(None) => {}
+        other => return Err(mismatched(&other)),
+    }
+    let standing = app.standing();
+    if request.after > standing.vitals.applied {
+        let now = standing.ledger_time;
+        return conclude(&app, &view, Outcome::Denied(Denial::MadeAhead { now }));
+    }
+    if under_way.is_none() {
+        app.0.gate.name(caller.source())?;
+    }
+    let outcome = app.commit(Action::FirstView(signed)).await?;
+    conclude(&app, &view, outcome)
+}
+
+/// Answers a view, and leaves a line for operators: the fields stay the same, and none of them is a secret.
+fn conclude(app: &App, request: &ViewRequest, outcome: Outcome) -> Result<Json<ViewAnswer>, ApiError> {
+    let ViewRequest { object, user, .. } = request;
     match outcome {
-        Outcome::Granted(granted) => release(&app, &granted).map(Json),
-        Outcome::Denied(denial) => deny(denial).map(Json),
+        Outcome::Granted(granted) => {
+            let GrantedView {
+                index,
+                remaining,
+                repeated,
+                ..
+            } = &granted;
+            tracing::info!(%object, %user, %index, %remaining, repeated, "view granted");
+            release(app, &granted).map(Json)
+        }
+        Outcome::Denied(denial) => {
+            // Only those who are listed: strangers are counted, and must not cost a line each.
+            if matches!(
+                denial,
+                Denial::Exhausted { .. } | Denial::Expired { .. } | Denial::NotYet { .. }
+            ) {
+                tracing::info!(%object, %user, reason = %denial, "view denied");
+            }
+            deny(denial).map(Json)
+        }
         other => Err(mismatched(&other)),
     }
 }
@@ -101,6 +169,21 @@ fn deny(denial: Denial) -> Result<ViewAnswer, ApiError> {
                 denial.to_string(),
             );
             return Err(error.limit(limit as u64).retry_after(5));
+        }
+        // The client can make a request that is decided.
+        Denial::MadeBefore => {
+            return Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "MADE_BEFORE",
+                denial.to_string(),
+            ));
+        }
+        Denial::MadeAhead { .. } => {
+            return Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "MADE_AHEAD",
+                denial.to_string(),
+            ));
         }
     };
     Ok(ViewAnswer::Denied {

@@ -13,7 +13,9 @@ use lsb_core::{ClusterId, ObjectId, RequestId, Signature, UnixSeconds};
 use raft_core::{Index, Payload};
 use serde::{Deserialize, Serialize};
 
-use super::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, ViewRequest};
+use super::request::{
+    AcknowledgeRequest, EnrolRequest, FirstViewRequest, ProtectRequest, Signed, ViewRequest,
+};
 use crate::cluster_key::WrappedShare;
 use crate::codec::{self, CodecError};
 
@@ -42,6 +44,8 @@ pub enum Action {
     View(Signed<ViewRequest>),
     /// Forgets the outcome of a view.
     Acknowledge(Signed<AcknowledgeRequest>),
+    /// Charges a view, and enrols its user if it is granted.
+    FirstView(Signed<FirstViewRequest>),
 }
 
 /// The constants that all servers of a cluster must agree on.
@@ -226,6 +230,17 @@ pub enum Denial {
     TooManyOutcomes {
         /// The most that may wait.
         limit: usize,
+    },
+    /// The request was made before the user was listed, and the grant does not count for it.
+    #[error("the request was made before the permission was given: send a new request")]
+    MadeBefore,
+    /// The request names a position of the log or a time that is not reached. Nothing was decided.
+    #[error(
+        "the request names a position of the log, or a time, that is not reached at {now} (seconds since 1970): send it again"
+    )]
+    MadeAhead {
+        /// The ledger's time.
+        now: UnixSeconds,
     },
 }
 

@@ -7,7 +7,7 @@
 //! a new version of the commands. Malformed bytes have an [`Outcome`] like everything else; before a command of a later
 //! version the ledger halts.
 //!
-//! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`.
+//! What a command means is in one file per subject: `enrol.rs`, `protect.rs`, `view.rs`, `first_view.rs`.
 //!
 //! The ledger decides and counts. It does not verify signatures, which is done once, before a request is proposed
 //! ([`Signed::verify`](request::Signed)); and it never sees a share, only wrapped ones.
@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod command;
 mod enrol;
+mod first_view;
 mod outcomes;
 mod protect;
 pub mod query;
@@ -24,7 +25,7 @@ mod state;
 mod view;
 
 use lsb_core::envelope::UserName;
-use lsb_core::{ClusterId, PublicKey};
+use lsb_core::{ClusterId, PublicKey, UnixSeconds};
 use raft_core::replica::{SnapshotError, StateMachine};
 use raft_core::{Halt, Index, LogId};
 
@@ -60,6 +61,12 @@ impl Ledger {
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         snapshot::hash(&self.state)
+    }
+
+    /// Returns the ledger's time.
+    #[must_use]
+    pub fn now(&self) -> UnixSeconds {
+        self.state.now
     }
 
     /// Whether the key is a device of the user.
@@ -102,6 +109,7 @@ impl Ledger {
             Action::Protect(registration) => protect::protect(state, index, *registration),
             Action::View(signed) => Ok(view::view(state, index, &signed.request)),
             Action::Acknowledge(signed) => Ok(view::acknowledge(state, &signed.request)),
+            Action::FirstView(signed) => first_view::first_view(state, index, &signed.request),
         }
     }
 }
@@ -113,6 +121,7 @@ fn cluster_of(action: &Action, expected: ClusterId) -> ClusterId {
         Action::Protect(registration) => registration.cluster,
         Action::View(signed) => signed.request.cluster,
         Action::Acknowledge(signed) => signed.request.cluster,
+        Action::FirstView(signed) => signed.request.view.cluster,
     }
 }
 

@@ -5,7 +5,9 @@ use lsb_core::{ObjectId, PolicyHash, PolicyVersion, PublicKey, UnixSeconds};
 use raft_core::Index;
 
 use super::audit::Event;
-use super::command::Genesis;
+use super::command::{Denial, Genesis};
+use super::first_view;
+use super::request::FirstViewRequest;
 use super::state::{Object, State};
 
 /// A query.
@@ -15,6 +17,8 @@ pub enum Query {
     Device(UserName),
     /// Everything about an object that its owner may know.
     Object(ObjectId),
+    /// Whether a first view would be denied at this time of a leader's clock.
+    FirstView(Box<FirstViewRequest>, UnixSeconds),
     /// A summary of the ledger.
     Overview,
     /// The latest audit events, at most so many.
@@ -31,6 +35,8 @@ pub enum Answer {
     Device(Option<PublicKey>),
     /// `None` if there is no such object.
     Object(Option<ObjectFacts>),
+    /// Why it would be denied; `None` if it is one to propose.
+    FirstView(Option<Denial>),
     /// A summary of the ledger.
     Overview(Overview),
     /// In the order in which they happened.
@@ -96,6 +102,10 @@ pub(super) fn answer(state: &State, query: Query) -> Answer {
     match query {
         Query::Device(user) => Answer::Device(state.users.get(&user).map(|known| known.key)),
         Query::Object(object) => Answer::Object(state.objects.get(&object).map(|known| facts(state, known))),
+        Query::FirstView(request, clock) => {
+            let now = state.now.max(clock);
+            Answer::FirstView(first_view::decide(state, now, &request).err())
+        }
         Query::Overview => Answer::Overview(Overview {
             genesis: state.genesis,
             now: state.now,

@@ -9,6 +9,7 @@
 use lsb_core::envelope::{Policy, UserName};
 use lsb_core::seal::{ExchangePublicKey, SealError, ShareForCluster, SigningKey};
 use lsb_core::{ClusterId, ObjectId, PublicKey, RequestId, Signature, UnixSeconds};
+use raft_core::Index;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -109,6 +110,24 @@ verify_for_cluster!(
     UploadRequest
 );
 
+impl Signed<FirstViewRequest> {
+    /// Verifies that the device that the request names signed it, for this cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::OtherCluster`] and [`RequestError::Signature`].
+    pub fn verify(&self, cluster: ClusterId) -> Result<(), RequestError> {
+        let found = self.request.view.cluster;
+        if found != cluster {
+            return Err(RequestError::OtherCluster {
+                found,
+                expected: cluster,
+            });
+        }
+        self.verify_signature()
+    }
+}
+
 /// "This name is mine": signed by the key that the name is to have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolRequest {
@@ -152,6 +171,17 @@ pub struct ViewRequest {
     pub reply_to: ExchangePublicKey,
     /// The first moment at which the request is invalid; at most [`LONGEST_REQUEST_SECONDS`] ahead.
     pub expires: UnixSeconds,
+}
+
+/// "Let me view this, and let the name be mine if I may": signed by a device whose user may not be enrolled yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstViewRequest {
+    /// The view.
+    pub view: ViewRequest,
+    /// The last position of the log of which the client had been told: a later grant does not count for the request.
+    pub after: Option<Index>,
+    /// The ledger's time that it had been told.
+    pub told: UnixSeconds,
 }
 
 /// "I have the answer": signed by the device that asked for the view.
@@ -266,6 +296,21 @@ impl Request for ViewRequest {
 
     fn signer(&self) -> &PublicKey {
         &self.device
+    }
+}
+
+impl Request for FirstViewRequest {
+    const PURPOSE: &'static str = "raft-lsb first view v1";
+
+    fn message(&self) -> Vec<u8> {
+        let mut bytes = self.view.message();
+        bytes.extend_from_slice(&self.after.map_or(0, Index::value).to_be_bytes());
+        bytes.extend_from_slice(&self.told.0.to_be_bytes());
+        bytes
+    }
+
+    fn signer(&self) -> &PublicKey {
+        &self.view.device
     }
 }
 

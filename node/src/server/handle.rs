@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lsb_core::UnixSeconds;
 use raft_core::{Halted, Index, NodeId, Payload, Rejection, Vitals};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -149,6 +150,8 @@ pub(crate) struct Standing {
     pub(crate) directory: Arc<BTreeMap<NodeId, Contact>>,
     /// How many of them have an open link.
     pub(crate) linked: usize,
+    /// The ledger's time after the last position that was applied.
+    pub(crate) ledger_time: UnixSeconds,
     /// The hash of the denied picture that the ledger has fixed, once it has.
     pub(crate) denied_picture: Option<[u8; 32]>,
     /// Whether the server is fenced because its data folder was replaced.

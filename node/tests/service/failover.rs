@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lsb_core::ObjectId;
 use node::client::ViewOutcome;
@@ -131,4 +131,35 @@ async fn a_client_that_dies_before_it_has_saved_the_picture_is_not_charged_twice
         view(&alice, &protected.picture, "alice").await,
         ViewOutcome::Denied { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_frozen_server_costs_a_sign_of_life_once_and_is_asked_last_afterwards() {
+    let cluster = Cluster::started(3);
+    let leader = cluster.leader().await;
+    // The one that a client of its own accord asks first.
+    let frozen = if leader == 0 { 1 } else { 0 };
+    let process = cluster.children[frozen].as_ref().unwrap().id();
+    let process = rustix::process::Pid::from_raw(process.try_into().unwrap()).unwrap();
+    let mut servers = vec![cluster.ports[frozen]];
+    servers.extend(
+        cluster
+            .ports
+            .iter()
+            .filter(|port| **port != cluster.ports[frozen]),
+    );
+    let alice = cluster.library_asking("alice", &servers);
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    let began = Instant::now();
+    let protected = protect(&alice, "alice", vec![]).await;
+    let first = began.elapsed();
+    let began = Instant::now();
+    assert_eq!(remaining(&view(&alice, &protected.picture, "alice").await), 4);
+    let second = began.elapsed();
+    rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+    assert!(first >= Duration::from_secs(4), "{first:?}: it was not asked");
+    assert!(
+        second + Duration::from_secs(3) < first,
+        "{second:?} after {first:?}"
+    );
 }

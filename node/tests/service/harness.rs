@@ -29,9 +29,11 @@ pub(crate) const UNIFIED_IMAGE: &[u8] = include_bytes!("../../../unified_image.p
 pub(crate) struct Cluster {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) ports: Vec<u16>,
-    children: Vec<Option<Child>>,
+    pub(crate) children: Vec<Option<Child>>,
     /// More flags, per server.
     pub(crate) flags: Vec<Vec<String>>,
+    /// How many files each server may have open; `None` for as many as this test may.
+    pub(crate) open_files: Option<u32>,
 }
 
 impl Cluster {
@@ -45,6 +47,7 @@ impl Cluster {
             ports: free_ports(servers),
             children: (0..servers).map(|_| None).collect(),
             flags: vec![Vec::new(); servers],
+            open_files: None,
         };
         cluster.write_servers_conf();
         cluster
@@ -78,7 +81,15 @@ impl Cluster {
 
     /// The command of a server, as a person would type it, with timeouts for the impatient.
     pub(crate) fn server_command(&self, server: usize) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_server"));
+        let program = env!("CARGO_BIN_EXE_server");
+        let mut command = match self.open_files {
+            None => self.command(program),
+            Some(files) => {
+                let mut shell = self.command("sh");
+                shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
         command
             .arg(self.ports[server].to_string())
             .arg(Self::name(server));
@@ -164,9 +175,13 @@ impl Cluster {
 
     /// The client's library, on a machine of its own.
     pub(crate) fn library(&self, machine: &str) -> Client {
+        self.library_asking(machine, &self.ports)
+    }
+
+    /// The same, with the servers in this order.
+    pub(crate) fn library_asking(&self, machine: &str, ports: &[u16]) -> Client {
         Client::new(Options {
-            servers: self
-                .ports
+            servers: ports
                 .iter()
                 .map(|port| Address::loopback(*port).unwrap())
                 .collect(),

@@ -89,6 +89,10 @@ async fn without_a_majority_everybody_says_so() {
     assert_eq!(ask(cluster.ports[0], "GET /healthz", b"").0, 200);
     let output = cluster.client(&["encrypt", "-i", "photo.png", "-u", "alice", "--timeout", "2"]);
     ended(&output, 6, "No leader elected yet");
+    // Each server that was asked, with what it said.
+    let own = format!("127.0.0.1:{}: No leader elected yet", cluster.ports[0]);
+    ended(&output, 6, &own);
+    ended(&output, 6, &format!("127.0.0.1:{}: ", cluster.ports[2]));
     ended(&cluster.client(&["status"]), 6, "");
 }
 

@@ -26,37 +26,37 @@ fn cluster_key() -> ClusterKey {
     ClusterKey::from_bytes([7; 32])
 }
 
-fn cluster() -> ClusterId {
+pub(crate) fn cluster() -> ClusterId {
     cluster_key().cluster_id()
 }
 
-fn name(text: &str) -> UserName {
+pub(crate) fn name(text: &str) -> UserName {
     UserName::parse(text).unwrap()
 }
 
-fn key(seed: u8) -> SigningKey {
+pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-fn object(number: u8) -> ObjectId {
+pub(crate) fn object(number: u8) -> ObjectId {
     ObjectId::from_bytes([number; 16])
 }
 
-fn request_id(number: u16) -> RequestId {
+pub(crate) fn request_id(number: u16) -> RequestId {
     let mut bytes = [0; 16];
     bytes[..2].copy_from_slice(&number.to_be_bytes());
     RequestId::from_bytes(bytes)
 }
 
 /// A ledger with the log that it applies.
-struct Log {
-    ledger: Ledger,
-    index: u64,
-    time: u64,
+pub(crate) struct Log {
+    pub(crate) ledger: Ledger,
+    pub(crate) index: u64,
+    pub(crate) time: u64,
 }
 
 impl Log {
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             ledger: Ledger::new(),
             index: 0,
@@ -66,7 +66,7 @@ impl Log {
 
     /// Alice (key 1) and bob (key 2) are enrolled; alice has protected object 1 for bob, three views, and for
     /// carol, who is not enrolled.
-    fn with_an_object() -> Self {
+    pub(crate) fn with_an_object() -> Self {
         let mut log = Self::empty();
         assert_eq!(log.genesis(IMAGE), Outcome::Begun);
         log.enrol("alice", 1);
@@ -88,21 +88,21 @@ impl Log {
         self.ledger.apply(at, bytes).expect("the command is understood")
     }
 
-    fn apply(&mut self, action: Action) -> Outcome {
+    pub(crate) fn apply(&mut self, action: Action) -> Outcome {
         self.apply_bytes(&encode_command(&Command {
             time: UnixSeconds(self.time),
             action,
         }))
     }
 
-    fn genesis(&mut self, denied_picture_hash: [u8; 32]) -> Outcome {
+    pub(crate) fn genesis(&mut self, denied_picture_hash: [u8; 32]) -> Outcome {
         self.apply(Action::Genesis(Genesis {
             cluster: cluster(),
             denied_picture_hash,
         }))
     }
 
-    fn enrol(&mut self, user: &str, seed: u8) -> Outcome {
+    pub(crate) fn enrol(&mut self, user: &str, seed: u8) -> Outcome {
         let request = EnrolRequest {
             cluster: cluster(),
             user: name(user),
@@ -111,11 +111,11 @@ impl Log {
         self.apply(Action::Enrol(Signed::sign(request, &key(seed)).unwrap()))
     }
 
-    fn protect(&mut self, number: u8, grants: &[Grant]) -> Outcome {
+    pub(crate) fn protect(&mut self, number: u8, grants: &[Grant]) -> Outcome {
         self.apply(protect_action(number, "alice", 1, grants))
     }
 
-    fn view(&mut self, user: &str, seed: u8, number: u8, request: u16) -> Outcome {
+    pub(crate) fn view(&mut self, user: &str, seed: u8, number: u8, request: u16) -> Outcome {
         let expires = self.time + 300;
         self.view_until(user, seed, number, request, expires)
     }
@@ -135,14 +135,14 @@ impl Log {
         self.apply(Action::Acknowledge(Signed::sign(request, &key(seed)).unwrap()))
     }
 
-    fn overview(&self) -> Overview {
+    pub(crate) fn overview(&self) -> Overview {
         match self.ledger.query(Query::Overview) {
             Answer::Overview(overview) => overview,
             other => panic!("{other:?}"),
         }
     }
 
-    fn facts(&self, number: u8) -> ObjectFacts {
+    pub(crate) fn facts(&self, number: u8) -> ObjectFacts {
         match self.ledger.query(Query::Object(object(number))) {
             Answer::Object(Some(facts)) => facts,
             other => panic!("{other:?}"),
@@ -159,7 +159,7 @@ impl Log {
     }
 }
 
-fn protect_action(number: u8, owner: &str, seed: u8, grants: &[Grant]) -> Action {
+pub(crate) fn protect_action(number: u8, owner: &str, seed: u8, grants: &[Grant]) -> Action {
     let policy = Policy::new(name(owner), key(seed).public(), grants.to_vec()).unwrap();
     let request = ProtectRequest {
         cluster: cluster(),
@@ -175,7 +175,7 @@ fn protect_action(number: u8, owner: &str, seed: u8, grants: &[Grant]) -> Action
     )))
 }
 
-fn view_request(user: &str, seed: u8, number: u8, request: u16, expires: u64) -> ViewRequest {
+pub(crate) fn view_request(user: &str, seed: u8, number: u8, request: u16, expires: u64) -> ViewRequest {
     ViewRequest {
         cluster: cluster(),
         object: object(number),

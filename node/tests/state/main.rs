@@ -4,6 +4,7 @@
 mod cluster_key;
 mod codec;
 mod disk;
+mod first_view;
 mod kill;
 mod ledger;
 mod replica;

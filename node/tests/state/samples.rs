@@ -4,8 +4,11 @@ use lsb_core::envelope::{Grant, Policy, UserName, Views};
 use lsb_core::seal::{ExchangeKey, LedgerShare, ShareForCluster, SigningKey};
 use lsb_core::{ClusterId, ObjectId, RequestId, UnixSeconds};
 use node::cluster_key::ClusterKey;
-use node::ledger::request::{AcknowledgeRequest, EnrolRequest, ProtectRequest, Signed, ViewRequest};
+use node::ledger::request::{
+    AcknowledgeRequest, EnrolRequest, FirstViewRequest, ProtectRequest, Signed, ViewRequest,
+};
 use node::ledger::{Action, Command, Genesis, Registration};
+use raft_core::Index;
 
 /// Every kind of command, by name.
 pub(crate) fn commands() -> Vec<(&'static str, Command)> {
@@ -46,6 +49,11 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         reply_to: ExchangeKey::from_bytes([9; 32]).public(),
         expires: UnixSeconds(1600),
     };
+    let first_view = FirstViewRequest {
+        view: view.clone(),
+        after: Index::new(11),
+        told: UnixSeconds(1300),
+    };
     let acknowledge = AcknowledgeRequest {
         cluster,
         user: alice,
@@ -72,6 +80,10 @@ pub(crate) fn commands() -> Vec<(&'static str, Command)> {
         (
             "Acknowledge",
             Action::Acknowledge(Signed::sign(acknowledge, &key).unwrap()),
+        ),
+        (
+            "FirstView",
+            Action::FirstView(Signed::sign(first_view, &key).unwrap()),
         ),
     ];
     actions

@@ -31,9 +31,8 @@ impl Server {
         (!meta.membership.is_empty()).then_some(meta)
     }
 
-    /// Notes the snapshot and compacts the log. `oldest_transfer` is where the oldest snapshot ends that is on its way
-    /// to a peer.
-    pub(super) fn on_snapshot_taken(&mut self, last: LogId, oldest_transfer: Option<Index>) {
+    /// Notes the snapshot and compacts the log. `needed` is the first entry that a peer needs which is being fed.
+    pub(super) fn on_snapshot_taken(&mut self, last: LogId, needed: Option<Index>) {
         let Some(meta) = self.describe_snapshot(last) else {
             return;
         };
@@ -42,15 +41,25 @@ impl Server {
         self.trace(Trace::SnapshotTaken { last });
         let keep = self.config.snapshots.keep_entries;
         let to = last.index.value().checked_sub(keep).and_then(Index::new);
-        // A peer that is being sent an earlier snapshot needs the entries after that one next. If they were compacted
-        // whenever another snapshot is taken meanwhile, a slow peer would never catch up.
-        let to = to.map(|to| oldest_transfer.map_or(to, |needed| to.min(needed)));
+        let needed = plant!(needed, COMPACTS_WHAT_PEERS_NEED => None);
+        let to = match needed {
+            Some(needed) => self.kept_for(needed, to),
+            None => to,
+        };
         let to = plant!(to, COMPACTS_TOO_FAR => self.one_entry_further(to));
         if let Some(to) = to.filter(|&to| to >= self.log.first_index()) {
             self.log.compact(to);
             self.out.log_compacted(to);
             self.trace(Trace::Compacted { to });
         }
+    }
+
+    /// Where the log is compacted to although that may be before `to`, so that a peer finds what it needs next. If it
+    /// did not, a slow peer would be sent one snapshot after another: each leaves it where the next one began. How much
+    /// is kept for peers is bounded; one that needs more is too slow for this log.
+    fn kept_for(&self, needed: Index, to: Option<Index>) -> Option<Index> {
+        let limit = self.log.within(self.config.snapshots.keep_bytes);
+        needed.previous().max(limit).min(to)
     }
 
     /// Where a planted bug compacts to.

@@ -95,7 +95,7 @@ impl Server {
         let applied = plant!(applied, RESTORES_APPLIED_FROM_COMMIT => durable.commit.max(covered));
         let applied = plant!(applied, REPLAYS_FROM_LOG_START => covered.and(log.first_index().previous()));
         let mut server = Self {
-            jitter: jitter(config.seed, &identity),
+            jitter: drawn_stream(config.seed, &identity, 0),
             yields_left: config.options.yields,
             config,
             now: Tick::new(0),
@@ -347,8 +347,9 @@ impl Server {
     }
 }
 
-/// The stream that election timeouts are drawn from: the same for the same seed, another one on every server and boot.
-fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
+/// A stream of draws: the same for the same seed, another one on every server and boot, and for each number. Election
+/// timeouts are drawn from number 0.
+pub(crate) fn drawn_stream(seed: u64, identity: &Identity, number: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     let words = [
         seed,
@@ -359,5 +360,7 @@ fn jitter(seed: u64, identity: &Identity) -> ChaCha8Rng {
     for (part, word) in key.chunks_exact_mut(8).zip(words) {
         part.copy_from_slice(&word.to_le_bytes());
     }
-    ChaCha8Rng::from_seed(key)
+    let mut stream = ChaCha8Rng::from_seed(key);
+    stream.set_stream(number);
+    stream
 }

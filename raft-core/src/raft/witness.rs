@@ -14,7 +14,7 @@
 //! What remains: an entry that one server and the witness acknowledged is held by that one server only. Should that
 //! server be gone for good, the witness rightly refuses its vote to every server that lacks the entry.
 
-use crate::types::{EntryBody, Index};
+use crate::types::{Entry, EntryBody, Index};
 
 use super::server::Server;
 
@@ -49,7 +49,10 @@ impl Server {
         self.applied = self.applied.max(self.before_halt(held));
         let covered = self.log.snapshot().map(|meta| meta.last.index);
         let since = Index::count(self.applied).saturating_sub(Index::count(covered));
-        if since >= self.config.snapshots.every_entries
+        // Its snapshots have no bytes, and cost its disk nothing: there is no need to spread them.
+        let settings = &self.config.snapshots;
+        let log_bytes = since.saturating_mul(Entry::OVERHEAD_BYTES as u64);
+        if (since >= settings.every_entries || log_bytes >= settings.log_bytes)
             && let Some(last) = self.applied.and_then(|applied| self.log.log_id(applied))
         {
             // A witness never leads, so it sends no snapshot to any peer.

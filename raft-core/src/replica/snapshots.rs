@@ -20,7 +20,9 @@ impl<M: StateMachine> Replica<M> {
     pub(super) fn take_snapshot(&mut self) {
         // A state machine that refused a command may have changed before it did. And one write at a time: with two, a slow
         // disk would fall back ever further.
-        if self.raft.halted().is_some() || self.writing.is_some() || self.landing.is_some() {
+        let writes = self.writing.is_some() || self.landing.is_some();
+        let writes = plant!(writes, WRITES_SNAPSHOT_AFTER_SNAPSHOT => false);
+        if self.raft.halted().is_some() || writes {
             return;
         }
         let Some(mut last) = self.last_applied else { return };
@@ -33,6 +35,7 @@ impl<M: StateMachine> Replica<M> {
             return;
         }
         let snapshot = Snapshot::new(last, self.machine.snapshot().into());
+        self.policy.taken(snapshot.total_bytes());
         self.outputs.push(snapshot.to_write());
         if planted!(NAMES_UNWRITTEN_SNAPSHOTS) {
             self.raft.step(input::Input::SnapshotTaken { last });
@@ -171,6 +174,7 @@ impl<M: StateMachine> Replica<M> {
         let is_news = !self.has_snapshot(last);
         self.raft.step(input::Input::SnapshotReady { from, meta });
         if is_news && self.has_snapshot(last) {
+            self.policy.taken(snapshot.total_bytes());
             self.snapshot = Some(snapshot);
             // Of those before, only one that the core has handed out already will still be installed.
             self.arrived

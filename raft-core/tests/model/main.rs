@@ -65,6 +65,8 @@ fn small_config() -> Config {
             keep_entries: 3,
             chunk_bytes: 8,
             max_bytes: 1 << 20,
+            keep_bytes: 300,
+            ..Snapshots::default()
         },
         options: Options::default(),
     }

@@ -20,6 +20,7 @@ pub(crate) mod quiescence;
 pub(crate) mod reads;
 pub(crate) mod recovery;
 pub(crate) mod resources;
+pub(crate) mod service;
 pub(crate) mod stability;
 pub(crate) mod transfer;
 pub(crate) mod wakeups;
@@ -90,6 +91,7 @@ oracles! {
     C8 = "Every committed command was proposed by a client, and is committed once.",
     C9 = "What clients are told agrees with the workload's own rules, over the whole log.",
     C10 = "A leader lets commands carry a time only near the median of the voters' wall clocks.",
+    C11 = "A server in good order turns no request away without a reason, and leaves none unknown.",
     L1 = "A healed core elects a leader and agrees on everything.",
     L2 = "A healed core serves every client.",
     L3 = "A healthy leader that reaches a healthy quorum stays the leader, whatever happens to the other servers.",

@@ -180,6 +180,12 @@ pub struct Knobs {
     pub snapshot_chunk_bytes: u64,
     /// See [`raft_core::Limits`].
     pub uncommitted_bytes: u64,
+    /// See [`raft_core::Limits`].
+    pub inflight_bytes: u64,
+    /// See [`raft_core::Limits`].
+    pub proposals: u64,
+    /// See [`raft_core::Limits`].
+    pub reads: u64,
     /// The most by which clocks may differ, which turns leases on: see [`raft_core::Lease`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_drift_permyriad: Option<u32>,
@@ -243,6 +249,9 @@ impl Default for Knobs {
             snapshot_keep_entries: 100,
             snapshot_chunk_bytes: 16 << 10,
             uncommitted_bytes: 64 << 20,
+            inflight_bytes: 8 << 20,
+            proposals: 65_536,
+            reads: 65_536,
             lease_drift_permyriad: None,
             forwarding: false,
             yields: 0,
@@ -278,6 +287,9 @@ impl Knobs {
                 apply_bytes: bytes(self.apply_bytes),
                 tail_bytes: bytes(self.tail_bytes),
                 uncommitted_bytes: bytes(self.uncommitted_bytes),
+                inflight_bytes: bytes(self.inflight_bytes),
+                proposals: bytes(self.proposals),
+                reads: bytes(self.reads),
                 ..Limits::default()
             },
             snapshots: Snapshots {

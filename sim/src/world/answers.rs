@@ -9,6 +9,7 @@ use crate::coverage::Probe;
 use crate::history::Happened;
 use crate::network::Fate;
 use crate::oracle::client::{Attempt, Outcome, Refusal};
+use crate::oracle::service::Unserved;
 use crate::oracle::{Judgement, Oracle, count, violated};
 use crate::places::place_of;
 use crate::report::Place;
@@ -28,6 +29,7 @@ impl<W: Workload> Simulation<'_, W> {
 
     pub(super) fn rejected(&mut self, at: usize, attempt: u64, reason: Rejection) -> Judgement {
         self.happened(Probe::RequestRejected, Some(at));
+        self.had_a_reason(at, attempt, Unserved::Rejected(reason))?;
         self.read_ends(at, attempt);
         let hint = match reason {
             Rejection::NotLeader { leader } => leader,
@@ -51,11 +53,13 @@ impl<W: Workload> Simulation<'_, W> {
 
     pub(super) fn superseded(&mut self, at: usize, id: ProposalId) -> Judgement {
         self.happened(Probe::ProposalSuperseded, Some(at));
+        self.had_a_reason(at, id.value(), Unserved::Superseded)?;
         self.decided(at, id.value(), Outcome::WithoutEffect(Refusal::Superseded), None)
     }
 
     pub(super) fn unknown(&mut self, at: usize, id: ProposalId) -> Judgement {
         self.happened(Probe::ProposalUnknown, Some(at));
+        self.had_a_reason(at, id.value(), Unserved::Unknown)?;
         self.decided(at, id.value(), Outcome::Unknown, None)
     }
 

@@ -128,6 +128,7 @@ impl<W: Workload> Simulation<'_, W> {
             let history = replica.machine().history();
             apply::applied(&self.oracles.facts, node, vitals.applied, history)?;
         }
+        server.limited = replica.raft().limited();
         server.replica = Some(replica);
         if orphans > 0 {
             self.happened(Probe::OrphanRemoved, Some(at));
@@ -233,7 +234,7 @@ impl<W: Workload> Simulation<'_, W> {
         self.tell_message(cause, envelope.to, "receive", &envelope);
         if let Message::SnapshotChunk { offset, data, .. } = &envelope.message {
             self.quiet
-                .piece_arrived(to, offset.saturating_add(data.len() as u64));
+                .piece_arrived(to, offset.saturating_add(data.len() as u64), self.now);
         }
         self.read_index_arrives(to, &envelope);
         if super::quiet::is_for_a_client(&envelope.message) {

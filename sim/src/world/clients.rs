@@ -153,6 +153,12 @@ impl<W: Workload> Simulation<'_, W> {
         }
     }
 
+    /// Which server has taken this attempt, and when, if one has.
+    pub(super) fn taken(&self, attempt: u64) -> Option<Taken> {
+        let place = usize::try_from(attempt).ok()?;
+        self.clients.taken.get(place).copied().flatten()
+    }
+
     /// What a client whose fresh operation still waits was last refused, and why.
     pub(super) fn refusal_of_fresh(&self) -> Option<String> {
         let mut is_served = vec![false; self.clients.operations.len()];

@@ -259,6 +259,8 @@ struct Simulation<'a, W: Workload> {
     upgraded: u8,
     /// Which servers are healthy.
     quiet: Quiet,
+    /// Which snapshots are on their way.
+    fed: snapshots::Fed,
     phase: Phase,
     /// Why the run says nothing: the workload has broken its own statement.
     misfit: Option<ScheduleError>,
@@ -320,6 +322,7 @@ impl<'a, W: Workload> Simulation<'a, W> {
             operator: Operator::default(),
             upgraded: 0,
             quiet: Quiet::new(schedule, workload.apply_takes()),
+            fed: snapshots::Fed::default(),
             phase: Phase::Faulty,
             misfit: None,
             largest_command: schedule.largest_command(workload.sizes(&schedule.workload)),

@@ -167,6 +167,9 @@ impl<W: Workload> Simulation<'_, W> {
         if leads {
             self.level_is_raised_by_all(at, &persist)?;
         }
+        if let Some(to) = persist.compact_to {
+            self.keeps_what_is_fed(at, to)?;
+        }
         let snapshot_ahead = persist
             .snapshot
             .as_ref()
@@ -266,7 +269,10 @@ impl<W: Workload> Simulation<'_, W> {
             self.outsider_sends_only_hello(at, &envelope)?;
         }
         match envelope.message {
-            Message::SnapshotChunk { .. } => self.happened(Probe::SendSnapshot, Some(at)),
+            Message::SnapshotChunk { .. } => {
+                self.feeds(at, &envelope);
+                self.happened(Probe::SendSnapshot, Some(at));
+            }
             Message::Append { .. } => self.window_holds(at, envelope.to)?,
             Message::Forward { .. } => self.happened(Probe::SendForward, Some(at)),
             Message::ReadIndex { .. } => self.happened(Probe::SendReadIndex, Some(at)),

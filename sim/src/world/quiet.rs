@@ -16,6 +16,7 @@ use crate::oracle::Judgement;
 use crate::oracle::quiescence::{
     Lagging, catches_up, elections_are_few, heartbeats_keep_the_interval, is_heartbeat,
 };
+use crate::oracle::service::{Unserved, has_a_reason};
 use crate::oracle::stability::{Order, PLACES, bit};
 use crate::places::{node_at, place_of};
 use crate::schedule::{Fault, FaultKind, Schedule};
@@ -41,6 +42,8 @@ pub(super) struct Quiet {
     lag: [Option<Lagging>; PLACES],
     /// Since when leader and follower have had nothing to replicate.
     idle_since: [Option<Nanos>; PLACES],
+    /// When a piece of a snapshot last reached a server.
+    offered: [Nanos; PLACES],
     /// How many heartbeats a follower was sent since the last survey.
     beats: [u64; PLACES],
     /// How often a fault has begun or ended.
@@ -137,6 +140,7 @@ impl Quiet {
             pieces: [0; PLACES],
             lag: [None; PLACES],
             idle_since: [None; PLACES],
+            offered: [Nanos::ZERO; PLACES],
             beats: [0; PLACES],
             disruptions: 0,
             latest_term: Term::ZERO,
@@ -247,7 +251,10 @@ impl Quiet {
     }
 
     /// A snapshot has reached a server up to this byte.
-    pub(super) fn piece_arrived(&mut self, place: usize, end: u64) {
+    pub(super) fn piece_arrived(&mut self, place: usize, end: u64, now: Nanos) {
+        if let Some(offered) = self.offered.get_mut(place) {
+            *offered = now;
+        }
         if let Some(pieces) = self.pieces.get_mut(place) {
             *pieces = end.max(*pieces);
         }
@@ -374,6 +381,42 @@ impl<W: Workload> Simulation<'_, W> {
     fn membership_of(&self, place: usize) -> Option<&Membership> {
         let replica = self.servers.get(place)?.replica.as_ref()?;
         Some(replica.raft().membership())
+    }
+
+    /// C11: a server does not serve a request of a client's.
+    pub(super) fn had_a_reason(&self, at: usize, attempt: u64, unserved: Unserved) -> Judgement {
+        let (Some(server), Some((leader, _))) = (self.servers.get(at), self.quiet.order.leader()) else {
+            return Ok(());
+        };
+        if !self.is_stability_judged() || server.disk_failed || server.silenced {
+            return Ok(());
+        }
+        let (Some(membership), Some(taken)) = (self.membership_of(leader), self.taken(attempt)) else {
+            return Ok(());
+        };
+        // A snapshot may hide what became of a request that waited. And where the leader has more than it can commit, or
+        // the server lags, the request may not have been seen in time.
+        let offered = self.quiet.offered.get(at).copied().unwrap_or_default();
+        let last = |vitals: &Vitals| vitals.last.map(|last| last.index);
+        let keeps_up = self.servers.get(leader).is_some_and(|leads| {
+            let leads = &leads.vitals;
+            leads.commit == last(leads) && last(&server.vitals) >= leads.commit
+        });
+        if !keeps_up && matches!(unserved, Unserved::Unknown) {
+            return Ok(());
+        }
+        let (order, settled) = (&self.quiet.order, self.quiet.limits.settled);
+        let is_in_order = |place: usize| order.lasts(place, taken.at, settled);
+        if offered >= taken.at
+            || !is_in_order(at)
+            || !is_in_order(leader)
+            || !membership.has_quorum(|node| is_in_order(place_of(node)))
+        {
+            return Ok(());
+        }
+        let forwards = server.knobs.forwarding && !membership.is_witness(server.node);
+        let may_ask_leader = at != leader && !forwards;
+        has_a_reason(server.node, attempt, may_ask_leader, unserved)
     }
 
     /// Surveys the cluster.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use raft_core::replica::Replica;
-use raft_core::{Incarnation, LogId, NodeId, RoleName, Term, Vitals};
+use raft_core::{Incarnation, Limited, LogId, NodeId, RoleName, Term, Vitals};
 
 use super::Event;
 use super::observe::Conduct;
@@ -77,6 +77,8 @@ pub(super) struct Server<W: Workload> {
     pub(super) program: Option<u32>,
     /// When it last ran the newer one, if it does not run that now.
     pub(super) ran_newer: Option<Nanos>,
+    /// How often each limit held something back since its start.
+    pub(super) limited: Limited,
     /// Since when it has led, if it does.
     pub(super) leads_since: Nanos,
     /// Since which tick of this boot its program has not understood what is committed.
@@ -138,6 +140,7 @@ impl<W: Workload> Server<W> {
             retired: false,
             program: None,
             ran_newer: None,
+            limited: Limited::default(),
             leads_since: Nanos::ZERO,
             stuck_since: None,
         }

@@ -1,7 +1,7 @@
 //! One step of one server: advance its clock, feed it, drain it, judge it, and carry out its outputs.
 
 use raft_core::replica::{Input, Output, StateMachine};
-use raft_core::{Entry, Envelope, Event as CoreEvent, LogId, Message, NodeId, RoleName, Vitals};
+use raft_core::{Entry, Envelope, Event as CoreEvent, Limited, LogId, Message, NodeId, RoleName, Vitals};
 
 use super::observe::Occasion;
 use super::{Event, Oracles, Simulation, core_holds};
@@ -64,6 +64,19 @@ impl Given {
     }
 }
 
+/// Each limit of the library, and how often it held something back.
+type LimitOf = (Probe, fn(&Limited) -> u64);
+const LIMITS: &[LimitOf] = &[
+    (Probe::MessageLimit, |limited| limited.message_bytes),
+    (Probe::WindowLimit, |limited| limited.inflight_messages),
+    (Probe::WindowBytesLimit, |limited| limited.inflight_bytes),
+    (Probe::ApplyLimit, |limited| limited.apply_bytes),
+    (Probe::UncommittedLimit, |limited| limited.uncommitted_bytes),
+    (Probe::TailLimit, |limited| limited.tail_bytes),
+    (Probe::ProposalLimit, |limited| limited.proposals),
+    (Probe::ReadLimit, |limited| limited.reads),
+];
+
 pub(super) fn orders_campaign<M: StateMachine>(output: &Output<M>) -> bool {
     matches!(output, Output::Send(envelope) if envelope.message == Message::TimeoutNow)
 }
@@ -98,6 +111,7 @@ impl<W: Workload> Simulation<'_, W> {
             // a stalled disk, which steps down that way.
             self.quiet.disturb_all(now);
         }
+        self.notice_limits(at);
         self.notice_level(&outputs);
         if !self.judge_writes(at, &before, &after, &outputs)? {
             outputs.clear();
@@ -122,8 +136,27 @@ impl<W: Workload> Simulation<'_, W> {
         }
         let index = |vitals: &Vitals| crate::oracle::count(vitals.applied);
         self.applies(at, index(&after).saturating_sub(index(&before)));
+        self.note_fed(at);
         self.reschedule(at);
         Ok(())
+    }
+
+    /// Counts which limits of the library held something back in this step.
+    fn notice_limits(&mut self, at: usize) {
+        let Some(server) = self.servers.get_mut(at) else {
+            return;
+        };
+        let Some(replica) = &server.replica else { return };
+        let now = replica.raft().limited();
+        let before = std::mem::replace(&mut server.limited, now);
+        if now == before {
+            return;
+        }
+        for (probe, count) in LIMITS {
+            if count(&now) > count(&before) {
+                self.happened(*probe, Some(at));
+            }
+        }
     }
 
     /// Runs the oracles of the log over the writes of the step, one after another. A server that waits for its writes
@@ -145,7 +178,7 @@ impl<W: Workload> Simulation<'_, W> {
             return Ok(true);
         };
         let (node, raft) = (server.node, replica.raft());
-        core_holds(node, raft.check_invariants())?;
+        core_holds(node, replica.check_invariants())?;
         // A disk that has lost or refused entries does not show what the leader counts.
         let has_all = !server.has_to_restart() && !self.budget.is_faulty(at);
         if after.role == RoleName::Leader && has_all {

@@ -88,6 +88,14 @@ const QUICK: &[(&str, &[Oracle])] = &[
     ("halted-campaign", &[Oracle::S26, Oracle::Core]),
     ("stamps-any-time", &[Oracle::C10]),
     ("median-of-who-answers", &[Oracle::C10]),
+    // What must return to zero, and what must not grow.
+    ("keeps-forwarding-costs", &[Oracle::Core]),
+    ("keeps-uncommitted-costs", &[Oracle::Core]),
+    ("keeps-window-bytes", &[Oracle::Core]),
+    ("keeps-responses", &[Oracle::Core]),
+    ("keeps-queries", &[Oracle::Core]),
+    ("judges-refusals-anew", &[Oracle::C7]),
+    ("busy-at-the-first", &[Oracle::C11]),
 ];
 
 #[test]

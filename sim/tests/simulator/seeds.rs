@@ -60,6 +60,36 @@ fn more_swarm_seeds_pass_and_reach_everything() {
     assert!(missed.is_empty(), "a thousand seeds never reached {missed:?}");
 }
 
+/// What is counted when a limit of the library holds something back.
+const LIMITS: [Probe; 8] = [
+    Probe::MessageLimit,
+    Probe::WindowLimit,
+    Probe::WindowBytesLimit,
+    Probe::ApplyLimit,
+    Probe::UncommittedLimit,
+    Probe::TailLimit,
+    Probe::ProposalLimit,
+    Probe::ReadLimit,
+];
+
+/// A limit that no seed reaches is a limit that no seed tests.
+#[test]
+fn every_limit_holds_something_back_in_some_seeds() {
+    let mut seeds = [0; LIMITS.len()];
+    for seed in 5_000..5_600 {
+        let coverage = sweep(Profile::Swarm, seed..seed + 1);
+        for (seeds, limit) in seeds.iter_mut().zip(LIMITS) {
+            *seeds += u64::from(coverage.count(limit) > 0);
+        }
+    }
+    let rare: Vec<(Probe, u64)> = LIMITS
+        .into_iter()
+        .zip(seeds)
+        .filter(|(_, seeds)| *seeds < 3)
+        .collect();
+    assert!(rare.is_empty(), "of 600 seeds: {rare:?}");
+}
+
 #[test]
 fn everything_at_once_passes() {
     sweep(Profile::Hell, 0..200);

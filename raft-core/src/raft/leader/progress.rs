@@ -35,6 +35,8 @@ pub(super) struct Progress {
     /// What the peer's wall clock showed, and the round whose answer said so.
     pub(super) clock: Option<(Round, Reading)>,
     catching_up: CatchingUp,
+    /// Whether it was sent a snapshot, or entries from the store, and has not been seen to have caught up since.
+    lags: bool,
     /// What it has said of its program in its present boot.
     pub(super) program: Option<Program>,
     /// Set once the configuration in force does not name the peer any more.
@@ -132,6 +134,7 @@ impl Progress {
             bound_at: None,
             bound_ticks: 0,
             clock: None,
+            lags: false,
             catching_up: CatchingUp {
                 until: next.previous(),
                 began_at: now,
@@ -203,6 +206,20 @@ impl Progress {
 
     pub(super) fn next(&self) -> Index {
         self.next
+    }
+
+    /// Whether the peer is being fed by snapshot or from the store, and has not caught up since.
+    pub(super) fn lags(&mut self, last: Option<Index>, now: Tick, patience: u64) -> bool {
+        self.lags &= !self.has_caught_up(last, now, patience);
+        self.lags
+    }
+
+    /// A round that began before says nothing of how the peer keeps up.
+    fn begin_to_lag(&mut self) {
+        if !self.lags {
+            self.lags = true;
+            self.catching_up.last_took = None;
+        }
     }
 
     /// Whether another append may leave now.
@@ -305,6 +322,7 @@ impl Progress {
 
     /// Ends a snapshot transfer, one way or the other: the peer is probed right after what it is known to hold.
     pub(super) fn end_transfer(&mut self) {
+        self.catching_up.last_took = None;
         self.probe_from(Index::after(self.matched));
     }
 
@@ -354,6 +372,7 @@ impl Progress {
     }
 
     pub(super) fn begin_loading(&mut self, ticket: Ticket, asked_at: Tick) {
+        self.begin_to_lag();
         if let Feed::Replicate { loading, .. } = &mut self.feed {
             *loading = Some(Loading { ticket, asked_at });
         }
@@ -366,6 +385,7 @@ impl Progress {
     }
 
     pub(super) fn begin_snapshot(&mut self, ticket: Ticket, meta: SnapshotMeta, now: Tick) {
+        self.begin_to_lag();
         let transfer = Transfer {
             ticket,
             meta,

@@ -160,8 +160,13 @@ impl Leader {
         });
         if in_order && !entries.is_empty() && next >= server.log.first_index() {
             self.send_append(server, to, next, entries);
-        } else {
-            peer.pause();
+            return;
+        }
+        peer.pause();
+        // The store cannot read them. If a snapshot covers them, the peer need not wait until it can.
+        let covered = server.log.snapshot().map(|meta| meta.last.index);
+        if entries.is_empty() && Some(next) <= covered {
+            unless_planted!(LOADS_WITHOUT_END, self.begin_snapshot_transfer(server, to));
         }
     }
 

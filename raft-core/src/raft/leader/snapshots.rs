@@ -12,10 +12,23 @@ use super::progress::Progress;
 use super::{Leader, Sender, Server};
 
 impl Leader {
-    /// The last entry of the oldest snapshot that is on its way to a peer.
-    pub(in crate::raft) fn oldest_transfer(&mut self) -> Option<Index> {
-        let transfers = self.peers.values_mut().filter_map(Progress::transfer);
-        transfers.map(|transfer| transfer.meta.last.index).min()
+    /// The first entry that a peer needs which is being fed and has not caught up: the one after the snapshot that is on
+    /// its way to it, or after what it has acknowledged since. A peer that does not answer is not being fed, nor is one
+    /// that only a snapshot can help. A witness is sent a snapshot without bytes, as easily as an entry.
+    pub(in crate::raft) fn first_needed(&mut self, server: &Server) -> Option<Index> {
+        let (now, timing) = (server.now, &server.config.timing);
+        let (patience, election) = (timing.snapshot_timeout_ticks, timing.election_timeout_min_ticks);
+        let (base, last) = (server.log.base().map(|base| base.index), server.log.last_index());
+        let fed = self.peers.values_mut().filter(|peer| !peer.is_witness);
+        let needed = fed.filter_map(|peer| {
+            if let Some(transfer) = peer.transfer() {
+                return Some(transfer.meta.last.index.next());
+            }
+            let is_fed =
+                peer.lags(last, now, election) && peer.answers(now, patience) && peer.matched() >= base;
+            is_fed.then(|| Index::after(peer.matched()))
+        });
+        needed.min()
     }
 
     /// Begins to send the latest snapshot to a peer whose next entry is compacted, if the peer answers.
@@ -141,14 +154,17 @@ impl Leader {
         }
     }
 
-    /// Ends the transfer to a peer that holds everything that the snapshot covers.
+    /// Ends the transfer to a peer that holds everything that the snapshot covers, or so much that the log suffices.
     pub(super) fn maybe_end_snapshot_transfer(&mut self, server: &mut Server, from: NodeId) {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
         let matched = peer.matched();
         let Some(transfer) = peer.transfer() else { return };
-        if matched >= Some(transfer.meta.last.index) {
+        let base = server.log.base().map(|base| base.index);
+        let suffices = matched.is_some() && matched >= base;
+        let suffices = plant!(suffices, SENDS_NEEDLESS_SNAPSHOTS => false);
+        if suffices || matched >= Some(transfer.meta.last.index) {
             let ticket = transfer.ticket;
             peer.end_transfer();
             server.out.push(Action::SnapshotEnded { ticket });
