@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 mod core;
 mod lsb;
 mod report;
+mod store;
 mod visibility;
 
 /// Benchmarks beside other crates. Every row says what was done, how fast each side was, and the ratio; above 1 is in
@@ -26,6 +27,8 @@ enum What {
     Core(core::Options),
     /// lsb-core: samples in memory beside memcpy, and file to file beside the command of stegano-cli 0.6.
     Lsb(lsb::Options),
+    /// The service's store beside a plain preallocated file: bytes and syncs for each command.
+    Store(store::Options),
     /// How far each setting of lsb-core moves samples, and what two well-known detectors see. Not a comparison.
     Visibility(visibility::Options),
     /// One job of `lsb`, file to file, in a process of its own.
@@ -38,6 +41,13 @@ fn main() {
     match arguments.what {
         What::Core(options) => report::print(core::run(&options), arguments.json),
         What::Lsb(options) => report::print(lsb::run(&options).into_iter(), arguments.json),
+        What::Store(options) => match store::run(&options) {
+            Ok(rows) => report::print(rows.into_iter(), arguments.json),
+            Err(error) => {
+                eprintln!("error: {error}");
+                std::process::exit(1);
+            }
+        },
         What::Visibility(options) => match visibility::run(&options) {
             Ok(rows) => visibility::print(&rows, arguments.json),
             Err(error) => {

@@ -10,7 +10,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`ledger`] | the state machine of [`raft_core::Replica`]: names, objects, grants, views, the audit chain |
-//! | [`store`] | a server's durable state: redb over a checked journal, group commit, and poisoning after a failed write |
+//! | [`store`] | a server's durable state: a log that is written once, group commit, and poisoning after a failed write |
 //! | [`codec`] | the ledger's commands and snapshots as bytes, with golden files in `tests/golden` |
 //! | [`cluster_key`] | the one secret that the servers share, and everything derived from it |
 //!

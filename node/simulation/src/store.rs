@@ -24,13 +24,14 @@ impl StoreUnderTest for ShippingStore {
             bootstrap: new.bootstrap.clone(),
         };
         let options = StoreOptions {
-            journal_bytes: new.journal_bytes,
+            segment_bytes: new.journal_bytes,
         };
         let (store, opened) = Store::create_or_open_on(Folder(disk), &folder, options).map_err(failure)?;
         let opened = Opened {
             identity: opened.identity,
             durable: opened.durable,
             snapshot: opened.snapshot,
+            lost_end: opened.lost_end.map(|damage| damage.to_string()),
         };
         Ok((Box::new(Running(store)), opened))
     }
@@ -44,6 +45,7 @@ impl OpenStore for Running {
         written.map_err(|error| StoreFailure {
             message: node::with_causes(&error),
             is_damage: false,
+            is_no_room: false,
         })
     }
 
@@ -63,11 +65,13 @@ fn failure(error: StoreError) -> StoreFailure {
         is_damage: matches!(
             error,
             StoreError::Damaged { .. }
-                | StoreError::Log { .. }
+                | StoreError::RolledBack { .. }
                 | StoreError::Record { .. }
-                | StoreError::Missing { .. }
-                | StoreError::Contradiction { .. }
+                | StoreError::FormerFormat { .. }
+                | StoreError::Format { .. }
+                | StoreError::NotNext { .. }
         ),
+        is_no_room: matches!(error, StoreError::NoRoom { .. }),
     }
 }
 

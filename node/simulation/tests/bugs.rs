@@ -59,12 +59,14 @@ fn random_search_finds_bugs_of_the_ledger() {
 #[test]
 fn random_search_finds_bugs_of_the_store_that_ships() {
     for (name, oracles) in [
-        ("trusts-unsynced-header", &[Oracle::D2][..]),
+        ("names-unsynced-segments", &[Oracle::D2][..]),
+        ("leaves-segments-unsynced", &[Oracle::D2]),
         ("acknowledges-unsynced", &[Oracle::D1, Oracle::D2]),
-        ("checkpoints-unsynced", &[Oracle::D1, Oracle::D2]),
         ("snapshots-unsynced", &[Oracle::D2]),
         ("snapshots-unchecked", &[Oracle::D3]),
         ("torn-is-damaged", &[Oracle::D2]),
+        ("damaged-is-torn", &[Oracle::D1]),
+        ("goes-on-after-failure", &[Oracle::D4]),
     ] {
         let oracle = hunt_store(bug(name), 0..400, &ShippingStore).map(|find| find.oracle);
         assert!(
@@ -78,11 +80,13 @@ fn random_search_finds_bugs_of_the_store_that_ships() {
 #[test]
 fn the_store_s_regressions_find_what_they_are_named_after() {
     for (name, oracle) in [
-        ("trusts-unsynced-header", Oracle::D2),
         ("trusts-unsynced-record", Oracle::D2),
-        ("trusts-unsynced-names", Oracle::D1),
-        ("records-unchecked", Oracle::D3),
-        ("dies-with-the-database", Oracle::S25),
+        ("trusts-unsynced-names", Oracle::D2),
+        ("names-unsynced-segments", Oracle::D2),
+        ("leaves-segments-unsynced", Oracle::D2),
+        ("ends-anywhere", Oracle::D1),
+        ("stale-validates", Oracle::D2),
+        ("damaged-is-torn", Oracle::D1),
     ] {
         let file = format!("node/simulation/regressions/{}.toml", name.replace('-', "_"));
         let text = std::fs::read_to_string(repository().join(&file)).expect("the file can be read");

@@ -51,5 +51,5 @@ fn every_bug_of_the_store_that_was_found_stays_fixed() {
         assert!(report.opened > 0 || report.is_refused, "{}", path.display());
         files += 1;
     }
-    assert!(files >= 5);
+    assert!(files >= 12);
 }

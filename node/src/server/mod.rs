@@ -139,6 +139,11 @@ impl Server {
         let image = UnifiedImage::load(&settings.unified_image, settings.unified_image_required)?;
         image.check_pixels(&decoder).await?;
         let (store, opened) = Store::create_or_open(&settings.data_dir, &new_folder(&settings, &key)?)?;
+        if let Some(damage) = &opened.lost_end {
+            tracing::error!(
+                "the last write to the data folder is lost, and may have been acknowledged: {damage}"
+            );
+        }
         let node = opened.identity.node;
         let authority = Authority::derive(&key)?;
         let client_tls = if settings.clients_use_tls() {
@@ -271,7 +276,7 @@ impl Parts<'_> {
             }
         })?;
 
-        let (disk, completions, storage_thread) = storage::Disk::start(self.store)?;
+        let (disk, completions, mut threads) = storage::Disk::start(self.store)?;
         let (inbox, peers) = mpsc::channel(INBOX_MESSAGES);
         let (events, links) = mpsc::channel(LINK_EVENTS);
         let (requests, clients) = mpsc::channel(handle::WAITING_REQUESTS);
@@ -319,6 +324,7 @@ impl Parts<'_> {
                 shell.run().await;
             });
         })?;
+        threads.push(consensus_thread);
         let patience = Duration::from_millis(settings.timeouts.election_max_ms.saturating_mul(2).min(30_000));
         Ok(Consensus {
             handle: Handle {
@@ -329,7 +335,7 @@ impl Parts<'_> {
             },
             stop,
             ended,
-            threads: vec![consensus_thread, storage_thread],
+            threads,
         })
     }
 

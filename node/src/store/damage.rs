@@ -24,7 +24,7 @@ impl Damage {
     }
 }
 
-/// Carries damage through interfaces that only know I/O errors, such as redb's.
+/// Carries damage through interfaces that only know I/O errors.
 impl From<Damage> for io::Error {
     fn from(damage: Damage) -> Self {
         Self::new(io::ErrorKind::InvalidData, damage)

@@ -1,11 +1,10 @@
 //! Snapshots, each in a file of its own: written under a temporary name, synced, renamed, and only then named by a
-//! record in the database.
+//! record in the log.
 //!
-//! They are kept out of the database because they are large and written once. A database would write each twice (once
-//! to the journal), delay the log meanwhile, and not return the space. They are written on another thread than the log,
-//! through a [`SnapshotWriter`], so that no entry waits for them. The switch from one snapshot to the next is
-//! nevertheless atomic: the current file, its length and its checksum are recorded in the transaction that makes the
-//! snapshot current. What a crash leaves unnamed is removed at the next start.
+//! They are kept out of the log because they are large: its segments would hold them longer than they are needed. They
+//! are written on another thread than the log, through a [`SnapshotWriter`], so that no entry waits for them. The switch
+//! from one snapshot to the next is nevertheless atomic: a record of the log names the current file, its length and its
+//! checksum. What a crash leaves unnamed is removed at the next start.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,12 +15,21 @@ use raft_core::{LogId, Payload};
 
 use super::damage::Damage;
 use super::disk::{DataFolder, Disk, DiskFile};
-use super::records::SnapshotFile;
 
 const PREFIX: &str = "snapshot-";
 
 /// The suffix of a file until it is complete.
 const UNFINISHED: &str = ".new";
+
+/// The file that contains the bytes of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SnapshotFile {
+    /// Numbers the file; never used twice in a folder's life.
+    pub(super) number: u64,
+    pub(super) bytes: u64,
+    /// CRC-32 of the file.
+    pub(super) checksum: u32,
+}
 
 fn file_name(number: u64) -> String {
     format!("{PREFIX}{number:016x}")
@@ -111,9 +119,9 @@ impl<D: Disk> SnapshotWriter<D> {
         }
     }
 
-    /// The file of a snapshot that is being named.
-    pub(super) fn take(&self, last: LogId) -> Option<SnapshotFile> {
-        self.unnamed().remove(&last)
+    /// The file of a snapshot that is to be named. It stays unnamed until [`SnapshotWriter::remove_older`].
+    pub(super) fn written(&self, last: LogId) -> Option<SnapshotFile> {
+        self.unnamed().get(&last).copied()
     }
 
     /// Removes what is older than the snapshot that is named now. A newer one may be in the making.
@@ -144,11 +152,11 @@ pub(super) fn read<D: Disk>(disk: &D, record: &SnapshotFile) -> io::Result<Paylo
     Ok(Payload::from(bytes))
 }
 
-/// Removes every snapshot except the current one, and every unfinished file: at a start, when none is being written.
+/// Removes every snapshot except the current one, unfinished ones included: at a start, when none is being written.
 pub(super) fn clean<D: Disk>(disk: &D, current: Option<&SnapshotFile>) -> io::Result<()> {
     let current = current.map(|record| file_name(record.number));
     for name in disk.names()? {
-        if (name.starts_with(PREFIX) && Some(&name) != current.as_ref()) || name.ends_with(UNFINISHED) {
+        if name.starts_with(PREFIX) && Some(&name) != current.as_ref() {
             disk.remove(&name)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use node::store::{Disk, DiskFile};
 
@@ -22,6 +22,45 @@ struct State {
     /// The writes, syncs and renames still allowed; after them the disk fails.
     budget: Option<u64>,
     operations: u64,
+    bytes_written: u64,
+    syncs: u64,
+    /// Why files cannot be created, and cannot grow.
+    exhausted: Option<io::Error>,
+    gate: Option<Gate>,
+}
+
+/// Holds back the syncs of a disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<(Mutex<GateState>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    is_held: bool,
+    is_open: bool,
+}
+
+impl Gate {
+    /// Waits until a sync waits.
+    pub(crate) fn wait_until_held(&self) {
+        let (state, changed) = &*self.0;
+        let state = state.lock().unwrap();
+        drop(changed.wait_while(state, |state| !state.is_held).unwrap());
+    }
+
+    /// Lets all syncs pass.
+    pub(crate) fn open(&self) {
+        let (state, changed) = &*self.0;
+        state.lock().unwrap().is_open = true;
+        changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.is_held = true;
+        changed.notify_all();
+        drop(changed.wait_while(state, |state| !state.is_open).unwrap());
+    }
 }
 
 /// Clones share the same contents.
@@ -62,6 +101,36 @@ impl MemoryDisk {
         self.state().budget = operations;
     }
 
+    /// Returns how many bytes were passed to writes.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.state().bytes_written
+    }
+
+    /// Returns how often a file was synced.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// From now on files can neither be created nor grow, for this reason; `None` lets them.
+    pub(crate) fn run_out(&self, error: Option<io::Error>) {
+        self.state().exhausted = error;
+    }
+
+    fn exhaustion(&self) -> io::Result<()> {
+        match &self.state().exhausted {
+            None => Ok(()),
+            Some(error) => Err(match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => error.kind().into(),
+            }),
+        }
+    }
+
+    /// Holds back every sync from now on.
+    pub(crate) fn hold_syncs(&self) -> Gate {
+        self.state().gate.insert(Gate::default()).clone()
+    }
+
     /// A copy that shares nothing with this one.
     pub(crate) fn copy(&self) -> Self {
         let state = self.state();
@@ -69,8 +138,7 @@ impl MemoryDisk {
             files: state.files.clone(),
             live_names: state.live_names.clone(),
             durable_names: state.durable_names.clone(),
-            budget: None,
-            operations: 0,
+            ..State::default()
         })))
     }
 
@@ -124,6 +192,49 @@ impl MemoryDisk {
         }
     }
 
+    /// Returns where the last sector ends that is not blank.
+    pub(crate) fn used_bytes(&self, name: &str) -> usize {
+        let bytes = self.read(name);
+        let is_used = |sector: &[u8]| sector.iter().any(|&byte| byte != 0);
+        bytes
+            .chunks(SECTOR)
+            .rposition(is_used)
+            .map_or(0, |last| (last + 1) * SECTOR)
+    }
+
+    /// Writes zeros from this offset on.
+    pub(crate) fn blank(&self, name: &str, from: usize) {
+        let mut bytes = self.read(name);
+        bytes[from..].fill(0);
+        self.replace(name, &bytes);
+    }
+
+    /// Replaces the file's contents, durably.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        let number = state.live_names[name];
+        state.files[number] = Contents {
+            live: bytes.to_vec(),
+            durable: bytes.to_vec(),
+        };
+    }
+
+    /// Writes to the file, and creates it if it is missing.
+    pub(crate) fn write(&self, name: &str, offset: u64, bytes: &[u8]) {
+        let file = self
+            .open(name)
+            .unwrap()
+            .unwrap_or_else(|| self.create(name).unwrap());
+        file.write_at(offset, bytes).unwrap();
+    }
+
+    /// Extends the file by zeros.
+    pub(crate) fn extend(&self, name: &str, length: usize) {
+        let mut bytes = self.read(name);
+        bytes.resize(length, 0);
+        self.replace(name, &bytes);
+    }
+
     /// Truncates the file.
     pub(crate) fn truncate(&self, name: &str, length: usize) {
         let mut state = self.state();
@@ -150,6 +261,7 @@ impl Disk for MemoryDisk {
 
     fn create(&self, name: &str) -> io::Result<MemoryFile> {
         self.spend()?;
+        self.exhaustion()?;
         let mut state = self.state();
         state.files.push(Contents::default());
         let number = state.files.len() - 1;
@@ -207,9 +319,13 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.disk.spend()?;
-        let mut state = self.disk.state();
-        let live = &mut state.files[self.number].live;
         let start = usize::try_from(offset).unwrap();
+        if start + bytes.len() > self.disk.state().files[self.number].live.len() {
+            self.disk.exhaustion()?;
+        }
+        let mut state = self.disk.state();
+        state.bytes_written += bytes.len() as u64;
+        let live = &mut state.files[self.number].live;
         if live.len() < start + bytes.len() {
             live.resize(start + bytes.len(), 0);
         }
@@ -227,7 +343,12 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.spend()?;
+        let gate = self.disk.state().gate.clone();
+        if let Some(gate) = gate {
+            gate.pass();
+        }
         let mut state = self.disk.state();
+        state.syncs += 1;
         let file = &mut state.files[self.number];
         file.durable = file.live.clone();
         Ok(())

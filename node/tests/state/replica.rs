@@ -46,7 +46,7 @@ fn start(disk: &MemoryDisk, number: usize) -> Server {
         bootstrap: Membership::of_voters((1..=SERVERS as u64).map(NodeId::new)),
     };
     let options = StoreOptions {
-        journal_bytes: 128 << 10,
+        segment_bytes: 16 << 10,
     };
     let (store, opened) = Store::create_or_open_on(disk.clone(), &new, options).unwrap();
     let snapshots = Snapshots {

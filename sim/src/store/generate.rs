@@ -5,8 +5,8 @@ use crate::random::{Domain, Draws, Seed};
 use crate::schedule::Class;
 
 /// Roughly how many calls that change something a step makes, and how many the creation of a store.
-const CALLS_PER_STEP: u64 = 9;
-const CALLS_TO_CREATE: u64 = 50;
+const CALLS_PER_STEP: u64 = 7;
+const CALLS_TO_CREATE: u64 = 20;
 
 impl StoreSchedule {
     /// Returns the schedule of this seed. Half of all seeds stay within the disk's contract (class A).
@@ -17,7 +17,7 @@ impl StoreSchedule {
             2 => Class::B,
             _ => Class::C,
         };
-        let journal_bytes = draws.pick(&[32, 64, 128, 512]).unwrap_or(64) << 10;
+        let journal_bytes = draws.pick(&[4, 16, 32, 128]).unwrap_or(16) << 10;
         let largest = draws.pick(&[40, 300, 3_000, 12_000]).unwrap_or(300);
         let steps = (0..draws.between(4, 40))
             .map(|_| step(&mut draws, class, largest))

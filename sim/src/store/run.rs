@@ -36,6 +36,10 @@ pub struct StoreReport {
     pub crashes: u64,
     /// How many typed errors the store returned.
     pub errors: u64,
+    /// How often a store said that its last group is lost, and that the server keeps silent: in classes B and C only.
+    pub silenced: u64,
+    /// How often the store had no room, and was asked again.
+    pub waited: u64,
     /// Whether the run ended with a store that cannot be opened, as is right for a damaged one.
     pub is_refused: bool,
     /// How often a store had lost acknowledged writes undetected: in class C only, where that is a known limit and not
@@ -139,12 +143,16 @@ struct Run<'a> {
     /// What the store may hold after the next start: the last state that it reported as durable, and those after it.
     /// The last one is what it holds now.
     allowed: Vec<Contents>,
+    /// What it could hold before the last sync: a store that says that it has lost its last group may hold it again.
+    before: Vec<Contents>,
     written: Written,
     /// Counts the writes, to give each its own contents.
     number: u64,
     boot: u64,
     /// Whether a step has left garbage on the disk.
     is_garbled: bool,
+    /// Whether the store said at its last start that it keeps silent.
+    was_silenced: bool,
     hash: Rolling,
     report: StoreReport,
 }
@@ -163,10 +171,12 @@ impl<'a> Run<'a> {
             disk: SimulatedDisk::new(disk),
             store: None,
             allowed: vec![Contents::default()],
+            before: Vec::new(),
             written: Written::default(),
             number: 0,
             boot: 0,
             is_garbled: false,
+            was_silenced: false,
             hash: Rolling::default(),
             report: StoreReport::default(),
         }
@@ -257,7 +267,9 @@ impl<'a> Run<'a> {
     /// An error is justified if the disk gave a reason for it.
     fn judge_error(&mut self, what: &str, error: &StoreFailure, failures_before: u64) -> Judgement {
         self.report.errors += 1;
-        let StoreFailure { message, is_damage } = error;
+        let StoreFailure {
+            message, is_damage, ..
+        } = error;
         self.say(&format!("{what}: {message}"));
         let disk = self.disk.lock();
         let excused = disk.is_down() || disk.failures() > failures_before;
@@ -318,15 +330,19 @@ impl<'a> Run<'a> {
         self.report.opened += 1;
         let identity = opened.identity;
         let found_boot = u64::from(identity.boot.counter);
-        let found = Contents::of(opened);
+        let lost_end = opened.lost_end.clone();
+        let mut found = Contents::of(opened);
         self.say(&format!("opened for the {found_boot}th time: {found}"));
+        let silenced = self.judge_loss(lost_end.as_deref(), &mut found)?;
         found.hash_into(&mut self.hash);
         self.hash.word(found_boot);
         let new = NewStore::simulated(self.schedule.journal_bytes);
         if (identity.group, identity.node, identity.incarnation) != (new.group, new.node, new.incarnation) {
             return violated(Oracle::D3, format!("the store says that it is {identity:?}"));
         }
-        let is_known = self.allowed.contains(&found) && found_boot > self.boot;
+        let says_so = lost_end.is_some() || silenced && !self.was_silenced;
+        let is_earlier = says_so && self.before.contains(&found);
+        let is_known = (self.allowed.contains(&found) || is_earlier) && found_boot > self.boot;
         if !is_known {
             if let Some(stranger) = self.written.stranger(&found) {
                 return violated(Oracle::D3, format!("the store has {stranger}"));
@@ -346,8 +362,40 @@ impl<'a> Run<'a> {
         }
         self.boot = found_boot;
         // Opening counts the start durably, and makes everything that was found durable with it.
+        self.was_silenced = silenced;
+        self.before.clear();
         self.allowed = vec![found];
         Ok(())
+    }
+
+    /// Judges what a store says of its last group of writes. Returns whether the server is to keep silent, and takes that
+    /// out of the contents. A store that lost its last group says so until it is written to, also if a crash interrupts
+    /// the start that finds it.
+    fn judge_loss(&mut self, lost_end: Option<&str>, found: &mut Contents) -> Result<bool, Violation> {
+        let may_lose = self.has_struck(Class::B) || self.has_struck(Class::C);
+        let silenced = std::mem::take(&mut found.hard_state.silenced);
+        if let Some(damage) = lost_end {
+            self.report.silenced += 1;
+            self.say(&format!(
+                "the last group is lost, and the server keeps silent: {damage}"
+            ));
+            if !may_lose {
+                let message = format!(
+                    "the disk kept its contract, but the store says that its last group is lost: {damage}"
+                );
+                return violated(Oracle::D2, message);
+            }
+            if !silenced {
+                return violated(
+                    Oracle::D1,
+                    "the store has lost its last group, and goes on".to_owned(),
+                );
+            }
+        }
+        if silenced && !may_lose {
+            return violated(Oracle::D2, "the store keeps silent for no reason".to_owned());
+        }
+        Ok(silenced)
     }
 
     fn now(&self) -> Contents {
@@ -382,16 +430,14 @@ impl<'a> Run<'a> {
             let is_down = self.disk.lock().is_down();
             return if is_down { self.reopen() } else { Ok(()) };
         }
-        let result = self.call("persist", |store| {
-            store.as_mut().map(|store| store.persist(&group))
-        })?;
+        let (result, failures) = self.persist_with_room(&group)?;
         match result {
             None => Ok(()),
             Some(Ok(())) => {
                 self.report.acknowledged += 1;
                 self.hash.word(self.number);
                 if is_synced {
-                    self.allowed.clear();
+                    self.before = std::mem::take(&mut self.allowed);
                 }
                 self.allowed.push(after);
                 Ok(())
@@ -401,6 +447,31 @@ impl<'a> Run<'a> {
                 self.fail("persisting", &error, failures)
             }
         }
+    }
+
+    /// Persists a group, as often as the store has no room for it. Returns the last answer, and how many calls the disk
+    /// had failed before that attempt.
+    fn persist_with_room(
+        &mut self,
+        group: &[Persist],
+    ) -> Result<(Option<Result<(), StoreFailure>>, u64), Stop> {
+        for _ in 0..MAX_ATTEMPTS {
+            let failures = self.failures();
+            let result = self.call("persist", |store| {
+                store.as_mut().map(|store| store.persist(group))
+            })?;
+            match result {
+                Some(Err(error)) if error.is_no_room && !self.disk.lock().is_down() => {
+                    self.judge_error("persisting", &error, failures)?;
+                    self.report.waited += 1;
+                }
+                answer => return Ok((answer, failures)),
+            }
+        }
+        Ok(violated(
+            Oracle::D2,
+            format!("the store has no room, even at attempt {MAX_ATTEMPTS}"),
+        )?)
     }
 
     /// After an error the store must refuse to write; then the process is started again.
@@ -518,6 +589,7 @@ mod tests {
         StoreFailure {
             message: message.to_owned(),
             is_damage: false,
+            is_no_room: false,
         }
     }
 
@@ -548,6 +620,7 @@ mod tests {
                 commit: None,
             },
             snapshot: None,
+            lost_end: None,
         }
     }
 

@@ -34,7 +34,8 @@ pub trait OpenStore {
     ///
     /// # Errors
     ///
-    /// After any error every further call must fail (oracle D4): what is durable is known only after another start.
+    /// After any error every further call must fail (oracle D4): what is durable is known only after another start. The
+    /// exception is [`StoreFailure::is_no_room`]: nothing has changed, and the same call is made again.
     fn persist(&mut self, group: &[Persist]) -> Result<(), StoreFailure>;
 
     /// Reads entries from `first` to `last`, until `max_bytes` of [`Entry::cost_bytes`] are reached; the first is always
@@ -54,6 +55,8 @@ pub struct StoreFailure {
     /// Whether the store says that its folder is damaged. On a disk that keeps its contract it must never say so
     /// (oracle D2).
     pub is_damage: bool,
+    /// Whether a write found no room, and has changed nothing.
+    pub is_no_room: bool,
 }
 
 /// What a new store is to hold; a folder that has a store keeps its own.
@@ -96,4 +99,7 @@ pub struct Opened {
     pub durable: Durable,
     /// The bytes of the latest snapshot.
     pub snapshot: Option<Payload>,
+    /// Where the last group of writes was, if the store knows that it is lost and may have been acknowledged. Then the hard
+    /// state is `silenced`. On a disk that keeps its contract it must never be lost (oracle D2).
+    pub lost_end: Option<String>,
 }
