@@ -204,7 +204,12 @@ pub enum Notice {
 /// [`EntriesLoaded`](crate::Event::EntriesLoaded). Answer always, with no entries if they cannot be read: until then one
 /// peer is sent none. After [`Timing::snapshot_timeout_ticks`](crate::Timing::snapshot_timeout_ticks) without an answer
 /// the request is forgotten, and made anew.
+///
+/// The entries are durable: their writes were all reported. Writes that are under way change none of them, except that one
+/// may compact the first, so a host may read beside its writes, and hands over what it finds from the first on. An answer
+/// that comes when the leadership is over changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LoadEntries {
     /// Names the request.
     pub ticket: Ticket,
@@ -244,12 +249,17 @@ pub struct Persist {
     pub commit: Option<Index>,
     /// Remove the entries up to and including this position; a snapshot covers them.
     pub compact_to: Option<Index>,
-    /// Whether a message or an apply waits for it: sync now. Without it, any later sync will do.
+    /// Whether a message or an apply waits for it: sync now. Without it, any later sync will do, or none for now.
+    ///
+    /// [`Persisted`](crate::Event::Persisted) may be said of a write once a sync that began after the write has returned,
+    /// whichever write that sync was made for; and never before, whatever this says. One report covers all writes up to
+    /// its ticket. A write without `sync` need not be reported by itself.
     pub sync: bool,
 }
 
 /// Why a request was rejected. It had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rejection {
     /// Another server leads, or none that is known.
     #[error("this server is not the leader{}", Hint(*.leader))]
@@ -304,6 +314,7 @@ pub enum Rejection {
 
 /// Why a change of the configuration was rejected. It had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ChangeRejection {
     /// A proposal would have been rejected as well.
     #[error(transparent)]
@@ -402,6 +413,7 @@ pub enum Ailment {
 
 /// How a transfer of leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TransferOutcome {
     /// The target leads.
     Succeeded,
@@ -419,6 +431,7 @@ pub enum TransferOutcome {
 
 /// A resource with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Waiting {
     /// Bytes of entries that are appended and not committed.
     UncommittedBytes,

@@ -46,6 +46,7 @@ impl fmt::Display for WallTime {
 
 /// What the wall clocks of the members show, as a leader knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Clocks {
     /// On a leader whose host gives its wall time, those members, learners included, whose clocks it has heard lately, in
@@ -59,6 +60,7 @@ pub struct Clocks {
 
 /// How far a member's wall clock is from that of its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClockOffset {
     /// The member.
@@ -74,6 +76,7 @@ pub struct ClockOffset {
 /// Where the median of the voters' clocks lies: some may not be known, and the median of an even number is not one of
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct MedianTime {
     /// The median if the clocks that are not known are behind all others.
@@ -84,6 +87,7 @@ pub struct MedianTime {
 
 /// Why no command may carry a time from this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ClockError {
     /// Only a leader knows what the clocks of the others show. The caller is wrong.

@@ -22,6 +22,7 @@ pub enum ReadMode {
 
 /// The configuration that a change is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Expected {
     /// Whichever configuration is in force.
     Any,

@@ -48,6 +48,7 @@ impl fmt::Display for Level {
 /// Why a state machine does not apply a committed command: this program does not understand it, and a newer one may
 /// have applied it on another server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("this program does not understand the command{}", Needs(*.needs))]
 pub struct Halt {
     /// The level of the program that would understand it, if that is known.
@@ -60,6 +61,7 @@ pub struct Halt {
 /// A halted server goes on to store, to acknowledge and to vote. It neither campaigns nor takes over, it answers no
 /// reads, and it takes no snapshot that reaches to the entry or beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[error("this server has halted before entry {at}, which its program does not understand{}", Needs(*.needs))]
 pub struct Halted {
     /// The entry.

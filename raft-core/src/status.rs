@@ -10,6 +10,7 @@ use crate::types::{HardState, Index, LogId, NodeId, Term};
 
 /// The role a server plays (paper §5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum RoleName {
     /// The disk of the server was empty at this start, and it does not know yet whether this is a first start or its
     /// disk was lost. It neither campaigns nor votes, until one of these:
@@ -35,6 +36,7 @@ pub enum RoleName {
 
 /// A server at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Status {
     /// This server.
@@ -93,6 +95,7 @@ pub struct Status {
 
 /// What a server has heard of another member's present start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Greeted {
     /// The member.
@@ -114,6 +117,7 @@ pub struct Greeted {
 
 /// A peer's progress, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerStatus {
     /// The peer.
     pub node: NodeId,
@@ -139,6 +143,7 @@ pub struct PeerStatus {
 
 /// How a leader sends a peer the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Feeding {
     /// One message at a time, until the last entry that matches is known.
@@ -151,6 +156,7 @@ pub enum Feeding {
 
 /// Messages that were dropped, by reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Ignored {
     /// For another group or another server.
@@ -186,6 +192,7 @@ pub struct Ignored {
 /// low for the load, or something that it waits for is too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limited {
     /// Appends that hold fewer entries than there were to send.
     pub message_bytes: u64,
@@ -224,6 +231,7 @@ impl Limited {
 
 /// The part of [`Status`] that is cheap enough to ask after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Vitals {
     /// The role.
     pub role: RoleName,

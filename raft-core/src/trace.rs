@@ -5,6 +5,7 @@ use crate::types::{Index, LogId, NodeId, Term};
 /// A step that a server took. Handed out only if [`Options::trace`](crate::Options::trace) asks for it, in order among
 /// the other actions: changes of role, leader and configuration, messages and writes are actions of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Trace {
     /// The server has moved on to this term.

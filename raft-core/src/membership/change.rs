@@ -12,6 +12,7 @@ use crate::types::NodeId;
 /// A new server is added as a learner, is sent the log, and is promoted when it has caught up. So no quorum waits for a
 /// server whose log is empty (dissertation §4.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Change {
     /// Adds a learner: a member that is sent the log and counts for no quorum.
     AddLearner(NodeId),
@@ -37,6 +38,7 @@ pub enum Change {
 
 /// Why a change cannot be made to the configuration in force. The caller is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ChangeError {
     /// The server to add is a member already.
