@@ -93,7 +93,7 @@ impl Workload for Editing {
 
     /// A client that has a document in front of it mostly goes on with it.
     fn asks(&self, client: u8, memory: u64, drawn: Asks) -> Asks {
-        let goes_on = memory > 0 && (memory ^ u64::from(client)) % 4 != 0;
+        let goes_on = memory > 0 && !(memory ^ u64::from(client)).is_multiple_of(4);
         let choice = if goes_on { (memory >> 48) - 1 } else { drawn.choice };
         Asks { choice, ..drawn }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::request::{ProtectRequest, Signed};
 
 /// The header of `POST /v1/objects` in which an enrolled device announces its upload: a
-/// [`Signed`](crate::ledger::request::Signed) [`UploadRequest`](crate::ledger::request::UploadRequest) in JSON.
+/// [`Signed`] [`UploadRequest`](crate::ledger::request::UploadRequest) in JSON.
 pub const UPLOAD_HEADER: &str = "upload-request";
 
 /// The answer to `GET /v1/cluster`: what a client needs to know before it protects anything.

@@ -1,6 +1,6 @@
 //! The destination of the programs' logs.
 //!
-//! A log line is handed to a thread that writes it, through a queue of [`QUEUED_LINES`] lines. If the reader of
+//! A log line is handed to a thread that writes it, through a queue of 4,096 lines. If the reader of
 //! standard error stops reading, the thread waits for it, the queue fills, and further lines are dropped and counted.
 //! The program itself never waits for its log: a server with a full pipe goes on, and says how many lines it dropped as
 //! soon as it can.
