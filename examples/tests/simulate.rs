@@ -82,7 +82,7 @@ fn the_planted_bug_is_found_replayed_shrunk_and_viewed_with_the_same_command() {
     assert!(ends(&["replay", &small], 1).contains(&format!("violation of {oracle}")));
     ends(&["view", &small, "-o", &page], 0);
     let page = std::fs::read_to_string(&page).expect("the page was written");
-    assert!(page.contains("document-") && page.contains(oracle));
+    assert!(page.contains("Edited(") && page.contains(oracle));
 }
 
 #[test]
