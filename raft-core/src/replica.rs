@@ -304,7 +304,7 @@ impl<M: StateMachine> Replica<M> {
         self.actions = actions;
         // Every proposal among what was applied is reported by now, and most entries were never a proposal of this
         // server's.
-        unless_planted!(KEEPS_RESPONSES, self.responses.clear());
+        self.forget_responses();
         // What the log has brought meanwhile need not be collected any more.
         let commit = self.raft.vitals().commit;
         self.inbound
@@ -395,8 +395,13 @@ impl<M: StateMachine> Replica<M> {
         self.raft.halted().filter(|halted| halted.at <= index)
     }
 
-    fn apply(&mut self, entries: &[Entry]) {
+    /// Forgets what no proposal of this server's will be answered with.
+    fn forget_responses(&mut self) {
         unless_planted!(KEEPS_RESPONSES, self.responses.clear());
+    }
+
+    fn apply(&mut self, entries: &[Entry]) {
+        self.forget_responses();
         for entry in entries {
             if self.halted_at(entry.id.index).is_some() {
                 return;
