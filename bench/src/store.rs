@@ -175,7 +175,7 @@ fn ours(commands: u64, batch: u64) -> Result<Spent, Box<dyn std::error::Error>> 
     ))
 }
 
-/// Writes the bare commands behind each other into a file of zeros, and syncs after each batch.
+/// Writes the bare commands one after the other into a file of zeros, and syncs after each batch.
 fn plain(commands: u64, batch: u64) -> Result<Spent, Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let folder = DataFolder::hold(folder.path())?;

@@ -82,6 +82,19 @@ fn waits(scene: &Scene) -> u64 {
     deadline.value() - scene.raft.now().value()
 }
 
+/// Every timeout was drawn at some time, and none much more often than by chance right after itself.
+#[track_caller]
+fn assert_drawn_anew(drawn: &[u64]) {
+    let all: BTreeSet<u64> = drawn.iter().copied().collect();
+    assert_eq!(
+        all.into_iter().collect::<Vec<_>>(),
+        (SHORTEST..=LONGEST).collect::<Vec<_>>()
+    );
+    // With eleven values, one in eleven repeats the one before it.
+    let repeats = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!((10..=80).contains(&repeats), "{repeats} of 400");
+}
+
 // §5.2: a server draws anew with every heartbeat, and not once for its life: two servers that drew the same would go on
 // to split the vote.
 #[test]
@@ -93,14 +106,7 @@ fn a_follower_draws_a_timeout_anew_whenever_it_hears_its_leader() {
         drawn.push(waits(&scene));
         scene.tick(1);
     }
-    let all: BTreeSet<u64> = drawn.iter().copied().collect();
-    assert_eq!(
-        all.into_iter().collect::<Vec<_>>(),
-        (SHORTEST..=LONGEST).collect::<Vec<_>>()
-    );
-    // With eleven values, one in eleven repeats the one before it.
-    let repeats = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    assert!((10..=80).contains(&repeats), "{repeats} of 400");
+    assert_drawn_anew(&drawn);
 }
 
 // §5.2: each candidate restarts its randomised election timeout at the start of an election.
@@ -116,13 +122,7 @@ fn a_candidate_draws_a_timeout_anew_for_every_election() {
         assert_eq!(scene.role(), RoleName::Candidate);
         drawn.push(waits(&scene));
     }
-    let all: BTreeSet<u64> = drawn.iter().copied().collect();
-    assert_eq!(
-        all.into_iter().collect::<Vec<_>>(),
-        (SHORTEST..=LONGEST).collect::<Vec<_>>()
-    );
-    let repeats = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
-    assert!((10..=80).contains(&repeats), "{repeats} of 400");
+    assert_drawn_anew(&drawn);
 }
 
 // §5.2, §9.3: the first to time out is mostly alone. Of three servers with eleven timeouts to draw from, two share the

@@ -4,7 +4,7 @@
 mod support;
 
 use raft_core::replica::Input;
-use raft_core::{Config, Event, Index, Limits, Payload, ProposalId, Snapshots};
+use raft_core::{Config, Event, Index, Limits, LogId, Payload, ProposalId, Snapshots};
 use support::Cluster;
 
 /// A leader of three servers, with a snapshot of its own that is being written.
@@ -19,6 +19,12 @@ fn leader_that_writes_a_snapshot() -> (Cluster, u64) {
     cluster.step(leader, Input::TakeSnapshot);
     assert_eq!(cluster.server(leader).snapshot_writes.len(), 1);
     (cluster, leader)
+}
+
+/// The last entry of the snapshot that the server's log goes by.
+fn named_by(cluster: &mut Cluster, id: u64) -> Option<LogId> {
+    let snapshot = cluster.server(id).replica.raft().snapshot();
+    snapshot.map(|meta| meta.last)
 }
 
 fn first_index(cluster: &mut Cluster, id: u64) -> Index {
@@ -129,12 +135,7 @@ fn no_transfer_starts_from_a_snapshot_that_is_not_written() {
         cluster.tick(1);
     }
     cluster.step(leader, Input::TakeSnapshot);
-    let named = cluster
-        .server(leader)
-        .replica
-        .raft()
-        .snapshot()
-        .map(|meta| meta.last);
+    let named = named_by(&mut cluster, leader);
     for number in 0..10_u8 {
         cluster.propose(leader, &[number]);
         cluster.tick(1);
@@ -146,15 +147,7 @@ fn no_transfer_starts_from_a_snapshot_that_is_not_written() {
     cluster.tick(30);
     // It was sent the earlier snapshot, and the log after it.
     assert_eq!(cluster.server(away).installed, 1);
-    assert_eq!(
-        cluster
-            .server(leader)
-            .replica
-            .raft()
-            .snapshot()
-            .map(|meta| meta.last),
-        named
-    );
+    assert_eq!(named_by(&mut cluster, leader), named);
     assert_eq!(cluster.journal(away).len(), 20);
 }
 
@@ -213,13 +206,8 @@ fn snapshots_of_three() -> Vec<std::collections::BTreeSet<u64>> {
         cluster.propose(leader, &number.to_be_bytes());
         cluster.tick(1);
         for id in 1..=3 {
-            let last = cluster
-                .server(id)
-                .replica
-                .raft()
-                .snapshot()
-                .map(|meta| meta.last.index.value());
-            taken[id as usize - 1].extend(last);
+            let last = named_by(&mut cluster, id);
+            taken[id as usize - 1].extend(last.map(|last| last.index.value()));
         }
     }
     taken
