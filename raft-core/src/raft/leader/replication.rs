@@ -9,6 +9,7 @@ use crate::trace::Trace;
 use crate::types::{Entry, Index, LogId, NodeId, PeerSession, Round, Ticket};
 
 use super::progress::{Progress, waits_for_ever};
+use super::snapshots::end_transfer;
 use super::{Leader, Next, STAY, Sender, Server};
 
 /// A slice of the log that was made for a peer. The others nearly always need the same in the same drain, and share it.
@@ -250,12 +251,10 @@ impl Leader {
         };
         let before = prev.map_or(Index::FIRST, |prev| prev.index);
         let resume = resume.min(before);
-        if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
-            if resume < server.log.first_index() {
-                return;
-            }
-            server.out.push(Action::SnapshotEnded { ticket });
+        if peer.transfer().is_some() && resume < server.log.first_index() {
+            return;
         }
+        end_transfer(server, peer);
         peer.probe_from(resume);
     }
 

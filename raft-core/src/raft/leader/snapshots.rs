@@ -89,9 +89,8 @@ impl Leader {
 
     pub(in crate::raft) fn on_snapshot_aborted(&mut self, server: &mut Server, ticket: Ticket) {
         if let Some((_, peer)) = self.transferring(ticket) {
-            peer.end_transfer();
+            end_transfer(server, peer);
             peer.pause();
-            server.out.push(Action::SnapshotEnded { ticket });
         }
     }
 
@@ -143,8 +142,7 @@ impl Leader {
             };
             let (ticket, received_bytes) = (transfer.ticket, transfer.received_bytes);
             if transfer.stuck_ticks(now) > patience {
-                peer.end_transfer();
-                server.out.push(Action::SnapshotEnded { ticket });
+                end_transfer(server, peer);
             } else if transfer.idle_ticks(now) >= heartbeat {
                 server.out.push(Action::SnapshotAdvanced {
                     ticket,
@@ -164,20 +162,23 @@ impl Leader {
         let base = server.log.base().map(|base| base.index);
         let suffices = matched.is_some() && matched >= base;
         if suffices || matched >= Some(transfer.meta.last.index) {
-            let ticket = transfer.ticket;
-            peer.end_transfer();
-            server.out.push(Action::SnapshotEnded { ticket });
+            end_transfer(server, peer);
         }
     }
 
     /// Ends all transfers: leadership is over, or the disk failed.
     pub(super) fn end_snapshot_transfers(&mut self, server: &mut Server) {
         for peer in self.peers.values_mut() {
-            if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
-                peer.end_transfer();
-                server.out.push(Action::SnapshotEnded { ticket });
-            }
+            end_transfer(server, peer);
         }
+    }
+}
+
+/// Ends the transfer to the peer, if there is one, and tells the host so.
+pub(super) fn end_transfer(server: &mut Server, peer: &mut Progress) {
+    if let Some(ticket) = peer.transfer().map(|transfer| transfer.ticket) {
+        peer.end_transfer();
+        server.out.push(Action::SnapshotEnded { ticket });
     }
 }
 
